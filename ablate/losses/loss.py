@@ -1,0 +1,27 @@
+"""The contract of a loss that recipes name."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from ablate.data.dataset import Task
+from ablate.registry import Named
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Loss(Named):
+    """Base of all losses: a mean over a batch, and what that mean is to be weighted by in the mean of an epoch."""
+
+    task: ClassVar[Task | None] = None
+    """What the targets must be: class numbers, numbers, or either (None)."""
+
+    @abstractmethod
+    def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The batch's loss, 0-d, from (N, outputs) and (N, …). NaN targets are missing: they count neither in the sum nor in the number."""
+
+    def weight(self, target: Tensor) -> Tensor | int:
+        """What the batch's mean stands for in the epoch's mean: its samples, or (where targets are missing) its known targets."""
+        return len(target)

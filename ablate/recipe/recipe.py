@@ -1,0 +1,102 @@
+"""A recipe after reading: its variants with their resolved settings, and what verdicts are about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ablate.recipe.settings import Settings
+
+
+@dataclass(frozen=True)
+class Position:
+    """A place in a recipe: file (or flag), line and column, both from 1; line 0 where there is none."""
+
+    source: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a recipe, in one line: where, and what is wrong with the way out."""
+
+    position: Position
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.position}: {self.text}"
+
+
+class RecipeError(ValueError):
+    """All that is wrong with a recipe, reported together; ``str()`` gives a line each."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Change:
+    """One entry of a variant's ordered list of changes.
+
+    ``row`` is the variant that made it; ``subject`` the trick's name or the dotted path; ``value`` what a recipe says about it.
+    """
+
+    row: str
+    kind: Literal["add", "remove", "set"]
+    subject: str
+    value: Any = None
+
+    def __str__(self) -> str:
+        if self.kind == "set":
+            return f"{self.subject} = {self.value}"
+        return ("+ " if self.kind == "add" else "− ") + self.subject
+
+
+@dataclass(frozen=True)
+class Compare:
+    """What verdicts are about. ``at``: the epoch that each row reports (its ``select``), or the last or best one for all rows."""
+
+    metric: str = "valid_loss"
+    better: Literal["lower", "higher"] = "lower"
+    at: Literal["selected", "last", "best"] = "selected"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row: a name, a parent, its own changes, and the settings that result."""
+
+    name: str
+    parent: str | None
+    description: str
+    changes: tuple[Change, ...]
+    settings: Settings
+    published: Mapping[str, float] = field(default_factory=dict)
+    position: Position = field(default=Position(""), compare=False)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A study's recipe. ``folder`` is where the user's own modules are looked for; ``text`` what was read, for the record."""
+
+    study: str
+    description: str
+    variants: tuple[Variant, ...]
+    seeds: tuple[int, ...]
+    compare: Compare
+    path: Path | None
+    folder: Path
+    text: str
+
+    def variant(self, name: str) -> Variant:
+        """The variant of that name. Raises KeyError."""
+        for variant in self.variants:
+            if variant.name == name:
+                return variant
+        raise KeyError(name)

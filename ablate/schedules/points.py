@@ -1,0 +1,61 @@
+"""A table by hand: straight lines between points, or stairs."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable
+
+from pydantic import Field, field_validator
+
+from ablate.registry import Card, register
+from ablate.registry.fields import Epochs
+from ablate.schedules.schedule import Schedule, Time
+
+
+@register(
+    "schedule",
+    "points",
+    card=Card(
+        "Straight lines between points that you write down.",
+        source="the classic rate table",
+        helps="Any shape that has no name.",
+    ),
+)
+class Points(Schedule):
+    """``{points: [[0, a], [50%, b], [100%, c]]}``: each point is [epoch or share, value]; before the first and after the last the value is held.
+
+    100 % is the last unit. ``stairs: true`` holds each value until the next point.
+    """
+
+    shorthand = "points"
+    points: tuple[tuple[Epochs, float], ...] = Field(
+        min_length=1, description="[epoch or share of all epochs, value] in order"
+    )
+    stairs: bool = Field(default=False, description="hold each value until the next point")
+
+    def at(self, time: Time) -> float:
+        ends = [
+            min(time.units(when), time.n - 1) if when.share is None else when.share * (time.n - 1)
+            for when, _ in self.points
+        ]
+        values = [value for _, value in self.points]
+        right = bisect_right(ends, time.i + 1e-9)
+        if right == 0:
+            return values[0]
+        if right == len(ends) or self.stairs:
+            return values[right - 1]
+        left = right - 1
+        share = (time.i - ends[left]) / (ends[right] - ends[left])
+        return values[left] + (values[right] - values[left]) * share
+
+    def extremes(self) -> Iterable[float]:
+        return (value for _, value in self.points)
+
+    @field_validator("points")
+    @classmethod
+    def rising(cls, points: tuple[tuple[Epochs, float], ...]) -> tuple[tuple[Epochs, float], ...]:
+        counts = [when.count for when, _ in points if when.count is not None]
+        shares = [when.share for when, _ in points if when.share is not None]
+        if counts != sorted(counts) or shares != sorted(shares):
+            raise ValueError("must be in the order of time.")
+        return points

@@ -1,0 +1,65 @@
+"""Ways from one value to another over the whole training: constant, linear, cosine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from pydantic import Field
+
+from ablate.registry import Card, register
+from ablate.schedules.schedule import Schedule, Time
+
+
+@register("schedule", "constant", card=Card("The same value at all times.", helps="As the part behind a warmup."))
+class Constant(Schedule):
+    """``{constant: a}``."""
+
+    shorthand = "value"
+    value: float
+
+    def at(self, time: Time) -> float:
+        return self.value
+
+    def extremes(self) -> Iterable[float]:
+        return (self.value,)
+
+
+class Ramp(Schedule):
+    """From ``ends[0]`` at the first unit to ``ends[1]`` at the last."""
+
+    shorthand = "ends"
+    ends: tuple[float, float] = Field(description="value at the first and at the last unit")
+
+    def extremes(self) -> Iterable[float]:
+        return self.ends
+
+
+@register(
+    "schedule",
+    "linear",
+    card=Card("A straight line from the first value to the last.", source="torch.optim.lr_scheduler.LinearLR"),
+)
+class Linear(Ramp):
+    """``{linear: [a, b]}``: a + (b − a) · i/(n − 1)."""
+
+    def at(self, time: Time) -> float:
+        a, b = self.ends
+        return a + (b - a) * time.progress
+
+
+@register(
+    "schedule",
+    "cosine",
+    card=Card(
+        "Half a cosine from the first value down to the last.",
+        source="Loshchilov and Hutter 2016, SGDR, equation 5; torch.optim.lr_scheduler.CosineAnnealingLR",
+        helps="A default for a fixed number of epochs: little to tune.",
+    ),
+)
+class Cosine(Ramp):
+    """``{cosine: [a, b]}``: b + (a − b) · (1 + cos(π i/(n − 1)))/2."""
+
+    def at(self, time: Time) -> float:
+        a, b = self.ends
+        return b + (a - b) * (1 + math.cos(math.pi * time.progress)) / 2

@@ -1,0 +1,145 @@
+"""Numbers in time: ``0.1``, or a rule such as ``{linear: [0.03, 0.0001], per: epoch}``.
+
+A schedule is a pure function of time. It does not know what it schedules, and it keeps no state: the value of any step can be asked for at any moment,
+so a resumed training needs nothing but its step count.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from ablate.registry import Named, UnknownName, entries, lookup
+from ablate.registry.fields import Epochs
+
+Per = Literal["step", "epoch"]
+
+
+@dataclass(frozen=True)
+class Time:
+    """A moment of a training: unit ``i`` of ``n`` (0-based), where an epoch has ``per_epoch`` units (1 when counting epochs)."""
+
+    i: int
+    n: int
+    per_epoch: int = 1
+
+    @property
+    def progress(self) -> float:
+        """From 0 at the first unit to 1 at the last."""
+        return self.i / (self.n - 1) if self.n > 1 else 0.0
+
+    @property
+    def epochs(self) -> int:
+        """Epochs in all."""
+        return -(-self.n // self.per_epoch)
+
+    def units(self, duration: Epochs) -> float:
+        """A duration in units of this time."""
+        return duration.exact(self.epochs) * self.per_epoch
+
+
+class Schedule(Named):
+    """A rule for a number in time; subclasses say `at` and `extremes`."""
+
+    per: Per = "step"
+
+    @abstractmethod
+    def at(self, time: Time) -> float:
+        """The value at a moment."""
+
+    @abstractmethod
+    def extremes(self) -> Iterable[float]:
+        """Values between which it stays, for range checks."""
+
+    def at_step(self, step: int, epochs: int, steps_per_epoch: int) -> float:
+        """The value at a step (counted from 0 over the whole training)."""
+        if self.per == "step":
+            return self.at(Time(step, epochs * steps_per_epoch, steps_per_epoch))
+        return self.at(Time(step // steps_per_epoch, epochs))
+
+    def dump(self) -> dict[str, Any]:
+        """What a recipe would say, with every default written out."""
+        fields = self.model_dump(mode="json")
+        name = schedule_name(type(self))
+        if name in type(self).model_fields:
+            return fields
+        per = fields.pop("per")
+        assert self.shorthand is not None
+        return {name: fields[self.shorthand] if set(fields) == {self.shorthand} else fields, "per": per}
+
+
+def schedule_name(schedule: type[Schedule]) -> str:
+    """The name under which a schedule class is registered."""
+    return next(entry.name for entry in entries("schedule") if entry.settings is schedule)
+
+
+def parse_schedule(value: dict[str, Any], info: ValidationInfo | None = None) -> Schedule:
+    """Read ``{rule: arguments, per: step | epoch}``. Raises ValueError with one line for anything that is not exactly one rule."""
+    known = {entry.name: entry for entry in entries("schedule")}
+    rules = [key for key in value if key in known]
+    if len(rules) > 1:
+        raise ValueError(f"must have one rule; it has {' and '.join(rules)}.")
+    if not rules:
+        odd = next((key for key in value if key != "per"), None)
+        if odd is None:
+            raise ValueError(f"must be a number or a schedule with one rule ({', '.join(known)}).")
+        raise ValueError(str(UnknownName("schedule", str(odd))).replace("is not", f"has '{odd}', which is not", 1))
+    entry = lookup("schedule", rules[0])
+    arguments = value[rules[0]]
+    rest = {key: item for key, item in value.items() if key != rules[0]}
+    if rules[0] in entry.settings.model_fields:
+        fields = value
+    elif isinstance(arguments, dict):
+        fields = {**arguments, **rest}
+    elif entry.settings.shorthand:
+        fields = {entry.settings.shorthand: arguments, **rest}
+    else:
+        raise ValueError(f"{rules[0]} takes {', '.join(f for f in entry.settings.model_fields if f != 'per')} by name.")
+    context = info.context if info is not None else None
+    try:
+        schedule = entry.settings.model_validate(fields, context=context)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join([rules[0], *(str(part) for part in first["loc"] if part != entry.settings.shorthand)])
+        text = first["msg"].removeprefix("Value error, ")
+        raise ValueError(
+            f"{where}: {text[0].lower() + text[1:] if text[:1].isupper() else text}{'' if text.endswith('.') else '.'}"
+        ) from None
+    assert isinstance(schedule, Schedule)
+    return schedule
+
+
+class _ScheduledMarker:
+    """Accepts a number or a schedule; says so in the JSON schema."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        number = handler.generate_schema(float)
+
+        def validate(value: Any, inner: core_schema.ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+            if isinstance(value, Schedule):
+                return value
+            if isinstance(value, dict):
+                return parse_schedule(value, info)
+            return inner(value)
+
+        return core_schema.with_info_wrap_validator_function(
+            validate,
+            number,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda v: v.dump() if isinstance(v, Schedule) else v
+            ),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "number"}, {"$ref": "#/$defs/schedule"}]}
+
+
+T = TypeVar("T")
+Scheduled = Annotated[T | Schedule, _ScheduledMarker()]
+"""``Scheduled[float]``: a number, or a schedule of it."""

@@ -1,0 +1,79 @@
+"""Values that shrink by a factor: exponential, step, multistep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from ablate.registry import Card, register
+from ablate.registry.fields import Epochs, Range
+from ablate.schedules.schedule import Per, Schedule, Time
+
+Factor = Annotated[float, Range(gt=0)]
+
+
+class Decay(Schedule):
+    """Starts at ``start``; every drop multiplies by ``gamma``."""
+
+    per: Per = "epoch"
+    start: float = Field(description="value before the first drop")
+    gamma: Factor = Field(description="factor of each drop")
+
+    def extremes(self) -> Iterable[float]:
+        return (
+            self.start,
+        )  # a factor above 0 keeps the sign; limits from above are the start's where gamma is at most 1
+
+
+@register(
+    "schedule",
+    "exponential",
+    card=Card(
+        "Multiplied by gamma after every epoch.",
+        source="torch.optim.lr_scheduler.ExponentialLR",
+        costs="gamma is easy to get wrong: 0.01 kills the rate at once.",
+    ),
+)
+class Exponential(Decay):
+    """``{exponential: {start: a, gamma: g}}``: a · g^epoch (``per: step``: a · g^step)."""
+
+    def at(self, time: Time) -> float:
+        return self.start * self.gamma**time.i
+
+
+@register(
+    "schedule",
+    "step",
+    card=Card("Multiplied by gamma after every so many epochs.", source="torch.optim.lr_scheduler.StepLR"),
+)
+class Step(Decay):
+    """``{step: {start: a, size: 30, gamma: 0.1}}``: a · g^⌊epoch/size⌋."""
+
+    size: Epochs = Field(description="epochs between two drops")
+
+    def at(self, time: Time) -> float:
+        return self.start * self.gamma ** int(time.i // max(time.units(self.size), 1))
+
+
+@register(
+    "schedule",
+    "multistep",
+    card=Card("Multiplied by gamma at each milestone.", source="torch.optim.lr_scheduler.MultiStepLR"),
+)
+class MultiStep(Decay):
+    """``{multistep: {start: a, milestones: [30, 80%], gamma: 0.1}}``: a · g^(milestones passed)."""
+
+    milestones: tuple[Epochs, ...] = Field(min_length=1, description="epochs at which the value drops")
+
+    def at(self, time: Time) -> float:
+        return self.start * self.gamma ** sum(time.i >= time.units(m) for m in self.milestones)
+
+    @field_validator("milestones")
+    @classmethod
+    def rising(cls, milestones: tuple[Epochs, ...]) -> tuple[Epochs, ...]:
+        counts = [m.count for m in milestones if m.count is not None]
+        if counts != sorted(counts):
+            raise ValueError("must rise from each milestone to the next.")
+        return milestones

@@ -1,0 +1,162 @@
+"""The contract of a trick: one named change to how a network is trained.
+
+A trick is a frozen, typed group of settings with only the hooks that it needs. The engine calls them here::
+
+    settings  = trick.on_settings(settings)         # library tricks only: a rule on settings, applied when a recipe is read
+    data      = trick.on_data(data)                 # subset, normalise, clean, once
+    model     = trick.on_model(model)               # surgery: wrap, replace, initialise, freeze; returns what it changed
+    for epoch:
+        for batch:                                  # scheduled values are set; tensors are on the device
+            batch      = trick.on_batch(batch, noise)           # flip, crop, mixup …
+            prediction = model(batch.inputs)
+            loss       = trick.on_loss(loss, prediction, batch) # penalties, smoothing …
+            gradients of loss
+            trick.on_gradients(parameters)          # clip …
+            optimizer step
+            trick.on_weights(parameters)            # max-norm, moving average …
+        trick.on_epoch(epoch, metrics)              # early stopping, plateau, unfreezing, snapshots
+
+Hooks see tensors as ``(..., N, C, H, W)``: with one seed there is no leading axis, in a stack of R seeds there is one, and code that counts its axes from
+the right serves both. A hook never waits for the device (no ``.item()``) and keeps shapes from step to step; decisions on values happen in ``on_epoch``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import PrivateAttr
+
+from ablate.registry import Named
+from ablate.schedules import Schedule
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from ablate.data.dataset import Batch, Parts, Spec
+    from ablate.recipe.settings import Settings
+    from ablate.tricks.noise import Noise
+
+
+class NoEffect(ValueError):
+    """A change that changes nothing: the row says `no effect` and why."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a trick may know of the training that it takes part in."""
+
+    spec: Spec
+    seeds: tuple[int, ...]
+    epochs: int
+    steps_per_epoch: int
+    device: str = "cpu"
+    monitor: str = "valid_loss"
+    better: str = "lower"
+
+
+class Now:
+    """The present values of a trick's scheduled fields, as attributes. Fields without a schedule are there too, unchanged."""
+
+    def __init__(self, trick: Trick, context: Context) -> None:
+        self._context = context
+        self._schedules = {
+            name: value for name in type(trick).model_fields if isinstance(value := getattr(trick, name), Schedule)
+        }
+        for name in type(trick).model_fields:
+            setattr(self, name, getattr(trick, name))
+        self.set(0)
+
+    def set(self, step: int) -> None:
+        """Take the values of a step, counted from 0 over the whole training."""
+        for name, schedule in self._schedules.items():
+            setattr(self, name, schedule.at_step(step, self._context.epochs, self._context.steps_per_epoch))
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether any value changes in time."""
+        return bool(self._schedules)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)
+
+
+class Trick(Named):
+    """Base of all tricks. Override only the hooks that are needed; fields are the trick's settings.
+
+    ``self.now.p`` is the present value of the field ``p`` (a number, also where the recipe gives a schedule); ``self.context`` the training's facts.
+    """
+
+    order: ClassVar[int] = 50
+    """Place among other tricks' same hooks: small runs first. Augmentation 20, mixing 30, noise 40, penalties 50, clipping 90."""
+
+    stacked: ClassVar[bool] = True
+    """Hooks count axes from the right and so see a whole stack; False: they are written for one network and vmapped."""
+
+    stacks: ClassVar[bool | str] = True
+    """Whether several seeds may train together with it; otherwise the reason why not."""
+
+    _context: Context | None = PrivateAttr(default=None)
+    _now: Now | None = PrivateAttr(default=None)
+
+    def bind(self, context: Context) -> None:
+        """Join a training; called by the engine before any hook but `on_settings`."""
+        self._context = context
+        self._now = Now(self, context)
+
+    @property
+    def context(self) -> Context:
+        """The facts of the training that this trick was bound to."""
+        assert self._context is not None, "a trick has no context before bind()"
+        return self._context
+
+    @property
+    def now(self) -> Now:
+        """The present values of the fields."""
+        assert self._now is not None, "a trick has no present values before bind()"
+        return self._now
+
+    def on_settings(self, settings: Settings) -> Settings:
+        """A rule on settings, applied when the recipe is read. Raises `NoEffect` where it would change nothing."""
+        return settings
+
+    def on_data(self, data: Parts) -> Parts:
+        """Change the data once, before training; never in place."""
+        return data
+
+    def on_model(self, model: nn.Module) -> tuple[nn.Module, Sequence[str]]:
+        """Surgery on the network of one seed; returns it and the names of the layers that changed. Raises `NoEffect` if there are none."""
+        return model, ()
+
+    def on_batch(self, batch: Batch, noise: Noise) -> Batch:
+        """Change a training batch; ``noise`` is this trick's own stream."""
+        return batch
+
+    def on_loss(self, loss: Tensor, prediction: Tensor, batch: Batch) -> Tensor:
+        """Change the loss: 0-d, in a stack (R,)."""
+        return loss
+
+    def on_gradients(self, parameters: Mapping[str, Tensor]) -> None:
+        """Change ``parameters[name].grad`` in place, before the optimizer's step."""
+
+    def on_weights(self, parameters: Mapping[str, Tensor]) -> None:
+        """Change the weights in place, after the optimizer's step."""
+
+    def on_epoch(self, epoch: int, metrics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_] | None:
+        """After epoch ``epoch`` (from 1), with its metrics, each (R,). Returns (R,) True for the seeds that should stop, or None."""
+        return None
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint must keep, in tensors and plain values."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a saved state."""
+
+
+def overrides(trick: Trick, hook: str) -> bool:
+    """Whether a trick has its own version of a hook (the engine calls no other)."""
+    return getattr(type(trick), hook) is not getattr(Trick, hook)

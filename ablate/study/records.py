@@ -1,0 +1,77 @@
+"""What is known of runs, as read from the store: plain facts, no statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ablate.recipe.recipe import Recipe, Variant
+
+Status = Literal[
+    "queued",
+    "running",
+    "finished",
+    "diverged",
+    "failed",
+    "out_of_memory",
+    "timeout",
+    "interrupted",
+    "stale",
+    "no_effect",
+]
+
+ENDED_BADLY: tuple[Status, ...] = ("diverged", "failed", "out_of_memory", "timeout", "no_effect")
+"""States that a run does not leave by itself: only ``--retry-failed`` or a changed recipe trains it again."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run: a variant's settings with one seed (and fold).
+
+    ``results`` maps ``selected`` (the epoch that the row reports), ``last`` and ``best`` to metric values such as ``train_loss``, ``train_loss_clean``,
+    ``valid_loss`` and the recipe's metrics. ``seconds`` is the wall time of its job divided by the job's seeds; ``device_seconds`` counts every device
+    (or CPU process) that worked. ``started`` and ``finished`` are seconds since 1970.
+    """
+
+    fingerprint: str
+    seed: int
+    fold: int | None = None
+    status: Status = "queued"
+    reason: str = ""
+    epoch: int = 0
+    epochs: int = 0
+    best_epoch: int | None = None
+    selected_epoch: int | None = None
+    results: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    seconds: float | None = None
+    device_seconds: float | None = None
+    parameters: int | None = None
+    started: float | None = None
+    finished: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_status(cls, fingerprint: str, status: Mapping[str, Any]) -> RunRecord:
+        """From the contents of a ``status.json``; keys of later versions are left aside."""
+        known = {
+            key: value for key, value in status.items() if key in cls.__dataclass_fields__ and key != "fingerprint"
+        }
+        known["notes"] = tuple(known.get("notes", ()))
+        return cls(fingerprint=fingerprint, **known)
+
+
+@dataclass(frozen=True)
+class VariantRecord:
+    """One row: a variant and its runs, one for each seed (and fold), in that order."""
+
+    variant: Variant
+    runs: tuple[RunRecord, ...]
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """A study as far as it has come."""
+
+    recipe: Recipe
+    rows: tuple[VariantRecord, ...]

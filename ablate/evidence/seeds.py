@@ -1,0 +1,115 @@
+"""The runs of one row, seed by seed: how far they came, and their values where all came through."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ablate.study.records import ENDED_BADLY, RunRecord, Status, VariantRecord
+
+ORDER: tuple[Status, ...] = (*ENDED_BADLY, "running", "interrupted", "stale", "queued", "finished")
+"""Which status speaks for several runs: the first of these that any of them has."""
+
+
+def worst(statuses: Iterable[Status]) -> Status:
+    """The status that speaks for all of them; ``queued`` where there are none."""
+    return min(statuses, key=ORDER.index, default="queued")
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How far a row's runs came: ``planned`` seeds, ``finished`` ones, and how many are in the state that the row reports, with ``reason``.
+
+    ``epoch`` of ``epochs`` is where the least advanced run that is under way stands.
+    """
+
+    planned: int = 1
+    finished: int = 1
+    affected: int = 0
+    reason: str = ""
+    epoch: int = 0
+    epochs: int = 0
+
+
+class Seeds:
+    """A row's runs by seed. Folds of one seed count as one: their mean, once all of them are there."""
+
+    def __init__(self, record: VariantRecord) -> None:
+        self.variant = record.variant
+        self.runs: dict[int, list[RunRecord]] = {}
+        for run in record.runs:
+            self.runs.setdefault(run.seed, []).append(run)
+        self.statuses: dict[int, Status] = {seed: worst(r.status for r in runs) for seed, runs in self.runs.items()}
+        self.status: Status = worst(self.statuses.values())
+        self.finished = tuple(seed for seed, status in self.statuses.items() if status == "finished")
+
+    def tally(self) -> Tally:
+        """How far the runs came."""
+        under_way = [run for runs in self.runs.values() for run in runs if run.status in ("running", "interrupted")]
+        slowest = min(under_way, key=lambda run: run.epoch, default=None)
+        affected = [seed for seed, status in self.statuses.items() if status == self.status]
+        reasons = [run.reason for seed in affected for run in self.runs[seed] if run.reason]
+        return Tally(
+            planned=len(self.runs),
+            finished=len(self.finished),
+            affected=len(affected),
+            reason=reasons[0] if reasons else "",
+            epoch=slowest.epoch if slowest else 0,
+            epochs=(slowest.epochs if slowest else 0) or self.variant.settings.epochs,
+        )
+
+    def metrics(self) -> list[str]:
+        """Names of all that finished runs measured, as they come."""
+        return list(
+            dict.fromkeys(n for s in self.finished for r in self.runs[s] for at in r.results.values() for n in at)
+        )
+
+    def values(self, metric: str, at: str) -> dict[int, float]:
+        """The metric of every finished seed; empty where any of them lacks a finite one, as a mean of the rest would flatter."""
+        return complete({seed: [r.results.get(at, {}).get(metric) for r in self.runs[seed]] for seed in self.finished})
+
+    def facts(self, name: str) -> dict[int, float]:
+        """A number of the record itself (``epoch``, ``seconds`` …) of every finished seed; empty where any lacks it."""
+        return complete({seed: [getattr(run, name) for run in self.runs[seed]] for seed in self.finished})
+
+    def measured(self, seed: int) -> list[dict[str, float]]:
+        """All that the seed's runs measured at the epoch that they report, fold by fold."""
+        return [dict(run.results.get("selected", {})) for run in self.runs[seed]]
+
+    def lacking(self, metric: str, at: str) -> list[int]:
+        """Finished seeds without a finite value of the metric."""
+        return [s for s in self.finished if not finite([r.results.get(at, {}).get(metric) for r in self.runs[s]])]
+
+    def notes(self) -> list[str]:
+        """What was recorded of the runs and why some did not finish, each sentence once, with its seeds where it is not true of all."""
+        said: dict[str, list[int]] = {}
+        for seed, runs in self.runs.items():
+            for run in runs:
+                sentences = list(run.notes)
+                if run.status in ENDED_BADLY and run.reason:
+                    sentences.append(f"{run.status.replace('_', ' ')}: {run.reason}")
+                for sentence in sentences:
+                    seeds = said.setdefault(" ".join(sentence.split()), [])
+                    if seed not in seeds:
+                        seeds.append(seed)
+        return [text if len(seeds) == len(self.runs) else f"{text} ({named(seeds)})" for text, seeds in said.items()]
+
+
+def finite(values: Iterable[float | None]) -> bool:
+    """Whether all are numbers."""
+    return all(value is not None and math.isfinite(value) for value in values)
+
+
+def complete(folds: Mapping[int, Sequence[float | None]]) -> dict[int, float]:
+    """The mean over folds for each seed; empty where any value is missing."""
+    if not all(finite(values) for values in folds.values()):
+        return {}
+    return {seed: sum(v for v in values if v is not None) / len(values) for seed, values in folds.items()}
+
+
+def named(seeds: Sequence[int]) -> str:
+    """``seed 3``, ``seeds 0, 3``, or their number where there are many."""
+    if len(seeds) > 10:
+        return f"{len(seeds)} seeds"
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, sorted(seeds)))}"

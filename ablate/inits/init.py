@@ -3,36 +3,76 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal, cast
 
 from pydantic import Field
 
 from ablate.registry import Named
 from ablate.registry.lazy import torch
-from ablate.tricks.noise import generator
+from ablate.tricks.noise import generator, key
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
 
 class Init(Named):
-    """Base of all initialisations of weight matrices and kernels; ``bias`` says what becomes of the biases beside them."""
+    """Base of all initialisations."""
 
-    bias: Literal["zeros"] = Field(default="zeros", description="initial biases")
+    @abstractmethod
+    def apply(self, model: nn.Module, seed: int) -> list[str]:
+        """Set the initial values of a network on the CPU, in place; returns the names of the parameters that were set, in the network's order.
+
+        Doing it twice gives the same values. A parameter that is not in the list keeps what its constructor gave it.
+        """
+
+
+class WeightInit(Init):
+    """Base of those that draw the weights of linear and convolution layers; every other layer is reset as torch does it (norms: ones and zeros)."""
+
+    bias: Literal["zeros"] = Field(default="zeros", description="initial biases beside the weights")
 
     @abstractmethod
     def fill(self, weight: Tensor, generator: Generator) -> None:
         """Overwrite a weight (out, in, …) in place from the generator."""
 
     def apply(self, model: nn.Module, seed: int) -> list[str]:
-        """Initialise every linear and convolution layer of a network; returns the names of the weights that were set."""
-        done = []
+        done = set(reset(model, seed))
         layers = (torch.nn.Linear, torch.nn.modules.conv._ConvNd)
         with torch.no_grad():
             for name, layer in model.named_modules():
                 if isinstance(layer, layers):
-                    self.fill(layer.weight, generator(seed, f"init/{name}.weight"))
+                    self.fill(layer.weight, generator(seed, f"init/{path(name, 'weight')}"))
                     if layer.bias is not None:
                         layer.bias.zero_()
-                    done.append(f"{name}.weight")
-        return done
+                    done |= {path(name, own) for own, _ in layer.named_parameters(recurse=False)}
+        return [name for name, _ in model.named_parameters() if name in done]
+
+
+def reset(model: nn.Module, seed: int) -> list[str]:
+    """Call every layer's own ``reset_parameters`` with torch's global generator keyed by the layer's name; returns the parameters that this set.
+
+    The global generator is as before afterwards. Layers come before what holds them, so that a network's own rule has the last word.
+    """
+    done: set[str] = set()
+    for name, layer in reversed(list(model.named_modules())):
+        rule = getattr(layer, "reset_parameters", None)
+        if callable(rule):
+            with keyed(key(seed, f"init/{name}")):
+                cast("Callable[[], None]", rule)()
+            done |= {path(name, own) for own, _ in layer.named_parameters()}
+    return [name for name, _ in model.named_parameters() if name in done]
+
+
+@contextmanager
+def keyed(number: int) -> Iterator[None]:
+    """Torch's global CPU generator seeded with ``number``, and as before afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(number)
+        yield
+
+
+def path(layer: str, parameter: str) -> str:
+    """A parameter's name in the network; the network itself has the name ''."""
+    return f"{layer}.{parameter}" if layer else parameter

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from pydantic import PrivateAttr
 
 from ablate.data.dataset import Task
 from ablate.registry import Named
@@ -17,6 +19,17 @@ class Loss(Named):
 
     task: ClassVar[Task | None] = None
     """What the targets must be: class numbers, numbers, or either (None)."""
+
+    _missing: bool = PrivateAttr(default=True)
+
+    def for_targets(self, *, missing: bool) -> Self:
+        """The same loss, told once whether targets can be missing; without them it does not pay for masks (half of the loss's time).
+
+        Whoever loads the data knows it (``targets.isnan().any()``, once): asking every batch would wait for the device. Untold, a loss expects gaps.
+        """
+        told = self.model_copy()
+        told._missing = missing
+        return told
 
     @abstractmethod
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -22,9 +23,9 @@ class Decay(Schedule):
     gamma: Factor = Field(description="factor of each drop")
 
     def extremes(self) -> Iterable[float]:
-        return (
-            self.start,
-        )  # a factor above 0 keeps the sign; limits from above are the start's where gamma is at most 1
+        if self.gamma == 1 or self.start == 0:
+            return (self.start,)
+        return (self.start, 0.0 if self.gamma < 1 else math.copysign(math.inf, self.start))
 
 
 @register(

@@ -38,7 +38,7 @@ class Warmup(Schedule):
 
     def extremes(self) -> Iterable[float]:
         values = list(self.then.extremes()) if isinstance(self.then, Schedule) else [float(self.then)]
-        return values
+        return [*values, *(value * self.start if self.start else 0.0 for value in values)]
 
     @model_validator(mode="after")
     def one_unit(self) -> Warmup:

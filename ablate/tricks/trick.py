@@ -59,29 +59,41 @@ class Context:
 
 
 class Now:
-    """The present values of a trick's scheduled fields, as attributes. Fields without a schedule are there too, unchanged."""
+    """The present values of a trick's scheduled fields, as attributes; a tuple's schedules have theirs too. Fields without a schedule are there, unchanged."""
 
     def __init__(self, trick: Trick, context: Context) -> None:
         self._context = context
-        self._schedules = {
-            name: value for name in type(trick).model_fields if isinstance(value := getattr(trick, name), Schedule)
-        }
-        for name in type(trick).model_fields:
-            setattr(self, name, getattr(trick, name))
+        values = {name: getattr(trick, name) for name in type(trick).model_fields}
+        self._scheduled = {name: value for name, value in values.items() if _has_schedule(value)}
+        for name, value in values.items():
+            setattr(self, name, value)
         self.set(0)
 
     def set(self, step: int) -> None:
         """Take the values of a step, counted from 0 over the whole training."""
-        for name, schedule in self._schedules.items():
-            setattr(self, name, schedule.at_step(step, self._context.epochs, self._context.steps_per_epoch))
+        for name, value in self._scheduled.items():
+            setattr(self, name, self._at(value, step))
+
+    def _at(self, value: Any, step: int) -> Any:
+        if isinstance(value, tuple):
+            return tuple(self._at(item, step) for item in value)
+        return (
+            value.at_step(step, self._context.epochs, self._context.steps_per_epoch)
+            if isinstance(value, Schedule)
+            else value
+        )
 
     @property
     def scheduled(self) -> bool:
         """Whether any value changes in time."""
-        return bool(self._schedules)
+        return bool(self._scheduled)
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(name)
+
+
+def _has_schedule(value: Any) -> bool:
+    return isinstance(value, Schedule) or (isinstance(value, tuple) and any(_has_schedule(item) for item in value))
 
 
 class Trick(Named):

@@ -1,0 +1,38 @@
+"""Share of right answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ablate.metrics.metric import Metric
+from ablate.registry import Card, register
+from ablate.registry.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ablate.data.dataset import Spec
+
+
+@register(
+    "metric",
+    "accuracy",
+    card=Card(
+        "Share of samples whose largest output is the true class.",
+        source="torch.argmax over the classes, ties to the first",
+        helps="What is reported for balanced classes.",
+        costs="It jumps by 1/n and says nothing of confidence; the loss moves before it does.",
+    ),
+)
+class Accuracy(Metric):
+    """From 0 to 1; predictions (n, classes, …), targets (n, …) class numbers."""
+
+    better = "higher"
+
+    def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
+        if prediction.dim() < 2 or target.shape != prediction.shape[:1] + prediction.shape[2:]:
+            raise ValueError(
+                f"metric (=accuracy) needs class numbers as targets; predictions are {tuple(prediction.shape)}, targets {tuple(target.shape)}. "
+                "Use a metric for regression, such as rmse_pixels."
+            )
+        return (prediction.argmax(dim=1) == target).to(torch.float64).mean()

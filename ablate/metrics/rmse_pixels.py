@@ -1,0 +1,38 @@
+"""Distance between predicted and true landmarks, in pixels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ablate.metrics.metric import Metric
+from ablate.registry import Card, register
+from ablate.registry.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ablate.data.dataset import Spec
+
+
+@register(
+    "metric",
+    "rmse_pixels",
+    card=Card(
+        "Root mean squared error of landmark coordinates, in the original picture's pixels.",
+        source="Kaggle, Facial Keypoints Detection: the competition's score",
+        helps="Landmarks: √(mse)·48 for the keypoint study, whatever size the network sees.",
+    ),
+)
+class RmsePixels(Metric):
+    """√(Σ (prediction − target)²/n)·scale over the n known coordinates; NaN where none is known."""
+
+    better = "lower"
+
+    def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
+        if spec.landmarks is None:
+            raise ValueError(
+                "metric (=rmse_pixels) needs data whose targets are landmarks. Use rmse, or data such as facial_keypoints."
+            )
+        known = ~target.isnan()
+        error = torch.where(known, prediction.double() - target.double(), 0.0)
+        return (error.square().sum() / known.sum()).sqrt() * spec.landmarks.scale

@@ -1,0 +1,60 @@
+"""Stochastic gradient descent with momentum, Nesterov's too, the rate outside or inside the velocity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import Field, model_validator
+
+from ablate.optimizers.build import fused
+from ablate.optimizers.optimizer import Decay, Optimizer, Share
+from ablate.registry import Card, register
+from ablate.registry.lazy import torch
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer as TorchOptimizer
+
+
+@register(
+    "optimizer",
+    "sgd",
+    card=Card(
+        "Gradient descent with momentum: the plain and often best-ending choice.",
+        source="torch.optim.SGD; Sutskever et al. 2013, On the importance of initialization and momentum in deep learning",
+        helps="Ends better than adaptive rates where the rate is tuned; momentum gets through plateaus.",
+        costs="The rate has to be found, and usually a schedule for it.",
+        interacts="A scheduled rate acts at once; with rate_in_velocity it acts through the velocity, 1/(1 - momentum) steps later.",
+    ),
+)
+class Sgd(Optimizer):
+    """v ← μv + g; p ← p − lr·v, with Nesterov p ← p − lr·(g + μv), as torch has it. Weight decay adds wd·p to g.
+
+    ``rate_in_velocity``: v ← μv − lr·g; p ← p + v, with Nesterov p ← p + μv − lr·g, the older form (`ablate.layers.velocity_sgd`). The two are the same
+    as long as rate and momentum stand still; under a schedule they differ.
+    """
+
+    momentum: Share = Field(default=0.9, description="share of the velocity that is kept from step to step")
+    nesterov: bool = Field(default=False, description="look ahead along the velocity")
+    weight_decay: Decay = Field(default=0.0, description="L2: times the weight, added to its gradient")
+    rate_in_velocity: bool = Field(
+        default=False, description="the velocity holds rate times gradient, not the gradient"
+    )
+
+    def group_values(self, now: Mapping[str, Any]) -> dict[str, Any]:
+        return {"lr": now["lr"], "momentum": now["momentum"], "weight_decay": now["weight_decay"]}
+
+    def build(self, groups: list[dict[str, Any]]) -> TorchOptimizer:
+        # nesterov goes in by group: torch's constructor refuses a momentum of 0, at which a schedule may well begin
+        groups = [{**group, "nesterov": self.nesterov} for group in groups]
+        if self.rate_in_velocity:
+            from ablate.layers.velocity_sgd import VelocitySGD
+
+            return VelocitySGD(groups)
+        return torch.optim.SGD(groups, fused=fused(groups))
+
+    @model_validator(mode="after")
+    def nesterov_needs_momentum(self) -> Self:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov (=True) needs a momentum above 0. Set momentum to 0.9, or drop nesterov.")
+        return self

@@ -1,0 +1,140 @@
+"""Dropout after pools and hidden layers, put into any sequential network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from ablate.registry import Card, register
+from ablate.registry.fields import Range
+from ablate.registry.lazy import torch
+from ablate.schedules import Schedule, Scheduled
+from ablate.tricks.trick import NoEffect, Trick
+
+if TYPE_CHECKING:
+    from torch import nn
+
+DropRate = Annotated[Scheduled[float], Range(ge=0, lt=1)]
+Place = tuple["nn.Sequential", str, str]
+"""A Sequential, the child that dropout goes behind, and the new layer's name."""
+
+
+@register(
+    "trick",
+    "dropout",
+    card=Card(
+        "Drops units at random in training, after pools and hidden layers.",
+        source="Srivastava et al. 2014, Dropout: A Simple Way to Prevent Neural Networks from Overfitting",
+        helps="Large fully connected layers that overfit; in convolutions little.",
+        costs="More epochs; the train loss is measured with units missing, so compare train_loss_clean.",
+        interacts="Rates of 0.5 before batch norm shift its statistics. Comes on top of dropout that the network already has.",
+    ),
+)
+class Dropout(Trick):
+    """Inserts a `NoisyDropout` behind each pool (``pool1_dropout``) and behind each hidden linear layer's activation (``hidden1_dropout``).
+
+    It looks into every ``nn.Sequential`` of the network; other layers keep their names and values. A number holds for all layers of its kind, a list gives
+    one for each, in order. Global pools (adaptive ones) and the output layer get none.
+    """
+
+    shorthand = "hidden"
+    order = 60
+
+    conv: DropRate | tuple[DropRate, ...] = Field(default=0.0, description="drop rate after pools: of all, or of each")
+    hidden: DropRate | tuple[DropRate, ...] = Field(
+        default=0.5, description="drop rate after hidden activations: of all, or of each"
+    )
+
+    def on_model(self, model: nn.Module) -> tuple[nn.Module, Sequence[str]]:
+        """Raises ValueError where a list has another length than there are layers, `NoEffect` where no layer is found or all rates are 0."""
+        places = {"conv": places_after_pools(model), "hidden": places_after_activations(model)}
+        rates = {kind: self._rates(kind, [name for _, _, name in found]) for kind, found in places.items()}
+        paths = {module: path for path, module in model.named_modules()}
+        inserted = []
+        for kind, found in places.items():
+            for i, (parent, child, name) in enumerate(found):
+                if rates[kind][i] != 0:
+                    insert(parent, child, name, self._layer(kind, i))
+                    inserted.append(f"{paths[parent]}.{name}".removeprefix("."))
+        if not inserted:
+            layers = sum(len(found) for found in places.values())
+            why = "all rates are 0" if layers else "the network has no nn.Sequential with a pool or a hidden activation"
+            raise NoEffect(f"dropout changes nothing: {why}.")
+        return model, inserted
+
+    def _rates(self, kind: str, layers: list[str]) -> list[float | Schedule]:
+        value = getattr(self, kind)
+        if not isinstance(value, tuple):
+            return [value] * len(layers)
+        if len(value) != len(layers):
+            what = {"conv": "pools", "hidden": "hidden activations"}[kind]
+            shown = [rate.dump() if isinstance(rate, Schedule) else rate for rate in value]
+            raise ValueError(
+                f"dropout.{kind} (={shown}) must have a rate for each of the network's {len(layers)} {what}, or be one number for all."
+            )
+        return list(value)
+
+    def _layer(self, kind: Literal["conv", "hidden"] | str, i: int) -> nn.Module:
+        from ablate.layers.noisy_dropout import NoisyDropout
+
+        layer = NoisyDropout(self._present(kind, i)())
+        layer.rate = self._present(kind, i)
+        return layer
+
+    def _present(self, kind: str, i: int) -> Callable[[], float]:
+        def present() -> float:
+            value = getattr(self.now, kind)
+            return float(value[i] if isinstance(value, tuple) else value)
+
+        return present
+
+
+def insert(parent: nn.Sequential, after: str, name: str, layer: nn.Module) -> None:
+    """Put a layer behind a child of a Sequential, in place; the children's own names stay."""
+    children = list(parent._modules.items())  # named_children leaves out a layer that is used twice
+    if name in parent._modules:
+        raise ValueError(f"layer (={name}) is there already. Drop the trick, or rename the network's own layer.")
+    parent._modules.clear()
+    for child, module in children:
+        parent.add_module(child, module)
+        if child == after:
+            parent.add_module(name, layer)
+
+
+def places_after_pools(model: nn.Module) -> list[Place]:
+    """Behind every max and average pool of the network's Sequentials."""
+    return [
+        (parent, name, f"{name}_dropout")
+        for parent in sequentials(model)
+        for name, layer in parent._modules.items()
+        if is_from(layer, "pooling") and hasattr(layer, "kernel_size") and "Unpool" not in type(layer).__name__
+    ]
+
+
+def places_after_activations(model: nn.Module) -> list[Place]:
+    """Behind every activation that follows a linear layer in a Sequential, norms between them allowed."""
+    places = []
+    for parent in sequentials(model):
+        linear: str | None = None
+        for name, layer in parent._modules.items():
+            if isinstance(layer, torch.nn.Linear):
+                linear = name
+            elif linear is not None and is_from(layer, "activation"):
+                places.append((parent, name, f"{linear}_dropout"))
+                linear = None
+            elif not is_from(layer, "batchnorm", "normalization"):
+                linear = None
+    return places
+
+
+def sequentials(model: nn.Module) -> list[nn.Sequential]:
+    """All Sequentials of a network, itself included, outer ones first."""
+    return [module for module in model.modules() if isinstance(module, torch.nn.Sequential)]
+
+
+def is_from(layer: nn.Module | None, *homes: str) -> bool:
+    """Whether a layer's class, or one that it derives from, lives in one of these modules of torch.nn."""
+    names = {f"torch.nn.modules.{home}" for home in homes}
+    return any(kind.__module__ in names for kind in type(layer).__mro__)

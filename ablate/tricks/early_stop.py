@@ -1,0 +1,77 @@
+"""Stop a seed when it no longer gets better, and report its best epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, PrivateAttr
+
+from ablate.registry import Card, register
+from ablate.registry.fields import Epochs, Range
+from ablate.tricks.trick import Context, Trick
+
+if TYPE_CHECKING:
+    from ablate.recipe.settings import Settings
+
+
+@register(
+    "trick",
+    "early_stop",
+    card=Card(
+        "Stops when the validation no longer improves; restores the best weights.",
+        source="Prechelt 1998, Early Stopping - But When?",
+        helps="Networks that overfit, and hours of training that bring nothing.",
+        costs="The best of many noisy epochs looks better than it is: keep a test part.",
+        interacts="A schedule over all epochs is cut off where a seed stops; patience must outlast its plateaus.",
+    ),
+)
+class EarlyStop(Trick):
+    """A seed stops after ``patience`` epochs in a row without a value better than its best by more than ``min_delta``.
+
+    What is watched is the settings' ``monitor``. Each seed of a stack stops by itself.
+    Rows report the best epoch, also when the epochs end before patience does.
+    """
+
+    shorthand = "patience"
+
+    patience: Epochs = Field(
+        default=Epochs(share=0.1), description="epochs without improvement before it stops; at least 1"
+    )
+    min_delta: Annotated[float, Range(ge=0)] = Field(
+        default=0.0, description="what counts as an improvement, in the metric's unit"
+    )
+
+    _best: NDArray[np.float64] = PrivateAttr()
+    _waited: NDArray[np.int64] = PrivateAttr()
+
+    def bind(self, context: Context) -> None:
+        super().bind(context)
+        self._best = np.full(len(context.seeds), np.inf)
+        self._waited = np.zeros(len(context.seeds), dtype=np.int64)
+
+    def on_settings(self, settings: Settings) -> Settings:
+        return settings.replace(select="best")
+
+    def on_epoch(self, epoch: int, metrics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
+        """Raises ValueError where the monitored metric is not measured."""
+        if self.context.monitor not in metrics:
+            raise ValueError(
+                f"early_stop watches monitor.metric (={self.context.monitor}), which must be one of {', '.join(metrics)}."
+            )
+        patience = max(self.patience.of(self.context.epochs), 1)
+        value = metrics[self.context.monitor] * (1 if self.context.better == "lower" else -1)
+        better = value < self._best - self.min_delta  # false for NaN
+        going = self._waited < patience
+        self._best = np.where(better & going, value, self._best)
+        self._waited = np.where(better & going, 0, self._waited + 1)
+        return self._waited >= patience
+
+    def state(self) -> dict[str, Any]:
+        return {"best": self._best.tolist(), "waited": self._waited.tolist()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._best = np.array(state["best"], dtype=np.float64)
+        self._waited = np.array(state["waited"], dtype=np.int64)

@@ -1,0 +1,89 @@
+"""Mirror pictures left to right; landmarks go along."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from ablate.registry import Card, register
+from ablate.registry.fields import Range
+from ablate.registry.lazy import torch
+from ablate.schedules import Scheduled
+from ablate.tricks.pictures import check_pictures, choose
+from ablate.tricks.trick import Context, Trick
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ablate.data.dataset import Batch, Landmarks
+    from ablate.tricks.noise import Noise
+
+
+@register(
+    "trick",
+    "flip",
+    card=Card(
+        "Mirrors a share of every batch; left and right landmarks swap.",
+        source="Krizhevsky et al. 2012; for landmarks: Nouri 2014, Using convolutional neural nets to detect facial keypoints",
+        helps="Pictures whose mirror image is as likely: faces, animals, things.",
+        costs="More epochs to converge. Wrong for digits, text and anything with a handedness.",
+        interacts="The train loss rises, as the task gets harder: compare valid losses.",
+    ),
+)
+class Flip(Trick):
+    """Exactly ``round(share · N)`` samples of each batch are mirrored, others every time."""
+
+    shorthand = "share"
+    order = 20
+
+    share: Annotated[Scheduled[float], Range(ge=0, le=1)] = Field(
+        default=0.5, description="share of each batch to mirror"
+    )
+
+    def bind(self, context: Context) -> None:
+        check_pictures("flip", context.spec)
+        super().bind(context)
+
+    def on_batch(self, batch: Batch, noise: Noise) -> Batch:
+        chosen = choose(noise, batch.inputs.shape[-4], self.now.share)
+        inputs = batch.inputs.flatten(end_dim=-4)
+        # copying the chosen ones takes a tenth of the time of torch.where over all (one CPU thread)
+        inputs = inputs.index_copy(0, chosen, mirror(inputs[chosen])).view_as(batch.inputs)
+        marks = batch.spec.landmarks
+        if marks is None:
+            return replace(batch, inputs=inputs)
+        targets = batch.targets.flatten(end_dim=-2)
+        targets = targets.index_copy(0, chosen, mirror_landmarks(targets[chosen], marks)).view_as(batch.targets)
+        return replace(batch, inputs=inputs, targets=targets)
+
+
+def mirror(images: Tensor) -> Tensor:
+    """Pictures (..., W) left to right, as new tensors."""
+    return images.flip(-1)
+
+
+def mirror_landmarks(points: Tensor, marks: Landmarks) -> Tensor:
+    """Flattened points (..., 2·P) of mirrored pictures: x → frame − x in pixels (−x where the centre is the picture's), left and right swapped.
+
+    A point that is missing (NaN) is missing at its partner's place afterwards.
+    """
+    mirrored = points.clone()
+    mirrored[..., 0::2] = (marks.frame - 2 * marks.centre) / marks.scale - points[..., 0::2]
+    return swap(mirrored, marks.pairs)
+
+
+def swap(points: Tensor, pairs: tuple[tuple[int, int], ...]) -> Tensor:
+    """Flattened points (..., 2·P) with the two of each pair (indices 0 … P−1) in each other's place."""
+    return points.index_select(-1, _order(pairs, points.shape[-1] // 2, str(points.device)))
+
+
+@lru_cache(maxsize=32)
+def _order(pairs: tuple[tuple[int, int], ...], count: int, device: str) -> Tensor:
+    """Where each coordinate comes from; kept, as sending it to the device in every step would wait for it."""
+    order = list(range(count))
+    for left, right in pairs:
+        order[left], order[right] = right, left
+    return torch.tensor([2 * point + axis for point in order for axis in (0, 1)], device=device)

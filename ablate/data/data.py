@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from ablate.data.dataset import Parts, Spec
+from ablate.data.dataset import Part, Parts, Spec
+from ablate.data.split import split
 from ablate.registry import Named
 from ablate.registry.fields import Range
 
@@ -15,11 +17,14 @@ from ablate.registry.fields import Range
 class Data(Named):
     """Base of all data sets. The split depends on the data, ``split_seed`` and these fields only, never on a run's seed."""
 
+    missing_hint: ClassVar[str] = "Paths are relative to the recipe's folder."
+    """The way out that the error for a path that does not exist ends with."""
+
     valid: Annotated[float, Range(gt=0, lt=1)] = Field(
         default=0.2, description="share of the samples (or groups) kept for validation"
     )
     test: Annotated[float, Range(ge=0, lt=1)] = Field(default=0.0, description="share kept apart and scored once")
-    split_seed: int = Field(default=42, ge=0, description="seed of the split")
+    split_seed: int = Field(default=42, ge=0, lt=2**32, description="seed of the split")
     group: str | None = Field(
         default=None, description="column whose values never stand on both sides of the split, such as person"
     )
@@ -31,3 +36,35 @@ class Data(Named):
     def spec(self) -> Spec | None:
         """The facts that are known without reading anything, or None."""
         return None
+
+    def parts(self, samples: Part, spec: Spec, **notes: object) -> Parts:
+        """Split ``samples`` (everything, in memory) by this class's fields; ``notes`` are joined by the counts of each part.
+
+        Raises ValueError where ``group`` is set but the samples have no groups, and where a part would be empty.
+        """
+        if self.group is not None and samples.groups is None:
+            raise ValueError(f"data.group (={self.group}) is not in this data. Drop 'group', or use data that has it.")
+        groups = samples.groups if self.group is not None else None
+        train, valid, test = split(len(samples), valid=self.valid, test=self.test, seed=self.split_seed, groups=groups)
+        counts = {"train": len(train), "valid": len(valid)} | ({"test": len(test)} if len(test) else {})
+        return Parts(
+            samples.take(train),
+            samples.take(valid),
+            spec,
+            samples.take(test) if len(test) else None,
+            notes={"samples": len(samples), **counts, **notes},
+        )
+
+    def existing(self, path: Path) -> Path:
+        """``path`` if there is a file, otherwise ValueError with `missing_hint` as the way out."""
+        if not path.exists():
+            raise ValueError(f"data.path (={shown(path)}) does not exist. {self.missing_hint}")
+        if path.is_dir():
+            raise ValueError(f"data.path (={shown(path)}) is a folder. Name the file in it.")
+        return path
+
+
+def shown(path: Path) -> str:
+    """A path as errors show it: relative where it lies below the working folder."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

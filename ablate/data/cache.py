@@ -1,0 +1,67 @@
+"""Arrays that took a while to make, kept between runs in ``$ABLATE_CACHE`` or ``~/.cache/ablate``."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ablate.registry.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Arrays = Mapping[str, NDArray[Any]]
+else:
+    np = LazyModule("numpy")
+
+
+def folder() -> Path:
+    """Where the arrays are kept; it need not exist."""
+    named = os.environ.get("ABLATE_CACHE")
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "ablate"
+
+
+def cached(name: str, key: str, make: Callable[[], Arrays]) -> Arrays:
+    """The arrays that ``make`` gives, from disk where they are known under ``name`` and ``key``.
+
+    A new key replaces the arrays of the old one, so the folder does not grow with every change of a file. A file that cannot be read is made again; a
+    folder that cannot be written is done without.
+    """
+    path = folder() / f"{name}-{_digest(key)}.npz"
+    with contextlib.suppress(OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile), np.load(path) as kept:
+        return {array: kept[array] for array in kept.files}
+    arrays = make()
+    with contextlib.suppress(OSError):
+        _keep(path, name, arrays)
+    return arrays
+
+
+def of_file(path: Path, kind: str, make: Callable[[], Arrays]) -> Arrays:
+    """`cached` for what is read from a file: made anew when its path, size or time of change differ."""
+    facts = path.stat()
+    real = str(path.resolve())
+    return cached(f"{kind}-{_digest(real)}", f"{real} {facts.st_size} {facts.st_mtime_ns}", make)
+
+
+def _keep(path: Path, name: str, arrays: Arrays) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+    for old in path.parent.glob(f"{name}-*.npz"):
+        if old != path:
+            old.unlink(missing_ok=True)
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

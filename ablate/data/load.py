@@ -1,0 +1,31 @@
+"""From what a recipe says about data to its parts, be it a name or the user's own target."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ablate.data.data import Data
+from ablate.data.dataset import Parts, Spec
+from ablate.data.user import from_target
+from ablate.recipe.settings import Choice
+
+
+def load_parts(choice: Choice, folder: Path | None) -> Parts:
+    """Read and split. A target is imported from the recipe's ``folder`` and called: jobs only.
+
+    ``notes`` of the result count the samples of each part. Raises ValueError with one line.
+    """
+    if choice.target is not None:
+        return from_target(choice, folder)
+    data = choice.named
+    if not isinstance(data, Data):
+        raise ValueError(f"data (={choice.label}) is no data set: its class must be a subclass of Data.")
+    parts = data.load()
+    counts = {name: len(part) for name in ("train", "valid", "test") if (part := getattr(parts, name)) is not None}
+    return replace(parts, notes={**counts, **parts.notes})
+
+
+def known_spec(choice: Choice) -> Spec | None:
+    """The facts that are known without reading anything or running user code, or None."""
+    return choice.options.spec() if isinstance(choice.options, Data) else None

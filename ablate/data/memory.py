@@ -1,0 +1,43 @@
+"""How much memory is free, to decide whether data is kept there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ablate.registry.lazy import torch
+
+
+def free_bytes(device: str) -> int:
+    """Free bytes of a CUDA device, or of the machine's main memory (of the container's, where it has a limit)."""
+    kind = torch.device(device)
+    if kind.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(kind)
+        return int(free)
+    return min(_available(), _container())
+
+
+def _available() -> int:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        # no figure for what is free outside Linux: half of what is built in
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, ValueError, OSError):
+        return 4 * 2**30
+
+
+def _container() -> int:
+    """What a control group (version 2) leaves free; its file cache counts as free, because the kernel gives it back."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit = int((folder / "memory.max").read_text())
+        used = int((folder / "memory.current").read_text())
+        cache = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):
+        return 2**63
+    return max(limit - used + int(cache.get("inactive_file", 0)), 0)

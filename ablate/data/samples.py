@@ -1,0 +1,102 @@
+"""Samples of any map-style dataset as pairs of tensors, and the question whether they may be read once and kept."""
+
+from __future__ import annotations
+
+import numbers
+from typing import TYPE_CHECKING, Any
+
+from ablate.data.memory import free_bytes
+from ablate.registry.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+READ_TWICE = 64
+"""Samples that are compared between two readings: a random change with a chance of 0.1 goes unseen once in 300,000 times."""
+
+
+class Samples:
+    """A map-style dataset whose samples are (input, target) tensors: numbers and arrays converted, a single float target as (1,)."""
+
+    def __init__(self, source: Any, where: str) -> None:
+        self.source, self.where = source, where
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        sample = self.source[index]
+        if not (isinstance(sample, tuple | list) and len(sample) == 2):
+            came = f"a {type(sample).__name__}" + (f" of {len(sample)}" if isinstance(sample, tuple | list) else "")
+            raise ValueError(f"{self.where} has {came} as sample {index}, expected (input, target).")
+        inputs = as_tensor(sample[0], f"{self.where} sample {index}")
+        target = as_tensor(sample[1], f"{self.where} sample {index}", is_target=True)
+        return inputs, target.unsqueeze(0) if target.dim() == 0 and target.is_floating_point() else target
+
+
+def as_tensor(value: Any, where: str, *, is_target: bool = False) -> Tensor:
+    """A tensor from a tensor, an array, a number or a list of numbers: floats and uint8 inputs keep their type, whole numbers become int64.
+
+    A single float is float32. Raises ValueError with one line for anything else.
+    """
+    import numpy as np
+
+    what = "target" if is_target else "input"
+    tensor: Tensor
+    if isinstance(value, torch.Tensor):
+        tensor = value.detach()
+    else:
+        if not isinstance(value, np.ndarray | np.generic | numbers.Number | list | tuple):
+            raise ValueError(
+                f"{where} has a {type(value).__name__} as {what}, expected a tensor, an array or a number."
+            )
+        single = isinstance(value, float | list | tuple) and not isinstance(value, np.generic)
+        try:
+            tensor = torch.from_numpy(np.array(value))
+        except (TypeError, ValueError):
+            raise ValueError(f"{where} has a {type(value).__name__} as {what} that is not of numbers.") from None
+        if single and tensor.is_floating_point():
+            tensor = tensor.float()
+    if tensor.is_complex():
+        raise ValueError(f"{where} has complex numbers as {what}. Give real ones.")
+    if tensor.is_floating_point() or (tensor.dtype == torch.uint8 and not is_target):
+        return tensor
+    return tensor.float() if tensor.dtype == torch.bool and not is_target else tensor.long()
+
+
+def repeats(samples: Samples) -> bool:
+    """Whether the samples may be kept in memory: the same when read twice (some are tried) and half of what is free holds them all."""
+    first = samples[0]
+    needed = len(samples) * sum(value.numel() * value.element_size() for value in first)
+    if needed > free_bytes("cpu") // 2:
+        return False
+    n = min(READ_TWICE, len(samples))
+    index = [round(i * (len(samples) - 1) / max(n - 1, 1)) for i in range(n)]
+    once = [samples[i] for i in index]
+    again = [samples[i] for i in index]
+    return all(
+        _same(a, b) for before, after in zip(once, again, strict=True) for a, b in zip(before, after, strict=True)
+    )
+
+
+def read(samples: Samples) -> tuple[Tensor, Tensor]:
+    """All samples as tensors (n, …). Raises ValueError naming the first sample whose shape or type is not that of sample 0."""
+    first = samples[0]
+    kept = tuple(torch.empty((len(samples), *value.shape), dtype=value.dtype) for value in first)
+    for i in range(len(samples)):
+        for store, value, what in zip(kept, samples[i], ("input", "target"), strict=True):
+            if value.shape != store.shape[1:] or value.dtype != store.dtype:
+                raise ValueError(
+                    f"{samples.where} has {_described(value)} as {what} of sample {i}, but {_described(store[0])} of sample 0. Make them alike."
+                )
+            store[i] = value
+    return kept[0], kept[1]
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    # missing targets are NaN, which equals nothing
+    return a.shape == b.shape and bool(torch.equal(torch.nan_to_num(a), torch.nan_to_num(b)))
+
+
+def _described(value: Tensor) -> str:
+    return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"

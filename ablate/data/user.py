@@ -1,0 +1,158 @@
+"""The user's own data: any torch dataset, or tensors, that a ``target`` in the recipe returns."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from ablate.data.dataset import Part, Parts, Spec, Task
+from ablate.data.samples import Samples, as_tensor, read, repeats
+from ablate.recipe.settings import Choice
+from ablate.registry.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+KEYS = ("train", "valid", "test", "outputs", "classes")
+EXPECTED = "(train, valid), or a dict with train, valid and, if wanted, test, outputs and classes"
+
+
+def from_target(choice: Choice, folder: Path | None) -> Parts:
+    """Import the target, call it with the recipe's arguments, and take its parts.
+
+    Each part is a map-style torch ``Dataset`` of (input, target), or a pair of tensors or arrays. A dataset whose samples are the same when read twice and that
+    fits half of the free memory is read once into tensors; any other stays a dataset and is streamed.
+
+    Raises ValueError with one line where the arguments or what comes back are not as expected.
+    """
+    where = f"data.target (={choice.target})"
+    function = choice.resolve(folder)
+    arguments = cast("Mapping[str, Any]", choice.options)
+    if not callable(function):
+        raise ValueError(f"{where} is a {type(function).__name__}, not a function that returns {EXPECTED}.")
+    try:
+        inspect.signature(function).bind(**arguments)
+    except TypeError as error:
+        raise ValueError(f"{where} cannot be called with the recipe's arguments: {error}.") from None
+    except ValueError:
+        pass  # a function in C says nothing about its arguments
+    returned = _taken_apart(function(**arguments), where)
+    parts = {
+        name: _part(returned[name], f"{where}: {name}")
+        for name in ("train", "valid", "test")
+        if returned.get(name) is not None
+    }
+    spec = _spec(parts, returned, where)
+    notes: dict[str, object] = {name: len(part) for name, part in parts.items()}
+    if streamed := [name for name, part in parts.items() if part.inputs is None]:
+        notes["streamed"] = streamed
+    return Parts(parts["train"], parts["valid"], spec, parts.get("test"), notes=notes)
+
+
+def _taken_apart(value: Any, where: str) -> dict[str, Any]:
+    """What a target returned, as a dict with the keys ``KEYS``."""
+    if isinstance(value, Mapping):
+        unknown = [str(key) for key in value if key not in KEYS]
+        if unknown:
+            raise ValueError(f"{where} returned a dict with '{unknown[0]}', expected {EXPECTED}.")
+        lacking = [key for key in ("train", "valid") if value.get(key) is None]
+        if lacking:
+            raise ValueError(f"{where} returned a dict without '{lacking[0]}', expected {EXPECTED}.")
+        return dict(value)
+    if isinstance(value, tuple | list) and len(value) == 2:
+        return {"train": value[0], "valid": value[1]}
+    came = f"{type(value).__name__} of {len(value)}" if isinstance(value, tuple | list) else type(value).__name__
+    raise ValueError(f"{where} returned a {came}, expected {EXPECTED}.")
+
+
+def _part(value: Any, where: str) -> Part:
+    """One part from a dataset or a pair."""
+    from torch.utils.data import IterableDataset, TensorDataset
+
+    if isinstance(value, TensorDataset):
+        value = value.tensors
+    if isinstance(value, tuple | list) and len(value) == 2 and all(hasattr(half, "shape") for half in value):
+        inputs, targets = (
+            as_tensor(value[0], f"{where} inputs"),
+            as_tensor(value[1], f"{where} targets", is_target=True),
+        )
+        if inputs.dim() == 0 or targets.dim() == 0 or len(inputs) != len(targets):
+            raise ValueError(
+                f"{where} has inputs {tuple(inputs.shape)} and targets {tuple(targets.shape)}: their first axes must be the same length."
+            )
+        targets = targets.unsqueeze(1) if targets.dim() == 1 and targets.is_floating_point() else targets
+        part = Part(inputs, targets, rows=torch.arange(len(inputs)))
+    elif (
+        isinstance(value, IterableDataset)
+        or not (hasattr(value, "__getitem__") and hasattr(value, "__len__"))
+        or isinstance(value, tuple)
+    ):
+        raise ValueError(
+            f"{where} is a {type(value).__name__}, expected a map-style Dataset (with __getitem__ and __len__) or a pair of tensors or arrays."
+        )
+    else:
+        part = _from_dataset(Samples(value, where), where)
+    if not len(part):
+        raise ValueError(f"{where} is empty.")
+    return part
+
+
+def _from_dataset(samples: Samples, where: str) -> Part:
+    if not len(samples):
+        raise ValueError(f"{where} is empty.")
+    if repeats(samples):
+        inputs, targets = read(samples)
+        return Part(inputs, targets, rows=torch.arange(len(inputs)))
+    return Part(dataset=cast("Any", samples))
+
+
+def _spec(parts: Mapping[str, Part], returned: Mapping[str, Any], where: str) -> Spec:
+    """Input shape and kind of targets from the first samples; classes from what was returned, or from all targets."""
+    firsts = {name: _first(part) for name, part in parts.items()}
+    inputs, target = firsts["train"]
+    for name, (other_inputs, other_target) in firsts.items():
+        if other_inputs.shape != inputs.shape:
+            raise ValueError(
+                f"{where}: {name} has inputs of shape {tuple(other_inputs.shape)}, train of {tuple(inputs.shape)}. Make them alike."
+            )
+        if other_target.shape != target.shape or other_target.is_floating_point() != target.is_floating_point():
+            raise ValueError(f"{where}: {name} and train have targets of different shape or kind. Make them alike.")
+    classes = tuple(str(name) for name in returned.get("classes") or ())
+    outputs = returned.get("outputs") or len(classes) or None
+    if outputs is not None and (not isinstance(outputs, int) or isinstance(outputs, bool) or outputs < 1):
+        raise ValueError(f"{where}: outputs (={outputs}) must be a whole number of at least 1.")
+    if classes and outputs != len(classes):
+        raise ValueError(f"{where}: outputs (={outputs}) must be the number of classes ({len(classes)}).")
+    if target.is_floating_point():
+        task: Task = "regression" if target.dim() == 1 else "other"
+        return Spec(tuple(inputs.shape), outputs or target.numel(), task, classes)
+    task = "classification" if target.dim() == 0 else "other"
+    streamed = any(part.inputs is None for part in parts.values())
+    if outputs is None or not streamed:
+        ranges = [_range(part) for part in parts.values()]
+        lowest, highest = min(low for low, _ in ranges), max(high for _, high in ranges)
+        if lowest < 0:
+            raise ValueError(f"{where} has a class number {lowest} among its targets. Number the classes from 0.")
+        if outputs is not None and highest >= outputs:
+            raise ValueError(f"{where} has a class number {highest} among its targets, but outputs is {outputs}.")
+        outputs = outputs or highest + 1
+    return Spec(tuple(inputs.shape), outputs, task, classes or tuple(str(number) for number in range(outputs)))
+
+
+def _first(part: Part) -> tuple[Tensor, Tensor]:
+    if part.inputs is None:
+        sample: tuple[Tensor, Tensor] = cast("Any", part.dataset)[0]
+        return sample
+    assert part.targets is not None
+    return part.inputs[0], part.targets[0]
+
+
+def _range(part: Part) -> tuple[int, int]:
+    """The smallest and the largest class number; reads every sample where they are streamed (``outputs`` in the returned dict spares it)."""
+    if part.targets is not None:
+        return int(part.targets.min()), int(part.targets.max())
+    samples = cast("Any", part.dataset)
+    ranges = [(int(target.min()), int(target.max())) for _, target in (samples[i] for i in range(len(samples)))]
+    return min(low for low, _ in ranges), max(high for _, high in ranges)

@@ -70,8 +70,8 @@ class Schedule(Named):
         if name in type(self).model_fields:
             return fields
         per = fields.pop("per")
-        assert self.shorthand is not None
-        return {name: fields[self.shorthand] if set(fields) == {self.shorthand} else fields, "per": per}
+        short = self.shorthand
+        return {name: fields[short] if short is not None and set(fields) == {short} else fields, "per": per}
 
 
 def schedule_name(schedule: type[Schedule]) -> str:
@@ -115,6 +115,13 @@ def parse_schedule(value: dict[str, Any], info: ValidationInfo | None = None) ->
     return schedule
 
 
+def dump_scheduled(value: Any) -> Any:
+    """A number as it is, a schedule as a recipe would say it; also each of a list of them, for pydantic asks the first of a union to write any."""
+    if isinstance(value, Schedule):
+        return value.dump()
+    return [dump_scheduled(item) for item in value] if isinstance(value, tuple) else value
+
+
 class _ScheduledMarker:
     """Accepts a number or a schedule; says so in the JSON schema."""
 
@@ -131,9 +138,7 @@ class _ScheduledMarker:
         return core_schema.with_info_wrap_validator_function(
             validate,
             number,
-            serialization=core_schema.plain_serializer_function_ser_schema(
-                lambda v: v.dump() if isinstance(v, Schedule) else v
-            ),
+            serialization=core_schema.plain_serializer_function_ser_schema(dump_scheduled),
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:

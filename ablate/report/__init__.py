@@ -1,0 +1,1 @@
+"""Tables and pictures: evidence in, text or pictures out."""

@@ -1,0 +1,45 @@
+"""A table as a small page that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from ablate.report.columns import Cells
+
+STYLE = """
+body { font: 15px/1.4 system-ui, sans-serif; margin: 2em; color: #222; background: #fff }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+th, td { padding: .25em .8em; text-align: left; white-space: nowrap }
+thead tr { border-top: 2px solid; border-bottom: 1px solid } tbody { border-bottom: 2px solid }
+ul { padding-left: 1.2em; color: #555 }
+"""
+
+
+def html(cells: Cells, sentences: Sequence[str], title: str, description: str) -> str:
+    """A whole page: title, description, table, and the sentences as a list."""
+    from tabulate import tabulate
+
+    table = tabulate(
+        [
+            [minus(text) if a == "right" else text for text, a in zip(row, cells.alignments, strict=True)]
+            for row in cells.rows
+        ],
+        headers=cells.titles,
+        tablefmt="html",
+        colalign=cells.alignments if cells.rows else None,
+        disable_numparse=True,
+    )
+    about = f"<p>{escape(description)}</p>\n" if description else ""
+    items = "".join(f"<li>{escape(line)}</li>\n" for line in sentences)
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
+        f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n{about}{table}\n"
+        + (f"<ul>\n{items}</ul>\n" if items else "")
+        + "</body>\n</html>\n"
+    )
+
+
+def minus(number: str) -> str:
+    """A number with a minus sign for its hyphen."""
+    return number.replace("-", "−")

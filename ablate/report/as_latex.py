@@ -1,0 +1,109 @@
+r"""A table for a paper: ``\usepackage{booktabs}`` is all that it needs.
+
+Greek letters and the usual signs become commands; other letters outside Latin stay, and want XeLaTeX or LuaLaTeX.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from ablate.report.columns import Cells
+
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "%": r"\%",
+    "&": r"\&",
+    "#": r"\#",
+    "$": r"\$",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"$<$",
+    ">": r"$>$",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "−": r"$-$",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
+    "→": r"$\to$",
+    "←": r"$\gets$",
+    "≤": r"$\le$",
+    "≥": r"$\ge$",
+    "≠": r"$\ne$",
+    "≈": r"$\approx$",
+    "∞": r"$\infty$",
+    "√": r"$\surd$",
+    "²": r"$^2$",
+    "³": r"$^3$",
+    "†": r"\dag{}",
+    "…": r"\ldots{}",
+    "–": "--",
+    "—": "---",
+    "µ": r"$\mu$",
+    "\u00a0": "~",
+    "\u202f": r"\,",
+}
+CAPITALS = {"GAMMA", "DELTA", "THETA", "LAMDA", "XI", "PI", "SIGMA", "UPSILON", "PHI", "PSI", "OMEGA"}
+
+
+def latex(cells: Cells, sentences: Sequence[str], study: str, description: str) -> str:
+    """A floating table with caption, label and the sentences below it."""
+    head = " & ".join(cell(title, "left") for title in cells.titles)
+    body = [" & ".join(cell(t, a) for t, a in zip(row, cells.alignments, strict=True)) for row in cells.rows]
+    lines = [
+        r"\begin{table}[htbp]",
+        r"  \centering",
+        f"  \\caption{{{escape(' '.join((description or f'Ablation of {study}').split()))}}}",
+        f"  \\label{{tab:{label(study)}}}",
+        f"  \\begin{{tabular}}{{{''.join(alignment[0] for alignment in cells.alignments)}}}",
+        r"    \toprule",
+        f"    {head} \\\\",
+        r"    \midrule",
+        *(f"    {row} \\\\" for row in body),
+        r"    \bottomrule",
+        r"  \end{tabular}",
+    ]
+    if sentences:
+        lines += [r"  \par\smallskip", r"  \begin{minipage}{\linewidth}\footnotesize"]
+        lines += [f"    {escape(line)}" + (r"\\" if line is not sentences[-1] else "") for line in sentences]
+        lines += [r"  \end{minipage}"]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def cell(text: str, alignment: str) -> str:
+    r"""One cell. A bracket or star at its start would belong to the ``\\`` before it, so it is put in braces."""
+    escaped = escape(text)
+    if alignment == "right":
+        return re.sub(r"(?<=\d)e([+-])0*(\d+)", power, re.sub(r"(?<!e)-(?=\d)", "$-$", escaped))
+    return f"{{{escaped[0]}}}{escaped[1:]}" if escaped[:1] in ("[", "*") else escaped
+
+
+def power(exponent: re.Match[str]) -> str:
+    """``e-07`` as a power of ten."""
+    return f"$\\times10^{{{exponent[1].strip('+')}{exponent[2]}}}$"
+
+
+def escape(text: str) -> str:
+    """Text that LaTeX prints as it is; hyphens in a row stay apart."""
+    return "".join(SPECIAL.get(c) or greek(c) for c in re.sub("-(?=-)", "-\0", text)).replace("\0", "{}")
+
+
+def greek(character: str) -> str:
+    """A Greek letter's command; any other character as it is."""
+    match unicodedata.name(character, "").split():
+        case ["GREEK", "SMALL", "LETTER", letter] if letter not in ("OMICRON", "FINAL"):
+            return f"$\\{letter.lower().replace('lamda', 'lambda')}$"
+        case ["GREEK", "CAPITAL", "LETTER", letter] if letter in CAPITALS:
+            return f"$\\{letter.capitalize().replace('Lamda', 'Lambda')}$"
+        case _:
+            return character
+
+
+def label(study: str) -> str:
+    """A study's name in letters, digits and hyphens."""
+    ascii_only = unicodedata.normalize("NFKD", study).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", ascii_only).strip("-") or "ablation"

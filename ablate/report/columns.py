@@ -1,0 +1,266 @@
+"""The columns that a table can show, and those that it shows unless told otherwise."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+from ablate.evidence.rows import LOSSES, Row, Table
+from ablate.registry import suggestion
+from ablate.report.numbers import UNKNOWN, count, deviation, difference, duration, fixed_column, places, probability
+from ablate.report.status import status_text
+
+PARTIAL = "†"
+"""Marks a mean over fewer seeds than were asked for. It stands before the number, so that decimals stay aligned."""
+
+Value = str | float | None
+Alignment = Literal["left", "right"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. ``value`` gives a row's plain value, for sorting and data files; ``texts`` gives the cells of all rows, so that decimals agree."""
+
+    key: str
+    title: str
+    alignment: Alignment
+    value: Callable[[Row], Value]
+    texts: Callable[[Table], list[str]]
+
+
+class Cells(NamedTuple):
+    """A table as text: what every renderer starts from."""
+
+    titles: list[str]
+    rows: list[list[str]]
+    alignments: list[Alignment]
+
+
+ALIASES = {"name": "variant", "parent": "from", "sd": "spread", "n": "seeds"}
+
+
+def words(key: str, title: str, value: Callable[[Row], str | None]) -> Column:
+    """A column of text."""
+    return Column(key, title, "left", value, lambda table: [plain(value(row) or "") for row in table.rows])
+
+
+def numbers(
+    key: str, title: str, value: Callable[[Row], float | None], texts: Callable[[Iterable[float | None]], list[str]]
+) -> Column:
+    """A column of numbers."""
+    return Column(key, title, "right", value, lambda table: texts(value(row) for row in table.rows))
+
+
+def each(text: Callable[[float | None], str]) -> Callable[[Iterable[float | None]], list[str]]:
+    """Format numbers one by one."""
+    return lambda values: [text(value) for value in values]
+
+
+def outcome(key: str, title: str, name: str) -> Column:
+    """A column of means of a loss or a metric; those over fewer seeds than planned carry the mark."""
+
+    def texts(table: Table) -> list[str]:
+        shown = fixed_column(row.value(name) for row in table.rows)
+        marked = (row.partial and row.value(name) is not None for row in table.rows)
+        return [PARTIAL + text if mark else text for text, mark in zip(shown, marked, strict=True)]
+
+    return Column(key, title, "right", lambda row: row.value(name), texts)
+
+
+def spread(name: str) -> Column:
+    """``± sd (n)`` of the compared metric."""
+
+    def text(row: Row) -> str:
+        if row.value(name) is None:
+            return ""
+        n = f"({row.seeds}/{row.tally.planned})" if row.partial else f"({row.seeds})"
+        return f"± {deviation(row.sd(name))} {n}" if row.sd(name) is not None else n
+
+    return Column(
+        "spread", "± sd (n)", "right", lambda row: row.sd(name), lambda table: [text(row) for row in table.rows]
+    )
+
+
+def delta(key: str, title: str, value: Callable[[Row], float | None], interval: bool) -> Column:
+    """Differences in the compared metric, as fine as the metric itself is shown, or finer where they need it."""
+
+    def texts(table: Table) -> list[str]:
+        base = places(row.value(table.compare.metric) for row in table.rows)
+        decimals = max(base, min(base + 2, places((value(row) for row in table.rows), 2)))
+        ends = [(row.ci_low, row.ci_high) if interval else (None, None) for row in table.rows]
+        return [difference(value(row), *end, decimals) for row, end in zip(table.rows, ends, strict=True)]
+
+    return Column(key, title, "right", value, texts)
+
+
+def published(key: str, title: str, name: str) -> Column:
+    """What a publication gives for a metric."""
+    return numbers(
+        key, title, lambda row: (row.published or {}).get(name), lambda values: blank(fixed_column(list(values)))
+    )
+
+
+def blank(texts: list[str]) -> list[str]:
+    """Leave out what nobody claims."""
+    return ["" if text == UNKNOWN else text for text in texts]
+
+
+def available(table: Table) -> dict[str, Column]:
+    """All columns by key: those of every table, in the order of its JSON, then published numbers, metrics, and texts for readers."""
+    metric = table.compare.metric
+    fixed = [
+        words("variant", "Name", lambda row: row.variant),
+        words("from", "From", lambda row: row.parent),
+        words("description", "Description", lambda row: row.description),
+        words("changes", "Changes", lambda row: "; ".join(row.changes)),
+        replace(
+            words("status", "Status", lambda row: row.status),
+            texts=lambda table: [plain(status_text(row)) for row in table.rows],
+        ),
+        numbers("seeds", "Seeds", lambda row: row.seeds, each(count)),
+        numbers("epochs", "Epochs", lambda row: row.epochs, each(count)),
+        numbers("best_epoch", "Best epoch", lambda row: row.best_epoch, each(count)),
+        outcome("train_loss", "Train loss", "train_loss"),
+        numbers("train_loss_sd", "Train loss sd", lambda row: row.train_loss_sd, each(deviation)),
+        outcome("train_loss_clean", "Train loss (clean)", "train_loss_clean"),
+        outcome("valid_loss", "Valid loss", "valid_loss"),
+        numbers("valid_loss_sd", "Valid loss sd", lambda row: row.valid_loss_sd, each(deviation)),
+        delta("delta_parent", "Δ parent", lambda row: row.delta_parent, interval=True),
+        delta("ci_low", "95 % from", lambda row: row.ci_low, interval=False),
+        delta("ci_high", "95 % to", lambda row: row.ci_high, interval=False),
+        numbers("p_adjusted", "p (Holm)", lambda row: row.p_adjusted, each(probability)),
+        words("verdict", "Verdict", lambda row: row.verdict),
+        delta("delta_baseline", "Δ baseline", lambda row: row.delta_baseline, interval=False),
+        numbers("seconds", "Seconds", lambda row: row.seconds, each(duration)),
+        numbers("device_seconds", "Device seconds", lambda row: row.device_seconds, each(duration)),
+        numbers("parameters", "Parameters", lambda row: row.parameters, each(grouped)),
+    ]
+    readers = [
+        spread(metric),
+        published("published", published_title(table), published_metric(table)),
+        words("notes", "Notes", lambda row: "; ".join(row.notes)),
+    ]
+    quoted = dict.fromkeys(name for row in table.rows for name in row.published or {})
+    taken = {column.key for column in (*fixed, *readers)}
+    measured: list[Column] = []
+    for name in table.metrics:
+        key = f"metric_{name}" if name in taken else name
+        measured += [outcome(key, titled(name), name), deviations(f"{name}_sd", name)]
+    columns = [*fixed, *(published(f"published_{n}", f"Published {titled(n).lower()}", n) for n in quoted), *measured]
+    return {column.key: column for column in (*columns, *readers)}
+
+
+def deviations(key: str, name: str) -> Column:
+    """Standard deviations of a metric."""
+    return numbers(key, f"{titled(name)} sd", lambda row: row.sd(name), each(deviation))
+
+
+def data_keys(table: Table) -> list[str]:
+    """The columns of a data file: all but those that only repeat others for readers."""
+    return [key for key in available(table) if key not in ("spread", "published")]
+
+
+def default_keys(table: Table) -> list[str]:
+    """The classic table, then what several seeds say, published numbers beside ours, and the status where some row is not finished."""
+    keys = ["variant", "description", "epochs", "train_loss", "valid_loss"]
+    metric, columns = table.compare.metric, available(table)
+    compared = metric if metric in LOSSES or metric not in table.metrics else metric_key(columns, metric)
+    if compared not in keys and compared in columns:
+        keys.append(compared)
+    several = table.planned > 1
+    if several:
+        keys.insert(keys.index(compared) + 1 if compared in keys else len(keys), "spread")
+    if any(row.published for row in table.rows):
+        beside = metric_key(columns, published_metric(table))
+        place = keys.index(beside) + 1 if beside in keys else len(keys)
+        keys.insert(place + (keys[place : place + 1] == ["spread"]), "published")
+    if several:
+        keys += ["delta_parent", "verdict"]
+    if any(row.status != "finished" for row in table.rows):
+        keys.append("status")
+    return keys
+
+
+def metric_key(columns: dict[str, Column], name: str) -> str:
+    """The key of a loss's or metric's column."""
+    return f"metric_{name}" if f"metric_{name}" in columns else name
+
+
+def published_metric(table: Table) -> str:
+    """Which published number stands beside ours: the compared one where a row has it, else the valid loss, else the first there is."""
+    names = list(dict.fromkeys(name for row in table.rows for name in row.published or {}))
+    return next((name for name in (table.compare.metric, "valid_loss", *names) if name in names), "valid_loss")
+
+
+def published_title(table: Table) -> str:
+    """``Published``, and of what where that is not the number before it."""
+    name = published_metric(table)
+    return "Published" if name in ("valid_loss", table.compare.metric) else f"Published {titled(name).lower()}"
+
+
+def select_columns(
+    table: Table, names: Sequence[str] | None = None, sort: str | None = None
+) -> tuple[Table, list[Column]]:
+    """The table in the order asked for, and the columns asked for (by key or title).
+
+    ``sort`` names a column, with a minus before it for the largest first; rows without a value come last. Raises ValueError for unknown names.
+    """
+    columns = available(table)
+    chosen = [columns[find(columns, name, "columns")] for name in names or default_keys(table)]
+    if not sort:
+        return table, chosen
+    by = columns[find(columns, sort.removeprefix("-"), "sort")]
+    known = [row for row in table.rows if by.value(row) not in (None, "")]
+    rest = [row for row in table.rows if by.value(row) in (None, "")]
+    known.sort(key=lambda row: order(by.value(row)), reverse=sort.startswith("-"))
+    return replace(table, rows=(*known, *rest)), chosen
+
+
+def order(value: Value) -> tuple[float, str]:
+    """Numbers by size, text without regard to case."""
+    return (0.0, value.casefold()) if isinstance(value, str) else (value or 0.0, "")
+
+
+def find(columns: dict[str, Column], name: str, flag: str) -> str:
+    """The key of the column that is called ``name``. Raises ValueError with the nearest one there is."""
+    wanted = name.strip()
+    if wanted in columns:
+        return wanted
+    folded = wanted.casefold().replace("-", "_")
+    called = {spelling.casefold(): key for key, column in columns.items() for spelling in (column.title, key)} | ALIASES
+    for spelling in (folded, folded.replace(" ", "_"), wanted.casefold()):
+        if spelling in called:
+            return called[spelling]
+    near = suggestion(folded, [*columns, *ALIASES])
+    hint = f"Did you mean '{near}'?" if near else f"There are {', '.join(columns)}."
+    raise ValueError(f"{flag} (={wanted}) is not a column of this table. {hint}")
+
+
+def cells(table: Table, columns: Sequence[Column]) -> Cells:
+    """Titles, rows of text and alignments."""
+    texts = [column.texts(table) for column in columns]
+    rows = [list(row) for row in zip(*texts, strict=True)]
+    return Cells([plain(column.title) for column in columns], rows, [column.alignment for column in columns])
+
+
+def plain(text: str) -> str:
+    """Text on one line, without control and direction-changing characters: names come from anywhere, terminals obey too much."""
+    kept = (
+        c
+        for c in " ".join(text.split())
+        if unicodedata.category(c) != "Cc" and c not in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    )
+    return "".join(kept)
+
+
+def titled(name: str) -> str:
+    """``valid_loss`` as ``Valid loss``."""
+    spaced = name.replace("_", " ")
+    return spaced[:1].upper() + spaced[1:]
+
+
+def grouped(value: float | None) -> str:
+    """A large count with its thousands apart."""
+    return count(value) if value is None else f"{round(value):,}"

@@ -1,0 +1,71 @@
+"""The sentences under a table: what its columns mean, and what has to be known of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Set
+
+from ablate.evidence.rows import Table
+from ablate.report.columns import PARTIAL, default_keys, plain, published_metric
+
+SHOWS_MEANS = ("train_loss", "train_loss_clean", "valid_loss")
+
+
+def summary(table: Table, keys: Collection[str] | None = None) -> list[str]:
+    """A sentence for each thing that a reader of these columns (the default ones unless given) could take wrongly."""
+    shown = set(default_keys(table) if keys is None else keys)
+    return [plain(line) for line in (*meanings(table, shown), *notes(table))]
+
+
+def meanings(table: Table, shown: Set[str]) -> list[str]:
+    """What columns and marks mean, where they appear."""
+    rows, metric = table.rows, table.compare.metric
+    lines = []
+    if "spread" in shown and any(row.sd(metric) is not None for row in rows):
+        lines.append(f"± sd (n): standard deviation of {metric} over n finished seeds.")
+    deltas = shown & {"delta_parent", "delta_baseline"}
+    if deltas and any(row.delta_parent is not None or row.delta_baseline is not None for row in rows):
+        lines.append(differences(table, "delta_parent" in deltas, "delta_baseline" in deltas))
+    if "published" in shown:
+        lines.append(f"Published: {published_metric(table)} as the recipe quotes it.")
+    if any(row.partial for row in rows) and any(key in SHOWS_MEANS or key in table.metrics for key in shown):
+        lines.append(f"{PARTIAL} mean over the finished seeds only.")
+    if any(row.verdict == "unstable" for row in rows):
+        lines.append("unstable: a seed diverged, so there is no mean.")
+    if len(rows) > 1 and table.planned == 1:
+        lines.append("One seed: differences may be chance. Two seeds give intervals, three give verdicts (--seeds 3).")
+    if len(rows) > 1 and table.planned == 2 and "verdict" in shown:
+        lines.append("Two seeds give intervals; verdicts take three (--seeds 3).")
+    return lines
+
+
+def differences(table: Table, parent: bool, baseline: bool) -> str:
+    """What the differences are, and how verdicts were found."""
+    compare = table.compare
+    what = "Δ parent" if parent else "Δ baseline"
+    whose = "its parent's" if parent else "the baseline's"
+    if parent and baseline:
+        what, whose = "Δ parent, Δ baseline", "its parent's, the baseline's"
+    at = "" if compare.at == "selected" else f" at the {compare.at} epoch"
+    parts = [f"{what}: {compare.metric} minus {whose}{at}, paired by seed ({compare.better} is better)"]
+    if parent and any(row.ci_low is not None for row in table.rows):
+        parts.append("95 % interval")
+    asked = sum(row.p_adjusted is not None for row in table.rows)
+    if asked and parent:
+        parts.append(f"verdicts after Holm at 5 % over {asked} comparison{'s' if asked > 1 else ''}")
+    return "; ".join(parts) + "."
+
+
+def notes(table: Table) -> list[str]:
+    """A line for each row that something is to be said about; ``all rows`` where it is true of every one."""
+    shared = [note for note in (table.rows[0].notes if len(table.rows) > 1 else ()) if every(table, note)]
+    lines = [f"all rows: {'; '.join(shared)}."] if shared else []
+    for row in table.rows:
+        own = [note for note in row.notes if note not in shared]
+        if own:
+            lines.append(f"{row.variant}: {'; '.join(own)}.")
+    return lines
+
+
+def every(table: Table, note: str) -> bool:
+    """Whether it is said of all rows."""
+    return all(note in row.notes for row in table.rows)

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import csv
+import html.parser
+import io
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from ablate.evidence.rows import Row
+from ablate.evidence.seeds import Tally
+from ablate.report.as_latex import escape
+from ablate.report.columns import plain
+from ablate.report.formats import FORMATS, format_from_suffix, render
+
+
+def split_pipes(line: str) -> list[str]:
+    """A line of a GitHub table as GitHub splits it: at pipes without a backslash before them."""
+    return [part.strip() for part in re.split(r"(?<!\\)\|", line.strip())[1:-1]]
+
+
+def shown(markdown: str) -> str:
+    """What a reader of Markdown sees: any ASCII punctuation after a backslash is itself."""
+    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", markdown)
+
+
+def test_markdown_is_aligned(keypoints):
+    lines = render(keypoints(), "md").splitlines()
+    table = lines[: lines.index("")]
+    assert len(table) == 5
+    assert len({len(line) for line in table}) == 1
+    assert table[2].startswith("| net1   | single hidden |      400 |     0.002200 |     0.003255 |")
+    points = {line.index(".", 40) for line in table[2:]}
+    assert len(points) == 1
+
+
+def test_markdown_escapes(hostile):
+    lines = render(hostile, "md", columns=["name", "description", "notes"]).splitlines()
+    table = lines[: lines.index("")]
+    assert len(table) == 2 + len(hostile.rows)
+    for line, row in zip(table[2:], hostile.rows, strict=True):
+        parts = split_pipes(line)
+        assert len(parts) == 3
+        assert shown(parts[0]) == plain(row.variant)
+    text = "\n".join(lines)
+    assert not re.search(r"(?<!\\)<script", text)
+    assert not re.search(r"(?<!\\)\]\(", text)
+    assert not re.search(r"(?<!\\)[*`~]", text)
+
+
+def test_sentences_follow_the_markdown_table(keypoints):
+    text = render(keypoints(), "md")
+    assert (
+        "\n\n- ± sd (n): standard deviation of valid_loss over n finished seeds.\n- Δ parent: valid_loss minus" in text
+    )
+    assert "± sd" not in render(keypoints(), "md", columns=["name", "valid_loss"])
+
+
+class Page(html.parser.HTMLParser):
+    """Collects the table's cells, and every tag."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.rows, self.tags, self.open, self.problems = [], [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        if tag != "meta":
+            self.open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag):
+        if self.open.pop() != tag:
+            self.problems.append(tag)
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in ("td", "th"):
+            self.rows[-1][-1] += data
+
+
+def test_html_is_one_whole_page(keypoints):
+    page = Page(render(keypoints(), "html"))
+    assert page.problems == []
+    assert page.open == []
+    assert [cell.strip() for cell in page.rows[0]][:3] == ["Name", "Description", "Epochs"]
+    assert page.rows[2][4].strip() == "0.001523"
+    assert page.rows[2][6].strip() == "−0.001732 [−0.001810, −0.001650]"
+
+
+def test_html_escapes(hostile):
+    page = Page(render(hostile, "html", columns=["name", "description", "notes"]))
+    assert page.problems == []
+    assert [row[0].strip() for row in page.rows[1:]] == [plain(row.variant) for row in hostile.rows]
+    assert set(page.tags) == {"html", "head", "meta", "title", "style", "body", "h1", "table", "thead", "tbody"} | {
+        "tr",
+        "th",
+        "td",
+        "ul",
+        "li",
+    }
+
+
+def test_csv_reads_back_at_full_precision(keypoints):
+    third = Row("net4", valid_loss=1 / 3, published={"valid_loss": 0.1}, tally=Tally())
+    rows = list(csv.DictReader(io.StringIO(render(keypoints(third), "csv"))))
+    assert float(rows[3]["valid_loss"]) == 1 / 3
+    assert rows[3]["published_valid_loss"] == "0.1"
+    assert rows[1]["delta_parent"] == "-0.001732"
+    assert rows[0]["delta_parent"] == ""
+    assert (rows[0]["epochs"], rows[1]["from"], rows[1]["changes"]) == ("400", "net1", "'+ convolutions")
+    assert list(rows[0])[:4] == ["variant", "from", "description", "changes"]
+    chosen = list(csv.reader(io.StringIO(render(keypoints(), "csv", columns=["name", "spread"], sort="name"))))
+    assert chosen[:2] == [["variant", "spread"], ["net1", "3.12e-05"]]
+
+
+def test_csv_runs_no_formula_and_loses_no_text(hostile):
+    rows = list(csv.DictReader(io.StringIO(render(hostile, "csv"), newline="")))
+    assert [row["variant"].removeprefix("'") for row in rows] == [row.variant for row in hostile.rows]
+    assert [row["variant"][0] for row in rows if row["variant"].removeprefix("'")[:1] in tuple("=+-@")] == ["'", "'"]
+    guarded = replace(hostile, rows=tuple(Row(n) for n in ("=1", "+1", "-1", "@x", "\t=1", " =1", "＝1", "ok")))
+    names = [row["variant"] for row in csv.DictReader(io.StringIO(render(guarded, "csv"), newline=""))]
+    assert [name.startswith("'") for name in names] == [True] * 7 + [False]
+
+
+def test_json_is_the_table_exactly(keypoints):
+    table = keypoints(Row("größe"))
+    text = render(table, "json")
+    assert json.loads(text) == table.dump()
+    assert "größe" in text
+    assert json.loads(render(table, "json", sort="-valid_loss"))["rows"][1]["variant"] == "net3"
+
+
+def test_json_keys_are_the_same_for_every_row_and_every_state(keypoints):
+    rows = json.loads(render(keypoints(Row("a", status="diverged", verdict="unstable"), Row("b")), "json"))["rows"]
+    assert len({tuple(row) for row in rows}) == 1
+    assert rows[-1]["valid_loss"] is None
+
+
+def test_latex(keypoints):
+    text = render(keypoints(), "tex")
+    assert r"\caption{Fifteen points on a face.}" in text
+    assert r"\label{tab:facial-keypoints}" in text
+    assert r"\begin{tabular}{llrrrrrl}" in text
+    assert all(rule in text for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
+    assert (
+        r"net2 & convolutions & 1000 & 0.001010 & 0.001523 & $\pm$ 0.000031 (5) & $-$0.001732 [$-$0.001810, $-$0.001650] & helps \\"
+        in text
+    )
+    assert "|" not in text
+
+
+def test_latex_powers_of_ten(keypoints):
+    row = Row("net4", status="finished", valid_loss=1.5e-9, delta_parent=-2e7, tally=Tally())
+    line = next(line for line in render(keypoints(row), "tex").splitlines() if "net4" in line)
+    assert r"1.500$\times10^{-9}$" in line
+    assert r"$-$2.000$\times10^{7}$" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("50%_&#$", r"50\%\_\&\#\$"),
+        ("^~\\{}", r"\textasciicircum{}\textasciitilde{}\textbackslash{}\{\}"),
+        ("a|b<c>", r"a\textbar{}b$<$c$>$"),
+        ("Δλ αΩ ς", r"$\Delta$$\lambda$ $\alpha$$\Omega$ ς"),
+        ("a---b", "a-{}-{}-b"),
+        ("1 – 2 ± 3 × 4 → 5", r"1 -- 2 $\pm$ 3 $\times$ 4 $\to$ 5"),
+        ("größe", "größe"),
+    ],
+)
+def test_latex_escape(text, printed):
+    assert escape(text) == printed
+
+
+def test_latex_has_as_many_cells_in_every_row(hostile):
+    body = render(hostile, "tex", columns=["name", "description", "notes"])
+    body = body[body.index(r"\midrule") : body.index(r"\bottomrule")]
+    lines = body.splitlines()[1:-1]
+    assert len(lines) == len(hostile.rows)
+    assert all(len(re.findall(r"(?<!\\)&", line)) == 2 for line in lines)
+    # A bracket or star that opens a row would be taken as an option of the \\ before it.
+    assert not any(line.lstrip().startswith(("[", "*")) for line in lines)
+    assert not re.search(r"(?<!\\)[%#]", body)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles(keypoints, hostile, tmp_path):
+    latin = replace(hostile, rows=tuple(row for row in hostile.rows if row.variant.isascii()))
+    document = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n%s\n%s\n\\end{document}\n"
+    (tmp_path / "t.tex").write_text(document % (render(keypoints(), "tex"), render(latin, "tex")), encoding="utf-8")
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"], cwd=tmp_path, capture_output=True
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_takes_an_empty_table(keypoints, format):
+    text = render(replace(keypoints(), rows=()), format)
+    assert text.endswith("\n")
+
+
+def test_formats_are_known_by_suffix():
+    names = ["t.md", "t.markdown", "a.b/T.TEX", "t.html", "t.htm", "t.csv", "t.json"]
+    assert [format_from_suffix(name) for name in names] == ["md", "md", "tex", "html", "html", "csv", "json"]
+    with pytest.raises(
+        ValueError, match=re.escape("output (=t.xlsx) must end in .md, .tex, .html, .csv, .json. Or give --format.")
+    ):
+        format_from_suffix("t.xlsx")
+
+
+def test_an_unknown_format_names_the_nearest(keypoints):
+    with pytest.raises(
+        ValueError,
+        match=re.escape("format (=jsn) must be one of md, tex, html, csv, json. Did you mean 'json'?"),
+    ):
+        render(keypoints(), "jsn")
+
+
+def test_an_unknown_column_is_an_error_in_every_format(keypoints):
+    for format in FORMATS:
+        with pytest.raises(ValueError, match="is not a column"):
+            render(keypoints(), format, columns=["nope"])

@@ -56,18 +56,19 @@ def value_setter(
     """
     by_match = {group.match: group for group in reversed(optimizer.groups)}
     work = []
-    for target in torch_optimizer.param_groups:
+    for place, target in enumerate(torch_optimizer.param_groups):
         group = by_match.get(target["match"])
         scheduled = {name for name, value in _fields(optimizer, group).items() if isinstance(value, Schedule)}
         # a key that is no field (betas) is made of several; a field without a schedule is left alone
         fixed = set(type(optimizer).model_fields) - scheduled
         if scheduled:
-            work.append((target, group, fixed))
+            work.append((place, group, fixed))
     if not work:
         return None
 
     def set_values(step: int) -> None:
-        for target, group, fixed in work:
+        for place, group, fixed in work:
+            target = torch_optimizer.param_groups[place]  # loading a state puts new groups in their place
             for key, value in _values(optimizer, group, step, epochs, steps_per_epoch).items():
                 if key not in fixed:
                     target[key] = value

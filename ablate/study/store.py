@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from ablate.registry.lazy import torch
 from ablate.study.records import RunRecord
 
 
@@ -82,6 +84,43 @@ class Store:
     def write_status(self, fingerprint: str, status: Mapping[str, Any]) -> None:
         """Replace a run's status."""
         self.write_json(self.run_folder(fingerprint) / "status.json", status)
+
+    def write_settings(self, fingerprint: str, settings: Mapping[str, Any]) -> None:
+        """Write what a run was trained with, as YAML that a person can read."""
+        from ruamel.yaml import YAML
+
+        folder = self.run_folder(fingerprint)
+        folder.mkdir(parents=True, exist_ok=True)
+        beside = folder / f".settings.yaml.{os.getpid()}"
+        with beside.open("w", encoding="utf-8") as file:
+            YAML(typ="safe", pure=True).dump(dict(settings), file)
+        os.replace(beside, folder / "settings.yaml")
+
+    def append_to(self, fingerprint: str, name: str) -> TextIO:
+        """A run's file, open for appending; its folder is made."""
+        folder = self.run_folder(fingerprint)
+        folder.mkdir(parents=True, exist_ok=True)
+        return (folder / name).open("a", encoding="utf-8")
+
+    def append_line(self, file: TextIO, line: Mapping[str, Any]) -> None:
+        """Add a line to metrics opened with `append_to`, and hand it to the system at once."""
+        file.write(json.dumps(line, allow_nan=False) + "\n")
+        file.flush()
+
+    def save_tensors(self, fingerprint: str, name: str, state: Mapping[str, Any]) -> None:
+        """Write tensors atomically, to be read with ``torch.load(weights_only=True)``."""
+        folder = self.run_folder(fingerprint)
+        folder.mkdir(parents=True, exist_ok=True)
+        beside = folder / f".{name}.{os.getpid()}"
+        torch.save(dict(state), beside)
+        os.replace(beside, folder / name)
+
+    def clear(self, fingerprint: str) -> None:
+        """Remove what an earlier attempt at a run left behind; its lock stays."""
+        folder = self.run_folder(fingerprint)
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.name != "lock":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -31,9 +31,14 @@ class Noise:
     """
 
     def __init__(self, seeds: Sequence[int], stream: str, device: str = "cpu", *, stacked: bool = False) -> None:
-        self.stream, self.device = stream, device
+        self.seeds, self.stream, self.device = tuple(seeds), stream, device
         self.generators = [generator(seed, stream, device) for seed in seeds]
         self.stacked = stacked or len(self.generators) > 1
+
+    def begin(self, epoch: int) -> None:
+        """Start an epoch's own numbers, keyed by (seed, stream, epoch): a resumed training needs no saved state."""
+        for seed, g in zip(self.seeds, self.generators, strict=True):
+            g.manual_seed(key(seed, f"{self.stream}/{epoch}"))
 
     def _each(self, draws: list[Tensor]) -> Tensor:
         return torch.stack(draws) if self.stacked else draws[0]
@@ -59,12 +64,3 @@ class Noise:
         return self._each(
             [torch.empty(shape, device=self.device).bernoulli_(1 - p, generator=g) for g in self.generators]
         )
-
-    def state(self) -> list[Tensor]:
-        """The generators' states, for a checkpoint."""
-        return [g.get_state() for g in self.generators]
-
-    def restore(self, states: Sequence[Tensor]) -> None:
-        """Go back to saved states."""
-        for g, saved in zip(self.generators, states, strict=True):
-            g.set_state(saved)

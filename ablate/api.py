@@ -1,0 +1,150 @@
+"""The commands' words for Python: ``Recipe.load``, `run`, `table`, `load` (a trained network)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ablate.evidence.rows import Table, gather
+from ablate.recipe import Recipe
+from ablate.study.executor import LocalExecutor
+from ablate.study.plan import Plan, make_jobs, make_plan
+from ablate.study.store import Store
+
+if TYPE_CHECKING:
+    from torch import nn
+
+DEFAULT_ROOT = Path("runs")
+
+Listener = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to train, none of which changes what is computed.
+
+    ``jobs``: processes at once, None for one a core (or GPU). ``threads``: CPU threads of each. ``device``: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+    """
+
+    jobs: int | None = None
+    threads: int = 1
+    device: str = "auto"
+    retry_failed: bool = False
+    fail_fast: bool = False
+    fresh: bool = False
+
+
+def as_recipe(recipe: Recipe | str | Path) -> Recipe:
+    """A recipe from its file, or itself."""
+    return recipe if isinstance(recipe, Recipe) else Recipe.load(Path(recipe))
+
+
+def run(
+    recipe: Recipe | str | Path, *, root: Path = DEFAULT_ROOT, options: RunOptions | None = None, listen: Listener | None = None
+) -> Table:
+    """Train what is missing and return the table. ``listen`` hears every event of every job.
+
+    Raises RecipeError for a wrong recipe. A row that fails is a row of the table, not an exception; KeyboardInterrupt passes through once all
+    processes have ended and kept their state.
+    """
+    recipe = as_recipe(recipe)
+    options = options or RunOptions()
+    store = Store(root.absolute())
+    plan = make_plan(recipe, store)
+    missing = plan.to_do(retry_failed=options.retry_failed, fresh=options.fresh)
+    write_study(plan, store)
+    if missing:
+        train_runs(plan, missing, store, options, listen)
+        plan = make_plan(recipe, store)
+    return gather(plan.record())
+
+
+def train_runs(plan: Plan, missing: list[Any], store: Store, options: RunOptions, listen: Listener | None) -> None:
+    """Train the missing runs of a plan; returns when all of them have ended."""
+    from ablate.study.provenance import of_command
+
+    jobs = make_jobs(missing, plan.recipe, store.root, of_command(plan.recipe.folder), threads=options.threads)
+    executor = LocalExecutor(slots(options))
+    try:
+        for event in executor.run(jobs, fail_fast=options.fail_fast):
+            if listen is not None:
+                listen(event)
+    finally:
+        executor.close()
+
+
+def slots(options: RunOptions) -> list[str]:
+    """One slot for each job that may run at once: GPUs where there are any (``auto``), CPU cores otherwise. Does not import torch.
+
+    Raises ValueError where a GPU is asked for and none is there.
+    """
+    gpus = visible_gpus()
+    if options.device.startswith("cuda") and not gpus:
+        raise ValueError(f"--device (={options.device}) needs a CUDA device; this machine shows none. Use --device cpu.")
+    if options.device.startswith("cuda:"):
+        return [options.device] * (options.jobs or 1)
+    if options.device == "cuda" or (options.device == "auto" and gpus):
+        names = [f"cuda:{i}" for i in range(gpus)]
+        count = options.jobs or len(names)
+        return [names[i % len(names)] for i in range(count)]
+    if options.device not in ("auto", "cpu"):
+        raise ValueError(f"--device (={options.device}) must be auto, cpu, cuda or cuda:N.")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return ["cpu"] * (options.jobs or cores)
+
+
+def visible_gpus() -> int:
+    """How many CUDA devices this process may use, from the driver's files and ``CUDA_VISIBLE_DEVICES``; torch is not asked, as that would import it."""
+    there = len(list(Path("/proc/driver/nvidia/gpus").glob("*"))) or len(list(Path("/dev").glob("nvidia[0-9]*")))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return there
+    named = [part for part in visible.split(",") if part.strip() and part.strip() != "-1"]
+    return min(there, len(named))
+
+
+def write_study(plan: Plan, store: Store) -> None:
+    """Record which rows a study has and which run each of them is, and the recipe as it was read."""
+    recipe = plan.recipe
+    folder = store.study_folder(recipe.study)
+    kept = {row["variant"]: row for row in store.study(recipe.study).get("rows", ())}
+    kept |= {row["variant"]: row for row in plan.rows()}
+    store.write_json(
+        folder / "study.json",
+        {"study": recipe.study, "recipe": str(recipe.path) if recipe.path else None, "selection": recipe.selection, "rows": list(kept.values())},
+    )
+    store.write_text(folder / "recipe.yaml", recipe.text)
+
+
+def table(recipe: Recipe | str | Path, *, root: Path = DEFAULT_ROOT) -> Table:
+    """The table of what is done, from the store. Trains nothing, imports no torch."""
+    return gather(make_plan(as_recipe(recipe), Store(root.absolute())).record())
+
+
+def load(recipe: Recipe | str | Path, variant: str, seed: int = 0, *, root: Path = DEFAULT_ROOT) -> nn.Module:
+    """The trained network of a variant and seed, in evaluation mode, with the weights of the epoch that its row reports.
+
+    Raises ValueError in one line where that run is not finished.
+    """
+    import torch
+
+    from ablate.data.load import load_parts
+    from ablate.engine.assembly import build_network, make_tricks
+
+    recipe = as_recipe(recipe)
+    store = Store(root.absolute())
+    chosen = next((r for r in make_plan(recipe, store).runs if r.variant.name == variant and r.seed == seed), None)
+    if chosen is None:
+        raise ValueError(f"variant (={variant}) with seed {seed} is not in the recipe, which has {', '.join(v.name for v in recipe.variants)}.")
+    if chosen.record.status != "finished":
+        raise ValueError(f"variant (={variant}) with seed {seed} is {chosen.record.status}, not finished. Train it with 'ablate run'.")
+    settings = chosen.variant.settings
+    spec = load_parts(settings.data, recipe.folder).spec
+    tricks, _ = make_tricks(settings, spec, recipe.folder)
+    network, _ = build_network(settings, spec, recipe.folder, tricks, None)
+    name = "best" if settings.select == "best" else "last"
+    network.load_state_dict(torch.load(store.run_folder(chosen.fingerprint) / f"{name}.pt", map_location="cpu", weights_only=True))
+    return network.eval()

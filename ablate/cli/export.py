@@ -1,0 +1,40 @@
+"""``ablate export``: the table as a file, its format from the suffix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ablate.cli.flags import DEFAULT_RUNS, Columns, Design, Only, RecipePath, Runs, Scale, Seeds, Sets, Sort, listed, mention_last, read
+
+
+def export(
+    recipe: RecipePath,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="table.md, .tex, .html, .csv or .json.", show_default=False)],
+    seeds: Seeds = None,
+    only: Only = None,
+    design: Design = None,
+    sets: Sets = None,
+    scale: Scale = 1.0,
+    runs: Runs = DEFAULT_RUNS,
+    columns: Columns = None,
+    sort: Sort = None,
+) -> int:
+    """Write the table into a file for a paper or a report."""
+    from ablate import api
+    from ablate.cli.console import note
+    from ablate.report.formats import format_from_suffix, render
+    from ablate.study.store import Store
+
+    format = format_from_suffix(output)
+    study = read(recipe, seeds, only, design, sets, scale)
+    store = Store(runs.absolute())
+    text = render(api.table(study, root=runs), format, columns=listed(columns), sort=sort)
+    if not output.parent.is_dir():
+        raise ValueError(f"--output (={output}) is in a folder that does not exist. Make {output.parent} first.")
+    store.write_text(output, text)
+    note(f"wrote {output}")
+    mention_last(study, store, "export")
+    return 0

@@ -1,0 +1,78 @@
+"""``ablate run``: plan, train what is missing, publish, print the table."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import Annotated
+
+import typer
+
+from ablate.cli.flags import DEFAULT_RUNS, Design, Format, Only, RecipePath, Runs, Scale, Seeds, Sets, Uri, read
+
+
+def run(
+    recipe: RecipePath,
+    seeds: Seeds = None,
+    only: Only = None,
+    design: Design = None,
+    sets: Sets = None,
+    scale: Scale = 1.0,
+    jobs: Annotated[str, typer.Option(help="Processes at once: auto (one per core or GPU) or a number.")] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each process.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    executor: Annotated[str, typer.Option(help="Where jobs run: local.")] = "local",
+    runs: Runs = DEFAULT_RUNS,
+    tracking_uri: Uri = None,
+    no_mlflow: Annotated[bool, typer.Option("--no-mlflow", help="Record nothing in MLflow.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed and diverged runs again.")] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Start nothing new after the first failure.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Train all selected rows again, from nothing.")] = False,
+    format: Format = "text",
+) -> int:
+    """Train what is missing and print the table. Run it again to continue."""
+    from ablate import api
+    from ablate.cli.console import note
+    from ablate.cli.live import Progress
+    from ablate.cli.show_table import check_format, show
+    from ablate.study.plan import make_plan
+    from ablate.study.store import Store
+
+    check_format(format)
+    if executor != "local":
+        raise ValueError(f"--executor (={executor}) must be local.")
+    study = read(recipe, seeds, only, design, sets, scale)
+    options = api.RunOptions(number_of(jobs), threads, device, retry_failed, fail_fast, fresh)
+    store = Store(runs.absolute())
+    plan = make_plan(study, store)
+    missing = plan.to_do(retry_failed=retry_failed, fresh=fresh)
+    distinct = len({planned.fingerprint for planned in plan.runs})
+    note(f"{study.study}: {len(study.variants)} variants x {len(study.seeds)} seeds; {distinct - len(missing)} of {distinct} runs are known, {len(missing)} to train")
+
+    progress = Progress()
+    counts = {variant.name: sum(planned.variant.name == variant.name for planned in missing) for variant in study.variants}
+    if missing:
+        progress.start([(v.name, counts[v.name], v.settings.epochs) for v in study.variants if counts[v.name]])
+    try:
+        table = api.run(study, root=runs, options=options, listen=lambda event: progress.event(dict(event)))
+    except KeyboardInterrupt:
+        progress.stop()
+        note(f"interrupted; finished runs are kept. Continue with: {shlex.join(['ablate', *sys.argv[1:]])}")
+        return 130
+    finally:
+        progress.stop()
+    if not no_mlflow:
+        published = api.publish(study, table, root=runs, uri=tracking_uri)
+        if not published.ok:
+            note(f"MLflow: {published.reason} Nothing is lost: 'ablate sync {recipe}' publishes it later.")
+    show(table, format)
+    return 0 if all(row.status == "finished" for row in table.rows) else 1
+
+
+def number_of(jobs: str) -> int | None:
+    """The number behind ``--jobs``, None for auto. Raises ValueError for anything else."""
+    if jobs == "auto":
+        return None
+    if not jobs.isdecimal() or int(jobs) < 1:
+        raise ValueError(f"--jobs (={jobs}) must be auto or a number of at least 1.")
+    return int(jobs)

@@ -1,0 +1,26 @@
+"""``ablate schema``: the JSON schema of recipes, for editors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def schema(
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Where to write it; - for stdout.")] = "ablate.schema.json",
+) -> int:
+    """Write the JSON schema of recipes, so that an editor completes and checks them."""
+    from ablate.cli.console import note
+    from ablate.recipe.schema import recipe_schema
+    from ablate.study.store import Store
+
+    text = json.dumps(recipe_schema(), indent=1, ensure_ascii=False) + "\n"
+    if output == "-":
+        typer.echo(text, nl=False)
+        return 0
+    Store(Path()).write_text(Path(output), text)
+    note(f"wrote {output}. First line of a recipe: # yaml-language-server: $schema={output}")
+    return 0

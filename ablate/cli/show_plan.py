@@ -1,0 +1,62 @@
+"""A plan as a table for people, or as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from ablate.study.outlook import Outlook, RowOutlook
+
+
+def show_plan(view: Outlook, *, as_json: bool) -> None:
+    """Print a plan on stdout."""
+    from ablate.cli.console import out
+
+    if as_json:
+        out().print_json(json.dumps(asdict(view)))
+        return
+    from rich.table import Table
+
+    networks = any(row.parameters is not None or row.error for row in view.rows)
+    grid = Table(title=f"{view.study}: the plan", title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for title in ("Name", "From", "Changes"):
+        grid.add_column(title, overflow="fold")
+    for title in ("Epochs", *(("Parameters", "Field") if networks else ()), "Runs"):
+        grid.add_column(title, justify="right", no_wrap=title != "Runs")
+    for row in view.rows:
+        changes = "\n".join(row.changes) or "the baseline"
+        field = "×".join(str(side) for side in row.receptive_field or ()) or "–"
+        sizes = (cell(row.parameters), field) if networks else ()
+        grid.add_row(row.variant, row.parent or "", changes, f"{row.epochs:,}", *sizes, states(row))
+    out().print(grid)
+    out().print(totals(view))
+
+
+def cell(number: int | None) -> str:
+    """A count with thousands marked, a dash where it is not known."""
+    return "–" if number is None else f"{number:,}"
+
+
+def states(row: RowOutlook) -> str:
+    """How many runs are in which state, such as ``3 finished, 2 to do``."""
+    words = {"queued": "to do", "running": "running", "interrupted": "to continue", "stale": "stale"}
+    parts = [f"{count} {words.get(status, status)}" for status, count in row.runs.items()]
+    return ", ".join(parts) + (f" ({row.shared} shared)" if row.shared else "")
+
+
+def totals(view: Outlook) -> str:
+    """One line: runs to train, time and disk where they can be told."""
+    parts = [f"{view.to_train} runs to train"]
+    if view.to_train and view.seconds is not None:
+        parts.append(f"about {duration(view.seconds)} of process time, from runs like these")
+    if view.to_train and view.bytes is not None:
+        parts.append(f"at most {view.bytes / 1e6:,.1f} MB on disk")
+    return "; ".join(parts) + "."
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that reads best."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"

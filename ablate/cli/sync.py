@@ -1,0 +1,30 @@
+"""``ablate sync``: publish to MLflow what is missing there."""
+
+from __future__ import annotations
+
+from ablate.cli.flags import DEFAULT_RUNS, Design, Only, RecipePath, Runs, Scale, Seeds, Sets, Uri, mention_last, read
+
+
+def sync(
+    recipe: RecipePath,
+    seeds: Seeds = None,
+    only: Only = None,
+    design: Design = None,
+    sets: Sets = None,
+    scale: Scale = 1.0,
+    runs: Runs = DEFAULT_RUNS,
+    tracking_uri: Uri = None,
+) -> int:
+    """Publish to MLflow what a study has and MLflow lacks; trains nothing."""
+    from ablate import api
+    from ablate.cli.console import complain, note
+    from ablate.study.store import Store
+
+    study = read(recipe, seeds, only, design, sets, scale)
+    published = api.publish(study, api.table(study, root=runs), root=runs, uri=tracking_uri)
+    mention_last(study, Store(runs.absolute()), "sync")
+    if not published.ok:
+        complain(f"MLflow: {published.reason}")
+        return 1
+    note(f"{study.study} is published at {published.uri}")
+    return 0

@@ -1,0 +1,39 @@
+"""Devices and number formats: the same code path on CPU and CUDA."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+from ablate.registry.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def prepare(device: str, precision: str) -> None:
+    """Set this process's switches for float32 products: TensorFloat-32 under ``tf32``, full float32 otherwise."""
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    if device.startswith("cuda"):
+        torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        torch.cuda.set_device(device)
+
+
+def dtype_of(precision: str) -> torch.dtype:
+    """The type of weights and inputs: float64 where asked for, float32 otherwise (bf16 is an autocast over float32 weights)."""
+    return torch.float64 if precision == "float64" else torch.float32
+
+
+def autocast(device: str, precision: str) -> AbstractContextManager[object]:
+    """Around forward passes: bfloat16 products under ``bf16``, nothing otherwise."""
+    if precision == "bf16":
+        return torch.autocast(device.partition(":")[0], dtype=torch.bfloat16)
+    return nullcontext()
+
+
+def place(network: nn.Module, device: str, precision: str) -> nn.Module:
+    """The network on its device in its type; convolutions in channels-last order on CUDA, where they run faster so."""
+    network = network.to(device=device, dtype=dtype_of(precision))
+    if device.startswith("cuda"):
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network

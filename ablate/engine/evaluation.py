@@ -1,0 +1,38 @@
+"""Losses and metrics in evaluation mode: no dropout, no augmentation, no penalties."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ablate.data.loaders import Loader
+from ablate.engine.device import autocast, dtype_of
+from ablate.registry.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ablate.engine.assembly import Assembly
+
+
+def evaluate(assembly: Assembly, loader: Loader, *, metrics: bool) -> dict[str, Tensor]:
+    """``loss`` and, if asked for, the recipe's metrics over a whole part: each (R,), still on the device."""
+    network = assembly.network
+    network.eval()
+    total: Tensor | float = 0.0
+    weight: Tensor | int = 0
+    predictions, targets = [], []
+    with torch.no_grad(), autocast(assembly.device, assembly.settings.precision):
+        for inputs, target in loader.batches(None):
+            prediction = network(inputs)
+            share = assembly.loss_weight(target)
+            total = total + assembly.loss(prediction, target) * share
+            weight = weight + share
+            if metrics and assembly.metrics:
+                predictions.append(prediction)
+                targets.append(target)
+        values = {"loss": total / weight}
+        if predictions:
+            prediction, target = torch.cat(predictions).to(dtype_of(assembly.settings.precision)), torch.cat(targets)
+            for name, measure in assembly.metrics.items():
+                values[name] = torch.as_tensor(measure(prediction, target))
+    return {name: torch.as_tensor(value, device=assembly.device).reshape(-1) for name, value in values.items()}

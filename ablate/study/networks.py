@@ -1,0 +1,87 @@
+"""Facts of the networks of a plan: parameters and receptive field, found by building each on torch's meta device in a helper process.
+
+Users' networks are imported there and nowhere else, so reading and planning run no user code in the command's own process. What was found is
+kept in the study's folder under the fingerprint of what it was found for.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ablate.recipe import Recipe, Settings
+from ablate.study.plan import Plan
+from ablate.study.store import Store, read_json
+
+
+def network_facts(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
+    """For each variant ``{"parameters": …, "receptive_field": …}``, or ``{"error": "one line"}`` where its network cannot be built."""
+    path = store.study_folder(plan.recipe.study) / "networks.json"
+    known = read_json(path) or {}
+    first = {run.variant.name: run for run in reversed(plan.runs)}
+    missing = {run.fingerprint: run.variant.settings for run in first.values() if run.fingerprint not in known}
+    if missing:
+        found = ask(plan.recipe, list(missing.values()))
+        current = {run.fingerprint for run in first.values()}
+        known = {name: facts for name, facts in known.items() if name in current} | dict(zip(missing, found, strict=True))
+        store.write_json(path, known)
+    return {name: known[run.fingerprint] for name, run in first.items()}
+
+
+def ask(recipe: Recipe, settings: Sequence[Settings]) -> list[dict[str, Any]]:
+    """Build networks in a helper process; facts in the order of ``settings``."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "ablate.study.networks"],
+        input=pickle.dumps((recipe.folder, list(settings))),
+        capture_output=True,
+        check=False,
+    )
+    lines = done.stdout.decode().splitlines()
+    if done.returncode != 0 or not lines:
+        reason = done.stderr.decode().strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        return [{"error": reason[0]} for _ in settings]
+    facts: list[dict[str, Any]] = json.loads(lines[-1])
+    return facts
+
+
+def describe(settings: Settings, folder: Path, specs: dict[str, Any]) -> Mapping[str, Any]:
+    """The facts of one variant's network; ``specs`` remembers the data sets that were looked at."""
+    from ablate.data.data import Data
+    from ablate.data.load import load_parts
+    from ablate.engine.assembly import build_network, make_tricks
+    from ablate.models.receptive_field import receptive_field
+    from ablate.registry.lazy import torch
+
+    try:
+        key = json.dumps(settings.data.dump())
+        if key not in specs:
+            known = settings.data.options.spec() if isinstance(settings.data.options, Data) else None
+            specs[key] = known or load_parts(settings.data, folder).spec
+        spec = specs[key]
+        tricks, _ = make_tricks(settings, spec, folder)
+        with torch.device("meta"):
+            network, _ = build_network(settings, spec, folder, tricks, None)
+        return {
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "receptive_field": list(receptive_field(network) or ()) or None,
+        }
+    except Exception as error:
+        text = " ".join(str(error).split())
+        return {"error": text if type(error) is ValueError else f"{type(error).__name__}: {text}"}
+
+
+def main() -> None:
+    """Read (folder, settings) as a pickle, write the facts as a JSON line; what users' code prints goes before it."""
+    folder, settings = pickle.loads(sys.stdin.buffer.read())
+    specs: dict[str, Any] = {}
+    facts = [describe(one, folder, specs) for one in settings]
+    sys.stdout.write("\n" + json.dumps(facts) + "\n")
+
+
+if __name__ == "__main__":
+    main()

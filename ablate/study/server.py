@@ -1,0 +1,121 @@
+"""A small server that has imported torch and forks a fresh process for every job: 0.04 s instead of the 4 s that an import takes.
+
+It reads lines from its standard input (``run <base64 pickle of a Job>``, ``end <job number>``), and writes JSON lines, its own and its
+jobs', to its standard output. No CUDA is touched here and no user code is imported. When its input closes (its parent ended, however
+that came about), it ends its jobs and itself; when the server dies, its jobs see their pipe close and end too.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pickle
+import selectors
+import signal
+import sys
+import threading
+import time
+
+
+def serve() -> None:
+    """Fork jobs until the input closes."""
+    import ablate.data.load
+    import ablate.study.worker
+
+    channel = os.dup(1)
+    os.dup2(2, 1)  # nothing but events may go into the pipe
+    alive_read, alive_write = os.pipe()
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_write, False)
+    signal.set_wakeup_fd(wake_write)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    jobs: dict[int, int] = {}
+    say(channel, {"event": "ready"})
+
+    with selectors.DefaultSelector() as selector:
+        selector.register(0, selectors.EVENT_READ)
+        selector.register(wake_read, selectors.EVENT_READ)
+        buffer = b""
+        while True:
+            for key, _ in selector.select():
+                data = os.read(key.fd, 1 << 20)
+                if key.fd == wake_read:
+                    reap(jobs, channel)
+                    continue
+                if not data:
+                    end_all(jobs)
+                    return
+                *lines, buffer = (buffer + data).split(b"\n")
+                for line in lines:
+                    order, _, argument = line.partition(b" ")
+                    if order == b"run":
+                        job = pickle.loads(base64.b64decode(argument))
+                        pid = os.fork()
+                        if pid == 0:
+                            os.close(alive_write)
+                            become(job, channel, alive_read, (wake_read, wake_write))
+                        jobs[pid] = job.number
+                    elif order == b"end":
+                        for pid, number in jobs.items():
+                            if number == int(argument):
+                                os.kill(pid, signal.SIGTERM)
+
+
+def become(job: object, channel: int, alive: int, others: tuple[int, int]) -> None:
+    """Be the process of a job; never returns."""
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for descriptor in others:
+            os.close(descriptor)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+
+        def watch() -> None:
+            os.read(alive, 1)
+            os._exit(1)
+
+        threading.Thread(target=watch, daemon=True).start()
+        from ablate.study.worker import main
+
+        main(job, channel)  # type: ignore[arg-type]
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def reap(jobs: dict[int, int], channel: int) -> None:
+    """Say which jobs' processes have ended, and how."""
+    while jobs:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        say(channel, {"event": "exit", "job": jobs.pop(pid), "code": os.waitstatus_to_exitcode(status)})
+
+
+def end_all(jobs: dict[int, int], patience: float = 5.0) -> None:
+    """End all jobs: ask first, insist after ``patience`` seconds."""
+    for pid in jobs:
+        os.kill(pid, signal.SIGTERM)
+    until = time.monotonic() + patience
+    while jobs and time.monotonic() < until:
+        pid, _ = os.waitpid(-1, os.WNOHANG)
+        if pid:
+            jobs.pop(pid)
+        else:
+            time.sleep(0.01)
+    for pid in jobs:
+        os.kill(pid, signal.SIGKILL)
+
+
+def say(channel: int, event: dict[str, object]) -> None:
+    """Write one event."""
+    os.write(channel, (json.dumps(event) + "\n").encode())
+
+
+if __name__ == "__main__":
+    sys.path = [entry for entry in sys.path if entry]
+    serve()

@@ -34,7 +34,8 @@ def cached(name: str, key: str, make: Callable[[], Arrays]) -> Arrays:
     folder that cannot be written is done without.
     """
     path = folder() / f"{name}-{_digest(key)}.npz"
-    with contextlib.suppress(OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile), np.load(path) as kept:
+    with contextlib.suppress(OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile), path.open("rb") as file:
+        kept = np.load(file)
         return {array: kept[array] for array in kept.files}
     arrays = make()
     with contextlib.suppress(OSError):

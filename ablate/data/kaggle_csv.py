@@ -60,6 +60,8 @@ def _read_csv(file: IO[bytes]) -> Faces:
                     raise _Wrong(
                         f"has no column '{lacking[0]}' (the first of {len(lacking)} that are missing). Give the competition's training.csv."
                     )
+                if chunk.empty:
+                    continue
                 points.append(_numbers(chunk, row))
                 images.append(np.stack([_pixels(text, row + i) for i, text in enumerate(chunk["Image"])]))
                 row += len(chunk)

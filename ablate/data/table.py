@@ -1,0 +1,123 @@
+"""A table in a CSV file: some columns are inputs, one or more are what to predict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from ablate.data.data import Data, shown
+from ablate.data.dataset import Part, Parts, Spec
+from ablate.registry import Card, register, suggestion
+from ablate.registry.fields import DataPath
+from ablate.registry.lazy import LazyModule, torch
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas
+else:
+    np = LazyModule("numpy")
+    pandas = LazyModule("pandas")
+
+FEW = 20
+"""So many different whole numbers in the target are still taken for classes."""
+
+
+@register(
+    "data",
+    "csv",
+    card=Card(
+        "Your own table: columns of numbers in, one or more out.",
+        source="pandas.read_csv",
+        helps="Small tables; the first line names the columns.",
+        interacts="Columns of unlike size learn badly: add `standardise`.",
+    ),
+)
+class Table(Data):
+    """Inputs float32 (n, columns); targets int64 (n,) for classification, float32 (n, targets) for regression, NaN where a cell is empty."""
+
+    path: DataPath = Field(description="the CSV file, with column names in its first line")
+    target: str | tuple[str, ...] = Field(description="the column to predict, or several")
+    inputs: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="the columns to predict from; none: all others, which must be numbers"
+    )
+    task: Literal["classification", "regression"] | None = Field(
+        default=None,
+        description=f"none: classification where the target is one column of text or of at most {FEW} different whole numbers",
+    )
+
+    def load(self) -> Parts:
+        path = self.existing(self.path)
+        try:
+            table = pandas.read_csv(path)
+        except ValueError as error:  # pandas' own errors, and text that is not UTF-8
+            reason = str(error).strip().splitlines()[0].rstrip(".")
+            raise ValueError(f"data.path (={shown(path)}) cannot be read as CSV: {reason}.") from None
+        targets = (self.target,) if isinstance(self.target, str) else self.target
+        for field, names in (
+            ("target", targets),
+            ("inputs", self.inputs or ()),
+            ("group", (self.group,) if self.group else ()),
+        ):
+            for name in names:
+                if name not in table.columns:
+                    near = suggestion(name, map(str, table.columns))
+                    hint = f"Did you mean '{near}'?" if near else f"It has {', '.join(map(str, table.columns[:20]))}."
+                    raise ValueError(f"data.{field} (={name}) is not a column of {shown(path)}. {hint}")
+        names = self.inputs or tuple(str(name) for name in table.columns if name not in {*targets, self.group})
+        if overlap := next((name for name in names if name in {*targets, self.group}), None):
+            raise ValueError(f"data.inputs (={overlap}) is a target or the group as well. Take it out of the inputs.")
+        if not names:
+            raise ValueError(f"data.inputs has no column left in {shown(path)}. Add columns, or name fewer targets.")
+        inputs = _numbers(table, names, "inputs")
+        missing = ~np.isfinite(inputs)
+        if missing.any():
+            row, column = np.argwhere(missing)[0]
+            raise ValueError(
+                f"data.inputs (={names[column]}) is empty or infinite in row {row + 1} of {shown(path)}. Fill it in, or leave the column out of 'inputs'."
+            )
+        classify = self.task == "classification" or (self.task is None and _looks_like_classes(table, targets))
+        y, classes = _classes(table, targets, shown(path)) if classify else (_numbers(table, targets, "target"), ())
+        groups = torch.from_numpy(pandas.factorize(table[self.group], use_na_sentinel=False)[0]) if self.group else None
+        samples = Part(torch.from_numpy(inputs), torch.from_numpy(y), rows=torch.arange(len(table)), groups=groups)
+        spec = Spec(
+            (len(names),),
+            outputs=len(classes) if classify else len(targets),
+            task="classification" if classify else "regression",
+            classes=classes,
+            target_names=targets,
+        )
+        return self.parts(samples, spec, source=shown(path), inputs=len(names))
+
+
+def _numbers(table: pandas.DataFrame, names: tuple[str, ...], field: str) -> np.ndarray:
+    """Columns as float32 (n, columns). Raises ValueError for one that holds text."""
+    for name in names:
+        if table[name].dtype.kind not in "biuf":
+            way = (
+                "Name the columns of numbers in 'inputs'"
+                if field == "inputs"
+                else "Use 'task: classification', or a column of numbers"
+            )
+            raise ValueError(f"data.{field} (={name}) is a column of text, not of numbers. {way}.")
+    values: np.ndarray = table[list(names)].to_numpy(np.float32)
+    return values
+
+
+def _looks_like_classes(table: pandas.DataFrame, targets: tuple[str, ...]) -> bool:
+    if len(targets) > 1:
+        return False
+    column = table[targets[0]]
+    return column.dtype.kind not in "iuf" or (column.dtype.kind in "iu" and column.nunique() <= FEW)
+
+
+def _classes(table: pandas.DataFrame, targets: tuple[str, ...], where: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Class numbers (n,) in the sorted order of the target's values, and their names."""
+    if len(targets) > 1:
+        raise ValueError(f"data.target (={', '.join(targets)}) must be one column for classification.")
+    column = table[targets[0]]
+    if column.isna().any():
+        row = int(column.isna().to_numpy().argmax()) + 1
+        raise ValueError(f"data.target (={targets[0]}) is empty in row {row} of {where}. Every row needs its class.")
+    values, numbers = np.unique(column.to_numpy(str if column.dtype.kind == "O" else None), return_inverse=True)
+    return numbers.astype(np.int64), tuple(str(value) for value in values)

@@ -51,7 +51,12 @@ class Sgd(Optimizer):
             from ablate.layers.velocity_sgd import VelocitySGD
 
             return VelocitySGD(groups)
-        return torch.optim.SGD(groups, fused=fused(groups))
+        optimizer = torch.optim.SGD(groups, fused=fused(groups))
+        if self.momentum != 0:
+            # torch's fused step fails where some parameters have a velocity and others, thawed later, have none yet
+            for parameter in (p for group in groups for p in group["params"]):
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return optimizer
 
     @model_validator(mode="after")
     def nesterov_needs_momentum(self) -> Self:

@@ -1,0 +1,146 @@
+"""Schedules against torch's schedulers over 100 epochs; the values are read from the optimizer that a recipe's settings build."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from torch.optim import lr_scheduler as torchs
+
+from ablate.optimizers.build import parameter_groups, value_setter
+from ablate.registry import entries, lookup
+from ablate.schedules import Schedule, parse_schedule
+
+EPOCHS, STEPS = 100, 3
+
+
+def torch_rates(start, make, units):
+    """The rate in a torch optimizer before each unit under a torch scheduler."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=start)
+    scheduler = make(optimizer)
+    rates = []
+    for _ in range(units):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+def our_values(key, **settings):
+    """What stands in our optimizer's parameter group at each step of the training."""
+    sgd = lookup("optimizer", "sgd").settings(**settings)
+    optimizer = sgd.build(
+        parameter_groups(sgd, [("w", torch.nn.Parameter(torch.zeros(2)))], epochs=EPOCHS, steps_per_epoch=STEPS)
+    )
+    set_values = value_setter(optimizer, sgd, EPOCHS, STEPS)
+    assert set_values is not None
+    values = []
+    for step in range(EPOCHS * STEPS):
+        set_values(step)
+        values.append(optimizer.param_groups[0][key])
+    return values
+
+
+CASES = {
+    "linear": (
+        {"linear": [0.03, 0.0001]},
+        0.03,
+        lambda n: lambda o: torchs.LinearLR(o, 1.0, 0.0001 / 0.03, total_iters=n - 1),
+    ),
+    "cosine": (
+        {"cosine": [0.1, 0.001]},
+        0.1,
+        lambda n: lambda o: torchs.CosineAnnealingLR(o, T_max=n - 1, eta_min=0.001),
+    ),
+    "exponential": (
+        {"exponential": {"start": 0.1, "gamma": 0.97}},
+        0.1,
+        lambda n: lambda o: torchs.ExponentialLR(o, 0.97),
+    ),
+}
+
+
+@pytest.mark.parametrize("per", ["epoch", "step"])
+@pytest.mark.parametrize("name", CASES)
+def test_equals_torch(name, per):
+    rule, start, make = CASES[name]
+    units = EPOCHS if per == "epoch" else EPOCHS * STEPS
+    expected = torch_rates(start, make(units), units)
+    ours = our_values("lr", lr={**rule, "per": per})
+    assert ours[:: STEPS if per == "epoch" else 1] == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    if per == "epoch":
+        assert all(ours[i] == ours[i - i % STEPS] for i in range(len(ours)))
+
+
+@pytest.mark.parametrize("per", ["epoch", "step"])
+def test_step_and_multistep_count_epochs_as_torch_does(per):
+    # a drop at an epoch falls on that epoch's first step, whichever unit is counted
+    step = our_values("lr", lr={"step": {"start": 0.1, "size": 30, "gamma": 0.1}, "per": per})
+    assert step[::STEPS] == pytest.approx(torch_rates(0.1, lambda o: torchs.StepLR(o, 30, 0.1), EPOCHS))
+    multistep = our_values("lr", lr={"multistep": {"start": 0.1, "milestones": [10, "80%"], "gamma": 0.5}, "per": per})
+    assert multistep[::STEPS] == pytest.approx(torch_rates(0.1, lambda o: torchs.MultiStepLR(o, [10, 80], 0.5), EPOCHS))
+    assert step[30 * STEPS - 1] == pytest.approx(0.1)
+    assert step[30 * STEPS] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("per", ["epoch", "step"])
+def test_warmup_equals_a_sequence_in_torch(per):
+    unit = 1 if per == "epoch" else STEPS
+    n, warm = EPOCHS * unit, 5 * unit
+
+    def make(optimizer):
+        rise = torchs.LinearLR(optimizer, 0.01, 1.0, total_iters=warm)
+        fall = torchs.CosineAnnealingLR(optimizer, T_max=n - warm - 1, eta_min=0.001)
+        return torchs.SequentialLR(optimizer, [rise, fall], [warm])
+
+    ours = our_values("lr", lr={"warmup": 5, "start": 0.01, "then": {"cosine": [0.1, 0.001], "per": per}})
+    with warnings.catch_warnings(action="ignore"):  # SequentialLR calls its parts in a way that it warns of itself
+        expected = torch_rates(0.1, make, n)
+    assert ours[:: STEPS // unit] == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def test_momentum_in_the_optimizer_follows_its_own_schedule():
+    momentum = our_values("momentum", lr={"linear": [0.03, 0.0001]}, momentum={"linear": [0.9, 0.999], "per": "epoch"})
+    assert momentum[0] == pytest.approx(0.9)
+    assert momentum[-1] == pytest.approx(0.999)
+    assert momentum[STEPS] == pytest.approx(0.9 + 0.099 / 99)
+
+
+RULES = [
+    {"constant": 0.3},
+    {"linear": [0.03, 0.0001]},
+    {"cosine": [0.0, 0.5]},
+    {"exponential": {"start": 0.1, "gamma": 0.9}},
+    {"exponential": {"start": 0.1, "gamma": 1.1}},
+    {"exponential": {"start": -0.1, "gamma": 1.1}},
+    {"step": {"start": 0.1, "size": 7, "gamma": 0.5}},
+    {"multistep": {"start": 0.1, "milestones": [3, "50%"], "gamma": 0.1}},
+    {"points": [[0, 0.1], ["50%", 0.7], [90, 0.2]]},
+    {"points": [[0, 0.1], ["50%", 0.7]], "stairs": True},
+    {"warmup": 5, "then": {"cosine": [0.5, 0.2]}},
+    {"warmup": "10%", "then": 0.5, "start": 0.0},
+]
+
+
+@pytest.mark.parametrize("per", ["epoch", "step"])
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: next(iter(rule)))
+def test_extremes_bound_the_values(rule, per):
+    if "then" in rule and isinstance(rule["then"], dict):
+        rule = {**rule, "then": {**rule["then"], "per": per}}
+    schedule = parse_schedule({**rule, "per": per})
+    assert isinstance(schedule, Schedule)
+    low, high = min(schedule.extremes()), max(schedule.extremes())
+    values = [schedule.at_step(i, EPOCHS, STEPS) for i in range(EPOCHS * STEPS)]
+    assert low - 1e-12 <= min(values)
+    assert max(values) <= high + 1e-12
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: next(iter(rule)))
+def test_a_schedule_is_read_back_from_what_it_writes(rule):
+    schedule = parse_schedule(rule)
+    assert parse_schedule(schedule.dump()) == schedule
+
+
+def test_every_schedule_of_the_registry_is_in_the_tables():
+    assert {entry.name for entry in entries("schedule")} <= {key for rule in RULES for key in rule}

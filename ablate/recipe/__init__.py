@@ -1,0 +1,27 @@
+"""Recipes: YAML → `Recipe` → variants → `Settings` → fingerprint. Errors have line numbers; nothing here imports torch or a user's code."""
+
+from ablate.recipe.diff import differences
+from ablate.recipe.fingerprint import ENGINE_VERSION, code_files, fingerprint, identity, run_fingerprint
+from ablate.recipe.recipe import Change, Compare, Position, Problem, Recipe, RecipeError, Variant
+from ablate.recipe.schema import recipe_schema
+from ablate.recipe.settings import Choice, Monitor, Settings
+
+__all__ = [
+    "ENGINE_VERSION",
+    "Change",
+    "Choice",
+    "Compare",
+    "Monitor",
+    "Position",
+    "Problem",
+    "Recipe",
+    "RecipeError",
+    "Settings",
+    "Variant",
+    "code_files",
+    "differences",
+    "fingerprint",
+    "identity",
+    "recipe_schema",
+    "run_fingerprint",
+]

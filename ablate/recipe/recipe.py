@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -83,7 +83,11 @@ class Variant:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A study's recipe. ``folder`` is where the user's own modules are looked for; ``text`` what was read, for the record."""
+    """A study's recipe. ``folder`` is where the user's own modules are looked for; ``text`` what was read, for the record.
+
+    ``selection`` holds the flags that chose this part or change of it, as command-line arguments: ``("--seeds", "3", "--set", "epochs=50")``.
+    A variant's parent need not be among ``variants`` where ``--only`` left it out.
+    """
 
     study: str
     description: str
@@ -93,6 +97,27 @@ class Recipe:
     path: Path | None
     folder: Path
     text: str
+    selection: tuple[str, ...] = ()
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        seeds: int | str | Sequence[int] | None = None,
+        only: str | Sequence[str] | None = None,
+        design: str | None = None,
+        sets: Sequence[str] = (),
+        scale: float = 1.0,
+    ) -> Recipe:
+        """Read a recipe's file; the arguments are the selecting flags of the command line. Raises `RecipeError` with all that is wrong.
+
+        ``seeds``: a count, a list, or text such as ``"3"`` or ``"0,3,7"``. ``only``: the rows to keep. ``sets``: texts such as ``"epochs=50"`` (all
+        rows) and ``"net3.epochs=50"`` (one). ``scale`` multiplies every number of epochs.
+        """
+        from ablate.recipe.reading import load_recipe
+
+        return load_recipe(Path(path), seeds=seeds, only=only, design=design, sets=sets, scale=scale)
 
     def variant(self, name: str) -> Variant:
         """The variant of that name. Raises KeyError."""

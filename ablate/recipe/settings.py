@@ -81,23 +81,13 @@ class Monitor(BaseModel):
     better: Literal["lower", "higher"] = "lower"
 
 
-class Settings(BaseModel):
-    """Everything that decides what one variant's training computes, seeds apart.
-
-    Fields listed in ``INCIDENTAL`` change how fast or how safely it is computed, never what: they are no part of a fingerprint.
-    """
+class Training(BaseModel):
+    """The settings that are plain values; the things that a recipe names stand beside them in `Settings`."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False, protected_namespaces=()
+        frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=(), validate_default=True
     )
 
-    data: Choice
-    model: Choice
-    init: Choice
-    loss: Choice
-    optimizer: Choice
-    metrics: tuple[Choice, ...] = ()
-    tricks: tuple[Choice, ...] = ()
     batch_size: int = Field(default=64, ge=1, description="samples per step; the last, smaller batch is kept")
     epochs: EpochCount = Field(default=10, description="times through the training part")
     shuffle: bool = Field(default=True, description="a new order every epoch, fixed per seed")
@@ -115,6 +105,23 @@ class Settings(BaseModel):
         default="auto", description="data on the device, or streamed in batches; auto: what fits"
     )
     workers: int = Field(default=0, ge=0, description="processes that load streamed data")
+
+
+class Settings(Training):
+    """Everything that decides what one variant's training computes, seeds apart.
+
+    Fields listed in ``INCIDENTAL`` change how fast or how safely it is computed, never what: they are no part of a fingerprint.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    data: Choice
+    model: Choice
+    init: Choice
+    loss: Choice
+    optimizer: Choice
+    metrics: tuple[Choice, ...] = ()
+    tricks: tuple[Choice, ...] = ()
 
     CHOICES: ClassVar = ("data", "model", "init", "loss", "optimizer")
     LISTS: ClassVar = {"metrics": "metric", "tricks": "trick"}

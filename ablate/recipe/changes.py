@@ -1,0 +1,158 @@
+"""A variant's list of changes: what its parent has, less what it removes, plus what it adds and sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from ablate.recipe.entries import Item, read_item
+from ablate.recipe.node import Node, Problems, show
+from ablate.recipe.recipe import Change, Position
+from ablate.recipe.shape import Shape, did_you_mean
+from ablate.registry import entries
+
+MOST_CHANGES = 2000
+"""Changes that one row may come to, bundles written out: enough for anything meant, too few for bundles that double and double again."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One line of a ``set``: a dotted path, the value, the place of the path."""
+
+    path: str
+    value: Node
+    position: Position
+
+
+@dataclass(frozen=True)
+class Step:
+    """One primitive change: a trick switched on, or a value set. ``owners`` are the names by which a later row may remove it."""
+
+    kind: Literal["add", "set"]
+    item: Item | None
+    assignment: Assignment | None
+    owners: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Own:
+    """What one row, or one bundle, changes by itself. ``where`` is its path in the recipe, for messages."""
+
+    where: str
+    remove: tuple[tuple[str, Position], ...] = ()
+    add: tuple[Item, ...] = ()
+    set: tuple[Assignment, ...] = ()
+
+    def changes(self, row: str) -> tuple[Change, ...]:
+        """The same as plain values, in the order in which they are applied."""
+        return (
+            *(Change(row, "remove", name) for name, _ in self.remove),
+            *(Change(row, "add", item.key, item.value) for item in self.add),
+            *(Change(row, "set", line.path, line.value.plain()) for line in self.set),
+        )
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """One of a recipe's own tricks: a name for several changes."""
+
+    name: str
+    description: str
+    own: Own
+
+
+def read_own(shape: Shape, problems: Problems) -> Own:
+    """The keys ``remove``, ``add`` and ``set`` of a row or bundle; within one row they are applied in this order."""
+    remove: list[tuple[str, Position]] = []
+    for i, node in enumerate(shape.items("remove", "[flip]")):
+        if node.text:
+            remove.append((node.text, node.position))
+        else:
+            problems.add(node.position, f"{shape.where('remove')}[{i}] (={show(node)}) must be the name of a trick.")
+    items = [
+        read_item(node, f"{shape.where('add')}[{i}]", "trick", problems)
+        for i, node in enumerate(shape.items("add", "[flip]"))
+    ]
+    lines = [Assignment(path, value, place) for path, value, place in shape.pairs("set", "{epochs: 100}")]
+    return Own(shape.path, tuple(remove), tuple(item for item in items if item is not None), tuple(lines))
+
+
+def read_bundles(shape: Shape, problems: Problems) -> dict[str, Bundle]:
+    """The recipe's ``tricks``: ``{name: {add: […], set: {…}, description: …}}``."""
+    bundles: dict[str, Bundle] = {}
+    library = {entry.name for entry in entries("trick")}
+    for name, node, place in shape.pairs("tricks", "{longer: {set: {epochs: 100}}}"):
+        path = f"tricks.{show(name)}"
+        if name in library:
+            problems.add(place, f"{path} has the name of a trick of the library. Choose another name.")
+        below = Shape(node, path, "a trick of a recipe", problems)
+        below.only(
+            ("add", "set", "description"),
+            {"remove": "cannot be part of a bundle: remove it in the row, or leave it out."},
+        )
+        own = read_own(below, problems)
+        if node.mapping is not None and not (own.add or own.set or below.get("add") or below.get("set")):
+            problems.add(place, f"{path} changes nothing. Give it 'add' or 'set'.")
+        bundles[name] = Bundle(name, below.text("description"), own)
+    return bundles
+
+
+def extend(
+    inherited: tuple[Step, ...], own: Own, bundles: Mapping[str, Bundle], parent: str | None, problems: Problems
+) -> tuple[Step, ...]:
+    """The parent's steps less what the row removes, plus what it adds and sets, with bundles written out."""
+    steps = list(inherited)
+    for i, (name, place) in enumerate(own.remove):
+        kept = [step for step in steps if name not in step.owners]
+        if len(kept) == len(steps):
+            known = sorted({owner for step in steps for owner in step.owners})
+            there = f"where there are {', '.join(known)}" if known else "where there is none"
+            hint = did_you_mean(name, known)
+            text = f"{own.where}.remove[{i}] (={show(name)}) is not among the tricks of {show(parent)}, {there}.{hint}"
+            problems.add(place, text)
+        steps = kept
+    try:
+        _append(steps, own, bundles, (), problems)
+    except _TooMany:
+        place = own.add[0].position if own.add else own.set[0].position
+        problems.add(place, f"{own.where} comes to more than {MOST_CHANGES} changes.")
+        return inherited
+    return tuple(steps)
+
+
+class _TooMany(Exception):
+    """Bundles inside bundles have grown out of hand."""
+
+
+def _append(
+    steps: list[Step], own: Own, bundles: Mapping[str, Bundle], inside: tuple[str, ...], problems: Problems
+) -> None:
+    for item in own.add:
+        name = item.name
+        if name is not None and name in bundles:
+            if name in inside:
+                problems.add(item.position, f"tricks.{show(name)} contains itself.")
+                continue
+            if item.value is not None:
+                text = f"{show(name)} (={show(item.arguments)}) is a trick of this recipe and takes no settings."
+                problems.add(item.arguments.position, text)
+            _append(steps, bundles[name].own, bundles, (*inside, name), problems)
+        else:
+            steps.append(Step("add", item, None, frozenset((*inside, item.key))))
+        if len(steps) > MOST_CHANGES:
+            raise _TooMany
+    for line in own.set:
+        steps.append(Step("set", None, line, frozenset(inside) | _owners_of_trick(steps, line.path)))
+        if len(steps) > MOST_CHANGES:
+            raise _TooMany
+
+
+def _owners_of_trick(steps: list[Step], path: str) -> frozenset[str]:
+    """Who else takes a setting of a trick along when it goes: the trick, and the bundle that switched it on."""
+    head, _, rest = path.partition(".")
+    if head == "tricks":
+        for step in reversed(steps):
+            if step.item is not None and (rest == step.item.key or rest.startswith(f"{step.item.key}.")):
+                return step.owners
+    return frozenset()

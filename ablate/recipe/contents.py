@@ -1,0 +1,88 @@
+"""Hashes of data files by what is in them, remembered by path, size and time of change so that a large file is read once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+SETTLED = 2.0
+"""Seconds after which a file's time of change can be trusted: a younger file may change again within the same tick of the clock."""
+
+
+def content_hash(path: Path) -> str:
+    """32 hex characters for the contents of a file, or of all files in a folder with their names below it. Raises ValueError where there is nothing."""
+    path = path.absolute()
+    if not path.exists():
+        raise ValueError(f"the data (={path}) does not exist.")
+    facts = list(_facts(path))
+    remembered = _remembered(path)
+    if remembered is not None and remembered.get("facts") == _digest(facts):
+        return str(remembered["hash"])
+    found = _hash_folder(path) if path.is_dir() else _hash_file(path)
+    if max((fact[2] for fact in facts), default=0) < (time.time() - SETTLED) * 1e9:
+        _remember(path, {"path": str(path), "facts": _digest(facts), "hash": found})
+    return found
+
+
+def _facts(path: Path) -> Iterator[tuple[str, int, int]]:
+    """Name, size and time of change (ns) of every file, without reading any."""
+    for name, file in _files(path):
+        status = file.stat()
+        yield name, status.st_size, status.st_mtime_ns
+
+
+def _files(path: Path) -> Iterator[tuple[str, Path]]:
+    """All files by their name below ``path``, sorted; a lone file has the name ''."""
+    if not path.is_dir():
+        yield "", path
+        return
+    found = [Path(folder, name) for folder, _, names in os.walk(path) for name in names]
+    yield from sorted((file.relative_to(path).as_posix(), file) for file in found if file.is_file())
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _hash_folder(path: Path) -> str:
+    return _digest([(name, _hash_file(file)) for name, file in _files(path)])
+
+
+def _digest(value: object) -> str:
+    text = json.dumps(value, separators=(",", ":"))
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def cache_folder() -> Path:
+    """``$ABLATE_CACHE``, or ``~/.cache/ablate``."""
+    named = os.environ.get("ABLATE_CACHE")
+    return Path(named) if named else Path.home() / ".cache" / "ablate"
+
+
+def _place(path: Path) -> Path:
+    return cache_folder() / "contents" / f"{_digest(str(path))}.json"
+
+
+def _remembered(path: Path) -> dict[str, object] | None:
+    try:
+        value = json.loads(_place(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) and {"facts", "hash"} <= value.keys() else None
+
+
+def _remember(path: Path, value: dict[str, object]) -> None:
+    """Keep a hash; a cache that cannot be written costs time, nothing else."""
+    place = _place(path)
+    beside = place.with_name(f"{place.name}.{os.getpid()}")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(json.dumps(value), encoding="utf-8")
+        os.replace(beside, place)
+    except OSError:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,36 @@
+"""What differs between two variants' settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ablate.recipe.settings import Settings
+
+
+def differences(a: Settings, b: Settings) -> list[tuple[str, Any, Any]]:
+    """(dotted path, value in ``a``, value in ``b``) for every setting that differs, in the order of `Settings.dump`.
+
+    Values are plain; None stands for what one of them does not have. A trick or metric that only one of them has is one line: ``tricks.flip``.
+    """
+    left, right = _tree(a), _tree(b)
+    found: list[tuple[str, Any, Any]] = []
+    for path in dict.fromkeys((*left, *right)):
+        one, other = left.get(path), right.get(path)
+        if one == other:
+            continue
+        if isinstance(one, dict) and isinstance(other, dict):
+            for key in dict.fromkeys((*one, *other)):
+                if one.get(key) != other.get(key):
+                    found.append((f"{path}.{key}", one.get(key), other.get(key)))
+        else:
+            found.append((path, one, other))
+    return found
+
+
+def _tree(settings: Settings) -> dict[str, Any]:
+    """The dump with tricks and metrics by label instead of by number."""
+    tree = settings.dump()
+    for key in settings.LISTS:
+        for choice, plain in zip(getattr(settings, key), tree.pop(key), strict=True):
+            tree[f"{key}.{choice.label}"] = {name: value for name, value in plain.items() if name != "name"}
+    return tree

@@ -1,0 +1,116 @@
+"""The identity of a run: a hash of everything that decides what it computes, and of nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from ablate.recipe.contents import content_hash
+from ablate.recipe.settings import Choice, Settings
+from ablate.recipe.settings_builder import files
+from ablate.recipe.targets import code_digest, local_code
+from ablate.registry import Named, entries
+
+ENGINE_VERSION = 1
+"""Raised when the engine computes something else from the same settings: every run made before becomes stale."""
+
+
+def fingerprint(settings: Settings, seed: int, fold: int | None = None, *, folder: Path) -> str:
+    """32 hex characters for one run of these settings; ``folder`` is the recipe's, below which the user's own code counts.
+
+    Raises ValueError in one line where a data file or a target's module is gone or cannot be read.
+    """
+    return run_fingerprint(identity(settings, folder=folder), seed, fold)
+
+
+def identity(settings: Settings, *, folder: Path) -> str:
+    """What all seeds and folds of a variant share of their fingerprints. Reads the data's times of change and the user's code, so ask once a variant."""
+    return _hash(facts(settings, folder=folder))
+
+
+def run_fingerprint(shared: str, seed: int, fold: int | None = None) -> str:
+    """The fingerprint of one seed (and fold) of the variant with this `identity`."""
+    return _hash({"settings": shared, "seed": seed, "fold": fold})
+
+
+def facts(settings: Settings, *, folder: Path) -> dict[str, Any]:
+    """Everything that the identity is made of, in plain values: to see why two of them differ."""
+    return {
+        "engine": ENGINE_VERSION,
+        "settings": _plain(settings),
+        "versions": _versions(settings),
+        "code": {target: code_digest(target.partition(":")[0], folder) for target in sorted(_targets(settings))},
+    }
+
+
+def code_files(settings: Settings, folder: Path) -> tuple[Path, ...]:
+    """The user's files that the settings' targets run, as far as they lie under the recipe's folder. Raises ValueError as `fingerprint` does."""
+    modules = {target.partition(":")[0] for target in _targets(settings)}
+    return tuple(sorted({path for module in modules for path in local_code(module, folder).values()}))
+
+
+def _hash(value: Mapping[str, Any]) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _choices(settings: Settings) -> Iterator[tuple[str, Choice]]:
+    for name in settings.CHOICES:
+        yield name, getattr(settings, name)
+    for name in settings.LISTS:
+        for i, choice in enumerate(getattr(settings, name)):
+            yield f"{name}[{i}]", choice
+
+
+def _targets(settings: Settings) -> set[str]:
+    return {choice.target for _, choice in _choices(settings) if choice.target is not None}
+
+
+def _plain(settings: Settings) -> dict[str, Any]:
+    """The dump without what is incidental, files by their contents, metrics in no order."""
+    tree = {key: value for key, value in settings.dump().items() if key not in settings.INCIDENTAL}
+    for name in settings.CHOICES:
+        tree[name] = _with_contents(getattr(settings, name), tree[name])
+    for name in settings.LISTS:
+        tree[name] = [
+            _with_contents(choice, plain) for choice, plain in zip(getattr(settings, name), tree[name], strict=True)
+        ]
+    tree["metrics"].sort(key=lambda metric: json.dumps(metric, sort_keys=True))
+    return tree
+
+
+def _with_contents(choice: Choice, plain: dict[str, Any]) -> dict[str, Any]:
+    for keys, path in files(choice.options):
+        below: Any = plain
+        for key in keys[:-1]:
+            below = below[key]
+        below[keys[-1]] = {"contents": content_hash(path)}
+    return plain
+
+
+def _versions(settings: Settings) -> dict[str, int]:
+    """``kind/name`` → version of every registry entry in use, schedules inside settings too."""
+    known = {entry.settings: entry for entry in entries()}
+    found: dict[str, int] = {}
+
+    def look(value: Any) -> None:
+        if isinstance(value, Named) and (entry := known.get(type(value))) is not None:
+            found[f"{entry.kind}/{entry.name}"] = entry.version
+        if isinstance(value, BaseModel):
+            for name in type(value).model_fields:
+                look(getattr(value, name))
+        elif isinstance(value, (tuple, list)):
+            for item in value:
+                look(item)
+        elif isinstance(value, Mapping):
+            for item in value.values():
+                look(item)
+
+    for _, choice in _choices(settings):
+        look(choice.options)
+    return found

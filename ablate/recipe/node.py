@@ -1,0 +1,115 @@
+"""A value of a recipe together with the place where it was written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ablate.recipe.recipe import Position, Problem, RecipeError
+
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A scalar, a tuple of nodes, or a mapping of nodes, with its place; never changed, so that rows may share it.
+
+    ``keys`` says where each key of a mapping stands. ``size`` counts the nodes below and including this one, aliases written out.
+    """
+
+    value: Scalar | tuple[Node, ...] | Mapping[str, Node]
+    position: Position
+    keys: Mapping[str, Position] = field(default_factory=dict)
+    size: int = 1
+
+    @property
+    def mapping(self) -> Mapping[str, Node] | None:
+        """The entries of a mapping, None for anything else."""
+        return self.value if isinstance(self.value, Mapping) else None
+
+    @property
+    def items(self) -> tuple[Node, ...] | None:
+        """The items of a list, None for anything else."""
+        return self.value if isinstance(self.value, tuple) else None
+
+    @property
+    def text(self) -> str | None:
+        """The text of a string, None for anything else."""
+        return self.value if isinstance(self.value, str) else None
+
+    def plain(self) -> Any:
+        """The same as plain dicts, lists and scalars."""
+        if isinstance(self.value, Mapping):
+            return {key: node.plain() for key, node in self.value.items()}
+        if isinstance(self.value, tuple):
+            return [node.plain() for node in self.value]
+        return self.value
+
+    def key_position(self, key: str) -> Position:
+        """Where a key of this mapping stands."""
+        return self.keys.get(key, self.position)
+
+    def child(self, part: str | int) -> Node | None:
+        """The value under a key or at an index, None where there is none."""
+        if isinstance(self.value, Mapping):
+            return self.value.get(str(part))
+        if isinstance(self.value, tuple) and str(part).isdecimal():
+            index = int(part)
+            return self.value[index] if index < len(self.value) else None
+        return None
+
+    def with_child(self, part: str, child: Node, position: Position) -> Node:
+        """A copy with one key (written at ``position``) or one existing item replaced."""
+        if isinstance(self.value, tuple):
+            index = int(part)
+            return Node((*self.value[:index], child, *self.value[index + 1 :]), self.position)
+        assert isinstance(self.value, Mapping)
+        return Node({**self.value, part: child}, self.position, {**self.keys, part: position})
+
+    def without(self, *parts: str) -> Node:
+        """A copy of a mapping without some of its keys."""
+        assert isinstance(self.value, Mapping)
+        return Node({key: node for key, node in self.value.items() if key not in parts}, self.position, self.keys)
+
+
+def show(value: Any, limit: int = 60) -> str:
+    """A value as a recipe would write it, in one line of at most ``limit`` characters."""
+    text = _flow(value.plain() if isinstance(value, Node) else value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_flow(key)}: {_flow(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_flow(item) for item in value) + "]"
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    text = str(value)
+    return text if text.isprintable() else json.dumps(text)
+
+
+class Problems:
+    """Collects what is wrong; the same text at the same place counts once."""
+
+    def __init__(self) -> None:
+        self._found: dict[Problem, None] = {}
+
+    def add(self, position: Position, text: str) -> None:
+        """Note a problem; ``text`` is one line."""
+        self._found.setdefault(Problem(position, text))
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        """Note several."""
+        for problem in problems:
+            self._found.setdefault(problem)
+
+    def check(self) -> None:
+        """Raise `RecipeError` with all of them, in the order of the file, if there are any."""
+        if self._found:
+            raise RecipeError(sorted(self._found, key=lambda p: (p.position.line, p.position.column)))

@@ -1,0 +1,117 @@
+"""Replays a list of changes on a raw tree: nodes that keep the place where each value was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from ablate.recipe.changes import Assignment, Step
+from ablate.recipe.entries import Item, mapped_arguments
+from ablate.recipe.node import Node, Problems, show
+from ablate.recipe.settings import Settings, Training
+from ablate.recipe.shape import did_you_mean
+
+SECTIONS = (*Settings.CHOICES, "metrics", *Training.model_fields)
+"""The first words of a dotted path, ``tricks`` apart."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Settings before they are checked. ``tricks`` are in the order in which they were first added, their arguments mappings."""
+
+    sections: Mapping[str, Node] = field(default_factory=dict)
+    tricks: Mapping[str, Item] = field(default_factory=dict)
+
+
+def section(name: str, node: Node) -> Node:
+    """The value of a top-level setting; where something is named there, a bare name is ``{name: it}``."""
+    if name in Settings.CHOICES and node.text is not None:
+        return Node({"name": node}, node.position, {"name": node.position})
+    return node
+
+
+def replay(start: Tree, steps: Iterable[Step], problems: Problems) -> Tree:
+    """``start`` after the steps, in order. A step that cannot be done is reported and left out."""
+    tree = start
+    for step in steps:
+        if step.item is not None:
+            tree = add_trick(tree, step.item, problems)
+        elif step.assignment is not None:
+            tree = assign(tree, step.assignment, problems)
+    return tree
+
+
+def add_trick(tree: Tree, item: Item, problems: Problems) -> Tree:
+    """Switch a trick on; one that is on already keeps its place and takes the new settings."""
+    arguments = mapped_arguments("trick", item, f"tricks.{item.key}", problems)
+    if arguments is None:
+        return tree
+    return replace(tree, tricks={**tree.tricks, item.key: replace(item, arguments=arguments)})
+
+
+def assign(tree: Tree, line: Assignment, problems: Problems) -> Tree:
+    """Replace the value at a dotted path; its parent must be there."""
+    head, *rest = line.path.split(".")
+    if not all((head, *rest)):
+        problems.add(line.position, f"the path (={show(line.path)}) has an empty part. Write it as optimizer.lr.")
+        return tree
+    if head == "tricks":
+        return _assign_trick(tree, line, problems)
+    if head not in SECTIONS:
+        hint = did_you_mean(head, SECTIONS)
+        problems.add(line.position, f"{show(line.path)}: '{show(head)}' is not a setting.{hint}")
+        return tree
+    if not rest:
+        return replace(tree, sections={**tree.sections, head: section(head, line.value)})
+    start = tree.sections.get(head)
+    if start is None and head == "monitor":
+        start = Node({}, line.position)
+    changed = _replace(start, head, rest, line, problems)
+    return tree if changed is None else replace(tree, sections={**tree.sections, head: changed})
+
+
+def trick_of_path(path: str, tricks: Iterable[str]) -> str | None:
+    """The trick that a path ``tricks.<name>…`` goes into; a target's name has dots of its own, so the longest wins."""
+    rest = path.partition(".")[2]
+    return max((key for key in tricks if rest == key or rest.startswith(f"{key}.")), key=len, default=None)
+
+
+def _assign_trick(tree: Tree, line: Assignment, problems: Problems) -> Tree:
+    key = trick_of_path(line.path, tree.tricks)
+    if key is None:
+        name = line.path.partition(".")[2].partition(".")[0]
+        if not name:
+            problems.add(line.position, "tricks is no setting: switch tricks on and off with 'add' and 'remove'.")
+        else:
+            there = f"on here are {', '.join(tree.tricks)}" if tree.tricks else "no trick is"
+            hint = did_you_mean(name, tree.tricks)
+            problems.add(line.position, f"{show(line.path)}: '{show(name)}' is not on here; {there}.{hint}")
+        return tree
+    item = tree.tricks[key]
+    rest = line.path[len("tricks.") + len(key) + 1 :]
+    if not rest:
+        return add_trick(tree, replace(item, arguments=line.value), problems)
+    changed = _replace(item.arguments, f"tricks.{key}", rest.split("."), line, problems)
+    return tree if changed is None else replace(tree, tricks={**tree.tricks, key: replace(item, arguments=changed)})
+
+
+def _replace(node: Node | None, path: str, parts: list[str], line: Assignment, problems: Problems) -> Node | None:
+    """``node`` with the value at ``parts`` replaced; None, and a problem, where there is nothing to put it into."""
+    if node is None:
+        problems.add(line.position, f"{show(line.path)}: {path} is not set, so nothing can be set in it.")
+        return None
+    first, *rest = parts
+    there = node.child(first)
+    if node.mapping is None and (node.items is None or there is None):
+        what = f"has no item {show(first)}" if node.items is not None else "has no parts"
+        problems.add(line.position, f"{show(line.path)}: {path} (={show(node)}) {what}. Set {path} as a whole.")
+        return None
+    if not rest:
+        return node.with_child(first, line.value, line.position)
+    if there is None:
+        hint = did_you_mean(first, node.mapping or ())
+        text = f"{show(line.path)}: {path}.{show(first)} is not set, so nothing can be set in it.{hint}"
+        problems.add(line.position, text)
+        return None
+    below = _replace(there, f"{path}.{first}", rest, line, problems)
+    return None if below is None else node.with_child(first, below, node.keys.get(first, line.position))

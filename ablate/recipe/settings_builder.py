@@ -1,0 +1,246 @@
+"""A raw tree → `Settings`: every section is checked by the registry's class, every finding has its place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from ablate.recipe.complaints import complain
+from ablate.recipe.entries import Item, mapped_arguments, read_item
+from ablate.recipe.node import Node, Problems, show
+from ablate.recipe.recipe import Position
+from ablate.recipe.replay import Tree
+from ablate.recipe.settings import Choice, Settings, Training
+from ablate.recipe.targets import target_rule
+from ablate.registry import Named, UnknownName, entries, lookup
+
+LOSSES = ("train_loss", "train_loss_clean", "valid_loss")
+"""What every run measures, beside the recipe's metrics."""
+
+USUAL_ORDER = 50
+"""Where a trick stands among others when its own order is known in the job only (a target)."""
+
+EXAMPLES = {
+    "data": "data: digits",
+    "model": "model: mlp",
+    "loss": "loss: mse",
+    "optimizer": "optimizer: {name: sgd, lr: 0.01}",
+}
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Builds settings for one recipe. ``folder`` is the recipe's; ``flag_folder`` the one that paths in ``--set`` are relative to."""
+
+    folder: Path
+    scale: float
+    flag_folder: Path
+    problems: Problems
+
+    def build(self, tree: Tree, position: Position, where: str) -> Settings | None:
+        """The settings of a tree, None (and problems) where it is not right. ``position`` and ``where`` are of the row."""
+        choices = {name: self._section(name, tree, position) for name in Settings.CHOICES}
+        metrics = self._metrics(tree.sections.get("metrics"))
+        tricks = {key: self._trick(item) for key, item in tree.tricks.items()}
+        training = self._training(tree, metrics)
+        wrong = None in choices.values() or metrics is None or training is None or None in tricks.values()
+        if wrong or training is None or metrics is None:
+            return None
+        plain = {name: getattr(training, name) for name in Training.model_fields}
+        present = tuple(trick for trick in tricks.values() if trick is not None)
+        settings = Settings(**choices, metrics=metrics, tricks=in_hook_order(present), **plain)
+        return self._apply_rules(settings, tree)
+
+    def _section(self, name: str, tree: Tree, position: Position) -> Choice | None:
+        node = tree.sections.get(name)
+        if node is None or node.value is None:
+            text = f"{name} is missing. Write it under 'baseline', such as {EXAMPLES.get(name, name)}."
+            self.problems.add(position if node is None else node.position, text)
+            return None
+        if node.mapping is None:
+            self.problems.add(
+                node.position, f"{name} (={show(node)}) must be a name, or a mapping with 'name' or 'target'."
+            )
+            return None
+        if not {"name", "target"} & node.mapping.keys():
+            near = next((key for key in node.mapping if any(entry.name == key for entry in entries(name))), None)
+            hint = (
+                f"Write {{name: {near}, …}}."
+                if near
+                else f"'set' replaces the whole value: to change one part, set {name}.<part>."
+            )
+            self.problems.add(node.position, f"{name} (={show(node)}) has neither 'name' nor 'target'. {hint}")
+            return None
+        item = read_item(node, name, name, self.problems)
+        return None if item is None else self._choice(name, item, item.arguments, name)
+
+    def _metrics(self, node: Node | None) -> tuple[Choice, ...] | None:
+        if node is None or node.value is None:
+            return ()
+        if node.items is None:
+            self.problems.add(node.position, f"metrics (={show(node)}) must be a list, such as [accuracy].")
+            return None
+        choices: list[Choice | None] = []
+        labels: set[str] = set()
+        for i, one in enumerate(node.items):
+            item = read_item(one, f"metrics[{i}]", "metric", self.problems)
+            arguments = mapped_arguments("metric", item, f"metrics[{i}]", self.problems) if item is not None else None
+            if item is None or arguments is None:
+                choices.append(None)
+                continue
+            if item.label in labels or item.label in LOSSES:
+                self.problems.add(
+                    item.position, f"metrics[{i}] (={show(item.label)}) is there already. Remove one of them."
+                )
+            labels.add(item.label)
+            choices.append(self._choice("metric", item, arguments, f"metrics[{i}]"))
+        present = tuple(choice for choice in choices if choice is not None)
+        return present if len(present) == len(choices) else None
+
+    def _trick(self, item: Item) -> Choice | None:
+        return self._choice("trick", item, item.arguments, f"tricks.{item.label}")
+
+    def _choice(self, kind: str, item: Item, arguments: Node, path: str) -> Choice | None:
+        if item.target is not None:
+            rule = target_rule(item.target, self.folder)
+            if rule is not None:
+                self.problems.add(item.position, f"{path}.target (={show(item.target)}) {rule}")
+                return None
+            return Choice(kind, None, item.target, arguments.plain())
+        assert item.name is not None
+        try:
+            entry = lookup(kind, item.name)
+        except UnknownName as unknown:
+            subject = f"tricks: '{show(item.name)}'" if kind == "trick" else f"{path} (={show(item.name)})"
+            self.problems.add(item.position, f"{subject} {unknown}")
+            return None
+        options = self._checked(entry.settings, arguments, path, item.name)
+        return None if options is None else Choice(kind, item.name, None, options)
+
+    def _checked(self, model: type[Named], node: Node, path: str, owner: str) -> Named | None:
+        """The settings of a named thing, its files resolved and there."""
+        plain = node.plain()
+        context = {"scale": self.scale, "folder": self.folder}
+        try:
+            options = model.model_validate_json(json.dumps(plain), strict=True, context=context)
+            if from_flags := [keys for keys, _ in files(options) if self._from_flag(node, keys)]:
+                for keys in from_flags:
+                    _put(plain, keys, lambda text: str(self.flag_folder / Path(text).expanduser()))
+                options = model.model_validate_json(json.dumps(plain), strict=True, context=context)
+        except ValidationError as error:
+            complain(error, model, node, path, owner, self.problems)
+            return None
+        there = True
+        for keys, file in files(options):
+            if not file.exists():
+                there = False
+                written = _find(node, keys)
+                value = show(written if written is not None else str(file))
+                hint = getattr(model, "missing_hint", "") or "Check the path, which is relative to the recipe's folder."
+                where = ".".join([path, *(str(key) for key in keys)])
+                self.problems.add((written or node).position, f"{where} (={value}) does not exist. {hint}")
+        return options if there else None
+
+    def _from_flag(self, node: Node, keys: tuple[str | int, ...]) -> bool:
+        written = _find(node, keys)
+        return written is not None and written.position.source.startswith("--set ")
+
+    def _training(self, tree: Tree, metrics: tuple[Choice, ...] | None) -> Training | None:
+        nodes = {name: node for name, node in tree.sections.items() if name in Training.model_fields}
+        node = Node(nodes, Position(""), {name: below.position for name, below in nodes.items()})
+        plain = node.plain()
+        if metrics is not None and not self._complete_monitor(nodes.get("monitor"), plain, metrics):
+            return None
+        try:
+            return Training.model_validate_json(json.dumps(plain), strict=True, context={"scale": self.scale})
+        except ValidationError as error:
+            complain(error, Training, node, "", "a variant", self.problems)
+            return None
+
+    def _complete_monitor(self, node: Node | None, plain: dict[str, Any], metrics: tuple[Choice, ...]) -> bool:
+        """Let a monitored metric be better in its own direction; False where there is no such metric."""
+        metric = node.child("metric") if node is not None and node.mapping is not None else None
+        if metric is None or metric.text is None:
+            return True
+        known = {choice.label: choice for choice in metrics}
+        if metric.text not in (*LOSSES, *known):
+            names = ", ".join((*LOSSES, *known))
+            text = f"monitor.metric (={show(metric)}) must be one of {names}. Name other metrics under 'metrics' first."
+            self.problems.add(metric.position, text)
+            return False
+        direction = better(known.get(metric.text))
+        if "better" not in plain["monitor"]:
+            if direction is None:
+                self.problems.add(
+                    metric.position,
+                    "monitor.better is missing: a target's metric does not say it. Write lower or higher.",
+                )
+                return False
+            plain["monitor"]["better"] = direction
+        return True
+
+    def _apply_rules(self, settings: Settings, tree: Tree) -> Settings | None:
+        """Let the library's tricks change the settings, in hook order; among equals the recipe's order counts."""
+        named = [trick for trick in settings.tricks if isinstance(trick.options, Named)]
+        rank = {key: i for i, key in enumerate(tree.tricks)}
+        for trick in sorted(named, key=lambda trick: (hook_order(trick), rank[str(trick.name)])):
+            rule = getattr(trick.options, "on_settings", None)
+            if rule is None:
+                continue
+            try:
+                settings = rule(settings)
+            except (ValueError, TypeError) as error:  # NoEffect is one; a target where settings are needed is the other
+                text = " ".join(str(error).split())
+                self.problems.add(tree.tricks[str(trick.name)].position, f"tricks.{trick.name}: {text}")
+                return None
+        return settings.replace(tricks=in_hook_order(settings.tricks))
+
+
+def better(metric: Choice | None) -> str | None:
+    """Which direction of a metric is better; losses (None) are better lower, a target's metric does not say."""
+    if metric is None:
+        return "lower"
+    return getattr(metric.options, "better", None) if isinstance(metric.options, Named) else None
+
+
+def hook_order(trick: Choice) -> int:
+    """A trick's place among other tricks' same hooks."""
+    return int(getattr(trick.options, "order", USUAL_ORDER)) if isinstance(trick.options, Named) else USUAL_ORDER
+
+
+def in_hook_order(tricks: Iterable[Choice]) -> tuple[Choice, ...]:
+    """Tricks as the engine calls them; equals by name, so that the order in a recipe does not matter."""
+    return tuple(sorted(tricks, key=lambda trick: (hook_order(trick), trick.name or "", trick.target or "")))
+
+
+def files(value: Any, keys: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Path]]:
+    """Every file that settings name, with the keys that lead to it."""
+    if isinstance(value, Path):
+        yield keys, value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from files(getattr(value, name), (*keys, name))
+    elif isinstance(value, (tuple, list)):
+        for i, item in enumerate(value):
+            yield from files(item, (*keys, i))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from files(item, (*keys, str(key)))
+
+
+def _find(node: Node, keys: tuple[str | int, ...]) -> Node | None:
+    found: Node | None = node
+    for key in keys:
+        found = found.child(key) if found is not None else None
+    return found
+
+
+def _put(plain: Any, keys: tuple[str | int, ...], change: Any) -> None:
+    for key in keys[:-1]:
+        plain = plain[key]
+    plain[keys[-1]] = change(plain[keys[-1]])

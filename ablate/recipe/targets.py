@@ -1,0 +1,174 @@
+"""The user's own code, found and read without importing any of it."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import json
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import Any
+
+TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+INSTALLED = {"site-packages", "dist-packages"}
+
+
+@dataclass(frozen=True)
+class Module:
+    """Where a module lives. ``path`` is its source file if that is known; ``local`` whether it lies under the recipe's folder."""
+
+    name: str
+    path: Path | None
+    local: bool
+    package: bool
+
+
+def target_rule(target: str, folder: Path) -> str | None:
+    """The rule that a target breaks, as the end of a sentence; None where its module is there and can be read."""
+    if not TARGET.fullmatch(target):
+        return "must be module:attribute, such as my_networks:Net."
+    module = target.partition(":")[0]
+    found = find_module(module, folder)
+    if found is None:
+        return f"names a module that is neither installed nor in {folder}. Check the name, or put {module}.py there."
+    try:
+        local_code(module, folder)
+    except ValueError as error:
+        return f"cannot be used: {error}"
+    return None
+
+
+def find_module(name: str, folder: Path) -> Module | None:
+    """Where a job would find a module: the module path first, the recipe's folder last. None where there is none."""
+    top, *rest = name.split(".")
+    if top in sys.builtin_module_names or top in sys.stdlib_module_names:
+        return Module(name, None, local=False, package=False)
+    spec = _spec(top, [*sys.path, str(folder)]) or _other_spec(top)
+    for i, part in enumerate(rest, start=2):
+        if spec is None or spec.submodule_search_locations is None:
+            return None
+        spec = _spec(".".join([top, *rest][:i]), list(spec.submodule_search_locations), part)
+    if spec is None:
+        return None
+    path = Path(spec.origin) if spec.has_location and spec.origin else None
+    local = path is not None and _is_local(path, folder)
+    return Module(name, path, local, package=spec.submodule_search_locations is not None)
+
+
+def _spec(name: str, folders: list[str], part: str = "") -> ModuleSpec | None:
+    try:
+        return PathFinder.find_spec(name, folders)
+    except KeyError:  # a package without __init__.py inside another asks for its parent among the imported modules
+        below = [str(Path(folder, part)) for folder in folders if Path(folder, part).is_dir()]
+        spec = ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = below
+        return spec
+
+
+def _other_spec(top: str) -> ModuleSpec | None:
+    """What finders beside the path's know, such as those of editable installations."""
+    try:
+        return importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+
+
+def _is_local(path: Path, folder: Path) -> bool:
+    """Under the recipe's folder, but not in an environment that lies there too."""
+    try:
+        inside = path.resolve().relative_to(folder.resolve())
+    except ValueError:
+        return False
+    return not INSTALLED.intersection(inside.parts)
+
+
+def local_code(module: str, folder: Path) -> dict[str, Path]:
+    """A module's file and those of all modules that it imports, directly or not, as far as they lie under the recipe's folder.
+
+    Keys are module names. Raises ValueError in one line for a file that is no Python.
+    """
+    found: dict[str, Path] = {}
+    waiting, seen = [module], set[str]()
+    while waiting:
+        parts = waiting.pop().split(".")
+        for i in range(1, len(parts) + 1):  # importing a.b.c runs a and a.b first
+            name = ".".join(parts[:i])
+            if name in seen:
+                continue
+            seen.add(name)
+            where = find_module(name, folder)
+            if where is None:
+                break
+            if where.local and where.path is not None:
+                found[name] = where.path
+                waiting += _imports(where)
+    return dict(sorted(found.items()))
+
+
+def _imports(module: Module) -> Iterator[str]:
+    """The names that a module may import; some of ``from a import b`` are no modules."""
+    assert module.path is not None
+    inside = module.name.split(".") if module.package else module.name.split(".")[:-1]
+    for kind, level, base, names in _source(module.path, module.path.read_bytes()).imports:
+        if kind == "import":
+            yield from names
+            continue
+        if level > len(inside) + 1:
+            continue
+        prefix = [*inside[: len(inside) - (level - 1)], *([base] if base else [])] if level else [base]
+        above = ".".join(prefix)
+        if above:
+            yield above
+        yield from (f"{above}.{name}" if above else name for name in names if name != "*")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a file says: a hash of its syntax tree, without comments and positions, and its imports."""
+
+    digest: str
+    imports: tuple[tuple[str, int, str, tuple[str, ...]], ...]
+
+
+@lru_cache(maxsize=1024)
+def _source(path: Path, data: bytes) -> Source:
+    if path.suffix != ".py":
+        return Source(hashlib.blake2b(data, digest_size=16).hexdigest(), ())
+    try:
+        with warnings.catch_warnings():  # about the user's escapes: not our business
+            warnings.simplefilter("ignore")
+            tree = ast.parse(data)
+        syntax = json.dumps(_plain(tree), separators=(",", ":"))
+    except SyntaxError as error:
+        raise ValueError(f"{path} has a syntax error in line {error.lineno}: {error.msg}.") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} cannot be read as Python: {error}.") from None
+    imports: list[tuple[str, int, str, tuple[str, ...]]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imports.append(("import", 0, "", tuple(alias.name for alias in node.names)))
+        elif isinstance(node, ast.ImportFrom):
+            imports.append(("from", node.level, node.module or "", tuple(alias.name for alias in node.names)))
+    return Source(hashlib.blake2b(syntax.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(), tuple(imports))
+
+
+def _plain(node: Any) -> Any:
+    """A syntax tree as lists. Empty fields are left out, so that a Python that knows more of them gives the same."""
+    if isinstance(node, ast.AST):
+        fields = [[name, _plain(value)] for name, value in ast.iter_fields(node) if value is not None and value != []]
+        return [type(node).__name__, *fields]
+    if isinstance(node, list):
+        return [_plain(item) for item in node]
+    return node if isinstance(node, str) else repr(node)
+
+
+def code_digest(module: str, folder: Path) -> dict[str, str]:
+    """Module names → hashes of the code in `local_code`. Raises ValueError as that does."""
+    return {name: _source(path, path.read_bytes()).digest for name, path in local_code(module, folder).items()}

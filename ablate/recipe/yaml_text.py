@@ -1,0 +1,213 @@
+"""YAML 1.2 text → nodes that know their places. Only what a recipe needs: no tags, no merge keys, no NaN, no infinity."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+
+from ablate.recipe.node import Node, Problems, Scalar, show
+from ablate.recipe.recipe import Position, Problem, RecipeError
+
+MOST_NODES = 20_000
+"""Values that a recipe may hold, with aliases written out: enough for a thousand rows, too few for an alias bomb."""
+
+DEEPEST = 50
+"""Levels of lists and mappings inside each other."""
+
+INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+CONSTANTS: dict[str, Scalar] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
+CONSTANTS |= {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+
+
+def plain_scalar(text: str) -> Scalar:
+    """What an unquoted scalar means by YAML 1.2's core schema: ``1e-3`` is a number, ``yes`` is text.
+
+    Raises ValueError with the rule that it breaks: NaN, infinity, whole numbers beyond 64 bits.
+    """
+    if text in CONSTANTS:
+        return CONSTANTS[text]
+    if INTEGER.fullmatch(text):
+        bases = {"0o": 8, "0x": 16}
+        if len(text) > 30 or not -(2**63) <= (number := int(text, bases.get(text[:2], 10))) < 2**63:
+            raise ValueError("must fit into 64 bits.")
+        return number
+    if NOT_FINITE.fullmatch(text):
+        raise ValueError("must be a finite number.")
+    if FLOAT.fullmatch(text):
+        if not math.isfinite(real := float(text)):
+            raise ValueError("must be a finite number.")
+        return real
+    return text
+
+
+def read_yaml(text: str, source: str, *, place: Position | None = None) -> Node | None:
+    """The document in ``text``, None where there is none. With ``place``, every value is said to stand there (a flag's value).
+
+    Raises `RecipeError`: one problem for broken syntax, all of them for well-formed text that a recipe must not contain.
+    """
+    problems = Problems()
+    try:
+        document = _Composer(text, source, place, problems).document()
+    except _Stop:
+        document = None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        position = place or Position(source, mark.line + 1, mark.column + 1) if mark else Position(source)
+        problems.add(position, _syntax(error))
+    except RecipeError:
+        raise
+    except Exception as error:  # the parser's own errors are many: assertions and lookups beside its YAMLError
+        character = getattr(error, "character", None)
+        what = f"it contains the character {character!r}." if character is not None else "check its syntax."
+        problems.add(place or Position(source), f"is not valid YAML: {what}")
+    problems.check()
+    return document
+
+
+def _syntax(error: MarkedYAMLError) -> str:
+    context = re.sub(r"\s+", " ", error.context or "")
+    problem = re.sub(r"\s+", " ", error.problem or "the syntax is broken").replace("'\\x00'", "the end")
+    hint = " Indent with spaces, not tabs." if "'\\t'" in problem else ""
+    if "mapping values are not allowed" in problem:
+        hint = " Quote text that contains ': ', or check the indentation."
+    return f"is not valid YAML: {context + ', ' if context else ''}{problem}.{hint}"
+
+
+class _Stop(Exception):
+    """Nothing more can be read."""
+
+
+class _Composer:
+    """Builds nodes from ruamel's events, which alone still say which scalars were quoted or tagged."""
+
+    def __init__(self, text: str, source: str, place: Position | None, problems: Problems) -> None:
+        self.events = YAML(typ="safe", pure=True).parse(text)
+        self.source, self.place, self.problems = source, place, problems
+        self.anchors: dict[str, Node | None] = {}
+
+    def next(self) -> tuple[str, Any]:
+        event = next(self.events)
+        return type(event).__name__.removesuffix("Event"), event
+
+    def position(self, event: Any) -> Position:
+        return self.place or Position(self.source, event.start_mark.line + 1, event.start_mark.column + 1)
+
+    def document(self) -> Node | None:
+        root: Node | None = None
+        documents = 0
+        while True:
+            kind, event = self.next()
+            if kind == "StreamEnd":
+                return root
+            if kind in ("StreamStart", "DocumentEnd"):
+                continue
+            if kind == "DocumentStart":
+                documents += 1
+                if documents > 1:
+                    self.stop(event, "begins a second document. A recipe is one: remove the line '---'.")
+                continue
+            node = self.node(kind, event, "", 0)
+            root = None if node.value is None else node
+
+    def stop(self, event: Any, text: str) -> None:
+        self.problems.add(self.position(event), text)
+        raise _Stop
+
+    def node(self, kind: str, event: Any, path: str, depth: int) -> Node:
+        where = path or "the recipe"
+        if depth > DEEPEST:
+            self.stop(event, f"{show(where)} is nested more than {DEEPEST} levels deep.")
+        if kind == "Alias":
+            known = self.anchors.get(event.anchor, ...)
+            if known is ...:
+                self.stop(event, f"{where} (=*{event.anchor}) names no anchor above it: write &{event.anchor} first.")
+            if known is None:
+                self.stop(event, f"{where} (=*{event.anchor}) contains itself.")
+            assert isinstance(known, Node)
+            return known
+        if event.tag is not None:
+            self.problems.add(
+                self.position(event), f"{where} has the tag {event.tag}. Recipes have no tags: remove it."
+            )
+        if event.anchor is not None:
+            self.anchors[event.anchor] = None
+        node = {"Scalar": self.scalar, "SequenceStart": self.sequence, "MappingStart": self.mapped}[kind](
+            event, path, depth
+        )
+        if node.size > MOST_NODES:
+            self.stop(event, f"{where} holds more than {MOST_NODES} values once its aliases are written out.")
+        if event.anchor is not None:
+            self.anchors[event.anchor] = node
+        return node
+
+    def scalar(self, event: Any, path: str, depth: int) -> Node:
+        position, text = self.position(event), str(event.value)
+        value: Scalar = text
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            self.problems.add(position, f"{path or 'the recipe'} contains half of a character (a lone surrogate).")
+            value = text.encode("utf-8", "replace").decode()
+        elif event.style is None:
+            try:
+                value = plain_scalar(text)
+            except ValueError as rule:
+                self.problems.add(position, f"{path or 'the recipe'} (={show(text)}) {rule}")
+                value = 0
+        return Node(value, position)
+
+    def sequence(self, event: Any, path: str, depth: int) -> Node:
+        items: list[Node] = []
+        while (following := self.next())[0] != "SequenceEnd":
+            items.append(self.node(*following, f"{path}[{len(items)}]", depth + 1))
+        return Node(tuple(items), self.position(event), size=1 + sum(item.size for item in items))
+
+    def mapped(self, event: Any, path: str, depth: int) -> Node:
+        entries: dict[str, Node] = {}
+        keys: dict[str, Position] = {}
+        size = 1
+        while (following := self.next())[0] != "MappingEnd":
+            key = self.key(*following, path, depth)
+            position = self.position(following[1])
+            below = f"{path}.{key}" if path else key or ""
+            value = self.node(*self.next(), below, depth + 1)
+            size += value.size
+            if key is None:
+                continue
+            if key in entries:
+                first = keys[key]
+                line = f" (first in line {first.line})" if first.line else ""
+                self.problems.add(position, f"{below} is written twice{line}. Keep one of them.")
+            entries[key], keys[key] = value, position
+        return Node(entries, self.position(event), keys, size)
+
+    def key(self, kind: str, event: Any, path: str, depth: int) -> str | None:
+        node = self.node(kind, event, path, depth + 1)
+        where = f" in {path}" if path else ""
+        if node.items is not None or node.mapping is not None:
+            self.problems.add(self.position(event), f"a key{where} is a list or a mapping. Keys are text.")
+            return None
+        if node.text is None:
+            shown = show(event.value) if kind == "Scalar" else show(node)
+            self.problems.add(self.position(event), f"the key (={shown}){where} must be text. Quote it: '{shown}'.")
+            return None
+        if node.text == "<<" and kind == "Scalar" and event.style is None:
+            text = f"'<<'{where} is not part of YAML 1.2. Write the keys out, or put them into a bundle under 'tricks'."
+            self.problems.add(self.position(event), text)
+            return None
+        return node.text
+
+
+def decode(data: bytes, source: str) -> str:
+    """UTF-8 bytes as text. Raises `RecipeError` with the place of the first byte that is not UTF-8."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8-sig", "replace")
+        line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+        text = f"the byte (=0x{data[error.start]:02x}) is not UTF-8. Save the recipe as UTF-8."
+        raise RecipeError([Problem(Position(source, line, column), text)]) from None

@@ -64,10 +64,10 @@ class Convnet(Model):
         dimensions = len(input_shape) - 1
         channels = (input_shape[0], *self.channels)
         widths = (channels[-1] * prod(sides), *self.hidden, outputs)
-        check_memory("model.hidden", list(self.hidden), dense_parameters(widths))
         check_memory(
             "model.channels", list(self.channels), convolution_parameters(channels, self.each("kernels"), dimensions)
         )
+        check_memory("model.hidden", list(self.hidden), dense_parameters(widths))
 
         convolution = getattr(torch.nn, f"Conv{dimensions}d")
         norm = getattr(torch.nn, f"BatchNorm{dimensions}d")

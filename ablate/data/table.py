@@ -100,8 +100,8 @@ def _numbers(table: pandas.DataFrame, names: tuple[str, ...], field: str) -> np.
                 else "Use 'task: classification', or a column of numbers"
             )
             raise ValueError(f"data.{field} (={name}) is a column of text, not of numbers. {way}.")
-    values: np.ndarray = table[list(names)].to_numpy(np.float32)
-    return values
+    # a copy: pandas gives a view that must not be written to, torch wants one that may
+    return np.array(table[list(names)], np.float32)
 
 
 def _looks_like_classes(table: pandas.DataFrame, targets: tuple[str, ...]) -> bool:

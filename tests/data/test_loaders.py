@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from ablate.data import loaders
+from ablate.data.dataset import Part
+from ablate.data.loaders import Loader, ResidentLoader, StreamedLoader, loader_for
+from ablate.data.samples import Samples
+
+
+def bytes_part(n: int = 50) -> Part:
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randint(0, 256, (n, 1, 4, 4), dtype=torch.uint8, generator=generator)
+    return Part(inputs, torch.randn(n, 3, generator=generator))
+
+
+def floats_part(n: int = 50) -> Part:
+    return Part(torch.randn(n, 5, generator=torch.Generator().manual_seed(1)), torch.arange(n) % 7)
+
+
+def dataset_part(part: Part) -> Part:
+    assert part.inputs is not None
+    assert part.targets is not None
+    pairs: Any = list(zip(part.inputs, part.targets, strict=True))
+    return Part(dataset=Samples(pairs, "test"))  # type: ignore[arg-type]
+
+
+def batches(loader: Loader, order: Tensor | None) -> list[tuple[Tensor, Tensor]]:
+    return [(inputs.clone(), targets.clone()) for inputs, targets in loader.batches(order)]
+
+
+def assert_equal(found: list[tuple[Tensor, Tensor]], expected: list[tuple[Tensor, Tensor]]) -> None:
+    assert len(found) == len(expected)
+    for (x, y), (a, b) in zip(found, expected, strict=True):
+        assert x.dtype == a.dtype
+        assert y.dtype == b.dtype
+        assert torch.equal(x, a)
+        assert torch.equal(y, b)
+
+
+def by_hand(part: Part, order: Tensor, size: int, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
+    assert part.inputs is not None
+    assert part.targets is not None
+    expected = []
+    for index in order.split(size, dim=-1):
+        x, y = part.inputs[index], part.targets[index]
+        x = x.to(dtype) / 255 if x.dtype == torch.uint8 else x.to(dtype)
+        expected.append((x, y.to(dtype) if y.is_floating_point() else y))
+    return expected
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("part", [bytes_part(), floats_part()], ids=["bytes", "floats"])
+@pytest.mark.parametrize("size", [1, 8, 25, 64])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_resident_and_streamed_give_the_same_batches_in_the_same_order(
+    part: Part, dtype: torch.dtype, size: int, workers: int
+):
+    if workers and (size != 8 or dtype != torch.float32):
+        pytest.skip("processes are slow to start: one case is enough")
+    order = torch.randperm(50, generator=torch.Generator().manual_seed(2))
+    expected = by_hand(part, order, size, dtype)
+    known: list[Loader] = [
+        ResidentLoader(part, size, dtype=dtype),
+        StreamedLoader(part, size, dtype=dtype, workers=workers),
+        StreamedLoader(dataset_part(part), size, dtype=dtype, workers=workers),
+    ]
+    for loader in known:
+        assert len(loader) == 50
+        assert loader.steps == len(expected)
+        assert_equal(batches(loader, order), expected)
+        assert_equal(batches(loader, order.flip(0)), by_hand(part, order.flip(0), size, dtype))
+        assert_equal(batches(loader, None), by_hand(part, torch.arange(50), size, dtype))
+
+
+def test_a_stack_gets_every_replicas_own_order():
+    part = bytes_part()
+    orders = torch.stack([torch.randperm(50) for _ in range(3)])
+    expected = by_hand(part, orders, 8, torch.float32)
+    assert expected[-1][0].shape == (3, 2, 1, 4, 4)
+    for loader in (ResidentLoader(part, 8), StreamedLoader(part, 8), StreamedLoader(dataset_part(part), 8)):
+        assert_equal(batches(loader, orders), expected)
+
+
+@pytest.mark.parametrize("span", [1, 700, 2**20])
+def test_how_many_batches_are_gathered_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch, span: int):
+    monkeypatch.setattr(loaders, "SPAN", span)
+    part, order = bytes_part(), torch.randperm(50)
+    assert_equal(batches(ResidentLoader(part, 8), order), by_hand(part, order, 8, torch.float32))
+
+
+def test_an_order_may_be_shorter_or_longer_than_the_part():
+    part = floats_part()
+    for order in (torch.tensor([3, 1]), torch.randint(0, 50, (120,))):
+        for loader in (ResidentLoader(part, 16), StreamedLoader(part, 16)):
+            assert_equal(batches(loader, order), by_hand(part, order, 16, torch.float32))
+
+
+def test_batches_of_an_order_may_be_written_to_and_the_data_stays():
+    part = floats_part()
+    assert part.inputs is not None
+    before = part.inputs.clone()
+    for inputs, _ in ResidentLoader(part, 8).batches(torch.randperm(50)):
+        inputs.zero_()
+    assert torch.equal(part.inputs, before)
+
+
+def test_bytes_stay_bytes_on_the_device_and_data_in_place_is_not_copied():
+    part = bytes_part()
+    loader = ResidentLoader(part, 8)
+    assert loader.inputs.dtype == torch.uint8
+    assert part.inputs is not None
+    assert loader.inputs.data_ptr() == part.inputs.data_ptr()
+    wide = loader.with_batch_size(50)
+    assert wide.inputs is loader.inputs
+    assert (wide.steps, loader.steps) == (1, 7)
+
+
+def test_tokens_stay_whole_numbers():
+    part = Part(torch.arange(12).view(6, 2), torch.zeros(6, dtype=torch.long))
+    for loader in (ResidentLoader(part, 4), StreamedLoader(part, 4)):
+        assert next(iter(loader.batches()))[0].dtype == torch.int64
+
+
+def test_streaming_leaves_the_global_generator_alone_and_repeats_its_workers_noise():
+    class Noisy:
+        def __len__(self) -> int:
+            return 6
+
+        def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+            return torch.rand(2), torch.tensor(index)
+
+    part = Part(dataset=Noisy())  # type: ignore[arg-type]
+    order = torch.randperm(6)
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    first = batches(StreamedLoader(part, 4, workers=1), order)
+    again = StreamedLoader(part, 4, workers=1)
+    batches(again, order.flip(0))
+    assert torch.equal(torch.get_rng_state(), state)
+    for (x, _), (a, _) in zip(first, batches(StreamedLoader(part, 4, workers=1), order), strict=True):
+        assert torch.equal(x, a)
+
+
+def test_auto_is_resident_where_it_fits(monkeypatch: pytest.MonkeyPatch):
+    part = floats_part()
+    assert isinstance(loader_for(part, "auto", 8), ResidentLoader)
+    assert isinstance(loader_for(part, "streamed", 8), StreamedLoader)
+    assert isinstance(loader_for(dataset_part(part), "auto", 8), StreamedLoader)
+    monkeypatch.setattr(loaders, "free_bytes", lambda device: 100)
+    assert isinstance(loader_for(part, "auto", 8), ResidentLoader), "what is in place already costs nothing"
+    assert isinstance(loader_for(part, "auto", 8, dtype=torch.float64), StreamedLoader)
+    assert isinstance(loader_for(part, "resident", 8, dtype=torch.float64), ResidentLoader)
+    with pytest.raises(ValueError, match=r"^loader \(=resident\) needs samples that are the same"):
+        loader_for(dataset_part(part), "resident", 8)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_both_give_the_same_batches_too():
+    part, order = bytes_part(), torch.randperm(50)
+    resident, streamed = (loader_for(part, mode, 8, "cuda", workers=1) for mode in ("resident", "streamed"))
+    for (x, y), (a, b) in zip(resident.batches(order), streamed.batches(order), strict=True):
+        assert x.is_cuda
+        assert torch.equal(x, a)
+        assert torch.equal(y, b)

@@ -1,0 +1,1 @@
+"""Store → MLflow: gets finished files and numbers, renders nothing."""

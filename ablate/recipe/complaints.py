@@ -45,19 +45,22 @@ def complain(
     error: ValidationError, model: type[BaseModel], node: Node, path: str, owner: str, problems: Problems
 ) -> None:
     """Report all findings of a validation of ``node``, which stands at ``path``; ``owner`` is what has the settings (``sgd``)."""
-    found: dict[tuple[str | int, ...], list[tuple[Position, str, str, str]]] = {}
+    found: dict[tuple[str | int, ...], list[tuple[bool, tuple[Position, str, str, str]]]] = {}
     for finding in error.errors(include_url=False):
         keys, there = _walk(node, finding["loc"])
-        found.setdefault(keys, []).append(_sentence(finding, keys, there, model, node, path, owner))
+        of_type = finding["type"].endswith("_type")
+        found.setdefault(keys, []).append((of_type, _sentence(finding, keys, there, model, node, path, owner)))
     for keys, sentences in found.items():
-        # one member of a union looked deeper into the value than the others: what it found there says more
-        if any(len(other) > len(keys) and other[: len(keys)] == keys for other in found) and keys:
+        # of the members of a union, the one that looked deeper into the value, or liked its type, has more to say
+        if keys and any(len(other) > len(keys) and other[: len(keys)] == keys for other in found):
             continue
-        place, subject, rule, hint = sentences[0]
-        rules = list(dict.fromkeys(rule for _, _, rule, _ in sentences))
+        chosen = [sentence for of_type, sentence in sentences if not of_type] or [sentence for _, sentence in sentences]
+        place, subject, rule, hint = chosen[0]
+        rules = list(dict.fromkeys(rule for _, _, rule, _ in chosen))
         if len(rules) > 1 and all(text.startswith("must be ") for text in rules):
-            rule = "must be " + " or ".join(text.removeprefix("must be ").rstrip(".") for text in rules) + "."
-        problems.add(place, f"{subject} {rule}{hint}")
+            parts = [text.removeprefix("must be ").rstrip(".").partition(",")[0] for text in rules]
+            rule = f"must be {' or '.join(parts)}."
+        problems.add(place, f"{subject} {rule}{hint}".rstrip())
 
 
 def _walk(node: Node, location: tuple[str | int, ...]) -> tuple[tuple[str | int, ...], Node]:
@@ -102,6 +105,8 @@ def _sentence(
     if kind == "float_type" and any(Schedule in parts for parts in _annotations(model, keys)):
         return there.position, subject, "must be a number, or a schedule such as {linear: [0.1, 0.001]}.", ""
     numbers = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
+    if kind in ("tuple_type", "list_type") and there.mapping is None and there.value is not None:
+        return there.position, subject, f"must be a list, such as [{show(there)}].", ""
     if kind in RULES:
         hint = ""
         if kind == "literal_error":

@@ -43,6 +43,8 @@ def read_item(node: Node, path: str, kind: str, problems: Problems) -> Item | No
         problems.add(node.position, f"{path} (={show(node)}) must be a {kind}: a name, or {{name: {{settings}}}}.")
         return None
     named = [key for key in ("name", "target") if key in node.mapping]
+    if len(named) == 2 and _has_field(kind, node.mapping["name"].text, "target"):
+        named = ["name"]
     if len(named) == 2:
         problems.add(node.key_position("target"), f"{path} has both 'name' and 'target'. Keep one of them.")
         return None
@@ -66,6 +68,11 @@ def read_item(node: Node, path: str, kind: str, problems: Problems) -> Item | No
     [(key, value)] = node.mapping.items()
     arguments = Node({}, value.position) if value.value is None else value
     return Item(key, None, arguments, node.key_position(key))
+
+
+def _has_field(kind: str, name: str | None, field: str) -> bool:
+    """Whether a named thing has a setting of that name: a table's ``target`` is a column, not a module."""
+    return any(entry.name == name and field in entry.settings.model_fields for entry in entries(kind))
 
 
 def mapped_arguments(kind: str, item: Item, path: str, problems: Problems) -> Node | None:

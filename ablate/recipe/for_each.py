@@ -88,8 +88,9 @@ def _fill(node: Node, values: Mapping[str, Node], *, in_text: bool) -> Node:
         if whole and whole[1] in values:
             return values[whole[1]]
         if in_text:
-            text = IN_TEXT.sub(lambda match: show(values[match[1]]) if match[1] in values else match[0], node.text)
-            return Node(text, node.position)
+            return Node(
+                IN_TEXT.sub(lambda m: _text(values[m[1]]) if m[1] in values else m[0], node.text), node.position
+            )
     if node.items is not None:
         return Node(tuple(_fill(item, values, in_text=False) for item in node.items), node.position)
     if node.mapping is not None:
@@ -99,3 +100,7 @@ def _fill(node: Node, values: Mapping[str, Node], *, in_text: bool) -> Node:
         }
         return Node(filled, node.position, node.keys)
     return node
+
+
+def _text(node: Node) -> str:
+    return node.text if node.text is not None else show(node)

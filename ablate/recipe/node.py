@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ablate.recipe.recipe import Position, Problem, RecipeError
-
-Scalar = str | int | float | bool | None
+from ablate.recipe.scalar import Scalar, plain_scalar
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,16 @@ def _flow(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     text = str(value)
+    if isinstance(value, str) and (not text or not isinstance(_unquoted(text), str)):
+        return f"'{text}'"
     return text if text.isprintable() else json.dumps(text)
+
+
+def _unquoted(text: str) -> Scalar:
+    try:
+        return plain_scalar(text)
+    except ValueError:
+        return text
 
 
 class Problems:

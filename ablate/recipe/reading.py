@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ablate.recipe.changes import Bundle, Step, extend, read_bundles, read_own
 from ablate.recipe.diff import differences
+from ablate.recipe.measured import read_compare, read_published
 from ablate.recipe.names import study_rule
 from ablate.recipe.node import Node, Problems, show
-from ablate.recipe.recipe import Compare, Position, Problem, Recipe, RecipeError, Variant
+from ablate.recipe.recipe import Position, Problem, Recipe, RecipeError, Variant
 from ablate.recipe.replay import SECTIONS, Tree, assign, replay, section, trick_of_path
 from ablate.recipe.rows import Row, Rows, read_design, read_variants, redesign
 from ablate.recipe.selection import Selection, read_seeds, read_selection
-from ablate.recipe.settings import Choice, Settings
-from ablate.recipe.settings_builder import LOSSES, Builder, better
-from ablate.recipe.shape import Shape, did_you_mean
+from ablate.recipe.settings import Settings
+from ablate.recipe.settings_builder import Builder
+from ablate.recipe.shape import Shape
 from ablate.recipe.yaml_text import decode, read_yaml
 from ablate.registry import suggestion
 
@@ -198,15 +198,18 @@ def build_variants(written: Written, selection: Selection, folder: Path, problem
     for row in written.rows:
         if row.broken or (row.parent is not None and row.parent not in steps):
             continue
+        count = len(problems)
         inherited = steps[row.parent] if row.parent is not None else ()
         steps[row.name] = extend(inherited, row.own, written.bundles, row.parent, problems)
         tree = replay(written.start, steps[row.name], problems)
+        sound = row.sound and len(problems) == count
         changed = _with_flags(tree, row, selection, used, problems)
         settings = builder.build(changed, row.position, row.where)
         before[row.name] = as_written.build(tree, row.position, row.where) if selection.changes_settings else settings
         parent = before.get(row.parent) if row.parent is not None else None
-        _check_change(row, before[row.name], parent, problems)
-        published = _read_published(row, settings, problems)
+        if sound:
+            _check_change(row, before[row.name], parent, problems)
+        published = read_published(row, settings, problems)
         if settings is not None:
             yield Variant(
                 row.name, row.parent, row.description, row.own.changes(row.name), settings, published, row.position
@@ -245,63 +248,3 @@ def _check_change(row: Row, settings: Settings | None, parent: Settings | None, 
             what = " and ".join(sorted(changed))
             text = f"{nothing} {what} changes how fast a row is computed, not what it is. Set it in the baseline, or with --set."
             problems.add(row.position, text)
-
-
-def _metrics_of(settings: Settings) -> dict[str, Choice | None]:
-    return dict.fromkeys(LOSSES) | {choice.label: choice for choice in settings.metrics}
-
-
-def _read_published(row: Row, settings: Settings | None, problems: Problems) -> dict[str, float]:
-    """The numbers that somebody else has reported for this row."""
-    node = row.published
-    if node is None:
-        return {}
-    found: dict[str, float] = {}
-    shape = Shape(Node({"published": node}, node.position), row.where, "", problems)
-    for name, value, place in shape.pairs("published", "{valid_loss: 0.0033}"):
-        number = value.value
-        if settings is not None and name not in _metrics_of(settings):
-            known = _metrics_of(settings)
-            hint = did_you_mean(name, known) or f" It has {', '.join(known)}."
-            problems.add(place, f"{row.where}.published.{show(name)} is not measured in this row.{hint}")
-        if isinstance(number, bool) or not isinstance(number, (int, float)):
-            problems.add(value.position, f"{row.where}.published.{show(name)} (={show(value)}) must be a number.")
-        else:
-            found[name] = float(number)
-    return found
-
-
-def read_compare(top: Shape, variants: Sequence[Variant], problems: Problems) -> Compare:
-    """What verdicts are about. The metric must be measured in every row."""
-    node = top.get("compare")
-    if node is None:
-        return Compare()
-    shape = Shape(node, "compare", "compare", problems)
-    shape.only(("metric", "better", "at"))
-    metric = shape.text("metric", "valid_loss")
-    directions = set()
-    for variant in variants:
-        known = _metrics_of(variant.settings)
-        if metric in known:
-            directions.add(better(known[metric]))
-            continue
-        names = ", ".join(known)
-        hint = did_you_mean(metric, known) or " Name other metrics under 'metrics' first."
-        shape.wrong("metric", f"must be measured in every row; {show(variant.name)} has {names}.{hint}")
-        break
-    own = {"at": _one_of(shape, "at", ("selected", "last", "best"))}
-    own["better"] = _one_of(shape, "better", ("lower", "higher"))
-    if own["better"] is None and "better" not in shape.entries:
-        own["better"] = directions.pop() if len(directions) == 1 else None
-        if own["better"] is None and variants and "metric" in shape.entries and len(problems) == 0:
-            shape.wrong("metric", "does not say which direction is better. Write better: lower or better: higher.")
-    given: dict[str, Any] = {key: value for key, value in own.items() if value is not None}
-    return Compare(metric, **given)
-
-
-def _one_of(shape: Shape, key: str, known: tuple[str, ...]) -> str | None:
-    word = shape.text(key)
-    if word and word not in known:
-        shape.wrong(key, f"must be one of {', '.join(known)}.{did_you_mean(word, known)}")
-        return None
-    return word or None

@@ -20,7 +20,10 @@ KEYS = ("name", "from", "description", "add", "remove", "set", "published", "for
 
 @dataclass(frozen=True)
 class Row:
-    """One row as written. ``where`` is its path in the recipe; a broken one has no known parent and is not built."""
+    """One row as written. ``where`` is its path in the recipe.
+
+    A broken one has no known parent and is not built; one that is not sound lacks some of what it says, because that could not be read.
+    """
 
     name: str
     where: str
@@ -30,6 +33,7 @@ class Row:
     own: Own
     published: Node | None = None
     broken: bool = False
+    sound: bool = True
 
 
 class Rows:
@@ -83,6 +87,7 @@ def read_variants(rows: Rows, nodes: Sequence[Node]) -> None:
 
 
 def _variant(shape: Shape, path: str, above: str, earlier: list[str], names: list[str], problems: Problems) -> Row:
+    count = len(problems)
     hints = {key: f"is a setting: write it under 'set' of {path}." for key in SECTIONS}
     shape.only(KEYS, hints | {"tricks": "is not a key of a variant: switch tricks on with 'add'."})
     name, name_node = shape.text("name"), shape.get("name")
@@ -109,6 +114,7 @@ def _variant(shape: Shape, path: str, above: str, earlier: list[str], names: lis
         own,
         shape.get("published"),
         broken,
+        sound=len(problems) == count,
     )
 
 

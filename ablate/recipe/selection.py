@@ -11,8 +11,9 @@ from ablate.recipe.designs import design_rule
 from ablate.recipe.node import Node, Problems, show
 from ablate.recipe.recipe import Position, RecipeError
 from ablate.recipe.replay import SECTIONS
+from ablate.recipe.scalar import plain_scalar
 from ablate.recipe.shape import did_you_mean
-from ablate.recipe.yaml_text import plain_scalar, read_yaml
+from ablate.recipe.yaml_text import read_yaml
 
 MOST_SEEDS = 1000
 
@@ -71,7 +72,7 @@ def read_selection(
     if seeds is not None:
         text = seeds if isinstance(seeds, str) else str(seeds) if isinstance(seeds, int) else ",".join(map(str, seeds))
         many = "," in text or not isinstance(seeds, (int, str))
-        chosen = read_seeds(_seeds_node(text, many), "--seeds", problems)
+        chosen = read_seeds(_seeds_node(text, many), "seeds", problems)
         arguments += ["--seeds", text if "," in text or not many else f"{text},"]
     kept = None
     if only is not None:
@@ -79,7 +80,7 @@ def read_selection(
         arguments += ["--only", only if isinstance(only, str) else ",".join(only)]
     if design is not None:
         if (rule := design_rule(design)) is not None:
-            problems.add(Position("--design"), f"--design (={show(design)}) {rule}")
+            problems.add(Position(f"--design {show(design)}"), rule)
         arguments += ["--design", design]
     lines = []
     for text in sets:
@@ -87,7 +88,7 @@ def read_selection(
             lines.append(line)
         arguments += ["--set", text]
     if not (isinstance(scale, (int, float)) and math.isfinite(scale) and scale > 0):
-        problems.add(Position("--scale"), f"--scale (={show(scale)}) must be greater than 0.")
+        problems.add(Position(f"--scale {show(scale)}"), "must be greater than 0.")
         scale = 1.0
     if scale != 1:
         arguments += ["--scale", f"{scale:g}"]
@@ -95,7 +96,7 @@ def read_selection(
 
 
 def _seeds_node(text: str, many: bool) -> Node:
-    place = Position("--seeds")
+    place = Position(f"--seeds {show(text)}")
 
     def number(part: str) -> Node:
         try:
@@ -112,12 +113,11 @@ def _read_only(only: str | Sequence[str], names: Sequence[str], problems: Proble
     if isinstance(only, str):
         only = [only] if only in names else [part.strip() for part in only.split(",") if part.strip()]
     if not only:
-        problems.add(Position("--only"), f"--only needs the names of rows, such as {','.join(names[:2])}.")
+        problems.add(Position("--only"), f"needs the names of rows, such as {','.join(names[:2])}.")
     for name in only:
         if name not in names:
-            problems.add(
-                Position("--only"), f"--only (={show(name)}) is not a row of this recipe.{did_you_mean(name, names)}"
-            )
+            hint = did_you_mean(name, names) or f" There are {', '.join(names)}."
+            problems.add(Position(f"--only {show(name)}"), f"is not a row of this recipe.{hint}")
     return tuple(only)
 
 

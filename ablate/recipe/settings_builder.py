@@ -16,6 +16,7 @@ from ablate.recipe.node import Node, Problems, show
 from ablate.recipe.recipe import Position
 from ablate.recipe.replay import Tree
 from ablate.recipe.settings import Choice, Settings, Training
+from ablate.recipe.shape import did_you_mean
 from ablate.recipe.targets import target_rule
 from ablate.registry import Named, UnknownName, entries, lookup
 
@@ -69,12 +70,11 @@ class Builder:
             return None
         if not {"name", "target"} & node.mapping.keys():
             near = next((key for key in node.mapping if any(entry.name == key for entry in entries(name))), None)
-            hint = (
-                f"Write {{name: {near}, …}}."
-                if near
-                else f"'set' replaces the whole value: to change one part, set {name}.<part>."
-            )
-            self.problems.add(node.position, f"{name} (={show(node)}) has neither 'name' nor 'target'. {hint}")
+            hint = f" Write {{name: {near}, …}}." if near else ""
+            for key in node.mapping:
+                hint = hint or did_you_mean(key, ("name", "target"))
+            hint = hint or f" To change one part of it, set {name}.<part>."
+            self.problems.add(node.position, f"{name} (={show(node)}) has neither 'name' nor 'target'.{hint}")
             return None
         item = read_item(node, name, name, self.problems)
         return None if item is None else self._choice(name, item, item.arguments, name)

@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
-from ablate.recipe.node import Node, Problems, Scalar, show
+from ablate.recipe.node import Node, Problems, show
 from ablate.recipe.recipe import Position, Problem, RecipeError
+from ablate.recipe.scalar import Scalar, plain_scalar
 
 MOST_NODES = 20_000
 """Values that a recipe may hold, with aliases written out: enough for a thousand rows, too few for an alias bomb."""
 
 DEEPEST = 50
 """Levels of lists and mappings inside each other."""
-
-INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
-FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-CONSTANTS: dict[str, Scalar] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
-CONSTANTS |= {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-
-
-def plain_scalar(text: str) -> Scalar:
-    """What an unquoted scalar means by YAML 1.2's core schema: ``1e-3`` is a number, ``yes`` is text.
-
-    Raises ValueError with the rule that it breaks: NaN, infinity, whole numbers beyond 64 bits.
-    """
-    if text in CONSTANTS:
-        return CONSTANTS[text]
-    if INTEGER.fullmatch(text):
-        bases = {"0o": 8, "0x": 16}
-        if len(text) > 30 or not -(2**63) <= (number := int(text, bases.get(text[:2], 10))) < 2**63:
-            raise ValueError("must fit into 64 bits.")
-        return number
-    if NOT_FINITE.fullmatch(text):
-        raise ValueError("must be a finite number.")
-    if FLOAT.fullmatch(text):
-        if not math.isfinite(real := float(text)):
-            raise ValueError("must be a finite number.")
-        return real
-    return text
 
 
 def read_yaml(text: str, source: str, *, place: Position | None = None) -> Node | None:
@@ -74,6 +47,8 @@ def _syntax(error: MarkedYAMLError) -> str:
     context = re.sub(r"\s+", " ", error.context or "")
     problem = re.sub(r"\s+", " ", error.problem or "the syntax is broken").replace("'\\x00'", "the end")
     hint = " Indent with spaces, not tabs." if "'\\t'" in problem else ""
+    if "',' or '}', but got '{'" in problem:
+        hint = " Quote text that contains { or }."
     if "mapping values are not allowed" in problem:
         hint = " Quote text that contains ': ', or check the indentation."
     return f"is not valid YAML: {context + ', ' if context else ''}{problem}.{hint}"
@@ -192,7 +167,7 @@ class _Composer:
             self.problems.add(self.position(event), f"a key{where} is a list or a mapping. Keys are text.")
             return None
         if node.text is None:
-            shown = show(event.value) if kind == "Scalar" else show(node)
+            shown = show(node)
             self.problems.add(self.position(event), f"the key (={shown}){where} must be text. Quote it: '{shown}'.")
             return None
         if node.text == "<<" and kind == "Scalar" and event.style is None:

@@ -1,0 +1,74 @@
+"""What rows measure, and the keys of a recipe that speak of it: ``published`` and ``compare``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ablate.recipe.node import Node, Problems, show
+from ablate.recipe.recipe import Compare, Variant
+from ablate.recipe.rows import Row
+from ablate.recipe.settings import Choice, Settings
+from ablate.recipe.settings_builder import LOSSES, better
+from ablate.recipe.shape import Shape, did_you_mean
+
+
+def metrics_of(settings: Settings) -> dict[str, Choice | None]:
+    """What a row measures: the losses (None) and its metrics, by label."""
+    return dict.fromkeys(LOSSES) | {choice.label: choice for choice in settings.metrics}
+
+
+def read_published(row: Row, settings: Settings | None, problems: Problems) -> dict[str, float]:
+    """The numbers that somebody else has reported for this row."""
+    node = row.published
+    if node is None:
+        return {}
+    found: dict[str, float] = {}
+    shape = Shape(Node({"published": node}, node.position), row.where, "", problems)
+    for name, value, place in shape.pairs("published", "{valid_loss: 0.0033}"):
+        number = value.value
+        if settings is not None and name not in metrics_of(settings):
+            known = metrics_of(settings)
+            hint = did_you_mean(name, known) or f" It has {', '.join(known)}."
+            problems.add(place, f"{row.where}.published.{show(name)} is not measured in this row.{hint}")
+        if isinstance(number, bool) or not isinstance(number, (int, float)):
+            problems.add(value.position, f"{row.where}.published.{show(name)} (={show(value)}) must be a number.")
+        else:
+            found[name] = float(number)
+    return found
+
+
+def read_compare(top: Shape, variants: Sequence[Variant], problems: Problems) -> Compare:
+    """What verdicts are about. The metric must be measured in every row."""
+    node = top.get("compare")
+    if node is None:
+        return Compare()
+    shape = Shape(node, "compare", "compare", problems)
+    shape.only(("metric", "better", "at"))
+    metric = shape.text("metric", "valid_loss")
+    directions = set()
+    for variant in variants:
+        known = metrics_of(variant.settings)
+        if metric in known:
+            directions.add(better(known[metric]))
+            continue
+        names = ", ".join(known)
+        hint = did_you_mean(metric, known) or " Name other metrics under 'metrics' first."
+        shape.wrong("metric", f"must be measured in every row; {show(variant.name)} has {names}.{hint}")
+        break
+    own = {"at": _one_of(shape, "at", ("selected", "last", "best"))}
+    own["better"] = _one_of(shape, "better", ("lower", "higher"))
+    if own["better"] is None and "better" not in shape.entries:
+        own["better"] = directions.pop() if len(directions) == 1 else None
+        if own["better"] is None and variants and "metric" in shape.entries and len(problems) == 0:
+            shape.wrong("metric", "does not say which direction is better. Write better: lower or better: higher.")
+    given: dict[str, Any] = {key: value for key, value in own.items() if value is not None}
+    return Compare(metric, **given)
+
+
+def _one_of(shape: Shape, key: str, known: tuple[str, ...]) -> str | None:
+    word = shape.text(key)
+    if word and word not in known:
+        shape.wrong(key, f"must be one of {', '.join(known)}.{did_you_mean(word, known)}")
+        return None
+    return word or None

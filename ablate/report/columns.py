@@ -76,7 +76,7 @@ def spread(name: str) -> Column:
         if row.value(name) is None:
             return ""
         n = f"({row.seeds}/{row.tally.planned})" if row.partial else f"({row.seeds})"
-        return f"± {deviation(row.sd(name))} {n}" if row.sd(name) is not None else n
+        return f"±{deviation(row.sd(name))} {n}" if row.sd(name) is not None else n
 
     return Column(
         "spread", "± sd (n)", "right", lambda row: row.sd(name), lambda table: [text(row) for row in table.rows]

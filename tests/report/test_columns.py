@@ -38,7 +38,7 @@ def test_several_seeds_show_the_evidence(keypoints):
         "1000",
         "0.001010",
         "0.001523",
-        "± 0.000031 (5)",
+        "±0.000031 (5)",
         "-0.001732 [-0.001810, -0.001650]",
         "helps",
     ]
@@ -62,7 +62,7 @@ def test_the_compared_metric_is_shown_with_its_spread(keypoints):
     )
     table = keypoints(scored, compare=Compare("accuracy", "higher"), metrics=("accuracy",))
     assert default_keys(table)[4:7] == ["valid_loss", "accuracy", "spread"]
-    assert table_of(table).rows[-1][5:7] == ["0.9123", "± 0.012 (2)"]
+    assert table_of(table).rows[-1][5:7] == ["0.9123", "±0.012 (2)"]
 
 
 def test_a_metric_may_be_called_like_a_column(keypoints):
@@ -120,7 +120,7 @@ def test_a_long_reason_is_cut():
 def test_means_over_fewer_seeds_are_marked(keypoints):
     row = Row("net4", None, "", (), "running", 2, 9, valid_loss=0.002, valid_loss_sd=0.0001, tally=Tally(5, 2, 1))
     assert column(keypoints(row), "valid_loss")[-1] == "†0.002000"
-    assert column(keypoints(row), "spread")[-1] == "± 0.00010 (2/5)"
+    assert column(keypoints(row), "spread")[-1] == "±0.00010 (2/5)"
     assert column(keypoints(row), "train_loss")[-1] == "–"
     assert column(keypoints(row), "valid_loss")[0] == "0.003255"
 

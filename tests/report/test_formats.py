@@ -152,7 +152,7 @@ def test_latex(keypoints):
     assert r"\begin{tabular}{llrrrrrl}" in text
     assert all(rule in text for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
     assert (
-        r"net2 & convolutions & 1000 & 0.001010 & 0.001523 & $\pm$ 0.000031 (5) & $-$0.001732 [$-$0.001810, $-$0.001650] & helps \\"
+        r"net2 & convolutions & 1000 & 0.001010 & 0.001523 & $\pm$0.000031 (5) & $-$0.001732 [$-$0.001810, $-$0.001650] & helps \\"
         in text
     )
     assert "|" not in text

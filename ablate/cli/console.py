@@ -1,0 +1,39 @@
+"""Where text goes: tables and data to stdout, progress and messages to stderr; colour only on a terminal."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@cache
+def output() -> Console:
+    """The console for tables and data. Names are never markup; what goes into a file or a pipe is as wide as it likes."""
+    import sys
+
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 1000)
+
+
+@cache
+def messages() -> Console:
+    """The console for progress and messages."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+def say(message: str, style: str = "") -> None:
+    """A message on stderr, as it is: no markup, and one line stays one line."""
+    from rich.text import Text
+
+    messages().print(Text(message, style), soft_wrap=True)
+
+
+def warn(message: str) -> None:
+    """A message on stderr about something that is wrong."""
+    say(message, "red")

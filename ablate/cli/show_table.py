@@ -19,8 +19,8 @@ STYLES = {"helps": "green", "hurts": "red", "unstable": "yellow", "no difference
 GAP = 2
 """Characters between columns."""
 
-MOST_OF_A_WORD = 12
-"""Characters of a word of text that stay together in a narrow column."""
+MOST_OF_A_WORD = (12, 8)
+"""Characters of a word of text that stay together in a narrow column, and in a very narrow one."""
 
 
 def show_table(
@@ -61,7 +61,7 @@ def drawn(content: Cells, room: int) -> RenderableType:
     from rich.table import Table as Drawn
     from rich.text import Text
 
-    widths = fitted(content, room)
+    widths = next((found for most in MOST_OF_A_WORD if (found := fitted(content, room, most))), None)
     if widths is None:
         return blocks(content)
     grid = Drawn(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
@@ -72,8 +72,11 @@ def drawn(content: Cells, room: int) -> RenderableType:
     return grid
 
 
-def fitted(content: Cells, room: int) -> list[int] | None:
-    """A width for each column, in characters; None where they cannot fit. The column with most to give gives first."""
+def fitted(content: Cells, room: int, most: int) -> list[int] | None:
+    """A width for each column, in characters; None where they cannot fit. The column with most to give gives first.
+
+    ``most`` characters of a word of text stay together; of a number, all.
+    """
     from rich.cells import cell_len
 
     texts = list(zip(content.titles, *content.rows, strict=True))
@@ -81,7 +84,7 @@ def fitted(content: Cells, room: int) -> list[int] | None:
     least = [max((cell_len(word) for text in column for word in text.split()), default=0) for column in texts]
     for i, alignment in enumerate(content.alignments):
         if alignment == "left":
-            least[i] = min(least[i], MOST_OF_A_WORD)
+            least[i] = min(least[i], most)
     excess = sum(widths) + GAP * len(widths) - room
     while excess > 0:
         i = max(range(len(widths)), key=lambda i: widths[i] - least[i])

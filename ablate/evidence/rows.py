@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ablate.evidence.contrasts import UNDER_WAY, Finding, contrast, examine
+from ablate.evidence.origins import mixtures
 from ablate.evidence.paired import Estimator, own_spreads
 from ablate.evidence.seeds import Seeds, Tally, named
 from ablate.evidence.verdicts import Verdict
@@ -105,8 +106,15 @@ class Table:
         return {"study": self.study, "compare": compare, "rows": [row.dump() for row in self.rows]}
 
 
-def gather(study: StudyRecord, estimate: Estimator = own_spreads) -> Table:
-    """The evidence that a study's runs give. ``estimate`` says how much each comparison scatters."""
+def gather(
+    study: StudyRecord,
+    estimate: Estimator = own_spreads,
+    provenance: Callable[[str], Mapping[str, Any]] | None = None,
+) -> Table:
+    """The evidence that a study's runs give.
+
+    ``estimate`` says how much each comparison scatters; ``provenance`` gives a fingerprint's (`Store.provenance`), so that a row that mixes versions says so.
+    """
     compare = study.recipe.compare
     known = {record.variant.name: Seeds(record) for record in study.rows}
     metrics = metric_names(study, known)
@@ -123,7 +131,7 @@ def gather(study: StudyRecord, estimate: Estimator = own_spreads) -> Table:
     to_parent = findings({name: seeds.variant.parent for name, seeds in known.items()}, "parent")
     to_baseline = findings({name: baseline if name != baseline else None for name in known}, "baseline")
     rows = [
-        compared(describe(seeds, metrics, compare), to_parent.get(name), to_baseline.get(name), known)
+        compared(describe(seeds, metrics, compare, provenance), to_parent.get(name), to_baseline.get(name), known)
         for name, seeds in known.items()
     ]
     return Table(study.recipe.study, compare, tuple(rows), metrics, study.recipe.description)
@@ -136,10 +144,17 @@ def metric_names(study: StudyRecord, known: Mapping[str, Seeds]) -> tuple[str, .
     return tuple(name for name in dict.fromkeys(asked + measured) if name not in LOSSES)
 
 
-def describe(seeds: Seeds, metrics: tuple[str, ...], compare: Compare) -> Row:
+def describe(
+    seeds: Seeds,
+    metrics: tuple[str, ...],
+    compare: Compare,
+    provenance: Callable[[str], Mapping[str, Any]] | None = None,
+) -> Row:
     """A row without its comparisons."""
     variant = seeds.variant
     notes = seeds.notes()
+    if provenance is not None:
+        notes += mixtures(provenance(run.fingerprint) for seed in seeds.finished for run in seeds.runs[seed])
     numbers: dict[str, float | None] = {}
     for name in (*LOSSES, *metrics):
         # The loss columns show what the row reports; a compared metric is shown as it is compared.

@@ -245,3 +245,14 @@ def test_dump_has_the_keys_that_are_promised(make_study, make_run):
 
 def test_a_row_needs_only_its_name():
     assert list(Row("a").dump()) == KEYS
+
+
+def test_a_row_that_mixes_versions_says_so(make_study, make_run):
+    study = make_study({"a": (None, PARENT[:3]), "b": ("a", [*(make_run(i, 0.4 + i) for i in (0, 1)), make_run(2)])})
+    origins = {
+        make_run(0).fingerprint: {"torch": "2.12.1", "device": "cpu", "python": "3.11.9"},
+        make_run(1).fingerprint: {"torch": "2.13.0", "device": "cuda:0", "device_name": "H100", "python": "3.11.9"},
+    }
+    row = gather(study, provenance=lambda name: origins.get(name, {})).rows[0]
+    assert row.notes == ("2 torch versions (2.12.1, 2.13.0)", "2 devices (H100, cpu)")
+    assert gather(study).rows[0].notes == ()

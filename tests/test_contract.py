@@ -1,0 +1,383 @@
+"""What everything in the registry keeps to, walked over all of it: a new entry is tested the day it appears.
+
+Tricks are run in process: two seeds, two batches, 8×8 pictures, with the hooks called in the order that `ablate.tricks.trick` documents. A trick must have
+settings in ``TRICKS``; other kinds need a line in ``EXAMPLES`` only where some field has no default.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import OrderedDict
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ablate.data.dataset import Batch, Landmarks, Part, Parts, Spec
+from ablate.layers.noisy_dropout import noisy_layers, replace_dropout
+from ablate.optimizers.build import parameter_groups, value_setter
+from ablate.recipe.settings import Choice, Settings
+from ablate.registry import KINDS, Entry, entries, lookup
+from ablate.schedules import parse_schedule
+from ablate.tricks.noise import Noise
+from ablate.tricks.trick import Context, Trick, overrides
+
+TRICKS: dict[str, list[dict]] = {
+    "dropout": [{}, {"conv": [0.3], "hidden": {"linear": [0.2, 0.6]}}],
+    "early_stop": [{}, {"patience": 1, "min_delta": 0.5}],
+    "flip": [{}, {"share": {"linear": [0, 1]}}],
+    "shift": [{}, {"pixels": 3, "fill": "zero"}],
+    "standardise": [{}, {"per": "channel"}],
+    "weight_decay": [{}, {"rate": {"linear": [0, 0.1]}, "biases_and_norms": False}],
+}
+"""Settings to train with, for each trick. An entry of the registry that is missing here fails."""
+
+EXAMPLES: dict[tuple[str, str], dict] = {
+    ("schedule", "constant"): {"value": 0.1},
+    ("schedule", "linear"): {"ends": [0.1, 0.01]},
+    ("schedule", "cosine"): {"ends": [0.1, 0.01]},
+    ("schedule", "exponential"): {"start": 0.1, "gamma": 0.9},
+    ("schedule", "step"): {"start": 0.1, "gamma": 0.5, "size": 3},
+    ("schedule", "multistep"): {"start": 0.1, "gamma": 0.5, "milestones": [3, "80%"]},
+    ("schedule", "points"): {"points": [[0, 0.1], ["50%", 0.2]]},
+    ("data", "csv"): {"path": "table.csv", "target": "price"},
+    ("data", "npz"): {"path": "arrays.npz"},
+    ("schedule", "warmup"): {"warmup": 2, "then": {"linear": [0.1, 0]}},
+}
+"""Settings of those that have a field without a default."""
+
+SOURCED = ("trick", "optimizer", "init", "loss", "model")
+"""Kinds whose cards must say where the thing comes from."""
+
+ALL = entries()
+named = pytest.mark.parametrize("entry", ALL, ids=lambda entry: f"{entry.kind}-{entry.name}")
+
+
+def example(entry: Entry):
+    return entry.settings(**EXAMPLES.get((entry.kind, entry.name), {}))
+
+
+@named
+def test_it_has_a_card(entry):
+    card = entry.card
+    assert 4 <= len(card.summary.split()) <= 16
+    assert card.summary.endswith(".")
+    assert card.source or entry.kind not in SOURCED
+    for text in (card.summary, card.source, card.helps, card.costs, card.interacts):
+        assert "\n" not in text
+    assert entry.version >= 1
+    assert entry.settings.__doc__
+
+
+@named
+def test_its_settings_are_read_back_from_what_they_write(entry):
+    settings = example(entry)
+    read = parse_schedule if entry.kind == "schedule" else entry.settings.model_validate
+    again = read(settings.dump())
+    assert again == settings
+    assert again.dump() == settings.dump()
+
+
+@named
+def test_its_settings_are_frozen_and_refuse_unknown_keys(entry):
+    settings = example(entry)
+    with pytest.raises(ValueError, match="unheard_of"):
+        entry.settings(**settings.model_dump(), unheard_of=1)
+    field = next(iter(entry.settings.model_fields), None)
+    if field is not None:
+        with pytest.raises(ValueError, match="frozen"):
+            setattr(settings, field, getattr(settings, field))
+
+
+@named
+def test_its_shorthand_is_a_field(entry):
+    assert entry.settings.shorthand is None or entry.settings.shorthand in entry.settings.model_fields
+
+
+@named
+def test_its_fields_say_what_they_are(entry):
+    for name, field in entry.settings.model_fields.items():
+        assert field.description or entry.kind == "schedule", f"{name} has no description"
+
+
+def test_every_kind_has_entries():
+    assert {entry.kind for entry in ALL} == set(KINDS)
+
+
+def test_the_catalogue_needs_no_heavy_module():
+    heavy = ("torch", "mlflow", "sklearn", "pandas", "scipy", "matplotlib")
+    code = f"import sys, ablate.registry as r; r.entries(); print([m for m in {heavy} if m in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
+
+
+# networks, initial values, optimizers
+
+
+@pytest.mark.parametrize("entry", entries("model"), ids=lambda entry: entry.name)
+def test_a_network_is_the_same_on_the_meta_device(entry):
+    model = example(entry).build((1, 12, 12), 3)
+    with torch.device("meta"):
+        meta = example(entry).build((1, 12, 12), 3)
+    assert {name: p.shape for name, p in model.named_parameters()} == {
+        name: p.shape for name, p in meta.named_parameters()
+    }
+    assert all(p.is_meta for p in meta.parameters())
+    assert model(torch.rand(2, 1, 12, 12)).shape == (2, 3)
+    assert not any(name.isdigit() for name, _ in model.named_children()), "layers need telling names"
+
+
+@pytest.mark.parametrize("entry", entries("optimizer"), ids=lambda entry: entry.name)
+def test_an_optimizer_lowers_a_loss_and_holds_its_scheduled_rate(entry):
+    settings = entry.settings(**EXAMPLES.get(("optimizer", entry.name), {}), lr={"linear": [0.05, 0.01]})
+    model = network()
+    optimizer = settings.build(parameter_groups(settings, model.named_parameters(), epochs=20, steps_per_epoch=1))
+    set_values = value_setter(optimizer, settings, 20, 1)
+    inputs, targets = torch.rand(16, 1, 8, 8), torch.rand(16, 4)
+    losses = []
+    for step in range(20):
+        set_values(step)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(0.05 - 0.04 * step / 19)
+        loss = nn.functional.mse_loss(model(inputs), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+
+
+# tricks
+
+MARKS = Landmarks(((0, 1),), ("left", "right"), centre=4.0, scale=4.0, frame=8)
+SPEC = Spec((1, 8, 8), 4, "regression", landmarks=MARKS)
+BATCHES, N, SEEDS = 2, 6, (0, 1)
+CASES = [(entry.name, fields) for entry in entries("trick") for fields in TRICKS.get(entry.name, [])]
+
+
+def cases(hook: str | None = None, *, stacked: bool = False) -> pytest.MarkDecorator:
+    """Every trick with its settings; those with their own version of a hook; those that see a whole stack."""
+    chosen = []
+    for name, fields in CASES:
+        trick = lookup("trick", name).settings
+        if (hook is None or getattr(trick, hook) is not getattr(Trick, hook)) and (
+            not stacked or (trick.stacked and trick.stacks is True)
+        ):
+            chosen.append(pytest.param(name, fields, id=name))
+    return pytest.mark.parametrize(("name", "fields"), chosen)
+
+
+every_trick = cases()
+
+
+def network(seed: int = 0) -> nn.Sequential:
+    layers = {
+        "conv1": nn.Conv2d(1, 4, 3),
+        "norm1": nn.BatchNorm2d(4),
+        "conv_act1": nn.ReLU(),
+        "pool1": nn.MaxPool2d(2),
+        "flatten": nn.Flatten(),
+        "hidden1": nn.Linear(36, 8),
+        "hidden_act1": nn.ReLU(),
+        "output": nn.Linear(8, 4),
+    }
+    model = nn.Sequential(OrderedDict(layers))
+    lookup("init", "he_normal").settings().apply(model, seed)
+    return model
+
+
+def settings() -> Settings:
+    choices = {kind: Choice(kind, None, "a:b", {}) for kind in ("data", "model", "init", "loss")}
+    return Settings(
+        **choices, optimizer=Choice("optimizer", "sgd", None, lookup("optimizer", "sgd").settings(lr=0.05)), epochs=1
+    )
+
+
+def data() -> Parts:
+    draw = torch.Generator().manual_seed(0)
+
+    def part(n: int) -> Part:
+        return Part(torch.rand(n, 1, 8, 8, generator=draw), torch.rand(n, 4, generator=draw) * 2 - 1)
+
+    return Parts(part(BATCHES * N), part(N), SPEC)
+
+
+def tensors(parts: Parts) -> list[torch.Tensor]:
+    return [tensor for part in (parts.train, parts.valid) for tensor in (part.inputs, part.targets)]
+
+
+class Training:
+    """Two batches of one seed with some tricks: what the batches became, the losses, the weights, and who was stopped."""
+
+    def __init__(self, *tricks: Trick, seed: int = 0) -> None:
+        self.handed_in, self.batches, self.losses = data(), [], []
+        kept = [tensor.clone() for tensor in tensors(self.handed_in)]
+        self.settings, parts, model = settings(), self.handed_in, network(seed)
+        for trick in tricks:
+            self.settings = trick.on_settings(self.settings)
+        tricks = tuple(sorted(tricks, key=lambda trick: trick.order))
+        for trick in tricks:
+            trick.bind(Context(SPEC, (seed,), 1, BATCHES))
+            parts = trick.on_data(parts)
+        replace_dropout(model)
+        self.changed = {}
+        for trick in tricks:
+            if overrides(trick, "on_model"):
+                model, self.changed[type(trick).__name__] = trick.on_model(model)
+        streams = {id(trick): Noise((seed,), f"trick/{type(trick).__name__}") for trick in tricks}
+        for name, layer in noisy_layers(model).items():
+            layer.bind(Noise((seed,), f"dropout/{name}"))
+        chosen = self.settings.optimizer.named
+        optimizer = chosen.build(parameter_groups(chosen, model.named_parameters(), epochs=1, steps_per_epoch=BATCHES))
+        set_optimizer = value_setter(optimizer, chosen, 1, BATCHES)
+        parameters = dict(model.named_parameters())
+        model.train()
+        for step in range(BATCHES):
+            for trick in tricks:
+                trick.now.set(step)
+            if set_optimizer is not None:
+                set_optimizer(step)
+            rows = slice(step * N, (step + 1) * N)
+            inputs, targets = parts.train.inputs[rows], parts.train.targets[rows]
+            batch = Batch(inputs, targets, targets, parts.spec)
+            for trick in tricks:
+                batch = trick.on_batch(batch, streams[id(trick)])
+            assert torch.equal(batch.true_targets, targets)
+            self.batches.append(batch)
+            prediction = model(batch.inputs)
+            loss = nn.functional.mse_loss(prediction, batch.targets)
+            for trick in tricks:
+                loss = trick.on_loss(loss, prediction, batch)
+            optimizer.zero_grad()
+            loss.backward()
+            for trick in tricks:
+                trick.on_gradients(parameters)
+            optimizer.step()
+            for trick in tricks:
+                trick.on_weights(parameters)
+            self.losses.append(loss.detach())
+        metrics = {name: np.array([float(self.losses[-1])]) for name in ("train_loss", "valid_loss")}
+        self.stops = [trick.on_epoch(1, metrics) for trick in tricks]
+        self.model, self.parts = model, parts
+        assert all(torch.equal(a, b) for a, b in zip(tensors(self.handed_in), kept, strict=True)), (
+            "data in memory were changed"
+        )
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        return self.model.state_dict()
+
+
+def make(name: str, fields: dict) -> Trick:
+    trick = lookup("trick", name).settings(**fields)
+    assert isinstance(trick, Trick)
+    return trick
+
+
+def equal(a: Training, b: Training) -> bool:
+    return all(torch.equal(value, b.weights()[name]) for name, value in a.weights().items())
+
+
+def test_every_trick_has_settings_to_be_tested_with():
+    missing = {entry.name for entry in entries("trick")} - set(TRICKS)
+    assert not missing, f"no settings in TRICKS for {sorted(missing)}"
+    assert set(TRICKS) <= {entry.name for entry in entries("trick")}
+
+
+@every_trick
+def test_a_trick_trains_and_keeps_shapes(name, fields):
+    run = Training(make(name, fields))
+    for batch in run.batches:
+        assert batch.inputs.shape == (N, 1, 8, 8)
+        assert batch.targets.shape == (N, 4)
+        assert batch.inputs.dtype == torch.float32
+    assert all(loss.shape == () and loss.isfinite() for loss in run.losses)
+    assert all(stop is None or (stop.shape == (1,) and stop.dtype == bool) for stop in run.stops)
+
+
+@every_trick
+def test_a_trick_changes_something(name, fields):
+    run, plain = Training(make(name, fields)), Training()
+    assert not equal(run, plain) or run.settings != plain.settings
+
+
+@cases("on_model")
+def test_surgery_says_what_it_changed_and_leaves_names_and_values(name, fields):
+    trick = make(name, fields)
+    trick.bind(Context(SPEC, (0,), 1, BATCHES))
+    plain = network()
+    model, changed = trick.on_model(network())
+    names = {layer for layer, _ in model.named_modules()}
+    assert changed
+    assert set(changed) <= names
+    assert {layer for layer, _ in plain.named_modules()} <= names
+    assert all(
+        torch.equal(value, model.state_dict()[key])
+        for key, value in plain.state_dict().items()
+        if key in model.state_dict()
+    )
+    with pytest.raises(ValueError, match=name):
+        trick.on_model(nn.Identity())
+
+
+@every_trick
+def test_the_same_seed_gives_the_same_training_and_another_seed_another(name, fields):
+    first, again, other = (Training(make(name, fields), seed=seed) for seed in (0, 0, 1))
+    assert equal(first, again)
+    assert not equal(first, other)
+
+
+@cases("on_batch")
+def test_numbers_do_not_depend_on_which_other_tricks_are_on(name, fields):
+    alone = Training(make(name, fields)).batches
+    # dropout draws in every step, and so before this trick's second batch
+    together = Training(make("dropout", {"conv": 0.5}), make(name, fields)).batches
+    for a, b in zip(alone, together, strict=True):
+        assert torch.equal(a.inputs, b.inputs)
+        assert torch.equal(a.targets, b.targets)
+
+
+@cases("on_batch", stacked=True)
+def test_a_stack_of_seeds_gets_what_each_gets_alone(name, fields):
+    single = data().train
+    inputs = torch.stack([single.inputs[:N], single.inputs[N:]])
+    targets = torch.stack([single.targets[:N], single.targets[N:]])
+
+    def applied(inputs, targets, seeds):
+        trick = make(name, fields)
+        trick.bind(Context(SPEC, seeds, 1, BATCHES))
+        trick.now.set(1)
+        noise = Noise(seeds, "trick/x")
+        return [trick.on_batch(Batch(inputs, targets, targets, SPEC), noise) for _ in range(2)]
+
+    stacked = applied(inputs, targets, SEEDS)
+    for i, seed in enumerate(SEEDS):
+        for together, alone in zip(stacked, applied(inputs[i], targets[i], (seed,)), strict=True):
+            assert torch.equal(together.inputs[i], alone.inputs)
+            assert torch.equal(together.targets[i], alone.targets)
+
+
+@every_trick
+def test_a_trick_that_cannot_stack_says_why(name, fields):
+    stacks = make(name, fields).stacks
+    assert stacks is True or (isinstance(stacks, str) and len(stacks.split()) > 3)
+
+
+@every_trick
+def test_its_state_survives_a_checkpoint(name, fields, tmp_path):
+    trick = make(name, fields)
+    Training(trick)
+    torch.save(trick.state(), tmp_path / "state.pt")
+    saved = torch.load(tmp_path / "state.pt", weights_only=True)
+    fresh = make(name, fields)
+    fresh.bind(replace(trick.context))
+    fresh.restore(saved)
+    assert fresh.state() == trick.state()
+    assert overrides(trick, "state") == overrides(trick, "restore")
+
+
+@every_trick
+def test_its_settings_survive_a_recipe(name, fields):
+    trick = make(name, fields)
+    assert make(name, trick.dump()) == trick

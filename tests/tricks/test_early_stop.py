@@ -1,0 +1,100 @@
+"""Early stopping: when it stops which seed, what it leaves in the settings, and its state."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from ablate.data.dataset import Spec
+from ablate.recipe.settings import Choice, Settings
+from ablate.registry import lookup
+from ablate.tricks.trick import Context
+
+EARLY_STOP = lookup("trick", "early_stop").settings
+SPEC = Spec((4,), 2, "classification")
+
+
+def bound(*, seeds=(0,), epochs=100, monitor="valid_loss", better="lower", **fields):
+    trick = EARLY_STOP(**fields)
+    trick.bind(Context(SPEC, seeds, epochs, 1, monitor=monitor, better=better))
+    return trick
+
+
+def stops_at(trick, *curves, metric="valid_loss"):
+    """The epoch (from 1) after which each seed is told to stop, None where it never is."""
+    curves = np.array(curves, dtype=float)
+    first = [None] * len(curves)
+    for epoch in range(1, curves.shape[1] + 1):
+        stop = trick.on_epoch(epoch, {metric: curves[:, epoch - 1]})
+        assert stop.shape == (len(curves),)
+        for i in np.flatnonzero(stop):
+            first[i] = first[i] or epoch
+        assert all(stop[i] for i, when in enumerate(first) if when), "a seed that stopped has to stay stopped"
+    return first
+
+
+def test_it_stops_after_patience_epochs_without_improvement():
+    assert stops_at(bound(patience=3), [5, 4, 3, 3, 3, 3, 3, 1]) == [6]
+    assert stops_at(bound(patience=3), [5, 4, 3, 3, 3, 2, 3, 3]) == [None]
+    assert stops_at(bound(patience=1), [5, 6]) == [2]
+
+
+def test_each_seed_stops_by_itself():
+    trick = bound(seeds=(0, 1, 2), patience=2)
+    assert stops_at(trick, [3, 2, 2, 2, 9], [9, 8, 7, 6, 5], [1, 2, 0.5, 3, 4]) == [4, None, 5]
+
+
+def test_improvement_must_exceed_min_delta():
+    falling = [1.0, 0.95, 0.9, 0.85, 0.8, 0.75]
+    assert stops_at(bound(patience=2, min_delta=0.2), falling) == [3]
+    assert stops_at(bound(patience=4, min_delta=0.12), falling) == [None]
+
+
+def test_higher_can_be_better():
+    trick = bound(patience=2, monitor="accuracy", better="higher")
+    assert stops_at(trick, [0.1, 0.5, 0.6, 0.6, 0.5], metric="accuracy") == [5]
+
+
+def test_no_number_is_no_improvement():
+    assert stops_at(bound(patience=2), [1, np.nan, np.nan, 0.5]) == [3]
+
+
+def test_patience_may_be_a_share_of_the_epochs():
+    assert stops_at(bound(patience="5%", epochs=60), [1, 2, 2, 2, 2]) == [4]
+    assert stops_at(bound(epochs=20), [1, 2, 2, 2, 2]) == [3]
+    assert stops_at(bound(patience=0), [1, 0.9, 2]) == [3]
+
+
+def test_the_scale_of_a_recipe_multiplies_a_count():
+    trick = EARLY_STOP.model_validate({"patience": 200}, context={"scale": 0.01})
+    assert trick.patience.of(1000) == 2
+
+
+def test_rows_report_the_best_epoch():
+    choices = {kind: Choice(kind, None, "a:b", {}) for kind in ("data", "model", "init", "loss", "optimizer")}
+    settings = Settings(**choices)
+    assert settings.select == "last"
+    assert EARLY_STOP().on_settings(settings).select == "best"
+
+
+def test_a_resumed_trick_stops_at_the_same_epoch():
+    curve = [5, 4, 4, 4.5, 4, 4, 3, 3]
+    trick = bound(patience=4)
+    for epoch in range(1, 4):
+        trick.on_epoch(epoch, {"valid_loss": np.array([curve[epoch - 1]])})
+    resumed = bound(patience=4)
+    resumed.restore(trick.state())
+    stops = [bool(resumed.on_epoch(epoch, {"valid_loss": np.array([curve[epoch - 1]])})[0]) for epoch in range(4, 9)]
+    assert stops == [False, False, True, True, True]
+
+
+def test_a_metric_that_is_not_measured_is_said():
+    with pytest.raises(ValueError, match=r"monitor\.metric \(=dice\), which must be one of train_loss, valid_loss"):
+        bound(monitor="dice").on_epoch(1, {"train_loss": np.ones(1), "valid_loss": np.ones(1)})
+
+
+@pytest.mark.parametrize("fields", [{"patience": -1}, {"patience": "120%"}, {"min_delta": -0.1}])
+def test_ranges(fields):
+    with pytest.raises(ValidationError):
+        EARLY_STOP(**fields)

@@ -199,6 +199,7 @@ def build_variants(written: Written, selection: Selection, folder: Path, problem
         if row.broken or (row.parent is not None and row.parent not in steps):
             continue
         count = len(problems)
+        parent = before[row.parent] if row.parent is not None else None
         inherited = steps[row.parent] if row.parent is not None else ()
         steps[row.name] = extend(inherited, row.own, written.bundles, row.parent, problems)
         tree = replay(written.start, steps[row.name], problems)
@@ -206,7 +207,6 @@ def build_variants(written: Written, selection: Selection, folder: Path, problem
         changed = _with_flags(tree, row, selection, used, problems)
         settings = builder.build(changed, row.position, row.where)
         before[row.name] = as_written.build(tree, row.position, row.where) if selection.changes_settings else settings
-        parent = before.get(row.parent) if row.parent is not None else None
         if sound:
             _check_change(row, before[row.name], parent, problems)
         published = read_published(row, settings, problems)

@@ -1,0 +1,69 @@
+"""Recipes written by tests: a base that is right, and the problems of one that is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from ablate.recipe import Recipe, RecipeError
+
+BASE = """\
+data: digits
+metrics: [accuracy]
+baseline:
+  name: net1
+  model: {name: mlp, hidden: [10]}
+  loss: cross_entropy
+  optimizer: {name: sgd, lr: 0.1}
+  epochs: 4
+variants:
+"""
+"""Nine lines; a test's variants begin in line 10, indented by two."""
+
+
+def with_variants(*rows: str) -> str:
+    """The base with these rows, a line each."""
+    return BASE + "".join(f"  - {row}\n" for row in rows)
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Recipe]:
+    """Write a recipe as ``r.yaml`` into an empty working folder and read it, with flags."""
+    monkeypatch.chdir(tmp_path)
+
+    def read(text: str | bytes, **flags: Any) -> Recipe:
+        data = text if isinstance(text, bytes) else dedent(text).encode()
+        Path("r.yaml").write_bytes(data)
+        return Recipe.load("r.yaml", **flags)
+
+    return read
+
+
+@pytest.fixture
+def problems(load: Callable[..., Recipe]) -> Callable[..., list[str]]:
+    """The lines that reading a recipe complains with; none for a good one."""
+
+    def read(text: str | bytes, **flags: Any) -> list[str]:
+        try:
+            load(text, **flags)
+        except RecipeError as error:
+            return [str(problem) for problem in error.problems]
+        return []
+
+    return read
+
+
+@pytest.fixture
+def rows(load: Callable[..., Recipe]) -> Callable[..., Recipe]:
+    """The base recipe with these rows and ``more`` text after them, read."""
+    return lambda *lines, more="", **flags: load(with_variants(*lines) + more, **flags)
+
+
+@pytest.fixture
+def wrong_rows(problems: Callable[..., list[str]]) -> Callable[..., list[str]]:
+    """What is wrong with the base recipe with these rows, the first in line 10, and ``more`` text after them."""
+    return lambda *lines, more="", **flags: problems(with_variants(*lines) + more, **flags)

@@ -1,0 +1,415 @@
+"""Wrong recipes: each gives exactly these lines, with line and column, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from ablate.recipe import RecipeError
+
+ROWS = {
+    "a setting below the range": (
+        ["{name: a, set: {optimizer.lr: -0.1}}"],
+        ["10:35: optimizer.lr (=-0.1) must be greater than 0."],
+    ),
+    "a misspelt setting": (
+        ["{name: a, set: {model.hiden: [3]}}"],
+        ["10:21: model.hiden is not a setting of mlp. Did you mean 'hidden'?"],
+    ),
+    "a misspelt top-level setting": (
+        ["{name: a, set: {batch_sise: 3}}"],
+        ["10:21: batch_sise: 'batch_sise' is not a setting. Did you mean 'batch_size'?"],
+    ),
+    "a misspelt trick": (
+        ["{name: a, add: [dropuot]}"],
+        ["10:21: tricks: 'dropuot' is not a known trick. Did you mean 'dropout'?"],
+    ),
+    "an unknown trick": (
+        ["{name: a, add: [xyzzy]}"],
+        ["10:21: tricks: 'xyzzy' is not a known trick. 'ablate catalog trick' lists what there is."],
+    ),
+    "a misspelt setting of a trick": (
+        ["{name: a, add: [{dropout: {hiden: 0.5}}]}"],
+        ["10:32: tricks.dropout.hiden is not a setting of dropout. Did you mean 'hidden'?"],
+    ),
+    "a trick's setting out of range": (
+        ["{name: a, add: [{dropout: 1.0}]}"],
+        ["10:31: tricks.dropout.hidden (=1.0) must be less than 1."],
+    ),
+    "one of a trick's values out of range": (
+        ["{name: a, add: [{dropout: {conv: [0.1, 1.2]}}]}"],
+        ["10:44: tricks.dropout.conv[1] (=1.2) must be less than 1."],
+    ),
+    "a misspelt loss": (
+        ["{name: a, set: {loss: mes}}"],
+        ["10:27: loss (=mes) is not a known loss. Did you mean 'mse'?"],
+    ),
+    "a misspelt choice": (
+        ["{name: a, set: {select: lats}}"],
+        ["10:29: select (=lats) must be 'last' or 'best'. Did you mean 'last'?"],
+    ),
+    "text for a number": (
+        ["{name: a, set: {epochs: many}}"],
+        ["10:29: epochs (=many) must be a whole number."],
+    ),
+    "a quoted number": (
+        ["{name: a, set: {optimizer.lr: '0.1'}}"],
+        ["10:35: optimizer.lr (='0.1') must be a number, or a schedule such as {linear: [0.1, 0.001]}."],
+    ),
+    "a bool for a whole number": (
+        ["{name: a, set: {epochs: true}}"],
+        ["10:29: epochs (=true) must be a whole number."],
+    ),
+    "a fraction for a whole number": (
+        ["{name: a, set: {batch_size: 2.5}}"],
+        ["10:33: batch_size (=2.5) must be a whole number."],
+    ),
+    "a number for a bool": (
+        ["{name: a, set: {shuffle: 0}}"],
+        ["10:30: shuffle (=0) must be true or false."],
+    ),
+    "a number for a list": (
+        ["{name: a, set: {model.hidden: 5}}"],
+        ["10:35: model.hidden (=5) must be a list, such as [5]."],
+    ),
+    "nothing for a number": (
+        ["{name: a, set: {epochs: }}"],
+        ["10:28: epochs (=null) must be a whole number."],
+    ),
+    "a schedule with two rules": (
+        ["{name: a, set: {optimizer.lr: {linear: [1, 0], cosine: [1, 0]}}}"],
+        ["10:35: optimizer.lr (={linear: [1, 0], cosine: [1, 0]}) must have one rule; it has linear and cosine."],
+    ),
+    "a misspelt schedule": (
+        ["{name: a, set: {optimizer.lr: {linaer: [1, 0]}}}"],
+        ["10:35: optimizer.lr (={linaer: [1, 0]}) has 'linaer', which is not a known schedule. Did you mean 'linear'?"],
+    ),
+    "a parent that is the row itself": (
+        ["{name: a, from: a, add: [flip]}"],
+        ["10:21: variants[0].from (=a) is the row itself. A row stands on one above it."],
+    ),
+    "a parent that comes later": (
+        ["{name: a, from: b, add: [flip]}", "{name: b, from: net1, add: [shift]}"],
+        ["10:21: variants[0].from (=b) comes later. Move that row above this one."],
+    ),
+    "an unknown parent": (
+        ["{name: a, from: nte1, add: [flip]}"],
+        ["10:21: variants[0].from (=nte1) is not a row of this recipe. Did you mean 'net1'?"],
+    ),
+    "a name twice": (
+        ["{name: a, add: [flip]}", "{name: a, add: [shift]}"],
+        ["11:12: variants[1].name (=a) is taken in line 10. Names of rows must differ."],
+    ),
+    "a name twice but for its case": (
+        ["{name: Net1, add: [flip]}"],
+        [
+            "10:12: variants[0].name (=Net1) is taken in line 4 as 'net1', but for upper and lower case. "
+            "Names of rows must differ."
+        ],
+    ),
+    "a name that leaves the folder": (
+        ["{name: ../net, add: [flip]}"],
+        ["10:12: variants[0].name (=../net) must not contain '/': it names a folder. Use '-'."],
+    ),
+    "a name with dots": (
+        ["{name: a..b, add: [flip]}"],
+        ["10:12: variants[0].name (=a..b) must not contain '..'."],
+    ),
+    "a hidden name": (
+        ["{name: .a, add: [flip]}"],
+        ["10:12: variants[0].name (=.a) must not begin with a dot."],
+    ),
+    "a name with a line break": (
+        ['{name: "a\\nb", add: [flip]}'],
+        ['10:12: variants[0].name (="a\\nb") must not contain control characters or line breaks.'],
+    ),
+    "a long name": (
+        [f"{{name: {'a' * 101}, add: [flip]}}"],
+        [f"10:12: variants[0].name (={'a' * 59}…) must have at most 100 characters; it has 101."],
+    ),
+    "a name that is a number": (
+        ["{name: 3, add: [flip]}"],
+        ["10:12: variants[0].name (=3) must be text. Quote it."],
+    ),
+    "no name": (["{add: [flip]}"], ["10:5: variants[0].name is missing. Give the row a name."]),
+    "a row that is a name": (
+        ["net2"],
+        ["10:5: variants[0] (=net2) must be a mapping with a name, such as {name: net2, add: [flip]}."],
+    ),
+    "an unknown key": (
+        ["{name: a, ad: [flip], set: {epochs: 5}}"],
+        ["10:15: variants[0].ad is not a key of a variant. Did you mean 'add'?"],
+    ),
+    "a setting beside set": (
+        ["{name: a, epochs: 5, add: [flip]}"],
+        ["10:15: variants[0].epochs is a setting: write it under 'set' of variants[0]."],
+    ),
+    "a key twice": (
+        ["{name: a, add: [flip], add: [shift]}"],
+        ["10:28: variants[0].add is written twice (first in line 10). Keep one of them."],
+    ),
+    "no change": (
+        ["{name: a}"],
+        ["10:12: variants[0] (=a) changes nothing: it has no 'add', 'remove' or 'set'. Give it one, or remove the row."],
+    ),
+    "a change that changes nothing": (
+        ["{name: a, set: {epochs: 4}}"],
+        ["10:12: variants[0] (=a) changes nothing: its settings are those of net1. Change something, or remove the row."],
+    ),
+    "a change of default into default": (
+        ["{name: a, set: {shuffle: true, init: default}}"],
+        ["10:12: variants[0] (=a) changes nothing: its settings are those of net1. Change something, or remove the row."],
+    ),
+    "a change of what is not computed": (
+        ["{name: a, set: {workers: 2}}"],
+        [
+            "10:12: variants[0] (=a) changes nothing: workers changes how fast a row is computed, not what it is. "
+            "Set it in the baseline, or with --set."
+        ],
+    ),
+    "removing what is not there": (
+        ["{name: a, add: [flip]}", "{name: b, remove: [flop]}"],
+        ["11:24: variants[1].remove[0] (=flop) is not among the tricks of a, where there are flip. Did you mean 'flip'?"],
+    ),
+    "a path into nothing": (
+        ["{name: a, set: {optimizer.rate.linear: [1, 0]}}"],
+        ["10:21: optimizer.rate.linear: optimizer.rate is not set, so nothing can be set in it."],
+    ),
+    "a path into a misspelt value": (
+        ["{name: a, set: {optimizer.momentum: {linear: [0.1, 0]}}}", "{name: b, set: {optimizer.momentun.linear: [0.2, 0]}}"],
+        ["11:21: optimizer.momentun.linear: optimizer.momentun is not set, so nothing can be set in it. Did you mean 'momentum'?"],
+    ),
+    "a path into a number": (
+        ["{name: a, set: {optimizer.lr.linear: [1, 0]}}"],
+        ["10:21: optimizer.lr.linear: optimizer.lr (=0.1) has no parts. Set optimizer.lr as a whole."],
+    ),
+    "a path into a trick that is off": (
+        ["{name: a, add: [flip], set: {tricks.dropout.hidden: 0.1}}"],
+        ["10:34: tricks.dropout.hidden: 'dropout' is not on here; on here are flip."],
+    ),
+    "tricks set": (
+        ["{name: a, set: {tricks: [flip]}}"],
+        ["10:21: tricks is no setting: switch tricks on and off with 'add' and 'remove'."],
+    ),
+    "two names for one thing": (
+        ["{name: a, set: {model: {name: mlp, target: 'm:Net'}}}"],
+        ["10:40: model has both 'name' and 'target'. Keep one of them."],
+    ),
+    "no name in a section": (
+        ["{name: a, set: {optimizer: {lr: 0.2}}}"],
+        ["10:32: optimizer (={lr: 0.2}) has neither 'name' nor 'target'. To change one part of it, set optimizer.<part>."],
+    ),
+    "a name as a key in a section": (
+        ["{name: a, set: {model: {convnet: {}}}}"],
+        ["10:28: model (={convnet: {}}) has neither 'name' nor 'target'. Write {name: convnet, …}."],
+    ),
+    "a missing setting": (
+        ["{name: a, set: {optimizer: {name: sgd, groups: [{lr: 0.1}]}}}"],
+        ["10:53: optimizer.groups[0].match is missing: sgd needs it."],
+    ),
+    "a module that is not there": (
+        ["{name: a, set: {model: {target: 'modle:Net'}}}"],
+        [
+            "10:37: model.target (=modle:Net) names a module that is neither installed nor in FOLDER. "
+            "Check the name, or put modle.py there."
+        ],
+    ),
+    "a target without an attribute": (
+        ["{name: a, set: {model: {target: modle}}}"],
+        ["10:37: model.target (=modle) must be module:attribute, such as my_networks:Net."],
+    ),
+    "a metric that the trick of choosing epochs does not know": (
+        ["{name: a, set: {monitor.metric: acuracy}}"],
+        [
+            "10:37: monitor.metric (=acuracy) must be one of train_loss, train_loss_clean, valid_loss, accuracy. "
+            "Name other metrics under 'metrics' first."
+        ],
+    ),
+    "a published number of nothing": (
+        ["{name: a, add: [flip], published: {valid_los: 0.1}}"],
+        ["10:40: variants[0].published.valid_los is not measured in this row. Did you mean 'valid_loss'?"],
+    ),
+    "a published text": (
+        ["{name: a, add: [flip], published: {valid_loss: low}}"],
+        ["10:52: variants[0].published.valid_loss (=low) must be a number."],
+    ),
+    "a trick without its list": (
+        ["{name: a, add: flip}"],
+        ["10:20: variants[0].add (=flip) must be a list, such as [flip]."],
+    ),
+    "two tricks in one item": (
+        ["{name: a, add: [{flip: {}, shift: {}}]}"],
+        ["10:32: variants[0].add[0] has the tricks 'flip' and 'shift' in one item. Give each an item of its own."],
+    ),
+    "a file that is not there": (
+        ["{name: a, set: {data: {name: npz, path: data/faces.npz}}}"],
+        ["10:45: data.path (=data/faces.npz) does not exist. Paths are relative to the recipe's folder."],
+    ),
+    "NaN": (["{name: a, set: {epochs: .nan}}"], ["10:29: variants[0].set.epochs (=.nan) must be a finite number."]),
+    "infinity": (["{name: a, set: {epochs: -.inf}}"], ["10:29: variants[0].set.epochs (=-.inf) must be a finite number."]),
+    "infinity by size": (["{name: a, set: {epochs: 1e999}}"], ["10:29: variants[0].set.epochs (=1e999) must be a finite number."]),
+    "a huge number": (["{name: a, set: {epochs: 99999999999999999999}}"], ["10:29: variants[0].set.epochs (=99999999999999999999) must fit into 64 bits."]),
+    "a tag": (["!row {name: a, add: [flip]}"], ["10:5: variants[0] has the tag !row. Recipes have no tags: remove it."]),
+    "a merge key": (
+        ["{name: a, <<: {add: [flip]}}"],
+        ["10:15: '<<' in variants[0] is not part of YAML 1.2. Write the keys out, or put them into a bundle under 'tricks'."],
+    ),
+    "a key that is a number": (["{name: a, 1: 2}"], ["10:15: the key (=1) in variants[0] must be text. Quote it: '1'."]),
+    "broken YAML": (
+        ["{name: a, set: {epochs: 3}"],
+        ["11:1: is not valid YAML: while parsing a flow mapping, expected ',' or '}', but got '<stream end>'."],
+    ),
+    "an unquoted brace": (
+        ["{name: a-{p}, add: [flip]}"],
+        ["10:14: is not valid YAML: while parsing a flow mapping, expected ',' or '}', but got '{'. Quote text that contains { or }."],
+    ),
+    "an unknown anchor": (["{name: a, add: *b}"], ["10:20: variants[0].add (=*b) names no anchor above it: write &b first."]),
+    "an anchor that contains itself": (["{name: a, add: &b [*b]}"], ["10:24: variants[0].add[0] (=*b) contains itself."]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ROWS)
+def test_wrong_rows(wrong_rows, tmp_path, case):
+    rows, lines = ROWS[case]
+    assert wrong_rows(*rows) == [f"r.yaml:{line}".replace("FOLDER", str(tmp_path)) for line in lines]
+
+
+GOOD = "baseline: {model: mlp, loss: mse, optimizer: sgd, data: digits}\n"
+WHOLE = {
+    "nothing": ("", ["r.yaml: is empty. 'ablate new NAME' writes a recipe to begin with."]),
+    "a comment": ("# soon\n", ["r.yaml: is empty. 'ablate new NAME' writes a recipe to begin with."]),
+    "a list": (
+        "- a\n",
+        ["r.yaml:1:1: holds a list. A recipe is a mapping with a 'baseline'; 'ablate new NAME' writes one to begin with."],
+    ),
+    "a word": (
+        "recipe\n",
+        ["r.yaml:1:1: holds one value (=recipe). A recipe is a mapping with a 'baseline'; 'ablate new NAME' writes one to begin with."],
+    ),
+    "no baseline": (
+        "study: a\n",
+        ["r.yaml:1:1: baseline is missing. It holds the settings that the other rows change, such as model, loss and epochs."],
+    ),
+    "an empty baseline": (
+        "baseline: {}\n",
+        [
+            "r.yaml:1:11: data is missing. Write it under 'baseline', such as data: digits.",
+            "r.yaml:1:11: model is missing. Write it under 'baseline', such as model: mlp.",
+            "r.yaml:1:11: loss is missing. Write it under 'baseline', such as loss: mse.",
+            "r.yaml:1:11: optimizer is missing. Write it under 'baseline', such as optimizer: {name: sgd, lr: 0.01}.",
+        ],
+    ),
+    "an unknown key": (GOOD + "varients: []\n", ["r.yaml:2:1: varients is not a key of a recipe. Did you mean 'variants'?"]),
+    "a setting at the top": (GOOD + "epochs: 3\n", ["r.yaml:2:1: epochs is a setting: write it under 'baseline'."]),
+    "data twice": (GOOD + "data: digits\n", ["r.yaml:1:51: baseline.data is written at the top too, in line 2. Keep one of them."]),
+    "a set in the baseline": (
+        GOOD.replace("{model", "{set: {}, model"),
+        ["r.yaml:1:12: baseline.set is not needed: a baseline's settings stand directly under 'baseline'."],
+    ),
+    "a study's name": (GOOD + "study: store\n", ["r.yaml:2:8: study (=store) is the folder that holds all runs. Choose another name."]),
+    "seeds below 0": (GOOD + "seeds: [0, -1]\n", ["r.yaml:2:8: seeds (=[0, -1]) must have no seed below 0."]),
+    "seeds twice": (GOOD + "seeds: [1, 1]\n", ["r.yaml:2:8: seeds (=[1, 1]) lists a seed twice."]),
+    "no seeds": (GOOD + "seeds: 0\n", ["r.yaml:2:8: seeds (=0) must be a count from 1 to 1000."]),
+    "half a seed": (GOOD + "seeds: 1.5\n", ["r.yaml:2:8: seeds (=1.5) must be a count (5) or a list of whole numbers ([0, 3, 7])."]),
+    "a metric that is not measured": (
+        GOOD + "compare: {metric: accuracy}\n",
+        [
+            "r.yaml:2:19: compare.metric (=accuracy) must be measured in every row; baseline has train_loss, train_loss_clean, "
+            "valid_loss. Name other metrics under 'metrics' first."
+        ],
+    ),
+    "a direction": (GOOD + "compare: {better: up}\n", ["r.yaml:2:19: compare.better (=up) must be one of lower, higher."]),
+    "a metric twice": (
+        GOOD + "metrics: [accuracy, accuracy]\n",
+        ["r.yaml:2:21: metrics[1] (=accuracy) is there already. Remove one of them."],
+    ),
+    "metrics without a list": (GOOD + "metrics: accuracy\n", ["r.yaml:2:10: metrics (=accuracy) must be a list, such as [accuracy]."]),
+    "a bundle with the name of a trick": (
+        GOOD + "tricks: {flip: {set: {epochs: 3}}}\n",
+        ["r.yaml:2:10: tricks.flip has the name of a trick of the library. Choose another name."],
+    ),
+    "an empty bundle": (GOOD + "tricks: {mine: {}}\n", ["r.yaml:2:10: tricks.mine changes nothing. Give it 'add' or 'set'."]),
+    "a bundle in itself": (
+        GOOD + "tricks: {mine: {add: [mine]}}\nvariants: [{name: a, add: [mine]}]\n",
+        ["r.yaml:2:23: tricks.mine contains itself."],
+    ),
+    "a bundle with settings": (
+        GOOD + "tricks: {mine: {add: [flip]}}\nvariants: [{name: a, add: [{mine: {p: 1}}]}]\n",
+        ["r.yaml:3:35: mine (={p: 1}) is a trick of this recipe and takes no settings."],
+    ),
+    "two documents": (GOOD + "---\na: 1\n", ["r.yaml:2:1: begins a second document. A recipe is one: remove the line '---'."]),
+    "a tab": (
+        "baseline:\n\tmodel: mlp\n",
+        ["r.yaml:2:1: is not valid YAML: while scanning for the next token, found character '\\t' that cannot start any token. "
+         "Indent with spaces, not tabs."],
+    ),
+    "not UTF-8": (b"study: a\n# \xfcber\n", ["r.yaml:2:3: the byte (=0xfc) is not UTF-8. Save the recipe as UTF-8."]),
+    "a null character": (b"study: a\x00", ["r.yaml: is not valid YAML: it contains the character 0."]),
+    "too deep": (GOOD + "study: " + "[" * 60, ["r.yaml:2:58: study" + "[0]" * 18 + "… is nested more than 50 levels deep."]),
+    "an alias bomb": (
+        "a: &a [" + "1, " * 20 + "]\n" + "".join(f"{n}: &{n} [{f'*{p}, ' * 20}]\n" for p, n in zip("abcdef", "bcdefg", strict=True)),
+        ["r.yaml:4:4: d holds more than 20000 values once its aliases are written out."],
+    ),
+    "a data file": (b"1,2,3\n" * 200_000, ["r.yaml: has more than 1 MiB, so it is no recipe."]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WHOLE)
+def test_wrong_recipes(problems, case):
+    text, lines = WHOLE[case]
+    assert problems(text) == lines
+
+
+def test_all_that_is_wrong_is_reported_together(wrong_rows):
+    assert wrong_rows(
+        "{name: a, add: [dropuot], set: {optimizer.lr: -0.1}}",
+        "{name: b, from: nowhere, add: [flip]}",
+        "{name: c, from: net1, set: {epochs: 0, model.hidden: [0]}}",
+        more="seeds: -3\n",
+    ) == [
+        "r.yaml:10:21: tricks: 'dropuot' is not a known trick. Did you mean 'dropout'?",
+        "r.yaml:10:51: optimizer.lr (=-0.1) must be greater than 0.",
+        "r.yaml:11:21: variants[1].from (=nowhere) is not a row of this recipe.",
+        "r.yaml:12:41: epochs (=0) must be at least 1.",
+        "r.yaml:12:59: model.hidden[0] (=0) must be at least 1.",
+        "r.yaml:13:8: seeds (=-3) must be a count from 1 to 1000.",
+    ]
+
+
+def test_a_mistake_is_reported_once_however_many_rows_inherit_it(wrong_rows):
+    lines = wrong_rows("{name: a, set: {optimizer.lr: -1}}", "{name: b, add: [flip]}", "{name: c, add: [shift]}")
+    assert lines == ["r.yaml:10:35: optimizer.lr (=-1) must be greater than 0."]
+
+
+def test_the_place_is_that_of_the_line_that_set_the_value(wrong_rows):
+    lines = wrong_rows(
+        "{name: a, set: {model: {name: convnet, channels: [8]}}}",
+        "{name: b, from: net1, add: [wide]}",
+        more="tricks: {wide: {set: {model.channels: [4]}}}\n",
+    )
+    assert lines == ["r.yaml:12:23: model.channels is not a setting of mlp."]
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("net", "net: does not exist. 'ablate new NAME' writes a recipe to begin with."),
+        ("r.yml", "r.yml: does not exist. Did you mean 'r.yaml'?"),
+        (".", ".: is a folder. Name the recipe's file in it."),
+        ("r.yaml/x", "r.yaml/x: cannot be read: Not a directory."),
+        ("a\0b", "a\0b: cannot be read: embedded null byte."),
+    ],
+)
+def test_files_that_cannot_be_read(load, path, line):
+    load(GOOD)
+    from ablate.recipe import Recipe
+
+    with pytest.raises(RecipeError) as caught:
+        Recipe.load(path)
+    assert str(caught.value) == line
+
+
+def test_a_missing_file_says_where_to_get_it(problems):
+    text = GOOD.replace("data: digits", "data: {name: facial_keypoints, path: data/training.csv}")
+    [line] = problems(text)
+    assert line.startswith("r.yaml:1:88: data.path (=data/training.csv) does not exist. ")
+    assert "drop 'path'" in line

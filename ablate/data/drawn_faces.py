@@ -181,14 +181,14 @@ def _draw(
         canvas,
         head - down * 5,
         across * (looks["head_width"] + 5)[:, None],
-        (looks["head_height"] + 5) * scale,
+        (looks["head_height"] + 9) * scale,
         FRAME,
         ellipse,
         hair,
     )
     paint(canvas, head, across * looks["head_width"][:, None], looks["head_height"] * scale, FRAME, ellipse, skin)
-    fringe = points[:, -1] - down * 15
-    paint(canvas, fringe, across * (looks["head_width"] * 0.82)[:, None], 15 * scale, FRAME, ellipse, hair, 0.9)
+    fringe = points[:, -1] - down * 14
+    paint(canvas, fringe, across * (looks["head_width"] * 0.82)[:, None], 14 * scale, FRAME, ellipse, hair, 0.9)
     mouth = (at["mouth_left_corner"] + at["mouth_right_corner"]) / 2
     paint(canvas, mouth + down * 6, across * 24, 22 * scale, 64, ellipse, hair, looks["beard"])
 

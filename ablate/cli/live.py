@@ -166,7 +166,9 @@ def ended(run: RunState) -> str:
         return f"{words}: {run.reason}" if run.reason else words
     if not run.epoch:
         return f"{words} elsewhere"
-    took = f", {spoken(run.seconds)}" if run.seconds is not None else ""
+    took = ""
+    if run.seconds is not None:
+        took = f", {spoken(run.seconds) if run.seconds >= 10 else f'{run.seconds:.1f} s'}"
     return f"{words}, {under_way(run)}{took}"
 
 

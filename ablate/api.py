@@ -17,6 +17,8 @@ from ablate.study.store import Store
 if TYPE_CHECKING:
     from torch import nn
 
+    from ablate.tracker.publish import Published
+
 DEFAULT_ROOT = Path("runs")
 
 Listener = Callable[[Mapping[str, Any]], None]
@@ -43,7 +45,11 @@ def as_recipe(recipe: Recipe | str | Path) -> Recipe:
 
 
 def run(
-    recipe: Recipe | str | Path, *, root: Path = DEFAULT_ROOT, options: RunOptions | None = None, listen: Listener | None = None
+    recipe: Recipe | str | Path,
+    *,
+    root: Path = DEFAULT_ROOT,
+    options: RunOptions | None = None,
+    listen: Listener | None = None,
 ) -> Table:
     """Train what is missing and return the table. ``listen`` hears every event of every job.
 
@@ -66,7 +72,9 @@ def train_runs(plan: Plan, missing: list[Any], store: Store, options: RunOptions
     """Train the missing runs of a plan; returns when all of them have ended."""
     from ablate.study.provenance import of_command
 
-    jobs = make_jobs(missing, plan.recipe, store.root, of_command(plan.recipe.folder), threads=options.threads)
+    jobs = make_jobs(
+        missing, plan.recipe, store.root, of_command(plan.recipe.folder), threads=options.threads, fresh=options.fresh
+    )
     executor = LocalExecutor(slots(options))
     try:
         for event in executor.run(jobs, fail_fast=options.fail_fast):
@@ -83,7 +91,9 @@ def slots(options: RunOptions) -> list[str]:
     """
     gpus = visible_gpus()
     if options.device.startswith("cuda") and not gpus:
-        raise ValueError(f"--device (={options.device}) needs a CUDA device; this machine shows none. Use --device cpu.")
+        raise ValueError(
+            f"--device (={options.device}) needs a CUDA device; this machine shows none. Use --device cpu."
+        )
     if options.device.startswith("cuda:"):
         return [options.device] * (options.jobs or 1)
     if options.device == "cuda" or (options.device == "auto" and gpus):
@@ -114,7 +124,12 @@ def write_study(plan: Plan, store: Store) -> None:
     kept |= {row["variant"]: row for row in plan.rows()}
     store.write_json(
         folder / "study.json",
-        {"study": recipe.study, "recipe": str(recipe.path) if recipe.path else None, "selection": recipe.selection, "rows": list(kept.values())},
+        {
+            "study": recipe.study,
+            "recipe": str(recipe.path) if recipe.path else None,
+            "selection": recipe.selection,
+            "rows": list(kept.values()),
+        },
     )
     store.write_text(folder / "recipe.yaml", recipe.text)
 
@@ -122,6 +137,34 @@ def write_study(plan: Plan, store: Store) -> None:
 def table(recipe: Recipe | str | Path, *, root: Path = DEFAULT_ROOT) -> Table:
     """The table of what is done, from the store. Trains nothing, imports no torch."""
     return gather(make_plan(as_recipe(recipe), Store(root.absolute())).record())
+
+
+def publish(
+    recipe: Recipe | str | Path,
+    table: Table,
+    *,
+    root: Path = DEFAULT_ROOT,
+    uri: str | None = None,
+    within: float | None = None,
+) -> Published:
+    """Send to MLflow what it lacks of a study; imports mlflow only where there is something to send. Never raises for a server that is down or slow."""
+    from ablate.report.formats import FORMATS, render
+    from ablate.tracker.artifacts import Artifacts
+    from ablate.tracker.publish import publish as send
+
+    recipe = as_recipe(recipe)
+    store = Store(root.absolute())
+    columns = {
+        row.variant: {key: float(v) for key, v in row.dump().items() if isinstance(v, int | float)}
+        for row in table.rows
+    }
+    artifacts = Artifacts(
+        recipe=recipe.text,
+        tables={f"table.{format}": render(table, format) for format in FORMATS},
+        note=render(table, "md"),
+        columns=columns,
+    )
+    return send(make_plan(recipe, store).record(), store, tracking_uri=uri, artifacts=artifacts, within=within)
 
 
 def load(recipe: Recipe | str | Path, variant: str, seed: int = 0, *, root: Path = DEFAULT_ROOT) -> nn.Module:
@@ -138,13 +181,19 @@ def load(recipe: Recipe | str | Path, variant: str, seed: int = 0, *, root: Path
     store = Store(root.absolute())
     chosen = next((r for r in make_plan(recipe, store).runs if r.variant.name == variant and r.seed == seed), None)
     if chosen is None:
-        raise ValueError(f"variant (={variant}) with seed {seed} is not in the recipe, which has {', '.join(v.name for v in recipe.variants)}.")
+        raise ValueError(
+            f"variant (={variant}) with seed {seed} is not in the recipe, which has {', '.join(v.name for v in recipe.variants)}."
+        )
     if chosen.record.status != "finished":
-        raise ValueError(f"variant (={variant}) with seed {seed} is {chosen.record.status}, not finished. Train it with 'ablate run'.")
+        raise ValueError(
+            f"variant (={variant}) with seed {seed} is {chosen.record.status}, not finished. Train it with 'ablate run'."
+        )
     settings = chosen.variant.settings
     spec = load_parts(settings.data, recipe.folder).spec
     tricks, _ = make_tricks(settings, spec, recipe.folder)
     network, _ = build_network(settings, spec, recipe.folder, tricks, None)
     name = "best" if settings.select == "best" else "last"
-    network.load_state_dict(torch.load(store.run_folder(chosen.fingerprint) / f"{name}.pt", map_location="cpu", weights_only=True))
+    network.load_state_dict(
+        torch.load(store.run_folder(chosen.fingerprint) / f"{name}.pt", map_location="cpu", weights_only=True)
+    )
     return network.eval()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -63,7 +64,9 @@ def bare(network: nn.Module, settings: Settings, data: dict[str, torch.Tensor], 
     return run
 
 
-def loader(network: nn.Module, settings: Settings, data: dict[str, torch.Tensor], loss_of: Loss) -> Callable[[], object]:
+def loader(
+    network: nn.Module, settings: Settings, data: dict[str, torch.Tensor], loss_of: Loss
+) -> Callable[[], object]:
     """The loop of a thousand tutorials."""
     optimizer = torch.optim.SGD(network.parameters(), lr=0.02, momentum=0.9, nesterov=True)
     train = DataLoader(TensorDataset(data["x"], data["y"]), batch_size=settings.batch_size, shuffle=True)
@@ -101,6 +104,11 @@ def tensors(settings: Settings, folder: Path) -> dict[str, torch.Tensor]:
     return found
 
 
+def repeated(way: Callable[[], object], times: int) -> None:
+    for _ in range(times):
+        way()
+
+
 def main() -> str:
     torch.set_num_threads(1)
     lines = [
@@ -119,9 +127,11 @@ def main() -> str:
         assembly = assemble(Assignment(settings, (0,), recipe.folder), load_parts(settings.data, recipe.folder))
         data = tensors(settings, recipe.folder)
         loss_of: Loss = cross_entropy if settings.loss.name == "cross_entropy" else mse_loss
-        ways = [ours(assembly)] + [make(copy.deepcopy(assembly.network), settings, data, loss_of) for make in (bare, loader)]
+        ways = [ours(assembly)] + [
+            make(copy.deepcopy(assembly.network), settings, data, loss_of) for make in (bare, loader)
+        ]
         # Short epochs are timed several at a time, so that the clock's grain does not matter.
-        mine, by_hand, with_loader = [lambda way=way: [way() for _ in range(repeats)] for way in ways]
+        mine, by_hand, with_loader = [partial(repeated, way, repeats) for way in ways]
         seconds, bare_seconds, bare_ratio = pairs(mine, by_hand)
         _, loader_seconds, loader_ratio = pairs(mine, with_loader)
         ms = [1000 * t / repeats for t in (seconds, bare_seconds, loader_seconds)]

@@ -35,7 +35,14 @@ def seconds(words: list[str], runs: int = 7) -> float:
 
 
 def main() -> str:
-    lines = ["## Commands that should feel instant", "", f"{machine()}. Whole processes, medians of seven.", "", "| command | seconds |", "|:--|--:|"]
+    lines = [
+        "## Commands that should feel instant",
+        "",
+        f"{machine()}. Whole processes, medians of seven.",
+        "",
+        "| command | seconds |",
+        "|:--|--:|",
+    ]
     with tempfile.TemporaryDirectory() as runs:
         for name, words in COMMANDS.items():
             flags = ["--runs", runs] if words[0] in ("plan", "table") else []

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from ablate.cli.catalog import catalog
-from ablate.cli.console import complain
+from ablate.cli.console import warn
 from ablate.cli.diff import diff
 from ablate.cli.export import export
 from ablate.cli.new import new
@@ -54,7 +54,7 @@ def run_command(words: Sequence[str]) -> int:
     try:
         code = command.main([word for word in words if word != "--debug"], prog_name="ablate", standalone_mode=False)
     except KeyboardInterrupt:
-        complain("interrupted")
+        warn("interrupted")
         return 130
     except BrokenPipeError:
         # The reader of our output went away, as `head` does; there is nobody left to tell.
@@ -65,12 +65,12 @@ def run_command(words: Sequence[str]) -> int:
             raise
         usage = getattr(error, "format_message", None)
         if usage is not None:
-            complain(usage() or "a command is needed: 'ablate --help' lists them")
+            warn(usage() or "a command is needed: 'ablate --help' lists them")
             return 2
         if isinstance(error, ValueError | OSError):
-            complain(str(error) if isinstance(error, ValueError) else describe(error))
+            warn(str(error) if isinstance(error, ValueError) else describe(error))
             return 2
-        complain(f"{type(error).__name__}: {error}. This is a fault of ablate; --debug shows where.")
+        warn(f"{type(error).__name__}: {error}. This is a fault of ablate; --debug shows where.")
         return 2
     return code if isinstance(code, int) else 0
 

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
 
 
 def catalog(
-    word: Annotated[str | None, typer.Argument(metavar="[WORD]", help="A name, a kind, or part of either.", show_default=False)] = None,
+    word: Annotated[
+        str | None, typer.Argument(metavar="[WORD]", help="A name, a kind, or part of either.", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> int:
     """List what recipes can name; with a name, print its card."""
-    from ablate.cli.console import out
+    from ablate.cli.console import output
     from ablate.registry import KINDS, entries, suggestion
 
     found = entries()
@@ -25,9 +27,12 @@ def catalog(
         found = exact or [entry for entry in found if word.lower() in f"{entry.name} {entry.card.summary}".lower()]
         if not found:
             near = suggestion(word, [*KINDS, *(entry.name for entry in entries())])
-            raise ValueError(f"catalog (={word}) finds nothing." + (f" Did you mean '{near}'?" if near else " 'ablate catalog' lists everything."))
+            raise ValueError(
+                f"catalog (={word}) finds nothing."
+                + (f" Did you mean '{near}'?" if near else " 'ablate catalog' lists everything.")
+            )
     if as_json:
-        out().print_json(json.dumps([described(entry) for entry in found]))
+        output().print_json(json.dumps([described(entry) for entry in found]))
         return 0
     if word is not None and all(entry.name == word for entry in found):
         for entry in found:
@@ -73,7 +78,7 @@ def show_list(found: list[Entry]) -> None:
     """One line an entry, by kind."""
     from rich.table import Table
 
-    from ablate.cli.console import out
+    from ablate.cli.console import output
 
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("Kind", "Name", "What it is"):
@@ -82,7 +87,7 @@ def show_list(found: list[Entry]) -> None:
     for entry in found:
         grid.add_row(entry.kind if entry.kind != kind else "", entry.name, entry.card.summary)
         kind = entry.kind
-    out().print(grid)
+    output().print(grid)
 
 
 def show_card(entry: Entry) -> None:
@@ -90,9 +95,9 @@ def show_card(entry: Entry) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ablate.cli.console import out
+    from ablate.cli.console import output
 
-    console = out()
+    console = output()
     console.print(Text.assemble((entry.name, "bold"), f" ({entry.kind}, version {entry.version})"))
     console.print(Text(entry.card.summary))
     for title in ("source", "helps", "costs", "interacts"):
@@ -106,5 +111,14 @@ def show_card(entry: Entry) -> None:
             grid.add_column(title, overflow="fold")
         for row in rows:
             default = row["default"]
-            grid.add_row(*(Text(text) for text in (row["name"], default if isinstance(default, str) else json.dumps(default), row["description"])))
+            grid.add_row(
+                *(
+                    Text(text)
+                    for text in (
+                        row["name"],
+                        default if isinstance(default, str) else json.dumps(default),
+                        row["description"],
+                    )
+                )
+            )
         console.print(grid)

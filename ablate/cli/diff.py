@@ -24,7 +24,7 @@ def diff(
     from rich.table import Table
     from rich.text import Text
 
-    from ablate.cli.console import out
+    from ablate.cli.console import output
     from ablate.recipe.diff import differences
     from ablate.registry import suggestion
 
@@ -33,20 +33,23 @@ def diff(
     for name in (a, b):
         if name not in names:
             near = suggestion(name, names)
-            raise ValueError(f"variant (={name}) is not in {recipe}. " + (f"Did you mean '{near}'?" if near else f"It has {', '.join(names)}."))
+            raise ValueError(
+                f"variant (={name}) is not in {recipe}. "
+                + (f"Did you mean '{near}'?" if near else f"It has {', '.join(names)}.")
+            )
     found = differences(study.variant(a).settings, study.variant(b).settings)
     if as_json:
-        out().print_json(json.dumps([{"path": path, a: first, b: second} for path, first, second in found]))
+        output().print_json(json.dumps([{"path": path, a: first, b: second} for path, first, second in found]))
         return 0
     if not found:
-        out().print(f"{a} and {b} have the same settings.")
+        output().print(f"{a} and {b} have the same settings.")
         return 0
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("Setting", a, b):
         grid.add_column(Text(title), overflow="fold")
     for path, first, second in found:
         grid.add_row(*(Text(text) for text in (path, shown(first), shown(second))))
-    out().print(grid)
+    output().print(grid)
     return 0
 
 

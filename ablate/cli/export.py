@@ -7,12 +7,31 @@ from typing import Annotated
 
 import typer
 
-from ablate.cli.flags import DEFAULT_RUNS, Columns, Design, Only, RecipePath, Runs, Scale, Seeds, Sets, Sort, listed, mention_last, read
+from ablate.cli.flags import (
+    DEFAULT_RUNS,
+    Columns,
+    Design,
+    Only,
+    RecipePath,
+    Runs,
+    Scale,
+    Seeds,
+    Sets,
+    Sort,
+    listed,
+    mention_last,
+    read,
+)
 
 
 def export(
     recipe: RecipePath,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="table.md, .tex, .html, .csv or .json.", show_default=False)],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="table.md, .tex, .html, .csv or .json.", show_default=False
+        ),
+    ],
     seeds: Seeds = None,
     only: Only = None,
     design: Design = None,
@@ -24,7 +43,7 @@ def export(
 ) -> int:
     """Write the table into a file for a paper or a report."""
     from ablate import api
-    from ablate.cli.console import note
+    from ablate.cli.console import say
     from ablate.report.formats import format_from_suffix, render
     from ablate.study.store import Store
 
@@ -35,6 +54,6 @@ def export(
     if not output.parent.is_dir():
         raise ValueError(f"--output (={output}) is in a folder that does not exist. Make {output.parent} first.")
     store.write_text(output, text)
-    note(f"wrote {output}")
+    say(f"wrote {output}")
     mention_last(study, store, "export")
     return 0

@@ -13,27 +13,47 @@ if TYPE_CHECKING:
     from ablate.study.store import Store
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.", show_default=False)]
-Seeds = Annotated[str | None, typer.Option(help="A count (5: seeds 0 to 4) or a list (0,3,7) instead of the recipe's.", show_default=False)]
+Seeds = Annotated[
+    str | None,
+    typer.Option(help="A count (5: seeds 0 to 4) or a list (0,3,7) instead of the recipe's.", show_default=False),
+]
 Only = Annotated[str | None, typer.Option(metavar="ROWS", help="Only these rows: net1,net3.", show_default=False)]
 Design = Annotated[str | None, typer.Option(help="Arrange the tricks by another design: ladder.", show_default=False)]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Replace a setting of all rows (epochs=50) or of one (net3.epochs=50).", show_default=False),
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Replace a setting of all rows (epochs=50) or of one (net3.epochs=50).",
+        show_default=False,
+    ),
 ]
 Scale = Annotated[float, typer.Option(help="Multiply every number of epochs by this.")]
 Runs = Annotated[Path, typer.Option("--runs", metavar="DIR", help="The folder of runs.")]
 Uri = Annotated[
     str | None,
-    typer.Option("--tracking-uri", metavar="URI", help="MLflow's address; else $MLFLOW_TRACKING_URI, else sqlite:///mlflow.db.", show_default=False),
+    typer.Option(
+        "--tracking-uri",
+        metavar="URI",
+        help="MLflow's address; else $MLFLOW_TRACKING_URI, else sqlite:///mlflow.db.",
+        show_default=False,
+    ),
 ]
 Format = Annotated[str, typer.Option("--format", help="text, md, tex, html, csv or json.")]
-Columns = Annotated[str | None, typer.Option(help="Columns to show, in this order: variant,valid_loss,verdict.", show_default=False)]
-Sort = Annotated[str | None, typer.Option(metavar="COLUMN", help="Sort rows by a column; -COLUMN from large to small.", show_default=False)]
+Columns = Annotated[
+    str | None, typer.Option(help="Columns to show, in this order: variant,valid_loss,verdict.", show_default=False)
+]
+Sort = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Sort rows by a column; -COLUMN from large to small.", show_default=False),
+]
 
 DEFAULT_RUNS = Path("runs")
 
 
-def read(recipe: Path, seeds: str | None, only: str | None, design: str | None, sets: list[str] | None, scale: float) -> Recipe:
+def read(
+    recipe: Path, seeds: str | None, only: str | None, design: str | None, sets: list[str] | None, scale: float
+) -> Recipe:
     """Read a recipe under the selecting flags. Raises RecipeError."""
     from ablate.recipe import Recipe
 
@@ -42,12 +62,12 @@ def read(recipe: Path, seeds: str | None, only: str | None, design: str | None, 
 
 def mention_last(recipe: Recipe, store: Store, command: str) -> None:
     """Where the last run of this study used other flags than this command, say on stderr which command shows it."""
-    from ablate.cli.console import note
+    from ablate.cli.console import say
 
     last = store.study(recipe.study).get("selection")
     if last is not None and list(last) != list(recipe.selection):
         words = ["ablate", command, str(recipe.path), *last]
-        note(f"the last run of this study was selected by other flags; its rows: {shlex.join(words)}")
+        say(f"the last run of this study was selected by other flags; its rows: {shlex.join(words)}")
 
 
 def listed(value: str | None) -> list[str] | None:

@@ -30,9 +30,13 @@ variants:                          # each on top of the row above, unless 'from'
 """
 
 
-def new(name: Annotated[str, typer.Argument(metavar="NAME", help="The study's name; writes NAME.yaml.", show_default=False)]) -> int:
+def new(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The study's name; writes NAME.yaml.", show_default=False)
+    ],
+) -> int:
     """Write a commented recipe to start from."""
-    from ablate.cli.console import note
+    from ablate.cli.console import say
     from ablate.study.store import Store
 
     path = Path(name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
@@ -41,5 +45,5 @@ def new(name: Annotated[str, typer.Argument(metavar="NAME", help="The study's na
     if not path.parent.is_dir():
         raise ValueError(f"file (={path}) is in a folder that does not exist. Make {path.parent} first.")
     Store(Path()).write_text(path, TEMPLATE.format(name=path.stem, file=path))
-    note(f"wrote {path}. Look ahead with 'ablate plan {path}', train with 'ablate run {path}'")
+    say(f"wrote {path}. Look ahead with 'ablate plan {path}', train with 'ablate run {path}'")
     return 0

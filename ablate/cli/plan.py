@@ -21,7 +21,7 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> int:
     """Show the variants, what each changes, and what there is to train."""
-    from ablate.cli.console import note
+    from ablate.cli.console import say
     from ablate.cli.show_plan import show_plan
     from ablate.study.outlook import outlook
     from ablate.study.plan import make_plan
@@ -35,5 +35,5 @@ def plan(
     mention_last(study, store, "plan")
     for row in view.rows:
         if row.error:
-            note(f"{row.variant}: {row.error}")
+            say(f"{row.variant}: {row.error}")
     return 0

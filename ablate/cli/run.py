@@ -32,9 +32,9 @@ def run(
 ) -> int:
     """Train what is missing and print the table. Run it again to continue."""
     from ablate import api
-    from ablate.cli.console import note
+    from ablate.cli.console import say
     from ablate.cli.live import Progress
-    from ablate.cli.show_table import check_format, show
+    from ablate.cli.show_table import check_format, show_as
     from ablate.study.plan import make_plan
     from ablate.study.store import Store
 
@@ -47,25 +47,28 @@ def run(
     plan = make_plan(study, store)
     missing = plan.to_do(retry_failed=retry_failed, fresh=fresh)
     distinct = len({planned.fingerprint for planned in plan.runs})
-    note(f"{study.study}: {len(study.variants)} variants x {len(study.seeds)} seeds; {distinct - len(missing)} of {distinct} runs are known, {len(missing)} to train")
+    known = f"{distinct - len(missing)} of {distinct} runs are known, {len(missing)} to train"
+    say(f"{study.study}: {len(study.variants)} variants × {len(study.seeds)} seeds; {known}")
 
     progress = Progress()
-    counts = {variant.name: sum(planned.variant.name == variant.name for planned in missing) for variant in study.variants}
+    counts = {
+        variant.name: sum(planned.variant.name == variant.name for planned in missing) for variant in study.variants
+    }
     if missing:
         progress.start([(v.name, counts[v.name], v.settings.epochs) for v in study.variants if counts[v.name]])
     try:
         table = api.run(study, root=runs, options=options, listen=lambda event: progress.event(dict(event)))
     except KeyboardInterrupt:
         progress.stop()
-        note(f"interrupted; finished runs are kept. Continue with: {shlex.join(['ablate', *sys.argv[1:]])}")
+        say(f"interrupted; finished runs are kept. Continue with: {shlex.join(['ablate', *sys.argv[1:]])}")
         return 130
     finally:
         progress.stop()
     if not no_mlflow:
         published = api.publish(study, table, root=runs, uri=tracking_uri)
         if not published.ok:
-            note(f"MLflow: {published.reason} Nothing is lost: 'ablate sync {recipe}' publishes it later.")
-    show(table, format)
+            say(f"MLflow: {published.reason} Nothing is lost: 'ablate sync {recipe}' publishes it later.")
+    show_as(table, format)
     return 0 if all(row.status == "finished" for row in table.rows) else 1
 
 

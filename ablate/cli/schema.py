@@ -10,10 +10,12 @@ import typer
 
 
 def schema(
-    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Where to write it; - for stdout.")] = "ablate.schema.json",
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="Where to write it; - for stdout.")
+    ] = "ablate.schema.json",
 ) -> int:
     """Write the JSON schema of recipes, so that an editor completes and checks them."""
-    from ablate.cli.console import note
+    from ablate.cli.console import say
     from ablate.recipe.schema import recipe_schema
     from ablate.study.store import Store
 
@@ -22,5 +24,5 @@ def schema(
         typer.echo(text, nl=False)
         return 0
     Store(Path()).write_text(Path(output), text)
-    note(f"wrote {output}. First line of a recipe: # yaml-language-server: $schema={output}")
+    say(f"wrote {output}. First line of a recipe: # yaml-language-server: $schema={output}")
     return 0

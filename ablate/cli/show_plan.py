@@ -10,10 +10,10 @@ from ablate.study.outlook import Outlook, RowOutlook
 
 def show_plan(view: Outlook, *, as_json: bool) -> None:
     """Print a plan on stdout."""
-    from ablate.cli.console import out
+    from ablate.cli.console import output
 
     if as_json:
-        out().print_json(json.dumps(asdict(view)))
+        output().print_json(json.dumps(asdict(view)))
         return
     from rich.table import Table
 
@@ -28,8 +28,8 @@ def show_plan(view: Outlook, *, as_json: bool) -> None:
         field = "×".join(str(side) for side in row.receptive_field or ()) or "–"
         sizes = (cell(row.parameters), field) if networks else ()
         grid.add_row(row.variant, row.parent or "", changes, f"{row.epochs:,}", *sizes, states(row))
-    out().print(grid)
-    out().print(totals(view))
+    output().print(grid)
+    output().print(totals(view))
 
 
 def cell(number: int | None) -> str:

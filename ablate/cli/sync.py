@@ -17,14 +17,14 @@ def sync(
 ) -> int:
     """Publish to MLflow what a study has and MLflow lacks; trains nothing."""
     from ablate import api
-    from ablate.cli.console import complain, note
+    from ablate.cli.console import say, warn
     from ablate.study.store import Store
 
     study = read(recipe, seeds, only, design, sets, scale)
     published = api.publish(study, api.table(study, root=runs), root=runs, uri=tracking_uri)
     mention_last(study, Store(runs.absolute()), "sync")
     if not published.ok:
-        complain(f"MLflow: {published.reason}")
+        warn(f"MLflow: {published.reason}")
         return 1
-    note(f"{study.study} is published at {published.uri}")
+    say(f"{study.study} is published at {published.uri}")
     return 0

@@ -34,10 +34,10 @@ def table(
 ) -> int:
     """Print the table of what is done; trains nothing."""
     from ablate import api
-    from ablate.cli.show_table import show
+    from ablate.cli.show_table import show_as
     from ablate.study.store import Store
 
     study = read(recipe, seeds, only, design, sets, scale)
-    show(api.table(study, root=runs), format, columns=listed(columns), sort=sort)
+    show_as(api.table(study, root=runs), format, listed(columns), sort)
     mention_last(study, Store(runs.absolute()), "table")
     return 0

@@ -11,14 +11,18 @@ from ablate.cli.flags import Uri
 
 
 def ui(
-    recipe: Annotated[Path | None, typer.Argument(metavar="[RECIPE]", help="Open this recipe's study.", show_default=False)] = None,
+    recipe: Annotated[
+        Path | None, typer.Argument(metavar="[RECIPE]", help="Open this recipe's study.", show_default=False)
+    ] = None,
     tracking_uri: Uri = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1; the next free one if it is taken.")] = 5000,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1; the next free one if it is taken.")
+    ] = 5000,
 ) -> int:
     """Serve MLflow's page on 127.0.0.1 until Ctrl-C."""
-    from ablate.cli.console import note
+    from ablate.cli.console import say
     from ablate.recipe import Recipe
     from ablate.tracker.ui import serve
 
     study = Recipe.load(recipe).study if recipe is not None else None
-    return serve(tracking_uri, port, study, say=note)
+    return serve(tracking_uri, port, study, say=say)

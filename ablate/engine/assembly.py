@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import ValidationError
 
@@ -114,7 +114,9 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
 
     network, changed = build_network(settings, spec, assignment.folder, tricks, seeds[0])
     network = place(network, device, settings.precision)
-    streams = {stream_name(trick): Noise(seeds, stream_name(trick), device) for trick in tricks if overrides(trick, "on_batch")}
+    streams = {
+        stream_name(trick): Noise(seeds, stream_name(trick), device) for trick in tricks if overrides(trick, "on_batch")
+    }
     for name, layer in network.named_modules():
         if isinstance(layer, NoisyDropout):
             streams[f"dropout/{name}"] = Noise(seeds, f"dropout/{name}", device)
@@ -179,7 +181,7 @@ def make_trick(choice: Choice, folder: Path) -> Trick:
     if not (isinstance(target, type) and issubclass(target, Trick)):
         raise ValueError(f"tricks.target (={choice.target}) must be a subclass of ablate.Trick.")
     try:
-        return target.model_validate(dict(choice.options))  # type: ignore[arg-type]
+        return target.model_validate(dict(choice.options))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -209,7 +211,9 @@ def build_network(
         if overrides(trick, "on_model"):
             network, layers = trick.on_model(network)
             if not layers:
-                raise NoEffect(f"{type(trick).__name__.lower()} changes nothing: the network has no layer that it applies to.")
+                raise NoEffect(
+                    f"{type(trick).__name__.lower()} changes nothing: the network has no layer that it applies to."
+                )
             changed[type(trick).__name__] = list(layers)
     return network, changed
 
@@ -245,7 +249,10 @@ def make_optimizer(
 def has_gaps(data: Parts) -> bool:
     """Whether any target may be missing (NaN); asked once, so that no batch has to be. Data that are not in memory may have gaps."""
     parts = [part for part in (data.train, data.valid, data.test) if part is not None]
-    return any(part.targets is None or (part.targets.is_floating_point() and bool(part.targets.isnan().any())) for part in parts)
+    return any(
+        part.targets is None or (part.targets.is_floating_point() and bool(part.targets.isnan().any()))
+        for part in parts
+    )
 
 
 def make_loss(
@@ -258,7 +265,9 @@ def make_loss(
     assert isinstance(loss, Loss)
     if loss.task is not None and spec.task not in (loss.task, "other"):
         kinds = {"classification": "class numbers", "regression": "numbers"}
-        raise ValueError(f"loss (={choice.name}) needs targets that are {kinds[loss.task]}; the data's are {kinds[spec.task]}.")
+        raise ValueError(
+            f"loss (={choice.name}) needs targets that are {kinds[loss.task]}; the data's are {kinds[spec.task]}."
+        )
     told = loss.for_targets(missing=missing)
     return told, told.weight
 
@@ -276,4 +285,5 @@ def with_arguments(choice: Choice, folder: Path) -> Measure:
     """The user's function with the recipe's arguments; a class is made into an object first."""
     target = choice.resolve(folder)
     options: Mapping[str, Any] = choice.options  # type: ignore[assignment]
-    return target(**options) if inspect.isclass(target) else partial(target, **options)
+    made: Any = target(**options) if inspect.isclass(target) else partial(target, **options)
+    return cast("Measure", made)

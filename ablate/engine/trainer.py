@@ -68,4 +68,6 @@ class Report(Protocol):
 class Trainer(Protocol):
     """Trains an assignment on data and tells the report. Raises what goes wrong for the whole stack; what goes wrong for one seed is its `Outcome`."""
 
-    def __call__(self, assignment: Assignment, data: Parts, report: Report, resume: Mapping[str, Any] | None = None) -> Sequence[Outcome]: ...
+    def __call__(
+        self, assignment: Assignment, data: Parts, report: Report, resume: Mapping[str, Any] | None = None
+    ) -> Sequence[Outcome]: ...

@@ -22,7 +22,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-
 from ablate.data.dataset import Batch, Parts
 from ablate.engine.assembly import Assembly, assemble
 from ablate.engine.device import autocast
@@ -34,7 +33,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def train(assignment: Assignment, data: Parts, report: Report, resume: Mapping[str, Any] | None = None) -> Sequence[Outcome]:
+def train(
+    assignment: Assignment, data: Parts, report: Report, resume: Mapping[str, Any] | None = None
+) -> Sequence[Outcome]:
     """Train a stack of seeds to its end (`Trainer`). Returns each seed's outcome; raises what goes wrong for all of them."""
     assembly = assemble(assignment, data)
     standing = Standing(assembly)
@@ -56,7 +57,11 @@ def train(assignment: Assignment, data: Parts, report: Report, resume: Mapping[s
         for replica in standing.active():
             report.epoch(replica, standing.line(replica, epoch, numbers))
         standing.stop(stop)
-        if standing.active() and epoch < assembly.settings.epochs and now - saved >= max(assignment.checkpoint_seconds, 0.02 * standing.seconds):
+        if (
+            standing.active()
+            and epoch < assembly.settings.epochs
+            and now - saved >= max(assignment.checkpoint_seconds, 0.02 * standing.seconds)
+        ):
             report.checkpoint(standing.state())
             saved = now
         if not standing.active():
@@ -109,5 +114,3 @@ def validate(assembly: Assembly) -> dict[str, Tensor]:
     if assembly.settings.clean_train_loss == "every":
         values["train_loss_clean"] = evaluate(assembly, assembly.train_clean, metrics=False)["loss"]
     return values
-
-

@@ -85,9 +85,22 @@ class LocalExecutor:
         store = Store(job.root)
         for seed, name in zip(job.assignment.seeds, job.fingerprints, strict=True):
             record = store.record(name, seed)
-            status = {"status": "failed", "reason": reason, "seed": seed, "epoch": record.epoch, "epochs": job.assignment.settings.epochs}
+            status = {
+                "status": "failed",
+                "reason": reason,
+                "seed": seed,
+                "epoch": record.epoch,
+                "epochs": job.assignment.settings.epochs,
+            }
             store.write_status(name, status)
-            yield {"event": "failed", "job": job.number, "variant": job.variant, "seed": seed, "epoch": record.epoch, "reason": reason}
+            yield {
+                "event": "failed",
+                "job": job.number,
+                "variant": job.variant,
+                "seed": seed,
+                "epoch": record.epoch,
+                "reason": reason,
+            }
 
     def close(self) -> None:
         """End the server and what still runs; returns when all of it is gone."""

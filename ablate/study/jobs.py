@@ -12,7 +12,10 @@ from ablate.engine.trainer import Assignment
 
 @dataclass(frozen=True)
 class Job:
-    """What one process is told to do. ``fingerprints`` are the runs', in the order of the assignment's seeds."""
+    """What one process is told to do.
+
+    ``fingerprints`` are the runs', in the order of the assignment's seeds; ``fresh`` starts from nothing whatever is there.
+    """
 
     number: int
     variant: str
@@ -20,4 +23,5 @@ class Job:
     fingerprints: tuple[str, ...]
     root: Path
     threads: int = 1
+    fresh: bool = False
     provenance: Mapping[str, Any] = field(default_factory=dict)

@@ -28,7 +28,9 @@ def network_facts(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
     if missing:
         found = ask(plan.recipe, list(missing.values()))
         current = {run.fingerprint for run in first.values()}
-        known = {name: facts for name, facts in known.items() if name in current} | dict(zip(missing, found, strict=True))
+        known = {name: facts for name, facts in known.items() if name in current} | dict(
+            zip(missing, found, strict=True)
+        )
         store.write_json(path, known)
     return {name: known[run.fingerprint] for name, run in first.items()}
 

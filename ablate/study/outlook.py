@@ -71,7 +71,9 @@ def outlook(plan: Plan, store: Store, *, networks: bool) -> Outlook:
                 len(new) * (8 * parameters + 200 * variant.settings.epochs) if parameters is not None else None,
             )
         )
-    waiting = [row for row in rows if any(status in ("queued", "stale", "interrupted", "running") for status in row.runs)]
+    waiting = [
+        row for row in rows if any(status in ("queued", "stale", "interrupted", "running") for status in row.runs)
+    ]
     known_seconds = [row.seconds for row in waiting]
     known_bytes = [row.bytes for row in rows if row.bytes is not None]
     return Outlook(

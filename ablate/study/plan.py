@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.engine.trainer import Assignment
-from ablate.recipe import Recipe, Variant, fingerprint
+from ablate.recipe import Recipe, Variant, identity, run_fingerprint
 from ablate.study.jobs import Job
 from ablate.study.records import ENDED_BADLY, RunRecord, StudyRecord, VariantRecord
 from ablate.study.store import Store
@@ -70,17 +70,28 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
     before = {row["variant"]: row["runs"] for row in store.study(recipe.study).get("rows", ())}
     runs = []
     for variant in recipe.variants:
+        shared = identity(variant.settings, folder=recipe.folder)
         for seed in recipe.seeds:
-            name = fingerprint(variant.settings, seed, folder=recipe.folder)
+            name = run_fingerprint(shared, seed)
             record = store.record(name, seed, variant.settings.epochs)
             earlier = before.get(variant.name, {}).get(str(seed))
             if record.status == "queued" and earlier not in (None, name) and store.record(earlier).status == "finished":
-                record = replace(record, status="stale", reason="its settings, data or code have changed since it was trained")
+                record = replace(
+                    record, status="stale", reason="its settings, data or code have changed since it was trained"
+                )
             runs.append(PlannedRun(variant, seed, name, record))
     return Plan(recipe, tuple(runs))
 
 
-def make_jobs(runs: list[PlannedRun], recipe: Recipe, root: Path, provenance: Mapping[str, Any], *, threads: int = 1) -> list[Job]:
+def make_jobs(
+    runs: list[PlannedRun],
+    recipe: Recipe,
+    root: Path,
+    provenance: Mapping[str, Any],
+    *,
+    threads: int = 1,
+    fresh: bool = False,
+) -> list[Job]:
     """Jobs for the runs, longest first by epochs, so that no slot idles at the end.
 
     One seed a job; stacks of several are made here once the engine can train them.
@@ -94,6 +105,8 @@ def make_jobs(runs: list[PlannedRun], recipe: Recipe, root: Path, provenance: Ma
             (run.fingerprint,),
             root,
             threads,
+            # what failed or diverged would only do so again from where it stands
+            fresh or run.record.status in ENDED_BADLY,
             provenance,
         )
         for number, run in enumerate(ordered)

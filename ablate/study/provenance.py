@@ -28,7 +28,12 @@ def of_command(folder: Path) -> dict[str, Any]:
 
 def of_process(device: str) -> dict[str, Any]:
     """What the job's process knows: torch, device, threads."""
-    facts: dict[str, Any] = {"torch": torch.__version__, "device": device, "threads": torch.get_num_threads(), "pid": os.getpid()}
+    facts: dict[str, Any] = {
+        "torch": torch.__version__,
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "pid": os.getpid(),
+    }
     if device.startswith("cuda"):
         facts |= {"device_name": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
     return facts
@@ -38,7 +43,9 @@ def git_state(folder: Path) -> dict[str, Any] | None:
     """Commit and dirty flag of the repository that holds ``folder``; None where there is none."""
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", *words], cwd=folder, capture_output=True, text=True, timeout=5, check=True
+        ).stdout.strip()
 
     try:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}

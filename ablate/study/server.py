@@ -20,8 +20,7 @@ import time
 
 def serve() -> None:
     """Fork jobs until the input closes."""
-    import ablate.data.load
-    import ablate.study.worker
+    warm_up()
 
     channel = os.dup(1)
     os.dup2(2, 1)  # nothing but events may go into the pipe
@@ -61,6 +60,18 @@ def serve() -> None:
                         for pid, number in jobs.items():
                             if number == int(argument):
                                 os.kill(pid, signal.SIGTERM)
+
+
+def warm_up() -> None:
+    """Import what every job needs, torch's late imports too: its first optimizer takes a second to load. No thread is started, so forking is safe."""
+    import torch
+
+    import ablate.study.worker  # noqa: F401  what the forked jobs will ask for
+    from ablate.registry import entries
+
+    torch.set_num_threads(1)
+    entries()
+    torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
 
 
 def become(job: object, channel: int, alive: int, others: tuple[int, int]) -> None:

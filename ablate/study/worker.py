@@ -9,7 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 from ablate.data.load import load_parts
 from ablate.engine.trainer import Outcome
@@ -39,7 +39,7 @@ class StoreReport:
         self.parameters: int | None = None
         self.notes: list[str] = []
         self.lines = [0] * len(job.fingerprints)
-        self.files: list[TextIO] = [store.append_to(name, "metrics.jsonl") for name in job.fingerprints]
+        self.files: list[BinaryIO] = [store.append_to(name, "metrics.jsonl") for name in job.fingerprints]
         for replica in range(len(job.fingerprints)):
             self._status(replica, "running")
 
@@ -81,11 +81,13 @@ class StoreReport:
         self.lines[replica] = line["epoch"]
         now = time.monotonic()
         if now - self.told > 0.2:
-            self._event(replica, "epoch", **{key: line[key] for key in ("epoch", "train_loss", "valid_loss", "seconds")})
+            self._event(
+                replica, "epoch", **{key: line[key] for key in ("epoch", "train_loss", "valid_loss", "seconds")}
+            )
             self.told = now
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
-        self.store.save_tensors(self.job.fingerprints[0], "checkpoint.pt", state)
+        self.store.save_checkpoint(self.job.fingerprints[0], state)
 
     def weights(self, replica: int, which: str, state: Mapping[str, Any]) -> None:
         self.store.save_tensors(self.job.fingerprints[replica], f"{which}.pt", state)
@@ -101,8 +103,10 @@ class StoreReport:
             selected_epoch=outcome.selected_epoch,
             results={which: dict(values) for which, values in outcome.results.items()},
         )
-        (self.store.run_folder(self.job.fingerprints[replica]) / "checkpoint.pt").unlink(missing_ok=True)
-        self._event(replica, outcome.status, epoch=outcome.epoch, reason=outcome.reason, **outcome.results.get("selected", {}))
+        self.store.drop_checkpoints(self.job.fingerprints[replica])
+        self._event(
+            replica, outcome.status, epoch=outcome.epoch, reason=outcome.reason, **outcome.results.get("selected", {})
+        )
 
     def failed(self, status: str, reason: str) -> None:
         """Every seed of the job ended for the same reason."""
@@ -113,19 +117,35 @@ class StoreReport:
 
 
 def run_job(job: Job, tell: Tell) -> None:
-    """Train a job to its end, whatever that is: the store has the runs' status afterwards, and the log has what was printed."""
+    """Train a job to its end, whatever that is: the store has the runs' status afterwards, and the log has what was printed.
+
+    Where a checkpoint of an earlier attempt is there, the job goes on from it. Runs that another process finished meanwhile are left as they are.
+    """
     store = Store(job.root)
+    locks = [store.lock(name) for name in sorted(job.fingerprints)]
+    if not job.fresh and all(store.record(name).status == "finished" for name in job.fingerprints):
+        for seed in job.assignment.seeds:
+            tell({"event": "finished", "seed": seed, "epochs": job.assignment.settings.epochs, "elsewhere": True})
+        return
+    state, damaged = (None, []) if job.fresh else store.load_checkpoint(job.fingerprints[0])
     settings = job.assignment.settings
     for seed, name in zip(job.assignment.seeds, job.fingerprints, strict=True):
-        store.clear(name)
-        store.write_settings(name, {**settings.dump(), "seed": seed, "fold": job.assignment.fold, "folder": str(job.assignment.folder)})
+        if state is None:
+            store.clear(name)
+        else:
+            store.cut_metrics(name, state["epoch"])
+        store.write_settings(
+            name, {**settings.dump(), "seed": seed, "fold": job.assignment.fold, "folder": str(job.assignment.folder)}
+        )
     log = store.append_to(job.fingerprints[0], "log.txt")
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
+    for sentence in damaged:
+        os.write(log.fileno(), f"{sentence}\n".encode())
     torch.set_num_threads(job.threads)
     report = StoreReport(job, store, tell)
     try:
-        train(job.assignment, load_parts(settings.data, job.assignment.folder), report)
+        train(job.assignment, load_parts(settings.data, job.assignment.folder), report, state)
     except Interrupted:
         report.failed("interrupted", "")
     except NoEffect as error:
@@ -135,12 +155,19 @@ def run_job(job: Job, tell: Tell) -> None:
         report.failed(*diagnosis(error))
     sys.stdout.flush()
     sys.stderr.flush()
+    for lock in locks:
+        if lock is not None:
+            lock.close()
 
 
 def diagnosis(error: Exception) -> tuple[str, str]:
     """The status and the one-line reason of a job that raised."""
     text = " ".join(str(error).split())
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in text or "Storage size calculation overflowed" in text:
+    if (
+        isinstance(error, MemoryError | torch.OutOfMemoryError)
+        or "can't allocate memory" in text
+        or "Storage size calculation overflowed" in text
+    ):
         return "out_of_memory", shortened(text)
     return "failed", shortened(text if type(error) is ValueError else f"{type(error).__name__}: {text}")
 

@@ -23,7 +23,7 @@ class Loss(Named):
     _missing: bool = PrivateAttr(default=True)
 
     def for_targets(self, *, missing: bool) -> Self:
-        """The same loss, told once whether targets can be missing; without them it does not pay for masks (half of the loss's time).
+        """The same loss, told once whether targets can be missing; without them it takes 0.6 of the time (mse, one CPU thread).
 
         Whoever loads the data knows it (``targets.isnan().any()``, once): asking every batch would wait for the device. Untold, a loss expects gaps.
         """

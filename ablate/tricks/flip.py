@@ -12,7 +12,7 @@ from ablate.registry import Card, register
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
 from ablate.schedules import Scheduled
-from ablate.tricks.pictures import check_pictures, choose
+from ablate.tricks.pictures import check_pictures
 from ablate.tricks.trick import Context, Trick
 
 if TYPE_CHECKING:
@@ -48,15 +48,13 @@ class Flip(Trick):
         super().bind(context)
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
-        chosen = choose(noise, batch.inputs.shape[-4], self.now.share)
-        inputs = batch.inputs.flatten(end_dim=-4)
-        # copying the chosen ones takes a tenth of the time of torch.where over all (one CPU thread)
-        inputs = inputs.index_copy(0, chosen, mirror(inputs[chosen])).view_as(batch.inputs)
+        samples = batch.inputs.shape[-4]
+        chosen = noise.permutation(samples) < round(self.now.share * samples)
+        inputs = torch.where(chosen[..., None, None, None], mirror(batch.inputs), batch.inputs)
         marks = batch.spec.landmarks
         if marks is None:
             return replace(batch, inputs=inputs)
-        targets = batch.targets.flatten(end_dim=-2)
-        targets = targets.index_copy(0, chosen, mirror_landmarks(targets[chosen], marks)).view_as(batch.targets)
+        targets = torch.where(chosen[..., None], mirror_landmarks(batch.targets, marks), batch.targets)
         return replace(batch, inputs=inputs, targets=targets)
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 SETTLED = 2.0
@@ -85,4 +86,5 @@ def _remember(path: Path, value: dict[str, object]) -> None:
         beside.write_text(json.dumps(value), encoding="utf-8")
         os.replace(beside, place)
     except OSError:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()

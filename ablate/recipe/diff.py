@@ -8,7 +8,7 @@ from ablate.recipe.settings import Settings
 
 
 def differences(a: Settings, b: Settings) -> list[tuple[str, Any, Any]]:
-    """(dotted path, value in ``a``, value in ``b``) for every setting that differs, in the order of `Settings.dump`.
+    """(dotted path, value in ``a``, value in ``b``) for every setting that differs, first those that ``a`` has, then the others.
 
     Values are plain; None stands for what one of them does not have. A trick or metric that only one of them has is one line: ``tricks.flip``.
     """

@@ -79,6 +79,12 @@ def show(value: Any, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def one_line(text: str, limit: int = 60) -> str:
+    """Text as it was typed, in one line of at most ``limit`` characters."""
+    text = text if text.isprintable() else json.dumps(text)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
 def _flow(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_flow(key)}: {_flow(item)}" for key, item in value.items()) + "}"

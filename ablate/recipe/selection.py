@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ablate.recipe.changes import Assignment
 from ablate.recipe.designs import design_rule
-from ablate.recipe.node import Node, Problems, show
+from ablate.recipe.node import Node, Problems, one_line, show
 from ablate.recipe.recipe import Position, RecipeError
 from ablate.recipe.replay import SECTIONS
 from ablate.recipe.scalar import plain_scalar
@@ -80,7 +80,7 @@ def read_selection(
         arguments += ["--only", only if isinstance(only, str) else ",".join(only)]
     if design is not None:
         if (rule := design_rule(design)) is not None:
-            problems.add(Position(f"--design {show(design)}"), rule)
+            problems.add(Position(f"--design {one_line(design)}"), rule)
         arguments += ["--design", design]
     lines = []
     for text in sets:
@@ -96,7 +96,7 @@ def read_selection(
 
 
 def _seeds_node(text: str, many: bool) -> Node:
-    place = Position(f"--seeds {show(text)}")
+    place = Position(f"--seeds {one_line(text)}")
 
     def number(part: str) -> Node:
         try:
@@ -117,20 +117,20 @@ def _read_only(only: str | Sequence[str], names: Sequence[str], problems: Proble
     for name in only:
         if name not in names:
             hint = did_you_mean(name, names) or f" There are {', '.join(names)}."
-            problems.add(Position(f"--only {show(name)}"), f"is not a row of this recipe.{hint}")
+            problems.add(Position(f"--only {one_line(name)}"), f"is not a row of this recipe.{hint}")
     return tuple(only)
 
 
 def _read_set(text: str, names: Sequence[str], problems: Problems) -> tuple[str | None, Assignment] | None:
     """``path=value``; a path that begins with a row's name is for that row only."""
-    place = Position(f"--set {show(text)}")
+    place = Position(f"--set {one_line(text)}")
     path, equals, written = text.partition("=")
     path = path.strip()
     if not equals or not path:
         problems.add(place, "--set needs a path and a value, such as --set epochs=50.")
         return None
     try:
-        value = read_yaml(written, place.source, place=place) or Node(None, place)
+        value = read_yaml(written, place.source, place=place, path=path) or Node(None, place)
     except RecipeError as error:
         problems.extend(error.problems)
         return None

@@ -19,14 +19,14 @@ DEEPEST = 50
 """Levels of lists and mappings inside each other."""
 
 
-def read_yaml(text: str, source: str, *, place: Position | None = None) -> Node | None:
-    """The document in ``text``, None where there is none. With ``place``, every value is said to stand there (a flag's value).
+def read_yaml(text: str, source: str, *, place: Position | None = None, path: str = "") -> Node | None:
+    """The document in ``text``, None where there is none. A flag's value: ``place`` is where all of it stands, ``path`` what it is for.
 
     Raises `RecipeError`: one problem for broken syntax, all of them for well-formed text that a recipe must not contain.
     """
     problems = Problems()
     try:
-        document = _Composer(text, source, place, problems).document()
+        document = _Composer(text, source, place, problems).document(path)
     except _Stop:
         document = None
     except MarkedYAMLError as error:
@@ -73,7 +73,7 @@ class _Composer:
     def position(self, event: Any) -> Position:
         return self.place or Position(self.source, event.start_mark.line + 1, event.start_mark.column + 1)
 
-    def document(self) -> Node | None:
+    def document(self, path: str) -> Node | None:
         root: Node | None = None
         documents = 0
         while True:
@@ -87,7 +87,7 @@ class _Composer:
                 if documents > 1:
                     self.stop(event, "begins a second document. A recipe is one: remove the line '---'.")
                 continue
-            node = self.node(kind, event, "", 0)
+            node = self.node(kind, event, path, 0)
             root = None if node.value is None else node
 
     def stop(self, event: Any, text: str) -> None:

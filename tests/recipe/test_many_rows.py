@@ -1,0 +1,122 @@
+"""Many rows from few lines: ``for`` and ``design``."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def names(recipe):
+    return [v.name for v in recipe.variants]
+
+
+def test_for_repeats_a_row_with_values_in_place(rows):
+    recipe = rows(
+        "{name: 'drop-{p}', description: 'dropout of {p}', for: {p: [0.1, 0.2]}, add: [{dropout: $p}], published: {valid_loss: $p}}"
+    )
+    assert names(recipe) == ["net1", "drop-0.1", "drop-0.2"]
+    last = recipe.variant("drop-0.2")
+    assert last.description == "dropout of 0.2"
+    assert last.settings.tricks[0].options.hidden == 0.2
+    assert last.published == {"valid_loss": 0.2}
+    assert [str(c) for c in last.changes] == ["+ dropout"]
+
+
+def test_whole_values_keep_their_type(rows):
+    recipe = rows(
+        "{name: 'a-{w}', for: {w: [[5], [6, 7]]}, set: {model.hidden: $w}}",
+        "{name: '{trick}', from: net1, for: {trick: [flip, shift]}, add: [$trick]}",
+        "{name: '{o}', from: net1, for: {o: [adam]}, set: {optimizer: $o}}",
+    )
+    assert names(recipe) == ["net1", "a-[5]", "a-[6, 7]", "flip", "shift", "adam"]
+    assert recipe.variant("a-[6, 7]").settings.model.dump()["hidden"] == [6, 7]
+    assert recipe.variant("shift").settings.tricks[0].name == "shift"
+    assert recipe.variant("adam").settings.optimizer.name == "adam"
+
+
+def test_several_keys_make_all_combinations_the_last_fastest(rows):
+    recipe = rows("{name: '{a}{b}', for: {a: [x, y], b: [3, 4]}, description: $a, set: {batch_size: $b}}")
+    assert names(recipe) == ["net1", "x3", "x4", "y3", "y4"]
+    assert recipe.variant("y3").settings.batch_size == 3
+
+
+def test_zip_pairs(rows):
+    recipe = rows("{name: '{a}{b}', for: {a: [5, 6], b: [3, 4]}, zip: true, set: {epochs: $a, batch_size: $b}}")
+    assert [(v.settings.epochs, v.settings.batch_size) for v in recipe.variants[1:]] == [(5, 3), (6, 4)]
+
+
+def test_repeats_share_their_parent_unless_from_says_otherwise(rows):
+    recipe = rows(
+        "{name: a, add: [flip]}",
+        "{name: 'b{e}', for: {e: [5, 6]}, set: {epochs: $e}}",
+        "{name: c, add: [shift]}",
+        "{name: 'd{e}', from: 'b{e}', for: {e: [5, 6]}, set: {batch_size: 8}}",
+    )
+    assert [(v.name, v.parent) for v in recipe.variants] == [
+        ("net1", None), ("a", "net1"), ("b5", "a"), ("b6", "a"), ("c", "b6"), ("d5", "b5"), ("d6", "b6"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [
+        ("{name: a, for: {p: [0.1, 0.2]}, add: [{dropout: $p}]}",
+         "10:12: variants[0].name (=a) is the same in all repeats. Put a key of 'for' into it, as {key}."),
+        ("{name: 'a{p}', for: {p: [1, 2]}, add: [{dropout: $q}]}",
+         "10:54: variants[0].add (=$q): 'q' is not a key of 'for'."),
+        ("{name: 'a{rat}', for: {rate: [0.1]}, add: [{dropout: $rate}]}",
+         "10:12: variants[0].name (=a{rat}): 'rat' is not a key of 'for'. Did you mean 'rate'?"),
+        ("{name: 'a{p}', for: {p: [0.1], q: [1]}, add: [{dropout: $p}]}",
+         "10:5: variants[0].for.q is never used. Put $q where its values belong."),
+        ("{name: 'a{p}', for: {p: [1, 2], q: [1]}, zip: true, set: {epochs: $p, batch_size: $q}}",
+         "10:46: variants[0].zip needs lists of one length: p has 2, q has 1."),
+        ("{name: a, zip: true, add: [flip]}",
+         "10:15: variants[0].zip pairs the lists of 'for', which is not there."),
+        ("{name: 'a{p}', for: {p: 3}, add: [{dropout: $p}]}",
+         "10:29: variants[0].for.p (=3) must be a list of values, such as [0.1, 0.2]."),
+        ("{name: 'a{p}', for: {p: []}, add: [{dropout: $p}]}",
+         "10:29: variants[0].for.p (=[]) must be a list of values, such as [0.1, 0.2]."),
+        ("{name: 'a{p}', for: {p: [" + "1," * 40 + "], q: [" + "1," * 40 + "]}, set: {epochs: $p, batch_size: $q}}",
+         "10:20: variants[0].for gives 1600 rows; a study has at most 1000."),
+        ("{name: 'a{p}', for: {p: [0.1, 1.5]}, add: [{dropout: $p}]}",
+         "10:35: tricks.dropout.hidden (=1.5) must be less than 1."),
+    ],
+)  # fmt: skip
+def test_wrong_repeats(wrong_rows, row, line):
+    assert f"r.yaml:{line}" in wrong_rows(row)
+
+
+LADDER = """\
+baseline: {model: mlp, loss: cross_entropy, optimizer: sgd, data: digits}
+tricks: {longer: {set: {epochs: 20}, description: more of it}}
+design: {ladder: [flip, longer, {dropout: 0.2}, {name: shift, pixels: 1}]}
+"""
+
+
+def test_a_ladder(load):
+    recipe = load(LADDER)
+    assert [(v.name, v.parent, v.description) for v in recipe.variants] == [
+        ("baseline", None, ""), ("flip", "baseline", ""), ("longer", "flip", "more of it"),
+        ("dropout", "longer", ""), ("shift", "dropout", ""),
+    ]  # fmt: skip
+    assert recipe.variant("shift").settings.epochs == 20
+    assert {c.label for c in recipe.variant("shift").settings.tricks} == {"flip", "dropout", "shift"}
+    assert recipe.variant("dropout").settings.tricks[-1].options.hidden == 0.2
+
+
+@pytest.mark.parametrize(
+    ("design", "line"),
+    [
+        ("{pairs: [flip]}", "3:10: design (=pairs) is not a design that there is. Available: ladder."),
+        ("{lader: [flip]}", "3:10: design (=lader) is not a design that there is. Available: ladder. Did you mean 'ladder'?"),
+        ("{ladder: flip}", "3:18: design.ladder (=flip) must be a list of tricks, such as [flip, dropout]."),
+        ("{ladder: [flip, flip]}", "3:25: design.ladder[1] (=flip) is listed twice. Rows are named after their tricks."),
+        ("{ladder: [flop]}", "3:19: tricks: 'flop' is not a known trick. Did you mean 'flip'?"),
+        ("ladder", "3:9: design (=ladder) must be a mapping, such as {ladder: [flip, dropout]}."),
+        ("{ladder: [flip], pairs: [flip]}",
+         "3:9: design (={ladder: [flip], pairs: [flip]}) must name one design, such as {ladder: [flip, dropout]}."),
+        ("{ladder: [flip]}\nvariants: []", "3:1: design stands beside 'variants'. Keep one of them."),
+    ],
+)  # fmt: skip
+def test_wrong_designs(problems, design, line):
+    text = LADDER[: LADDER.index("{ladder")] + design + "\n"
+    assert problems(text) == [f"r.yaml:{line}"]

@@ -80,7 +80,7 @@ class Connection:
         known = experiment.tags if experiment is not None else {}
         for key, value in tags.items():
             if value and known.get(key) != value:
-                self._call(self.client.set_experiment_tag, self.experiment, key, value)
+                self.tag_experiment(key, value)
         self._revive(found)
         return found is not None
 
@@ -140,6 +140,10 @@ class Connection:
     def tag(self, run: str, key: str, value: str) -> None:
         """Set one tag of a run."""
         self._call(self.client.set_tag, run, key, value)
+
+    def tag_experiment(self, key: str, value: str) -> None:
+        """Set one tag of the experiment."""
+        self._call(self.client.set_experiment_tag, self.experiment, key, value)
 
     def points(self, run: str, points: Iterable[Point]) -> None:
         """Add points to a run's curves."""

@@ -67,7 +67,7 @@ def of_variant(study: StudyRecord, row: VariantRecord, store: Store) -> Descript
         "ablate.kind": "variant",
         "ablate.study": study.recipe.study,
         "ablate.variant": variant.name,
-        "ablate.row": f"{[each.variant.name for each in study.rows].index(variant.name) + 1:03}",
+        "ablate.row": _row(study, row),
         "ablate.from": variant.parent or "",
         "ablate.description": variant.description,
         "ablate.changes": "; ".join(map(str, variant.changes)),
@@ -93,17 +93,18 @@ def of_seed(study: StudyRecord, row: VariantRecord, run: RunRecord, store: Store
         "ablate.status": run.status,
         "ablate.reason": run.reason,
         "ablate.notes": "\n".join(run.notes),
+        "ablate.row": _row(study, row),
+        "ablate.seconds": "" if run.seconds is None else f"{run.seconds:.1f}",
+        "ablate.device_seconds": "" if run.device_seconds is None else f"{run.device_seconds:.1f}",
+        "ablate.parameters": "" if run.parameters is None else str(run.parameters),
+        "ablate.selected_epoch": "" if run.selected_epoch is None else str(run.selected_epoch),
+        "ablate.best_epoch": "" if run.best_epoch is None else str(run.best_epoch),
         **{f"ablate.provenance.{key}": value for key, value in _flat(provenance).items()},
         **_source_tags(study, provenance),
     }
-    results = {f"selected/{name}": value for name, value in run.results.get("selected", {}).items()}
-    totals = {
-        "selected/epoch": run.selected_epoch,
-        "total/seconds": run.seconds,
-        "total/device_seconds": run.device_seconds,
-        "total/parameters": run.parameters,
-    }
-    results |= {name: float(value) for name, value in totals.items() if value is not None}
+    # curves end with the values of the last epoch: others are given only where the row reports another epoch
+    other = run.selected_epoch is not None and run.selected_epoch != run.epoch
+    results = {f"{name}.selected": value for name, value in run.results.get("selected", {}).items() if other}
     fixed = {"seed": str(run.seed), "fold": "" if run.fold is None else str(run.fold), "fingerprint": run.fingerprint}
     return Description(
         name=_name(row.variant.name, f" · seed {run.seed}{fold}"),
@@ -151,6 +152,11 @@ def overall(runs: Iterable[RunRecord]) -> str:
 def finite(values: Mapping[str, float]) -> dict[str, float]:
     """The finite values, under legal keys."""
     return {legal_key(key): float(value) for key, value in values.items() if math.isfinite(value)}
+
+
+def _row(study: StudyRecord, row: VariantRecord) -> str:
+    """The place in the study's table, in digits that sort."""
+    return f"{[each.variant.name for each in study.rows].index(row.variant.name) + 1:03}"
 
 
 def _options(key: str, options: Mapping[str, Any], named: bool = True) -> dict[str, str]:

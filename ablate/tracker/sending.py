@@ -17,6 +17,7 @@ from ablate.tracker.describe import Description
 from ablate.tracker.ledger import Ledger, Sent, SentSeed, SentVariant
 from ablate.tracker.limits import NAME, TAG_VALUE, cut_lines, digest
 from ablate.tracker.news import begun, changed_columns, row_news, seed_news, settings
+from ablate.tracker.views import TAG, views
 
 NOTE_REST = "… cut: the whole table is among the artifacts."
 NOT_FINITE = "ablate.not_finite"
@@ -44,6 +45,7 @@ class Sending:
         sent.study = sent.study or self._create(Sent, description, None)
         self._describe(sent.study, description)
         self._files(sent.study)
+        self._views()
         rows = [row for row in self.study.rows if begun(row)]
         runs = [(row, self._variant(row, sent.study)) for row in rows]
         self._mark_earlier({row.variant.name: sent_variant for row, sent_variant in runs})
@@ -63,6 +65,15 @@ class Sending:
         if note and self.sent.files.get(describe.NOTE) != digest(note):
             self.connection.tag(sent.run, describe.NOTE, cut_lines(note, TAG_VALUE, NOTE_REST))
             self.sent.files[describe.NOTE] = digest(note)
+            self._save()
+
+    def _views(self) -> None:
+        columns = {name for values in self.artifacts.columns.values() for name in values}
+        wanted = views(self.study, columns) if columns else {}
+        if wanted and self.sent.files.get(TAG) != digest(wanted):
+            for key, value in wanted.items():
+                self.connection.tag_experiment(key, value)
+            self.sent.files[TAG] = digest(wanted)
             self._save()
 
     def _variant(self, row: VariantRecord, parent: Sent) -> SentVariant:

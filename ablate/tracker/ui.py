@@ -25,7 +25,7 @@ from ablate.tracker.trouble import trouble
 
 HOST = "127.0.0.1"
 START_SECONDS = 120.0
-ORDER = "?orderByKey=tags.%60ablate.row%60&orderByAsc=true"  # rows as in the table, not the latest first
+RUNS = "?workflowType=machine_learning&orderByKey=attributes.start_time&orderByAsc=true"  # other orders are shown without nesting
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ def page(tracking_uri: str | None, port: int, study: str | None) -> Iterator[Pag
 
 
 def link(base: str, experiment: str | None) -> str:
-    """The address of an experiment's runs on the server at ``base``, in the order of the study's rows."""
-    return f"{base.rstrip('/')}/#/experiments" + (f"/{experiment}/runs{ORDER}" if experiment else "")
+    """The address of an experiment's runs on the server at ``base``: the study ▸ variants ▸ seeds, the first one first."""
+    return f"{base.rstrip('/')}/#/experiments" + (f"/{experiment}/runs{RUNS}" if experiment else "")
 
 
 def _link(address: Address, study: str | None) -> tuple[str, str]:

@@ -65,7 +65,7 @@ def run(
     if missing:
         train_runs(plan, missing, store, options, listen)
         plan = make_plan(recipe, store)
-    return gather(plan.record())
+    return gather(plan.record(), provenance=store.provenance)
 
 
 def train_runs(plan: Plan, missing: list[Any], store: Store, options: RunOptions, listen: Listener | None) -> None:
@@ -136,7 +136,8 @@ def write_study(plan: Plan, store: Store) -> None:
 
 def table(recipe: Recipe | str | Path, *, root: Path = DEFAULT_ROOT) -> Table:
     """The table of what is done, from the store. Trains nothing, imports no torch."""
-    return gather(make_plan(as_recipe(recipe), Store(root.absolute())).record())
+    store = Store(root.absolute())
+    return gather(make_plan(as_recipe(recipe), store).record(), provenance=store.provenance)
 
 
 def publish(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ablate.registry import Card, register
 from ablate.registry.fields import Range
@@ -44,8 +44,14 @@ class Dropout(Trick):
 
     conv: DropRate | tuple[DropRate, ...] = Field(default=0.0, description="drop rate after pools: of all, or of each")
     hidden: DropRate | tuple[DropRate, ...] = Field(
-        default=0.5, description="drop rate after hidden activations: of all, or of each"
+        default=0.5, description="drop rate after hidden activations: of all, or of each; 0 where only conv is given"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def only_what_is_named(cls, fields: Any) -> Any:
+        """Whoever gives rates for the pools alone wants none elsewhere."""
+        return {"hidden": 0.0, **fields} if isinstance(fields, dict) and "conv" in fields else fields
 
     def on_model(self, model: nn.Module) -> tuple[nn.Module, Sequence[str]]:
         """Raises ValueError where a list has another length than there are layers, `NoEffect` where no layer is found or all rates are 0."""

@@ -58,9 +58,3 @@ class Noise:
     def permutation(self, n: int) -> Tensor:
         """A random order of 0 … n−1."""
         return self._each([torch.randperm(n, generator=g, device=self.device) for g in self.generators])
-
-    def keep(self, *shape: int, p: float) -> Tensor:
-        """Float32 zeros with probability ``p``, ones otherwise: the units that dropout keeps."""
-        return self._each(
-            [torch.empty(shape, device=self.device).bernoulli_(1 - p, generator=g) for g in self.generators]
-        )

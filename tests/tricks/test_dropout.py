@@ -199,7 +199,7 @@ def test_sequentials_inside_the_users_network_are_found_and_layers_used_twice_st
 
     plain = Net()
     keys = list(plain.state_dict())
-    _, model, names = put(copy.deepcopy(plain), conv=0.1)
+    _, model, names = put(copy.deepcopy(plain), conv=0.1, hidden=0.5)
     assert names == ["features.2_dropout", "head.0_dropout", "head.3_dropout"]
     assert list(model.state_dict()) == keys
     assert [type(layer).__name__ for layer in model.head] == [

@@ -1,0 +1,48 @@
+"""Every shipped recipe runs at a small scale; the facial keypoints on real faces too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
+SMALL = {
+    "facial_keypoints": ["--scale", "0.0002", "--set", "data.size=32", "--set", "data.limit=64"],
+}
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_runs_at_a_small_scale(recipe, ablate):
+    flags = SMALL.get(recipe.stem, ["--scale", "0.02"])
+    done = ablate("run", recipe, "--seeds", "1", "--format", "json", *flags)
+    assert done.code == 0, done.err
+    rows = done.rows()
+    assert len(rows) >= 2
+    assert all(row["status"] == "finished" and row["valid_loss"] > 0 for row in rows.values())
+
+
+def test_keypoint_study_has_the_published_sizes(ablate):
+    recipe = next(path for path in RECIPES if path.stem == "facial_keypoints")
+    plan = ablate("plan", recipe, "--json").json()
+    assert {row["variant"]: row["parameters"] for row in plan["rows"]} == {
+        "net1": 924_730,
+        **dict.fromkeys(("net2", "net3", "net4", "net5", "net6"), 8_051_502),
+        "net7": 16_561_502,
+    }
+    assert [row["epochs"] for row in plan["rows"]] == [400, 1000, 3000, 1000, 2000, 3000, 10000]
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+def test_convolutions_beat_one_layer_beats_the_mean_face(faces, ablate):
+    """On real faces at equal epochs, nobody in train and valid at once."""
+    import numpy as np
+
+    recipe = next(path for path in RECIPES if path.stem == "facial_keypoints")
+    flags = [f"data.path={faces}", "data.group=person", "data.size=32", "data.limit=800", "epochs=150"]
+    words = [word for flag in flags for word in ("--set", flag)]
+    rows = ablate("run", recipe, "--seeds", "1", "--only", "net1,net2", "--format", "json", *words).rows()
+    keypoints = np.load(faces)["keypoints"][:800]
+    mean_face = float(np.sqrt(((keypoints - keypoints.mean(0)) ** 2).mean()))
+    assert rows["net2"]["rmse_pixels"] < rows["net1"]["rmse_pixels"] < mean_face

@@ -127,11 +127,11 @@ class Builder:
         plain = node.plain()
         context = {"scale": self.scale, "folder": self.folder}
         try:
-            options = model.model_validate_json(json.dumps(plain), strict=True, context=context)
+            options = validate(model, plain, context)
             if from_flags := [keys for keys, _ in files(options) if self._from_flag(node, keys)]:
                 for keys in from_flags:
                     _put(plain, keys, lambda text: str(self.flag_folder / Path(text).expanduser()))
-                options = model.model_validate_json(json.dumps(plain), strict=True, context=context)
+                options = validate(model, plain, context)
         except ValidationError as error:
             complain(error, model, node, path, owner, self.problems)
             return None
@@ -199,6 +199,23 @@ class Builder:
                 self.problems.add(tree.tricks[str(trick.name)].position, f"tricks.{trick.name}: {text}")
                 return None
         return settings.replace(tricks=in_hook_order(settings.tricks))
+
+
+def validate(model: type[Named], plain: Any, context: dict[str, Any]) -> Named:
+    """Plain values as settings, with strict types: text is no number, a bool no whole number; a list does for a tuple. Raises ValidationError."""
+    try:
+        return model.model_validate_json(json.dumps(plain), strict=True, context=context)
+    except ValidationError as error:
+        # behind a class's own "before" validator pydantic forgets that the values were JSON, where lists are the only tuples
+        if not any(e["type"] == "tuple_type" and isinstance(e["input"], list) for e in error.errors(include_url=False)):
+            raise
+    return model.model_validate(_tuples(plain), strict=True, context=context)
+
+
+def _tuples(plain: Any) -> Any:
+    if isinstance(plain, dict):
+        return {key: _tuples(value) for key, value in plain.items()}
+    return tuple(_tuples(value) for value in plain) if isinstance(plain, list) else plain
 
 
 def better(metric: Choice | None) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.reader import ReaderError
 
 from ablate.recipe.node import Node, Problems, show
 from ablate.recipe.recipe import Position, Problem, RecipeError
@@ -33,12 +34,13 @@ def read_yaml(text: str, source: str, *, place: Position | None = None, path: st
         mark = error.problem_mark or error.context_mark
         position = place or Position(source, mark.line + 1, mark.column + 1) if mark else Position(source)
         problems.add(position, _syntax(error))
-    except RecipeError:
-        raise
-    except Exception as error:  # the parser's own errors are many: assertions and lookups beside its YAMLError
-        character = getattr(error, "character", None)
-        what = f"it contains the character {character!r}." if character is not None else "check its syntax."
-        problems.add(place or Position(source), f"is not valid YAML: {what}")
+    except ReaderError as error:
+        code = error.character if isinstance(error.character, int) else ord(error.character)
+        problems.add(
+            place or position_at(text, error.position, source), f"the character U+{code:04X} must not be in YAML."
+        )
+    except Exception:  # the parser's own errors are many: assertions and lookups beside its YAMLError
+        problems.add(place or Position(source), "is not valid YAML: check its syntax.")
     problems.check()
     return document
 
@@ -183,6 +185,10 @@ def decode(data: bytes, source: str) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8-sig", "replace")
-        line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
         text = f"the byte (=0x{data[error.start]:02x}) is not UTF-8. Save the recipe as UTF-8."
-        raise RecipeError([Problem(Position(source, line, column), text)]) from None
+        raise RecipeError([Problem(position_at(before, len(before), source), text)]) from None
+
+
+def position_at(text: str, index: int, source: str) -> Position:
+    """The line and column of a character."""
+    return Position(source, text.count("\n", 0, index) + 1, index - text.rfind("\n", 0, index))

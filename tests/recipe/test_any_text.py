@@ -68,7 +68,8 @@ TOKENS += [
     "\x07",
     "\x85",
 ]
-TOKENS += ["99999999999999999999", "design: {ladder: [flip]}\n", "tricks", "monitor", "epochs", "5%", "[[", "]]", "{{", "}}", "- ", "\n  - ", "---\n", "...\n"]  # fmt: skip
+TOKENS += ["99999999999999999999", "design: {ladder: [flip]}\n", "tricks", "monitor", "epochs", "5%", "[[", "]]", "{{"]  # fmt: skip
+TOKENS += ["}}", "- ", "\n  - ", "---\n", "...\n"]  # fmt: skip
 
 
 def mutate(chance: random.Random) -> str:

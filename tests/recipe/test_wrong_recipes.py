@@ -343,7 +343,7 @@ WHOLE = {
          "Indent with spaces, not tabs."],
     ),
     "not UTF-8": (b"study: a\n# \xfcber\n", ["r.yaml:2:3: the byte (=0xfc) is not UTF-8. Save the recipe as UTF-8."]),
-    "a null character": (b"study: a\x00", ["r.yaml: is not valid YAML: it contains the character 0."]),
+    "a null character": (b"study: a\x00", ["r.yaml:1:9: the character U+0000 must not be in YAML."]),
     "too deep": (GOOD + "study: " + "[" * 60, ["r.yaml:2:58: study" + "[0]" * 18 + "… is nested more than 50 levels deep."]),
     "an alias bomb": (
         "a: &a [" + "1, " * 20 + "]\n" + "".join(f"{n}: &{n} [{f'*{p}, ' * 20}]\n" for p, n in zip("abcdef", "bcdefg", strict=True)),

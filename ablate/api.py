@@ -147,8 +147,12 @@ def publish(
     root: Path = DEFAULT_ROOT,
     uri: str | None = None,
     within: float | None = None,
+    check: bool = False,
 ) -> Published:
-    """Send to MLflow what it lacks of a study; imports mlflow only where there is something to send. Never raises for a server that is down or slow."""
+    """Send to MLflow what it lacks of a study; imports mlflow only where there is something to send. Never raises for a server that is down or slow.
+
+    ``within`` leaves what is not sent after so many seconds for the next time; ``check`` asks the server about every run that was sent before.
+    """
     from ablate.report.formats import FORMATS, render
     from ablate.tracker.artifacts import Artifacts
     from ablate.tracker.publish import publish as send
@@ -165,7 +169,7 @@ def publish(
         note=render(table, "md"),
         columns=columns,
     )
-    return send(make_plan(recipe, store).record(), store, tracking_uri=uri, artifacts=artifacts, within=within)
+    return send(make_plan(recipe, store).record(), store, tracking_uri=uri, artifacts=artifacts, within=within, check=check)
 
 
 def load(recipe: Recipe | str | Path, variant: str, seed: int = 0, *, root: Path = DEFAULT_ROOT) -> nn.Module:

@@ -21,7 +21,7 @@ def sync(
     from ablate.study.store import Store
 
     study = read(recipe, seeds, only, design, sets, scale)
-    published = api.publish(study, api.table(study, root=runs), root=runs, uri=tracking_uri)
+    published = api.publish(study, api.table(study, root=runs), root=runs, uri=tracking_uri, check=True)
     mention_last(study, Store(runs.absolute()), "sync")
     if not published.ok:
         warn(f"MLflow: {published.reason}")

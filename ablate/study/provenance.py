@@ -22,7 +22,7 @@ def of_command(folder: Path) -> dict[str, Any]:
         "platform": platform.platform(),
         "python": platform.python_version(),
         "ablate": ablate.__version__,
-        "git": git_state(folder),
+        **git_state(folder),
     }
 
 
@@ -39,8 +39,8 @@ def of_process(device: str) -> dict[str, Any]:
     return facts
 
 
-def git_state(folder: Path) -> dict[str, Any] | None:
-    """Commit and dirty flag of the repository that holds ``folder``; None where there is none."""
+def git_state(folder: Path) -> dict[str, Any]:
+    """``git_commit`` and ``git_dirty`` of the repository that holds ``folder``; empty where there is none."""
 
     def git(*words: str) -> str:
         return subprocess.run(
@@ -48,6 +48,6 @@ def git_state(folder: Path) -> dict[str, Any] | None:
         ).stdout.strip()
 
     try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+        return {"git_commit": git("rev-parse", "HEAD"), "git_dirty": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.SubprocessError):
-        return None
+        return {}

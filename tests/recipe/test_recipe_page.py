@@ -1,0 +1,71 @@
+"""Every block of docs/recipe.md is a recipe, or a part of the one that the page begins with."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from ablate.recipe import Recipe, recipe_schema
+from ablate.recipe.replay import SECTIONS
+from ablate.recipe.rows import KEYS as ROW_KEYS
+from ablate.recipe.yaml_text import read_yaml
+
+PAGE = (Path(__file__).parents[2] / "docs" / "recipe.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+MODULE = (
+    "class Net: ...\nclass Jitter: ...\ndef pictures(count): ...\ndef top_two(p, t): ...\ndef robust_loss(p, t): ...\n"
+)
+
+
+def parts(text: str) -> dict[str, str]:
+    """The lines of each top-level key."""
+    found: dict[str, str] = {}
+    for chunk in re.split(r"^(?=\w)", text, flags=re.MULTILINE):
+        if chunk.strip():
+            found[chunk.partition(":")[0]] = chunk.rstrip("\n") + "\n"
+    return found
+
+
+def whole(block: str) -> str:
+    own = parts(block)
+    return "".join((own if "baseline" in own else parts(BLOCKS[0]) | own).values())
+
+
+def test_the_page_has_its_blocks():
+    assert len(BLOCKS) > 10
+    assert "baseline" in parts(BLOCKS[0])
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_blocks(number, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "prices.csv").write_text("rooms,price\n3,100\n4,120\n")
+    (tmp_path / "my_networks.py").write_text(MODULE)
+    text = whole(BLOCKS[number])
+    (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
+    recipe = Recipe.load(tmp_path / "recipe.yaml")
+    assert recipe.variants
+    jsonschema.Draft202012Validator(recipe_schema()).validate(read_yaml(text, "recipe.yaml").plain())
+
+
+def test_what_the_page_says_of_its_rows(tmp_path):
+    (tmp_path / "recipe.yaml").write_text(whole(BLOCKS[0]))
+    recipe = Recipe.load(tmp_path / "recipe.yaml")
+    assert [v.name for v in recipe.variants] == ["plain", "dropout", "longer"]
+    assert recipe.variant("longer").settings.trick("dropout") is not None
+    assert recipe.variant("longer").settings.epochs == 60
+    [groups] = [block for block in BLOCKS if "strong:" in block]
+    (tmp_path / "recipe.yaml").write_text(whole(groups))
+    recipe = Recipe.load(tmp_path / "recipe.yaml")
+    assert recipe.variant("net4").settings.replace(tricks=()) == recipe.variant("net5").settings
+
+
+def test_the_page_names_every_key():
+    words = set(re.findall(r"[a-z_]+", PAGE))
+    top = {"study", "description", "data", "metrics", "seeds", "compare", "baseline", "tricks", "variants", "design"}
+    assert {*top, *ROW_KEYS, *SECTIONS} - words == set()
+    for flag in ("--seeds", "--only", "--set", "--design", "--scale"):
+        assert f"`{flag}" in PAGE

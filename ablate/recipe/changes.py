@@ -12,8 +12,8 @@ from ablate.recipe.recipe import Change, Position
 from ablate.recipe.shape import Shape, did_you_mean
 from ablate.registry import entries
 
-MOST_CHANGES = 2000
-"""Changes that one row may come to, bundles written out: enough for anything meant, too few for bundles that double and double again."""
+MOST_CHANGES = 10_000
+"""Changes that one row may come to, inherited ones and bundles written out: ten for each of a thousand rows, too few for bundles that double and double."""
 
 
 @dataclass(frozen=True)

@@ -28,9 +28,11 @@ def differences(a: Settings, b: Settings) -> list[tuple[str, Any, Any]]:
 
 
 def _tree(settings: Settings) -> dict[str, Any]:
-    """The dump with tricks and metrics by label instead of by number."""
+    """The dump with tricks and metrics by name or target instead of by number."""
     tree = settings.dump()
     for key in settings.LISTS:
         for choice, plain in zip(getattr(settings, key), tree.pop(key), strict=True):
-            tree[f"{key}.{choice.label}"] = {name: value for name, value in plain.items() if name != "name"}
+            tree[f"{key}.{choice.name or choice.target}"] = {
+                name: value for name, value in plain.items() if name != "name"
+            }
     return tree

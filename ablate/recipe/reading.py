@@ -193,6 +193,7 @@ def build_variants(written: Written, selection: Selection, folder: Path, problem
     builder = Builder(folder, selection.scale, Path.cwd(), problems)
     as_written = replace(builder, scale=1.0, problems=Problems())
     steps: dict[str, tuple[Step, ...]] = {}
+    trees: dict[str, Tree] = {}
     before: dict[str, Settings | None] = {}
     used: set[Position] = set()
     for row in written.rows:
@@ -202,7 +203,10 @@ def build_variants(written: Written, selection: Selection, folder: Path, problem
         parent = before[row.parent] if row.parent is not None else None
         inherited = steps[row.parent] if row.parent is not None else ()
         steps[row.name] = extend(inherited, row.own, written.bundles, row.parent, problems)
-        tree = replay(written.start, steps[row.name], problems)
+        # without a removal the parent's tree is where its list of changes leads; with one, all is replayed
+        start = written.start if row.own.remove or row.parent is None else trees[row.parent]
+        fresh = steps[row.name] if start is written.start else steps[row.name][len(inherited) :]
+        tree = trees[row.name] = replay(start, fresh, problems)
         sound = row.sound and len(problems) == count
         changed = _with_flags(tree, row, selection, used, problems)
         settings = builder.build(changed, row.position, row.where)

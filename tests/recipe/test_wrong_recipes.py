@@ -375,6 +375,12 @@ def test_all_that_is_wrong_is_reported_together(wrong_rows):
     ]
 
 
+def test_bundles_that_double_and_double_again(wrong_rows):
+    bundles = "".join(f"  b{i}: {{add: [b{i - 1}, b{i - 1}]}}\n" for i in range(1, 40))
+    lines = wrong_rows("{name: a, add: [b39]}", more="tricks:\n  b0: {set: {epochs: 7}}\n" + bundles)
+    assert lines == ["r.yaml:10:21: variants[0] comes to more than 10000 changes."]
+
+
 def test_a_mistake_is_reported_once_however_many_rows_inherit_it(wrong_rows):
     lines = wrong_rows("{name: a, set: {optimizer.lr: -1}}", "{name: b, add: [flip]}", "{name: c, add: [shift]}")
     assert lines == ["r.yaml:10:35: optimizer.lr (=-1) must be greater than 0."]

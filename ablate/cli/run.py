@@ -43,6 +43,7 @@ def run(
         raise ValueError(f"--executor (={executor}) must be local.")
     study = read(recipe, seeds, only, design, sets, scale)
     options = api.RunOptions(number_of(jobs), threads, device, retry_failed, fail_fast, fresh)
+    api.slots(options)  # a device that is not there is said before anything is written
     store = Store(runs.absolute())
     plan = make_plan(study, store)
     missing = plan.to_do(retry_failed=retry_failed, fresh=fresh)

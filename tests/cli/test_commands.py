@@ -1,0 +1,126 @@
+"""Commands as users type them: output on stdout, messages on stderr, one line for what is wrong."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DIGITS = ROOT / "recipes" / "digits.yaml"
+
+
+@pytest.fixture
+def ablate(tmp_path):
+    def run(*words):
+        command = [sys.executable, "-m", "ablate", *map(str, words)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    return run
+
+
+WRONG = {
+    "no such command": (["trian", "x.yaml"], "trian"),
+    "no such file": (["run", "nowhere.yaml"], "nowhere.yaml"),
+    "a folder": (["plan", "."], "."),
+    "unknown flag": (["plan", DIGITS, "--sedes", "3"], "--sedes"),
+    "unknown row": (["table", DIGITS, "--only", "net9"], "net9"),
+    "seeds": (["plan", DIGITS, "--seeds", "-1"], "-1"),
+    "scale": (["plan", DIGITS, "--scale", "0"], "scale"),
+    "set without value": (["plan", DIGITS, "--set", "epochs"], "epochs"),
+    "set unknown": (["plan", DIGITS, "--set", "epoch=3"], "epochs"),
+    "set wrong type": (["plan", DIGITS, "--set", "epochs=many"], "many"),
+    "jobs": (["run", DIGITS, "--jobs", "none"], "--jobs (=none)"),
+    "device": (["run", DIGITS, "--device", "tpu", "--no-mlflow"], "--device (=tpu)"),
+    "format": (["run", DIGITS, "--format", "docx"], "--format (=docx)"),
+    "suffix": (["export", DIGITS, "-o", "table.docx"], "table.docx"),
+    "no folder": (["export", DIGITS, "-o", "nowhere/table.md"], "nowhere"),
+    "column": (["table", DIGITS, "--columns", "valid_los"], "valid_loss"),
+    "variant": (["diff", DIGITS, "net1", "nte2"], "net2"),
+    "catalog": (["catalog", "dropuot"], "dropout"),
+    "missing argument": (["diff", DIGITS, "net1"], "B"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_input_is_one_line(ablate, case, tmp_path):
+    words, hint = WRONG[case]
+    done = ablate(*words)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    [line] = done.stderr.strip().splitlines()
+    assert hint in line
+    assert "Traceback" not in line
+    assert not (tmp_path / "runs").exists()
+
+
+def test_debug_shows_where(ablate):
+    done = ablate("--debug", "plan", "nowhere.yaml")
+    assert "Traceback" in done.stderr
+
+
+def test_new_writes_a_recipe_that_reads(ablate, tmp_path):
+    assert ablate("new", "mine").returncode == 0
+    assert ablate("plan", "mine.yaml", "--quick").returncode == 0
+    before = (tmp_path / "mine.yaml").read_text()
+    again = ablate("new", "mine")
+    assert again.returncode == 2
+    assert "exists already" in again.stderr
+    assert (tmp_path / "mine.yaml").read_text() == before
+
+
+def test_diff_shows_what_differs(ablate):
+    done = ablate("diff", DIGITS, "net2", "net4", "--json")
+    assert {item["path"] for item in json.loads(done.stdout)} == {"optimizer.lr", "optimizer.momentum"}
+    assert "optimizer.lr" in ablate("diff", DIGITS, "net2", "net4").stdout
+    assert "same settings" in ablate("diff", DIGITS, "net2", "net2").stdout
+
+
+def test_catalog_lists_and_prints_cards(ablate):
+    listed = json.loads(ablate("catalog", "--json").stdout)
+    names = {(entry["kind"], entry["name"]) for entry in listed}
+    assert {("trick", "flip"), ("schedule", "warmup"), ("optimizer", "sgd"), ("data", "digits")} <= names
+    card = ablate("catalog", "dropout").stdout
+    assert "hidden" in card
+    assert "source" in card
+    assert "digits" in ablate("catalog", "data").stdout
+
+
+def test_schema_is_written_and_takes_the_shipped_recipes(ablate, tmp_path):
+    import jsonschema
+    from ruamel.yaml import YAML
+
+    assert ablate("schema").returncode == 0
+    schema = json.loads((tmp_path / "ablate.schema.json").read_text())
+    for recipe in (ROOT / "recipes").rglob("*.yaml"):
+        jsonschema.validate(YAML(typ="safe").load(recipe), schema)
+
+
+@pytest.mark.parametrize("suffix", ["md", "tex", "html", "csv", "json"])
+def test_export_writes_every_format(ablate, tmp_path, suffix):
+    done = ablate("export", DIGITS, "-o", f"table.{suffix}")
+    assert done.returncode == 0, done.stderr
+    assert "net7" in (tmp_path / f"table.{suffix}").read_text()
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path):
+    done = subprocess.run(
+        f"{sys.executable} -m ablate catalog | head -1",
+        shell=True,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert done.stderr == ""
+
+
+def test_last_run_with_other_flags_is_mentioned(ablate):
+    assert ablate("run", DIGITS, "--seeds", "1", "--only", "net1", "--set", "epochs=1", "--no-mlflow").returncode == 0
+    done = ablate("table", DIGITS)
+    assert "--only net1" in done.stderr
+    assert "epochs=1" in done.stderr

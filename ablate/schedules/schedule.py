@@ -6,6 +6,7 @@ so a resumed training needs nothing but its step count.
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -103,16 +104,46 @@ def parse_schedule(value: dict[str, Any], info: ValidationInfo | None = None) ->
         raise ValueError(f"{rules[0]} takes {', '.join(f for f in entry.settings.model_fields if f != 'per')} by name.")
     context = info.context if info is not None else None
     try:
-        schedule = entry.settings.model_validate(fields, context=context)
+        # As JSON, types are strict (a text is no number) and a list may still stand for a tuple.
+        schedule = entry.settings.model_validate_json(json.dumps(fields, default=_dumped), strict=True, context=context)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join([rules[0], *(str(part) for part in first["loc"] if part != entry.settings.shorthand)])
-        text = first["msg"].removeprefix("Value error, ")
-        raise ValueError(
-            f"{where}: {text[0].lower() + text[1:] if text[:1].isupper() else text}{'' if text.endswith('.') else '.'}"
-        ) from None
+        raise ValueError(_sentence(rules[0], entry.settings, error.errors()[0])) from None
     assert isinstance(schedule, Schedule)
     return schedule
+
+
+def _dumped(value: Any) -> Any:
+    if isinstance(value, Schedule | Epochs):
+        return value.dump()
+    raise ValueError(f"(={value!r}) must be a number, a text, a list or a mapping.")
+
+
+def _sentence(rule: str, settings: type[Named], finding: Any) -> str:
+    """What is wrong with a schedule's arguments, in one line."""
+    where = ".".join(
+        [rule, *(str(part) for part in finding["loc"] if isinstance(part, int) or part in settings.model_fields)]
+    )
+    where = where.replace(f"{rule}.{settings.shorthand}", rule) if settings.shorthand else where
+    if finding["type"] == "missing":
+        lacking = finding["loc"][-1]
+        if isinstance(lacking, int):
+            return f"{where.rpartition('.')[0]} has {lacking} values; it needs more."
+        return f"{rule} needs '{lacking}'."
+    if finding["type"] == "extra_forbidden":
+        return (
+            f"{rule} has '{finding['loc'][-1]}', which it does not take. It takes {', '.join(settings.model_fields)}."
+        )
+    if finding["type"] == "too_long":
+        return f"{where} has {finding['ctx']['actual_length']} values; at most {finding['ctx']['max_length']} fit."
+    text = (
+        str(finding["msg"])
+        .removeprefix("Value error, ")
+        .removeprefix("Input should be ")
+        .replace("a valid array", "a list")
+    )
+    if finding["type"] != "value_error":
+        text = f"must be {text}"
+    return f"{where} (={finding['input']}) {text.removeprefix('(=')}{'' if text.endswith(('.', '?')) else '.'}"
 
 
 def dump_scheduled(value: Any) -> Any:

@@ -44,7 +44,7 @@ def read_compare(top: Shape, variants: Sequence[Variant], problems: Problems) ->
     if node is None:
         return Compare()
     shape = Shape(node, "compare", "compare", problems)
-    shape.only(("metric", "better", "at"))
+    shape.only(("metric", "better", "at", "smallest_effect"))
     metric = shape.text("metric", "valid_loss")
     directions = set()
     for variant in variants:
@@ -63,7 +63,18 @@ def read_compare(top: Shape, variants: Sequence[Variant], problems: Problems) ->
         if own["better"] is None and variants and "metric" in shape.entries and len(problems) == 0:
             shape.wrong("metric", "does not say which direction is better. Write better: lower or better: higher.")
     given: dict[str, Any] = {key: value for key, value in own.items() if value is not None}
-    return Compare(metric, **given)
+    return Compare(metric, **given, smallest_effect=_positive(shape, "smallest_effect"))
+
+
+def _positive(shape: Shape, key: str) -> float | None:
+    node = shape.get(key)
+    if node is None:
+        return None
+    number = node.value
+    if isinstance(number, bool) or not isinstance(number, (int, float)) or number <= 0:
+        shape.wrong(key, "must be a number greater than 0, in the unit of compare.metric.")
+        return None
+    return float(number)
 
 
 def _one_of(shape: Shape, key: str, known: tuple[str, ...]) -> str | None:

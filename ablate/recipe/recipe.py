@@ -61,11 +61,15 @@ class Change:
 
 @dataclass(frozen=True)
 class Compare:
-    """What verdicts are about. ``at``: the epoch that each row reports (its ``select``), or the last or best one for all rows."""
+    """What verdicts are about. ``at``: the epoch that each row reports (its ``select``), or the last or best one for all rows.
+
+    ``smallest_effect``, in the metric's unit and above zero: differences that are surely smaller than that are called ``no difference``.
+    """
 
     metric: str = "valid_loss"
     better: Literal["lower", "higher"] = "lower"
     at: Literal["selected", "last", "best"] = "selected"
+    smallest_effect: float | None = None
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,11 @@ def _top() -> Schema:
                 "metric": TEXT,
                 "better": {"enum": ["lower", "higher"]},
                 "at": {"enum": ["selected", "last", "best"]},
+                "smallest_effect": {
+                    "type": "number",
+                    "exclusiveMinimum": 0,
+                    "description": "differences surely smaller than this, in the metric's unit, are called no difference",
+                },
             },
             "what verdicts are about",
         ),

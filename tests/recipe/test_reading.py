@@ -121,6 +121,7 @@ def test_compare_takes_the_metrics_own_direction(load, rows):
     text = rows("{name: net2, add: [flip]}").text
     assert load(text + "compare: {metric: accuracy}\n").compare == Compare("accuracy", "higher")
     assert load(text + "compare: {metric: train_loss, at: best}\n").compare == Compare("train_loss", "lower", "best")
+    assert load(text + "compare: {smallest_effect: 1e-3}\n").compare == Compare(smallest_effect=0.001)
 
 
 def test_a_monitored_metric_is_better_in_its_own_direction(rows):

@@ -318,6 +318,10 @@ WHOLE = {
         ],
     ),
     "a direction": (GOOD + "compare: {better: up}\n", ["r.yaml:2:19: compare.better (=up) must be one of lower, higher."]),
+    "a smallest effect": (
+        GOOD + "compare: {smallest_effect: 0}\n",
+        ["r.yaml:2:28: compare.smallest_effect (=0) must be a number greater than 0, in the unit of compare.metric."],
+    ),
     "a metric twice": (
         GOOD + "metrics: [accuracy, accuracy]\n",
         ["r.yaml:2:21: metrics[1] (=accuracy) is there already. Remove one of them."],

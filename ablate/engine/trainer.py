@@ -19,7 +19,7 @@ from ablate.recipe.settings import Settings
 class Assignment:
     """What to train: one variant's settings with R seeds, as one stack, on one device.
 
-    ``folder`` is the recipe's, where the user's own modules are looked for. ``checkpoint_seconds`` is the shortest time between two checkpoints.
+    ``folder`` is the recipe's, where the user's own modules are looked for.
     """
 
     settings: Settings
@@ -27,7 +27,6 @@ class Assignment:
     folder: Path
     device: str = "cpu"
     fold: int | None = None
-    checkpoint_seconds: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,9 @@ class Report(Protocol):
 
     def epoch(self, replica: int, line: Mapping[str, Any]) -> None:
         """Seed number ``replica`` of the stack ended an epoch: ``epoch``, ``train_loss``, ``valid_loss``, metrics, ``lr`` …"""
+
+    def due(self, epoch: int) -> bool:
+        """Whether a checkpoint is wanted now that this epoch's lines are written. Asked after every epoch but the last."""
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
         """A state of the whole stack from which `Trainer` can go on exactly; comes after the lines of its epoch."""

@@ -42,7 +42,7 @@ def train(
     if resume is not None:
         standing.restore(resume)
     report.started(assembly.facts)
-    began = saved = time.monotonic()
+    began = time.monotonic()
     for epoch in range(standing.epoch + 1, assembly.settings.epochs + 1):
         train_loss = train_epoch(assembly, epoch)
         values = {"train_loss": train_loss, **validate(assembly)}
@@ -57,13 +57,8 @@ def train(
         for replica in standing.active():
             report.epoch(replica, standing.line(replica, epoch, numbers))
         standing.stop(stop)
-        if (
-            standing.active()
-            and epoch < assembly.settings.epochs
-            and now - saved >= max(assignment.checkpoint_seconds, 0.02 * standing.seconds)
-        ):
+        if standing.active() and epoch < assembly.settings.epochs and report.due(epoch):
             report.checkpoint(standing.state())
-            saved = now
         if not standing.active():
             break
     return standing.finish(report)

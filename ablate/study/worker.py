@@ -36,6 +36,7 @@ class StoreReport:
         self.began = time.time()
         self.clock = time.monotonic()
         self.told = 0.0
+        self.saved = self.clock
         self.parameters: int | None = None
         self.notes: list[str] = []
         self.lines = [0] * len(job.fingerprints)
@@ -86,7 +87,12 @@ class StoreReport:
             )
             self.told = now
 
+    def due(self, epoch: int) -> bool:
+        now = time.monotonic()
+        return now - self.saved >= max(30.0, 0.02 * (now - self.clock))
+
     def checkpoint(self, state: Mapping[str, Any]) -> None:
+        self.saved = time.monotonic()
         self.store.save_checkpoint(self.job.fingerprints[0], state)
 
     def weights(self, replica: int, which: str, state: Mapping[str, Any]) -> None:

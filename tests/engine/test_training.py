@@ -167,7 +167,7 @@ def test_resumed_equals_undisturbed(settings, pictures, assign, make_choice, rep
     chosen = settings(
         optimizer=make_choice("optimizer", optimizer, lr={"cosine": [0.01, 0.0]}), epochs=6, tricks=tricks, select="best"
     )
-    whole = train(assign(chosen, checkpoint_seconds=0.0), pictures, report)
+    whole = train(assign(chosen), pictures, report)
     kept, lines = dict(report.kept), list(report.lines)
     assert [state["epoch"] for state in report.states] == [1, 2, 3, 4, 5]
 
@@ -178,7 +178,7 @@ def test_resumed_equals_undisturbed(settings, pictures, assign, make_choice, rep
             if state["epoch"] == 3:
                 torch.save(state, tmp_path / "state.pt")
 
-    train(assign(chosen, checkpoint_seconds=0.0), pictures, Keep())
+    train(assign(chosen), pictures, Keep())
     saved = torch.load(tmp_path / "state.pt", weights_only=True)
     again = train(assign(chosen), pictures, fresh, saved)
     changing = ("time", "seconds")

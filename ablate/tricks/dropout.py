@@ -39,6 +39,7 @@ class Dropout(Trick):
     one for each, in order. Global pools (adaptive ones) and the output layer get none.
     """
 
+    stacked = True
     shorthand = "hidden"
     order = 60
 

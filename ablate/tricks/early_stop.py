@@ -35,6 +35,7 @@ class EarlyStop(Trick):
     Rows report the best epoch, also when the epochs end before patience does.
     """
 
+    stacked = True
     shorthand = "patience"
 
     patience: Epochs = Field(

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 class Flip(Trick):
     """Exactly ``round(share · N)`` samples of each batch are mirrored, others every time."""
 
+    stacked = True
     shorthand = "share"
     order = 20
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 class Shift(Trick):
     """Each sample moves by whole pixels, drawn uniformly from −``pixels`` … ``pixels`` in x and in y."""
 
+    stacked = True
     shorthand = "pixels"
     order = 20
 

@@ -33,6 +33,7 @@ Per = Literal["feature", "channel", "all"]
 class Standardise(Trick):
     """(input − mean)/deviation with the *training* part's numbers, for the valid and test parts too. What is constant in training is divided by 1."""
 
+    stacked = True
     shorthand = "per"
     order = 20
 

@@ -16,8 +16,8 @@ A trick is a frozen, typed group of settings with only the hooks that it needs. 
             trick.on_weights(parameters)            # max-norm, moving average …
         trick.on_epoch(epoch, metrics)              # early stopping, plateau, unfreezing, snapshots
 
-Hooks see tensors as ``(..., N, C, H, W)``: with one seed there is no leading axis, in a stack of R seeds there is one, and code that counts its axes from
-the right serves both. A hook never waits for the device (no ``.item()``) and keeps shapes from step to step; decisions on values happen in ``on_epoch``.
+Hooks are written for one network, ``(N, C, H, W)``. One that says ``stacked = True`` sees a whole stack of R seeds at once, ``(R, N, C, H, W)``: its code counts
+axes from the right, so that it serves both. A hook never waits for the device (no ``.item()``) and keeps shapes from step to step; decisions on values happen in ``on_epoch``.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ class Trick(Named):
     order: ClassVar[int] = 50
     """Place among other tricks' same hooks: small runs first. Augmentation 20, mixing 30, noise 40, penalties 50, clipping 90."""
 
-    stacked: ClassVar[bool] = True
-    """Hooks count axes from the right and so see a whole stack; False: they are written for one network and vmapped."""
+    stacked: ClassVar[bool] = False
+    """Whether the hooks see a whole stack, ``(R, N, …)``, at once: their code counts axes from the right. Otherwise they see one network's ``(N, …)``."""
 
     stacks: ClassVar[bool | str] = True
     """Whether several seeds may train together with it; otherwise the reason why not."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 class WeightDecay(Trick):
     """Sets the optimizer's ``weight_decay`` to ``rate``: the gradient gets rate · weight."""
 
+    stacked = True
     shorthand = "rate"
 
     rate: Decay = Field(default=1e-4, description="times the weight, added to its gradient")

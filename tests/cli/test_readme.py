@@ -1,0 +1,57 @@
+"""The README's recipe is the shipped one, its commands exist, and its snippets work."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def block(language: str, containing: str) -> str:
+    blocks = re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
+    return next(text for text in blocks if containing in text)
+
+
+def test_recipe_is_the_shipped_one():
+    shipped = (ROOT / "recipes" / "digits.yaml").read_text(encoding="utf-8")
+    assert block("yaml", "study: digits") in shipped
+
+
+def test_commands_exist():
+    from ablate.cli.app import COMMANDS
+
+    named = set(re.findall(r"`ablate (\w+)", README))
+    assert named
+    assert named <= {command.__name__ for command in COMMANDS}
+
+
+def test_linked_pages_exist():
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_table_has_the_recipes_rows():
+    from ablate.recipe import Recipe
+
+    table = README.split("<!-- table: digits -->")[1].split("\n\n")[1]
+    rows = [line.split("|")[1].strip() for line in table.splitlines()[2:]]
+    assert rows == [variant.name for variant in Recipe.load(ROOT / "recipes" / "digits.yaml").variants]
+
+
+def test_trick_snippet_works():
+    import torch
+
+    from ablate.data.dataset import Batch, Spec
+    from ablate.tricks.noise import Noise
+    from ablate.tricks.trick import Context
+
+    names: dict[str, type] = {}
+    exec(block("python", "class Fade"), names)
+    spec = Spec((1, 2, 2), 1, "regression")
+    trick = names["Fade"](most=0.5)
+    trick.bind(Context(spec, (0,), 1, 1))
+    inputs = torch.ones(4, 1, 2, 2)
+    batch = trick.on_batch(Batch(inputs, torch.zeros(4, 1), torch.zeros(4, 1), spec), Noise((0,), "x"))
+    assert 0.5 <= batch.inputs.min() < batch.inputs.max() <= 1

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ablate.registry import Entry, Named, lookup
 from ablate.registry.fields import EpochCount
@@ -81,6 +82,35 @@ class Monitor(BaseModel):
     better: Literal["lower", "higher"] = "lower"
 
 
+class Checkpoint(BaseModel):
+    """How often a training's state is kept to go on from. A time also waits for 2 % of the time so far, so that keeping never costs more."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    every: str = Field(default="30s", description="a time (30s, 5min, 1h) or a number of epochs (1 epoch, 10 epochs)")
+
+    PARTS: ClassVar = re.compile(r"(\d+(?:\.\d+)?) ?(s|min|h)|([1-9]\d*) ?epochs?")
+
+    @field_validator("every")
+    @classmethod
+    def _in_a_unit(cls, value: str) -> str:
+        if cls.PARTS.fullmatch(value) is None:
+            raise ValueError("must be a time or a number of epochs, such as 30s, 5min, 1h or 1 epoch.")
+        return value
+
+    @property
+    def seconds(self) -> float | None:
+        """The shortest time between two checkpoints, None where epochs are counted."""
+        number, unit, _ = self.PARTS.fullmatch(self.every).groups()  # type: ignore[union-attr]
+        return float(number) * {"s": 1, "min": 60, "h": 3600}[unit] if number else None
+
+    @property
+    def epochs(self) -> int | None:
+        """Epochs from one checkpoint to the next, None where time is measured."""
+        count = self.PARTS.fullmatch(self.every)[3]  # type: ignore[index]
+        return int(count) if count else None
+
+
 class Training(BaseModel):
     """The settings that are plain values; the things that a recipe names stand beside them in `Settings`."""
 
@@ -105,6 +135,7 @@ class Training(BaseModel):
         default="auto", description="data on the device, or streamed in batches; auto: what fits"
     )
     workers: int = Field(default=0, ge=0, description="processes that load streamed data")
+    checkpoint: Checkpoint = Field(default=Checkpoint(), description="how often the state is kept to go on from")
 
 
 class Settings(Training):
@@ -125,7 +156,7 @@ class Settings(Training):
 
     CHOICES: ClassVar = ("data", "model", "init", "loss", "optimizer")
     LISTS: ClassVar = {"metrics": "metric", "tricks": "trick"}
-    INCIDENTAL: ClassVar = frozenset({"loader", "workers", "clean_train_loss"})
+    INCIDENTAL: ClassVar = frozenset({"loader", "workers", "clean_train_loss", "checkpoint"})
 
     def dump(self) -> dict[str, Any]:
         """The whole tree in plain JSON values."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,9 @@ from ablate.study.store import Store
 if TYPE_CHECKING:
     from torch import nn
 
-    from ablate.tracker.publish import Published
+    from ablate.study.records import StudyRecord
+    from ablate.tracker.background import Background
+    from ablate.tracker.publish import Published, Rendering
 
 DEFAULT_ROOT = Path("runs")
 
@@ -153,23 +155,39 @@ def publish(
 
     ``within`` leaves what is not sent after so many seconds for the next time; ``check`` asks the server about every run that was sent before.
     """
-    from ablate.report.formats import FORMATS, render
-    from ablate.tracker.artifacts import Artifacts
     from ablate.tracker.publish import publish as send
 
-    recipe = as_recipe(recipe)
     store = Store(root.absolute())
-    columns = {
-        row.variant: {key: float(v) for key, v in row.dump().items() if isinstance(v, int | float)}
-        for row in table.rows
-    }
-    artifacts = Artifacts(
-        recipe=recipe.text,
-        tables={f"table.{format}": render(table, format) for format in FORMATS},
-        note=render(table, "md"),
-        columns=columns,
-    )
-    return send(make_plan(recipe, store).record(), store, tracking_uri=uri, artifacts=artifacts, within=within, check=check)
+    study = make_plan(as_recipe(recipe), store).record()
+    return send(study, store, tracking_uri=uri, artifacts=rendering(study, store, table), within=within, check=check)
+
+
+def publisher(plan: Plan, *, root: Path = DEFAULT_ROOT, uri: str | None = None) -> Background:
+    """Publishes a study to MLflow while it trains: give it the events of `run`, and have it `finish` at the end."""
+    from ablate.tracker.background import Background
+
+    return Background(plan.record(), Store(root.absolute()), uri, rendering)
+
+
+def rendering(study: StudyRecord, store: Store, table: Table | None = None) -> Rendering:
+    """What MLflow shows of a study beside its curves: the recipe, the table in all formats, its numbers. Rendered where MLflow lacks it only."""
+    import ablate
+    from ablate.tracker.limits import digest
+    from ablate.tracker.publish import Artifacts, Rendering
+
+    known = table or gather(study, provenance=store.provenance)
+
+    def render() -> Artifacts:
+        from ablate.report.formats import FORMATS, render
+
+        columns = {
+            row.variant: {key: float(v) for key, v in row.dump().items() if isinstance(v, int | float)}
+            for row in known.rows
+        }
+        tables = {f"table.{format}": render(known, format) for format in FORMATS}
+        return Artifacts(study.recipe.text, tables, render(known, "md"), columns=columns)
+
+    return Rendering(digest([ablate.__version__, study.recipe.text, asdict(known)]), render)
 
 
 def load(recipe: Recipe | str | Path, variant: str, seed: int = 0, *, root: Path = DEFAULT_ROOT) -> nn.Module:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -34,6 +35,7 @@ def run(
     from ablate import api
     from ablate.cli.console import say
     from ablate.cli.live import Progress
+    from ablate.cli.publishing import publish_rest
     from ablate.cli.show_table import check_format, show_as
     from ablate.study.plan import make_plan
     from ablate.study.store import Store
@@ -51,25 +53,33 @@ def run(
     known = f"{distinct - len(missing)} of {distinct} runs are known, {len(missing)} to train"
     say(f"{study.study}: {len(study.variants)} variants × {len(study.seeds)} seeds; {known}")
 
+    publisher = None if no_mlflow else api.publisher(plan, root=runs, uri=tracking_uri)
     progress = Progress()
     counts = {
         variant.name: sum(planned.variant.name == variant.name for planned in missing) for variant in study.variants
     }
     if missing:
         progress.start([(v.name, counts[v.name], v.settings.epochs) for v in study.variants if counts[v.name]])
+
+    def listen(event: Mapping[str, Any]) -> None:
+        progress.event(event)
+        if publisher is not None:
+            publisher.event(event)
+
     try:
-        table = api.run(study, root=runs, options=options, listen=lambda event: progress.event(dict(event)))
+        table = api.run(study, root=runs, options=options, listen=listen)
     except KeyboardInterrupt:
         progress.stop()
+        if publisher is not None:
+            publisher.interrupted()
         say(f"interrupted; finished runs are kept. Continue with: {shlex.join(['ablate', *sys.argv[1:]])}")
         return 130
     finally:
         progress.stop()
-    if not no_mlflow:
-        published = api.publish(study, table, root=runs, uri=tracking_uri)
-        if not published.ok:
-            say(f"MLflow: {published.reason} Nothing is lost: 'ablate sync {recipe}' publishes it later.")
+    ended = publisher is None or publish_rest(publisher, api.rendering(plan.record(), store, table), study)
     show_as(table, format)
+    if not ended:
+        return 130
     return 0 if all(row.status == "finished" for row in table.rows) else 1
 
 

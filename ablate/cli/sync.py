@@ -24,7 +24,7 @@ def sync(
     published = api.publish(study, api.table(study, root=runs), root=runs, uri=tracking_uri, check=True)
     mention_last(study, Store(runs.absolute()), "sync")
     if not published.ok:
-        warn(f"MLflow: {published.reason}")
+        warn(f"{published.reason} Nothing is lost; run it again when MLflow is back.")
         return 1
     say(f"{study.study} is published at {published.uri}")
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -23,3 +23,11 @@ class Artifacts:
         files = {"recipe.yaml": self.recipe.encode()} if self.recipe else {}
         files |= {str(PurePosixPath("tables", name)): text.encode() for name, text in self.tables.items()}
         return files | {str(PurePosixPath("pictures", name)): picture for name, picture in self.pictures.items()}
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """Artifacts that are rendered where they are wanted only. ``key`` changes whenever what they are rendered from does."""
+
+    key: str
+    render: Callable[[], Artifacts]

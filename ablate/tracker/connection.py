@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from ablate.tracker.address import SQLITE, Address
 from ablate.tracker.curves import Point
-from ablate.tracker.describe import NOTE, PARENT, Description
+from ablate.tracker.describe import NOTE, PARENT, PUBLICATION, Description
 from ablate.tracker.limits import METRICS_PER_CALL, NAME, PARAMS_PER_CALL, TAGS_PER_CALL, calls, cut, legal_key
 
 Result = TypeVar("Result")
@@ -28,7 +28,7 @@ QUIET = {
 """Read when MLflow is imported, so they are set for good; what the user has set stays."""
 
 BOUNDED = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
 }
@@ -43,12 +43,15 @@ class OutOfTime(Exception):
 
 
 class Connection:
-    """Writes runs of one experiment. Every call holds the lock of the SQLite file, so that studies publishing at once take turns."""
+    """Writes runs of one experiment. Every call holds the lock of the SQLite file, so that studies publishing at once take turns.
 
-    def __init__(self, address: Address, within: float | None = None) -> None:
+    No call begins after ``until`` (`time.monotonic`): it raises `OutOfTime` instead.
+    """
+
+    def __init__(self, address: Address, until: float | None = None) -> None:
         self.address = address
         self.experiment = ""
-        self._until = None if within is None else time.monotonic() + within
+        self._until = until
         self._lock = None
         if address.database is not None:
             from filelock import FileLock
@@ -101,12 +104,12 @@ class Connection:
         self._revive(found)
         return found is not None
 
-    def create(self, description: Description, parent: str | None) -> str:
-        """Make a run and return its id."""
+    def create(self, description: Description, parent: str | None, publication: str) -> str:
+        """Make a run and return its id. ``publication`` is marked on it, so that a run whose id got lost on the way can be found."""
         start = int(time.time() * 1000) if description.start is None else description.start
         first = ("ablate.kind", "mlflow.user")
         tags = {key: description.tags[key] for key in first if key in description.tags}
-        tags |= {PARENT: parent} if parent else {}
+        tags |= {PUBLICATION: publication} | ({PARENT: parent} if parent else {})
         run = self._call(self.client.create_run, self.experiment, start, tags, description.name)
         return str(run.info.run_id)
 
@@ -136,6 +139,28 @@ class Connection:
     def trash(self, run: str) -> None:
         """Put a run into MLflow's trash, from where it can be restored."""
         self._call(self.client.delete_run, run)
+
+    def made_by(self, publication: str) -> Iterator[str]:
+        """The ids of the runs that a publication has made in this experiment."""
+        page = None
+        while True:
+            query = f"tags.`{PUBLICATION}` = '{publication}'"
+            found = self._call(self.client.search_runs, [self.experiment], query, max_results=1000, page_token=page)
+            yield from (str(run.info.run_id) for run in found)
+            page = found.token
+            if not page:
+                return
+
+    def discard(self, run: str) -> None:
+        """Put a run that nobody knows of into the trash, as one that is not going on."""
+        self._call(self.client.set_terminated, run, "KILLED")
+        self.trash(run)
+
+    def last_step(self, run: str, keys: Iterable[str]) -> int | None:
+        """The last step that any of a run's curves has there; None without any."""
+        known = self._call(self.client.get_run, run).data.metrics
+        points = [self._call(self.client.get_metric_history, run, key) for key in keys if key in known]
+        return max((point.step for curve in points for point in curve), default=None)
 
     def tag(self, run: str, key: str, value: str) -> None:
         """Set one tag of a run."""
@@ -238,6 +263,8 @@ def _prepared(address: Address) -> str:
     if database is None:
         return address.uri
     if not database.exists() or database.stat().st_size == 0:
+        for left in database.parent.glob(f".{database.name}.*"):  # by processes that were killed meanwhile
+            left.unlink(missing_ok=True)
         if os.name != "nt":  # Windows moves no open files: there MLflow prepares it in place
             from mlflow import MlflowClient
 

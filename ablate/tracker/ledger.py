@@ -48,11 +48,14 @@ class SentVariant(Sent):
 
 @dataclass
 class SentStudy:
-    """All that was sent to one tracking URI. ``files`` maps names of artifacts to digests of their contents."""
+    """All that was sent to one tracking URI. ``files`` maps names of artifacts to digests of their contents, ``rendered`` is the key of those that were
+    rendered last. ``publication`` names the publication that is under way, or that was broken off: MLflow may have more than is written here."""
 
     study: Sent | None = None
     files: dict[str, str] = field(default_factory=dict)
     variants: list[SentVariant] = field(default_factory=list)
+    rendered: str = ""
+    publication: str = ""
 
     def find(self, rows: Mapping[str, str]) -> dict[str, SentVariant]:
         """For rows (name → digest of settings) the runs they have: by name and settings, or, after renaming, by settings alone."""
@@ -69,7 +72,7 @@ class SentStudy:
 
     def forget(self) -> None:
         """Begin again: the record in MLflow is gone."""
-        self.study, self.files, self.variants = None, {}, []
+        self.study, self.files, self.variants, self.rendered = None, {}, [], ""
 
 
 class Ledger:
@@ -108,7 +111,11 @@ class Ledger:
 def _study(value: dict[str, Any]) -> SentStudy:
     study = value.get("study")
     return SentStudy(
-        Sent(**study) if study else None, value.get("files", {}), list(_variants(value.get("variants", [])))
+        Sent(**study) if study else None,
+        value.get("files", {}),
+        list(_variants(value.get("variants", []))),
+        value.get("rendered", ""),
+        value.get("publication", ""),
     )
 
 

@@ -58,7 +58,7 @@ def row_news(
     return any(
         seed_news(store, run, sent.seeds.get(run.fingerprint), describe.of_seed(study, row, run, store))
         for run in row.runs
-        if run.status != "queued"
+        if trained(run)
     )
 
 
@@ -85,4 +85,9 @@ def settings(study: StudyRecord) -> dict[str, str]:
 
 
 def begun(row: VariantRecord) -> bool:
-    return any(run.status != "queued" for run in row.runs)
+    return any(map(trained, row.runs))
+
+
+def trained(run: RunRecord) -> bool:
+    """Whether there is something to tell of a run: it was at least begun, with the settings, data and code that it has now."""
+    return run.status not in ("queued", "stale")

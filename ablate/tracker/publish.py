@@ -1,29 +1,33 @@
 """Writes a study from the store to MLflow: the study ▸ a run per variant ▸ a run per seed with its curves.
 
-Only what is new goes out, in batches; the ledger is brought up to date after every step, so that an interruption at any point costs nothing but the
-step. Whatever goes wrong comes back as a reason: training never fails because of the tracker. Without news nothing is imported.
+Only what is new goes out, in batches, and a ledger beside the store says what has gone, so that an interruption at any point neither loses nor doubles
+anything. Whatever goes wrong comes back as a reason: training never fails because of the tracker. Without news nothing is imported.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from ablate.study.records import StudyRecord
 from ablate.study.store import Store
 from ablate.tracker.address import resolve
-from ablate.tracker.artifacts import Artifacts
+from ablate.tracker.artifacts import Artifacts, Rendering
 from ablate.tracker.connection import LOCK_SECONDS, Connection, OutOfTime, quiet
 from ablate.tracker.ledger import Ledger
 from ablate.tracker.news import news
 from ablate.tracker.sending import Sending
-from ablate.tracker.trouble import trouble
+from ablate.tracker.trouble import out_of_time, trouble
 
-__all__ = ["Artifacts", "Published", "needs_publishing", "publish"]
+__all__ = ["Artifacts", "Published", "Rendering", "needs_publishing", "publish"]
 
 
 @dataclass(frozen=True)
 class Published:
-    """What came of it: ``runs`` were made and ``points`` of curves and columns sent to ``uri``, or the one-line ``reason`` why not (all)."""
+    """What came of it: ``runs`` were made and ``points`` of curves and columns sent to ``uri``, or the one-line ``reason`` why not (all).
+
+    Whatever the reason, nothing is lost: the next publication sends what is missing. The caller says which command that is.
+    """
 
     ok: bool
     uri: str
@@ -35,12 +39,16 @@ class Published:
 
 
 def needs_publishing(
-    study: StudyRecord, store: Store, tracking_uri: str | None = None, artifacts: Artifacts | None = None
+    study: StudyRecord, store: Store, tracking_uri: str | None = None, artifacts: Artifacts | Rendering | None = None
 ) -> bool:
     """Whether MLflow lacks something, told from the ledger without MLflow. Without ``artifacts`` only the runs and the recipe's text count."""
     address = resolve(tracking_uri)
     sent = Ledger(store, study.recipe.study).read(address.key(store.root))
-    return news(study, store, sent, address, artifacts)
+    if sent.publication:  # one that was broken off
+        return True
+    if not isinstance(artifacts, Rendering):
+        return news(study, store, sent, address, artifacts)
+    return news(study, store, sent, address, None) or (sent.study is not None and sent.rendered != artifacts.key)
 
 
 def publish(
@@ -48,7 +56,7 @@ def publish(
     store: Store,
     *,
     tracking_uri: str | None = None,
-    artifacts: Artifacts | None = None,
+    artifacts: Artifacts | Rendering | None = None,
     check: bool = False,
     within: float | None = None,
 ) -> Published:
@@ -58,21 +66,22 @@ def publish(
     which the rest is left for the next time.
     """
     address = resolve(tracking_uri)
+    until = None if within is None else time.monotonic() + within
     try:
         if not check and not needs_publishing(study, store, tracking_uri, artifacts):
             return Published(True, address.shown)
         from filelock import FileLock
 
+        key = artifacts.key if isinstance(artifacts, Rendering) else ""
+        rendered = artifacts.render() if isinstance(artifacts, Rendering) else artifacts or Artifacts()
         lock = Ledger(store, study.recipe.study).lock
         lock.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock, timeout=LOCK_SECONDS), quiet():
-            connection = Connection(address, within)
-            sending = Sending(study, store, artifacts or Artifacts(), connection, check)
-            sending.everything()
+        with FileLock(lock, timeout=LOCK_SECONDS if within is None else min(within, LOCK_SECONDS)), quiet():
+            connection = Connection(address, until)
+            sending = Sending(study, store, rendered, connection, check)
+            sending.everything(key)
             return Published(True, address.shown, "", connection.experiment, sending.runs, sending.points)
     except OutOfTime:
-        reason = f"MLflow (={address.shown}) took longer than {within:g} s. 'ablate sync' publishes the rest."
-        return Published(False, address.shown, reason)
+        return Published(False, address.shown, out_of_time(address, within or 0))
     except Exception as error:
-        reason = f"{trouble(error, address)}. Nothing is lost: 'ablate sync' publishes what is missing."
-        return Published(False, address.shown, reason, error=error)
+        return Published(False, address.shown, trouble(error, address), error=error)

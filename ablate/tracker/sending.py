@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TypeVar
 
 from ablate.study.records import RunRecord, StudyRecord, VariantRecord
@@ -16,16 +18,23 @@ from ablate.tracker.curves import Point, stretches
 from ablate.tracker.describe import Description
 from ablate.tracker.ledger import Ledger, Sent, SentSeed, SentVariant
 from ablate.tracker.limits import NAME, TAG_VALUE, cut_lines, digest
-from ablate.tracker.news import begun, changed_columns, row_news, seed_news, settings
+from ablate.tracker.news import begun, changed_columns, row_news, seed_news, settings, trained
 from ablate.tracker.views import TAG, views
 
 NOTE_REST = "… cut: the whole table is among the artifacts."
 NOT_FINITE = "ablate.not_finite"
+SAVE_SECONDS = 1.0
+"""The ledger is written at most this often while much is sent: what a killed process did not write down is looked up at the next publication."""
+
 Kind = TypeVar("Kind", bound=Sent)
 
 
 class Sending:
-    """One publication: the ledger in memory, the connection, and the counts."""
+    """One publication: the ledger in memory, the connection, and the counts.
+
+    The ledger says from the beginning to the end that a publication is under way. Where an earlier one did not come to its end, MLflow is asked what it has:
+    runs whose ids never reached the ledger go into its trash, and curves go on behind their last point.
+    """
 
     def __init__(
         self, study: StudyRecord, store: Store, artifacts: Artifacts, connection: Connection, check: bool = False
@@ -34,13 +43,31 @@ class Sending:
         self.ledger = Ledger(store, study.recipe.study)
         self.key = connection.address.key(store.root)
         self.sent = self.ledger.read(self.key)
+        self.settings = settings(study)
+        self.broken = self.sent.publication
         self.runs = self.points = 0
+        self.saved = 0.0
 
-    def everything(self) -> None:
-        """Send the study, then its variants, then the curves: what is small and says most comes first."""
+    def everything(self, rendered: str = "") -> None:
+        """Send the study, then its variants, then the curves: what is small and says most comes first. ``rendered`` is the key of the artifacts."""
+        try:
+            self._everything()
+        except BaseException:
+            with suppress(OSError):
+                self._save(now=True)
+            raise
+        self.sent.rendered = rendered
+        self.sent.publication = ""
+        self._save(now=True)
+
+    def _everything(self) -> None:
         recipe, sent = self.study.recipe, self.sent
         if not self.connection.enter(recipe.study, sent.study.run if sent.study else None, recipe.description):
             sent.forget()
+        if self.broken:
+            self._sweep()
+        sent.publication = uuid.uuid4().hex
+        self._save(now=True)
         description = describe.of_study(self.study, self.store)
         sent.study = sent.study or self._create(Sent, description, None)
         self._describe(sent.study, description)
@@ -51,8 +78,10 @@ class Sending:
         self._mark_earlier({row.variant.name: sent_variant for row, sent_variant in runs})
         for row, sent_variant in runs:
             for run in row.runs:
-                if run.status != "queued":
+                if trained(run):
                     self._seed(row, run, sent_variant)
+        if self.runs and self.connection.address.remote:
+            self._sweep()  # a request that was repeated, since its answer got lost, made a run twice
 
     def _files(self, sent: Sent) -> None:
         files = self.artifacts.files()
@@ -78,7 +107,7 @@ class Sending:
 
     def _variant(self, row: VariantRecord, parent: Sent) -> SentVariant:
         description = describe.of_variant(self.study, row, self.store)
-        sent = self.sent.find(settings(self.study)).get(row.variant.name)
+        sent = self.sent.find(self.settings).get(row.variant.name)
         if sent is not None and self._touched(row, sent, description) and not self.connection.there(sent.run):
             self.sent.variants.remove(sent)
             sent = None
@@ -126,8 +155,11 @@ class Sending:
             step = run.epoch if run.selected_epoch is None else run.selected_epoch
             self._points(sent, [Point(key, value, when, step) for key, value in description.results.items()])
             sent.results = results
+        there = self._last_there(run, sent) if self.broken else None
         for stretch in stretches(self.store.metrics(run.fingerprint), sent.epoch):
-            self._points(sent, stretch.points)
+            points = [point for point in stretch.points if there is None or point.step > there]
+            if points:
+                self._points(sent, points)
             sent.epoch = stretch.epoch
             new = {name: epoch for name, epoch in stretch.not_finite.items() if name not in sent.not_finite}
             if new:
@@ -138,6 +170,19 @@ class Sending:
         sent.complete = run.status != "running"
         self._save()
 
+    def _last_there(self, run: RunRecord, sent: SentSeed) -> int | None:
+        """The last epoch that MLflow has, whatever the ledger knows: a call's points arrive all or not at all."""
+        first = next(stretches(self.store.metrics(run.fingerprint), sent.epoch), None)
+        return self.connection.last_step(sent.run, {point.key for point in first.points}) if first else None
+
+    def _sweep(self) -> None:
+        """Put the runs of this publication, or of the one that was broken off, that the ledger does not know into MLflow's trash."""
+        known = {sent.run for sent in self.sent.variants} | {self.sent.study.run if self.sent.study else ""}
+        known |= {seed.run for sent in self.sent.variants for seed in sent.seeds.values()}
+        for run in list(self.connection.made_by(self.sent.publication)):
+            if run not in known:
+                self.connection.discard(run)
+
     def _mark_earlier(self, current: Mapping[str, SentVariant]) -> None:
         """Name runs that others have taken the place of (other settings, other data or code) so that nobody mistakes them."""
         rows = {row.variant.name: row for row in self.study.rows}
@@ -146,7 +191,7 @@ class Sending:
             if id(sent) not in now and sent.variant in current:
                 self._rename(sent, " (earlier settings)")
         for name, sent in current.items():
-            seeds = {(run.seed, run.fold): run.fingerprint for run in rows[name].runs if run.status != "queued"}
+            seeds = {(run.seed, run.fold): run.fingerprint for run in rows[name].runs if trained(run)}
             for fingerprint, seed in sent.seeds.items():
                 if seeds.get((seed.seed, seed.fold), fingerprint) != fingerprint:
                     self._rename(seed, " (earlier)")
@@ -158,13 +203,12 @@ class Sending:
             self._save()
 
     def _create(self, kind: type[Kind], description: Description, parent: Sent | None) -> Kind:
-        run = self.connection.create(description, parent.run if parent else None)
+        run = self.connection.create(description, parent.run if parent else None, self.sent.publication)
         self.runs += 1
         return kind(run, description.name)
 
     def _describe(self, sent: Sent, description: Description) -> None:
         if sent.digest != description.digest or sent.name != description.name:
-            self._save()  # the id of a new run, lest it be made once more
             self.connection.describe(sent.run, description, sent.tags, new=not sent.digest)
             sent.digest, sent.name, sent.tags = description.digest, description.name, list(description.tags)
             self._save()
@@ -173,5 +217,7 @@ class Sending:
         self.connection.points(sent.run, points)
         self.points += len(points)
 
-    def _save(self) -> None:
-        self.ledger.write(self.key, self.sent)
+    def _save(self, now: bool = False) -> None:
+        if now or time.monotonic() - self.saved > SAVE_SECONDS:
+            self.ledger.write(self.key, self.sent)
+            self.saved = time.monotonic()

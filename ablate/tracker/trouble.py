@@ -8,7 +8,7 @@ SILENCE = {"ConnectionError", "NewConnectionError", "MaxRetryError", "ConnectTim
 
 
 def trouble(error: Exception, address: Address) -> str:
-    """What went wrong with the tracker, without passwords and without a full stop."""
+    """One line on what went wrong with the tracker, without passwords."""
     chain: list[BaseException] = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
         chain.append(cause)
@@ -19,4 +19,9 @@ def trouble(error: Exception, address: Address) -> str:
     else:
         lines = str(error).replace(address.uri, address.shown).strip().splitlines()
         what = f"could not be written: {lines[0][:200].rstrip('.') if lines else type(error).__name__}"
-    return f"MLflow (={address.shown}) {what}"
+    return f"MLflow (={address.shown}) {what}."
+
+
+def out_of_time(address: Address, seconds: float) -> str:
+    """One line on a publication that was left before its end."""
+    return f"MLflow (={address.shown}) took longer than {seconds:g} s."

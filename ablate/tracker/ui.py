@@ -69,7 +69,7 @@ def page(tracking_uri: str | None, port: int, study: str | None) -> Iterator[Pag
         with quiet():
             Connection(address)  # a new database is prepared under the lock
     except Exception as error:
-        raise RuntimeError(f"{trouble(error, address)}. Nothing can be shown.") from error
+        raise RuntimeError(f"{trouble(error, address)} Nothing can be shown.") from error
     free = _free_port(port)
     note = "" if port in (free, 0) else f"port (={port}) is taken: using {free}."
     base = f"http://{HOST}:{free}"
@@ -98,7 +98,7 @@ def _link(address: Address, study: str | None) -> tuple[str, str]:
         with quiet():
             found = Connection(address).client.get_experiment_by_name(cut(study, NAME))
     except Exception as error:
-        return link(address.shown, None), f"{trouble(error, address)}."
+        return link(address.shown, None), trouble(error, address)
     if found is None:
         return link(address.shown, None), f"study (={study}) is not published there yet: 'ablate sync' publishes it."
     return link(address.shown, found.experiment_id), ""
@@ -118,12 +118,25 @@ def _free_port(port: int) -> int:
 
 
 def _start(address: Address, port: int, said: IO[bytes]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", address.uri]
-    command += ["--host", HOST, "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        HOST,
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        "--uvicorn-opts",
+        "--log-level warning",
+    ]
     if address.artifacts is not None:
         command += ["--artifacts-destination", str(address.artifacts)]
     # no background jobs: those are for judging language models, and would be three more processes
     env = {**QUIET, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_LOGGING_LEVEL": "ERROR"} | os.environ
+    env["MLFLOW_BACKEND_STORE_URI"] = address.uri  # not on the command line, where everybody reads the password
     return subprocess.Popen(
         command,
         env=env,

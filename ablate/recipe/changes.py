@@ -99,13 +99,22 @@ def read_bundles(shape: Shape, problems: Problems) -> dict[str, Bundle]:
 
 
 def extend(
-    inherited: tuple[Step, ...], own: Own, bundles: Mapping[str, Bundle], parent: str | None, problems: Problems
+    inherited: tuple[Step, ...],
+    own: Own,
+    bundles: Mapping[str, Bundle],
+    parent: str | None,
+    problems: Problems,
+    *,
+    elsewhere: bool = False,
 ) -> tuple[Step, ...]:
-    """The parent's steps less what the row removes, plus what it adds and sets, with bundles written out."""
+    """The parent's steps less what the row removes, plus what it adds and sets, with bundles written out.
+
+    ``elsewhere``: the row was written to stand on another one, so what it does to a trick that is not on here is left aside.
+    """
     steps = list(inherited)
     for i, (name, place) in enumerate(own.remove):
         kept = [step for step in steps if name not in step.owners]
-        if len(kept) == len(steps):
+        if len(kept) == len(steps) and not elsewhere:
             known = sorted({owner for step in steps for owner in step.owners})
             there = f"where there are {', '.join(known)}" if known else "where there is none"
             hint = did_you_mean(name, known)
@@ -113,7 +122,7 @@ def extend(
             problems.add(place, text)
         steps = kept
     try:
-        _append(steps, own, bundles, (), problems)
+        _append(steps, own, bundles, (), problems, elsewhere)
     except _TooMany:
         place = own.add[0].position if own.add else own.set[0].position
         problems.add(place, f"{own.where} comes to more than {MOST_CHANGES} changes.")
@@ -126,7 +135,12 @@ class _TooMany(Exception):
 
 
 def _append(
-    steps: list[Step], own: Own, bundles: Mapping[str, Bundle], inside: tuple[str, ...], problems: Problems
+    steps: list[Step],
+    own: Own,
+    bundles: Mapping[str, Bundle],
+    inside: tuple[str, ...],
+    problems: Problems,
+    elsewhere: bool,
 ) -> None:
     for item in own.add:
         name = item.name
@@ -137,13 +151,16 @@ def _append(
             if item.value is not None:
                 text = f"{show(name)} (={show(item.arguments)}) is a trick of this recipe and takes no settings."
                 problems.add(item.arguments.position, text)
-            _append(steps, bundles[name].own, bundles, (*inside, name), problems)
+            _append(steps, bundles[name].own, bundles, (*inside, name), problems, elsewhere)
         else:
             steps.append(Step("add", item, None, frozenset((*inside, item.key))))
         if len(steps) > MOST_CHANGES:
             raise _TooMany
     for line in own.set:
-        steps.append(Step("set", None, line, frozenset(inside) | _owners_of_trick(steps, line.path)))
+        owners = _owners_of_trick(steps, line.path)
+        if elsewhere and not owners and line.path.startswith("tricks."):
+            continue
+        steps.append(Step("set", None, line, frozenset(inside) | owners))
         if len(steps) > MOST_CHANGES:
             raise _TooMany
 

@@ -118,6 +118,10 @@ class Problems:
     def __len__(self) -> int:
         return len(self._found)
 
+    def all(self) -> list[Problem]:
+        """What was found so far, in the order in which it was."""
+        return list(self._found)
+
     def extend(self, problems: Iterable[Problem]) -> None:
         """Note several."""
         for problem in problems:

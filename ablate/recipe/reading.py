@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
 
-from ablate.recipe.changes import Bundle, Step, extend, read_bundles, read_own
-from ablate.recipe.diff import differences
-from ablate.recipe.measured import read_compare, read_published
+from ablate.recipe.arranged import read_design, rearrange
+from ablate.recipe.changes import read_bundles, read_own
+from ablate.recipe.measured import read_compare
 from ablate.recipe.names import study_rule
 from ablate.recipe.node import Node, Problems, show
-from ablate.recipe.recipe import Position, Problem, Recipe, RecipeError, Variant
-from ablate.recipe.replay import SECTIONS, Tree, assign, replay, section, trick_of_path
-from ablate.recipe.rows import Row, Rows, read_design, read_variants, redesign
-from ablate.recipe.selection import Selection, read_seeds, read_selection
-from ablate.recipe.settings import Settings
-from ablate.recipe.settings_builder import Builder
+from ablate.recipe.recipe import Position, Problem, Recipe, RecipeError
+from ablate.recipe.replay import SECTIONS, Tree, section
+from ablate.recipe.rows import Row, Rows, read_variants
+from ablate.recipe.selection import read_seeds, read_selection
 from ablate.recipe.shape import Shape
+from ablate.recipe.variants import Written, build_variants
 from ablate.recipe.yaml_text import decode, read_yaml
 from ablate.registry import suggestion
 
@@ -55,7 +53,7 @@ def load_recipe(
         [row.name for row in written.rows], problems, seeds=seeds, only=only, design=design, sets=sets, scale=scale
     )
     folder = path.absolute().parent
-    variants = list(build_variants(written, selection, folder, problems))
+    variants, notes = build_variants(written, selection, folder, problems)
     compare = read_compare(top, variants, problems)
     numbers = read_seeds(node, "seeds", problems) if (node := top.get("seeds")) is not None else (0,)
     problems.check()
@@ -70,6 +68,8 @@ def load_recipe(
         folder=folder,
         text=text,
         selection=selection.arguments,
+        design=written.design,
+        notes=notes,
     )
 
 
@@ -96,16 +96,6 @@ def read_text(path: Path) -> str:
     return decode(data, str(path))
 
 
-@dataclass(frozen=True)
-class Written:
-    """A recipe's text, taken apart: the baseline's settings, the rows (the baseline first) and the bundles."""
-
-    study: str
-    start: Tree
-    rows: tuple[Row, ...]
-    bundles: Mapping[str, Bundle]
-
-
 def read_written(top: Shape, path: Path, design: str | None, problems: Problems) -> Written:
     """Everything but the resolved settings."""
     study = top.text("study", path.stem)
@@ -119,13 +109,15 @@ def read_written(top: Shape, path: Path, design: str | None, problems: Problems)
     if top.get("design") is not None and "variants" in top.entries:
         problems.add(top.node.key_position("design"), "design stands beside 'variants'. Keep one of them.")
     known = design if design is not None and not _unknown(design) else None
-    read_design(rows, top, bundles, known)
+    followed = read_design(rows, top, bundles, known)
     if top.get("design") is None:
         read_variants(rows, top.items("variants", "[{name: net2, add: [flip]}]"))
         if known is not None:
-            redesign(rows, known)
+            rows.check_names()  # as they are written; after that, as the design calls them
+            rearrange(rows, known)
+            followed = known
     rows.check_names()
-    return Written(study, start, tuple(rows.rows), bundles)
+    return Written(study, start, tuple(rows.rows), bundles, followed)
 
 
 def _unknown(design: str) -> bool:
@@ -186,69 +178,3 @@ def _read_baseline(top: Shape, problems: Problems) -> tuple[Row, Tree]:
         name, "baseline", place, None, shape.text("description"), read_own(bare, problems), shape.get("published")
     )
     return row, Tree(sections)
-
-
-def build_variants(written: Written, selection: Selection, folder: Path, problems: Problems) -> Iterator[Variant]:
-    """The rows with their settings, without those that are wrong."""
-    builder = Builder(folder, selection.scale, Path.cwd(), problems)
-    as_written = replace(builder, scale=1.0, problems=Problems())
-    steps: dict[str, tuple[Step, ...]] = {}
-    trees: dict[str, Tree] = {}
-    before: dict[str, Settings | None] = {}
-    used: set[Position] = set()
-    for row in written.rows:
-        if row.broken or (row.parent is not None and row.parent not in steps):
-            continue
-        count = len(problems)
-        parent = before[row.parent] if row.parent is not None else None
-        inherited = steps[row.parent] if row.parent is not None else ()
-        steps[row.name] = extend(inherited, row.own, written.bundles, row.parent, problems)
-        # without a removal the parent's tree is where its list of changes leads; with one, all is replayed
-        start = written.start if row.own.remove or row.parent is None else trees[row.parent]
-        fresh = steps[row.name] if start is written.start else steps[row.name][len(inherited) :]
-        tree = trees[row.name] = replay(start, fresh, problems)
-        sound = row.sound and len(problems) == count
-        changed = _with_flags(tree, row, selection, used, problems)
-        settings = builder.build(changed, row.position, row.where)
-        before[row.name] = as_written.build(tree, row.position, row.where) if selection.changes_settings else settings
-        if sound:
-            _check_change(row, before[row.name], parent, problems)
-        published = read_published(row, settings, problems)
-        if settings is not None:
-            yield Variant(
-                row.name, row.parent, row.description, row.own.changes(row.name), settings, published, row.position
-            )
-    for _, line in selection.sets:
-        if line.path.startswith("tricks.") and line.position not in used:
-            problems.add(line.position, f"{show(line.path)}: no row that this is for has that trick.")
-
-
-def _with_flags(tree: Tree, row: Row, selection: Selection, used: set[Position], problems: Problems) -> Tree:
-    """The tree after ``--set``; a setting of a trick is for the rows that have it."""
-    for name, line in selection.sets:
-        if name not in (None, row.name):
-            continue
-        if line.path.startswith("tricks."):
-            if trick_of_path(line.path, tree.tricks) is None:
-                continue
-            used.add(line.position)
-        tree = assign(tree, line, problems)
-    return tree
-
-
-def _check_change(row: Row, settings: Settings | None, parent: Settings | None, problems: Problems) -> None:
-    """A row that equals its parent would silently show the parent's numbers."""
-    if row.parent is None:
-        return
-    nothing = f"{row.where} (={show(row.name)}) changes nothing:"
-    if not (row.own.remove or row.own.add or row.own.set):
-        problems.add(row.position, f"{nothing} it has no 'add', 'remove' or 'set'. Give it one, or remove the row.")
-    elif settings is not None and parent is not None:
-        changed = {path.partition(".")[0] for path, _, _ in differences(parent, settings)}
-        if not changed:
-            text = f"{nothing} its settings are those of {show(row.parent)}. Change something, or remove the row."
-            problems.add(row.position, text)
-        elif changed <= Settings.INCIDENTAL:
-            what = " and ".join(sorted(changed))
-            text = f"{nothing} {what} changes how fast a row is computed, not what it is. Set it in the baseline, or with --set."
-            problems.add(row.position, text)

@@ -74,7 +74,10 @@ class Compare:
 
 @dataclass(frozen=True)
 class Variant:
-    """One row: a name, a parent, its own changes, and the settings that result."""
+    """One row: a name, a parent, its own changes, and the settings that result.
+
+    ``of`` names the two rows whose effects a row of the design ``pairs`` puts together; the first of them is its parent.
+    """
 
     name: str
     parent: str | None
@@ -83,6 +86,7 @@ class Variant:
     settings: Settings
     published: Mapping[str, float] = field(default_factory=dict)
     position: Position = field(default=Position(""), compare=False)
+    of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,8 @@ class Recipe:
     """A study's recipe. ``folder`` is where the user's own modules are looked for; ``text`` what was read, for the record.
 
     ``selection`` holds the flags that chose this part or change of it, as command-line arguments: ``("--seeds", "3", "--set", "epochs=50")``.
-    A variant's parent need not be among ``variants`` where ``--only`` left it out.
+    A variant's parent need not be among ``variants`` where ``--only`` left it out. ``design`` is the one that made the rows, None where they are as
+    written; ``notes`` are sentences for whoever reads them.
     """
 
     study: str
@@ -102,6 +107,8 @@ class Recipe:
     folder: Path
     text: str
     selection: tuple[str, ...] = ()
+    design: str | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def load(

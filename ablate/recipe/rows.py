@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from ablate.recipe.changes import Bundle, Own, read_own
-from ablate.recipe.designs import DESIGNS, design_rule
-from ablate.recipe.entries import read_item
+from ablate.recipe.changes import Own, read_own
 from ablate.recipe.for_each import MOST_ROWS, repeats
 from ablate.recipe.names import name_rule
 from ablate.recipe.node import Node, Problems, show
@@ -23,6 +21,9 @@ class Row:
     """One row as written. ``where`` is its path in the recipe.
 
     A broken one has no known parent and is not built; one that is not sound lacks some of what it says, because that could not be read.
+
+    Of a row that a design has made: ``tricks`` are all that are on in it; ``of`` are the two rows that it puts together; where there is a ``stack``, these
+    changes are replayed on the baseline's, instead of ``own`` on the parent's. ``rearranged``: the tricks are rows that were written to stand elsewhere.
     """
 
     name: str
@@ -34,6 +35,10 @@ class Row:
     published: Node | None = None
     broken: bool = False
     sound: bool = True
+    stack: tuple[Own, ...] = ()
+    tricks: tuple[str, ...] = ()
+    of: tuple[str, ...] = ()
+    rearranged: bool = False
 
 
 class Rows:
@@ -116,70 +121,3 @@ def _variant(shape: Shape, path: str, above: str, earlier: list[str], names: lis
         broken,
         sound=len(problems) == count,
     )
-
-
-def read_design(rows: Rows, shape: Shape, bundles: Mapping[str, Bundle], chosen: str | None) -> None:
-    """Append the rows that ``design: {ladder: [a, b, c]}`` asks for; ``chosen`` is what ``--design`` says instead."""
-    pairs = shape.pairs("design", "{ladder: [flip, dropout]}")
-    problems = rows.problems
-    if (node := shape.get("design")) is not None and node.mapping is not None and len(pairs) != 1:
-        problems.add(
-            node.position, f"design (={show(node)}) must name one design, such as {{ladder: [flip, dropout]}}."
-        )
-        return
-    for name, listed, place in pairs:
-        path = f"design.{show(name)}"
-        rule = design_rule(name)
-        if rule is not None:
-            problems.add(place, f"design (={show(name)}) {rule}{did_you_mean(name, DESIGNS)}")
-        if not listed.items:
-            problems.add(
-                listed.position, f"{path} (={show(listed)}) must be a list of tricks, such as [flip, dropout]."
-            )
-            continue
-        if len(listed.items) > MOST_ROWS:
-            problems.add(
-                listed.position, f"{path} has {len(listed.items)} tricks; a study has at most {MOST_ROWS} rows."
-            )
-            continue
-        rungs = []
-        for i, one in enumerate(listed.items):
-            item = read_item(one, f"{path}[{i}]", "trick", problems)
-            if item is not None:
-                bundle = bundles.get(item.name or "")
-                own = Own(f"{path}[{i}]", add=(item,))
-                rungs.append(Row(item.label, own.where, item.position, None, bundle.description if bundle else "", own))
-        labels = [rung.name for rung in rungs]
-        twice = [rung for i, rung in enumerate(rungs) if rung.name in labels[:i]]
-        for rung in twice:
-            problems.add(
-                rung.position, f"{rung.where} (={show(rung.name)}) is listed twice. Rows are named after their tricks."
-            )
-        if rule is None and not twice:
-            _apply(rows, rungs, chosen or name)
-
-
-def redesign(rows: Rows, chosen: str) -> None:
-    """Take each written row's changes as one trick named after the row, and arrange these by the chosen design."""
-    baseline, *written = rows.rows
-    rows.rows = [baseline]
-    _apply(rows, written, chosen)
-
-
-def _apply(rows: Rows, rungs: Sequence[Row], design: str) -> None:
-    """Append the rows of a design. A row with several tricks has their changes in order, named as one."""
-    known = {rung.name: rung for rung in rungs}
-    for planned in DESIGNS[design]([rung.name for rung in rungs], rows.rows[0].name):
-        parts = [known[name] for name in planned.add]
-        first = parts[0] if parts else known[planned.remove[0]]
-        own = Own(
-            first.where,
-            (
-                *(line for part in parts for line in part.own.remove),
-                *((item.key, item.position) for name in planned.remove for item in known[name].own.add),
-            ),
-            tuple(item for part in parts for item in part.own.add),
-            tuple(line for part in parts for line in part.own.set),
-        )
-        row = replace(first, name=planned.name, parent=planned.parent, own=own)
-        rows.rows.append(row if len(parts) == 1 else replace(row, description="", published=None))

@@ -41,7 +41,9 @@ def recipe_schema() -> Schema:
     definitions["set"] = {
         "type": "object",
         "properties": _settings(shapes),
-        "patternProperties": {rf"^({'|'.join([*Settings.CHOICES, *Settings.LISTS, 'monitor'])})\..+$": {}},
+        "patternProperties": {
+            rf"^({'|'.join([*Settings.CHOICES, *Settings.LISTS, 'monitor', 'checkpoint'])})\..+$": {}
+        },
         "additionalProperties": False,
         "description": "dotted path → the value that takes the place of what is there",
     }
@@ -105,7 +107,10 @@ def _top() -> Schema:
         "variants": {"type": "array", "items": {"$ref": "#/$defs/variant"}},
         "design": {
             "type": "object",
-            "properties": {name: {"type": "array", "items": {"$ref": "#/$defs/trick_item"}} for name in DESIGNS},
+            "properties": {
+                name: {"type": "array", "items": {"$ref": "#/$defs/trick_item"}, "minItems": design.least}
+                for name, design in DESIGNS.items()
+            },
             "additionalProperties": False,
             "minProperties": 1,
             "maxProperties": 1,

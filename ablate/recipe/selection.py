@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ablate.recipe.changes import Assignment
-from ablate.recipe.designs import design_rule
+from ablate.recipe.designs import DESIGNS, design_rule
 from ablate.recipe.node import Node, Problems, one_line, show
 from ablate.recipe.recipe import Position, RecipeError
 from ablate.recipe.replay import SECTIONS
@@ -80,7 +80,7 @@ def read_selection(
         arguments += ["--only", only if isinstance(only, str) else ",".join(only)]
     if design is not None:
         if (rule := design_rule(design)) is not None:
-            problems.add(Position(f"--design {one_line(design)}"), rule)
+            problems.add(Position(f"--design {one_line(design)}"), rule + did_you_mean(design, DESIGNS))
         arguments += ["--design", design]
     lines = []
     for text in sets:

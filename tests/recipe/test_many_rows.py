@@ -103,11 +103,20 @@ def test_a_ladder(load):
     assert recipe.variant("dropout").settings.tricks[-1].options.hidden == 0.2
 
 
+UNKNOWN = "is not a design that there is. Available: ladder, leave-one-out, one-at-a-time, pairs."
+
+
 @pytest.mark.parametrize(
     ("design", "line"),
     [
-        ("{pairs: [flip]}", "3:10: design (=pairs) is not a design that there is. Available: ladder."),
-        ("{lader: [flip]}", "3:10: design (=lader) is not a design that there is. Available: ladder. Did you mean 'ladder'?"),
+        ("{pears: [flip, shift]}", f"3:10: design (=pears) {UNKNOWN} Did you mean 'pairs'?"),
+        ("{lader: [flip]}", f"3:10: design (=lader) {UNKNOWN} Did you mean 'ladder'?"),
+        ("{all: [flip]}", f"3:10: design (=all) {UNKNOWN}"),
+        ("{pairs: [flip]}", "3:17: design.pairs (=[flip]) needs at least 2 tricks."),
+        ("{leave-one-out: [longer]}", "3:25: design.leave-one-out (=[longer]) needs at least 2 tricks."),
+        ("{pairs: [" + ", ".join(f"{{target: 'm:t{i}'}}" for i in range(45)) + "]}",
+         "3:17: design.pairs (=[{target: m:t0}, {target: m:t1}, {target: m:t2}, {target: m…)"
+         " makes 1036 rows of 45 tricks; a study has at most 1000."),
         ("{ladder: flip}", "3:18: design.ladder (=flip) must be a list of tricks, such as [flip, dropout]."),
         ("{ladder: [flip, flip]}", "3:25: design.ladder[1] (=flip) is listed twice. Rows are named after their tricks."),
         ("{ladder: [flop]}", "3:19: tricks: 'flop' is not a known trick. Did you mean 'flip'?"),

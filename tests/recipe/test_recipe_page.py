@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from ablate.recipe import Recipe, recipe_schema
+from ablate.recipe.designs import DESIGNS
 from ablate.recipe.replay import SECTIONS
 from ablate.recipe.rows import KEYS as ROW_KEYS
 from ablate.recipe.yaml_text import read_yaml
@@ -61,6 +62,19 @@ def test_what_the_page_says_of_its_rows(tmp_path):
     (tmp_path / "recipe.yaml").write_text(whole(groups))
     recipe = Recipe.load(tmp_path / "recipe.yaml")
     assert recipe.variant("net4").settings.replace(tricks=()) == recipe.variant("net5").settings
+
+
+def test_what_the_page_says_of_designs(tmp_path):
+    [written] = [block for block in BLOCKS if "they turn here too" in block]
+    (tmp_path / "recipe.yaml").write_text(whole(written))
+    rows = {name: [v.name for v in Recipe.load(tmp_path / "recipe.yaml", design=name).variants[1:]] for name in DESIGNS}
+    assert rows["leave-one-out"] == ["full", "without net2", "without net3", "without net5"]
+    assert rows["one-at-a-time"] == ["only net2", "only net3", "only net5"]
+    assert rows["ladder"] == ["net2", "+ net3", "+ net5"]
+    flips = Recipe.load(tmp_path / "recipe.yaml", design="leave-one-out").variant("without net2").settings.trick("flip")
+    assert flips is None
+    for name in DESIGNS:
+        assert f"| `{name}` |" in PAGE
 
 
 def test_the_page_names_every_key():

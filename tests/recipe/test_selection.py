@@ -127,8 +127,8 @@ def test_a_written_ladder_is_a_ladder_of_its_rows(rows):
         "{name: net2, add: [flip], set: {epochs: 9}}", "{name: net3, from: net1, add: [shift]}", design="ladder"
     )
     assert [v.parent for v in plain.variants] == [None, "net1", "net1"]
-    assert [v.parent for v in ladder.variants] == [None, "net1", "net2"]
-    assert ladder.variant("net3").settings.epochs == 9
+    assert [(v.name, v.parent) for v in ladder.variants] == [("net1", None), ("net2", "net1"), ("+ net3", "net2")]
+    assert ladder.variant("+ net3").settings.epochs == 9
     assert ladder.selection == ("--design", "ladder")
 
 
@@ -148,7 +148,8 @@ def test_the_selection_is_what_was_typed(rows):
         ({"seeds": "1,1"}, "--seeds 1,1: seeds (=[1, 1]) lists a seed twice."),
         ({"only": "nte3"}, "--only nte3: is not a row of this recipe. Did you mean 'net3'?"),
         ({"only": ""}, "--only: needs the names of rows, such as net1,net2."),
-        ({"design": "pairs"}, "--design pairs: is not a design that there is. Available: ladder."),
+        ({"design": "pears"}, "--design pears: is not a design that there is. "
+         "Available: ladder, leave-one-out, one-at-a-time, pairs. Did you mean 'pairs'?"),
         ({"scale": 0}, "--scale 0: must be greater than 0."),
         ({"scale": float("nan")}, "--scale nan: must be greater than 0."),
         ({"sets": ["epochs"]}, "--set epochs: --set needs a path and a value, such as --set epochs=50."),

@@ -1,0 +1,198 @@
+"""From rows as written to variants with their settings: inherit, replay, put flags on top, and see that every row says something new."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ablate.recipe.changes import Bundle, Step, extend
+from ablate.recipe.diff import differences
+from ablate.recipe.measured import read_published
+from ablate.recipe.node import Problems, one_line, show
+from ablate.recipe.recipe import Change, Position, Problem, Variant
+from ablate.recipe.replay import Tree, assign, replay, trick_of_path
+from ablate.recipe.rows import Row
+from ablate.recipe.selection import Selection
+from ablate.recipe.settings import Settings
+from ablate.recipe.settings_builder import Builder
+
+
+@dataclass(frozen=True)
+class Written:
+    """A recipe's text, taken apart: the baseline's settings, the rows (the baseline first), the bundles, and the design that made the rows."""
+
+    study: str
+    start: Tree
+    rows: tuple[Row, ...]
+    bundles: Mapping[str, Bundle]
+    design: str | None = None
+
+
+def build_variants(
+    written: Written, selection: Selection, folder: Path, problems: Problems
+) -> tuple[list[Variant], tuple[str, ...]]:
+    """The rows with their settings, without those that are wrong; and sentences about those that a design had to leave out."""
+    build = _Build(written, selection, Builder(folder, selection.scale, Path.cwd(), problems))
+    variants = []
+    found: dict[Problem, list[str]] = {}
+    for row in written.rows:
+        here = Problems() if written.design is not None else problems
+        variant = build.row(row, here)
+        for problem in here.all() if here is not problems else ():
+            found.setdefault(problem, []).append(row.name)
+        if variant is not None:
+            variants.append(variant)
+    problems.extend(_placed(found, written))
+    for _, line in selection.sets:
+        if line.path.startswith("tricks.") and line.position not in build.used:
+            problems.add(line.position, f"{show(line.path)}: no row that this is for has that trick.")
+    for name in selection.only or ():
+        if (same := build.same.get(name)) is not None:
+            problems.add(Position(f"--only {one_line(name)}"), f"is left out: its settings are those of {show(same)}.")
+    return variants, build.notes()
+
+
+@dataclass
+class _Build:
+    """Goes through the rows in order and remembers what later rows stand on."""
+
+    written: Written
+    selection: Selection
+    builder: Builder
+    steps: dict[str, tuple[Step, ...]] = field(default_factory=dict)
+    trees: dict[str, Tree] = field(default_factory=dict)
+    before: dict[str, Settings | None] = field(default_factory=dict)  # what flags have not touched
+    used: set[Position] = field(default_factory=set)
+    same: dict[str, str] = field(default_factory=dict)  # rows that are left out → those with their settings
+
+    def row(self, row: Row, problems: Problems) -> Variant | None:
+        """The next row as a variant; None for one that is wrong, or left out of its design."""
+        if row.broken or (row.parent is not None and row.parent not in self.steps):
+            return None
+        count = len(problems)
+        parent_settings = self.before[row.parent] if row.parent is not None else None
+        start, fresh = self._replayed(row, problems)
+        tree = self.trees[row.name] = replay(start, fresh, problems)
+        sound = row.sound and len(problems) == count
+        changed = _with_flags(tree, row, self.selection, self.used, problems)
+        settings = replace(self.builder, problems=problems).build(changed, row.position, row.where)
+        plain = settings
+        if self.selection.changes_settings:
+            plain = replace(self.builder, scale=1.0, problems=Problems()).build(tree, row.position, row.where)
+        self.before[row.name] = plain
+        if row.rearranged and plain is not None and (twin := self._twin(row, plain)) is not None:
+            self.same[row.name] = twin
+            return None
+        if sound:
+            _check_change(row, plain, parent_settings, problems)
+        published = read_published(row, settings, problems)
+        if settings is None:
+            return None
+        parent, of = self._kept(row.parent), tuple(name for one in row.of if (name := self._kept(one)) is not None)
+        return Variant(row.name, parent, row.description, _changes(row), settings, published, row.position, of)
+
+    def _replayed(self, row: Row, problems: Problems) -> tuple[Tree, tuple[Step, ...]]:
+        """Notes the row's steps; returns a tree, and the steps that lead from there to the row's."""
+        inherited = self.steps[row.parent] if row.parent is not None else ()
+        bundles, removes = self.written.bundles, bool(row.own.remove)
+        if row.stack:
+            steps = self.steps[self.written.rows[0].name]
+            leaves_out = row.rearranged or removes
+            for own in row.stack:
+                steps = extend(steps, own, bundles, row.name, problems, elsewhere=leaves_out)
+            self.steps[row.name] = steps
+            return self.written.start, steps
+        steps = extend(inherited, row.own, bundles, row.parent, problems, elsewhere=row.rearranged)
+        self.steps[row.name] = steps
+        # without a removal the parent's tree is where its list of changes leads; with one, all is replayed
+        if removes or row.parent is None:
+            return self.written.start, steps
+        return self.trees[row.parent], steps[len(inherited) :]
+
+    def _twin(self, row: Row, settings: Settings) -> str | None:
+        """The row before this one that has its settings and asks the same: its parent, one with the same parent, or another pair."""
+        parent = self._kept(row.parent)
+        for other in self.written.rows:
+            if other.name == row.name:
+                return None
+            theirs = self.before.get(other.name)
+            alike = self._kept(other.parent) == parent or (row.of and other.of)
+            near = other.name == parent or (alike and other.name not in self.same)
+            if near and theirs is not None and not _changed(theirs, settings) - Settings.INCIDENTAL:
+                return other.name
+        return None
+
+    def _kept(self, name: str | None) -> str | None:
+        while name in self.same:
+            name = self.same[name]
+        return name
+
+    def notes(self) -> tuple[str, ...]:
+        """A sentence about the rows that were left out."""
+        if not self.same:
+            return ()
+        named = [f"{name} (as {same})" for name, same in self.same.items()]
+        more = f" and {len(named) - 5} more" if len(named) > 6 else ""
+        some = ", ".join(named[: 5 if more else 6])
+        return (f"the design {self.written.design} leaves out rows with the settings of another one: {some}{more}",)
+
+
+def _changes(row: Row) -> tuple[Change, ...]:
+    """What a row changes, in order; one that puts several tricks on the baseline at once has those of each."""
+    together = row.stack and not row.own.remove
+    changes: list[Change] = []
+    for own in row.stack if together else (row.own,):
+        changes += [change for change in own.changes(row.name) if change not in changes]
+    return tuple(changes)
+
+
+def _placed(found: Mapping[Problem, list[str]], written: Written) -> list[Problem]:
+    """Problems of a design's rows: what is wrong with one trick by itself is said as it is, what comes of putting tricks together with the row."""
+    rows: dict[str, set[str]] = {}
+    for row in written.rows:
+        for trick in row.tricks:
+            rows.setdefault(trick, set()).add(row.name)
+    problems = []
+    for problem, names in found.items():
+        own = written.rows[0].name in names or any(have <= set(names) for have in rows.values())
+        own = own or f"(={show(names[0])})" in problem.text
+        context = "" if own else f" (In the row '{show(names[0])}' of the design {written.design}.)"
+        problems.append(Problem(problem.position, problem.text + context))
+    return problems
+
+
+def _with_flags(tree: Tree, row: Row, selection: Selection, used: set[Position], problems: Problems) -> Tree:
+    """The tree after ``--set``; a setting of a trick is for the rows that have it."""
+    for name, line in selection.sets:
+        if name not in (None, row.name):
+            continue
+        if line.path.startswith("tricks."):
+            if trick_of_path(line.path, tree.tricks) is None:
+                continue
+            used.add(line.position)
+        tree = assign(tree, line, problems)
+    return tree
+
+
+def _changed(one: Settings, other: Settings) -> set[str]:
+    """The top-level settings in which two rows differ."""
+    return {path.partition(".")[0] for path, _, _ in differences(one, other)}
+
+
+def _check_change(row: Row, settings: Settings | None, parent: Settings | None, problems: Problems) -> None:
+    """A row that equals its parent would silently show the parent's numbers."""
+    if row.parent is None:
+        return
+    nothing = f"{row.where} (={show(row.name)}) changes nothing:"
+    if not (row.own.remove or row.own.add or row.own.set):
+        problems.add(row.position, f"{nothing} it has no 'add', 'remove' or 'set'. Give it one, or remove the row.")
+    elif settings is not None and parent is not None:
+        changed = _changed(parent, settings)
+        if not changed:
+            text = f"{nothing} its settings are those of {show(row.parent)}. Change something, or remove the row."
+            problems.add(row.position, text)
+        elif changed <= Settings.INCIDENTAL:
+            what = " and ".join(sorted(changed))
+            text = f"{nothing} {what} changes how fast a row is computed, not what it is. Set it in the baseline, or with --set."
+            problems.add(row.position, text)

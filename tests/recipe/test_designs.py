@@ -1,0 +1,265 @@
+"""Designs: which rows come out of tricks, from a list and from a written ladder, and that equal rows are equal runs."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations
+
+import pytest
+
+from ablate.recipe import identity
+from ablate.recipe.designs import DESIGNS
+
+TRICKS = """\
+baseline: {name: plain, model: mlp, loss: cross_entropy, optimizer: sgd, data: digits}
+tricks: {longer: {set: {epochs: 20}, description: more of it}}
+design: {DESIGN: [flip, longer, {dropout: 0.2}]}
+"""
+
+
+def rows_of(recipe):
+    return [(v.name, v.parent, [str(c) for c in v.changes]) for v in recipe.variants]
+
+
+def on(variant):
+    return {c.label for c in variant.settings.tricks} | ({"longer"} if variant.settings.epochs == 20 else set())
+
+
+def test_leave_one_out(load):
+    recipe = load(TRICKS.replace("DESIGN", "leave-one-out"))
+    assert recipe.design == "leave-one-out"
+    assert rows_of(recipe) == [
+        ("plain", None, []),
+        ("full", "plain", ["+ flip", "+ longer", "+ dropout"]),
+        ("without flip", "full", ["− flip"]),
+        ("without longer", "full", ["− longer"]),
+        ("without dropout", "full", ["− dropout"]),
+    ]
+    assert [on(v) for v in recipe.variants] == [
+        set(), {"flip", "longer", "dropout"}, {"longer", "dropout"}, {"flip", "dropout"}, {"flip", "longer"},
+    ]  # fmt: skip
+    assert [v.description for v in recipe.variants] == ["", "all 3 together", "", "without more of it", ""]
+
+
+def test_one_at_a_time(load):
+    recipe = load(TRICKS.replace("DESIGN", "one-at-a-time"))
+    assert rows_of(recipe)[1:] == [
+        ("only flip", "plain", ["+ flip"]), ("only longer", "plain", ["+ longer"]),
+        ("only dropout", "plain", ["+ dropout"]),
+    ]  # fmt: skip
+    assert [on(v) for v in recipe.variants] == [set(), {"flip"}, {"longer"}, {"dropout"}]
+
+
+def test_pairs_know_the_rows_that_they_put_together(load):
+    recipe = load(TRICKS.replace("DESIGN", "pairs"))
+    assert [(v.name, v.parent, v.of) for v in recipe.variants[4:]] == [
+        ("flip + longer", "only flip", ("only flip", "only longer")),
+        ("flip + dropout", "only flip", ("only flip", "only dropout")),
+        ("longer + dropout", "only longer", ("only longer", "only dropout")),
+    ]
+    assert all(v.of == () for v in recipe.variants[:4])
+    assert on(recipe.variant("longer + dropout")) == {"longer", "dropout"}
+    for variant in recipe.variants[4:]:
+        one, other = (recipe.variant(name) for name in variant.of)
+        assert on(variant) == on(one) | on(other)
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+@pytest.mark.parametrize("n", [2, 3, 6])
+def test_parents_stand_above_and_rows_are_as_many_as_announced(design, n):
+    tricks = [f"t{i}" for i in range(n)]
+    planned = DESIGNS[design].rows(tricks, "base")
+    assert len(planned) + 1 == DESIGNS[design].count(n)
+    known = {"base": ()}
+    for row in planned:
+        assert row.name not in known
+        difference = set(known[row.parent]) ^ set(row.tricks)
+        assert len(difference) == (n if row.name == "full" else 1)
+        assert all(set(known[one]) < set(row.tricks) for one in row.of)
+        known[row.name] = row.tricks
+
+
+def test_every_design_of_the_same_tricks_calls_the_same_thing_by_the_same_name(load):
+    found: dict[str, str] = {}
+    for design in DESIGNS:
+        recipe = load(TRICKS.replace("DESIGN", "ladder"), design=design)
+        for variant in recipe.variants:
+            name = json.dumps(identity(variant.settings, folder=recipe.folder))
+            assert found.setdefault(variant.name, name) == name
+
+
+def test_equal_combinations_are_the_same_run_whatever_design_asks_for_them(load):
+    """Four tricks: of 1 + 4, 1 + 1 + 4 and 1 + 4 rows, the baseline, the full stack, three rungs … are the same."""
+    text = TRICKS.replace("DESIGN", "ladder").replace("0.2}]", "0.2}, shift]")
+    runs = {}
+    for design in ("ladder", "leave-one-out", "one-at-a-time"):
+        recipe = load(text, design=design)
+        for variant in recipe.variants:
+            runs.setdefault(json.dumps(identity(variant.settings, folder=recipe.folder)), set()).add(variant.name)
+    names = ["flip", "longer", "dropout", "shift"]
+    combos = {frozenset(names[:i]) for i in range(5)} | {frozenset((n,)) for n in names}
+    combos |= {frozenset(c) for c in combinations(names, 3)}
+    assert len(runs) == len(combos) == 11
+    assert {"flip", "only flip"} in runs.values()
+    assert {"shift", "full"} in runs.values()
+    assert {"dropout", "without shift"} in runs.values()
+
+
+WRITTEN = (
+    "{name: net2, description: pictures turn, add: [flip], published: {valid_loss: 0.2}}",
+    "{name: net3, description: more epochs, set: {epochs: 9}, published: {valid_loss: 0.1}}",
+    "{name: net4, description: they also move, add: [shift]}",
+)
+
+
+def test_a_straight_ladder_stays_what_it_is(rows):
+    plain, ladder = rows(*WRITTEN), rows(*WRITTEN, design="ladder")
+    assert plain.variants == ladder.variants
+    assert plain.design is None
+    assert ladder.design == "ladder"
+
+
+def test_the_rows_of_a_written_ladder_count_as_one_trick_each(rows):
+    recipe = rows(*WRITTEN, design="leave-one-out")
+    assert [(v.name, v.parent, v.description) for v in recipe.variants] == [
+        ("net1", None, ""), ("full", "net1", "they also move"), ("without net2", "full", "without pictures turn"),
+        ("without net3", "full", "without more epochs"), ("without net4", "full", "more epochs"),
+    ]  # fmt: skip
+    assert recipe.variant("full").settings == rows(*WRITTEN).variant("net4").settings
+    assert recipe.variant("without net4").settings == rows(*WRITTEN).variant("net3").settings
+    assert recipe.variant("without net3").settings.epochs == 4
+    alone = rows(*WRITTEN, design="one-at-a-time")
+    assert [v.settings.epochs for v in alone.variants] == [4, 4, 9, 4]
+
+
+def test_published_numbers_stay_with_what_they_were_published_of(rows):
+    assert {v.name: dict(v.published) for v in rows(*WRITTEN, design="pairs").variants if v.published} == {
+        "only net2": {"valid_loss": 0.2},
+        "net2 + net3": {"valid_loss": 0.1},
+    }
+
+
+BRANCHES = (
+    "{name: net2, add: [{dropout: 0.1}], set: {epochs: 9}}",
+    "{name: net3, from: net2, add: [flip]}",
+    "{name: net4, from: net2, set: {optimizer.lr: 0.2}}",
+    "{name: net5, from: net4, add: [flip]}",
+    "{name: net6, from: net5, set: {tricks.dropout.hidden: 0.4}}",
+    "{name: net7, from: net6, remove: [dropout], set: {epochs: 5}}",
+)
+"""net5 does on its branch what net3 did; net6 and net7 are about net2's dropout."""
+
+
+def test_the_full_stack_is_all_rows_replayed_in_order(rows):
+    recipe = rows(*BRANCHES[:5], design="leave-one-out")
+    full = recipe.variant("full").settings
+    assert full.trick("dropout").options.hidden == 0.4
+    assert full == rows(*BRANCHES[:5]).variant("net6").settings
+    assert recipe.variant("without net2").settings.trick("dropout") is None
+    assert recipe.variant("without net2").settings.epochs == 4
+    assert recipe.variant("without net6").settings.trick("dropout").options.hidden == 0.1
+
+
+def test_what_a_left_out_row_brings_goes_from_all_branches(rows):
+    recipe = rows(*BRANCHES[:5], design="leave-one-out")
+    assert recipe.variant("without net3").settings.trick("flip") is None
+    assert [v.name for v in recipe.variants] == [
+        "net1", "full", "without net2", "without net3", "without net4", "without net6",
+    ]  # fmt: skip
+    assert recipe.notes == (
+        "the design leave-one-out leaves out rows with the settings of another one: without net5 (as without net3)",
+    )
+
+
+def test_a_rung_that_repeats_another_one_is_left_out_of_the_ladder(rows):
+    recipe = rows(*BRANCHES[:5], design="ladder")
+    assert [(v.name, v.parent) for v in recipe.variants] == [
+        ("net1", None), ("net2", "net1"), ("net3", "net2"), ("+ net4", "net3"), ("+ net6", "+ net4"),
+    ]  # fmt: skip
+
+
+def test_pairs_of_rows_that_say_the_same_are_asked_for_once(rows):
+    recipe = rows(
+        "{name: a, add: [flip]}",
+        "{name: b, from: net1, add: [flip]}",
+        "{name: c, from: net1, set: {epochs: 3}}",
+        design="pairs",
+    )
+    assert [(v.name, v.of) for v in recipe.variants] == [
+        ("net1", ()), ("only a", ()), ("only c", ()), ("a + c", ("only a", "only c")),
+    ]  # fmt: skip
+
+
+def test_what_a_row_does_to_a_trick_that_is_not_there_is_left_aside(rows):
+    recipe = rows(*BRANCHES, design="leave-one-out")
+    assert recipe.variant("full").settings.trick("dropout") is None
+    assert recipe.variant("without net7").settings.trick("dropout").options.hidden == 0.4
+    assert recipe.variant("without net7").settings.epochs == 9
+    alone = rows(*BRANCHES, design="one-at-a-time")
+    assert [v.name for v in alone.variants] == ["net1", "only net2", "only net3", "only net4", "only net7"]
+    assert "only net5 (as only net3), only net6 (as net1)" in alone.notes[0]
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_what_is_wrong_with_one_trick_is_said_once(problems, design):
+    text = TRICKS.replace("DESIGN", "ladder").replace("0.2", "1.2").replace("flip", "flop")
+    assert problems(text, design=design) == [
+        "r.yaml:3:19: tricks: 'flop' is not a known trick. Did you mean 'flip'?",
+        "r.yaml:3:43: tricks.dropout.hidden (=1.2) must be less than 1.",
+    ]
+
+
+def test_what_comes_of_putting_tricks_together_is_said_with_the_row(problems):
+    text = TRICKS.replace("{set: {epochs: 20}", "{set: {tricks.dropout.hidden: 0.3}")
+    assert problems(text.replace("DESIGN", "one-at-a-time")) == [
+        "r.yaml:2:25: tricks.dropout.hidden: 'dropout' is not on here; no trick is.",
+    ]
+    text = text.replace("[flip, longer, {dropout: 0.2}]", "[{dropout: 0.3}, longer, flip]")
+    assert problems(text.replace("DESIGN", "leave-one-out")) == [
+        "r.yaml:3:42: design.leave-one-out[1] (=without longer) changes nothing: its settings are those of full. "
+        "Change something, or remove the row.",
+    ]
+
+
+def test_a_combination_that_cannot_be_is_named(wrong_rows):
+    found = wrong_rows(
+        "{name: a, set: {model: {name: convnet, channels: [4, 8]}}}",
+        "{name: b, set: {model.channels.1: 16}}",
+        design="leave-one-out",
+    )
+    assert found == [
+        "r.yaml:11:21: model.channels.1: model.channels is not set, so nothing can be set in it. "
+        "(In the row 'without a' of the design leave-one-out.)"
+    ]
+
+
+def test_a_design_needs_tricks(problems, wrong_rows):
+    assert wrong_rows("{name: a, add: [flip]}", design="pairs") == [
+        "--design pairs: needs at least 2 tricks: rows with changes, each of which counts as one."
+    ]
+    assert wrong_rows(design="ladder") == [
+        "--design ladder: needs a trick: rows with changes, each of which counts as one."
+    ]
+    assert problems(TRICKS.replace("DESIGN", "ladder").replace(", longer, {dropout: 0.2}", ""), design="pairs") == [
+        "--design pairs: needs at least 2 tricks."
+    ]
+
+
+def test_a_name_that_is_taken(problems):
+    text = TRICKS.replace("DESIGN", "leave-one-out").replace("plain", "Full")
+    assert problems(text) == [
+        "r.yaml:3:10: design.leave-one-out.name (=full) is taken in line 1 as 'Full', but for upper and lower case."
+        " Names of rows must differ."
+    ]
+
+
+def test_flags_speak_of_the_designs_rows(load, problems, rows, wrong_rows):
+    text = TRICKS.replace("DESIGN", "leave-one-out")
+    recipe = load(text, only="full,without flip", sets=["without flip.epochs=7"])
+    assert [(v.name, v.settings.epochs) for v in recipe.variants] == [("full", 20), ("without flip", 7)]
+    assert problems(text, only="without flop") == [
+        "--only without flop: is not a row of this recipe. Did you mean 'without flip'?"
+    ]
+    assert wrong_rows(*BRANCHES, design="leave-one-out", only="without net5") == [
+        "--only without net5: is left out: its settings are those of without net3."
+    ]

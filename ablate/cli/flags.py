@@ -18,7 +18,12 @@ Seeds = Annotated[
     typer.Option(help="A count (5: seeds 0 to 4) or a list (0,3,7) instead of the recipe's.", show_default=False),
 ]
 Only = Annotated[str | None, typer.Option(metavar="ROWS", help="Only these rows: net1,net3.", show_default=False)]
-Design = Annotated[str | None, typer.Option(help="Arrange the tricks by another design: ladder.", show_default=False)]
+Design = Annotated[
+    str | None,
+    typer.Option(
+        help="Arrange the tricks by a design: ladder, leave-one-out, one-at-a-time, pairs.", show_default=False
+    ),
+]
 Sets = Annotated[
     list[str] | None,
     typer.Option(
@@ -54,10 +59,16 @@ DEFAULT_RUNS = Path("runs")
 def read(
     recipe: Path, seeds: str | None, only: str | None, design: str | None, sets: list[str] | None, scale: float
 ) -> Recipe:
-    """Read a recipe under the selecting flags. Raises RecipeError."""
+    """Read a recipe under the selecting flags; what there is to know about its rows goes to stderr. Raises RecipeError."""
     from ablate.recipe import Recipe
 
-    return Recipe.load(recipe, seeds=seeds, only=only, design=design, sets=sets or (), scale=scale)
+    read = Recipe.load(recipe, seeds=seeds, only=only, design=design, sets=sets or (), scale=scale)
+    if read.notes:
+        from ablate.cli.console import say
+
+        for note in read.notes:
+            say(note)
+    return read
 
 
 def mention_last(recipe: Recipe, store: Store, command: str) -> None:

@@ -18,6 +18,9 @@ def plan(
     scale: Scale = 1.0,
     runs: Runs = DEFAULT_RUNS,
     quick: Annotated[bool, typer.Option("--quick", help="Leave the networks' sizes out: nothing is built.")] = False,
+    designs: Annotated[
+        bool, typer.Option("--designs", help="Say instead how many runs each design of the tricks would add.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> int:
     """Show the variants, what each changes, and what there is to train."""
@@ -27,6 +30,19 @@ def plan(
     from ablate.study.plan import make_plan
     from ablate.study.store import Store
 
+    if designs:
+        from ablate.cli.show_designs import design_outlooks, show_designs
+        from ablate.recipe import Recipe
+
+        if design is not None or only is not None:
+            raise ValueError("--designs looks at all designs and all their rows: leave --design and --only out.")
+        Recipe.load(recipe, seeds=seeds, sets=sets or (), scale=scale)  # what is wrong without any design
+
+        def load(name: str) -> Recipe:
+            return Recipe.load(recipe, seeds=seeds, design=name, sets=sets or (), scale=scale)
+
+        show_designs(design_outlooks(load, Store(runs.absolute())), as_json=as_json)
+        return 0
     study = read(recipe, seeds, only, design, sets, scale)
     store = Store(runs.absolute())
     made = make_plan(study, store)

@@ -6,7 +6,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from ablate.cli.console import say
+from ablate.cli.console import messages, say
 
 if TYPE_CHECKING:
     from ablate.recipe import Recipe
@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 def publish_rest(publisher: Background, rendering: Rendering, recipe: Recipe) -> bool:
     """Publish what is still missing after training; False where Ctrl-C ended it. What went wrong is one line on stderr."""
     later = shlex.join(["ablate", "sync", str(recipe.path), *recipe.selection, *same_places(sys.argv[1:])])
+
+    def waiting() -> None:
+        if messages().is_terminal:
+            say(f"publishing to {publisher.address.shown} …")
+
     try:
-        published = publisher.finish(rendering, waiting=lambda: say(f"publishing to {publisher.address.shown} …"))
+        published = publisher.finish(rendering, waiting=waiting)
     except KeyboardInterrupt:
         say(f"interrupted while publishing to {publisher.address.shown}. Publish the rest with: {later}")
         return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ablate.tracker.address import Address
 
 SILENCE = {"ConnectionError", "NewConnectionError", "MaxRetryError", "ConnectTimeout", "ReadTimeout"}
@@ -12,7 +14,10 @@ def trouble(error: Exception, address: Address) -> str:
     chain: list[BaseException] = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
         chain.append(cause)
-    if {type(each).__name__ for each in chain} & SILENCE:
+    codes = [found[1] for each in chain if (found := re.search(r"too many (\d{3}) error responses", str(each)))]
+    if codes:
+        what = f"answers with error {codes[0]}"
+    elif {type(each).__name__ for each in chain} & SILENCE:
         what = "does not answer"
     elif isinstance(error, TimeoutError) and type(error).__module__.startswith("filelock"):
         what = "is being written by another process, which does not end"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.evidence.rows import Table, gather
 from ablate.recipe import Recipe
-from ablate.study.executor import LocalExecutor
-from ablate.study.plan import Plan, make_jobs, make_plan
+from ablate.study.plan import Plan, PlannedRun, make_plan
+from ablate.study.register import write_study
 from ablate.study.store import Store
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ Listener = Callable[[Mapping[str, Any]], None]
 class RunOptions:
     """How to train, none of which changes what is computed.
 
-    ``jobs``: processes at once, None for one a core (or GPU). ``threads``: CPU threads of each. ``device``: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+    ``jobs``: processes at once, None for as many as the cores allow (or one a GPU, or ``jobs_per_gpu``). ``threads``: CPU threads of each. ``device``:
+    ``auto``, ``cpu``, ``cuda`` or ``cuda:1``. ``timeout``: seconds after which a job ends, with status ``timeout``. ``retries``: how often a job whose
+    process was killed goes on from its checkpoint.
     """
 
     jobs: int | None = None
@@ -39,6 +42,9 @@ class RunOptions:
     retry_failed: bool = False
     fail_fast: bool = False
     fresh: bool = False
+    timeout: float | None = None
+    retries: int = 1
+    jobs_per_gpu: int = 1
 
 
 def as_recipe(recipe: Recipe | str | Path) -> Recipe:
@@ -55,7 +61,9 @@ def run(
 ) -> Table:
     """Train what is missing and return the table. ``listen`` hears every event of every job.
 
-    Raises RecipeError for a wrong recipe. A row that fails is a row of the table, not an exception; KeyboardInterrupt passes through once all
+    Raises RecipeError for a wrong recipe, and DiskError where the folder of runs cannot be written.
+
+    A row that fails is a row of the table, not an exception; KeyboardInterrupt passes through once all
     processes have ended and kept their state.
     """
     recipe = as_recipe(recipe)
@@ -66,18 +74,30 @@ def run(
     write_study(plan, store)
     if missing:
         train_runs(plan, missing, store, options, listen)
-        plan = make_plan(recipe, store)
+        # not a new plan: the table is of what this command trained, whatever was edited meanwhile
+        plan = plan.renewed(store)
     return gather(plan.record(), provenance=store.provenance)
 
 
-def train_runs(plan: Plan, missing: list[Any], store: Store, options: RunOptions, listen: Listener | None) -> None:
+def train_runs(
+    plan: Plan, missing: list[PlannedRun], store: Store, options: RunOptions, listen: Listener | None
+) -> None:
     """Train the missing runs of a plan; returns when all of them have ended."""
+    from ablate.study.executor import LocalExecutor
+    from ablate.study.jobs import make_jobs
     from ablate.study.provenance import of_command
 
     jobs = make_jobs(
-        missing, plan.recipe, store.root, of_command(plan.recipe.folder), threads=options.threads, fresh=options.fresh
+        missing,
+        plan,
+        store,
+        of_command(plan.recipe.folder),
+        now=time.time(),
+        threads=options.threads,
+        fresh=options.fresh,
+        timeout=options.timeout,
     )
-    executor = LocalExecutor(slots(options))
+    executor = LocalExecutor(slots(options), store, retries=options.retries)
     try:
         for event in executor.run(jobs, fail_fast=options.fail_fast):
             if listen is not None:
@@ -91,21 +111,24 @@ def slots(options: RunOptions) -> list[str]:
 
     Raises ValueError where a GPU is asked for and none is there.
     """
-    gpus = visible_gpus()
-    if options.device.startswith("cuda") and not gpus:
-        raise ValueError(
-            f"--device (={options.device}) needs a CUDA device; this machine shows none. Use --device cpu."
-        )
-    if options.device.startswith("cuda:"):
-        return [options.device] * (options.jobs or 1)
-    if options.device == "cuda" or (options.device == "auto" and gpus):
+    gpus, device = visible_gpus(), options.device
+    kind, _, index = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdecimal())):
+        raise ValueError(f"--device (={device}) must be auto, cpu, cuda or cuda:N.")
+    if kind == "cuda" and not gpus:
+        raise ValueError(f"--device (={device}) needs a CUDA device; this machine shows none. Use --device cpu.")
+    if index:
+        if int(index) >= gpus:
+            raise ValueError(
+                f"--device (={device}) must be one of cuda:0 to cuda:{gpus - 1}, which this process may use."
+            )
+        return [device] * (options.jobs or options.jobs_per_gpu)
+    if kind == "cuda" or (kind == "auto" and gpus):
         names = [f"cuda:{i}" for i in range(gpus)]
-        count = options.jobs or len(names)
+        count = options.jobs or len(names) * options.jobs_per_gpu
         return [names[i % len(names)] for i in range(count)]
-    if options.device not in ("auto", "cpu"):
-        raise ValueError(f"--device (={options.device}) must be auto, cpu, cuda or cuda:N.")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return ["cpu"] * (options.jobs or cores)
+    return ["cpu"] * (options.jobs or max(cores // options.threads, 1))
 
 
 def visible_gpus() -> int:
@@ -116,24 +139,6 @@ def visible_gpus() -> int:
         return there
     named = [part for part in visible.split(",") if part.strip() and part.strip() != "-1"]
     return min(there, len(named))
-
-
-def write_study(plan: Plan, store: Store) -> None:
-    """Record which rows a study has and which run each of them is, and the recipe as it was read."""
-    recipe = plan.recipe
-    folder = store.study_folder(recipe.study)
-    kept = {row["variant"]: row for row in store.study(recipe.study).get("rows", ())}
-    kept |= {row["variant"]: row for row in plan.rows()}
-    store.write_json(
-        folder / "study.json",
-        {
-            "study": recipe.study,
-            "recipe": str(recipe.path) if recipe.path else None,
-            "selection": recipe.selection,
-            "rows": list(kept.values()),
-        },
-    )
-    store.write_text(folder / "recipe.yaml", recipe.text)
 
 
 def table(recipe: Recipe | str | Path, *, root: Path = DEFAULT_ROOT) -> Table:

@@ -26,6 +26,7 @@ def plan(
     """Show the variants, what each changes, and what there is to train."""
     from ablate.cli.console import say
     from ablate.cli.show_plan import show_plan
+    from ablate.study.changed import changed
     from ablate.study.outlook import outlook
     from ablate.study.plan import make_plan
     from ablate.study.store import Store
@@ -48,6 +49,8 @@ def plan(
     made = make_plan(study, store)
     view = outlook(made, store, networks=not quick)
     show_plan(view, as_json=as_json)
+    for sentence in changed(made, store):
+        say(sentence)
     mention_last(study, store, "plan")
     for row in view.rows:
         if row.error:

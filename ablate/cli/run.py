@@ -23,6 +23,11 @@ def run(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of each process.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     executor: Annotated[str, typer.Option(help="Where jobs run: local.")] = "local",
+    jobs_per_gpu: Annotated[int, typer.Option(min=1, help="Processes at once on each GPU.")] = 1,
+    timeout: Annotated[
+        float | None, typer.Option(min=1, help="End a job after so many seconds.", show_default=False)
+    ] = None,
+    retries: Annotated[int, typer.Option(min=0, help="How often a job whose process was killed goes on.")] = 1,
     runs: Runs = DEFAULT_RUNS,
     tracking_uri: Uri = None,
     no_mlflow: Annotated[bool, typer.Option("--no-mlflow", help="Record nothing in MLflow.")] = False,
@@ -37,6 +42,7 @@ def run(
     from ablate.cli.live import Progress
     from ablate.cli.publishing import publish_rest
     from ablate.cli.show_table import check_format, show_as
+    from ablate.study.changed import changed
     from ablate.study.plan import make_plan
     from ablate.study.store import Store
 
@@ -44,7 +50,9 @@ def run(
     if executor != "local":
         raise ValueError(f"--executor (={executor}) must be local.")
     study = read(recipe, seeds, only, design, sets, scale)
-    options = api.RunOptions(number_of(jobs), threads, device, retry_failed, fail_fast, fresh)
+    options = api.RunOptions(
+        number_of(jobs), threads, device, retry_failed, fail_fast, fresh, timeout, retries, jobs_per_gpu
+    )
     api.slots(options)  # a device that is not there is said before anything is written
     store = Store(runs.absolute())
     plan = make_plan(study, store)
@@ -53,8 +61,12 @@ def run(
     known = f"{distinct - len(missing)} of {distinct} runs are known, {len(missing)} to train"
     say(f"{study.study}: {len(study.variants)} variants × {len(study.seeds)} seeds; {known}")
 
+    for sentence in changed(plan, store):
+        say(sentence)
+
     publisher = None if no_mlflow else api.publisher(plan, root=runs, uri=tracking_uri)
     progress = Progress()
+
     counts = {
         variant.name: sum(planned.variant.name == variant.name for planned in missing) for variant in study.variants
     }
@@ -62,6 +74,9 @@ def run(
         progress.start([(v.name, counts[v.name], v.settings.epochs) for v in study.variants if counts[v.name]])
 
     def listen(event: Mapping[str, Any]) -> None:
+        if event["event"] == "note":
+            say(event["text"])
+            return
         progress.event(event)
         if publisher is not None:
             publisher.event(event)

@@ -1,20 +1,30 @@
-"""A job: runs of the same settings with R seeds, trained together by one process."""
+"""Jobs: runs of the same settings with R seeds, trained together by one process. The longest come first, so that no slot idles at the end."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ablate.engine.trainer import Assignment
+from ablate.recipe import run_fingerprint
+from ablate.recipe.fingerprint import facts
+from ablate.study.estimates import Estimates
+from ablate.study.plan import Plan, PlannedRun
+from ablate.study.records import ENDED_BADLY, RunRecord, Status
+from ablate.study.store import Store
+
+FROM_NOTHING = tuple(status for status in ENDED_BADLY if status != "timeout")
+"""What ended so would only do so again from where it stands."""
 
 
 @dataclass(frozen=True)
 class Job:
     """What one process is told to do.
 
-    ``fingerprints`` are the runs', in the order of the assignment's seeds; ``fresh`` starts from nothing whatever is there.
+    ``fingerprints`` are the runs', in the order of the assignment's seeds. ``since`` (seconds since 1970): runs that ended before do not count as
+    done. ``fresh``: nor do checkpoints from before then. ``together``: these seeds go on as the stack that they began as. ``timeout``: seconds.
     """
 
     number: int
@@ -23,5 +33,103 @@ class Job:
     fingerprints: tuple[str, ...]
     root: Path
     threads: int = 1
+    since: float = 0.0
     fresh: bool = False
+    together: bool = False
+    timeout: float | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    identity: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> tuple[tuple[int, str], ...]:
+        """Each seed with its fingerprint."""
+        return tuple(zip(self.assignment.seeds, self.fingerprints, strict=True))
+
+    def only(self, seeds: Sequence[int]) -> Job:
+        """The same for some of its seeds."""
+        kept = [(seed, name) for seed, name in self.runs if seed in seeds]
+        assignment = replace(self.assignment, seeds=tuple(seed for seed, _ in kept))
+        return replace(self, assignment=assignment, fingerprints=tuple(name for _, name in kept))
+
+    def settles(self, record: RunRecord) -> bool:
+        """Whether a run, as it stands now, needs nothing more from this job."""
+        ended = record.status == "finished" or record.status in ENDED_BADLY
+        return ended and (record.finished or 0.0) >= self.since
+
+
+def make_jobs(
+    runs: Sequence[PlannedRun],
+    plan: Plan,
+    store: Store,
+    provenance: Mapping[str, Any],
+    *,
+    now: float,
+    threads: int = 1,
+    fresh: bool = False,
+    timeout: float | None = None,
+    stack: Callable[[PlannedRun], int] = lambda run: 1,
+) -> list[Job]:
+    """Jobs for the runs of a plan that are to be trained, longest first.
+
+    ``now`` is when the command began (seconds since 1970); ``stack`` says how many seeds of a run's settings may train together. What was interrupted
+    goes on with the stack and the threads that it began with.
+    """
+    estimates = Estimates(plan, store)
+    jobs: list[tuple[float, Job]] = []
+    known = {}
+    for seeds, run in _grouped(runs, store, stack, fresh):
+        if run.identity not in known:
+            known[run.identity] = facts(run.variant.settings, folder=plan.recipe.folder)
+        resumes = not fresh and bool(run.record.stack) and run.record.status not in FROM_NOTHING
+        job = Job(
+            0,
+            run.variant.name,
+            Assignment(run.variant.settings, seeds, plan.recipe.folder, fold=run.record.fold),
+            tuple(run_fingerprint(run.identity, seed, run.record.fold) for seed in seeds),
+            store.root,
+            (resumes and run.record.threads) or threads,
+            now if fresh or run.record.status in ENDED_BADLY else 0.0,
+            fresh or run.record.status in FROM_NOTHING,
+            resumes and len(seeds) > 1,
+            timeout,
+            provenance,
+            known[run.identity],
+        )
+        jobs.append((estimates.cost(run) * len(seeds), job))
+    jobs.sort(key=lambda pair: -pair[0])
+    return [replace(job, number=number) for number, (_, job) in enumerate(jobs)]
+
+
+def _grouped(
+    runs: Sequence[PlannedRun], store: Store, stack: Callable[[PlannedRun], int], fresh: bool
+) -> list[tuple[tuple[int, ...], PlannedRun]]:
+    """The seeds of each job, with one of its runs."""
+    groups: list[tuple[tuple[int, ...], PlannedRun]] = []
+    open_groups: dict[tuple[str, Status], list[PlannedRun]] = {}
+    taken: set[str] = set()
+    for run in runs:
+        goes_on = not fresh and run.record.status not in FROM_NOTHING
+        began = run.record.stack if goes_on else ()
+        if run.fingerprint in taken and goes_on:
+            continue
+        if len(began) > 1 and _is_whole(run, store):
+            groups.append((began, run))
+            taken |= {run_fingerprint(run.identity, seed, run.record.fold) for seed in began}
+        elif len(began) == 1:
+            groups.append(((run.seed,), run))
+        else:
+            # what failed is not put together with what did not
+            kind: Status = run.record.status if run.record.status in ENDED_BADLY else "queued"
+            open_groups.setdefault((run.identity, kind), []).append(run)
+    for members in open_groups.values():
+        most = 1 if members[0].record.status in ENDED_BADLY else max(1, stack(members[0]))
+        for start in range(0, len(members), most):
+            part = members[start : start + most]
+            groups.append((tuple(run.seed for run in part), part[0]))
+    return groups
+
+
+def _is_whole(run: PlannedRun, store: Store) -> bool:
+    """Whether all seeds that a run began with still say so."""
+    names = [run_fingerprint(run.identity, seed, run.record.fold) for seed in run.record.stack]
+    return all(store.record(name).stack == run.record.stack for name in names)

@@ -2,34 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from functools import cached_property
 
-from ablate.engine.trainer import Assignment
 from ablate.recipe import Recipe, Variant, identity, run_fingerprint
-from ablate.study.jobs import Job
 from ablate.study.records import ENDED_BADLY, RunRecord, StudyRecord, VariantRecord
 from ablate.study.store import Store
+
+CHOOSING = ("--seeds", "--only")
+"""Flags that choose among runs; the other selecting flags change settings."""
+
+STALE = "its settings, data or code have changed since it was trained"
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run as the recipe has it, and what the store knows of it."""
+    """One run as the recipe has it, and what the store knows of it.
+
+    ``identity`` is what all seeds of its settings share. ``before`` is the run that the same row was with the same seed when last recorded, where that is
+    another one.
+    """
 
     variant: Variant
     seed: int
     fingerprint: str
+    identity: str
     record: RunRecord
+    before: str | None = None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All runs of a study. A fingerprint that several rows share is one run."""
+    """All runs of a study. A fingerprint that several rows share is one run. ``rows_before`` names the rows that the study had when last recorded."""
 
     recipe: Recipe
     runs: tuple[PlannedRun, ...]
+    rows_before: frozenset[str] = frozenset()
+
+    @cached_property
+    def _by_row(self) -> dict[str, tuple[PlannedRun, ...]]:
+        rows: dict[str, list[PlannedRun]] = {variant.name: [] for variant in self.recipe.variants}
+        for run in self.runs:
+            rows[run.variant.name].append(run)
+        return {name: tuple(runs) for name, runs in rows.items()}
+
+    def runs_of(self, variant: str) -> tuple[PlannedRun, ...]:
+        """The runs of one row, in the order of its seeds."""
+        return self._by_row[variant]
 
     def to_do(self, *, retry_failed: bool = False, fresh: bool = False) -> list[PlannedRun]:
         """The runs that are missing, each once. Failed ones only where asked for; all of them under ``fresh``."""
@@ -43,71 +63,45 @@ class Plan:
     def record(self) -> StudyRecord:
         """The study as far as the store knows it."""
         rows = tuple(
-            VariantRecord(variant, tuple(run.record for run in self.runs if run.variant.name == variant.name))
+            VariantRecord(variant, tuple(run.record for run in self.runs_of(variant.name)))
             for variant in self.recipe.variants
         )
         return StudyRecord(self.recipe, rows)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """What the study's file says of each row."""
-        return [
-            {
-                "variant": variant.name,
-                "from": variant.parent,
-                "description": variant.description,
-                "changes": [str(change) for change in variant.changes],
-                "runs": {str(run.seed): run.fingerprint for run in self.runs if run.variant.name == variant.name},
-            }
-            for variant in self.recipe.variants
-        ]
+    def renewed(self, store: Store) -> Plan:
+        """The same runs as the store knows them now, whatever became of the recipe's data and code since."""
+        runs = tuple(
+            replace(run, record=store.record(run.fingerprint, run.seed, run.variant.settings.epochs))
+            for run in self.runs
+        )
+        return replace(self, runs=runs)
 
 
 def make_plan(recipe: Recipe, store: Store) -> Plan:
     """Fingerprint every run of a recipe and look each up in the store.
 
-    A run that is missing, where the same row and seed had another one before, is `stale`: the recipe, its data or its code have changed since.
+    A run that is missing, where the same row and seed was trained as another one before, is `stale`: the recipe, its data or its code have changed since.
     """
-    before = {row["variant"]: row["runs"] for row in store.study(recipe.study).get("rows", ())}
+    flags = settings_flags(recipe.selection)
+    rows = {row["variant"]: row for row in store.study(recipe.study).get("rows", ()) if row.get("flags", []) == flags}
     runs = []
     for variant in recipe.variants:
+        row = rows.get(variant.name, {})
+        earlier = {**row.get("before", {}), **row.get("runs", {})}
         shared = identity(variant.settings, folder=recipe.folder)
         for seed in recipe.seeds:
             name = run_fingerprint(shared, seed)
             record = store.record(name, seed, variant.settings.epochs)
-            earlier = before.get(variant.name, {}).get(str(seed))
-            if record.status == "queued" and earlier not in (None, name) and store.record(earlier).status == "finished":
-                record = replace(
-                    record, status="stale", reason="its settings, data or code have changed since it was trained"
-                )
-            runs.append(PlannedRun(variant, seed, name, record))
-    return Plan(recipe, tuple(runs))
+            before = earlier.get(str(seed))
+            if before == name:
+                before = row.get("before", {}).get(str(seed))
+            if record.status == "queued" and before is not None and store.record(before).status == "finished":
+                record = replace(record, status="stale", reason=STALE)
+            runs.append(PlannedRun(variant, seed, name, shared, record, before))
+    return Plan(recipe, tuple(runs), frozenset(rows))
 
 
-def make_jobs(
-    runs: list[PlannedRun],
-    recipe: Recipe,
-    root: Path,
-    provenance: Mapping[str, Any],
-    *,
-    threads: int = 1,
-    fresh: bool = False,
-) -> list[Job]:
-    """Jobs for the runs, longest first by epochs, so that no slot idles at the end.
-
-    One seed a job; stacks of several are made here once the engine can train them.
-    """
-    ordered = sorted(runs, key=lambda run: -run.variant.settings.epochs)
-    return [
-        Job(
-            number,
-            run.variant.name,
-            Assignment(run.variant.settings, (run.seed,), recipe.folder),
-            (run.fingerprint,),
-            root,
-            threads,
-            # what failed or diverged would only do so again from where it stands
-            fresh or run.record.status in ENDED_BADLY,
-            provenance,
-        )
-        for number, run in enumerate(ordered)
-    ]
+def settings_flags(selection: Sequence[str]) -> list[str]:
+    """Of the flags that selected a study's rows (pairs of flag and value), those that change settings."""
+    pairs = zip(selection[::2], selection[1::2], strict=True)
+    return [word for flag, value in pairs if flag not in CHOOSING for word in (flag, value)]

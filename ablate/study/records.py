@@ -31,7 +31,8 @@ class RunRecord:
 
     ``results`` maps ``selected`` (the epoch that the row reports), ``last`` and ``best`` to metric values such as ``train_loss``, ``train_loss_clean``,
     ``valid_loss`` and the recipe's metrics. ``seconds`` is the wall time of its job divided by the job's seeds; ``device_seconds`` counts every device
-    (or CPU process) that worked. ``started`` and ``finished`` are seconds since 1970.
+    (or CPU process) that worked. ``started``, ``finished`` and ``heartbeat`` (its last sign of life) are seconds since 1970. ``stack`` holds the seeds that
+    were trained together with this one, itself included, and ``threads`` how many CPU threads computed it: both from its first start on.
     """
 
     fingerprint: str
@@ -49,6 +50,11 @@ class RunRecord:
     parameters: int | None = None
     started: float | None = None
     finished: float | None = None
+    heartbeat: float | None = None
+    stack: tuple[int, ...] = ()
+    threads: int | None = None
+    pid: int | None = None
+    host: str | None = None
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -57,7 +63,7 @@ class RunRecord:
         known = {
             key: value for key, value in status.items() if key in cls.__dataclass_fields__ and key != "fingerprint"
         }
-        known["notes"] = tuple(known.get("notes", ()))
+        known |= {name: tuple(known.get(name, ())) for name in ("notes", "stack")}
         return cls(fingerprint=fingerprint, **known)
 
 

@@ -3,6 +3,7 @@
 Layout below the root (``runs`` unless told otherwise)::
 
     store/<fingerprint>/settings.yaml      resolved settings, seed, fold
+                        identity.json      all that the fingerprint was made of
                         provenance.json    versions, git commit, command line, host, device
                         metrics.jsonl      a line an epoch
                         status.json        replaced atomically
@@ -16,20 +17,20 @@ Layout below the root (``runs`` unless told otherwise)::
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ablate.registry.lazy import torch
+from ablate.study import locks
 from ablate.study.disk import Disk
 from ablate.study.records import RunRecord
 
-DIGEST = 32
-"""Bytes of the checksum at the head of a checkpoint."""
+KEPT = ("lock", "log.txt")
+"""What stays in a run's folder when it begins again."""
 
 
 class Store:
@@ -49,28 +50,62 @@ class Store:
         """The folder of one study; it need not exist."""
         return self.root / study
 
+    def lock_file(self, fingerprint: str) -> Path:
+        """The file that the one writer of a run holds a lock on."""
+        return self.run_folder(fingerprint) / "lock"
+
     # reading
 
     def record(self, fingerprint: str, seed: int = 0, epochs: int = 0) -> RunRecord:
-        """What is known of a run; a queued record with ``seed`` and ``epochs`` where nothing is."""
-        status = read_json(self.run_folder(fingerprint) / "status.json")
-        return RunRecord.from_status(fingerprint, {"seed": seed, "epochs": epochs, **(status or {})})
+        """What is known of a run; a queued record with ``seed`` and ``epochs`` where nothing is.
+
+        A run that says it is running, with no process that holds its lock, was interrupted: its process is gone.
+        """
+        status = self._status(fingerprint)
+        if status.get("status") == "running" and not locks.is_held(self.lock_file(fingerprint)):
+            # it may have ended between the two looks
+            status = self._status(fingerprint)
+            if status.get("status") == "running":
+                status |= {"status": "interrupted", "reason": "its process is gone"}
+        return RunRecord.from_status(fingerprint, {"seed": seed, "epochs": epochs, **status})
+
+    def _status(self, fingerprint: str) -> dict[str, Any]:
+        try:
+            return read_json(self.run_folder(fingerprint) / "status.json") or {}
+        except ValueError:
+            # only the last status of a run is sure to survive a power cut
+            return {}
 
     def metrics(self, fingerprint: str) -> Iterator[dict[str, Any]]:
         """The lines of a run's metrics, oldest first; a line that was cut off by a crash ends them."""
+        for line, _ in self._metric_lines(fingerprint):
+            yield line
+
+    def _metric_lines(self, fingerprint: str) -> Iterator[tuple[dict[str, Any], int]]:
+        """Each whole line, and how many bytes into the file it ends."""
         try:
-            file = (self.run_folder(fingerprint) / "metrics.jsonl").open(encoding="utf-8")
+            file = (self.run_folder(fingerprint) / "metrics.jsonl").open("rb")
         except FileNotFoundError:
             return
+        size = 0
         with file:
-            for line in file:
-                if not line.endswith("\n"):
+            for text in file:
+                try:
+                    line = json.loads(text)
+                except ValueError:
                     return
-                yield json.loads(line)
+                if not text.endswith(b"\n"):
+                    return
+                size += len(text)
+                yield line, size
 
     def provenance(self, fingerprint: str) -> dict[str, Any]:
         """Versions, commit, command line, host and device of a run; empty where nothing is known."""
         return read_json(self.run_folder(fingerprint) / "provenance.json") or {}
+
+    def identity(self, fingerprint: str) -> dict[str, Any]:
+        """All that a run's fingerprint was made of; empty where nothing is known."""
+        return read_json(self.run_folder(fingerprint) / "identity.json") or {}
 
     def study(self, study: str) -> dict[str, Any]:
         """The study's file: its rows, each with its fingerprints; empty where there is none."""
@@ -80,7 +115,7 @@ class Store:
 
     def write_json(self, path: Path, value: Mapping[str, Any]) -> None:
         """Replace a JSON file atomically."""
-        self.write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        self.write_text(path, as_json(value))
 
     def write_text(self, path: Path, text: str) -> None:
         """Replace a text file atomically: a reader sees the old one or the new one, whole."""
@@ -88,8 +123,7 @@ class Store:
 
     def write_status(self, fingerprint: str, status: Mapping[str, Any], *, durable: bool = False) -> None:
         """Replace a run's status. ``durable``: wait until it is on the disk."""
-        text = json.dumps(status, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        self.disk.replace(self.run_folder(fingerprint) / "status.json", text.encode(), durable=durable)
+        self.disk.replace(self.run_folder(fingerprint) / "status.json", as_json(status).encode(), durable=durable)
 
     def write_settings(self, fingerprint: str, settings: Mapping[str, Any]) -> None:
         """Write what a run was trained with, as YAML that a person can read."""
@@ -108,84 +142,73 @@ class Store:
         self.disk.add(file, (json.dumps(line, allow_nan=False) + "\n").encode())
 
     def save_tensors(self, fingerprint: str, name: str, state: Mapping[str, Any]) -> None:
-        """Write tensors atomically, to be read with ``torch.load(weights_only=True)``."""
-        self.disk.replace(self.run_folder(fingerprint) / name, lambda file: torch.save(dict(state), file))
-
-    # checkpoints
-
-    def save_checkpoint(self, fingerprint: str, state: Mapping[str, Any]) -> None:
-        """Keep a state to go on from, with its checksum; the one before stays until this one is whole."""
+        """Write tensors atomically and durably, to be read with ``torch.load(weights_only=True)``."""
+        # torch's own writing to a file hides why the system refuses
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
-        payload = buffer.getvalue()
-        path = self.run_folder(fingerprint) / "checkpoint.pt"
-        if path.exists():
-            self.disk.rename(path, path.with_name("checkpoint.old.pt"))
-        self.disk.replace(path, hashlib.blake2b(payload, digest_size=DIGEST).digest() + payload, durable=True)
+        self.disk.replace(self.run_folder(fingerprint) / name, buffer.getvalue(), durable=True)
 
-    def load_checkpoint(self, fingerprint: str) -> tuple[dict[str, Any] | None, list[str]]:
-        """The newest state that is whole, or None; and a sentence for each that is not."""
-        damaged = []
-        for name in ("checkpoint.pt", "checkpoint.old.pt"):
-            path = self.run_folder(fingerprint) / name
-            try:
-                data = path.read_bytes()
-            except FileNotFoundError:
-                continue
-            payload = data[DIGEST:]
-            if hashlib.blake2b(payload, digest_size=DIGEST).digest() != data[:DIGEST]:
-                damaged.append(f"{name} is damaged and was left aside")
-                continue
-            return torch.load(io.BytesIO(payload), weights_only=True), damaged
-        return None, damaged
-
-    def drop_checkpoints(self, fingerprint: str) -> None:
-        """Remove the states of a run that needs them no longer."""
-        for name in ("checkpoint.pt", "checkpoint.old.pt"):
-            path = self.run_folder(fingerprint) / name
-            if path.exists():
-                self.disk.remove(path)
-
-    def cut_metrics(self, fingerprint: str, epoch: int) -> None:
-        """Drop the metric lines after an epoch, and a line that a crash cut off."""
+    def cut_metrics(self, fingerprint: str, epoch: int) -> int:
+        """Drop the metric lines after an epoch, and a line that a crash cut off. Returns the last epoch that is left, 0 for none."""
         path = self.run_folder(fingerprint) / "metrics.jsonl"
         if not path.exists():
-            return
-        size = 0
-        with path.open("rb") as file:
-            for line in file:
-                if not line.endswith(b"\n") or json.loads(line)["epoch"] > epoch:
-                    break
-                size += len(line)
+            return 0
+        size = last = 0
+        for line, end in self._metric_lines(fingerprint):
+            if line["epoch"] > epoch:
+                break
+            size, last = end, line["epoch"]
         if size != path.stat().st_size:
             self.disk.cut(path, size)
+        return last
+
+    def clear(self, fingerprint: str) -> None:
+        """Remove what an earlier attempt at a run left behind; its lock and its log stay.
+
+        The status goes first: a run whose clearing was cut short is not taken for a finished one.
+        """
+        folder = self.run_folder(fingerprint)
+        there = list(folder.iterdir()) if folder.is_dir() else []
+        for path in sorted(there, key=lambda path: (path.name != "status.json", path.name)):
+            if path.name not in KEPT:
+                self.disk.remove(path)
+
+    def tidy(self, fingerprint: str) -> None:
+        """Remove files that a crash left half-written beside those they were to replace. For whoever holds the run's lock."""
+        for path in leftovers(self.run_folder(fingerprint)):
+            self.disk.remove(path)
 
     # whose turn it is
 
-    def lock(self, fingerprint: str, *, wait: bool = True) -> BinaryIO | None:
-        """Become the one writer of a run; the lock ends with the returned file, or with the process. None: another one has it, and ``wait`` is off."""
-        path = self.run_folder(fingerprint) / "lock"
-        file = self.disk.append(path)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            file.close()
-            return None
-        return file
+    def claim(self, fingerprints: tuple[str, ...]) -> AbstractContextManager[bool]:
+        """Be the one writer of some runs: of all, or of none (False) where another process has one of them."""
+        return locks.all_or_none(self.disk, [self.lock_file(name) for name in fingerprints])
 
-    def clear(self, fingerprint: str) -> None:
-        """Remove what an earlier attempt at a run left behind; its lock stays."""
-        folder = self.run_folder(fingerprint)
-        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if path.name != "lock":
-                self.disk.remove(path)
+    def is_claimed(self, fingerprint: str) -> bool:
+        """Whether some process is the writer of a run now."""
+        return locks.is_held(self.lock_file(fingerprint))
+
+    def change_study(self, study: str) -> AbstractContextManager[None]:
+        """Be the one who reads and replaces a study's file; waits for the others."""
+        return locks.held(self.disk, self.study_folder(study) / "study.lock")
+
+
+def as_json(value: Mapping[str, Any]) -> str:
+    """JSON for a file that people read too."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object from a file, None where there is no such file."""
+    """A JSON object from a file, None where there is no such file. Raises ValueError for anything else."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    assert isinstance(value, dict)
+    if not isinstance(value, dict):
+        raise ValueError(f"file (={path}) must hold a JSON object.")
     return value
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Half-written files in a folder: ``.status.json.123`` for a ``status.json``."""
+    return [path for path in folder.glob(".*.*") if path.suffix[1:].isdigit() and path.is_file()]

@@ -1,169 +1,191 @@
-"""Runs one job in its own process: loads the data, trains, writes the store, tells the parent."""
+"""Runs one job in its own process: claims its runs, goes on from a checkpoint where there is one, trains, and says how it ended."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import signal
+import select
 import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 from ablate.data.load import load_parts
-from ablate.engine.trainer import Outcome
+from ablate.engine.trainer import Report
 from ablate.engine.training import train
+from ablate.recipe import identity, run_fingerprint
 from ablate.registry.lazy import torch
+from ablate.study import checkpoints
+from ablate.study.checkpoints import Checkpoint
+from ablate.study.disk import DiskError
+from ablate.study.ending import EndAsked, Ending
 from ablate.study.jobs import Job
-from ablate.study.provenance import of_process
+from ablate.study.reporting import StoreReport, Tell
 from ablate.study.store import Store
 from ablate.tricks.trick import NoEffect
 
-Tell = Callable[[dict[str, Any]], None]
+Training = Callable[[Job, Report, Mapping[str, Any] | None], object]
+"""Trains a job's assignment from a state, or from nothing, and tells the report."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class Interrupted(BaseException):
-    """The parent asked this job to end."""
+def train_job(job: Job, report: Report, state: Mapping[str, Any] | None) -> object:
+    """Load the data and let the engine train."""
+    return train(job.assignment, load_parts(job.assignment.settings.data, job.assignment.folder), report, state)
 
 
-class StoreReport:
-    """Writes what the engine reports into the store, and tells the parent a few times a second."""
-
-    def __init__(self, job: Job, store: Store, tell: Tell) -> None:
-        self.job, self.store, self.tell = job, store, tell
-        self.epochs = job.assignment.settings.epochs
-        self.began = time.time()
-        self.clock = time.monotonic()
-        self.told = 0.0
-        self.saved = self.clock
-        self.parameters: int | None = None
-        self.notes: list[str] = []
-        self.lines = [0] * len(job.fingerprints)
-        self.files: list[BinaryIO] = [store.append_to(name, "metrics.jsonl") for name in job.fingerprints]
-        for replica in range(len(job.fingerprints)):
-            self._status(replica, "running")
-
-    def _status(self, replica: int, status: str, **fields: Any) -> None:
-        seconds = time.monotonic() - self.clock
-        self.store.write_status(
-            self.job.fingerprints[replica],
-            {
-                "status": status,
-                "seed": self.job.assignment.seeds[replica],
-                "fold": self.job.assignment.fold,
-                "epoch": self.lines[replica],
-                "epochs": self.epochs,
-                "parameters": self.parameters,
-                "started": self.began,
-                "finished": None if status == "running" else time.time(),
-                "seconds": round(seconds / len(self.job.fingerprints), 3),
-                "device_seconds": round(seconds / len(self.job.fingerprints), 3),
-                "notes": self.notes,
-                "pid": os.getpid(),
-                **fields,
-            },
-        )
-
-    def _event(self, replica: int, event: str, **fields: Any) -> None:
-        self.tell({"event": event, "seed": self.job.assignment.seeds[replica], "epochs": self.epochs, **fields})
-
-    def started(self, facts: Mapping[str, Any]) -> None:
-        self.parameters = facts["parameters"]
-        self.notes = list(facts["notes"])
-        for replica, name in enumerate(self.job.fingerprints):
-            provenance = {**self.job.provenance, **of_process(self.job.assignment.device), "facts": dict(facts)}
-            self.store.write_json(self.store.run_folder(name) / "provenance.json", provenance)
-            self._status(replica, "running")
-            self._event(replica, "started", parameters=self.parameters)
-
-    def epoch(self, replica: int, line: Mapping[str, Any]) -> None:
-        self.store.append_line(self.files[replica], line)
-        self.lines[replica] = line["epoch"]
-        now = time.monotonic()
-        if now - self.told > 0.2:
-            self._event(
-                replica, "epoch", **{key: line[key] for key in ("epoch", "train_loss", "valid_loss", "seconds")}
-            )
-            self.told = now
-
-    def due(self, epoch: int) -> bool:
-        now = time.monotonic()
-        return now - self.saved >= max(30.0, 0.02 * (now - self.clock))
-
-    def checkpoint(self, state: Mapping[str, Any]) -> None:
-        self.saved = time.monotonic()
-        self.store.save_checkpoint(self.job.fingerprints[0], state)
-
-    def weights(self, replica: int, which: str, state: Mapping[str, Any]) -> None:
-        self.store.save_tensors(self.job.fingerprints[replica], f"{which}.pt", state)
-
-    def ended(self, replica: int, outcome: Outcome) -> None:
-        self.files[replica].close()
-        self._status(
-            replica,
-            outcome.status,
-            reason=outcome.reason,
-            epoch=outcome.epoch,
-            best_epoch=outcome.best_epoch,
-            selected_epoch=outcome.selected_epoch,
-            results={which: dict(values) for which, values in outcome.results.items()},
-        )
-        self.store.drop_checkpoints(self.job.fingerprints[replica])
-        self._event(
-            replica, outcome.status, epoch=outcome.epoch, reason=outcome.reason, **outcome.results.get("selected", {})
-        )
-
-    def failed(self, status: str, reason: str) -> None:
-        """Every seed of the job ended for the same reason."""
-        for replica, file in enumerate(self.files):
-            file.close()
-            self._status(replica, status, reason=reason)
-            self._event(replica, status, epoch=self.lines[replica], reason=reason)
-
-
-def run_job(job: Job, tell: Tell) -> None:
+def run_job(
+    job: Job,
+    store: Store,
+    tell: Tell,
+    *,
+    training: Training = train_job,
+    ending: Ending | None = None,
+    capture: Callable[[BinaryIO], None] = lambda log: None,
+) -> None:
     """Train a job to its end, whatever that is: the store has the runs' status afterwards, and the log has what was printed.
 
-    Where a checkpoint of an earlier attempt is there, the job goes on from it. Runs that another process finished meanwhile are left as they are.
+    Tells ``busy`` and does nothing where another process trains one of the runs; ``split`` where a stack failed as a whole; ``halt`` where the store
+    cannot be written. ``capture`` gets the log, for what user code prints.
     """
-    store = Store(job.root)
-    locks = [store.lock(name) for name in sorted(job.fingerprints)]
-    if not job.fresh and all(store.record(name).status == "finished" for name in job.fingerprints):
-        for seed in job.assignment.seeds:
-            tell({"event": "finished", "seed": seed, "epochs": job.assignment.settings.epochs, "elsewhere": True})
-        return
-    state, damaged = (None, []) if job.fresh else store.load_checkpoint(job.fingerprints[0])
-    settings = job.assignment.settings
-    for seed, name in zip(job.assignment.seeds, job.fingerprints, strict=True):
-        if state is None:
-            store.clear(name)
-        else:
-            store.cut_metrics(name, state["epoch"])
-        store.write_settings(
-            name, {**settings.dump(), "seed": seed, "fold": job.assignment.fold, "folder": str(job.assignment.folder)}
-        )
-    log = store.append_to(job.fingerprints[0], "log.txt")
-    os.dup2(log.fileno(), 1)
-    os.dup2(log.fileno(), 2)
-    for sentence in damaged:
-        os.write(log.fileno(), f"{sentence}\n".encode())
-    torch.set_num_threads(job.threads)
-    report = StoreReport(job, store, tell)
+    ending = ending or Ending()
     try:
-        train(job.assignment, load_parts(settings.data, job.assignment.folder), report, state)
-    except Interrupted:
-        report.failed("interrupted", "")
+        with store.claim(job.fingerprints) as ours:
+            if ours:
+                run_claimed(job, store, tell, training, ending, capture)
+            else:
+                tell({"event": "busy"})
+    except DiskError as error:
+        tell({"event": "halt", "number": error.errno, "text": error.strerror, "path": error.filename})
+    except EndAsked as asked:
+        # before anything was begun
+        for seed in job.assignment.seeds:
+            tell({"event": asked.status, "seed": seed, "reason": ""})
+
+
+def run_claimed(
+    job: Job, store: Store, tell: Tell, training: Training, ending: Ending, capture: Callable[[BinaryIO], None]
+) -> None:
+    """What `run_job` does once the runs are this process's own."""
+    job, settled = what_is_left(job, store, tell)
+    if len(settled) == len(job.fingerprints):
+        return
+    try:
+        check(job)
+    except Changed:
+        for seed in job.assignment.seeds:
+            tell({"event": "interrupted", "seed": seed, "reason": CHANGED})
+        return
+    log = store.append_to(job.fingerprints[0], "log.txt")
+    capture(log)
+    kept = go_on_from(job, store, settled, tell)
+    if kept is None and settled:
+        # no state to keep the stack together for
+        job = job.only([seed for i, seed in enumerate(job.assignment.seeds) if i not in settled])
+        settled = set()
+    where = f"after epoch {kept.state['epoch']}" if kept else "from the start"
+    log_line(
+        store, log, f"{time.strftime('%Y-%m-%d %H:%M:%S')}: {where}, seeds {job.assignment.seeds}, pid {os.getpid()}"
+    )
+    describe(job, store)
+    torch.set_num_threads(kept.threads if kept else job.threads)
+    with ending.shield():
+        report = StoreReport(job, store, tell, ending, kept, settled, check=lambda: check(job))
+    try:
+        training(job, report, kept.state if kept else None)
+    except EndAsked as asked:
+        report.all_ended(asked.status, f"not done after {job.timeout:g} s" if asked.status == "timeout" else "")
+    except Changed:
+        report.all_ended("interrupted", CHANGED)
     except NoEffect as error:
-        report.failed("no_effect", str(error))
+        report.all_ended("no_effect", str(error))
+    except DiskError:
+        raise
     except Exception as error:
-        traceback.print_exc()
-        report.failed(*diagnosis(error))
-    sys.stdout.flush()
-    sys.stderr.flush()
-    for lock in locks:
-        if lock is not None:
-            lock.close()
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise DiskError.about(error, store.root) from error
+        with suppress(OSError):
+            traceback.print_exc()
+        status, reason = diagnosis(error)
+        if len(report.under_way()) > 1:
+            report.split(reason)
+        else:
+            report.all_ended(status, reason)
+    finally:
+        log.close()
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def what_is_left(job: Job, store: Store, tell: Tell) -> tuple[Job, set[int]]:
+    """The job without runs that another process has ended meanwhile; those of a stack that goes on stay in it, and are told by their numbers."""
+    done = [(i, seed, record) for i, (seed, name) in enumerate(job.runs) if job.settles(record := store.record(name))]
+    for _, seed, record in done:
+        tell({"event": record.status, "seed": seed, "reason": record.reason, "elsewhere": True})
+    if len(done) < len(job.fingerprints) and not job.together:
+        gone = {seed for _, seed, _ in done}
+        return job.only([seed for seed in job.assignment.seeds if seed not in gone]), set()
+    return job, {i for i, _, _ in done}
+
+
+CHANGED = "its data or code changed after the command began. Run it again"
+
+
+class Changed(Exception):
+    """The data or the code are no longer those that the fingerprint stands for."""
+
+
+def check(job: Job) -> None:
+    """Raise `Changed` where data and code are not what the job's fingerprints were made of: the result would be another run's."""
+    settings, seed = job.assignment.settings, job.assignment.seeds[0]
+    try:
+        shared = identity(settings, folder=job.assignment.folder)
+    except ValueError:
+        raise Changed from None
+    if run_fingerprint(shared, seed, job.assignment.fold) != job.fingerprints[0]:
+        raise Changed
+
+
+def go_on_from(job: Job, store: Store, settled: set[int], tell: Tell) -> Checkpoint | None:
+    """The state to go on from, with the metrics cut to it; None, and nothing left of earlier attempts, where there is none."""
+    left = [i for i in range(len(job.fingerprints)) if i not in settled]
+    kept, damaged = checkpoints.load(store, job.fingerprints[0], job.assignment.device)
+    if kept is not None and (kept.runs != job.fingerprints or (job.fresh and kept.began < job.since)):
+        kept = None
+    if kept is not None:
+        # a power cut may have taken metrics that the checkpoint comes after
+        short = [i for i in left if store.cut_metrics(job.fingerprints[i], kept.lines[i]) != kept.lines[i]]
+        if short:
+            damaged.append("the metrics end before the checkpoint")
+            kept = None
+    for i in left:
+        if kept is None:
+            store.clear(job.fingerprints[i])
+        else:
+            store.tidy(job.fingerprints[i])
+    for sentence in damaged:
+        on = f"it goes on after epoch {kept.state['epoch']}" if kept else "it begins again"
+        tell({"event": "note", "text": f"{job.variant} seeds {job.assignment.seeds}: {sentence}; {on}"})
+    return kept
+
+
+def describe(job: Job, store: Store) -> None:
+    """Write what the runs are trained with."""
+    settings = job.assignment.settings.dump()
+    for seed, name in job.runs:
+        known = {**settings, "seed": seed, "fold": job.assignment.fold, "folder": str(job.assignment.folder)}
+        store.write_settings(name, known)
+        store.write_json(store.run_folder(name) / "identity.json", job.identity)
+
+
+def log_line(store: Store, log: BinaryIO, text: str) -> None:
+    """A line of our own in a job's log."""
+    store.disk.add(log, f"{text}\n".encode())
 
 
 def diagnosis(error: Exception) -> tuple[str, str]:
@@ -185,13 +207,18 @@ def shortened(text: str, limit: int = 300) -> str:
 
 def main(job: Job, channel: int) -> None:
     """The body of a forked process: run the job; events go as JSON lines into the pipe ``channel``."""
-
-    def interrupt(*_: object) -> None:
-        raise Interrupted
-
-    signal.signal(signal.SIGTERM, interrupt)
+    ending = Ending()
 
     def tell(event: dict[str, Any]) -> None:
-        os.write(channel, (json.dumps({"job": job.number, "variant": job.variant, **event}) + "\n").encode())
+        if event["event"] == "epoch" and not select.select([], [channel], [], 0)[1]:
+            return  # a parent that is stopped must not stop the training
+        with suppress(BrokenPipeError):  # nobody listens any more; the store knows
+            os.write(channel, (json.dumps({"job": job.number, "variant": job.variant, **event}) + "\n").encode())
 
-    run_job(job, tell)
+    def capture(log: BinaryIO) -> None:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+
+    with suppress(EndAsked):
+        ending.listen(job.timeout)
+        run_job(job, Store(job.root), tell, ending=ending, capture=capture)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
-from ablate.evidence.paired import Differences, Effect, Estimator, differences, effect, own_spreads
+from ablate.evidence.likeness import unlike_losses
+from ablate.evidence.outliers import far_out
+from ablate.evidence.paired import Differences, Effect, Estimator, differences, effect
 from ablate.evidence.seeds import Seeds, named
-from ablate.evidence.verdicts import Verdict, judge
+from ablate.evidence.sharing import shared_spreads
+from ablate.evidence.table import LOSSES
+from ablate.evidence.verdicts import Better, Judgement, judge
 from ablate.study.records import Status
 
 UNDER_WAY: frozenset[Status] = frozenset({"queued", "running", "interrupted", "stale"})
@@ -18,12 +21,16 @@ UNDER_WAY: frozenset[Status] = frozenset({"queued", "running", "interrupted", "s
 class Contrast:
     """One row against another.
 
-    ``sample`` holds the paired differences, None where there are none to take; ``final`` is false while seeds are missing that will come.
+    ``sample`` holds the paired differences, one for each of ``seeds``, None where there are none to take; ``final`` is false while seeds are missing that
+    will come. ``reference`` is the other row's name, ``relation`` what it is to the row.
     """
 
     sample: Differences | None = None
     final: bool = True
     notes: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    reference: str = ""
+    relation: str = "parent"
 
 
 @dataclass(frozen=True)
@@ -31,9 +38,8 @@ class Finding:
     """What became of a contrast."""
 
     effect: Effect | None = None
-    p_adjusted: float | None = None
-    verdict: Verdict | None = None
-    notes: tuple[str, ...] = field(default=())
+    judgement: Judgement = field(default_factory=Judgement)
+    notes: tuple[str, ...] = ()
 
 
 def contrast(row: Seeds, reference: Seeds, relation: str, metric: str, at: str) -> Contrast:
@@ -43,6 +49,9 @@ def contrast(row: Seeds, reference: Seeds, relation: str, metric: str, at: str) 
         if lost:
             # The seeds that came through are a choice by result: their mean would flatter whichever side lost some.
             return Contrast(notes=(f"no difference is taken: {who}diverged for {named(lost)}",) if who else ())
+    other_loss = unlike_losses(row.variant, reference.variant) if metric in LOSSES else None
+    if other_loss is not None:
+        return Contrast(notes=(f"no difference in {metric} is taken from its {relation}: {other_loss}",))
     mine, theirs = row.values(metric, at), reference.values(metric, at)
     common = sorted(mine.keys() & theirs.keys())
     if not common:
@@ -50,29 +59,44 @@ def contrast(row: Seeds, reference: Seeds, relation: str, metric: str, at: str) 
     sample = differences([mine[seed] for seed in common], [theirs[seed] for seed in common])
     final = row.status not in UNDER_WAY and reference.status not in UNDER_WAY
     notes = []
-    if not sample.any():
-        which = "every seed" if len(common) > 1 else named(common)
-        same = all(row.measured(seed) == reference.measured(seed) for seed in common)
-        notes.append(
-            f"identical to its {relation} for {which}" if same else f"same {metric} as its {relation} for {which}"
-        )
-    elif final and len(common) < max(len(mine), len(theirs)):
+    twins = [seed for seed in common if row.measured(seed) == reference.measured(seed)]
+    if twins:
+        every = len(twins) == len(common) > 1
+        notes.append(f"identical to its {relation} for {'every seed' if every else named(twins)}")
+    elif not sample.any():
+        notes.append(f"same {metric} as its {relation} for {'every seed' if len(common) > 1 else named(common)}")
+    if sample.any() and final and len(common) < max(len(mine), len(theirs)):
         notes.append(f"paired with its {relation} over {named(common)} only")
     if reference.status in UNDER_WAY and row.status not in UNDER_WAY:
         notes.append(f"its {relation} is not finished: no verdict yet")
-    return Contrast(sample, final, tuple(notes))
+    return Contrast(sample, final, tuple(notes), tuple(common), reference.variant.name, relation)
 
 
 def examine(
-    contrasts: Mapping[str, Contrast], better: Literal["lower", "higher"], estimate: Estimator = own_spreads
+    contrasts: Mapping[str, Contrast],
+    better: Better,
+    smallest: float | None = None,
+    estimate: Estimator = shared_spreads,
 ) -> dict[str, Finding]:
-    """Effects of all contrasts, and verdicts over those that are final, adjusted together.
+    """Effects of all contrasts, by the row's name, and verdicts over those that are final, adjusted together.
 
     A row whose seeds are still coming gets its interval but no p-value: looking again and again until one pleases finds something in the end.
     """
-    names = [name for name, each in contrasts.items() if each.sample is not None]
-    samples: Sequence[Differences] = [s for each in contrasts.values() if (s := each.sample) is not None]
-    effects = {n: effect(s, spread) for n, s, spread in zip(names, samples, estimate(samples), strict=True)}
+    taken = {name: each.sample for name, each in contrasts.items() if each.sample is not None}
+    samples = list(taken.values())
+    spreads = estimate(samples, [(name, contrasts[name].reference) for name in taken])
+    effects = {name: effect(d, spread) for (name, d), spread in zip(taken.items(), spreads, strict=True)}
+    outliers = dict(zip(taken, far_out(samples), strict=True))
     final = [effects[name] if name in effects and each.final else None for name, each in contrasts.items()]
-    judged = dict(zip(contrasts, judge(final, better), strict=True))
-    return {name: Finding(effects.get(name), *judged[name], each.notes) for name, each in contrasts.items()}
+    judged = dict(zip(contrasts, judge(final, better, smallest), strict=True))
+    found = {}
+    for name, each in contrasts.items():
+        notes = list(each.notes)
+        if far := [each.seeds[place] for place in outliers.get(name, ())]:
+            notes.append(f"the difference to its {each.relation} is far from the others for {named(far)}")
+        if name in effects and effects[name].n > 1 and effects[name].low is None:
+            notes.append(
+                f"every seed differs from its {each.relation} by the same amount: nothing tells chance from effect"
+            )
+        found[name] = Finding(effects.get(name), judged[name], tuple(notes))
+    return found

@@ -1,119 +1,33 @@
-"""The table as numbers: one row per variant, at full precision."""
+"""From a study's runs to its table."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ablate.evidence.contrasts import UNDER_WAY, Finding, contrast, examine
-from ablate.evidence.origins import mixtures
-from ablate.evidence.paired import Estimator, own_spreads
-from ablate.evidence.seeds import Seeds, Tally, named
-from ablate.evidence.verdicts import Verdict
+from ablate.evidence.likeness import unlike_settings
+from ablate.evidence.origins import mixtures, unlike_origins
+from ablate.evidence.paired import FLAT, Estimator
+from ablate.evidence.seeds import Seeds, named
+from ablate.evidence.sharing import shared_spreads
+from ablate.evidence.table import LOSSES, Row, Table
 from ablate.recipe.recipe import Compare
-from ablate.study.records import Status, StudyRecord
+from ablate.study.records import StudyRecord
 
-LOSSES = ("train_loss", "train_loss_clean", "valid_loss")
-"""Measured of every run; all else that runs measure is a metric."""
+__all__ = ["LOSSES", "Row", "Table", "gather"]
 
-
-@dataclass(frozen=True)
-class Row:
-    """One variant over its finished seeds. None is what is not known.
-
-    ``seeds`` counts the finished ones; losses and metrics are means over them, ``_sd`` their standard deviation (ddof 1, from two seeds on).
-    ``epochs`` (as trained, early stops counted) and ``best_epoch`` are whole where all seeds agree, else their mean; before any seed has finished,
-    ``epochs`` is what the settings say. ``seconds`` and ``device_seconds`` are per seed. ``delta_parent`` (with its interval, adjusted p-value and verdict)
-    and ``delta_baseline`` are mean paired differences, this row minus the other. ``metrics`` holds name → mean and ``<name>_sd`` → standard deviation.
-    """
-
-    variant: str
-    parent: str | None = None
-    description: str = ""
-    changes: tuple[str, ...] = ()
-    status: Status = "queued"
-    seeds: int = 0
-    epochs: float | None = None
-    best_epoch: float | None = None
-    train_loss: float | None = None
-    train_loss_sd: float | None = None
-    train_loss_clean: float | None = None
-    valid_loss: float | None = None
-    valid_loss_sd: float | None = None
-    delta_parent: float | None = None
-    ci_low: float | None = None
-    ci_high: float | None = None
-    p_adjusted: float | None = None
-    verdict: Verdict | None = None
-    delta_baseline: float | None = None
-    seconds: float | None = None
-    device_seconds: float | None = None
-    parameters: int | None = None
-    published: Mapping[str, float] | None = None
-    metrics: Mapping[str, float | None] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    tally: Tally = field(default_factory=Tally)
-
-    @property
-    def partial(self) -> bool:
-        """Whether there are means, but not over all the seeds that were asked for."""
-        return 0 < self.seeds < self.tally.planned and self.status != "diverged"
-
-    def value(self, name: str) -> float | None:
-        """A loss or a metric by name."""
-        found: float | None = getattr(self, name) if name in LOSSES else self.metrics.get(name)
-        return found
-
-    def sd(self, name: str) -> float | None:
-        """The standard deviation of a loss or a metric over the seeds."""
-        if name in LOSSES:
-            found: float | None = getattr(self, f"{name}_sd", None)
-            return found
-        return self.metrics.get(f"{name}_sd")
-
-    def dump(self) -> dict[str, Any]:
-        """The row in plain JSON values: stable keys, full precision, None for what is not known; metrics follow under their own names.
-
-        A metric that is called like one of the row's own keys appears as ``metric_<name>``.
-        """
-        keys = [name for name in self.__dataclass_fields__ if name not in ("metrics", "notes", "tally")]
-        tree = {("from" if key == "parent" else key): getattr(self, key) for key in keys}
-        tree |= {"changes": list(self.changes), "published": dict(self.published) if self.published else None}
-        return tree | {(f"metric_{name}" if name in tree else name): value for name, value in self.metrics.items()}
+Provenance = Callable[[str], Mapping[str, Any]]
+"""From a fingerprint to where its run comes from: `Store.provenance`."""
 
 
-@dataclass(frozen=True)
-class Table:
-    """A study's rows, in the recipe's order. ``metrics`` names what was measured beside the losses."""
-
-    study: str
-    compare: Compare
-    rows: tuple[Row, ...]
-    metrics: tuple[str, ...] = ()
-    description: str = ""
-
-    @property
-    def planned(self) -> int:
-        """The largest number of seeds that any row was asked for."""
-        return max((row.tally.planned for row in self.rows), default=0)
-
-    def dump(self) -> dict[str, Any]:
-        """The table in plain JSON values: ``study``, ``compare`` and ``rows``."""
-        compare = {"metric": self.compare.metric, "better": self.compare.better, "at": self.compare.at}
-        return {"study": self.study, "compare": compare, "rows": [row.dump() for row in self.rows]}
-
-
-def gather(
-    study: StudyRecord,
-    estimate: Estimator = own_spreads,
-    provenance: Callable[[str], Mapping[str, Any]] | None = None,
-) -> Table:
+def gather(study: StudyRecord, estimate: Estimator = shared_spreads, provenance: Provenance | None = None) -> Table:
     """The evidence that a study's runs give.
 
-    ``estimate`` says how much each comparison scatters; ``provenance`` gives a fingerprint's (`Store.provenance`), so that a row that mixes versions says so.
+    ``estimate`` says how much each comparison scatters; with ``provenance``, rows say which versions and devices they mix or do not share with their parent.
     """
     compare = study.recipe.compare
     known = {record.variant.name: Seeds(record) for record in study.rows}
@@ -126,14 +40,16 @@ def gather(
             for name, seeds in known.items()
             if (other := reference[name]) in known and other is not None
         }
-        return examine(pairs, compare.better, estimate)
+        return examine(pairs, compare.better, compare.smallest_effect, estimate)
 
-    to_parent = findings({name: seeds.variant.parent for name, seeds in known.items()}, "parent")
+    parents = {name: seeds.variant.parent for name, seeds in known.items()}
+    to_parent = findings(parents, "parent")
     to_baseline = findings({name: baseline if name != baseline else None for name in known}, "baseline")
-    rows = [
-        compared(describe(seeds, metrics, compare, provenance), to_parent.get(name), to_baseline.get(name), known)
-        for name, seeds in known.items()
-    ]
+    rows = []
+    for name, seeds in known.items():
+        row = describe(seeds, metrics, compare, provenance)
+        row = beside_parent(row, seeds, known, to_parent.get(name), compare, provenance)
+        rows.append(beside_baseline(row, to_baseline.get(name), compare))
     return Table(study.recipe.study, compare, tuple(rows), metrics, study.recipe.description)
 
 
@@ -148,13 +64,13 @@ def describe(
     seeds: Seeds,
     metrics: tuple[str, ...],
     compare: Compare,
-    provenance: Callable[[str], Mapping[str, Any]] | None = None,
+    provenance: Provenance | None = None,
 ) -> Row:
     """A row without its comparisons."""
     variant = seeds.variant
     notes = seeds.notes()
     if provenance is not None:
-        notes += mixtures(provenance(run.fingerprint) for seed in seeds.finished for run in seeds.runs[seed])
+        notes += mixtures(provenance(fingerprint) for fingerprint in seeds.fingerprints())
     numbers: dict[str, float | None] = {}
     for name in (*LOSSES, *metrics):
         # The loss columns show what the row reports; a compared metric is shown as it is compared.
@@ -189,27 +105,75 @@ def describe(
         metrics={key: numbers[key] for name in metrics for key in (name, f"{name}_sd")},
         notes=tuple(notes),
         tally=seeds.tally(),
+        compared_last=mean(seeds.values(compare.metric, "last")) if seeds.status != "diverged" else None,
+        compared_best=mean(seeds.values(compare.metric, "best")) if seeds.status != "diverged" else None,
     )
 
 
-def compared(row: Row, to_parent: Finding | None, to_baseline: Finding | None, known: Mapping[str, Seeds]) -> Row:
-    """The row with what its comparisons found."""
+def beside_parent(
+    row: Row,
+    seeds: Seeds,
+    known: Mapping[str, Seeds],
+    finding: Finding | None,
+    compare: Compare,
+    provenance: Provenance | None,
+) -> Row:
+    """The row with what its comparison with its parent found."""
     notes = list(row.notes)
     if row.parent is not None and row.parent not in known:
         notes.append(f"its parent ({row.parent}) is not among the rows")
     if row.status == "diverged":
         return replace(row, verdict="unstable", notes=tuple(notes))
-    if to_parent is not None:
-        notes += to_parent.notes
-        if to_parent.effect is not None:
-            found = to_parent.effect
-            row = replace(row, delta_parent=found.delta, ci_low=found.low, ci_high=found.high)
-            row = replace(row, p_adjusted=to_parent.p_adjusted, verdict=to_parent.verdict)
-    if to_baseline is not None and to_baseline.effect is not None:
-        row = replace(row, delta_baseline=to_baseline.effect.delta)
+    if finding is not None:
+        notes += finding.notes
+    if finding is not None and finding.effect is not None and row.parent is not None:
+        found, judged, parent = finding.effect, finding.judgement, known[row.parent]
+        unlike = unlike_settings(seeds.variant, parent.variant)
+        if provenance is not None:
+            unlike += unlike_origins(map(provenance, seeds.fingerprints()), map(provenance, parent.fingerprints()))
+        row = replace(
+            row,
+            delta_parent=found.delta,
+            ci_low=found.low,
+            ci_high=found.high,
+            p=found.p if judged.p_adjusted is not None else None,
+            p_adjusted=judged.p_adjusted,
+            verdict=judged.verdict,
+            more_seeds=judged.more_seeds,
+            effect_size=effect_size(found.delta, *(s.values(compare.metric, compare.at) for s in (seeds, parent))),
+            unlike=tuple(unlike),
+        )
     if row.seeds and row.status in UNDER_WAY:
         notes.append(f"{row.seeds} of {row.tally.planned} seeds so far: no verdict yet")
     return replace(row, notes=tuple(notes))
+
+
+def beside_baseline(row: Row, finding: Finding | None, compare: Compare) -> Row:
+    """The row with its difference to the baseline."""
+    if row.status == "diverged" or finding is None or finding.effect is None:
+        return row
+    found = finding.effect
+    gain = -found.delta if compare.better == "lower" else found.delta
+    return replace(
+        row,
+        delta_baseline=found.delta,
+        baseline_ci_low=found.low,
+        baseline_ci_high=found.high,
+        gain_per_minute=gain / (row.seconds / 60) if row.seconds else None,
+    )
+
+
+def effect_size(delta: float, row: Mapping[int, float], parent: Mapping[int, float]) -> float | None:
+    """A difference in standard deviations of seeds: Hedges' g (1981) over the mean variance of the two rows. None where they do not scatter."""
+    sides = [list(values.values()) for values in (row, parent)]
+    if min(map(len, sides)) < 2:
+        return None
+    sd = float(np.sqrt(np.mean([np.var(values, ddof=1) for values in sides])))
+    degrees = sum(map(len, sides)) - 2
+    # Rounding alone gives equal numbers a deviation.
+    if sd <= FLAT * max(abs(value) for values in sides for value in values):
+        return None
+    return delta / sd * (1 - 3 / (4 * degrees - 1))
 
 
 def mean(values: Mapping[int, float]) -> float | None:

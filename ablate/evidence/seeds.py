@@ -59,6 +59,10 @@ class Seeds:
             epochs=(slowest.epochs if slowest else 0) or self.variant.settings.epochs,
         )
 
+    def fingerprints(self) -> list[str]:
+        """Of all finished runs."""
+        return [run.fingerprint for seed in self.finished for run in self.runs[seed]]
+
     def metrics(self) -> list[str]:
         """Names of all that finished runs measured, as they come."""
         return list(

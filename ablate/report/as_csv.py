@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from ablate.evidence.rows import Table
+from ablate.evidence.table import Table
 from ablate.report.columns import Column, Value
 
 FORMULA = tuple("=+-@\t\r＝＋－＠")

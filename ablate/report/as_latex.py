@@ -40,6 +40,7 @@ SPECIAL = {
     "²": r"$^2$",
     "³": r"$^3$",
     "†": r"\dag{}",
+    "‡": r"\ddag{}",
     "…": r"\ldots{}",
     "–": "--",
     "—": "---",
@@ -69,7 +70,7 @@ def latex(cells: Cells, sentences: Sequence[str], study: str, description: str) 
     ]
     if sentences:
         lines += [r"  \par\smallskip", r"  \begin{minipage}{\linewidth}\footnotesize"]
-        lines += [f"    {escape(line)}" + (r"\\" if line is not sentences[-1] else "") for line in sentences]
+        lines += [f"    {cell(line, 'left')}" + (r"\\" if line is not sentences[-1] else "") for line in sentences]
         lines += [r"  \end{minipage}"]
     return "\n".join([*lines, r"\end{table}"]) + "\n"
 

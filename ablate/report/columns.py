@@ -7,13 +7,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from ablate.evidence.rows import LOSSES, Row, Table
+from ablate.evidence.more_seeds import MOST
+from ablate.evidence.table import LOSSES, Row, Table
 from ablate.registry import suggestion
 from ablate.report.numbers import UNKNOWN, count, deviation, difference, duration, fixed_column, places, probability
 from ablate.report.status import status_text
 
 PARTIAL = "†"
 """Marks a mean over fewer seeds than were asked for. It stands before the number, so that decimals stay aligned."""
+
+UNLIKE = "‡"
+"""Marks a difference to a parent that is unlike the row in more than the row's change."""
 
 Value = str | float | None
 Alignment = Literal["left", "right"]
@@ -83,16 +87,31 @@ def spread(name: str) -> Column:
     )
 
 
-def delta(key: str, title: str, value: Callable[[Row], float | None], interval: bool) -> Column:
-    """Differences in the compared metric, as fine as the metric itself is shown, or finer where they need it."""
+Number = Callable[[Row], float | None]
+
+
+def delta(key: str, title: str, value: Number, low: Number | None = None, high: Number | None = None) -> Column:
+    """Differences in the compared metric, as fine as the metric itself is shown, or finer where they need it; with an interval if there is one."""
 
     def texts(table: Table) -> list[str]:
         base = places(row.value(table.compare.metric) for row in table.rows)
         decimals = max(base, min(base + 2, places((value(row) for row in table.rows), 2)))
-        ends = [(row.ci_low, row.ci_high) if interval else (None, None) for row in table.rows]
-        return [difference(value(row), *end, decimals) for row, end in zip(table.rows, ends, strict=True)]
+        return [
+            (UNLIKE if row.unlike and key == "delta_parent" and value(row) is not None else "")
+            + difference(value(row), low(row) if low else None, high(row) if high else None, decimals)
+            for row in table.rows
+        ]
 
     return Column(key, title, "right", value, texts)
+
+
+def verdict_text(row: Row) -> str:
+    """The verdict; where it is unclear, with about how many more seeds it would take."""
+    if row.verdict != "unclear" or row.p_adjusted is None:
+        return row.verdict or ""
+    if row.more_seeds is None:
+        return f"unclear (>{MOST} more seeds)"
+    return f"unclear (~{row.more_seeds} more seed{'s' if row.more_seeds > 1 else ''})"
 
 
 def published(key: str, title: str, name: str) -> Column:
@@ -127,15 +146,40 @@ def available(table: Table) -> dict[str, Column]:
         outcome("train_loss_clean", "Train loss (clean)", "train_loss_clean"),
         outcome("valid_loss", "Valid loss", "valid_loss"),
         numbers("valid_loss_sd", "Valid loss sd", lambda row: row.valid_loss_sd, each(deviation)),
-        delta("delta_parent", "Δ parent", lambda row: row.delta_parent, interval=True),
-        delta("ci_low", "95 % from", lambda row: row.ci_low, interval=False),
-        delta("ci_high", "95 % to", lambda row: row.ci_high, interval=False),
+        delta(
+            "delta_parent", "Δ parent", lambda row: row.delta_parent, lambda row: row.ci_low, lambda row: row.ci_high
+        ),
+        delta("ci_low", "95 % from", lambda row: row.ci_low),
+        delta("ci_high", "95 % to", lambda row: row.ci_high),
+        numbers("p", "p", lambda row: row.p, each(probability)),
         numbers("p_adjusted", "p (Holm)", lambda row: row.p_adjusted, each(probability)),
-        words("verdict", "Verdict", lambda row: row.verdict),
-        delta("delta_baseline", "Δ baseline", lambda row: row.delta_baseline, interval=False),
+        replace(
+            words("verdict", "Verdict", lambda row: row.verdict),
+            texts=lambda table: [verdict_text(row) for row in table.rows],
+        ),
+        numbers("more_seeds", "More seeds", lambda row: row.more_seeds, lambda values: blank(each(count)(values))),
+        numbers("effect_size", "Effect (sd)", lambda row: row.effect_size, lambda values: [signed(v) for v in values]),
+        delta(
+            "delta_baseline",
+            "Δ baseline",
+            lambda row: row.delta_baseline,
+            lambda row: row.baseline_ci_low,
+            lambda row: row.baseline_ci_high,
+        ),
+        delta("baseline_ci_low", "Δ baseline from", lambda row: row.baseline_ci_low),
+        delta("baseline_ci_high", "Δ baseline to", lambda row: row.baseline_ci_high),
+        numbers("compared_last", f"{titled(metric)} (last)", lambda row: row.compared_last, fixed_column),
+        numbers("compared_best", f"{titled(metric)} (best)", lambda row: row.compared_best, fixed_column),
         numbers("seconds", "Seconds", lambda row: row.seconds, each(duration)),
         numbers("device_seconds", "Device seconds", lambda row: row.device_seconds, each(duration)),
         numbers("parameters", "Parameters", lambda row: row.parameters, each(grouped)),
+        numbers(
+            "gain_per_minute",
+            "Gain a minute",
+            lambda row: row.gain_per_minute,
+            lambda values: blank(fixed_column(values)),
+        ),
+        words("unlike", "Unlike its parent", lambda row: "; ".join(row.unlike)),
     ]
     readers = [
         spread(metric),
@@ -259,6 +303,11 @@ def titled(name: str) -> str:
     """``valid_loss`` as ``Valid loss``."""
     spaced = name.replace("_", " ")
     return spaced[:1].upper() + spaced[1:]
+
+
+def signed(value: float | None) -> str:
+    """An effect size, to two decimals."""
+    return "" if value is None else f"{value:+.2f}"
 
 
 def grouped(value: float | None) -> str:

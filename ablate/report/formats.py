@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from ablate.evidence.rows import Table
+from ablate.evidence.table import Table
 from ablate.registry import suggestion
 from ablate.report.columns import cells, data_keys, plain, select_columns
 from ablate.report.summary import summary

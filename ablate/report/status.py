@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ablate.evidence.rows import Row
+from ablate.evidence.table import Row
 
 LONGEST = 60
 """Characters of a reason in a table; the whole of it stands in the notes."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Set
 
-from ablate.evidence.rows import Table
-from ablate.report.columns import PARTIAL, default_keys, plain, published_metric
+from ablate.evidence.table import Table
+from ablate.report.columns import PARTIAL, UNLIKE, default_keys, plain, published_metric
 
 SHOWS_MEANS = ("train_loss", "train_loss_clean", "valid_loss")
 
@@ -25,6 +25,18 @@ def meanings(table: Table, shown: Set[str]) -> list[str]:
     deltas = shown & {"delta_parent", "delta_baseline"}
     if deltas and any(row.delta_parent is not None or row.delta_baseline is not None for row in rows):
         lines.append(differences(table, "delta_parent" in deltas, "delta_baseline" in deltas))
+    if shown & {"verdict", "p", "p_adjusted"}:
+        lines += verdicts(table)
+    if "delta_parent" in shown and any(row.unlike for row in rows):
+        lines.append(
+            f"{UNLIKE} row and parent are unlike in more than the row's change, so the difference is not that change's alone."
+        )
+    if "effect_size" in shown and any(row.effect_size is not None for row in rows):
+        lines.append("Effect (sd): Δ parent in standard deviations of seeds, corrected for few of them (Hedges' g).")
+    if "gain_per_minute" in shown and any(row.gain_per_minute is not None for row in rows):
+        lines.append(
+            f"Gain a minute: how much better than the baseline in {metric}, for each minute that a seed trains."
+        )
     if "published" in shown:
         lines.append(f"Published: {published_metric(table)} as the recipe quotes it.")
     if any(row.partial for row in rows) and any(key in SHOWS_MEANS or key in table.metrics for key in shown):
@@ -39,20 +51,37 @@ def meanings(table: Table, shown: Set[str]) -> list[str]:
 
 
 def differences(table: Table, parent: bool, baseline: bool) -> str:
-    """What the differences are, and how verdicts were found."""
+    """What the differences are."""
     compare = table.compare
     what = "Δ parent" if parent else "Δ baseline"
     whose = "its parent's" if parent else "the baseline's"
     if parent and baseline:
         what, whose = "Δ parent, Δ baseline", "its parent's, the baseline's"
     at = "" if compare.at == "selected" else f" at the {compare.at} epoch"
-    parts = [f"{what}: {compare.metric} minus {whose}{at}, paired by seed ({compare.better} is better)"]
-    if parent and any(row.ci_low is not None for row in table.rows):
-        parts.append("95 % interval")
-    asked = sum(row.p_adjusted is not None for row in table.rows)
-    if asked and parent:
-        parts.append(f"verdicts after Holm at 5 % over {asked} comparison{'s' if asked > 1 else ''}")
-    return "; ".join(parts) + "."
+    sentence = f"{what}: {compare.metric} minus {whose}{at}, paired by seed ({compare.better} is better)"
+    if any((parent and row.ci_low is not None) or (baseline and row.baseline_ci_low is not None) for row in table.rows):
+        sentence += ", with the 95 % interval"
+    return sentence + "."
+
+
+def verdicts(table: Table) -> list[str]:
+    """What the test was, and what the words mean that it led to."""
+    rows, smallest = table.rows, table.compare.smallest_effect
+    asked = sum(row.p_adjusted is not None for row in rows)
+    if not asked:
+        return []
+    test = "a t test on the differences by seed"
+    if sum(row.ci_low is not None for row in rows) > 1:
+        test += ", whose scatter is judged together with the other rows' as far as they scatter alike"
+    over = f", 5 % false alarms over all {asked} comparisons together (Holm)" if asked > 1 else ", 5 % false alarms"
+    lines = [f"Verdict: {test}{over}."]
+    if any(row.verdict == "no difference" for row in rows) and smallest is not None:
+        lines.append(f"no difference: the interval lies within ±{smallest:g} (compare.smallest_effect).")
+    if any(row.more_seeds is not None for row in rows):
+        lines.append(
+            "more seeds: about so many would give a verdict, if difference and scatter are what they seem (power 80 %)."
+        )
+    return lines
 
 
 def notes(table: Table) -> list[str]:
@@ -61,6 +90,7 @@ def notes(table: Table) -> list[str]:
     lines = [f"all rows: {'; '.join(shared)}."] if shared else []
     for row in table.rows:
         own = [note for note in row.notes if note not in shared]
+        own += [f"{UNLIKE} {what}" for what in row.unlike]
         if own:
             lines.append(f"{row.variant}: {'; '.join(own)}.")
     return lines

@@ -7,7 +7,6 @@ import pytest
 
 from ablate.evidence.holm import holm
 from ablate.evidence.paired import Spread, differences, effect, own_spreads
-from ablate.evidence.verdicts import judge
 
 
 def paired(values, reference):
@@ -53,15 +52,29 @@ def test_two_pairs_have_an_interval_and_no_p_value():
 
 def test_without_scatter():
     assert paired([1.0] * 3, [1.0] * 3).p == 1.0
-    constant = paired([1.5] * 3, [1.0] * 3)
-    assert (constant.low, constant.high, constant.p) == (0.5, 0.5, 0.0)
+    # The same difference three times, as a coarse metric gives it by chance, is not certainty.
+    constant = paired([1.5, 1.6, 1.7], [1.0, 1.1, 1.2])
+    assert (constant.delta, constant.low, constant.p) == (pytest.approx(0.5), None, None)
 
 
 def test_a_spread_from_elsewhere_is_used():
     sample = differences([1.0, 2.0, 3.0], [3.0, 6.0, 6.0])
-    wide, narrow = effect(sample, Spread(10.0, 20)), effect(sample, Spread(0.1, 20))
+    wide, narrow = effect(sample, Spread.single(10.0, 20)), effect(sample, Spread.single(0.1, 20))
     assert wide.low < narrow.low < narrow.delta == wide.delta
     assert wide.p > 0.05 > narrow.p
+
+
+def test_several_variances_average_their_p_values():
+    from scipy import stats
+
+    sample = np.array([1.0, 2.0, 4.0, 3.0])
+    variances, degrees, weights = np.array([0.5, 2.0, 8.0]), np.array([3.5, 5.0, 19.0]), np.array([0.2, 0.5, 0.3])
+    found = effect(sample, Spread(variances, degrees, weights))
+    each = 2 * stats.t.sf(2.5 / np.sqrt(variances / 4), degrees)
+    assert found.p == pytest.approx(float(each @ weights), rel=1e-10)
+    half = found.high - found.delta
+    at_the_end = 2 * stats.t.sf(half / np.sqrt(variances / 4), degrees)
+    assert float(at_the_end @ weights) == pytest.approx(0.05, rel=1e-9)
 
 
 def test_misaligned_pairs_are_refused():
@@ -84,12 +97,3 @@ def test_holm_keeps_order_and_never_lowers(seed):
     assert all(p <= q <= 1 for p, q in zip(p_values, adjusted, strict=True))
     ranked = [q for _, q in sorted(zip(p_values, adjusted, strict=True))]
     assert ranked == sorted(ranked)
-
-
-def test_verdicts_say_which_way():
-    down = paired([0.1, 0.2, 0.3, 0.4], [0.5, 0.61, 0.7, 0.8])
-    same = paired([0.1, 0.2, 0.3], [0.1, 0.2, 0.3])
-    noise = paired([0.1, 0.9, 0.3], [0.5, 0.2, 0.4])
-    words = [word for _, word in judge([down, same, noise, None], "lower")]
-    assert words == ["helps", "no difference", "unclear", None]
-    assert judge([down], "higher")[0][1] == "hurts"

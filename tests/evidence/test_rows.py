@@ -14,7 +14,8 @@ BETTER = [0.40, 0.43, 0.38, 0.41, 0.39]
 KEYS = [
     "variant", "from", "description", "changes", "status", "seeds", "epochs", "best_epoch", "train_loss", "train_loss_sd",
     "train_loss_clean", "valid_loss", "valid_loss_sd", "delta_parent", "ci_low", "ci_high", "p_adjusted", "verdict",
-    "delta_baseline", "seconds", "device_seconds", "parameters", "published",
+    "delta_baseline", "seconds", "device_seconds", "parameters", "published", "p", "effect_size", "more_seeds",
+    "baseline_ci_low", "baseline_ci_high", "compared_last", "compared_best", "gain_per_minute", "unlike",
 ]  # fmt: skip
 
 
@@ -44,13 +45,19 @@ def test_a_better_row_helps(make_study):
     assert row.verdict == "helps"
     assert row.delta_baseline == row.delta_parent
     assert row.changes == ("+ flip", "epochs = 50")
+    assert row.p == row.p_adjusted
+    assert (row.baseline_ci_low, row.baseline_ci_high) == (row.ci_low, row.ci_high)
+    # Hedges' g: the mean variance is (0.00013 + 0.00037) / 2, eight degrees of freedom correct by 1 - 3/31.
+    assert row.effect_size == pytest.approx(-0.102 / math.sqrt(0.00025) * (1 - 3 / 31))
+    assert row.gain_per_minute == pytest.approx(0.102 / (2 / 60))
+    assert (row.compared_last, row.compared_best) == (pytest.approx(np.mean(BETTER)),) * 2
 
 
 def test_seeds_are_paired_by_number_not_by_place(make_study, make_run):
     parent = [make_run(seed, loss) for seed, loss in enumerate(PARENT)]
-    child = [make_run(seed, loss - 0.1) for seed, loss in reversed(list(enumerate(PARENT)))]
+    child = [make_run(seed, loss - 0.1 - 1e-6 * seed) for seed, loss in reversed(list(enumerate(PARENT)))]
     row = rows(make_study({"a": (None, parent), "b": ("a", child)}))["b"]
-    assert row.ci_high - row.ci_low < 1e-9
+    assert row.ci_high - row.ci_low < 1e-5
 
 
 def test_p_values_are_adjusted_over_the_rows(make_study):
@@ -234,7 +241,12 @@ def test_dump_has_the_keys_that_are_promised(make_study, make_run):
     table = gather(make_study({"a": (None, runs), "b": ("a", [make_run(0, None, "queued")])}, metrics=["acc"]))
     tree = table.dump()
     assert list(tree) == ["study", "compare", "rows"]
-    assert tree["compare"] == {"metric": "valid_loss", "better": "lower", "at": "selected"}
+    assert tree["compare"] == {
+        "metric": "valid_loss",
+        "better": "lower",
+        "at": "selected",
+        "smallest_effect": None,
+    }
     for row in tree["rows"]:
         assert list(row) == [*KEYS, "acc", "acc_sd", "metric_status", "status_sd"]
     assert tree["rows"][1]["from"] == "a"

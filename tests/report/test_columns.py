@@ -46,6 +46,47 @@ def test_several_seeds_show_the_evidence(keypoints):
     assert shown.rows[2][2] == "3000"
 
 
+def test_what_is_unclear_says_how_many_more_seeds(keypoints):
+    table = keypoints()
+    for more, text in (
+        (1, "unclear (~1 more seed)"),
+        (12, "unclear (~12 more seeds)"),
+        (None, "unclear (>100 more seeds)"),
+    ):
+        rows = (*table.rows[:2], replace(table.rows[2], more_seeds=more))
+        assert column(replace(table, rows=rows), "verdict") == ["", "helps", text]
+    assert select_columns(table, ["verdict"])[1][0].value(table.rows[2]) == "unclear"
+
+
+def test_a_difference_to_an_unlike_parent_is_marked(keypoints):
+    table = keypoints()
+    table = replace(table, rows=(*table.rows[:2], replace(table.rows[2], unlike=("3000 epochs, its parent 1000",))))
+    assert column(table, "delta_parent")[1:] == [
+        "-0.001732 [-0.001810, -0.001650]",
+        "‡+0.000077 [-0.000100, +0.000300]",
+    ]
+    assert column(table, "delta_baseline")[2] == "-0.001655"
+    assert column(table, "unlike") == ["", "", "3000 epochs, its parent 1000"]
+
+
+def test_the_interval_to_the_baseline_and_the_costs(keypoints):
+    table = keypoints()
+    row = replace(
+        table.rows[2],
+        baseline_ci_low=-0.002,
+        baseline_ci_high=-0.0013,
+        effect_size=0.4567,
+        gain_per_minute=0.0104,
+        p=0.2,
+    )
+    table = replace(table, rows=(*table.rows[:2], replace(row, compared_last=0.0016, compared_best=0.00155)))
+    assert column(table, "delta_baseline")[2] == "-0.001655 [-0.002000, -0.001300]"
+    assert column(table, "effect_size") == ["", "", "+0.46"]
+    assert column(table, "gain_per_minute")[2] == "0.01040"
+    assert column(table, "p")[2] == "0.200"
+    assert [column(table, f"compared_{at}")[2] for at in ("last", "best")] == ["0.001600", "0.001550"]
+
+
 def test_published_numbers_stand_beside_ours(keypoints):
     given = Row("net4", published={"valid_loss": 0.00156, "train_loss": 0.001}, tally=Tally())
     assert default_keys(keypoints(given))[4:7] == ["valid_loss", "spread", "published"]

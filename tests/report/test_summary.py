@@ -11,9 +11,49 @@ from ablate.report.summary import summary
 def test_five_seeds(keypoints):
     assert summary(keypoints()) == [
         "± sd (n): standard deviation of valid_loss over n finished seeds.",
-        "Δ parent: valid_loss minus its parent's, paired by seed (lower is better); 95 % interval; "
-        "verdicts after Holm at 5 % over 2 comparisons.",
+        "Δ parent: valid_loss minus its parent's, paired by seed (lower is better), with the 95 % interval.",
+        "Verdict: a t test on the differences by seed, whose scatter is judged together with the other rows' as far as they scatter alike, "
+        "5 % false alarms over all 2 comparisons together (Holm).",
     ]
+
+
+def test_one_comparison_has_nothing_to_judge_together(keypoints):
+    table = keypoints()
+    table = replace(table, rows=table.rows[:2])
+    assert summary(table)[-1] == "Verdict: a t test on the differences by seed, 5 % false alarms."
+
+
+def test_words_of_verdicts_are_explained_where_they_stand(keypoints):
+    table = keypoints(compare=Compare(smallest_effect=0.002))
+    first, second, third = table.rows
+    rows = (first, replace(second, verdict="no difference"), replace(third, more_seeds=4))
+    assert summary(replace(table, rows=rows))[-2:] == [
+        "no difference: the interval lies within ±0.002 (compare.smallest_effect).",
+        "more seeds: about so many would give a verdict, if difference and scatter are what they seem (power 80 %).",
+    ]
+
+
+def test_rows_unlike_their_parent_are_marked_and_told(keypoints):
+    table = keypoints()
+    rows = (
+        *table.rows[:2],
+        replace(table.rows[2], unlike=("3000 epochs, its parent 1000", "torch 2.13.0, its parent 2.12.1")),
+    )
+    lines = summary(replace(table, rows=rows))
+    assert lines[-1] == "net3: ‡ 3000 epochs, its parent 1000; ‡ torch 2.13.0, its parent 2.12.1."
+    assert (
+        "‡ row and parent are unlike in more than the row's change, so the difference is not that change's alone."
+        in lines
+    )
+    assert not any(line.startswith("‡ row") for line in summary(table))
+
+
+def test_columns_of_cost_and_size_are_explained(keypoints):
+    table = keypoints()
+    rows = (*table.rows[:2], replace(table.rows[2], effect_size=0.4, gain_per_minute=0.1))
+    lines = summary(replace(table, rows=rows), ["variant", "effect_size", "gain_per_minute"])
+    assert [line.split(":")[0] for line in lines] == ["Effect (sd)", "Gain a minute"]
+    assert summary(table, ["variant", "effect_size", "gain_per_minute"]) == []
 
 
 def test_one_seed(keypoints):

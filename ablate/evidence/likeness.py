@@ -1,0 +1,40 @@
+"""What a row and its parent differ in beside the change that the row is about."""
+
+from __future__ import annotations
+
+from ablate.recipe.recipe import Variant
+from ablate.recipe.settings import Choice
+
+BUDGET = {"epochs": "epochs", "batch_size": "samples a batch"}
+"""Settings that decide how long a row is trained, and their units."""
+
+
+def unlike_settings(row: Variant, parent: Variant) -> list[str]:
+    """Sentences for a budget or data that are not the parent's. A row that changes its budget and nothing else is about that, and has none."""
+    said = []
+    alone = bool(row.changes) and all(change.kind == "set" and change.subject in BUDGET for change in row.changes)
+    for field, unit in BUDGET.items():
+        mine, theirs = getattr(row.settings, field), getattr(parent.settings, field)
+        if mine != theirs and not alone:
+            said.append(f"{mine} {unit}, its parent {theirs}")
+    keys = unlike_keys(row.settings.data, parent.settings.data)
+    if keys:
+        said.append(f"its data are not its parent's ({', '.join(keys)})")
+    return said
+
+
+def unlike_keys(one: Choice, other: Choice) -> list[str]:
+    """The keys of two choices that do not agree."""
+    mine, theirs = one.dump(), other.dump()
+    return sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
+
+
+def unlike_losses(row: Variant, parent: Variant) -> str | None:
+    """Why a loss cannot compare the two: they minimise different ones. None where they do not."""
+    mine, theirs = row.settings.loss, parent.settings.loss
+    keys = unlike_keys(mine, theirs)
+    if not keys:
+        return None
+    if mine.label != theirs.label:
+        return f"its loss is {mine.label}, its parent's {theirs.label}"
+    return f"its loss is not its parent's ({', '.join(keys)})"

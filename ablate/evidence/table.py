@@ -1,0 +1,117 @@
+"""The table as numbers: one row per variant, at full precision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ablate.evidence.seeds import Tally
+from ablate.evidence.verdicts import Verdict
+from ablate.recipe.recipe import Compare
+from ablate.study.records import Status
+
+LOSSES = ("train_loss", "train_loss_clean", "valid_loss")
+"""Measured of every run; all else that runs measure is a metric."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant over its finished seeds. None is what is not known.
+
+    ``seeds`` counts the finished ones; losses and metrics are means over them, ``_sd`` their standard deviation (ddof 1, from two seeds on).
+    ``epochs`` (as trained, early stops counted) and ``best_epoch`` are whole where all seeds agree, else their mean; before any seed has finished,
+    ``epochs`` is what the settings say. ``seconds`` and ``device_seconds`` are per seed. ``metrics`` holds name → mean and ``<name>_sd`` → standard deviation.
+
+    ``delta_parent`` (with its interval, p-value, p-value adjusted over the rows, and verdict) and ``delta_baseline`` (with its interval) are mean paired
+    differences, this row minus the other. ``effect_size`` is the former in standard deviations of seeds (Hedges' g with the mean variance of the two rows);
+    ``more_seeds`` is about how many would settle what is unclear. ``gain_per_minute`` is how much better than the baseline a row is, for each minute that
+    a seed of it trains. ``compared_last`` and ``compared_best`` are the compared metric at those epochs. ``unlike`` says what the row and its parent differ
+    in beside the row's change.
+    """
+
+    variant: str
+    parent: str | None = None
+    description: str = ""
+    changes: tuple[str, ...] = ()
+    status: Status = "queued"
+    seeds: int = 0
+    epochs: float | None = None
+    best_epoch: float | None = None
+    train_loss: float | None = None
+    train_loss_sd: float | None = None
+    train_loss_clean: float | None = None
+    valid_loss: float | None = None
+    valid_loss_sd: float | None = None
+    delta_parent: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    p_adjusted: float | None = None
+    verdict: Verdict | None = None
+    delta_baseline: float | None = None
+    seconds: float | None = None
+    device_seconds: float | None = None
+    parameters: int | None = None
+    published: Mapping[str, float] | None = None
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    tally: Tally = field(default_factory=Tally)
+    p: float | None = None
+    effect_size: float | None = None
+    more_seeds: int | None = None
+    baseline_ci_low: float | None = None
+    baseline_ci_high: float | None = None
+    compared_last: float | None = None
+    compared_best: float | None = None
+    gain_per_minute: float | None = None
+    unlike: tuple[str, ...] = ()
+
+    @property
+    def partial(self) -> bool:
+        """Whether there are means, but not over all the seeds that were asked for."""
+        return 0 < self.seeds < self.tally.planned and self.status != "diverged"
+
+    def value(self, name: str) -> float | None:
+        """A loss or a metric by name."""
+        found: float | None = getattr(self, name) if name in LOSSES else self.metrics.get(name)
+        return found
+
+    def sd(self, name: str) -> float | None:
+        """The standard deviation of a loss or a metric over the seeds."""
+        if name in LOSSES:
+            found: float | None = getattr(self, f"{name}_sd", None)
+            return found
+        return self.metrics.get(f"{name}_sd")
+
+    def dump(self) -> dict[str, Any]:
+        """The row in plain JSON values: stable keys, full precision, None for what is not known; metrics follow under their own names.
+
+        A metric that is called like one of the row's own keys appears as ``metric_<name>``.
+        """
+        keys = [name for name in self.__dataclass_fields__ if name not in ("metrics", "notes", "tally")]
+        tree = {("from" if key == "parent" else key): getattr(self, key) for key in keys}
+        tree |= {"changes": list(self.changes), "published": dict(self.published) if self.published else None}
+        tree["unlike"] = list(self.unlike)
+        return tree | {(f"metric_{name}" if name in tree else name): value for name, value in self.metrics.items()}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A study's rows, in the recipe's order. ``metrics`` names what was measured beside the losses."""
+
+    study: str
+    compare: Compare
+    rows: tuple[Row, ...]
+    metrics: tuple[str, ...] = ()
+    description: str = ""
+
+    @property
+    def planned(self) -> int:
+        """The largest number of seeds that any row was asked for."""
+        return max((row.tally.planned for row in self.rows), default=0)
+
+    def dump(self) -> dict[str, Any]:
+        """The table in plain JSON values: ``study``, ``compare`` and ``rows``."""
+        compare: dict[str, Any] = {"metric": self.compare.metric, "better": self.compare.better, "at": self.compare.at}
+        compare["smallest_effect"] = self.compare.smallest_effect
+        return {"study": self.study, "compare": compare, "rows": [row.dump() for row in self.rows]}

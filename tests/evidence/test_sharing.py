@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ablate.evidence.paired import effect, own_spreads
+from ablate.evidence.sharing import ALIKE, MARGIN, STEPS, TRUST, overlap, shared_spreads
+
+LADDER = [("b", "a"), ("c", "b"), ("d", "c")]
+STAR = [("b", "a"), ("c", "a"), ("d", "a")]
+
+
+def draws(seed, sizes, n=5):
+    draw = np.random.default_rng(seed)
+    return [size * draw.standard_normal(n) for size in sizes]
+
+
+def width(sample, spread):
+    found = effect(sample, spread)
+    return found.high - found.low
+
+
+def test_a_comparison_alone_is_the_paired_t_test():
+    from scipy import stats
+
+    for seed in range(5):
+        sample = draws(seed, [2.0])[0]
+        found, expected = effect(sample, shared_spreads([sample], [("b", "a")])[0]), stats.ttest_1samp(sample, 0)
+        interval = expected.confidence_interval(0.95)
+        assert found.p == pytest.approx(expected.pvalue, rel=1e-10)
+        assert (found.low, found.high) == pytest.approx((interval.low, interval.high), rel=1e-10)
+
+
+@pytest.mark.parametrize("pairs", [LADDER, STAR])
+def test_against_a_sum_written_out(pairs):
+    """The average over answers, from scipy.stats' F and t distributions, one answer after another."""
+    from scipy import stats
+
+    samples = [d + 0.7 for d in draws(3, [1.0, 0.5, 4.0])]
+    samples[1] = samples[1][:3]
+    variances, degrees = [d.var(ddof=1) for d in samples], [len(d) - 1 for d in samples]
+    # By hand: each pair of a ladder correlates by -1/2 where neighbours, of a star by 1/2 everywhere.
+    squares = 3 + (4 if pairs is LADDER else 6) / 4
+    share = np.sqrt(3 / squares)
+    assert overlap(pairs) == pytest.approx(share, rel=1e-12)
+
+    commons = np.exp(np.linspace(np.log(min(variances)) - MARGIN, np.log(max(variances)) + MARGIN, STEPS))
+    total, sums = 0.0, np.zeros(3)
+    for alike, trust in zip(ALIKE, TRUST, strict=True):
+        for common in commons:
+            # In logarithms a density gains the variance itself as a factor, the same for every answer.
+            density = [stats.f.pdf(v / common, d, alike) / common * v for v, d in zip(variances, degrees, strict=True)]
+            weight = trust * np.prod(density) ** share
+            total += weight
+            for i, sample in enumerate(samples):
+                mixed = (alike * common + degrees[i] * variances[i]) / (alike + degrees[i])
+                t = abs(sample.mean()) / np.sqrt(mixed / len(sample))
+                sums[i] += weight * 2 * stats.t.sf(t, alike + degrees[i])
+    found = [effect(d, spread).p for d, spread in zip(samples, shared_spreads(samples, pairs), strict=True)]
+    assert found == pytest.approx(list(sums / total), rel=1e-10)
+
+
+def test_rows_that_scatter_alike_help_each_other():
+    narrower = 0
+    for seed in range(20):
+        samples = draws(seed, [1.0, 1.0, 1.0, 1.0], n=3)
+        pairs = [(str(i + 1), str(i)) for i in range(4)]
+        shared, own = shared_spreads(samples, pairs), own_spreads(samples)
+        narrower += sum(width(d, s) < width(d, o) for d, s, o in zip(samples, shared, own, strict=True))
+    assert narrower > 55
+
+
+def test_a_row_far_from_the_others_keeps_its_own():
+    samples = draws(1, [1.0, 1.0, 1.0, 1.0, 1000.0], n=8)
+    pairs = [(f"{i}x", f"{i}y") for i in range(5)]
+    shared, own = shared_spreads(samples, pairs)[-1], own_spreads(samples)[-1]
+    assert width(samples[-1], shared) == pytest.approx(width(samples[-1], own), rel=0.1)
+
+
+def test_units_do_not_matter():
+    samples = draws(2, [1.0, 3.0, 0.5])
+    small = [1e-6 * d for d in samples]
+    for d, one, other in zip(samples, shared_spreads(samples, LADDER), shared_spreads(small, LADDER), strict=True):
+        assert effect(d, one).p == pytest.approx(effect(1e-6 * d, other).p, rel=1e-9)
+
+
+def test_a_coarse_metric_takes_its_scatter_from_the_others():
+    flat = np.full(3, 0.25)
+    samples = [flat, *draws(4, [1.0, 1.0], n=3)]
+    alone, beside = shared_spreads([flat], LADDER[:1])[0], shared_spreads(samples, LADDER)[0]
+    assert alone is None
+    assert effect(flat, beside).p > 0.05
+    assert effect(flat, beside).low < 0.25
+
+
+def test_identical_rows_stay_identical_and_tell_nothing():
+    samples = [np.zeros(4), *draws(5, [1.0, 1.0], n=4)]
+    found = [effect(d, s) for d, s in zip(samples, shared_spreads(samples, LADDER), strict=True)]
+    assert (found[0].low, found[0].high, found[0].p) == (0.0, 0.0, 1.0)
+    without = [effect(d, s) for d, s in zip(samples[1:], shared_spreads(samples[1:], LADDER[1:]), strict=True)]
+    assert [each.p for each in found[1:]] == pytest.approx([each.p for each in without], rel=1e-12)
+
+
+def test_the_same_runs_under_two_names_tell_once():
+    samples = draws(8, [1.0, 1.0])
+    twice = shared_spreads([*samples, samples[1]], [("b", "a"), ("c", "b"), ("d", "b")])
+    once = shared_spreads(samples, LADDER[:2])
+    assert [effect(samples[0], spreads[0]).p for spreads in (twice, once)] == pytest.approx(
+        [effect(samples[0], once[0]).p] * 2
+    )
+    assert effect(samples[1], twice[2]).p == effect(samples[1], twice[1]).p
+
+
+def test_one_pair_has_nothing_to_borrow_for():
+    samples = [np.array([0.5]), *draws(6, [1.0, 1.0], n=4)]
+    assert shared_spreads(samples, LADDER)[0] is None
+    assert shared_spreads([], []) == []
+
+
+def test_the_bench_measures_these_very_statistics(monkeypatch):
+    from pathlib import Path
+
+    from ablate.evidence.holm import holm
+
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+    from bench import calibration
+
+    values = calibration.simulated(np.random.default_rng(0), "heavy tails", "variances 1 to 10", 4, 5)
+    for design in calibration.DESIGNS.values():
+        differences = calibration.contrasts(values, design)
+        p_values = calibration.averaged(differences, design)
+        for study, expected in zip(differences, p_values, strict=True):
+            found = [effect(d, s).p for d, s in zip(study, shared_spreads(list(study), design), strict=True)]
+            assert found == pytest.approx(list(expected), rel=1e-9)
+        rejected = calibration.holm_rejects(p_values / 20)
+        assert [[q < 0.05 for q in holm(list(p / 20))] for p in p_values] == rejected.tolist()

@@ -39,10 +39,25 @@ def read_published(row: Row, settings: Settings | None, problems: Problems) -> d
 
 
 def read_compare(top: Shape, variants: Sequence[Variant], problems: Problems) -> Compare:
-    """What verdicts are about. The metric must be measured in every row."""
+    """What verdicts are about. The metric must be measured in every row, and alike: rows that minimise different losses are not compared by their loss."""
     node = top.get("compare")
-    if node is None:
-        return Compare()
+    compare = _read(node, variants, problems) if node is not None else Compare()
+    first = variants[0] if variants and compare.metric in LOSSES else None
+    for variant in variants:
+        mine, theirs = variant.settings.loss, first.settings.loss if first else variant.settings.loss
+        if first and mine.dump() != theirs.dump():
+            what = f"(={mine.label}) is not {show(first.name)}'s ({theirs.label})"
+            if mine.label == theirs.label:
+                what = f"(={mine.label}) has other settings than {show(first.name)}'s"
+            way = "Name a metric that all rows share, such as compare: {metric: accuracy}."
+            problems.add(
+                variant.position, f"{show(variant.name)}: loss {what}, so {compare.metric} cannot compare them. {way}"
+            )
+            break
+    return compare
+
+
+def _read(node: Node, variants: Sequence[Variant], problems: Problems) -> Compare:
     shape = Shape(node, "compare", "compare", problems)
     shape.only(("metric", "better", "at", "smallest_effect"))
     metric = shape.text("metric", "valid_loss")
@@ -64,6 +79,28 @@ def read_compare(top: Shape, variants: Sequence[Variant], problems: Problems) ->
             shape.wrong("metric", "does not say which direction is better. Write better: lower or better: higher.")
     given: dict[str, Any] = {key: value for key, value in own.items() if value is not None}
     return Compare(metric, **given, smallest_effect=_positive(shape, "smallest_effect"))
+
+
+def comparing(variants: Sequence[Variant], compare: Compare, metric: str) -> Compare:
+    """The same comparison of another metric. Raises ValueError for one that some row does not measure, or that has no direction of its own."""
+    if metric == compare.metric:
+        return compare
+    for variant in variants:
+        known = metrics_of(variant.settings)
+        if metric not in known:
+            hint = did_you_mean(metric, known)
+            text = (
+                f"metric (={show(metric)}) must be measured in every row; {show(variant.name)} has {', '.join(known)}."
+            )
+            raise ValueError(text + hint)
+    directions = {better(metrics_of(variant.settings)[metric]) for variant in variants}
+    if directions == {"lower"}:
+        return Compare(metric, "lower", compare.at)
+    if directions == {"higher"}:
+        return Compare(metric, "higher", compare.at)
+    raise ValueError(
+        f"metric (={show(metric)}) does not say which direction is better. Write it under 'compare' instead."
+    )
 
 
 def _positive(shape: Shape, key: str) -> float | None:

@@ -322,6 +322,13 @@ WHOLE = {
         GOOD + "compare: {smallest_effect: 0}\n",
         ["r.yaml:2:28: compare.smallest_effect (=0) must be a number greater than 0, in the unit of compare.metric."],
     ),
+    "losses of two kinds": (
+        GOOD.replace("digits}", "digits, name: a}") + "variants:\n  - {name: b, set: {loss: cross_entropy}}\n",
+        [
+            "r.yaml:3:12: b: loss (=cross_entropy) is not a's (mse), so valid_loss cannot compare them. "
+            "Name a metric that all rows share, such as compare: {metric: accuracy}."
+        ],
+    ),
     "a metric twice": (
         GOOD + "metrics: [accuracy, accuracy]\n",
         ["r.yaml:2:21: metrics[1] (=accuracy) is there already. Remove one of them."],

@@ -9,18 +9,22 @@ from collections.abc import Sequence
 import typer
 
 from ablate.cli.catalog import catalog
+from ablate.cli.clean import clean
 from ablate.cli.console import warn
 from ablate.cli.diff import diff
 from ablate.cli.export import export
+from ablate.cli.logs import logs
 from ablate.cli.new import new
 from ablate.cli.plan import plan
+from ablate.cli.plot import plot
 from ablate.cli.run import run
 from ablate.cli.schema import schema
+from ablate.cli.status import status
 from ablate.cli.sync import sync
 from ablate.cli.table import table
 from ablate.cli.ui import ui
 
-COMMANDS = (run, plan, table, export, diff, catalog, ui, sync, new, schema)
+COMMANDS = (run, plan, table, export, plot, diff, status, logs, catalog, ui, sync, clean, new, schema)
 
 
 def build() -> typer.Typer:

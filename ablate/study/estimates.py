@@ -22,15 +22,13 @@ class Estimates:
         self.typical = median(self.paces.values()) if self.paces else None
         self.sizes = {} if self.paces else known_sizes(plan, store)
 
-    def seconds(self, runs: Iterable[PlannedRun]) -> float | None:
-        """What is left of these runs, None where nothing like them was measured."""
-        left = 0.0
-        for run in runs:
-            pace = self.paces.get(run.identity)
-            if pace is None:
-                return None
-            left += pace * epochs_left(run)
-        return left
+    def knows(self, run: PlannedRun) -> bool:
+        """Whether a run of the same settings was measured."""
+        return run.identity in self.paces
+
+    def seconds(self, runs: Iterable[PlannedRun]) -> float:
+        """What is left of runs that it `knows`."""
+        return sum(self.paces[run.identity] * epochs_left(run) for run in runs)
 
     def cost(self, run: PlannedRun) -> float:
         """What is left of a run, to compare with others: in seconds where any pace is known, else in a unit of its own."""

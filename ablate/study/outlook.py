@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from statistics import median
 
+from ablate.study.estimates import Estimates
 from ablate.study.networks import network_facts
 from ablate.study.plan import Plan
 from ablate.study.store import Store
@@ -44,15 +44,15 @@ def outlook(plan: Plan, store: Store, *, networks: bool) -> Outlook:
     """Look ahead. ``networks=False`` builds nothing and leaves parameters, receptive field and disk out."""
     facts = network_facts(plan, store) if networks else {}
     missing = {run.fingerprint for run in plan.to_do()}
+    estimates = Estimates(plan, store)
     seen: set[str] = set()
     rows = []
     for variant in plan.recipe.variants:
-        runs = [run for run in plan.runs if run.variant.name == variant.name]
+        runs = plan.runs_of(variant.name)
         new = [run for run in runs if run.fingerprint in missing and run.fingerprint not in seen]
         shared = sum(run.fingerprint in seen for run in runs)
         seen |= {run.fingerprint for run in runs}
         fact = facts.get(variant.name, {})
-        per_epoch = [r.record.seconds / r.record.epoch for r in runs if r.record.seconds and r.record.epoch]
         parameters = fact.get("parameters")
         rows.append(
             RowOutlook(
@@ -66,7 +66,7 @@ def outlook(plan: Plan, store: Store, *, networks: bool) -> Outlook:
                 parameters,
                 fact.get("receptive_field"),
                 fact.get("error"),
-                median(per_epoch) * variant.settings.epochs * len(new) if per_epoch else None,
+                estimates.seconds(new) if estimates.knows(runs[0]) else None,
                 # best and last weights, four bytes each, and about 200 bytes an epoch of metrics
                 len(new) * (8 * parameters + 200 * variant.settings.epochs) if parameters is not None else None,
             )

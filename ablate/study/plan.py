@@ -31,6 +31,13 @@ class PlannedRun:
     record: RunRecord
     before: str | None = None
 
+    @property
+    def leader(self) -> str:
+        """The run of its stack whose folder has the stack's log and checkpoints; itself where it trains alone."""
+        if not self.record.stack:
+            return self.fingerprint
+        return run_fingerprint(self.identity, self.record.stack[0], self.record.fold)
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -16,11 +16,10 @@ from ablate.study.store import Store
 def write_study(plan: Plan, store: Store) -> None:
     """Record which rows a study has and which run each of them is, and the recipe as it was read. Writes nothing where nothing is new."""
     recipe = plan.recipe
-    folder = store.study_folder(recipe.study)
-    text = folder / "recipe.yaml"
+    text = store.study_folder(recipe.study) / "recipe.yaml"
     if store.study(recipe.study) != _merged(plan, store):
         with store.change_study(recipe.study):
-            store.write_json(folder / "study.json", _merged(plan, store))
+            store.write_study(recipe.study, _merged(plan, store))
     if not text.exists() or text.read_text(encoding="utf-8") != recipe.text:
         store.write_text(text, recipe.text)
 
@@ -30,16 +29,19 @@ def named_runs(study: dict[str, Any]) -> set[str]:
     return {name for row in study.get("rows", ()) for name in row["runs"].values()}
 
 
-def keep_rows_of(recipe: Recipe, store: Store) -> int:
-    """Forget the rows that the recipe as written no longer has, and those of trials under other flags. Returns how many."""
+def kept_rows(recipe: Recipe, study: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a study's file that the recipe as written still has."""
     names = {variant.name for variant in recipe.variants}
+    return [row for row in study.get("rows", ()) if row["variant"] in names and not row.get("flags")]
+
+
+def keep_rows_of(recipe: Recipe, store: Store) -> None:
+    """Forget the rows that the recipe as written no longer has, and those of trials under other flags."""
     with store.change_study(recipe.study):
         study = store.study(recipe.study)
-        rows = study.get("rows", [])
-        kept = [row for row in rows if row["variant"] in names and not row.get("flags")]
-        if len(kept) < len(rows):
-            store.write_json(store.study_folder(recipe.study) / "study.json", {**study, "rows": kept})
-    return len(rows) - len(kept)
+        kept = kept_rows(recipe, study)
+        if kept != study.get("rows", []):
+            store.write_study(recipe.study, {**study, "rows": kept})
 
 
 def _merged(plan: Plan, store: Store) -> dict[str, Any]:

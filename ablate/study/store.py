@@ -32,6 +32,9 @@ from ablate.study.records import RunRecord
 KEPT = ("lock", "log.txt")
 """What stays in a run's folder when it begins again."""
 
+TAIL = 1 << 16
+"""Bytes from the end of a run's metrics that hold at least one whole line."""
+
 
 class Store:
     """Reads and writes the runs below one root folder."""
@@ -81,6 +84,21 @@ class Store:
         for line, _ in self._metric_lines(fingerprint):
             yield line
 
+    def last_epoch(self, fingerprint: str) -> dict[str, Any]:
+        """The last line of a run's metrics, without reading all of them; empty where there is none."""
+        try:
+            with (self.run_folder(fingerprint) / "metrics.jsonl").open("rb") as file:
+                file.seek(max(file.seek(0, io.SEEK_END) - TAIL, 0))
+                lines = file.read().split(b"\n")
+        except FileNotFoundError:
+            return {}
+        for text in reversed(lines[:-1]):
+            try:
+                return dict(json.loads(text))
+            except ValueError:
+                continue
+        return {}
+
     def _metric_lines(self, fingerprint: str) -> Iterator[tuple[dict[str, Any], int]]:
         """Each whole line, and how many bytes into the file it ends."""
         try:
@@ -108,14 +126,21 @@ class Store:
         return read_json(self.run_folder(fingerprint) / "identity.json") or {}
 
     def study(self, study: str) -> dict[str, Any]:
-        """The study's file: its rows, each with its fingerprints; empty where there is none."""
-        return read_json(self.study_folder(study) / "study.json") or {}
+        """The study's file: its rows, each with its fingerprints; empty where there is none that can be read."""
+        try:
+            return read_json(self.study_folder(study) / "study.json") or {}
+        except ValueError:
+            return {}
 
     # writing
 
     def write_json(self, path: Path, value: Mapping[str, Any]) -> None:
         """Replace a JSON file atomically."""
         self.write_text(path, as_json(value))
+
+    def write_study(self, study: str, value: Mapping[str, Any]) -> None:
+        """Replace a study's file, for whoever holds `change_study`; returns when it is on the disk."""
+        self.disk.replace(self.study_folder(study) / "study.json", as_json(value).encode(), durable=True)
 
     def write_text(self, path: Path, text: str) -> None:
         """Replace a text file atomically: a reader sees the old one or the new one, whole."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import digamma, polygamma, stdtr
+from scipy.special import digamma, fdtrc, polygamma, stdtr
 
 from ablate.evidence.paired import LEVEL, Pair, two_sided
 from ablate.evidence.sharing import STEPS, belief, moderated, overlap
@@ -91,27 +91,55 @@ def pooled(differences: Floats, pairs: Sequence[Pair]) -> Floats:
     return student(differences, common, np.array((differences.shape[-1] - 1) * independent(pairs)))
 
 
-def limma(differences: Floats, pairs: Sequence[Pair], robust: bool = False) -> Floats:
+def limma(differences: Floats, pairs: Sequence[Pair]) -> Floats:
     """Smyth 2004: a common variance and its degrees of freedom by the moments of the logarithms of the variances."""
     variances, degrees = differences.var(-1, ddof=1), differences.shape[-1] - 1.0
-    logs = np.log(np.maximum(variances, 1e-300))
-    told = logs
-    if robust:
-        # In the manner of Phipson et al. 2016: what the prior is told stays within the other rows' range.
-        ordered = np.sort(logs, -1)
-        told = np.clip(logs, ordered[:, 1:2], ordered[:, -2:-1])
-    shifted = told - digamma(degrees / 2) + np.log(degrees / 2)
-    excess = shifted.var(-1, ddof=1) - polygamma(1, degrees / 2)
-    alike = np.where(excess > 1e-9, 2 * trigamma_inverse(np.maximum(excess, 1e-9)), 1e9)
-    centre = np.exp(shifted.mean(-1) + digamma(alike / 2) - np.log(alike / 2))
-    centre = np.where(alike < 1e9, centre, np.exp(told).mean(-1))
-    mixed = (alike * centre)[:, None] / (alike[:, None] + degrees) + variances * (degrees / (alike[:, None] + degrees))
-    return student(differences, mixed, np.minimum(alike[:, None] + degrees, degrees * independent(pairs)))
+    alike, centre = prior(
+        np.log(np.maximum(variances, 1e-300)), degrees, digamma(degrees / 2), polygamma(1, degrees / 2)
+    )
+    return student(differences, *mix(variances, degrees, alike, centre, pairs))
 
 
 def limma_robust(differences: Floats, pairs: Sequence[Pair]) -> Floats:
-    """The same, the largest and smallest variance drawn in before they tell of the others."""
-    return limma(differences, pairs, robust=True)
+    """In the manner of Phipson et al. 2016: the largest and smallest variance are drawn in before they tell of the others (moments corrected for that,
+    by simulation), and a row that is too far above the common variance for an F test at 5 % over all rows keeps its own."""
+    variances, degrees = differences.var(-1, ddof=1), differences.shape[-1] - 1.0
+    count = variances.shape[-1]
+    draws = drawn_in(np.log(np.random.default_rng(0).chisquare(degrees, (20_000, count)) / 2))
+    told = drawn_in(np.log(np.maximum(variances, 1e-300)))
+    alike, centre = prior(told, degrees, draws.mean(), draws.var(-1, ddof=1).mean())
+    mixed, worth = mix(variances, degrees, alike, centre, pairs)
+    far = fdtrc(degrees, np.minimum(alike, 1e6)[:, None], variances / centre[:, None]) < LEVEL / count
+    return student(differences, np.where(far, variances, mixed), np.where(far, degrees, worth))
+
+
+def drawn_in(logs: Floats) -> Floats:
+    """The smallest and largest of each (…, G) in the place of their neighbours."""
+    ordered = np.sort(logs, -1)
+    inside: Floats = np.clip(logs, ordered[..., 1:2], ordered[..., -2:-1])
+    return inside
+
+
+def prior(logs: Floats, degrees: float, mean: float, variance: float) -> tuple[Floats, Floats]:
+    """What the common variance is worth in degrees of freedom, and the common variance, (B,) each.
+
+    ``mean`` and ``variance`` are those of the logarithm of half a chi-squared variate: what variances scatter by where all are equal.
+    """
+    shifted = logs - mean + np.log(degrees / 2)
+    excess = shifted.var(-1, ddof=1) - variance
+    alike = np.where(excess > 1e-9, 2 * trigamma_inverse(np.maximum(excess, 1e-9)), 1e9)
+    centre = np.exp(shifted.mean(-1) + digamma(alike / 2) - np.log(alike / 2))
+    return alike, centre
+
+
+def mix(
+    variances: Floats, degrees: float, alike: Floats, centre: Floats, pairs: Sequence[Pair]
+) -> tuple[Floats, Floats]:
+    """Moderated variances and their degrees of freedom, never more than all comparisons have together."""
+    share = (alike / (alike + degrees))[:, None]
+    return share * centre[:, None] + (1 - share) * variances, np.minimum(
+        alike[:, None] + degrees, degrees * independent(pairs)
+    )
 
 
 def averaged(differences: Floats, pairs: Sequence[Pair]) -> Floats:

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+
+from ablate.evidence.likeness import unlike_losses, unlike_settings
+from ablate.evidence.origins import mixtures, unlike_origins
+from ablate.evidence.rows import gather
+from ablate.recipe.recipe import Change, Compare, Variant
+from ablate.recipe.settings import Choice, Settings
+
+
+def variant(name="child", changes=(), **fields):
+    kinds = {kind: Choice(kind, None, "m:x", {}) for kind in Settings.CHOICES}
+    return Variant(name, "parent", "", tuple(Change(name, *change) for change in changes), Settings(**kinds | fields))
+
+
+PARENT = variant("parent", epochs=1000)
+
+
+def test_a_longer_training_beside_a_trick_is_told():
+    row = variant(changes=[("add", "flip"), ("set", "epochs", 3000)], epochs=3000)
+    assert unlike_settings(row, PARENT) == ["3000 epochs, its parent 1000"]
+    smaller = variant(changes=[("add", "flip")], epochs=1000, batch_size=32)
+    assert unlike_settings(smaller, PARENT) == ["32 samples a batch, its parent 64"]
+
+
+def test_a_row_that_is_about_its_budget_is_not():
+    row = variant(changes=[("set", "epochs", 3000)], epochs=3000)
+    assert unlike_settings(row, PARENT) == []
+    assert unlike_settings(variant(changes=[("add", "flip")], epochs=1000), PARENT) == []
+
+
+def test_other_data_are_told_with_what_differs():
+    data = Choice("data", None, "m:x", {"split_seed": 3})
+    row = variant(changes=[("set", "data.split_seed", 3)], epochs=1000, data=data)
+    assert unlike_settings(row, PARENT) == ["its data are not its parent's (split_seed)"]
+
+
+def test_losses_are_told_apart_by_name_and_by_settings():
+    other, tuned = Choice("loss", None, "m:tversky", {}), Choice("loss", None, "m:x", {"alpha": 0.3})
+    assert unlike_losses(variant(loss=other), PARENT) == "its loss is tversky, its parent's x"
+    assert unlike_losses(variant(loss=tuned), PARENT) == "its loss is not its parent's (alpha)"
+    assert unlike_losses(variant(), PARENT) is None
+
+
+def test_versions_and_devices_of_a_row_and_its_parent():
+    here = {"torch": "2.13.0", "device": "cpu", "python": "3.11.9", "ablate": "0.1.0"}
+    there = here | {"torch": "2.12.1", "device": "cuda:0", "device_name": "H100"}
+    assert unlike_origins([here, here], [there]) == ["torch 2.13.0, its parent 2.12.1", "on cpu, its parent H100"]
+    assert unlike_origins([here], [here]) == unlike_origins([{}], [there]) == []
+    assert mixtures([here, here | {"ablate": "0.2.0"}]) == ["2 ablate versions (0.1.0, 0.2.0)"]
+
+
+def test_a_table_tells_it_in_the_row(make_study, make_run):
+    study = make_study({"a": (None, [0.5, 0.6, 0.7]), "b": ("a", [make_run(i + 10, 0.4) for i in range(3)])})
+    paired = make_study({"a": (None, [0.5, 0.6, 0.7]), "b": ("a", [0.3, 0.5, 0.5])})
+    told = {make_run(seed).fingerprint: {"torch": "2.13.0"} for seed in range(20)}
+    assert [row.unlike for row in gather(paired, provenance=told.__getitem__).rows] == [(), ()]
+    assert gather(study).rows[1].delta_parent is None
+
+
+@pytest.mark.parametrize(("metric", "taken"), [("valid_loss", False), ("train_loss", False), ("accuracy", True)])
+def test_losses_of_two_kinds_are_not_compared(make_study, make_run, metric, taken):
+    from dataclasses import replace
+
+    def runs(values):
+        return [
+            make_run(i, results={"selected": {"valid_loss": v, "train_loss": v, "accuracy": v}})
+            for i, v in enumerate(values)
+        ]
+
+    study = make_study({"a": (None, runs([0.5, 0.6, 0.7])), "b": ("a", runs([0.4, 0.45, 0.6]))}, Compare(metric))
+    parent, child = study.rows
+    loss = Choice("loss", None, "m:other", {})
+    other = replace(child.variant, settings=child.variant.settings.replace(loss=loss))
+    row = gather(replace(study, rows=(parent, replace(child, variant=other)))).rows[1]
+    assert (row.delta_parent is not None, row.delta_baseline is not None) == (taken, taken)
+    note = f"no difference in {metric} is taken from its parent: its loss is other, its parent's x"
+    assert (note in row.notes) == (not taken)

@@ -171,7 +171,7 @@ def publisher(plan: Plan, *, root: Path = DEFAULT_ROOT, uri: str | None = None) 
     """Publishes a study to MLflow while it trains: give it the events of `run`, and have it `finish` at the end."""
     from ablate.tracker.background import Background
 
-    return Background(plan.record(), Store(root.absolute()), uri, rendering)
+    return Background(plan, Store(root.absolute()), uri, rendering)
 
 
 def rendering(study: StudyRecord, store: Store, table: Table | None = None) -> Rendering:

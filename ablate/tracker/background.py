@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ablate.study.plan import Plan
 from ablate.study.records import StudyRecord
 from ablate.study.store import Store
 from ablate.tracker.address import resolve
@@ -48,14 +49,14 @@ class Background:
 
     def __init__(
         self,
-        study: StudyRecord,
+        plan: Plan,
         store: Store,
         tracking_uri: str | None,
         rendering: Callable[[StudyRecord, Store], Rendering],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.address = resolve(tracking_uri)
-        self.errand = Errand(study, store, self.address.uri, rendering)
+        self.errand = Errand(plan, store, self.address.uri, rendering)
         self.clock = clock
         self.began: float | None = None
         self.next = float("-inf")

@@ -15,10 +15,11 @@ import queue
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import BinaryIO
 
-from ablate.study.records import RunRecord, StudyRecord, VariantRecord
+from ablate.study.plan import Plan
+from ablate.study.records import StudyRecord
 from ablate.study.store import Store
 from ablate.tracker.artifacts import Rendering
 from ablate.tracker.publish import Published, publish
@@ -31,15 +32,14 @@ NICE = 10
 class Errand:
     """What to publish and where. ``rendering`` is a function of a module: it is pickled by its name."""
 
-    study: StudyRecord
+    plan: Plan
     store: Store
     tracking_uri: str
     rendering: Callable[[StudyRecord, Store], Rendering]
 
     def now(self) -> StudyRecord:
         """The study as far as the store knows it now; which run belongs to which row stays as it was planned."""
-        rows = (VariantRecord(row.variant, tuple(map(self._run, row.runs))) for row in self.study.rows)
-        return StudyRecord(self.study.recipe, tuple(rows))
+        return self.plan.renewed(self.store).record()
 
     def publish(self) -> Published:
         """Send what is missing. Never raises."""
@@ -50,10 +50,6 @@ class Errand:
             reason = f"the table for MLflow could not be made: {type(error).__name__}: {error}"
             return Published(False, self.tracking_uri, " ".join(reason.split()))
         return publish(study, self.store, tracking_uri=self.tracking_uri, artifacts=rendering)
-
-    def _run(self, planned: RunRecord) -> RunRecord:
-        found = self.store.record(planned.fingerprint, planned.seed, planned.epochs)
-        return planned if found.status == "queued" else replace(found, fold=planned.fold)
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from filelock import FileLock
 
 from ablate.recipe.recipe import Change, Compare, Recipe, Variant
 from ablate.recipe.settings import Choice, Settings
+from ablate.study.plan import Plan, PlannedRun
 from ablate.study.records import RunRecord, StudyRecord, VariantRecord
 from ablate.study.store import Store
 from ablate.tracker.publish import Artifacts, Published, publish
@@ -67,6 +68,12 @@ class Lab:
         variants = tuple(row.variant for row in rows)
         recipe = Recipe(self.name, "Points on a face.", variants, (0, 1), Compare(), None, self.root, "study: faces\n")
         return StudyRecord(recipe, rows)
+
+    @property
+    def plan(self) -> Plan:
+        study = self.study
+        runs = ((row.variant, run) for row in study.rows for run in row.runs)
+        return Plan(study.recipe, tuple(PlannedRun(each, run.seed, run.fingerprint, "", run) for each, run in runs))
 
     def row(self, name: str, *runs: RunRecord, parent: str | None = None, **fields: Any) -> None:
         changes = (Change(name, "add", "flip"),) if parent else ()

@@ -73,7 +73,11 @@ def verdicts(table: Table) -> list[str]:
     test = "a t test on the differences by seed"
     if sum(row.ci_low is not None for row in rows) > 1:
         test += ", whose scatter is judged together with the other rows' as far as they scatter alike"
-    over = f", 5 % false alarms over all {asked} comparisons together (Holm)" if asked > 1 else ", 5 % false alarms"
+    over = (
+        f", about 5 % false alarms at most over all {asked} comparisons together (Holm)"
+        if asked > 1
+        else ", 5 % false alarms"
+    )
     lines = [f"Verdict: {test}{over}."]
     if any(row.verdict == "no difference" for row in rows) and smallest is not None:
         lines.append(f"no difference: the interval lies within ±{smallest:g} (compare.smallest_effect).")

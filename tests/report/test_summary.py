@@ -13,7 +13,7 @@ def test_five_seeds(keypoints):
         "± sd (n): standard deviation of valid_loss over n finished seeds.",
         "Δ parent: valid_loss minus its parent's, paired by seed (lower is better), with the 95 % interval.",
         "Verdict: a t test on the differences by seed, whose scatter is judged together with the other rows' as far as they scatter alike, "
-        "5 % false alarms over all 2 comparisons together (Holm).",
+        "about 5 % false alarms at most over all 2 comparisons together (Holm).",
     ]
 
 

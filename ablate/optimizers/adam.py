@@ -17,19 +17,8 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer as TorchOptimizer
 
 
-@register(
-    "optimizer",
-    "adam",
-    card=Card(
-        "Rates per weight from running means; converges fast, forgives much.",
-        source="Kingma and Ba 2014, Adam; torch.optim.Adam",
-        helps="A safe default at 3e-4 where nothing is known of the problem.",
-        costs="Two numbers of memory per weight; tuned SGD often ends a little better.",
-        interacts="Its weight_decay is L2 in the gradient, which the running means divide away: large gradients decay less.",
-    ),
-)
-class Adam(Optimizer):
-    """Equation: m ← β₁m + (1−β₁)g, s ← β₂s + (1−β₂)g², p ← p − lr·m̂/(√ŝ + ε), hats corrected for the start at 0."""
+class Moments(Optimizer):
+    """What all relatives of Adam have: running means of the gradient and of its size."""
 
     lr: Rate = Field(default=3e-4, description="learning rate")
     beta1: Share = Field(default=0.9, description="memory of the gradient's mean")
@@ -40,6 +29,21 @@ class Adam(Optimizer):
     def group_values(self, now: Mapping[str, Any]) -> dict[str, Any]:
         betas = (now["beta1"], now["beta2"])
         return {"lr": now["lr"], "betas": betas, "eps": now["eps"], "weight_decay": now["weight_decay"]}
+
+
+@register(
+    "optimizer",
+    "adam",
+    card=Card(
+        "Rates per weight from running means; converges fast, forgives much.",
+        source="Kingma and Ba 2014, Adam; torch.optim.Adam",
+        helps="A safe default at 3e-4 where nothing is known of the problem.",
+        costs="Two numbers of memory per weight; tuned SGD often ends a little better.",
+        interacts="Its weight_decay is L2 in the gradient, which the running means divide away: large gradients decay less; adamw keeps them apart.",
+    ),
+)
+class Adam(Moments):
+    """Equation: m ← β₁m + (1−β₁)g, s ← β₂s + (1−β₂)g², p ← p − lr·m̂/(√ŝ + ε), hats corrected for the start at 0."""
 
     def build(self, groups: list[dict[str, Any]]) -> TorchOptimizer:
         return torch.optim.Adam(groups, fused=fused(groups))

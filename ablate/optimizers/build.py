@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from ablate.optimizers.parts import InParts
 from ablate.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -26,11 +27,17 @@ def parameter_groups(
     """Parameter groups for ``optimizer.build``, each with its values of step 0 and, under ``match``, the pattern that made it (None: the rest).
 
     A parameter belongs to the first of ``optimizer.groups`` whose pattern it matches. ``stacked``: parameters have a leading R axis, which '1d' does not
-    count. Frozen parameters are in, for they may thaw. Raises ValueError where a pattern takes no parameter.
+    count. Frozen parameters are in, for they may thaw. An optimizer `InParts` gets a group for each of its parts, named under ``part``. Raises ValueError
+    where a pattern takes no parameter.
     """
-    members: dict[int | None, list[Tensor]] = {index: [] for index in (*range(len(optimizer.groups)), None)}
-    for name, parameter in named_parameters:
-        members[_group_of(name, parameter.dim() - stacked, optimizer.groups)].append(parameter)
+    named = dict(named_parameters)
+    parts: Mapping[str, str] = {}
+    if isinstance(optimizer, InParts):
+        parts = optimizer.part({name: tuple(parameter.shape[stacked:]) for name, parameter in named.items()})
+    members: dict[int | None, dict[str, list[Tensor]]] = {i: {} for i in (*range(len(optimizer.groups)), None)}
+    for name, parameter in named.items():
+        place = _group_of(name, parameter.dim() - stacked, optimizer.groups)
+        members[place].setdefault(parts.get(name, ""), []).append(parameter)
     for index, group in enumerate(optimizer.groups):
         if not members[index]:
             raise ValueError(
@@ -38,12 +45,12 @@ def parameter_groups(
                 "Correct the pattern, or drop the group."
             )
     result = []
-    for place, parameters in members.items():
-        if parameters:
-            group_of_place = None if place is None else optimizer.groups[place]
-            values = _values(optimizer, group_of_place, 0, epochs, steps_per_epoch)
-            match = None if group_of_place is None else group_of_place.match
-            result.append({"params": parameters, "match": match, **values})
+    for place, by_part in members.items():
+        group_of_place = None if place is None else optimizer.groups[place]
+        match = None if group_of_place is None else group_of_place.match
+        for part, parameters in by_part.items():
+            values = _values(optimizer, group_of_place, part, 0, epochs, steps_per_epoch)
+            result.append({"params": parameters, "match": match, **({"part": part} if part else {}), **values})
     return result
 
 
@@ -57,19 +64,19 @@ def value_setter(
     by_match = {group.match: group for group in reversed(optimizer.groups)}
     work = []
     for place, target in enumerate(torch_optimizer.param_groups):
-        group = by_match.get(target["match"])
-        scheduled = {name for name, value in _fields(optimizer, group).items() if isinstance(value, Schedule)}
+        group, part = by_match.get(target["match"]), target.get("part", "")
+        scheduled = {name for name, value in _fields(optimizer, group, part).items() if isinstance(value, Schedule)}
         # a key that is no field (betas) is made of several; a field without a schedule is left alone
         fixed = set(type(optimizer).model_fields) - scheduled
         if scheduled:
-            work.append((place, group, fixed))
+            work.append((place, group, part, fixed))
     if not work:
         return None
 
     def set_values(step: int) -> None:
-        for place, group, fixed in work:
+        for place, group, part, fixed in work:
             target = torch_optimizer.param_groups[place]  # loading a state puts new groups in their place
-            for key, value in _values(optimizer, group, step, epochs, steps_per_epoch).items():
+            for key, value in _values(optimizer, group, part, step, epochs, steps_per_epoch).items():
                 if key not in fixed:
                     target[key] = value
 
@@ -93,18 +100,22 @@ def _group_of(name: str, dimensions: int, groups: tuple[Group, ...]) -> int | No
     return None
 
 
-def _fields(optimizer: Optimizer, group: Group | None) -> dict[str, Any]:
-    """The optimizer's fields as they hold for a group: numbers and schedules."""
+def _fields(optimizer: Optimizer, group: Group | None, part: str) -> dict[str, Any]:
+    """The optimizer's fields as they hold for a part of a group: numbers and schedules."""
     fields = {name: getattr(optimizer, name) for name in type(optimizer).model_fields}
+    if isinstance(optimizer, InParts):
+        fields |= {name: fields[other] for name, other in optimizer.instead.get(part, {}).items()}
     for name in ("lr", "weight_decay"):
         if group is not None and getattr(group, name) is not None:
             fields[name] = getattr(group, name)
     return fields
 
 
-def _values(optimizer: Optimizer, group: Group | None, step: int, epochs: int, steps_per_epoch: int) -> dict[str, Any]:
+def _values(
+    optimizer: Optimizer, group: Group | None, part: str, step: int, epochs: int, steps_per_epoch: int
+) -> dict[str, Any]:
     now = {
         name: value.at_step(step, epochs, steps_per_epoch) if isinstance(value, Schedule) else value
-        for name, value in _fields(optimizer, group).items()
+        for name, value in _fields(optimizer, group, part).items()
     }
     return optimizer.group_values(now)

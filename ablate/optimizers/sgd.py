@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import Field, model_validator
 
 from ablate.optimizers.build import fused
+from ablate.optimizers.decay import DecayForm, decay_values, shrink_before_steps
 from ablate.optimizers.optimizer import Decay, Optimizer, Share
 from ablate.registry import Card, register
+from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
 
 if TYPE_CHECKING:
@@ -24,11 +26,13 @@ if TYPE_CHECKING:
         source="torch.optim.SGD; Sutskever et al. 2013, On the importance of initialization and momentum in deep learning",
         helps="Ends better than adaptive rates where the rate is tuned; momentum gets through plateaus.",
         costs="The rate has to be found, and usually a schedule for it.",
-        interacts="A scheduled rate acts at once; with rate_in_velocity it acts through the velocity, 1/(1 - momentum) steps later.",
+        interacts="A scheduled rate acts at once; with rate_in_velocity it acts through the velocity, 1/(1 - momentum) steps later. "
+        "L2 and decoupled decay are the same without momentum and schedules, and nearly so with them.",
     ),
 )
 class Sgd(Optimizer):
-    """v ← μv + g; p ← p − lr·v, with Nesterov p ← p − lr·(g + μv), as torch has it. Weight decay adds wd·p to g.
+    """v ← μv + g; p ← p − lr·v, with Nesterov p ← p − lr·(g + μv), as torch has it. Weight decay adds wd·p to g; ``decay: decoupled`` takes lr·wd·p off p
+    instead, ``decay: plain`` wd·p (as in p ← 0.99p − lr·g).
 
     ``rate_in_velocity``: v ← μv − lr·g; p ← p + v, with Nesterov p ← p + μv − lr·g, the older form (`ablate.layers.velocity_sgd`). The two are the same
     as long as rate and momentum stand still; under a schedule they differ.
@@ -36,17 +40,28 @@ class Sgd(Optimizer):
 
     momentum: Share = Field(default=0.9, description="share of the velocity that is kept from step to step")
     nesterov: bool = Field(default=False, description="look ahead along the velocity")
-    weight_decay: Decay = Field(default=0.0, description="L2: times the weight, added to its gradient")
+    weight_decay: Decay = Field(default=0.0, description="times the weight, pulling it towards 0; 'decay' says how")
+    decay: DecayForm = Field(
+        default="l2",
+        description="l2: in the gradient, and so in the velocity; decoupled: lr times weight_decay off the weight; plain: weight_decay off the weight",
+    )
     rate_in_velocity: bool = Field(
         default=False, description="the velocity holds rate times gradient, not the gradient"
     )
 
     def group_values(self, now: Mapping[str, Any]) -> dict[str, Any]:
-        return {"lr": now["lr"], "momentum": now["momentum"], "weight_decay": now["weight_decay"]}
+        decay = decay_values(self.decay, now["weight_decay"])
+        return {"lr": now["lr"], "momentum": now["momentum"], **decay}
 
     def build(self, groups: list[dict[str, Any]]) -> TorchOptimizer:
         # nesterov goes in by group: torch's constructor refuses a momentum of 0, at which a schedule may well begin
         groups = [{**group, "nesterov": self.nesterov} for group in groups]
+        optimizer = self._optimizer(groups)
+        if self.decay != "l2":
+            shrink_before_steps(optimizer, self.decay)
+        return optimizer
+
+    def _optimizer(self, groups: list[dict[str, Any]]) -> TorchOptimizer:
         if self.rate_in_velocity:
             from ablate.layers.velocity_sgd import VelocitySGD
 
@@ -57,6 +72,16 @@ class Sgd(Optimizer):
             for parameter in (p for group in groups for p in group["params"]):
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         return optimizer
+
+    @model_validator(mode="after")
+    def plain_decay_is_a_share(self) -> Self:
+        decays = [self.weight_decay, *(group.weight_decay for group in self.groups)]
+        for decay in decays if self.decay == "plain" else ():
+            try:
+                Range(le=1).check(0.0 if decay is None else decay)
+            except ValueError as error:
+                raise ValueError(f"weight_decay under decay (=plain) {error}") from None
+        return self
 
     @model_validator(mode="after")
     def nesterov_needs_momentum(self) -> Self:

@@ -1,0 +1,138 @@
+"""Learning curves as numbers: what each seed measured, epoch by epoch, and what the seeds of a row have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ablate.study.records import Status, StudyRecord, VariantRecord
+from ablate.study.store import Store
+
+Values = NDArray[np.float64]
+
+NOT_CURVES = ("epoch", "time", "seconds")
+
+MOST_POINTS = 400
+"""Points of a curve; longer ones are averaged over stretches of equal length, seed by seed."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One metric of one seed: ``values`` at ``epochs``, both (n,), NaN where nothing was measured; folds of a seed are averaged. ``last`` is its last epoch."""
+
+    seed: int
+    status: Status
+    last: int
+    epochs: Values
+    values: Values
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One metric of a row. ``mean``, ``low`` and ``high`` (n,) are over all its seeds, as far as every one of them came; empty where one diverged."""
+
+    lines: tuple[Line, ...]
+    epochs: Values
+    mean: Values
+    low: Values
+    high: Values
+
+    @property
+    def diverged(self) -> tuple[Line, ...]:
+        """The seeds that ended without a result."""
+        return tuple(line for line in self.lines if line.status == "diverged")
+
+
+@dataclass(frozen=True)
+class Curves:
+    """All rows' curves: variant → metric → curve; rows and metrics without any point are left out. Up to ``stretch`` epochs make one point."""
+
+    rows: Mapping[str, Mapping[str, Curve]]
+    stretch: int = 1
+
+    def names(self) -> list[str]:
+        """The metrics that there are, as they come."""
+        return list(dict.fromkeys(name for curves in self.rows.values() for name in curves))
+
+
+def read_curves(study: StudyRecord, store: Store) -> Curves:
+    """Every curve of the study that the store has."""
+    raw = {row.variant.name: _seeds(row, store) for row in study.rows}
+    most = 1
+    rows: dict[str, dict[str, Curve]] = {}
+    for variant, seeds in raw.items():
+        names = dict.fromkeys(name for _, _, by in seeds for name in by)
+        longest = max((len(line) for _, _, by in seeds for line in by.values()), default=0)
+        stretch = -(-longest // MOST_POINTS) or 1
+        curves = {
+            name: _curve([_thinned(seed, status, by[name], stretch) for seed, status, by in seeds if name in by])
+            for name in names
+        }
+        if curves:
+            rows[variant] = curves
+            most = max(most, stretch)
+    return Curves(rows, most)
+
+
+def _seeds(row: VariantRecord, store: Store) -> list[tuple[int, Status, dict[str, Values]]]:
+    """(seed, status, metric → values from epoch 1 on); folds are averaged as far as all of them came."""
+    folds: dict[int, list[tuple[Status, dict[str, Values]]]] = {}
+    for run in row.runs:
+        if values := _columns(store.metrics(run.fingerprint)):
+            folds.setdefault(run.seed, []).append((run.status, values))
+    seeds: list[tuple[int, Status, dict[str, Values]]] = []
+    for seed, parts in folds.items():
+        statuses = {status for status, _ in parts}
+        status: Status = "diverged" if "diverged" in statuses else parts[0][0]
+        shared = [name for name in parts[0][1] if all(name in values for _, values in parts)]
+        seeds.append((seed, status, {name: _mean([values[name] for _, values in parts]) for name in shared}))
+    return seeds
+
+
+def _columns(lines: Iterable[Mapping[str, Any]]) -> dict[str, Values]:
+    """Lines of metrics as columns from epoch 1 on."""
+    points: dict[str, dict[int, float]] = {}
+    last = 0
+    for line in lines:
+        epoch = last = int(line["epoch"])
+        for name, value in line.items():
+            if name not in NOT_CURVES and isinstance(value, int | float) and not isinstance(value, bool):
+                points.setdefault(name, {})[epoch] = float(value)
+    columns = {}
+    for name, known in points.items():
+        columns[name] = np.full(last, np.nan)
+        columns[name][np.fromiter(known, int) - 1] = np.fromiter(known.values(), float)
+    return columns
+
+
+def _mean(values: Sequence[Values]) -> Values:
+    shortest = min(len(one) for one in values)
+    return np.asarray(np.mean([one[:shortest] for one in values], axis=0))
+
+
+def _thinned(seed: int, status: Status, values: Values, stretch: int) -> Line:
+    """A seed's line with a point for each stretch of epochs: the means of what was measured there."""
+    starts = np.arange(0, len(values), stretch)
+    known = np.isfinite(values)
+    count = np.add.reduceat(known, starts, dtype=np.float64)
+    total = np.add.reduceat(np.where(known, values, 0.0), starts)
+    with np.errstate(invalid="ignore"):
+        means = total / np.where(count > 0, count, np.nan)
+    ends = np.minimum(starts + stretch, len(values))
+    return Line(seed, status, len(values), (starts + 1 + ends) / 2, means)
+
+
+def _curve(lines: Sequence[Line]) -> Curve:
+    shortest = min(len(line.values) for line in lines)
+    if any(line.status == "diverged" for line in lines):
+        shortest = 0  # a mean over those that came through would flatter
+    elif len({len(line.values) for line in lines}) > 1:
+        # a last stretch that is not full for one of them is not the same stretch for all
+        shortest = next((i for i in range(shortest) if len({line.epochs[i] for line in lines}) > 1), shortest)
+    together = np.array([line.values[:shortest] for line in lines])
+    epochs = lines[0].epochs[:shortest]
+    return Curve(tuple(lines), epochs, together.mean(axis=0), together.min(axis=0), together.max(axis=0))

@@ -1,0 +1,233 @@
+"""Learning curves: a panel for each row, its seeds as a band, its parent behind it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ablate.recipe.measured import metrics_of
+from ablate.recipe.settings_builder import better
+from ablate.recipe.shape import did_you_mean
+from ablate.report.axes import set_ticks
+from ablate.report.columns import plain
+from ablate.report.curves import Curve, Curves, Values
+from ablate.report.figure import (
+    BLUE,
+    FAINT,
+    GREY,
+    ORANGE,
+    SIZE,
+    TITLE,
+    VERMILION,
+    fitted,
+    new_figure,
+    titled_study,
+    wrapped,
+)
+from ablate.study.records import StudyRecord
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+LOSSES = {"train_loss": ("train", ORANGE), "valid_loss": ("valid", BLUE)}
+"""The curves of a loss: what they are called and their colour."""
+
+MOST_PANELS = 30
+
+WIDEST = 9.6
+PANEL_HEIGHT = 2.2
+HEAD = 0.72
+"""Inches."""
+
+
+def draw_curves(study: StudyRecord, curves: Curves, metric: str = "valid_loss", *, log: bool | None = None) -> Figure:
+    """The figure. A loss is shown with train and valid, anything else by itself; ``log`` is chosen by the values unless given.
+
+    Raises ValueError where no row has such a curve. Call it under `drawing`.
+    """
+    shown = LOSSES if metric in LOSSES else {metric: (plain(metric).replace("_", " "), BLUE)}
+    wanted = [row.variant for row in study.rows if shown.keys() & curves.rows.get(row.variant.name, {}).keys()]
+    if not wanted:
+        if not curves.rows:
+            raise ValueError(
+                f"{study.recipe.study} has no curve to draw: no epoch is trained. 'ablate run' trains them."
+            )
+        hint = did_you_mean(metric, curves.names()) or f" There are {', '.join(curves.names())}."
+        raise ValueError(f"metric (={metric}) has no curve in {study.recipe.study}.{hint}")
+    rows, left_out = wanted[:MOST_PANELS], len(wanted) - MOST_PANELS
+    columns = {1: 1, 2: 2, 4: 2, 3: 3, 5: 3, 6: 3, 9: 3}.get(len(rows), 4)
+    lines = math.ceil(len(rows) / columns)
+    panel = min(3.4, WIDEST / columns)
+    figure = new_figure(max(panel * columns + 0.5, 4.6), HEAD + PANEL_HEIGHT * lines + 0.25)
+    low, high = _limits([curves.rows[v.name][m] for v in rows for m in shown if m in curves.rows[v.name]])
+    if log is None:
+        log = low > 0 and high / low > 3 and _lower_is_better(study, metric)
+    if log and low <= 0:
+        raise ValueError(
+            f"metric (={metric}) has values of 0 or less, which a logarithmic axis cannot show. Use --linear."
+        )
+    low, high = _margins(low, high, log)
+    total_width, total_height = (float(side) for side in figure.get_size_inches())
+    for i, variant in enumerate(rows):
+        line, column = divmod(i, columns)
+        left = 0.72 + column * panel
+        bottom = total_height - HEAD - PANEL_HEIGHT * (line + 1) + 0.22
+        height = PANEL_HEIGHT - 0.72
+        axes = figure.add_axes(
+            (left / total_width, bottom / total_height, (panel - 0.5) / total_width, height / total_height)
+        )
+        parent = curves.rows.get(variant.parent or "", {})
+        _panel(axes, curves.rows[variant.name], parent, shown, (low, high), log)
+        _named(axes, variant.name, variant.description, panel - 0.5)
+        if column == 0:
+            axes.set_ylabel("loss" if metric in LOSSES else shown[metric][0])
+        else:
+            axes.tick_params(labelleft=False)
+        if i + columns >= len(rows):
+            axes.set_xlabel("epoch")
+    _head(
+        figure,
+        study,
+        curves,
+        rows_left_out=max(left_out, 0),
+        shown=shown,
+        n=_seed_counts(study, [v.name for v in rows]),
+    )
+    return figure
+
+
+def _panel(
+    axes: Axes,
+    own: Mapping[str, Curve],
+    parent: Mapping[str, Curve],
+    shown: Mapping[str, tuple[str, str]],
+    limits: tuple[float, float],
+    log: bool,
+) -> None:
+    axes.set_yscale("log" if log else "linear")
+    axes.set_ylim(*limits)
+    last = max(line.last for name in shown if name in own for line in own[name].lines)
+    ends = (0.0, float(last)) if last > 1 else (0.5, 1.5)
+    axes.set_xlim(*ends)
+    main = list(shown)[-1]
+    if main in parent and len(parent[main].mean):
+        axes.plot(parent[main].epochs, parent[main].mean, color=FAINT, linewidth=1.1, zorder=1)
+    for name, (_, colour) in shown.items():
+        if name in own:
+            _draw(axes, own[name], colour, limits, 3 if name == main else 2)
+    lost = {line.seed for name in shown if name in own for line in own[name].diverged}
+    if lost:
+        count = max(len(own[name].lines) for name in shown if name in own)
+        axes.text(
+            0.97, 0.93, f"{len(lost)} of {count} diverged", transform=axes.transAxes, ha="right", va="top", color=VERMILION, size=7.5
+        )  # fmt: skip
+    set_ticks(axes.yaxis, *limits, log=log, most=5)
+    set_ticks(axes.xaxis, *ends, most=4, whole=True)
+    axes.grid(axis="y", color="#EEEEEE", linewidth=0.6, zorder=0)
+    axes.set_axisbelow(True)
+
+
+def _draw(axes: Axes, curve: Curve, colour: str, limits: tuple[float, float], order: int) -> None:
+    """Mean and band as far as all seeds came; beyond that, and where one diverged, each seed by itself."""
+    together = len(curve.mean)
+    if together:
+        if len(curve.lines) > 1:
+            axes.fill_between(curve.epochs, curve.low, curve.high, color=colour, alpha=0.22, linewidth=0, zorder=order)
+        axes.plot(curve.epochs, curve.mean, color=colour, linewidth=1.4, zorder=order + 2, marker="o" if together == 1 else "", markersize=3)  # fmt: skip
+    for line in curve.lines:
+        rest = slice(max(together - 1, 0), None)
+        if len(line.values) > together:
+            axes.plot(line.epochs[rest], line.values[rest], color=colour, linewidth=0.7, alpha=0.8, zorder=order + 1)
+        known = np.flatnonzero(np.isfinite(line.values))
+        if line.status == "diverged" and len(known):
+            end = float(np.clip(line.values[known[-1]], *limits))
+            axes.plot(
+                line.epochs[known[-1]], end, "x", color=VERMILION, markersize=6, markeredgewidth=1.6, zorder=9, clip_on=False
+            )  # fmt: skip
+
+
+def _named(axes: Axes, name: str, description: str, width: float) -> None:
+    """The row's name and what it is, above its panel."""
+    axes.annotate(
+        fitted(name, width, SIZE, bold=True), (0, 1), (0, 15), "axes fraction", "offset points", weight="bold", va="bottom", annotation_clip=False
+    )  # fmt: skip
+    if description:
+        axes.annotate(
+            fitted(description, width, 7.8), (0, 1), (0, 4), "axes fraction", "offset points", color=GREY, size=7.8, va="bottom", annotation_clip=False
+        )  # fmt: skip
+
+
+def _head(
+    figure: Figure,
+    study: StudyRecord,
+    curves: Curves,
+    *,
+    rows_left_out: int,
+    shown: Mapping[str, tuple[str, str]],
+    n: str,
+) -> None:
+    """Title, what the lines are, and how many seeds."""
+    width, height = (float(side) for side in figure.get_size_inches())
+    title = titled_study(study.recipe.study, f": learning curves, {n}", width - 0.4)
+    figure.text(0.2 / width, 1 - 0.12 / height, title, size=TITLE, weight="bold", va="top")
+    left = 0.2
+    labels = [(label, colour) for label, colour in reversed(list(shown.values()))]
+    if any(row.variant.parent in curves.rows for row in study.rows):
+        labels.append((f"{labels[0][0]} of the row's parent", FAINT))
+    for label, colour in labels:
+        figure.add_artist(_stroke(left / width, (left + 0.25) / width, 1 - 0.47 / height, colour))
+        text = figure.text((left + 0.31) / width, 1 - 0.47 / height, label, size=7.8, va="center", color=GREY)
+        left += 0.31 + float(text.get_window_extent().width) / figure.dpi + 0.2
+    remarks = ["lines: mean over seeds, bands: their range"] if " seeds" in n else []
+    remarks += [f"a point averages up to {curves.stretch} epochs"] if curves.stretch > 1 else []
+    remarks += [f"{rows_left_out} more rows are not shown"] if rows_left_out else []
+    if remarks:
+        said = "; ".join(remarks)
+        figure.text(
+            left / width, 1 - 0.47 / height, wrapped(said, width - left - 0.1, 7.8), size=7.8, va="center", color=GREY
+        )
+
+
+def _stroke(left: float, right: float, height: float, colour: str) -> Line2D:
+    from matplotlib.lines import Line2D
+
+    return Line2D([left, right], [height, height], color=colour, linewidth=1.8)
+
+
+def _limits(curves: Sequence[Curve]) -> tuple[float, float]:
+    """The smallest and the largest value of seeds that did not diverge, or of the first epoch where all did."""
+    sound: list[Values] = [line.values for curve in curves for line in curve.lines if line.status != "diverged"]
+    sound = sound or [line.values[:1] for curve in curves for line in curve.lines]
+    values = np.concatenate(sound)
+    values = values[np.isfinite(values)]
+    return (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+
+
+def _lower_is_better(study: StudyRecord, metric: str) -> bool:
+    """Whether a metric counts what is wrong, so that its last steps towards 0 matter as much as its first."""
+    known = [metrics_of(row.variant.settings) for row in study.rows]
+    return any(metric in names and better(names[metric]) == "lower" for names in known)
+
+
+def _margins(low: float, high: float, log: bool) -> tuple[float, float]:
+    if log:
+        factor = max((high / low) ** 0.06, 1.05)
+        return low / factor, high * factor
+    room = 0.06 * (high - low) or abs(high) * 0.1 or 1.0
+    return low - room, high + room
+
+
+def _seed_counts(study: StudyRecord, names: Sequence[str]) -> str:
+    """``5 seeds``, ``1 seed``, or ``3 to 5 seeds``."""
+    counts = {
+        len({run.seed for run in row.runs if run.epoch or run.status == "finished"})
+        for row in study.rows
+        if row.variant.name in names
+    }
+    least, most = min(counts), max(counts)
+    return f"{most} seed{'s' if most > 1 else ''}" if least == most else f"{least} to {most} seeds"

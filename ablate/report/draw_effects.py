@@ -1,0 +1,93 @@
+"""A forest plot: each row's difference to its parent, with its interval and, behind it, the seeds one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ablate.evidence.rows import Row, Table
+from ablate.evidence.seeds import Seeds
+from ablate.report.columns import titled
+from ablate.report.figure import FAINT, GREY
+from ablate.report.numbers import probability
+from ablate.report.row_chart import Texts, differences, row_chart, seeds_text, verdict_colour, verdicts
+from ablate.study.records import StudyRecord
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_effects(study: StudyRecord, table: Table) -> Figure:
+    """The figure. Raises ValueError where there is no difference to show. Call it under `drawing`."""
+    rows = [row for row in table.rows if row.parent is not None]
+    if not any(row.delta_parent is not None for row in rows):
+        raise ValueError(
+            f"{table.study} has no effect to draw: no row has finished beside its parent. 'ablate run' trains them."
+        )
+    single = seed_differences(study, table)
+    name = titled(table.compare.metric).lower()
+    good = "left" if table.compare.better == "lower" else "right"
+    near = table.compare.smallest_effect
+    limits = _limits(rows, single, near)
+    columns = [differences(table, rows)]
+    if any(row.p_adjusted is not None for row in rows):
+        columns.append(Texts("p (Holm)", [(probability(row.p_adjusted), GREY) for row in rows]))
+    chart = row_chart(
+        rows,
+        table.study,
+        f": effects on {name}, {seeds_text(rows)}",
+        _remark(rows, near),
+        f"difference in {name} to the row's parent (better: {good})",
+        limits,
+        [*columns, verdicts(rows)],
+    )
+    axes = chart.axes
+    axes.axvline(0, color=GREY, linewidth=0.9, zorder=1)
+    if near is not None:
+        axes.axvspan(-near, near, color=FAINT, alpha=0.3, linewidth=0, zorder=0)
+    for i, row in enumerate(rows):
+        if row.delta_parent is None:
+            continue
+        colour = verdict_colour(row)
+        each = single.get(row.variant, ())
+        if len(each) > 1:
+            axes.plot(each, [i + 0.24] * len(each), "o", color=FAINT, markersize=3, zorder=2)
+        if row.ci_low is not None and row.ci_high is not None:
+            low, high = max(row.ci_low, limits[0]), min(row.ci_high, limits[1])
+            axes.plot((low, high), (i, i), color=colour, linewidth=1.8, zorder=3, solid_capstyle="butt")
+            for end, inside, arrow in ((low, row.ci_low >= limits[0], "<"), (high, row.ci_high <= limits[1], ">")):
+                axes.plot(end, i, "|" if inside else arrow, color=colour, markersize=6, zorder=3, clip_on=False)
+        axes.plot(row.delta_parent, i, "s", color=colour, markersize=6, zorder=4)
+    return chart.figure
+
+
+def seed_differences(study: StudyRecord, table: Table) -> dict[str, list[float]]:
+    """Each row's differences to its parent, seed by seed, where both have one."""
+    compare = table.compare
+    known = {record.variant.name: Seeds(record).values(compare.metric, compare.at) for record in study.rows}
+    found = {}
+    for row in table.rows:
+        mine, theirs = known.get(row.variant, {}), known.get(row.parent or "", {})
+        found[row.variant] = [mine[seed] - theirs[seed] for seed in sorted(mine.keys() & theirs.keys())]
+    return found
+
+
+def _limits(rows: Sequence[Row], single: dict[str, list[float]], near: float | None) -> tuple[float, float]:
+    """Zero and all intervals, unless few seeds make some so wide that nothing else could be seen."""
+    points = [0.0, near or 0.0, -(near or 0.0)]
+    points += [row.delta_parent for row in rows if row.delta_parent is not None]
+    points += [one for row in rows if row.delta_parent is not None for one in single.get(row.variant, ())]
+    far = 4 * max(map(abs, points))
+    ends = [end for row in rows for end in (row.ci_low, row.ci_high) if end is not None]
+    low = min([*points, *(max(end, -far) for end in ends)])
+    high = max([*points, *(min(end, far) for end in ends)])
+    span = high - low or 1.0
+    return min(low - 0.05 * span, -0.15 * span), max(high + 0.05 * span, 0.15 * span)
+
+
+def _remark(rows: Sequence[Row], near: float | None) -> str:
+    several = any(row.ci_low is not None for row in rows)
+    parts = ["squares: mean paired difference" if several else "squares: the difference of one seed"]
+    parts += ["bars: 95 % interval", "dots: seeds"] if several else []
+    parts += ["grey band: too small to matter"] if near is not None else []
+    return "; ".join(parts)

@@ -1,0 +1,101 @@
+"""The ladder as a waterfall: where each row starts (its parent), where it ends, and how sure the step is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ablate.evidence.rows import Row, Table
+from ablate.report.columns import titled
+from ablate.report.figure import FAINT, GREY, INK
+from ablate.report.numbers import fixed, places
+from ablate.report.row_chart import Texts, differences, row_chart, seeds_text, verdict_colour, verdicts
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw_ladder(table: Table) -> Figure:
+    """The figure. Raises ValueError where no row has a result yet. Call it under `drawing`."""
+    metric, rows = table.compare.metric, table.rows
+    values = {row.variant: value for row in rows if (value := row.value(metric)) is not None}
+    if not values:
+        raise ValueError(f"{table.study} has no result to draw: no row has finished. 'ablate run' trains them.")
+    starts = {row.variant: start for row in rows if (start := _start(row, values)) is not None}
+    published = {row.variant: (row.published or {}).get(metric) for row in rows}
+    name = titled(metric).lower()
+    chart = row_chart(
+        rows,
+        table.study,
+        f": {name}, {seeds_text(rows)}",
+        _remark(table, any(value is not None for value in published.values())),
+        f"{name} ({table.compare.better} is better)",
+        _limits(table, values, starts, [value for value in published.values() if value is not None]),
+        [_means(table), differences(table, rows), verdicts(rows)],
+    )
+    axes = chart.axes
+    places_of = {row.variant: i for i, row in enumerate(rows)}
+    for i, row in enumerate(rows):
+        value, start = values.get(row.variant), starts.get(row.variant)
+        mark = published[row.variant]
+        if mark is not None:
+            axes.plot(mark, i, "D", markerfacecolor="white", markeredgecolor=GREY, markersize=5, zorder=4)
+        if value is None:
+            continue
+        if start is not None and row.parent in places_of:
+            above = places_of[row.parent]
+            axes.plot([start, start], [above, i], color=FAINT, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
+            axes.barh(i, value - start, left=start, height=0.5, color=verdict_colour(row), alpha=0.55, zorder=2)
+            if row.ci_low is not None and row.ci_high is not None:
+                ends = (start + row.ci_low, start + row.ci_high)
+                axes.plot(ends, (i, i), color=INK, linewidth=1.1, zorder=3)
+                axes.plot(ends, (i, i), "|", color=INK, markersize=5, zorder=3)
+        axes.plot(value, i, "o", color=INK, markersize=5, zorder=5)
+    return chart.figure
+
+
+def _start(row: Row, values: dict[str, float]) -> float | None:
+    """Where the row's step begins: its parent's mean over the seeds that they share."""
+    value = values.get(row.variant)
+    return None if value is None or row.delta_parent is None else value - row.delta_parent
+
+
+def _limits(
+    table: Table, values: dict[str, float], starts: dict[str, float], marks: list[float]
+) -> tuple[float, float]:
+    """Room for all means, and for intervals as far as these leave the means apart."""
+    points = [*values.values(), *starts.values(), *marks]
+    low, high = min(points), max(points)
+    span = high - low or abs(high) or 1.0
+    ends = [
+        start + end
+        for row in table.rows
+        if (start := starts.get(row.variant)) is not None
+        for end in (row.ci_low, row.ci_high)
+        if end is not None
+    ]
+    low = min([low, *(end for end in ends if end > low - span)])
+    high = max([high, *(end for end in ends if end < high + span)])
+    return low - 0.05 * (high - low or span), high + 0.05 * (high - low or span)
+
+
+def _means(table: Table) -> Texts:
+    metric = table.compare.metric
+    decimals = places(row.value(metric) for row in table.rows)
+    texts = []
+    for row in table.rows:
+        value, sd = row.value(metric), row.sd(metric)
+        text = "" if value is None else fixed(value, decimals)
+        texts.append((f"{text} ± {fixed(sd, decimals)}" if value is not None and sd is not None else text, INK))
+    return Texts("mean ± sd" if any(row.sd(metric) is not None for row in table.rows) else "value", texts)
+
+
+def _remark(table: Table, published: bool) -> str:
+    several = any(row.ci_low is not None for row in table.rows)
+    parts = ["points: means over the seeds" if table.planned > 1 else "points: one seed", "bars: from the row's parent"]
+    parts += (
+        ["whiskers: 95 % interval of that step"]
+        if several
+        else ["what one seed shows may be chance"] * (table.planned < 2)
+    )
+    parts += ["diamonds: published"] if published else []
+    return "; ".join(parts)

@@ -1,0 +1,161 @@
+"""How all pictures look, and their bytes: the same numbers give the same bytes, so that nobody takes a picture for a new one."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ablate.registry import suggestion
+from ablate.report.columns import plain
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PICTURES = ("png", "svg", "pdf")
+"""Formats of pictures, by suffix."""
+
+# Okabe and Ito's palette, told apart with any colour vision, and greys
+BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+INK, GREY, FAINT = "#222222", "#666666", "#BBBBBB"
+
+VERDICT_COLOURS = {"helps": GREEN, "hurts": VERMILION, "no difference": BLUE, "unclear": GREY, "unstable": VERMILION}
+
+SIZE, TITLE, SMALL = 9.0, 10.8, 7.8
+"""Points of names and labels, of titles, and of remarks."""
+
+RULES: dict[Any, Any] = {
+    "font.size": SIZE,
+    "text.color": INK,
+    "text.parse_math": False,  # a name may hold dollars
+    "text.usetex": False,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "svg.hashsalt": "ablate",
+    "pdf.fonttype": 42,  # journals refuse type 3
+}
+
+OTHER_SCRIPTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "Hiragino Sans", "Arial Unicode MS")
+"""Fonts to take letters from that DejaVu lacks, where a machine has one of them."""
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Draw by the rules above, whatever the user's own matplotlib is set to, and without a word about letters that no font has."""
+    from matplotlib import font_manager, rc_context, rcParamsDefault
+
+    there = {font.name for font in font_manager.fontManager.ttflist}
+    families = ["DejaVu Sans", *(name for name in OTHER_SCRIPTS if name in there)]
+    usual: dict[Any, Any] = {key: value for key, value in rcParamsDefault.items() if not key.startswith("backend")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with rc_context({**usual, **RULES, "font.family": families}):
+            yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of a size in inches, with a canvas that measures text. Call it under `drawing`."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def picture_bytes(figure: Figure, format: str) -> bytes:
+    """The file's contents, without dates and versions. Call it under `drawing`. Raises ValueError for an unknown format."""
+    check_picture(format)
+    unsaid: dict[str, dict[str, str | None]] = {
+        "png": {"Software": None},
+        "svg": {"Date": None, "Creator": None},
+        "pdf": {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
+    }
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=format, metadata=unsaid[format], dpi=200)
+    return buffer.getvalue()
+
+
+def check_picture(format: str) -> None:
+    """Raises ValueError for a format that there is not."""
+    if format not in PICTURES:
+        near = suggestion(format, PICTURES)
+        hint = f" Did you mean '{near}'?" if near else ""
+        raise ValueError(f"format (={format}) must be one of {', '.join(PICTURES)}.{hint}")
+
+
+def picture_suffix(path: Path | str) -> str:
+    """The format that a file's name asks for. Raises ValueError where it is no picture's."""
+    suffix = Path(path).suffix.lower().removeprefix(".")
+    if suffix not in PICTURES:
+        raise ValueError(f"output (={path}) must end in {', '.join(f'.{name}' for name in PICTURES)}.")
+    return suffix
+
+
+@cache
+def _ruler() -> Figure:
+    return new_figure(1, 1)
+
+
+@lru_cache(maxsize=4096)
+def text_width(text: str, size: float = SIZE, *, bold: bool = False) -> float:
+    """Inches that a line of text takes. Call it under `drawing`."""
+    figure = _ruler()
+    written = figure.text(0, 0, text, size=size, weight="bold" if bold else "normal")
+    width = float(written.get_window_extent().width / figure.dpi)
+    written.remove()
+    return width
+
+
+def fitted(text: str, width: float, size: float = SIZE, *, bold: bool = False) -> str:
+    """The text in one line of at most ``width`` inches: what is too long loses its middle, where names differ least. Call it under `drawing`."""
+    text = plain(text)
+    if text_width(text, size, bold=bold) <= width:
+        return text
+    low, high = 0, len(text)
+    while low < high:  # the largest number of characters that fits
+        middle = (low + high + 1) // 2
+        if text_width(_shortened(text, middle), size, bold=bold) <= width:
+            low = middle
+        else:
+            high = middle - 1
+    return _shortened(text, low)
+
+
+def _shortened(text: str, kept: int) -> str:
+    if kept >= len(text):
+        return text
+    head = (kept + 1) // 2
+    return f"{text[:head].rstrip()}…{text[len(text) - (kept - head) :].lstrip()}"
+
+
+def titled_study(study: str, rest: str, width: float) -> str:
+    """A title that begins with the study's name and keeps the rest whole. Call it under `drawing`."""
+    return fitted(plain(study).strip(), width - text_width(rest, TITLE, bold=True), TITLE, bold=True) + rest
+
+
+def wrapped(text: str, width: float, size: float = SIZE, lines: int = 2) -> str:
+    """Words of the text over at most ``lines`` lines of ``width`` inches; the rest is left out, with an ellipsis. Call it under `drawing`."""
+    words, found = plain(text).split(" "), list[str]()
+    while words and len(found) < lines:
+        count = 1
+        while count < len(words) and text_width(" ".join(words[: count + 1]), size) <= width:
+            count += 1
+        if len(found) == lines - 1:
+            count = len(words)
+        found.append(fitted(" ".join(words[:count]), width, size))
+        words = words[count:]
+    return "\n".join(found)

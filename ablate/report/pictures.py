@@ -1,0 +1,86 @@
+"""A study's pictures as files: learning curves, the ladder, the effects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ablate.evidence.rows import LOSSES, Table
+from ablate.registry import suggestion
+from ablate.report.curves import read_curves
+from ablate.report.figure import check_picture, drawing, picture_bytes
+from ablate.study.records import StudyRecord
+from ablate.study.store import Store
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+KINDS = ("curves", "ladder", "effects")
+"""What there is to see: every epoch of every seed; each row's step from its parent; these steps with their intervals."""
+
+MOST_ROWS = 60
+"""Rows of one picture for MLflow; of more, nothing could be read there."""
+
+
+def picture(
+    kind: str,
+    study: StudyRecord,
+    store: Store,
+    table: Table,
+    format: str,
+    *,
+    metric: str | None = None,
+    log: bool | None = None,
+) -> bytes:
+    """One picture as a file's contents. ``metric`` is whose curves to draw (the losses' unless given), ``log`` how; the others show what ``table`` compares.
+
+    Raises ValueError for an unknown kind or format, and where there is nothing to draw yet.
+    """
+    check_kind(kind)
+    check_picture(format)
+    with drawing():
+        return picture_bytes(_figure(kind, study, store, table, metric, log), format)
+
+
+def pictures(study: StudyRecord, store: Store, table: Table, format: str = "svg") -> dict[str, bytes]:
+    """All pictures that there is something to see in: file name → contents, which are the same as long as the numbers are.
+
+    A study that compares a metric has its curves as ``metric.svg``, beside the losses' in ``curves.svg``.
+    """
+    check_picture(format)
+    found: dict[str, bytes] = {}
+    compared = table.compare.metric
+    wanted = {"curves": ("curves", "valid_loss"), "ladder": ("ladder", None), "effects": ("effects", None)}
+    if compared not in LOSSES:
+        wanted["metric"] = ("curves", compared)
+    with drawing():
+        for name, (kind, metric) in wanted.items():
+            if kind != "curves" and len(table.rows) > MOST_ROWS:
+                continue
+            try:
+                figure = _figure(kind, study, store, table, metric, None)
+            except ValueError:  # nothing to draw yet
+                continue
+            found[f"{name}.{format}"] = picture_bytes(figure, format)
+    return found
+
+
+def check_kind(kind: str) -> None:
+    """Raises ValueError for a kind of picture that there is not."""
+    if kind not in KINDS:
+        near = suggestion(kind, KINDS)
+        hint = f" Did you mean '{near}'?" if near else ""
+        raise ValueError(f"kind (={kind}) must be one of {', '.join(KINDS)}.{hint}")
+
+
+def _figure(kind: str, study: StudyRecord, store: Store, table: Table, metric: str | None, log: bool | None) -> Figure:
+    if kind == "curves":
+        from ablate.report.draw_curves import draw_curves
+
+        return draw_curves(study, read_curves(study, store), metric or "valid_loss", log=log)
+    if kind == "ladder":
+        from ablate.report.draw_ladder import draw_ladder
+
+        return draw_ladder(table)
+    from ablate.report.draw_effects import draw_effects
+
+    return draw_effects(study, table)

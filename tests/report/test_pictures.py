@@ -1,0 +1,406 @@
+"""Pictures: what is drawn where, that nothing is cut off or written over, and that the same numbers give the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+
+from ablate.evidence.rows import gather
+from ablate.evidence.verdicts import Verdict
+from ablate.recipe.recipe import Change, Compare, Recipe, Variant
+from ablate.recipe.settings import Choice, Settings
+from ablate.report.axes import linear_ticks, log_ticks, number
+from ablate.report.curves import MOST_POINTS, read_curves
+from ablate.report.draw_curves import MOST_PANELS, draw_curves
+from ablate.report.draw_effects import draw_effects
+from ablate.report.draw_ladder import draw_ladder
+from ablate.report.figure import VERDICT_COLOURS, drawing, fitted, picture_suffix, text_width, wrapped
+from ablate.report.pictures import picture, pictures
+from ablate.study.records import RunRecord, StudyRecord, VariantRecord
+from ablate.study.store import Store
+
+LONG = "a name that goes on and on until all of the hundred characters that a name may have are taken up: 001"
+HOSTILE = [
+    "$x_1$ 50%",
+    "$\\frac{1}{0}$ \\alpha",
+    "<script>&amp;",
+    "größe Δλ 漢字",
+    "\x1b[31mred\x07 two\nlines",
+    LONG,
+    "_em_ **b** #^~{}",
+]
+
+
+class Lab:
+    """A study in a store, made by rule: each row is 10 % better than its parent, and seeds scatter by 1 %."""
+
+    def __init__(self, root: Path) -> None:
+        self.store = Store(root)
+        self.rows: list[VariantRecord] = []
+        self.compare = Compare()
+        self.name = "faces"
+
+    def row(self, name: str, seeds: int = 3, epochs: int = 6, parent: str | None = None, **options: Any) -> None:
+        statuses = options.get("statuses", {})
+        runs = []
+        for seed in range(seeds):
+            status = statuses.get(seed, "finished")
+            print_ = hashlib.blake2b(f"{name}{seed}".encode(), digest_size=16).hexdigest()
+            level = 0.9 ** len(self.rows) * (1 + 0.01 * ((seed * 7 + len(self.rows) * 3) % 5))
+            lasts = options.get("lasts", {}).get(seed, epochs)
+            lines = [self.line(epoch, level, epochs) for epoch in range(1, lasts + 1)]
+            text = "".join(json.dumps(line) + "\n" for line in lines)
+            self.store.write_text(self.store.run_folder(print_) / "metrics.jsonl", text)
+            values = {key: value for key, value in lines[-1].items() if key not in ("epoch", "time", "seconds")}
+            results = {at: values for at in ("selected", "last", "best")} if status == "finished" else {}
+            runs.append(
+                RunRecord(print_, seed, options.get("fold"), status, epoch=lasts, epochs=epochs, results=results)
+            )
+        kinds = {kind: Choice(kind, None, f"m:{kind}", {}) for kind in Settings.CHOICES}
+        changes = (Change(name, "add", "flip"),) if parent else ()
+        about = options.get("description", f"what {name} is")
+        variant = Variant(name, parent, about, changes, Settings(**kinds, epochs=epochs), options.get("published", {}))
+        self.rows.append(VariantRecord(variant, tuple(runs)))
+
+    @staticmethod
+    def line(epoch: int, level: float, epochs: int) -> dict[str, Any]:
+        loss = level * (1 + 9 * np.exp(-5 * epoch / epochs))
+        return {
+            "epoch": epoch,
+            "time": 1.0,
+            "seconds": 1.0,
+            "train_loss": loss / 2,
+            "valid_loss": loss,
+            "accuracy": 1 - loss / 11,
+        }
+
+    @property
+    def study(self) -> StudyRecord:
+        variants = tuple(row.variant for row in self.rows)
+        seeds = tuple(range(max(len(row.runs) for row in self.rows)))
+        recipe = Recipe(self.name, "", variants, seeds, self.compare, None, Path("."), "")
+        return StudyRecord(recipe, tuple(self.rows))
+
+    @property
+    def table(self):
+        return gather(self.study)
+
+    def ladder(self, count: int, seeds: int, **options: Any) -> Lab:
+        for i in range(count):
+            self.row(f"net{i + 1}", seeds, parent=f"net{i}" if i else None, **options)
+        return self
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+# numbers
+
+
+def test_mean_and_band_go_as_far_as_every_seed_came(lab):
+    lab.row("a", 3, epochs=6, lasts={0: 6, 1: 4, 2: 6})
+    curve = read_curves(lab.study, lab.store).rows["a"]["valid_loss"]
+    assert list(curve.epochs) == [1, 2, 3, 4]
+    values = np.array([line.values[:4] for line in curve.lines])
+    assert curve.mean == pytest.approx(values.mean(axis=0))
+    assert curve.low == pytest.approx(values.min(axis=0))
+    assert curve.high == pytest.approx(values.max(axis=0))
+    assert [line.last for line in curve.lines] == [6, 4, 6]
+
+
+def test_a_row_with_a_diverged_seed_has_no_mean(lab):
+    lab.row("a", 3, statuses={1: "diverged"}, lasts={1: 2})
+    curve = read_curves(lab.study, lab.store).rows["a"]["valid_loss"]
+    assert len(curve.mean) == 0
+    assert [line.seed for line in curve.diverged] == [1]
+
+
+def test_many_epochs_are_averaged_over_stretches(lab):
+    lab.row("short", 1, epochs=50)
+    lab.row("long", 1, epochs=1001)
+    curves = read_curves(lab.study, lab.store)
+    assert curves.stretch == 3
+    assert list(curves.rows["short"]["valid_loss"].epochs) == list(range(1, 51))
+    [line] = curves.rows["long"]["valid_loss"].lines
+    assert len(line.values) == 334 <= MOST_POINTS
+    assert list(line.epochs[:2]) == [2, 5]
+    assert line.epochs[-1] == 1000.5
+    raw = [each["valid_loss"] for each in lab.store.metrics(lab.rows[1].runs[0].fingerprint)]
+    assert line.values[:2] == pytest.approx([np.mean(raw[:3]), np.mean(raw[3:6])])
+    assert line.values[-1] == pytest.approx(np.mean(raw[-2:]))
+
+
+def test_gaps_stay_gaps(lab):
+    lab.row("a", 1, epochs=3)
+    path = lab.store.run_folder(lab.rows[0].runs[0].fingerprint) / "metrics.jsonl"
+    path.write_text(
+        '{"epoch": 1, "valid_loss": 1.0}\n{"epoch": 2, "valid_loss": null}\n{"epoch": 3, "valid_loss": 3.0}\n{"epoch": 4, "va'
+    )
+    [line] = read_curves(lab.study, lab.store).rows["a"]["valid_loss"].lines
+    assert line.values == pytest.approx([1, np.nan, 3], nan_ok=True)
+
+
+def test_folds_of_a_seed_are_one_line(lab):
+    lab.row("a", 2, epochs=3)
+    [record] = lab.rows
+    folds = tuple(
+        RunRecord(run.fingerprint, 0, fold, "finished", epoch=3, epochs=3) for fold, run in enumerate(record.runs)
+    )
+    lab.rows = [VariantRecord(record.variant, folds)]
+    [line] = read_curves(lab.study, lab.store).rows["a"]["valid_loss"].lines
+    raw = [[each["valid_loss"] for each in lab.store.metrics(run.fingerprint)] for run in folds]
+    assert line.values == pytest.approx(np.mean(raw, axis=0))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0.9, 11, [1, 2, 5, 10]),
+        (0.0009, 1.1, [0.001, 0.01, 0.1, 1]),
+        (1e-9, 1, [1e-9, 1e-7, 1e-5, 1e-3, 1e-1]),
+        (0.3, 0.35, [0.3]),
+    ],
+)  # fmt: skip
+def test_logarithmic_ticks(low, high, ticks):
+    assert log_ticks(low, high, 5) == pytest.approx(ticks)
+
+
+@pytest.mark.parametrize(
+    ("value", "spacing", "text"),
+    [
+        (0.0, None, "0"), (0.002, None, "0.002"), (1500.0, 500.0, "1,500"), (2e-6, None, "2e−06"), (-0.05, 0.05, "−0.05"),
+        (0.1, 0.05, "0.10"), (3e8, 1e8, "3e+08"), (5.0, 5.0, "5"),
+    ],
+)  # fmt: skip
+def test_ticks_are_plain_numbers(value, spacing, text):
+    assert number(value, spacing) == text
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-0.0011, 0.0004), (0, 10_000), (0.3, 0.35), (1e-7, 3e-7)])
+def test_neighbouring_ticks_read_differently(low, high):
+    ticks = linear_ticks(low, high)
+    labels = [number(tick, ticks[1] - ticks[0]) for tick in ticks]
+    assert len(set(labels)) == len(labels) >= 3
+
+
+# what is drawn
+
+
+def test_the_ladder_steps_from_parent_to_row(lab):
+    lab.ladder(3, 3)
+    table = lab.table
+    with drawing():
+        [axes] = draw_ladder(table).axes
+        bars = [(patch.get_x(), patch.get_width()) for patch in axes.patches]
+    for row, (start, width) in zip(table.rows[1:], bars, strict=True):
+        parent = next(other for other in table.rows if other.variant == row.parent)
+        assert start == pytest.approx(parent.valid_loss)
+        assert start + width == pytest.approx(row.valid_loss)
+    points = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "o"]
+    assert points == pytest.approx([row.valid_loss for row in table.rows])
+
+
+def test_effects_show_each_difference_with_its_interval_and_its_seeds(lab):
+    lab.ladder(3, 5)
+    table = lab.table
+    with drawing():
+        [axes] = draw_effects(lab.study, table).axes
+        squares = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "s"]
+        dots = [list(line.get_xdata()) for line in axes.lines if line.get_marker() == "o"]
+        ends = [tuple(line.get_xdata()) for line in axes.lines if line.get_linewidth() == 1.8]
+    assert squares == pytest.approx([row.delta_parent for row in table.rows[1:]])
+    assert [len(each) for each in dots] == [5, 5]
+    assert [np.mean(each) for each in dots] == pytest.approx(squares)
+    for drawn, row in zip(ends, table.rows[1:], strict=True):
+        assert drawn == pytest.approx((row.ci_low, row.ci_high))
+
+
+def test_an_interval_that_would_hide_all_others_ends_in_an_arrow(lab):
+    lab.ladder(2, 3)
+    from dataclasses import replace
+
+    wide = replace(lab.table.rows[1], ci_low=-50.0, ci_high=50.0)
+    table = replace(lab.table, rows=(lab.table.rows[0], wide))
+    with drawing():
+        [axes] = draw_effects(lab.study, table).axes
+        assert axes.get_xlim()[1] < 5
+        assert {line.get_marker() for line in axes.lines} >= {"<", ">"}
+
+
+def test_curves_have_a_panel_for_each_row_and_its_parent_behind(lab):
+    lab.ladder(3, 2)
+    with drawing():
+        figure = draw_curves(lab.study, read_curves(lab.study, lab.store))
+        assert len(figure.axes) == 3
+        assert [len(axes.collections) for axes in figure.axes] == [2, 2, 2]  # bands of train and valid
+        assert [len(axes.lines) for axes in figure.axes] == [2, 3, 3]
+        assert {axes.get_ylim() for axes in figure.axes} == {figure.axes[0].get_ylim()}
+        assert figure.axes[0].get_yscale() == "log"
+        accuracy = draw_curves(lab.study, read_curves(lab.study, lab.store), "accuracy")
+        assert [axes.get_yscale() for axes in accuracy.axes] == ["linear"] * 3
+
+
+def test_a_diverged_seed_is_shown_to_end(lab):
+    lab.row("a", 3, statuses={1: "diverged"}, lasts={1: 2})
+    with drawing():
+        [axes] = draw_curves(lab.study, read_curves(lab.study, lab.store)).axes
+        crosses = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "x"]
+        assert crosses == [2, 2]
+        assert [text.get_text() for text in axes.texts if "diverged" in text.get_text()] == ["1 of 3 diverged"]
+        assert not axes.collections
+
+
+def test_more_rows_than_fit_are_counted(lab):
+    lab.ladder(MOST_PANELS + 2, 1)
+    with drawing():
+        figure = draw_curves(lab.study, read_curves(lab.study, lab.store))
+        assert len(figure.axes) == MOST_PANELS
+        assert any("2 more rows are not shown" in text.get_text() for text in figure.texts)
+
+
+def test_every_verdict_has_a_colour():
+    assert set(VERDICT_COLOURS) == set(get_args(Verdict))
+
+
+def test_what_is_not_there_is_said(lab):
+    lab.row("a", 2, statuses={0: "running", 1: "running"})
+    with drawing():
+        with pytest.raises(ValueError, match="faces has no result to draw"):
+            draw_ladder(lab.table)
+        with pytest.raises(ValueError, match="faces has no effect to draw"):
+            draw_effects(lab.study, lab.table)
+        with pytest.raises(ValueError, match=r"metric \(=acuracy\) has no curve in faces. Did you mean 'accuracy'\?"):
+            draw_curves(lab.study, read_curves(lab.study, lab.store), "acuracy")
+    assert set(pictures(lab.study, lab.store, lab.table)) == {"curves.svg"}
+    empty = Lab(lab.store.root / "elsewhere").ladder(2, 1)
+    bare = Store(lab.store.root / "nowhere")
+    with pytest.raises(ValueError, match="faces has no curve to draw: no epoch is trained"):
+        picture("curves", empty.study, bare, empty.table, "svg")
+
+
+# how it looks
+
+
+def texts_of(figure):
+    """All written text, with the rectangle that it takes."""
+    from matplotlib.text import Text
+
+    figure.canvas.draw()
+    written = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    return [(text, text.get_window_extent()) for text in written]
+
+
+@pytest.mark.parametrize("seeds", [1, 10])
+@pytest.mark.parametrize("rows", [2, 7, 12])
+@pytest.mark.parametrize("hostile", [False, True])
+def test_nothing_is_cut_off_or_written_over(lab, rows, seeds, hostile):
+    names = (HOSTILE * 2)[:rows] if hostile else [f"net{i + 1}" for i in range(rows)]
+    lab.name = f"50%_&#$^~\\{{}} {LONG}" if hostile else "faces"
+    for i, name in enumerate(names):
+        name = f"{name} {i}" if i >= len(HOSTILE) else name
+        published = {"valid_loss": 0.5} if i % 2 else {}
+        parent = lab.rows[-1].variant.name if lab.rows else None
+        lab.row(name, seeds, parent=parent, description=name * 2, published=published, epochs=3 + i)
+    with drawing():
+        curves = draw_curves(lab.study, read_curves(lab.study, lab.store))
+        for figure in (curves, draw_ladder(lab.table), draw_effects(lab.study, lab.table)):
+            found = texts_of(figure)
+            assert len(found) > 2 * rows
+            for text, box in found:
+                assert not text.get_parse_math()
+                assert box.x0 >= 0, text
+                assert box.y0 >= 0, text
+                assert box.x1 <= figure.bbox.width, text
+                assert box.y1 <= figure.bbox.height, text
+            for (one, a), (other, b) in combinations(found, 2):
+                width, height = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
+                assert width <= 1 or height <= 2, (one.get_text(), other.get_text())
+
+
+def test_names_are_written_as_they_are(lab):
+    lab.row("$x_1$ 50% \\alpha", 2)
+    lab.row("b_c^d", 2, parent="$x_1$ 50% \\alpha")
+    with drawing():
+        said = {text.get_text() for text, _ in texts_of(draw_ladder(lab.table))}
+    assert {"$x_1$ 50% \\alpha", "b_c^d"} <= said
+
+
+def test_text_that_is_too_long_loses_its_middle():
+    with drawing():
+        short = fitted(LONG, 2.0)
+        assert text_width(short) <= 2.0
+        assert short.startswith("a name")
+        assert short.endswith("001")
+        assert "…" in short
+        assert fitted("net1", 2.0) == "net1"
+        assert [text_width(line) <= 2.0 for line in wrapped(LONG, 2.0).split("\n")] == [True, True]
+        assert wrapped("one two", 2.0) == "one two"
+
+
+# bytes
+
+
+@pytest.mark.parametrize("format", ["svg", "png", "pdf"])
+def test_the_same_numbers_give_the_same_bytes(lab, format, tmp_path):
+    lab.ladder(3, 3)
+    first = pictures(lab.study, lab.store, lab.table, format)
+    assert set(first) == {f"{name}.{format}" for name in ("curves", "ladder", "effects")}
+    magic = {"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}[format]
+    assert all(content.startswith(magic) for content in first.values())
+    assert pictures(lab.study, lab.store, lab.table, format) == first
+    code = (
+        "import sys, pathlib, hashlib; sys.path.insert(0, sys.argv[1]); from test_pictures import Lab, pictures\n"
+        "lab = Lab(pathlib.Path(sys.argv[2])).ladder(3, 3)\n"
+        "for name, data in pictures(lab.study, lab.store, lab.table, sys.argv[3]).items():\n"
+        "    print(name, hashlib.blake2b(data).hexdigest())"
+    )
+    words = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "again"), format]
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "SOURCE_DATE_EPOCH": "1"}
+    done = subprocess.run(
+        words, capture_output=True, text=True, check=True, env=environment, cwd=Path(__file__).parents[2]
+    )
+    said = dict(line.split() for line in done.stdout.splitlines())
+    assert said == {name: hashlib.blake2b(content).hexdigest() for name, content in first.items()}
+
+
+def test_a_compared_metric_has_its_curves_too(lab):
+    lab.ladder(2, 2)
+    lab.compare = Compare("accuracy", "higher")
+    assert set(pictures(lab.study, lab.store, lab.table)) == {"curves.svg", "ladder.svg", "effects.svg", "metric.svg"}
+
+
+def test_the_users_own_style_changes_nothing(lab):
+    import matplotlib
+
+    lab.ladder(2, 2)
+    plain = picture("ladder", lab.study, lab.store, lab.table, "svg")
+    with matplotlib.rc_context({"axes.facecolor": "black", "font.size": 30, "text.usetex": True}):
+        assert picture("ladder", lab.study, lab.store, lab.table, "svg") == plain
+        assert matplotlib.rcParams["font.size"] == 30
+
+
+def test_formats_are_known_by_suffix():
+    assert [picture_suffix(f"x.{s}") for s in ("png", "SVG", "pdf")] == ["png", "svg", "pdf"]
+    with pytest.raises(ValueError, match=r"output \(=x.jpg\) must end in .png, .svg, .pdf."):
+        picture_suffix("x.jpg")
+
+
+def test_wrong_words_are_named(lab):
+    lab.ladder(2, 1)
+    with pytest.raises(
+        ValueError, match=r"kind \(=effect\) must be one of curves, ladder, effects. Did you mean 'effects'"
+    ):
+        picture("effect", lab.study, lab.store, lab.table, "svg")
+    with pytest.raises(ValueError, match=r"format \(=swg\) must be one of png, svg, pdf. Did you mean 'svg'"):
+        pictures(lab.study, lab.store, lab.table, "swg")

@@ -1,7 +1,7 @@
 """How often verdicts are wrong, and how much they find: null studies and planted effects, simulated and from 1,200 real runs.
 
 The statistics are the package's own (`ablate.evidence`), over many studies at once. ``python -m bench.calibration`` prints the section and writes
-bench/RESULTS-calibration.md; figures and reasons are discussed in docs/evidence.md. One core, about five minutes, the first time four more for the pool.
+bench/RESULTS-calibration.md; figures and reasons are discussed in docs/evidence.md. One core, five to eight minutes, the first time three more for the pool.
 """
 
 from __future__ import annotations

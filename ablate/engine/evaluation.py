@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 def evaluate(assembly: Assembly, loader: Loader, *, metrics: bool) -> dict[str, Tensor]:
     """``loss`` and, if asked for, the recipe's metrics over a whole part: each (R,), still on the device."""
-    network = assembly.network
-    network.eval()
+    replicas = assembly.replicas
+    replicas.eval()
     total: Tensor | float = 0.0
     weight: Tensor | int = 0
     predictions, targets = [], []
     with torch.no_grad(), autocast(assembly.device, assembly.settings.precision):
         for inputs, target in loader.batches(None):
-            prediction = network(inputs)
+            prediction, target = replicas.predict(inputs), replicas.shared(target)
             share = assembly.loss_weight(target)
             total = total + assembly.loss(prediction, target) * share
             weight = weight + share
@@ -32,7 +32,8 @@ def evaluate(assembly: Assembly, loader: Loader, *, metrics: bool) -> dict[str, 
                 targets.append(target)
         values = {"loss": total / weight}
         if predictions:
-            prediction, target = torch.cat(predictions).to(dtype_of(assembly.settings.precision)), torch.cat(targets)
+            prediction = torch.cat(predictions, dim=replicas.lead).to(dtype_of(assembly.settings.precision))
+            target = torch.cat(targets, dim=replicas.lead)
             for name, measure in assembly.metrics.items():
                 values[name] = torch.as_tensor(measure(prediction, target))
     return {name: torch.as_tensor(value, device=assembly.device).reshape(-1) for name, value in values.items()}

@@ -17,7 +17,7 @@ from ablate.recipe.settings import Settings
 
 @dataclass(frozen=True)
 class Assignment:
-    """What to train: one variant's settings with R seeds, as one stack, on one device.
+    """What to train: one variant's settings with R seeds, as one stack where they can be one, on one device.
 
     ``folder`` is the recipe's, where the user's own modules are looked for.
     """

@@ -16,8 +16,9 @@ A stack of R seeds under ``torch.func.vmap``, where nothing may be drawn: the ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import torch
@@ -80,9 +81,13 @@ def noisy_layers(model: nn.Module) -> dict[str, NoisyDropout]:
     return {name: layer for name, layer in model.named_modules() if isinstance(layer, NoisyDropout)}
 
 
-def mask_shapes(model: nn.Module, *inputs: Tensor) -> Shapes:
-    """The masks that a forward pass with these inputs needs; it runs once in evaluation mode and leaves the network as it was."""
-    shapes: dict[str, list[tuple[int, ...]]] = {name: [] for name in noisy_layers(model)}
+def mask_shapes(model: nn.Module, *inputs: Tensor, values: Mapping[str, Tensor] | None = None) -> Shapes:
+    """The masks that a forward pass with these inputs needs; it runs once without dropout and leaves the network as it was.
+
+    In evaluation mode, or, with parameters and buffers to use in place of the network's (``values``, which may be written to), in the mode that it is in.
+    """
+    layers = noisy_layers(model)
+    shapes: dict[str, list[tuple[int, ...]]] = {name: [] for name in layers}
 
     def recorder(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def record(layer: nn.Module, arguments: tuple[Tensor, ...]) -> None:
@@ -91,11 +96,14 @@ def mask_shapes(model: nn.Module, *inputs: Tensor) -> Shapes:
 
         return record
 
-    handles = [layer.register_forward_pre_hook(recorder(name)) for name, layer in noisy_layers(model).items()]
+    handles = [layer.register_forward_pre_hook(recorder(name)) for name, layer in layers.items()]
     modes = {layer: layer.training for layer in model.modules()}
     try:
-        with torch.no_grad():
-            model.eval()(*inputs)
+        with torch.no_grad(), handed_in(model, {name: repeat(torch.ones(())) for name in layers}):
+            if values is None:
+                model.eval()(*inputs)
+            else:
+                torch.func.functional_call(model, dict(values), inputs)
     finally:
         for handle in handles:
             handle.remove()
@@ -112,7 +120,7 @@ def draw_masks(model: nn.Module, shapes: Shapes, dtype: torch.dtype) -> dict[str
 
 
 @contextmanager
-def handed_in(model: nn.Module, masks: Mapping[str, Sequence[Tensor]]) -> Iterator[None]:
+def handed_in(model: nn.Module, masks: Mapping[str, Iterable[Tensor]]) -> Iterator[None]:
     """Inside, noisy layers use these masks, in order, and draw nothing."""
     layers = noisy_layers(model)
     for name, layer in layers.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -35,6 +35,9 @@ class Group(Named):
 class Optimizer(Named):
     """Base of all optimizers: numbers in time become torch's parameter-group values."""
 
+    stacks: ClassVar[bool | str] = True
+    """Whether it treats every weight by itself, so that a stack of seeds is one larger network to it; otherwise what it does, such as 'takes norms'."""
+
     lr: Rate = Field(default=0.01, description="learning rate")
     groups: tuple[Group, ...] = Field(default=(), description="other rates and decays for some parameters")
 
@@ -45,3 +48,7 @@ class Optimizer(Named):
     @abstractmethod
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """The torch optimizer over parameter groups that already hold their values."""
+
+    def build_stacked(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """The same over the parameters (R, …) of a stack. Where it can, it also takes a group's ``lr`` as a tensor, of one number or (R,) for each seed."""
+        return self.build(groups)

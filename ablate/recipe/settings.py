@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -135,6 +135,10 @@ class Training(BaseModel):
         default="auto", description="data on the device, or streamed in batches; auto: what fits"
     )
     workers: int = Field(default=0, ge=0, description="processes that load streamed data")
+    stack: Literal["auto", "off"] | Annotated[int, Field(ge=1)] = Field(
+        default="auto",
+        description="how many seeds of a variant train together as one stack; auto: as many as pay on the device at hand; off: one by one",
+    )
     checkpoint: Checkpoint = Field(default=Checkpoint(), description="how often the state is kept to go on from")
 
 
@@ -156,7 +160,7 @@ class Settings(Training):
 
     CHOICES: ClassVar = ("data", "model", "init", "loss", "optimizer")
     LISTS: ClassVar = {"metrics": "metric", "tricks": "trick"}
-    INCIDENTAL: ClassVar = frozenset({"loader", "workers", "clean_train_loss", "checkpoint"})
+    INCIDENTAL: ClassVar = frozenset({"loader", "workers", "clean_train_loss", "checkpoint", "stack"})
 
     def dump(self) -> dict[str, Any]:
         """The whole tree in plain JSON values."""

@@ -87,7 +87,10 @@ def test_scheduled_rate_and_momentum_are_read_from_the_optimizer(settings, pictu
     monkeypatch.setattr(
         assembly.optimizer,
         "step",
-        lambda: (seen.append((assembly.optimizer.param_groups[0]["lr"], assembly.optimizer.param_groups[0]["momentum"])), step()),
+        lambda: (
+            seen.append((assembly.optimizer.param_groups[0]["lr"], assembly.optimizer.param_groups[0]["momentum"])),
+            step(),
+        ),
     )
     for epoch in (1, 2, 3):
         train_epoch(assembly, epoch)
@@ -97,7 +100,11 @@ def test_scheduled_rate_and_momentum_are_read_from_the_optimizer(settings, pictu
 
 def test_data_in_memory_is_unchanged(settings, pictures, assign, make_choice, report):
     inputs, targets = pictures.train.inputs.clone(), pictures.train.targets.clone()
-    tricks = (make_choice("trick", "flip"), make_choice("trick", "shift", pixels=2), make_choice("trick", "standardise"))
+    tricks = (
+        make_choice("trick", "flip"),
+        make_choice("trick", "shift", pixels=2),
+        make_choice("trick", "standardise"),
+    )
     train(assign(settings(tricks=tricks)), pictures, report)
     assert torch.equal(inputs, pictures.train.inputs)
     assert torch.equal(targets, pictures.train.targets)
@@ -124,7 +131,9 @@ def test_a_loss_that_is_no_number_ends_the_seed(settings, pictures, assign, make
 
 def test_best_epoch_is_selected_and_its_weights_are_kept(settings, pictures, assign, make_choice, report):
     """A rate that spoils the network at the end: the best epoch lies before the last, and its weights give its loss."""
-    optimizer = make_choice("optimizer", "sgd", lr={"points": [[0, 0.05], [6, 0.05], [7, 20.0], [8, 20.0]], "per": "epoch"})
+    optimizer = make_choice(
+        "optimizer", "sgd", lr={"points": [[0, 0.05], [6, 0.05], [7, 20.0], [8, 20.0]], "per": "epoch"}
+    )
     chosen = settings(optimizer=optimizer, epochs=8, select="best")
     outcome = train(assign(chosen), pictures, report)[0]
     losses = [line["valid_loss"] for line in report.lines]
@@ -139,7 +148,9 @@ def test_best_epoch_is_selected_and_its_weights_are_kept(settings, pictures, ass
 
 
 def test_early_stop_gives_the_best_also_when_the_epochs_end_first(settings, pictures, assign, make_choice, report):
-    optimizer = make_choice("optimizer", "sgd", lr={"points": [[0, 0.05], [6, 0.05], [7, 20.0], [8, 20.0]], "per": "epoch"})
+    optimizer = make_choice(
+        "optimizer", "sgd", lr={"points": [[0, 0.05], [6, 0.05], [7, 20.0], [8, 20.0]], "per": "epoch"}
+    )
     trick = make_choice("trick", "early_stop", patience=100)
     chosen = trick.named.on_settings(settings(optimizer=optimizer, epochs=8, tricks=(trick,)))
     outcome = train(assign(chosen), pictures, report)[0]
@@ -165,7 +176,10 @@ def test_resumed_equals_undisturbed(settings, pictures, assign, make_choice, rep
         make_choice("trick", "early_stop", patience=50),
     )
     chosen = settings(
-        optimizer=make_choice("optimizer", optimizer, lr={"cosine": [0.01, 0.0]}), epochs=6, tricks=tricks, select="best"
+        optimizer=make_choice("optimizer", optimizer, lr={"cosine": [0.01, 0.0]}),
+        epochs=6,
+        tricks=tricks,
+        select="best",
     )
     whole = train(assign(chosen), pictures, report)
     kept, lines = dict(report.kept), list(report.lines)
@@ -219,7 +233,9 @@ def test_bf16_trains_close_to_float32(settings, pictures, assign, report):
 
 
 def test_wrong_fits_are_one_line_errors(settings, pictures, assign, make_choice, report):
-    with pytest.raises(ValueError, match=r"loss \(=mse\) needs targets that are numbers; the data's are class numbers\."):
+    with pytest.raises(
+        ValueError, match=r"loss \(=mse\) needs targets that are numbers; the data's are class numbers\."
+    ):
         train(assign(settings(loss=make_choice("loss", "mse"))), pictures, report)
     with pytest.raises(ValueError, match=r"monitor\.metric \(=accuracy\) must be one of train_loss, valid_loss"):
         train(assign(settings(monitor={"metric": "accuracy", "better": "higher"})), pictures, report)

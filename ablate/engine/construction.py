@@ -1,0 +1,139 @@
+"""The parts of a training, each from its settings: tricks, one seed's network with its initial values, the optimizer."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from ablate.data.dataset import Spec
+from ablate.engine.replicas import CannotStack
+from ablate.inits.init import Init
+from ablate.layers.noisy_dropout import replace_dropout
+from ablate.models.model import Model
+from ablate.models.user import build_target
+from ablate.optimizers.build import parameter_groups, value_setter
+from ablate.optimizers.optimizer import Optimizer
+from ablate.recipe.settings import Choice, Settings
+from ablate.registry.lazy import torch
+from ablate.tricks.noise import key
+from ablate.tricks.trick import Context, NoEffect, Trick, overrides
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def seed_globals(seed: int, stream: str) -> None:
+    """Seed what a user's own code may draw from: torch's, NumPy's and Python's global generators."""
+    import numpy as np
+
+    number = key(seed, stream)
+    torch.manual_seed(number)
+    np.random.seed(number % 2**32)
+    random.seed(number)
+
+
+def make_tricks(
+    settings: Settings, spec: Spec, folder: Path, seeds: tuple[int, ...] = (0,), device: str = "cpu"
+) -> tuple[list[Trick], Context]:
+    """The tricks of a training, bound to what is known before its data are loaded, and that context."""
+    context = Context(spec, seeds, settings.epochs, 1, device, settings.monitor.metric, settings.monitor.better)
+    tricks = [make_trick(choice, folder) for choice in settings.tricks]
+    for trick in tricks:
+        trick.bind(context)
+    return tricks, context
+
+
+def make_trick(choice: Choice, folder: Path) -> Trick:
+    """A trick of this training's own: a fresh copy of the recipe's, or the user's class with its settings checked."""
+    if choice.name is not None:
+        trick = choice.named.model_copy()
+        assert isinstance(trick, Trick)
+        return trick
+    target = choice.resolve(folder)
+    if not (isinstance(target, type) and issubclass(target, Trick)):
+        raise ValueError(f"tricks.target (={choice.target}) must be a subclass of ablate.Trick.")
+    try:
+        return target.model_validate(dict(choice.options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{choice.label}.{where} (={first['input']!r}): {first['msg']}.") from None
+
+
+def build_network(
+    settings: Settings, spec: Spec, folder: Path, tricks: Sequence[Trick], seed: int | None
+) -> tuple[nn.Module, dict[str, list[str]]]:
+    """One seed's network with its initial values, after all surgery; and what each trick changed in it. Tricks must be bound.
+
+    Without a seed, the network keeps whatever values its construction gave it (for weights from a file, and on the meta device).
+    """
+    if seed is not None:
+        seed_globals(seed, "model")
+    if settings.model.name is not None:
+        model = settings.model.named
+        assert isinstance(model, Model)
+        network = model.build(spec.input_shape, spec.outputs)
+    else:
+        network = build_target(settings.model, folder, spec.input_shape, spec.outputs)
+    if seed is not None:
+        initialise(network, settings, seed, folder)
+    replace_dropout(network)
+    changed: dict[str, list[str]] = {}
+    for trick in tricks:
+        if overrides(trick, "on_model"):
+            network, layers = trick.on_model(network)
+            if not layers:
+                raise NoEffect(
+                    f"{type(trick).__name__.lower()} changes nothing: the network has no layer that it applies to."
+                )
+            changed[type(trick).__name__] = list(layers)
+    return network, changed
+
+
+def initialise(network: nn.Module, settings: Settings, seed: int, folder: Path) -> None:
+    """Give a network the initial values that the recipe asks for.
+
+    A network of the user's own keeps what its constructor gave it, unless the recipe names an initialisation.
+    """
+    if settings.init.target is not None:
+        settings.init.resolve(folder)(network, **settings.init.options)  # type: ignore[arg-type]
+    elif settings.model.name is not None or settings.init.name != "default":
+        init = settings.init.named
+        assert isinstance(init, Init)
+        init.apply(network, seed)
+
+
+def make_optimizer(
+    settings: Settings, parameters: Mapping[str, Tensor], steps_per_epoch: int, folder: Path, *, stacked: bool = False
+) -> tuple[torch.optim.Optimizer, Callable[[int], None] | None]:
+    """The torch optimizer, and what sets its values for a step (None where nothing is scheduled). ``stacked``: parameters are (R, …).
+
+    Raises `CannotStack` where a stack's seeds would not stay apart.
+    """
+    choice = settings.optimizer
+    if choice.target is not None:
+        made = choice.resolve(folder)(parameters.values(), **choice.options)  # type: ignore[arg-type]
+        if stacked and type(made) not in elementwise_optimizers():
+            raise CannotStack(
+                f"optimizer (={choice.target}) is not known to treat every weight by itself, so seeds might mix."
+            )
+        return made, None
+    named = choice.named
+    assert isinstance(named, Optimizer)
+    if stacked and named.stacks is not True:
+        raise CannotStack(f"optimizer (={choice.name}) {named.stacks}.")
+    groups = parameter_groups(
+        named, parameters.items(), epochs=settings.epochs, steps_per_epoch=steps_per_epoch, stacked=stacked
+    )
+    optimizer = named.build_stacked(groups) if stacked else named.build(groups)
+    return optimizer, value_setter(optimizer, named, settings.epochs, steps_per_epoch)
+
+
+def elementwise_optimizers() -> tuple[type[torch.optim.Optimizer], ...]:
+    """Those of torch's optimizers that treat every weight by itself, so that a stack of seeds is to them one larger network."""
+    o = torch.optim
+    return (o.SGD, o.ASGD, o.Adagrad, o.Adadelta, o.RMSprop, o.Rprop, o.Adam, o.AdamW, o.Adamax, o.NAdam, o.RAdam)

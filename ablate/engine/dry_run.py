@@ -1,0 +1,144 @@
+"""Whether a network stacks, found out by trying: a stack must give each seed's predictions and gradients as that seed's network does alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import repeat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ablate.data.dataset import Spec
+from ablate.engine.construction import build_network, make_optimizer
+from ablate.engine.each_seed import Measure, one_by_one, vmapped
+from ablate.engine.replicas import CannotStack, Stack
+from ablate.engine.tricks_of_stack import of_seed, tricks_for
+from ablate.recipe.settings import Settings
+from ablate.registry.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+SAMPLES = 4
+
+REASONS = {
+    "data-dependent control flow": "decides by a tensor's value (such as 'if tensor')",
+    ".item()": "reads a tensor's value (.item(), float() or int())",
+    "random operation": "draws from torch's global random numbers",
+    "dynamic shape": "picks entries by a mask, so that shapes depend on values",
+    "inplace arithmetic": "writes in place into a tensor that all seeds share",
+    "numpy": "turns tensors into NumPy arrays",
+}
+"""What vmap says → what the network does."""
+
+
+def explained(error: Exception) -> str:
+    """Why vmap refused, in a few words about the network."""
+    text = " ".join(str(error).split())
+    for said, reason in REASONS.items():
+        if said in text:
+            return reason
+    if "Batching rule not implemented for" in text:
+        operation = text.split("Batching rule not implemented for ")[1].split()[0].rstrip(".;")
+        return f"uses {operation}, which cannot be vmapped"
+    return f"does not run under vmap: {type(error).__name__}: {text[:200]}"
+
+
+def dry_run(
+    stack: Stack, networks: Sequence[nn.Module], inputs: Tensor, targets: Tensor, loss: Measure
+) -> tuple[Measure, list[str]]:
+    """Try a forward and a backward pass in training mode and a forward pass in evaluation mode, on a few samples; leaves the stack as it was.
+
+    ``networks`` are those that the stack was made of. Returns the loss as the stack's, and notes for the record;
+    raises `CannotStack` with the reason.
+    """
+    kept = {name: tensor.clone() for name, tensor in stack.network.buffers.items()}
+    ends = {0: networks[0], len(networks) - 1: networks[-1]}
+    stacked_loss, notes = vmapped(loss), []
+    with without_dropout(ends.values()):
+        single = {i: network.train()(inputs) for i, network in ends.items()}
+        stack.train()
+        prediction = attempt(stack, inputs, shared=False)
+        for i, alone in single.items():
+            same("predictions", prediction[i], alone)
+        expected = {i: loss(alone, targets) for i, alone in single.items()}
+        try:
+            losses = stacked_loss(prediction, stack.shared(targets))
+            for i, alone in expected.items():
+                same("losses", losses[i], alone)
+        except (RuntimeError, CannotStack):
+            stacked_loss = one_by_one(loss)
+            notes.append("the loss cannot be vmapped: a stack takes it seed by seed")
+            losses = stacked_loss(prediction, stack.shared(targets))
+        try:
+            stack.backward(losses)
+        except (RuntimeError, NotImplementedError) as error:
+            raise CannotStack(f"model: its backward pass {explained(error)}.") from None
+        for i, network in ends.items():
+            expected[i].backward()  # type: ignore[no-untyped-call]
+            for name, parameter in network.named_parameters():
+                found = stack.parameters[name].grad
+                if parameter.grad is not None and found is not None:
+                    same(f"gradients of {name}", found[i], parameter.grad)
+        stack.eval()
+        with torch.no_grad():
+            prediction = attempt(stack, inputs, shared=True)
+            for i, network in ends.items():
+                same("predictions in evaluation", prediction[i], network.eval()(inputs))
+    for leaf in stack.parameters.values():
+        leaf.grad = None
+    for name, tensor in kept.items():
+        stack.network.buffers[name].copy_(tensor)
+    return stacked_loss, notes
+
+
+def attempt(stack: Stack, inputs: Tensor, *, shared: bool) -> Tensor:
+    """A forward pass of the stack with the same inputs for all. Raises `CannotStack` with what the network does that cannot be stacked."""
+    try:
+        return stack.predict(inputs) if shared else stack.forward(stack.shared(inputs).contiguous())
+    except Exception as error:
+        if isinstance(error, MemoryError | torch.OutOfMemoryError):
+            raise
+        raise CannotStack(f"model: it {explained(error)}.") from None
+
+
+def same(what: str, stacked: Tensor, alone: Tensor) -> None:
+    """Raise `CannotStack` unless a seed gets in the stack what it gets alone, but for rounding."""
+    share = 1e-8 if alone.dtype == torch.float64 else 1e-2
+    scale = alone.detach().abs().max().clamp(min=1e-6)
+    # a difference that is no number, where both are none, is none
+    far = (stacked.detach() - alone.detach()).abs().nan_to_num(0.0).max() > share * scale
+    if stacked.shape != alone.shape or bool(far) or bool((stacked.isfinite() != alone.isfinite()).any()):
+        raise CannotStack(f"model: a seed's {what} in a stack differ from those it has alone.")
+
+
+@contextmanager
+def without_dropout(networks: Iterable[nn.Module]) -> Iterator[None]:
+    """Inside, the networks' dropout layers keep everything."""
+    from ablate.layers.noisy_dropout import handed_in, noisy_layers
+
+    with ExitStack() as stack:
+        for network in networks:
+            stack.enter_context(handed_in(network, {name: repeat(torch.ones(())) for name in noisy_layers(network)}))
+        yield
+
+
+def stack_reason(settings: Settings, folder: Path, spec: Spec) -> str | None:
+    """Why the seeds of these settings cannot train as a stack, or None: two networks are built on the CPU and tried on random inputs.
+
+    For plans, which have no data: where a network takes no random numbers as inputs (tokens), the job finds out.
+    """
+    try:
+        tricks, _ = tricks_for(settings, spec, folder, (0, 1), "cpu")
+        networks = [build_network(settings, spec, folder, of_seed(tricks, i), i)[0] for i in (0, 1)]
+        make_optimizer(settings, dict(networks[0].named_parameters()), 1, folder, stacked=True)
+        inputs = torch.rand(SAMPLES, *spec.input_shape, generator=torch.Generator().manual_seed(0))
+        try:
+            with without_dropout(networks), torch.no_grad():
+                prediction = networks[0].train()(inputs)
+        except (RuntimeError, IndexError, TypeError):
+            return None
+        dry_run(Stack(networks), networks, inputs, torch.zeros_like(prediction), torch.nn.functional.mse_loss)
+    except CannotStack as reason:
+        return str(reason)
+    return None

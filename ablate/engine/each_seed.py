@@ -1,0 +1,151 @@
+"""What is written for one network, in a stack of seeds: losses, metrics and tricks that do not see the R axis.
+
+A loss runs under ``torch.func.vmap``, or seed after seed where that fails. A trick has a copy for each seed, with that seed's tensors, noise and memory: its
+hooks may do whatever they may do in a training of one seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ablate.losses.cross_entropy import CrossEntropy
+from ablate.losses.mse import Mse, same_shape
+from ablate.registry.lazy import torch
+from ablate.tricks.trick import Context, Trick
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ablate.data.dataset import Batch
+    from ablate.tricks.noise import Noise
+
+Measure = Callable[["Tensor", "Tensor"], "Tensor"]
+
+
+def vmapped(loss: Measure) -> Measure:
+    """A loss (N, …) → 0-d as one (R, N, …) → (R,); the two most common written out, for a third of the time of a vmap."""
+    if type(loss) is CrossEntropy and not loss.model_dump():
+        return _cross_entropy
+    if type(loss) is Mse and not loss.model_dump() and not loss._missing:
+        return _mse
+    return torch.func.vmap(loss)
+
+
+def one_by_one(measure: Measure) -> Measure:
+    """A loss or metric (N, …) → 0-d as one (R, N, …) → (R,), seed after seed."""
+
+    def each(prediction: Tensor, target: Tensor) -> Tensor:
+        pairs = zip(prediction.unbind(), target.unbind(), strict=True)
+        return torch.stack([torch.as_tensor(measure(p, t), device=prediction.device) for p, t in pairs])
+
+    return each
+
+
+def weight_of_each(weight: Callable[[Tensor], Tensor | int]) -> Callable[[Tensor], Tensor | int]:
+    """What batches count for: one number for all where only the batch's size decides it, (R,) otherwise."""
+
+    def each(target: Tensor) -> Tensor | int:
+        first = weight(target[0])
+        return first if isinstance(first, int) else cast("Tensor", torch.func.vmap(weight)(target))
+
+    return each
+
+
+def _cross_entropy(prediction: Tensor, target: Tensor) -> Tensor:
+    each = torch.nn.functional.cross_entropy(prediction.flatten(0, 1), target.flatten(0, 1), reduction="none")
+    if target.is_floating_point():
+        return each.view(len(prediction), -1).mean(dim=1)
+    # torch leaves out samples of class -100
+    return each.view(len(prediction), -1).sum(dim=1) / (target != -100).flatten(1).sum(dim=1)
+
+
+def _mse(prediction: Tensor, target: Tensor) -> Tensor:
+    return (prediction - same_shape("mse", prediction, target)).square().flatten(1).mean(dim=1)
+
+
+class EachSeed:
+    """A trick that is written for one network, in a stack: a copy of it for each seed. Its hooks are those of a stack-aware trick."""
+
+    def __init__(self, copies: Sequence[Trick]) -> None:
+        self.copies = list(copies)
+        self._views: list[dict[str, Tensor]] = []
+
+    def bind(self, context: Context) -> None:
+        """Bind each copy to a training of its one seed."""
+        for copy, seed in zip(self.copies, context.seeds, strict=True):
+            copy.bind(replace(context, seeds=(seed,)))
+
+    def on_batch(self, batch: Batch, noise: Sequence[Noise]) -> Batch:
+        """``noise`` is each seed's own stream."""
+        changed = [copy.on_batch(part, own) for copy, part, own in zip(self.copies, _parts(batch), noise, strict=True)]
+        together: dict[str, Any] = {
+            field.name: torch.stack([getattr(part, field.name) for part in changed])
+            for field in fields(changed[0])
+            if isinstance(getattr(changed[0], field.name), torch.Tensor)
+        }
+        return replace(changed[0], **together)
+
+    def on_loss(self, loss: Tensor, prediction: Tensor, batch: Batch) -> Tensor:
+        """Each seed's loss, (R,)."""
+        seeds = zip(self.copies, loss.unbind(), prediction.unbind(), _parts(batch), strict=True)
+        return torch.stack([copy.on_loss(own, predicted, part) for copy, own, predicted, part in seeds])
+
+    def on_gradients(self, parameters: Mapping[str, Tensor]) -> None:
+        """Each seed's gradients, as views: a change in place is a change in the stack, and a new ``grad`` is copied into it."""
+        for i, (copy, views) in enumerate(zip(self.copies, self._one_network_each(parameters), strict=True)):
+            for name, parameter in parameters.items():
+                views[name].grad = None if parameter.grad is None else parameter.grad[i]
+            given = {name: view.grad for name, view in views.items()}
+            copy.on_gradients(views)
+            for name, view in views.items():
+                gradient = parameters[name].grad
+                if gradient is not None and view.grad is not given[name]:
+                    if view.grad is None:
+                        raise ValueError(
+                            f"{type(copy).__name__} takes a gradient away ({name}), which a stack cannot. Set it to 0, or stacks to the reason."
+                        )
+                    gradient[i] = view.grad
+                view.grad = None
+
+    def on_weights(self, parameters: Mapping[str, Tensor]) -> None:
+        """Each seed's weights, as views."""
+        for copy, views in zip(self.copies, self._one_network_each(parameters), strict=True):
+            copy.on_weights(views)
+
+    def on_epoch(self, epoch: int, metrics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_] | None:
+        """Each seed's metrics; who wishes to stop, (R,)."""
+        wishes = [
+            copy.on_epoch(epoch, {name: values[i : i + 1] for name, values in metrics.items()})
+            for i, copy in enumerate(self.copies)
+        ]
+        if all(wish is None for wish in wishes):
+            return None
+        return np.array([wish is not None and bool(np.all(wish)) for wish in wishes])
+
+    def state(self) -> dict[str, Any]:
+        """The states of all copies."""
+        return {"each": [copy.state() for copy in self.copies]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to saved states."""
+        for copy, saved in zip(self.copies, state["each"], strict=True):
+            copy.restore(saved)
+
+    def _one_network_each(self, parameters: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+        if not self._views:  # the stack's tensors are the same ones throughout a training
+            self._views = [{n: p.detach()[i] for n, p in parameters.items()} for i in range(len(self.copies))]
+            for views in self._views:
+                for name, parameter in parameters.items():
+                    views[name].requires_grad_(parameter.requires_grad)
+        return self._views
+
+
+def _parts(batch: Batch) -> list[Batch]:
+    """A stack's batch as R batches of one network each."""
+    tensors = {f.name: v.unbind() for f in fields(batch) if isinstance(v := getattr(batch, f.name), torch.Tensor)}
+    return [replace(batch, **dict(zip(tensors, row, strict=True))) for row in zip(*tensors.values(), strict=True)]

@@ -1,0 +1,194 @@
+"""Layers over a stack of R seeds, written out: the same numbers as one network at a time, without the cost of ``vmap`` in every step.
+
+A *step* maps (x, shared) to (x, shared). Values of a stack are (R, N, …); what all seeds still share, such as the inputs of an evaluation, is (N, …) and
+``shared`` is True. Convolutions, pools and norms see the seeds as further channels, (N, R·C, …).
+
+Measured on one CPU thread: a step of a small mlp with ten seeds takes 0.6 of the time that it takes under ``torch.func.vmap``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ablate.layers.noisy_dropout import NoisyDropout
+
+if TYPE_CHECKING:
+    Leaf = Callable[[Tensor], Tensor]
+
+Step = Callable[[Tensor, bool], tuple[Tensor, bool]]
+
+GROUPED = 10**8
+"""Multiplications of one seed's convolution above which seeds go one after another: grouped ones are slower there (CPU; measured at batch 128)."""
+
+ELEMENTWISE = (
+    nn.Identity,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.CELU,
+    nn.SELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Mish,
+    nn.Sigmoid,
+    nn.LogSigmoid,
+    nn.Tanh,
+    nn.Tanhshrink,
+    nn.Softplus,
+    nn.Softsign,
+    nn.Softshrink,
+    nn.Hardshrink,
+    nn.Hardtanh,
+    nn.Hardsigmoid,
+    nn.Hardswish,
+)
+POOLS = (
+    nn.MaxPool1d,
+    nn.MaxPool2d,
+    nn.MaxPool3d,
+    nn.AvgPool1d,
+    nn.AvgPool2d,
+    nn.AvgPool3d,
+    nn.AdaptiveAvgPool1d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveAvgPool3d,
+)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+CONVOLUTIONS: dict[type[nn.Module], Callable[..., Tensor]] = {
+    nn.Conv1d: F.conv1d,
+    nn.Conv2d: F.conv2d,
+    nn.Conv3d: F.conv3d,
+}
+
+
+def stacked_step(layer: nn.Module, count: int, leaf: Leaf) -> Step | None:
+    """The step of a layer for ``count`` seeds, or None where it is not written out here.
+
+    ``leaf`` gives the stacked tensor (R, …) of one of the layer's parameters or buffers. Only torch's very own classes are known, without hooks.
+    """
+    kind = type(layer)
+    if any((layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)):
+        return None
+    if kind in ELEMENTWISE:
+        return lambda x, shared: (layer(x), shared)
+    if kind is NoisyDropout:
+        return _dropout(layer)
+    if kind is nn.Flatten:
+        return _flatten(layer)
+    if kind is nn.Linear:
+        return _linear(layer, count, leaf)
+    if kind in CONVOLUTIONS and layer.padding_mode == "zeros":
+        return _convolution(layer, count, leaf)
+    if kind in POOLS and not getattr(layer, "return_indices", False):
+        return lambda x, shared: (layer(x), True) if shared else (unpack(layer(pack(x)), count), False)
+    if kind in NORMS and layer.momentum is not None:
+        return _batch_norm(layer, count, leaf)
+    return None
+
+
+def pack(x: Tensor) -> Tensor:
+    """(R, N, C, …) with the seeds as channels: (N, R·C, …)."""
+    return x.transpose(0, 1).flatten(1, 2)
+
+
+def unpack(x: Tensor, count: int) -> Tensor:
+    """(N, R·C, …) back to (R, N, C, …)."""
+    return x.view(len(x), count, -1, *x.shape[2:]).transpose(0, 1)
+
+
+def expanded(x: Tensor, count: int, shared: bool) -> Tensor:
+    """Shared values (N, …) as (R, N, …), without a copy."""
+    return x.expand(count, *x.shape) if shared else x
+
+
+def _dropout(layer: Any) -> Step:
+    def step(x: Tensor, shared: bool) -> tuple[Tensor, bool]:
+        if not layer.training:
+            return x, shared
+        if layer.masks is not None:
+            return x * next(layer.masks), shared
+        return x * layer.draw(layer.mask_shape(x[0]), x.dtype), False
+
+    return step
+
+
+def _flatten(layer: Any) -> Step:
+    # axes that count from the left stand one further right in a stack
+    start, end = (axis + 1 if axis >= 0 else axis for axis in (layer.start_dim, layer.end_dim))
+
+    def step(x: Tensor, shared: bool) -> tuple[Tensor, bool]:
+        return (layer(x), True) if shared else (x.flatten(start, end), False)
+
+    return step
+
+
+def _linear(layer: Any, count: int, leaf: Leaf) -> Step:
+    weight = leaf(layer.weight)
+    bias = None if layer.bias is None else leaf(layer.bias)
+
+    def step(x: Tensor, shared: bool) -> tuple[Tensor, bool]:
+        if shared:
+            y = F.linear(x, weight.flatten(0, 1), None if bias is None else bias.flatten())
+            return y.view(*x.shape[:-1], count, -1).movedim(-2, 0), False
+        rows = x.flatten(1, -2) if x.dim() > 3 else x
+        y = torch.bmm(rows, weight.mT) if bias is None else torch.baddbmm(bias.unsqueeze(1), rows, weight.mT)
+        return y.view(*x.shape[:-1], -1) if x.dim() > 3 else y, False
+
+    return step
+
+
+def _convolution(layer: Any, count: int, leaf: Leaf) -> Step:
+    convolve = CONVOLUTIONS[type(layer)]
+    weight = leaf(layer.weight)
+    bias = None if layer.bias is None else leaf(layer.bias)
+    options = (layer.stride, layer.padding, layer.dilation)
+
+    def step(x: Tensor, shared: bool) -> tuple[Tensor, bool]:
+        if shared and layer.groups == 1:
+            y = convolve(x, weight.flatten(0, 1), None if bias is None else bias.flatten(), *options)
+            return unpack(y, count), False
+        x = expanded(x, count, shared)
+        if x.device.type == "cpu" and x[0, :, 0].numel() / prod(layer.stride) * weight[0].numel() > GROUPED:
+            biases = [None] * count if bias is None else bias.unbind()
+            pieces = zip(x.unbind(), weight.unbind(), biases, strict=True)
+            return unpack(
+                torch.cat([convolve(*piece, *options, layer.groups) for piece in pieces], dim=1), count
+            ), False
+        y = convolve(
+            pack(x), weight.flatten(0, 1), None if bias is None else bias.flatten(), *options, count * layer.groups
+        )
+        return unpack(y, count), False
+
+    return step
+
+
+def _batch_norm(layer: Any, count: int, leaf: Leaf) -> Step:
+    tracked = layer.running_mean is not None
+    # views: what batch_norm writes into them is in the stack
+    mean, variance = (leaf(t).view(-1) if tracked else None for t in (layer.running_mean, layer.running_var))
+    batches = leaf(layer.num_batches_tracked) if tracked else None
+    weight, bias = (leaf(p) if layer.affine else None for p in (layer.weight, layer.bias))
+
+    def step(x: Tensor, shared: bool) -> tuple[Tensor, bool]:
+        if layer.training and batches is not None:
+            batches.add_(1)
+        y = F.batch_norm(
+            pack(expanded(x, count, shared)),
+            mean,
+            variance,
+            None if weight is None else weight.flatten(),
+            None if bias is None else bias.flatten(),
+            layer.training or not tracked,
+            layer.momentum,
+            layer.eps,
+        )
+        return unpack(y, count), False
+
+    return step

@@ -1,0 +1,136 @@
+"""R networks of one kind as one: parameters and buffers stacked to (R, …), one forward pass for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from ablate.layers.noisy_dropout import Shapes, draw_masks, handed_in, mask_shapes, noisy_layers
+from ablate.layers.stacked_layers import Step, expanded, stacked_step
+
+
+class StackedNetwork:
+    """The networks of R seeds. ``template`` is the last of them: its code and modes count, its values do not.
+
+    ``parameters`` maps names to leaf tensors (R, …) that an optimizer may step. Layers that stand in Sequentials and are known to
+    `ablate.layers.stacked_layers` run written out, all others under ``torch.func.vmap``. Raises ValueError where the networks differ in more than values.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        self.template, self.count = networks[-1], len(networks)
+        self.parameters = {
+            name: torch.stack([p.detach() for p in same]).requires_grad_(same[-1].requires_grad)
+            for name, same in _together([dict(network.named_parameters()) for network in networks])
+        }
+        self.buffers = {
+            name: torch.stack([b.detach() for b in same])
+            for name, same in _together([dict(network.named_buffers()) for network in networks])
+        }
+        originals = {**dict(self.template.named_parameters()), **dict(self.template.named_buffers())}
+        stacked = {**self.parameters, **self.buffers}
+        self._leaves = {id(tensor): stacked[name] for name, tensor in originals.items()}
+        self._state = {}
+        for name, tensor in self.template.state_dict(keep_vars=True).items():
+            if id(tensor) not in self._leaves:
+                raise ValueError(f"its state has {name}, which is neither a parameter nor a buffer")
+            self._state[name] = self._leaves[id(tensor)]
+        self._steps = list(self._build(self.template))
+
+    def train(self, mode: bool = True) -> None:
+        """Training mode; also takes over which parameters of the template are frozen."""
+        self.template.train(mode)
+        for name, parameter in self.template.named_parameters():
+            self.parameters[name].requires_grad_(parameter.requires_grad)
+
+    def __call__(self, x: Tensor, *, shared: bool = False) -> Tensor:
+        """Predictions (R, N, …) from inputs (R, N, …), or from (N, …) that all seeds share."""
+        for step in self._steps:
+            x, shared = step(x, shared)
+        return expanded(x, self.count, shared)
+
+    def state(self) -> dict[str, Tensor]:
+        """The live tensors (R, …) under the names of one network's ``state_dict``."""
+        return {name: tensor.detach() for name, tensor in self._state.items()}
+
+    @torch.no_grad()
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take over values (R, …), in place."""
+        for name, tensor in self._state.items():
+            tensor.copy_(state[name])
+
+    def _leaf(self, tensor: Tensor) -> Tensor:
+        return self._leaves[id(tensor)]
+
+    def _build(self, network: nn.Module) -> Iterator[Step]:
+        unknown: list[nn.Module] = []
+        for layer in _flat(network):
+            step = stacked_step(layer, self.count, self._leaf)
+            if step is None:
+                unknown.append(layer)
+                continue
+            if unknown:
+                yield self._mapped(unknown)
+                unknown = []
+            yield step
+        if unknown:
+            yield self._mapped(unknown)
+
+    def _mapped(self, layers: list[nn.Module]) -> Step:
+        """Neighbours that are not written out, under one vmap."""
+        return mapped_step(layers[0] if len(layers) == 1 else nn.Sequential(*layers), self.count, self._leaves)
+
+
+def mapped_step(network: nn.Module, count: int, leaves: Mapping[int, Tensor]) -> Step:
+    """Any network for one seed as a step of a stack, under vmap; its dropout masks are drawn outside."""
+    parameters = {name: leaves[id(p)] for name, p in network.named_parameters()}
+    buffers = {name: leaves[id(b)] for name, b in network.named_buffers()}
+    dropout = noisy_layers(network)
+    known: dict[tuple[int, ...], Shapes] = {}
+
+    def one(
+        parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, masks: dict[str, tuple[Tensor, ...]]
+    ) -> Any:
+        if not masks:
+            return functional_call(network, (parameters, buffers), (x,))
+        with handed_in(network, masks):
+            return functional_call(network, (parameters, buffers), (x,))
+
+    def step(x: Tensor, shared: bool) -> tuple[Tensor, bool]:
+        masks: dict[str, tuple[Tensor, ...]] = {}
+        # masks that somebody has handed in already stay
+        if dropout and network.training and all(layer.masks is None for layer in dropout.values()):
+            single = x if shared else x[0]
+            key = tuple(single.shape)
+            if key not in known:
+                values = {name: t[0].detach().clone() for name, t in (*parameters.items(), *buffers.items())}
+                known[key] = mask_shapes(network, single, values=values)
+            masks = draw_masks(network, known[key], _float_type(x, parameters))
+        return vmap(one, in_dims=(0, 0, None if shared else 0, 0))(parameters, buffers, x, masks), False
+
+    return step
+
+
+def _float_type(x: Tensor, parameters: Mapping[str, Tensor]) -> torch.dtype:
+    return x.dtype if x.is_floating_point() else next((p.dtype for p in parameters.values()), torch.float32)
+
+
+def _flat(network: nn.Module) -> Iterator[nn.Module]:
+    """The layers of Sequentials in each other, one after another; any other network is one layer."""
+    if type(network) is nn.Sequential and not (network._forward_hooks or network._forward_pre_hooks):
+        for layer in network:
+            yield from _flat(layer)
+    else:
+        yield network
+
+
+def _together(networks: Sequence[Mapping[str, Tensor]]) -> Iterator[tuple[str, list[Tensor]]]:
+    first = networks[0]
+    for other in networks[1:]:
+        if [(n, t.shape, t.dtype) for n, t in first.items()] != [(n, t.shape, t.dtype) for n, t in other.items()]:
+            raise ValueError("the networks of two seeds have unlike parameters")
+    for name in first:
+        yield name, [network[name] for network in networks]

@@ -1,0 +1,467 @@
+"""What becomes of jobs: stacks, resumption, retries, changed recipes, other commands; with a stub engine in this process."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+import torch
+
+from ablate.study import checkpoints, locks
+from ablate.study.cleaning import clean, find_spare
+from ablate.study.ending import EndAsked, Ending
+from ablate.study.register import named_runs
+from ablate.study.store import Store
+from ablate.study.worker import CHANGED, run_job
+
+TWO = "variants:\n  - {name: two, set: {epochs: 2}}\n"
+
+
+def seeds_of(study, stacks):
+    """Fingerprints as seeds."""
+    seed = {run.fingerprint: run.seed for run in study.plan().runs}
+    return [tuple(seed[name] for name in stack) for stack in stacks]
+
+
+def crash(at_epoch, seeds=None, error=None):
+    """Raise in an epoch, where one of these seeds is among those that train."""
+
+    def before_epoch(now, epoch):
+        if epoch == at_epoch and (seeds is None or set(now) & set(seeds)):
+            raise error or RuntimeError("the second law")
+
+    return before_epoch
+
+
+def texts(events):
+    return [event["text"] for event in events if event["event"] == "note"]
+
+
+def test_stacks_go_on_as_they_began(stub_study, stub, faulty_disk, pulled):
+    """Interrupted as (0, 1) and (2), they stay so, whatever the next command would make of them."""
+    study = stub_study()
+    with pytest.raises(pulled):
+        study.command(training=stub(crash(2, [2], pulled())), job_disk=None)
+    with pytest.raises(pulled):
+        study.command(training=stub(crash(3, [2], pulled())))
+    left = stub()
+    study.command(training=left, stack=3)
+    assert seeds_of(study, left.trained) == [(2,)]
+    assert left.began_after == [2]
+
+    study = stub_study("again")
+    with pytest.raises(pulled):
+        study.command(training=stub(crash(3, [0], pulled())), stack=2)
+    left = stub()
+    study.command(training=left, stack=1)
+    assert sorted(seeds_of(study, left.trained)) == [(0, 1), (2,)]
+    assert sorted(left.began_after) == [0, 2]
+
+
+def test_a_stack_goes_on_whole_where_only_one_of_its_seeds_is_asked_for(stub_study, stub, pulled):
+    study = stub_study()
+    with pytest.raises(pulled):
+        study.command(training=stub(crash(3, [0], pulled())), stack=3)
+    left = stub()
+    study.command(training=left, recipe=stub_study(seeds="1,").recipe)
+    assert seeds_of(study, left.trained) == [(0, 1, 2)]
+    assert left.began_after == [2]
+    assert len(study.finished()) == 3
+
+
+def test_threads_stay_those_of_the_first_start(stub_study, stub, pulled):
+    study = stub_study()
+    with pytest.raises(pulled):
+        study.command(training=stub(crash(3, None, pulled())), stack=3)
+    store = Store(study.root)
+    first = study.plan().runs[0].fingerprint
+    kept, _ = checkpoints.load(store, first)
+    checkpoints.save(store, checkpoints.Checkpoint(kept.runs, 3, kept.began, kept.seconds, kept.lines, kept.state))
+    threads = []
+    before = torch.get_num_threads()
+    try:
+        study.command(training=stub(lambda seeds, epoch: threads.append(torch.get_num_threads())))
+    finally:
+        torch.set_num_threads(before)
+    assert threads == [3]
+    assert {store.record(run.fingerprint).threads for run in study.plan().runs} == {3}
+
+
+def test_a_failed_stack_is_tried_seed_by_seed(stub_study, stub):
+    study = stub_study()
+    training = stub(crash(2, [1]))
+    events = study.command(training=training, stack=3)
+    assert seeds_of(study, training.trained) == [(0, 1, 2), (0,), (1,), (2,)]
+    assert any("its stack failed (RuntimeError: the second law)" in text for text in texts(events))
+    runs = study.plan().runs
+    assert [run.record.status for run in runs] == ["finished", "failed", "finished"]
+    assert runs[1].record.reason == "RuntimeError: the second law"
+    # known: only asked for is it tried again, alone and from nothing
+    again = stub()
+    study.command(training=again)
+    assert again.trained == []
+    study.command(training=again, retry_failed=True, stack=3)
+    assert seeds_of(study, again.trained) == [(1,)]
+    assert again.began_after == [0]
+    assert len(study.finished()) == 3
+
+
+def test_a_process_that_dies_goes_on_once_and_then_fails(stub_study, stub, faulty_disk, pulled):
+    study = stub_study()
+    training = stub(crash(3, [1], pulled()))
+    events = study.command(job_disk=faulty_disk, training=training, stack=1)
+    assert seeds_of(study, training.trained) == [(0,), (1,), (1,), (2,)]
+    assert training.began_after == [0, 0, 2, 0]
+    assert texts(events) == [
+        "one seeds 1: its process ended with signal 9, as it does when the machine runs out of memory; tried again"
+    ]
+    [failed] = [run.record for run in study.plan().runs if run.record.status == "failed"]
+    assert "signal 9" in failed.reason
+    assert failed.epoch == 0 or failed.epoch == 2
+
+
+def test_a_stack_that_dies_goes_on_and_is_then_tried_one_by_one(stub_study, stub, faulty_disk, pulled):
+    study = stub_study()
+    training = stub(crash(3, [1], pulled()))
+    study.command(job_disk=faulty_disk, training=training, stack=3)
+    assert seeds_of(study, training.trained) == [(0, 1, 2), (0, 1, 2), (0,), (1,), (1,), (2,)]
+    assert training.began_after[:3] == [0, 2, 0]
+    assert [run.record.status for run in study.plan().runs] == ["finished", "failed", "finished"]
+
+
+def test_no_retries(stub_study, stub, faulty_disk, pulled):
+    study = stub_study()
+    training = stub(crash(2, None, pulled()))
+    study.command(job_disk=faulty_disk, training=training, stack=1, retries=0)
+    assert len(training.trained) == 3
+    assert {run.record.status for run in study.plan().runs} == {"failed"}
+
+
+def test_a_damaged_checkpoint_is_skipped_with_a_message(stub_study, stub, pulled):
+    study = stub_study()
+    undisturbed = stub_study("undisturbed")
+    undisturbed.command(stack=3)
+    for damaged, began_after, words in ((1, 1, "it goes on after epoch 1"), (2, 0, "it begins again")):
+        study = stub_study(f"damaged{damaged}")
+        with pytest.raises(pulled):
+            study.command(training=stub(crash(3, None, pulled())), stack=3)
+        folder = Store(study.root).run_folder(study.plan().runs[0].fingerprint)
+        for name in checkpoints.NAMES[:damaged]:
+            data = bytearray((folder / name).read_bytes())
+            data[len(data) // 2] ^= 1
+            (folder / name).write_bytes(data)
+        training = stub()
+        events = study.command(training=training)
+        assert training.began_after == [began_after]
+        assert any("checkpoint.pt is damaged" in text and words in text for text in texts(events))
+        assert study.results() == undisturbed.results()
+
+
+def test_metrics_that_a_power_cut_took_are_trained_again(stub_study, stub, pulled):
+    study = stub_study()
+    with pytest.raises(pulled):
+        study.command(training=stub(crash(3, None, pulled())), stack=3)
+    metrics = Store(study.root).run_folder(study.plan().runs[1].fingerprint) / "metrics.jsonl"
+    metrics.write_bytes(metrics.read_bytes()[:-20])
+    training = stub()
+    events = study.command(training=training)
+    assert training.began_after == [0]
+    assert any("the metrics end before the checkpoint" in text for text in texts(events))
+    lines = [[line["epoch"] for line in Store(study.root).metrics(run.fingerprint)] for run in study.plan().runs]
+    assert lines == [[1, 2, 3]] * 3
+
+
+def test_metrics_are_on_the_disk_before_their_checkpoint_and_all_before_the_last_status(stub_study, faulty_disk):
+    study, disk = stub_study(), faulty_disk()
+    study.command(disk, stack=3)
+    steps = [(operation, path.name) for operation, path in disk.operations]
+    first = steps.index(("rename", "checkpoint.pt"))
+    assert steps[:first].count(("sync", "metrics.jsonl")) == 3
+    for run in study.plan().runs:
+        mine = [(operation, path.name) for operation, path in disk.operations if run.fingerprint in str(path)]
+        status = max(i for i, step in enumerate(mine) if step == ("rename", "status.json"))
+        for step in (("rename", "last.pt"), ("rename", "best.pt"), ("sync", "metrics.jsonl")):
+            assert step in mine[:status]
+
+
+def test_a_run_whose_process_is_gone_is_not_running(stub_study, stub, pulled):
+    study = stub_study()
+    store = Store(study.root)
+    seen = []
+
+    def look(seeds, epoch):
+        seen.append(store.record(study.plan().runs[0].fingerprint).status)
+        if epoch == 2:
+            raise pulled
+
+    with pytest.raises(pulled):
+        study.command(training=stub(look), stack=3)
+    assert seen == ["running", "running"]
+    record = store.record(study.plan().runs[0].fingerprint)
+    assert (record.status, record.reason) == ("interrupted", "its process is gone")
+    assert json.loads((store.run_folder(record.fingerprint) / "status.json").read_text())["status"] == "running"
+
+
+def test_more_seeds_train_only_the_new_ones(stub_study, stub):
+    study = stub_study(more=TWO, seeds=5)
+    training = stub()
+    study.command(training=training, stack=1)
+    assert len(training.trained) == 10
+    more = stub()
+    study.command(training=more, recipe=stub_study(more=TWO, seeds=10).recipe, stack=1)
+    assert len(more.trained) == 10
+    assert not set(more.trained) & set(training.trained)
+    # fewer seeds forget none of the others
+    study.command(recipe=stub_study(more=TWO, seeds=2).recipe)
+    assert find_spare(Store(study.root)) == []
+
+
+def test_renaming_and_sharing_train_nothing(stub_study, stub):
+    study = stub_study(more=TWO)
+    study.command()
+    training = stub()
+    renamed = stub_study(more="variants:\n  - {name: deux, description: the same, set: {epochs: 2}}\n").recipe
+    study.command(training=training, recipe=renamed)
+    same_twice = "variants:\n  - {name: two, set: {epochs: 2}}\n  - {name: three, from: one, set: {epochs: 2}}\n"
+    study.command(training=training, recipe=stub_study(more=same_twice).recipe)
+    other = stub_study(more=TWO).recipe
+    object.__setattr__(other, "study", "other")
+    study.command(training=training, recipe=other)
+    assert training.trained == []
+    assert named_runs(Store(study.root).study("other")) <= named_runs(Store(study.root).study("stub"))
+
+
+def test_rows_that_share_settings_train_once(stub_study, stub):
+    rows = "variants:\n  - {name: two, set: {epochs: 2}}\n  - {name: three, from: one, set: {epochs: 2}}\n"
+    study, training = stub_study(more=rows), stub()
+    study.command(training=training, stack=1)
+    assert len(training.trained) == len(set(training.trained)) == 6
+
+
+def test_what_another_process_trains_is_left_to_it(stub_study, stub, faulty_disk):
+    """Its slot takes other jobs first; when the lock is free and the run not finished, it is trained here."""
+    study = stub_study()
+    store = Store(study.root)
+    first = study.plan().runs[0].fingerprint
+    other = locks.take(store.disk, store.lock_file(first), wait=False)
+    training = stub(lambda seeds, epoch: other.close() if seeds == (2,) and epoch == 3 else None)
+    events = study.command(training=training, stack=1)
+    assert seeds_of(study, training.trained) == [(1,), (2,), (0,)]
+    assert len(study.finished()) == 3
+    assert [event["seed"] for event in events if event["event"] == "finished"] == [1, 2, 0]
+
+
+def test_a_stack_leaves_out_what_another_process_trains(stub_study, stub):
+    study = stub_study()
+    store = Store(study.root)
+    other = locks.take(store.disk, store.lock_file(study.plan().runs[1].fingerprint), wait=False)
+    training = stub(lambda seeds, epoch: other.close() if epoch == 3 else None)
+    study.command(training=training, stack=3)
+    assert seeds_of(study, training.trained) == [(0, 2), (1,)]
+
+
+def test_what_another_process_has_finished_is_not_trained_again(stub_study, stub):
+    """Two commands planned at the same time; the second to come finds all done, without starting anything."""
+    study = stub_study()
+    inner = stub()
+
+    def other_command(seeds, epoch):
+        if epoch == 1 and not inner.trained:
+            study.command(training=inner, stack=1, recipe=stub_study(seeds="1,2").recipe)
+
+    outer = stub(other_command)
+    events = study.command(training=outer, stack=1)
+    assert seeds_of(study, outer.trained) == [(0,)]
+    assert seeds_of(study, inner.trained) == [(1,), (2,)]
+    told = {event["seed"]: event.get("elsewhere", False) for event in events if event["event"] == "finished"}
+    assert told == {0: False, 1: True, 2: True}
+
+
+def test_fresh_trains_again_but_not_what_began_after_the_command(stub_study, stub):
+    study = stub_study()
+    study.command(stack=1)
+    inner = stub()
+
+    def other_command(seeds, epoch):
+        if epoch == 1 and not inner.trained:
+            study.command(training=inner, stack=1, fresh=True, recipe=stub_study(seeds="1,2").recipe)
+
+    outer = stub(other_command)
+    study.command(training=outer, stack=1, fresh=True)
+    assert seeds_of(study, outer.trained) == [(0,)]
+    assert seeds_of(study, inner.trained) == [(1,), (2,)]
+
+
+def test_fresh_goes_on_from_its_own_checkpoint_after_a_death(stub_study, stub, faulty_disk, pulled):
+    study = stub_study(seeds=1)
+    study.command()
+    training = stub(crash(3, None, pulled()))
+    study.command(job_disk=faulty_disk, training=training, fresh=True)
+    assert training.began_after == [0, 2]
+
+
+def test_settled_seeds_of_a_stack_stay_as_they_are(stub_study, stub, faulty_disk, pulled):
+    """Killed between the ends of two seeds: the stack goes on whole, and what had ended is not written again."""
+    study = stub_study()
+    disk = faulty_disk()
+    study.command(disk, stack=3)
+    last = [
+        i for i, (operation, path) in enumerate(disk.operations) if (operation, path.name) == ("rename", "status.json")
+    ]
+    again = stub_study("again")
+    with pytest.raises(pulled):
+        again.command(faulty_disk(last[-2] + 1), stack=3)
+    done = again.finished()
+    assert len(done) == 1
+    stamps = {
+        path: path.stat().st_mtime_ns
+        for name in done
+        for path in Store(again.root).run_folder(name).iterdir()
+        if not path.name.startswith(("checkpoint", "log", "settings", "identity"))
+    }
+    training = stub()
+    events = again.command(training=training)
+    assert training.began_after == [2]
+    assert seeds_of(again, training.trained) == [(0, 1, 2)]
+    assert again.results() == study.results()
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+    assert sorted(event["seed"] for event in events if event["event"] == "finished") == [0, 1, 2]
+
+
+def test_code_that_changes_while_a_job_waits_is_not_trained_under_the_old_name(stub_study, stub, tmp_path):
+    code = tmp_path / "own.py"
+    code.write_text("def net(): return 1\n")
+    study = stub_study(sets=["model={target: own:net}"], seeds=2)
+
+    def edit(seeds, epoch):
+        code.write_text("def net(): return 2\n")
+
+    training = stub(edit)
+    events = study.command(training=training, stack=1)
+    assert len(training.trained) == 1
+    assert [event["reason"] for event in events if event["event"] == "interrupted"] == [CHANGED]
+    study.command(training=training, stack=1)
+    assert len(training.trained) == 3
+
+
+def test_longest_jobs_come_first(stub_study, stub):
+    rows = "variants:\n  - {name: two, set: {epochs: 9}}\n  - {name: three, from: one, set: {epochs: 5}}\n"
+    study, training = stub_study(more=rows, seeds=1), stub()
+    study.command(training=training)
+    row = {run.fingerprint: run.variant.name for run in study.plan().runs}
+    assert [row[stack[0]] for stack in training.trained] == ["two", "three", "one"]
+    # a row's own pace counts for more than its epochs
+    store = Store(study.root)
+    for run in study.plan().runs:
+        seconds = {"one": 300.0, "two": 0.9, "three": 5.0}[run.variant.name]
+        path = store.run_folder(run.fingerprint) / "status.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "seconds": seconds}))
+    more = stub()
+    again = stub_study(more=rows, seeds=2)
+    study.command(training=more, recipe=again.recipe)
+    row = {run.fingerprint: run.variant.name for run in study.plan(again.recipe).runs}
+    assert [row[stack[0]] for stack in more.trained] == ["one", "three", "two"]
+
+
+def test_clean_removes_what_no_study_names_and_nothing_that_is_trained(stub_study, stub):
+    study = stub_study(more=TWO)
+    study.command()
+    store = Store(study.root)
+    study.command(recipe=stub_study(more="variants:\n  - {name: two, set: {epochs: 4}}\n").recipe)
+    old = {run.fingerprint for run in study.plan().runs if run.variant.name == "two"}
+    locked = min(old)
+    other = locks.take(store.disk, store.lock_file(locked), wait=False)
+    spare = find_spare(store)
+    assert {one.run for one in spare} == old
+    assert [one.run for one in spare if one.busy] == [locked]
+    assert all(one.bytes > 1000 for one in spare)
+    assert {one.run for one in clean(store)} == old - {locked}
+    other.close()
+    assert {one.run for one in clean(store)} == {locked}
+    assert len(list((study.root / "store").iterdir())) == 6
+
+
+def test_a_trial_under_other_flags_stays_until_the_recipe_is_cleaned(stub_study):
+    study = stub_study()
+    study.command()
+    trial = stub_study(sets=["epochs=2"])
+    study.command(recipe=trial.recipe)
+    store = Store(study.root)
+    assert find_spare(store) == []
+    assert {one.run for one in find_spare(store, study.recipe)} == {
+        run.fingerprint for run in study.plan(trial.recipe).runs
+    }
+    clean(store, study.recipe)
+    assert len(study.finished()) == len(list((study.root / "store").iterdir())) == 3
+
+
+def test_a_study_that_cannot_be_read_stops_cleaning(stub_study):
+    study = stub_study()
+    study.command()
+    (study.root / "stub" / "study.json").write_text("{")
+    with pytest.raises(ValueError, match="nobody knows which runs it names"):
+        clean(Store(study.root))
+    study.command()
+    assert clean(Store(study.root)) == []
+
+
+def test_a_lock_on_a_removed_folder_is_nobodys_lock(tmp_path):
+    """Whoever waits for a lock while the folder goes locks the new file, not the one that is gone."""
+    store = Store(tmp_path)
+    path = store.lock_file("a")
+    held = locks.take(store.disk, path, wait=True)
+    store.disk.rename(store.run_folder("a"), tmp_path / "gone")
+    new = locks.take(store.disk, path, wait=False)
+    assert new is not None
+    held.close()
+    assert locks.is_held(path)
+    assert locks.take(store.disk, path, wait=False) is None
+    new.close()
+
+
+def test_asked_to_end_a_job_saves_at_the_end_of_its_epoch(stub_study, stub):
+    study = stub_study(seeds=1)
+    _, job = jobs_of(study)
+    ending = Ending()
+
+    def ask(seeds, epoch):
+        if epoch == 2:
+            ending.ask("interrupted")
+
+    events = []
+    run_job(job, Store(study.root), events.append, training=stub(ask), ending=ending)
+    assert events[-1]["event"] == "interrupted"
+    assert events[-1]["epoch"] == 2
+    training = stub()
+    study.command(training=training)
+    assert training.began_after == [2]
+
+
+def test_asked_to_end_nothing_is_cut_short_while_it_is_written():
+    ending = Ending()
+    done = []
+
+    def write():
+        with ending.shield():
+            ending.ask("timeout")
+            done.append("written")
+
+    with pytest.raises(EndAsked) as asked:
+        write()
+    assert done == ["written"]
+    assert asked.value.status == "timeout"
+    ending = Ending()
+    ending.training = True
+    ending.ask("interrupted")  # an epoch is under way: wait for its end
+    with pytest.raises(EndAsked):
+        ending.saved()
+
+
+def jobs_of(study):
+    from ablate.study.jobs import make_jobs
+
+    store = Store(study.root)
+    plan = study.plan()
+    jobs = make_jobs(plan.to_do(), plan, store, {}, now=time.time())
+    return plan, jobs[0]

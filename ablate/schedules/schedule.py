@@ -58,6 +58,10 @@ class Schedule(Named):
     def extremes(self) -> Iterable[float]:
         """Values between which it stays, for range checks."""
 
+    def advice(self) -> str | None:
+        """What is likely a mistake in it, as one sentence that says what comes of it; None where nothing is. See `ablate.schedules.advice`."""
+        return None
+
     def at_step(self, step: int, epochs: int, steps_per_epoch: int) -> float:
         """The value at a step (counted from 0 over the whole training)."""
         if self.per == "step":

@@ -10,9 +10,15 @@ from pydantic import Field, field_validator
 
 from ablate.registry import Card, register
 from ablate.registry.fields import Epochs, Range
-from ablate.schedules.schedule import Per, Schedule, Time
+from ablate.schedules.schedule import Per, Schedule, Time, schedule_name
 
 Factor = Annotated[float, Range(gt=0)]
+
+NOTHING = 1e-6
+"""The share of a value that counts as nothing left of it; its inverse as out of hand."""
+
+SOON: dict[str, int] = {"epoch": 20, "step": 1000}
+"""Nothing left after so few of them is more likely a slip than a wish."""
 
 
 class Decay(Schedule):
@@ -26,6 +32,18 @@ class Decay(Schedule):
         if self.gamma == 1 or self.start == 0:
             return (self.start,)
         return (self.start, 0.0 if self.gamma < 1 else math.copysign(math.inf, self.start))
+
+    @property
+    def drops_to_nothing(self) -> int:
+        """Drops after which a millionth or less is left (or a million-fold reached)."""
+        return math.ceil(math.log(NOTHING) / -abs(math.log(self.gamma)) - 1e-9) if self.gamma != 1 else 0
+
+    def _warning(self, when: str) -> str:
+        what = "leaves a millionth or less" if self.gamma < 1 else "makes a million times as much"
+        return f"{schedule_name(type(self))}: gamma (={self.gamma:g}) {what} after {when}."
+
+    def _never(self) -> str:
+        return f"{schedule_name(type(self))}: gamma (=1) never changes the value."
 
 
 @register(
@@ -43,6 +61,12 @@ class Exponential(Decay):
     def at(self, time: Time) -> float:
         return self.start * self.gamma**time.i
 
+    def advice(self) -> str | None:
+        if self.gamma == 1:
+            return self._never()
+        drops = self.drops_to_nothing
+        return self._warning(f"{drops} {self.per}s") if drops <= SOON[self.per] else None
+
 
 @register(
     "schedule",
@@ -57,6 +81,15 @@ class Step(Decay):
     def at(self, time: Time) -> float:
         return self.start * self.gamma ** int(time.i // max(time.units(self.size), 1))
 
+    def advice(self) -> str | None:
+        if self.gamma == 1:
+            return self._never()
+        if self.size.count is None:
+            share = self.drops_to_nothing * (self.size.share or 0.0)
+            return self._warning(f"{share:.0%} of the training") if share <= 0.2 else None
+        epochs = self.drops_to_nothing * max(self.size.count, 1)
+        return self._warning(f"{epochs} epochs") if epochs <= SOON["epoch"] else None
+
 
 @register(
     "schedule",
@@ -70,6 +103,12 @@ class MultiStep(Decay):
 
     def at(self, time: Time) -> float:
         return self.start * self.gamma ** sum(time.i >= time.units(m) for m in self.milestones)
+
+    def advice(self) -> str | None:
+        if self.gamma == 1:
+            return self._never()
+        drops, known = self.drops_to_nothing, len(self.milestones)
+        return self._warning(f"{drops} of its {known} milestones") if drops <= known else None
 
     @field_validator("milestones")
     @classmethod

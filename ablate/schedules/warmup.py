@@ -40,6 +40,9 @@ class Warmup(Schedule):
         values = list(self.then.extremes()) if isinstance(self.then, Schedule) else [float(self.then)]
         return [*values, *(value * self.start if self.start else 0.0 for value in values)]
 
+    def advice(self) -> str | None:
+        return self.then.advice() if isinstance(self.then, Schedule) else None
+
     @model_validator(mode="after")
     def one_unit(self) -> Warmup:
         if not isinstance(self.then, Schedule) or self.then.per == self.per:

@@ -58,6 +58,30 @@ CASES = {
         0.1,
         lambda n: lambda o: torchs.ExponentialLR(o, 0.97),
     ),
+    "polynomial": (
+        {"polynomial": [0.1, 0.0], "power": 0.9},
+        0.1,
+        lambda n: lambda o: torchs.PolynomialLR(o, total_iters=n - 1, power=0.9),
+    ),
+    "one_cycle": (
+        {"one_cycle": [0.1 / 25, 0.1, 0.1 / 25e4]},
+        0.1,
+        lambda n: lambda o: torchs.OneCycleLR(o, 0.1, total_steps=n),
+    ),
+    "one_cycle with lines": (
+        {"one_cycle": {"values": [0.01, 0.1, 0.001], "rise": "45%", "shape": "linear"}},
+        0.1,
+        lambda n: (
+            lambda o: torchs.OneCycleLR(
+                o, 0.1, total_steps=n, pct_start=0.45, anneal_strategy="linear", div_factor=10, final_div_factor=10
+            )
+        ),
+    ),
+    "formula": (
+        {"formula": "0.1 * 0.5 + 0.05 * cos(pi * progress)"},
+        0.1,
+        lambda n: lambda o: torchs.CosineAnnealingLR(o, T_max=n - 1),
+    ),
 }
 
 
@@ -100,6 +124,59 @@ def test_warmup_equals_a_sequence_in_torch(per):
     assert ours[:: STEPS // unit] == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.parametrize("factor", [1, 2])
+def test_restarts_equal_torch_at_every_epoch_and_between(factor):
+    rule = {"cosine_restarts": {"ends": [0.1, 0.001], "period": 7, "factor": factor}}
+
+    def make(optimizer):
+        return torchs.CosineAnnealingWarmRestarts(optimizer, T_0=7, T_mult=factor, eta_min=0.001)
+
+    expected = torch_rates(0.1, make, EPOCHS)
+    assert our_values("lr", lr={**rule, "per": "epoch"})[::STEPS] == pytest.approx(expected, rel=1e-9)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    scheduler = make(optimizer)
+    between = []
+    for step in range(EPOCHS * STEPS):
+        scheduler.step(step / STEPS)  # as torch's documentation has it
+        between.append(optimizer.param_groups[0]["lr"])
+    ours = our_values("lr", lr=rule)
+    # where torch's own division puts a restart a last bit away from ours, the two stand at the opposite ends of a jump
+    agree = [a == pytest.approx(b, rel=1e-9) for a, b in zip(ours, between, strict=True)]
+    assert sum(agree) >= len(agree) - 1
+
+
+def test_one_cycles_momentum_is_torchs_own():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
+    scheduler = torchs.OneCycleLR(optimizer, 0.1, total_steps=EPOCHS * STEPS)
+    expected = []
+    for _ in range(EPOCHS * STEPS - 1):
+        expected.append(optimizer.param_groups[0]["momentum"])
+        optimizer.step()
+        scheduler.step()
+    ours = our_values("momentum", momentum={"one_cycle": [0.95, 0.85, 0.95]})
+    assert ours[:-1] == pytest.approx(expected, rel=1e-9)
+    assert ours[-1] == pytest.approx(0.95)
+
+
+def test_a_rule_for_each_group_as_torchs_lambdas():
+    weights = [("slow", torch.nn.Parameter(torch.zeros(2))), ("fast", torch.nn.Parameter(torch.zeros(2)))]
+    settings = lookup("optimizer", "sgd").settings(
+        lr={"formula": "0.1 * 0.95 ** epoch"},
+        groups=[{"match": "slow", "lr": {"formula": "0.01 / (1 + epoch // 30)"}}],
+    )
+    ours = settings.build(parameter_groups(settings, weights, epochs=EPOCHS, steps_per_epoch=STEPS))
+    set_values = value_setter(ours, settings, EPOCHS, STEPS)
+    groups = [{"params": [weights[0][1]], "lr": 0.01}, {"params": [weights[1][1]], "lr": 0.1}]
+    theirs = torch.optim.SGD(groups)
+    scheduler = torchs.LambdaLR(theirs, [lambda epoch: 1 / (1 + epoch // 30), lambda epoch: 0.95**epoch])
+    for epoch in range(EPOCHS):
+        for step in range(STEPS):
+            set_values(epoch * STEPS + step)
+            assert [g["lr"] for g in ours.param_groups] == pytest.approx([g["lr"] for g in theirs.param_groups])
+        theirs.step()
+        scheduler.step()
+
+
 def test_momentum_in_the_optimizer_follows_its_own_schedule():
     momentum = our_values("momentum", lr={"linear": [0.03, 0.0001]}, momentum={"linear": [0.9, 0.999], "per": "epoch"})
     assert momentum[0] == pytest.approx(0.9)
@@ -120,6 +197,15 @@ RULES = [
     {"points": [[0, 0.1], ["50%", 0.7]], "stairs": True},
     {"warmup": 5, "then": {"cosine": [0.5, 0.2]}},
     {"warmup": "10%", "then": 0.5, "start": 0.0},
+    {"polynomial": [0.1, 0.5]},
+    {"polynomial": [0.5, 0.1], "power": 3},
+    {"one_cycle": [0.95, 0.85, 0.9]},
+    {"one_cycle": [0.1, 0.5, 0.0], "rise": 0},
+    {"one_cycle": [0.1, 0.5, 0.0], "rise": "100%", "shape": "linear"},
+    {"cosine_restarts": [0.5, 0.1], "period": 7, "factor": 1.5},
+    {"cosine_restarts": [0.1, 0.5], "period": "30%"},
+    {"formula": "min(0.1, 0.9 ** epoch) + progress / epochs"},
+    {"warmup": 3, "then": {"formula": "0.1 * 0.95 ** epoch"}},
 ]
 
 

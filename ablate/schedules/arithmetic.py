@@ -1,0 +1,124 @@
+"""Arithmetic that a recipe may write down: numbers, + − * / // % **, a few functions, named variables; nothing else can be said in it."""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+Values = Mapping[str, float]
+Term = Callable[[Values], float]
+
+LONGEST = 300
+"""Characters that a formula may have; no schedule needs more, and nothing in it can then nest too deeply."""
+
+FUNCTIONS: dict[str, tuple[Callable[..., float], int]] = {
+    "min": (min, 2),
+    "max": (max, 2),
+    "sqrt": (math.sqrt, 1),
+    "exp": (lambda x: _or_infinity(math.exp, x), 1),
+    "log": (math.log, 1),
+    "cos": (math.cos, 1),
+}
+"""Each with the number of its arguments; min and max take more as well."""
+
+
+def _power(base: float, exponent: float) -> float:
+    if base < 0 and not exponent.is_integer():
+        raise ArithmeticError("a root of a negative number")
+    return _or_infinity(operator.pow, base, exponent)
+
+
+def _or_infinity(function: Callable[..., float], *numbers: float) -> float:
+    try:
+        return function(*numbers)
+    except OverflowError:
+        odd = len(numbers) == 2 and numbers[0] < 0 and numbers[1] % 2 == 1
+        return -math.inf if odd else math.inf
+
+
+BINARY: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: _power,
+}
+UNARY: dict[type[ast.unaryop], Callable[[float], float]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """A formula that has been read: the variables that it uses, and its value for given ones."""
+
+    names: frozenset[str]
+    term: Term
+
+    def __call__(self, values: Values) -> float:
+        """The value. Raises ValueError with what cannot be computed, such as ``division by zero``; too large a number is infinite."""
+        try:
+            value = self.term(values)
+        except ZeroDivisionError:
+            raise ValueError("division by zero") from None
+        except (ValueError, ArithmeticError) as error:
+            raise ValueError(
+                str(error) if isinstance(error, ArithmeticError) else "a root or log of a negative number"
+            ) from None
+        if math.isnan(value):
+            raise ValueError("infinity minus infinity")
+        return value
+
+
+@lru_cache(maxsize=256)
+def read(text: str, variables: tuple[str, ...]) -> Arithmetic:
+    """Read a formula over ``variables`` and ``pi``. Raises ValueError with one sentence that says what a formula may not have."""
+    if len(text) > LONGEST:
+        raise ValueError(f"has {len(text)} characters; a formula has at most {LONGEST}.")
+    try:
+        with warnings.catch_warnings(action="ignore"):  # Python warns of what is refused below anyway
+            tree = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise ValueError(
+            f"is no arithmetic: {reason or 'it cannot be read'}. Write it as in 0.1 * 0.95 ** epoch."
+        ) from None
+    names: set[str] = set()
+    term = _term(tree, variables, names)
+    return Arithmetic(frozenset(names), term)
+
+
+def _term(node: ast.expr, variables: tuple[str, ...], names: set[str]) -> Term:
+    """What a node computes; fills ``names`` with the variables that it meets."""
+    match node:
+        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
+            value = _or_infinity(float, number)
+            return lambda values: value
+        case ast.Name(id="pi"):
+            return lambda values: math.pi
+        case ast.Name(id=name) if name in variables:
+            names.add(name)
+            return lambda values: values[name]
+        case ast.UnaryOp(op=op, operand=operand) if type(op) in UNARY:
+            unary, inner = UNARY[type(op)], _term(operand, variables, names)
+            return lambda values: unary(inner(values))
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in BINARY:
+            binary, a, b = BINARY[type(op)], _term(left, variables, names), _term(right, variables, names)
+            return lambda values: binary(a(values), b(values))
+        case ast.Call(func=ast.Name(id=called), args=args, keywords=[]) if called in FUNCTIONS:
+            function, count = FUNCTIONS[called]
+            if len(args) != count and (count == 1 or len(args) < count):
+                raise ValueError(
+                    f"gives {called} {len(args)} numbers; it takes {count}{' or more' if count > 1 else ''}."
+                )
+            terms = [_term(arg, variables, names) for arg in args]
+            return lambda values: function(*(term(values) for term in terms))
+    raise ValueError(
+        f"has '{ast.unparse(node)}', which no formula may have. "
+        f"Use numbers, + - * / // % **, {', '.join(variables)}, pi, {', '.join(FUNCTIONS)}."
+    )

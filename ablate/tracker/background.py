@@ -31,7 +31,7 @@ EVERY = 20.0
 MOST = 3600.0
 """Seconds between two attempts at a tracker that fails, at most; the first is repeated after 15 times `EVERY`."""
 
-WITHIN = 60.0
+WITHIN = 120.0
 """Seconds that the command waits for the last publication, after training."""
 
 PATIENCE = 3.0

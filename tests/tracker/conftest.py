@@ -358,7 +358,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         program("initdb", "-D", cluster, "-U", "ablate", "--auth", "trust", "--no-sync", "--encoding", "UTF8")
         program("pg_ctl", "-D", cluster, "-l", said, "-o", options, "-w", "start")
         try:
-            yield f"postgresql://ablate:unused@127.0.0.1:{port}/postgres"
+            yield f"postgresql+psycopg2://ablate:unused@127.0.0.1:{port}/postgres"
         finally:
             program("pg_ctl", "-D", cluster, "-m", "immediate", "-w", "stop")
     finally:

@@ -25,6 +25,7 @@ COMMANDS = {
     "--help": [],
     "--version": [],
     "run": ["--help"],
+    "plot": ["--help"],
     "plan": ["recipes/facial_keypoints.yaml", "--quick"],
     "table": ["recipes/digits.yaml"],
     "diff": ["recipes/digits.yaml", "net1", "net7"],

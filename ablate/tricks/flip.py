@@ -1,4 +1,4 @@
-"""Mirror pictures left to right; landmarks go along."""
+"""Mirror pictures left to right; landmarks and masks go along."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ablate.registry import Card, register
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
 from ablate.schedules import Scheduled
-from ablate.tricks.pictures import check_pictures
+from ablate.tricks.pictures import as_planes, check_pictures, cover_pictures
 from ablate.tricks.trick import Context, Trick
 
 if TYPE_CHECKING:
@@ -53,6 +53,10 @@ class Flip(Trick):
         chosen = noise.permutation(samples) < round(self.now.share * samples)
         inputs = torch.where(chosen[..., None, None, None], mirror(batch.inputs), batch.inputs)
         marks = batch.spec.landmarks
+        if marks is None and cover_pictures(batch):
+            masks = as_planes(batch.targets, batch)
+            masks = torch.where(chosen[..., None, None, None], mirror(masks), masks)
+            return replace(batch, inputs=inputs, targets=masks.view_as(batch.targets))
         if marks is None:
             return replace(batch, inputs=inputs)
         targets = torch.where(chosen[..., None], mirror_landmarks(batch.targets, marks), batch.targets)

@@ -1,11 +1,20 @@
-"""What tricks that move pictures ask of the data."""
+"""What tricks on pictures share: what they ask of the data, which samples they touch, which targets are masks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from ablate.registry.fields import Range
+from ablate.schedules import Scheduled
 
 if TYPE_CHECKING:
-    from ablate.data.dataset import Spec
+    from torch import Tensor
+
+    from ablate.data.dataset import Batch, Spec
+    from ablate.tricks.noise import Noise
+
+Share = Annotated[Scheduled[float], Range(ge=0, le=1)]
+"""A share of each batch, from 0 to 1."""
 
 
 def check_pictures(trick: str, spec: Spec) -> None:
@@ -14,3 +23,19 @@ def check_pictures(trick: str, spec: Spec) -> None:
         raise ValueError(
             f"trick (={trick}) needs pictures (C, H, W); the data's samples have shape {spec.input_shape}. Drop it, or use data of pictures."
         )
+
+
+def choose(noise: Noise, samples: int, share: float) -> Tensor:
+    """Which samples of a batch a trick touches, bool (..., N): exactly ``round(share · N)``, others every time."""
+    return noise.permutation(samples) < round(share * samples)
+
+
+def cover_pictures(batch: Batch) -> bool:
+    """Whether targets are masks: (..., N, H, W) or (..., N, K, H, W) with the pictures' own sides, one number for each pixel."""
+    sides = batch.inputs.shape[-2:]
+    return batch.targets.dim() >= batch.inputs.dim() - 1 and batch.targets.shape[-2:] == sides
+
+
+def as_planes(masks: Tensor, batch: Batch) -> Tensor:
+    """Masks as pictures (..., N, K, H, W), K = 1 where they have no such axis; a view."""
+    return masks.unsqueeze(-3) if masks.dim() < batch.inputs.dim() else masks

@@ -1,4 +1,4 @@
-"""Move pictures by a few pixels; landmarks go along."""
+"""Move pictures by a few pixels; landmarks and masks go along."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
-from ablate.tricks.pictures import check_pictures
+from ablate.tricks.pictures import as_planes, check_pictures, cover_pictures
 from ablate.tricks.trick import Context, Trick
 
 if TYPE_CHECKING:
@@ -54,12 +54,20 @@ class Shift(Trick):
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
         moves = noise.integers(-self.pixels, self.pixels + 1, batch.inputs.shape[-4], 2)
-        inputs = move(batch.inputs, moves, self.fill)
-        marks = batch.spec.landmarks
-        if marks is None:
-            return replace(batch, inputs=inputs)
-        height, width = batch.inputs.shape[-2:]
-        return replace(batch, inputs=inputs, targets=move_landmarks(batch.targets, moves, (width, height), marks))
+        return shifted(batch, moves, self.fill)
+
+
+def shifted(batch: Batch, moves: Tensor, fill: Literal["edge", "zero"]) -> Batch:
+    """A batch whose pictures, and their landmarks or masks, are moved by ``moves`` (..., N, 2) pixels."""
+    inputs = move(batch.inputs, moves, fill)
+    marks = batch.spec.landmarks
+    if marks is None and cover_pictures(batch):
+        masks = move(as_planes(batch.targets, batch), moves, fill)
+        return replace(batch, inputs=inputs, targets=masks.view_as(batch.targets))
+    if marks is None:
+        return replace(batch, inputs=inputs)
+    height, width = batch.inputs.shape[-2:]
+    return replace(batch, inputs=inputs, targets=move_landmarks(batch.targets, moves, (width, height), marks))
 
 
 def move(images: Tensor, moves: Tensor, fill: Literal["edge", "zero"]) -> Tensor:

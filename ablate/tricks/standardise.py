@@ -12,9 +12,11 @@ from ablate.registry.lazy import torch
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
-    from ablate.data.dataset import Part, Parts
+    from ablate.data.dataset import Parts
 
 Per = Literal["feature", "channel", "all"]
 
@@ -44,31 +46,37 @@ class Standardise(Trick):
 
     def on_data(self, data: Parts) -> Parts:
         """Raises ValueError where data are streamed or hold no measurements."""
-        parts = {"train": data.train, "valid": data.valid} | ({} if data.test is None else {"test": data.test})
-        for name, part in parts.items():
-            if part.inputs is None:
-                raise ValueError(
-                    f"trick (=standardise) needs data in memory; the {name} part (={type(part.dataset).__name__}) is streamed. Standardise in its __getitem__."
-                )
+        check_in_memory("standardise", data)
         train = as_floats(data.train.inputs)
         mean, deviation = moments(train, self.per)
 
-        def done(part: Part) -> Part:
-            return replace(part, inputs=(as_floats(part.inputs) - mean) / deviation)
-
-        return replace(
-            data, train=done(data.train), valid=done(data.valid), test=None if data.test is None else done(data.test)
-        )
+        return with_inputs(data, lambda inputs: (as_floats(inputs) - mean) / deviation)
 
 
-def as_floats(inputs: Tensor | None) -> Tensor:
+def check_in_memory(trick: str, data: Parts) -> None:
+    """Raise ValueError in one line where a part of the data is streamed."""
+    for name, part in {"train": data.train, "valid": data.valid, "test": data.test}.items():
+        if part is not None and part.inputs is None:
+            raise ValueError(
+                f"trick (={trick}) needs data in memory; the {name} part (={type(part.dataset).__name__}) is streamed. Do it in its __getitem__."
+            )
+
+
+def with_inputs(data: Parts, change: Callable[[Tensor | None], Tensor]) -> Parts:
+    """All parts with changed inputs."""
+    train, valid = (replace(part, inputs=change(part.inputs)) for part in (data.train, data.valid))
+    test = None if data.test is None else replace(data.test, inputs=change(data.test.inputs))
+    return replace(data, train=train, valid=valid, test=test)
+
+
+def as_floats(inputs: Tensor | None, trick: str = "standardise") -> Tensor:
     """Bytes as float32 in [0, 1], floats as they are. Raises ValueError for anything else."""
     assert inputs is not None
     if inputs.dtype == torch.uint8:
         return inputs.float() / 255
     if not inputs.is_floating_point():
         raise ValueError(
-            f"trick (=standardise) needs inputs that are measurements; they are {inputs.dtype}. Drop it for tokens and class numbers."
+            f"trick (={trick}) needs inputs that are measurements; they are {inputs.dtype}. Drop it for tokens and class numbers."
         )
     return inputs
 

@@ -29,10 +29,27 @@ class Landmarks:
 
 
 @dataclass(frozen=True)
+class TargetScaling:
+    """Targets that are stored as (value − ``shift``)/``scale``, one number of each for every output, or one for all."""
+
+    shift: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    def scaled(self, values: torch.Tensor) -> torch.Tensor:
+        """Values (..., outputs) in the original unit as the network sees them, a new tensor."""
+        return (values - values.new_tensor(self.shift)) / values.new_tensor(self.scale)
+
+    def original(self, values: torch.Tensor) -> torch.Tensor:
+        """Stored targets or predictions (..., outputs) in the original unit, a new tensor."""
+        return values * values.new_tensor(self.scale) + values.new_tensor(self.shift)
+
+
+@dataclass(frozen=True)
 class Spec:
     """The facts of a data set that do not need its contents.
 
     ``input_shape`` is one sample's, such as (1, 96, 96); ``outputs`` is the width of the network's last layer; ``classes`` names the classes, if any.
+    ``target_scaling`` says how targets differ from their original unit, in which metrics are measured; None: not at all.
     """
 
     input_shape: tuple[int, ...]
@@ -41,6 +58,7 @@ class Spec:
     classes: tuple[str, ...] = ()
     landmarks: Landmarks | None = None
     target_names: tuple[str, ...] = ()
+    target_scaling: TargetScaling | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
+from ablate.recipe.settings import Monitor
 from ablate.registry import Card, register
 from ablate.registry.fields import Epochs, Range
 from ablate.tricks.trick import Context, Trick
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 class EarlyStop(Trick):
     """A seed stops after ``patience`` epochs in a row without a value better than its best by more than ``min_delta``.
 
-    What is watched is the settings' ``monitor``. Each seed of a stack stops by itself.
-    Rows report the best epoch, also when the epochs end before patience does.
+    What is watched is the settings' ``monitor``, or one of its own. Each seed of a stack stops by itself.
+    Rows report the best epoch by what is watched, also when the epochs end before patience does; without ``restore_best``, what the settings say.
+    With a ``baseline``, only values better than it count: a seed that does not get there within ``patience`` epochs stops.
     """
 
     stacked = True
@@ -44,26 +46,43 @@ class EarlyStop(Trick):
     min_delta: Annotated[float, Range(ge=0)] = Field(
         default=0.0, description="what counts as an improvement, in the metric's unit"
     )
+    baseline: float | None = Field(
+        default=None, description="a value of the metric that has to be beaten within the first epochs of patience"
+    )
+    restore_best: bool = Field(default=True, description="the row reports the best epoch and its weights")
+    monitor: Monitor | None = Field(
+        default=None,
+        description="the metric to watch and whether lower or higher is better; none: the settings' monitor",
+    )
 
     _best: NDArray[np.float64] = PrivateAttr()
     _waited: NDArray[np.int64] = PrivateAttr()
 
     def bind(self, context: Context) -> None:
         super().bind(context)
-        self._best = np.full(len(context.seeds), np.inf)
+        self._best = np.full(len(context.seeds), np.inf if self.baseline is None else self._sign * self.baseline)
         self._waited = np.zeros(len(context.seeds), dtype=np.int64)
 
+    @property
+    def _watched(self) -> Monitor:
+        return self.monitor or Monitor(metric=self.context.monitor, better=self.context.better)
+
+    @property
+    def _sign(self) -> float:
+        return 1.0 if self._watched.better == "lower" else -1.0
+
     def on_settings(self, settings: Settings) -> Settings:
-        return settings.replace(select="best")
+        if not self.restore_best:
+            return settings
+        return settings.replace(select="best", monitor=self.monitor or settings.monitor)
 
     def on_epoch(self, epoch: int, metrics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
         """Raises ValueError where the monitored metric is not measured."""
-        if self.context.monitor not in metrics:
-            raise ValueError(
-                f"early_stop watches monitor.metric (={self.context.monitor}), which must be one of {', '.join(metrics)}."
-            )
+        name = self._watched.metric
+        if name not in metrics:
+            raise ValueError(f"early_stop watches monitor.metric (={name}), which must be one of {', '.join(metrics)}.")
         patience = max(self.patience.of(self.context.epochs), 1)
-        value = metrics[self.context.monitor] * (1 if self.context.better == "lower" else -1)
+        value = metrics[name] * self._sign
         better = value < self._best - self.min_delta  # false for NaN
         going = self._waited < patience
         self._best = np.where(better & going, value, self._best)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import OrderedDict
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from torch import nn
 
 from ablate.data.dataset import Batch, Landmarks, Part, Parts, Spec
 from ablate.layers.noisy_dropout import noisy_layers, replace_dropout
+from ablate.layers.residual_block import ResidualBlock
 from ablate.optimizers.build import parameter_groups, value_setter
 from ablate.recipe.settings import Choice, Settings
 from ablate.registry import KINDS, Entry, entries, lookup
@@ -26,12 +28,44 @@ from ablate.tricks.noise import Noise
 from ablate.tricks.trick import Context, Trick, overrides
 
 TRICKS: dict[str, list[dict]] = {
+    "batch_norm": [{}, {"where": "hidden"}],
+    "brightness": [{}, {"amount": {"linear": [0.1, 0.3]}, "share": 0.5}],
+    "class_weights": [{}, {"weights": [1, 0.5, 2, 0]}],
+    "clip_norm": [{"limit": 0.1}, {"limit": {"linear": [0.2, 0.1]}}],
+    "clip_value": [{"limit": 0.01}, {"limit": {"linear": [0.02, 0.01]}}],
+    "colour_pca": [{}, {"deviation": {"linear": [0.2, 0.1]}, "share": 0.5}],
+    "contrast": [{}, {"by": {"linear": [0.1, 0.5]}, "share": 0.5}],
+    "crop": [{}, {"area": {"linear": [1, 0.3]}, "share": 0.5}, {"form": "padded", "pixels": 2}],
+    "cutmix": [{}, {"alpha": {"linear": [1, 0.2]}, "per": "sample", "share": 0.5}],
+    "cutout": [{"pixels": 3}, {"pixels": 4, "share": 0.5}],
+    "drop_path": [{"rate": 0.5}, {"rate": {"linear": [0.2, 0.5]}, "rule": "uniform", "wrong": True}],
     "dropout": [{}, {"conv": [0.3], "hidden": {"linear": [0.2, 0.6]}}],
-    "early_stop": [{}, {"patience": 1, "min_delta": 0.5}],
+    "dropout2d": [{"rate": 0.5}, {"rate": [{"linear": [0.5, 0.3]}]}],
+    "dropout3d": [{"rate": 0.5}, {"rate": [{"linear": [0.5, 0.3]}]}],
+    "early_stop": [
+        {},
+        {"patience": 1, "min_delta": 0.5, "baseline": 0.1, "monitor": {"metric": "train_loss"}},
+    ],
     "flip": [{}, {"share": {"linear": [0, 1]}}],
+    "group_norm": [{}, {"groups": 2, "where": "conv"}],
+    "instance_norm": [{}],
+    "l1": [{}, {"rate": {"linear": [0, 0.1]}, "biases_and_norms": True}],
+    "label_noise": [{}, {"share": 0.5, "seed": 1}],
+    "label_smoothing": [{}, {"epsilon": {"linear": [0.3, 0.1]}}],
+    "layer_norm": [{}, {"where": "conv"}],
+    "max_norm": [{"limit": 0.5}, {"limit": {"linear": [0.6, 0.5]}}],
+    "mixup": [{}, {"alpha": {"linear": [1, 0.2]}, "per": "sample", "share": 0.5}],
+    "noise": [{}, {"deviation": {"linear": [0.1, 0.2]}, "share": 0.5}],
+    "normalise_targets": [{}, {"to": "unit", "per": "all"}],
+    "random_erasing": [{}, {"share": 1, "largest": {"linear": [0.2, 0.6]}, "fill": "normal"}],
+    "rotate": [{}, {"degrees": {"linear": [10, 90]}, "share": 0.5, "fill": "reflect"}],
+    "scale": [{}, {"by": {"linear": [0.1, 0.5]}, "share": 0.5, "fill": "zero"}],
     "shift": [{}, {"pixels": 3, "fill": "zero"}],
     "standardise": [{}, {"per": "channel"}],
+    "train_fraction": [{"share": 0.5}, {"share": 0.75, "seed": 1}],
     "weight_decay": [{}, {"rate": {"linear": [0, 0.1]}, "biases_and_norms": False}],
+    "whitening": [{}, {"kind": "pca", "epsilon": 0.1}],
+    "zero_center": [{}, {"per": "channel"}],
 }
 """Settings to train with, for each trick. An entry of the registry that is missing here fails."""
 
@@ -156,8 +190,55 @@ def test_an_optimizer_lowers_a_loss_and_holds_its_scheduled_rate(entry):
 # tricks
 
 MARKS = Landmarks(((0, 1),), ("left", "right"), centre=4.0, scale=4.0, frame=8)
-SPEC = Spec((1, 8, 8), 4, "regression", landmarks=MARKS)
 BATCHES, N, SEEDS = 2, 6, (0, 1)
+
+
+@dataclass(frozen=True)
+class World:
+    """What a trick is run in: data, a network of one or more kinds of layers, and a loss."""
+
+    spec: Spec
+    loss: Callable[..., torch.Tensor] = nn.functional.mse_loss
+
+    @property
+    def context(self) -> Context:
+        return Context(self.spec, (0,), 1, BATCHES)
+
+    def network(self, seed: int = 0) -> nn.Sequential:
+        model = pictures_network() if len(self.spec.input_shape) == 3 else volumes_network()
+        lookup("init", "he_normal").settings().apply(model, seed)
+        return model
+
+    def data(self) -> Parts:
+        draw = torch.Generator().manual_seed(0)
+
+        def part(n: int) -> Part:
+            inputs, targets = torch.rand(n, *self.spec.input_shape, generator=draw), torch.rand(n, 4, generator=draw)
+            # classes of unlike size
+            return Part(inputs, (targets[:, 0] * 3).round().long() if self.spec.classes else targets * 2 - 1)
+
+        return Parts(part(BATCHES * N), part(N), self.spec)
+
+
+PICTURES = World(Spec((1, 8, 8), 4, "regression", landmarks=MARKS))
+NUMBERS = World(Spec((1, 8, 8), 4, "regression"))
+CLASSES = World(Spec((1, 8, 8), 4, "classification", classes=tuple("abcd")), nn.functional.cross_entropy)
+VOLUMES = World(Spec((1, 8, 8, 8), 4, "regression"))
+
+WORLDS = {
+    "class_weights": CLASSES,
+    "dropout3d": VOLUMES,
+    "label_noise": CLASSES,
+    "label_smoothing": CLASSES,
+    "normalise_targets": NUMBERS,
+}
+"""Tricks that ask for other data than pictures with landmarks."""
+
+
+def world(name: str) -> World:
+    return WORLDS.get(name, PICTURES)
+
+
 CASES = [(entry.name, fields) for entry in entries("trick") for fields in TRICKS.get(entry.name, [])]
 
 
@@ -176,36 +257,41 @@ def cases(hook: str | None = None, *, stacked: bool = False) -> pytest.MarkDecor
 every_trick = cases()
 
 
-def network(seed: int = 0) -> nn.Sequential:
+def pictures_network() -> nn.Sequential:
     layers = {
         "conv1": nn.Conv2d(1, 4, 3),
         "norm1": nn.BatchNorm2d(4),
         "conv_act1": nn.ReLU(),
         "pool1": nn.MaxPool2d(2),
+        "block1": ResidualBlock(nn.Sequential(OrderedDict(conv=nn.Conv2d(4, 4, 3, padding=1)))),
         "flatten": nn.Flatten(),
         "hidden1": nn.Linear(36, 8),
         "hidden_act1": nn.ReLU(),
         "output": nn.Linear(8, 4),
     }
-    model = nn.Sequential(OrderedDict(layers))
-    lookup("init", "he_normal").settings().apply(model, seed)
-    return model
+    return nn.Sequential(OrderedDict(layers))
+
+
+def volumes_network() -> nn.Sequential:
+    layers = {
+        "conv1": nn.Conv3d(1, 4, 3),
+        "conv_act1": nn.ReLU(),
+        "pool1": nn.MaxPool3d(2),
+        "flatten": nn.Flatten(),
+        "output": nn.Linear(108, 4),
+    }
+    return nn.Sequential(OrderedDict(layers))
+
+
+def network(seed: int = 0) -> nn.Sequential:
+    return PICTURES.network(seed)
 
 
 def settings() -> Settings:
-    choices = {kind: Choice(kind, None, "a:b", {}) for kind in ("data", "model", "init", "loss")}
-    return Settings(
-        **choices, optimizer=Choice("optimizer", "sgd", None, lookup("optimizer", "sgd").settings(lr=0.05)), epochs=1
-    )
-
-
-def data() -> Parts:
-    draw = torch.Generator().manual_seed(0)
-
-    def part(n: int) -> Part:
-        return Part(torch.rand(n, 1, 8, 8, generator=draw), torch.rand(n, 4, generator=draw) * 2 - 1)
-
-    return Parts(part(BATCHES * N), part(N), SPEC)
+    choices = {kind: Choice(kind, None, "a:b", {}) for kind in ("data", "model", "init")}
+    for kind, name, fields in (("loss", "cross_entropy", {}), ("optimizer", "sgd", {"lr": 0.05})):
+        choices[kind] = Choice(kind, name, None, lookup(kind, name).settings(**fields))
+    return Settings(**choices, epochs=1)
 
 
 def tensors(parts: Parts) -> list[torch.Tensor]:
@@ -215,15 +301,15 @@ def tensors(parts: Parts) -> list[torch.Tensor]:
 class Training:
     """Two batches of one seed with some tricks: what the batches became, the losses, the weights, and who was stopped."""
 
-    def __init__(self, *tricks: Trick, seed: int = 0) -> None:
-        self.handed_in, self.batches, self.losses = data(), [], []
+    def __init__(self, *tricks: Trick, seed: int = 0, world: World = PICTURES) -> None:
+        self.handed_in, self.batches, self.losses = world.data(), [], []
         kept = [tensor.clone() for tensor in tensors(self.handed_in)]
-        self.settings, parts, model = settings(), self.handed_in, network(seed)
+        self.settings, parts, model = settings(), self.handed_in, world.network(seed)
         for trick in tricks:
             self.settings = trick.on_settings(self.settings)
         tricks = tuple(sorted(tricks, key=lambda trick: trick.order))
         for trick in tricks:
-            trick.bind(Context(SPEC, (seed,), 1, BATCHES))
+            trick.bind(replace(world.context, seeds=(seed,)))
             parts = trick.on_data(parts)
         replace_dropout(model)
         self.changed = {}
@@ -243,7 +329,7 @@ class Training:
                 trick.now.set(step)
             if set_optimizer is not None:
                 set_optimizer(step)
-            rows = slice(step * N, (step + 1) * N)
+            rows = (torch.arange(N) + step * N) % len(parts.train)
             inputs, targets = parts.train.inputs[rows], parts.train.targets[rows]
             batch = Batch(inputs, targets, targets, parts.spec)
             for trick in tricks:
@@ -251,7 +337,7 @@ class Training:
             assert torch.equal(batch.true_targets, targets)
             self.batches.append(batch)
             prediction = model(batch.inputs)
-            loss = nn.functional.mse_loss(prediction, batch.targets)
+            loss = world.loss(prediction, batch.targets)
             for trick in tricks:
                 loss = trick.on_loss(loss, prediction, batch)
             optimizer.zero_grad()
@@ -291,10 +377,11 @@ def test_every_trick_has_settings_to_be_tested_with():
 
 @every_trick
 def test_a_trick_trains_and_keeps_shapes(name, fields):
-    run = Training(make(name, fields))
+    run = Training(make(name, fields), world=world(name))
     for batch in run.batches:
-        assert batch.inputs.shape == (N, 1, 8, 8)
-        assert batch.targets.shape == (N, 4)
+        assert batch.inputs.shape == (N, *world(name).spec.input_shape)
+        # class numbers may have become probabilities
+        assert batch.targets.shape == (N, 4) or (world(name) is CLASSES and batch.targets.shape == (N,))
         assert batch.inputs.dtype == torch.float32
     assert all(loss.shape == () and loss.isfinite() for loss in run.losses)
     assert all(stop is None or (stop.shape == (1,) and stop.dtype == bool) for stop in run.stops)
@@ -302,16 +389,16 @@ def test_a_trick_trains_and_keeps_shapes(name, fields):
 
 @every_trick
 def test_a_trick_changes_something(name, fields):
-    run, plain = Training(make(name, fields)), Training()
+    run, plain = Training(make(name, fields), world=world(name)), Training(world=world(name))
     assert not equal(run, plain) or run.settings != plain.settings
 
 
 @cases("on_model")
 def test_surgery_says_what_it_changed_and_leaves_names_and_values(name, fields):
     trick = make(name, fields)
-    trick.bind(Context(SPEC, (0,), 1, BATCHES))
-    plain = network()
-    model, changed = trick.on_model(network())
+    trick.bind(world(name).context)
+    plain = world(name).network()
+    model, changed = trick.on_model(world(name).network())
     names = {layer for layer, _ in model.named_modules()}
     assert changed
     assert set(changed) <= names
@@ -327,16 +414,16 @@ def test_surgery_says_what_it_changed_and_leaves_names_and_values(name, fields):
 
 @every_trick
 def test_the_same_seed_gives_the_same_training_and_another_seed_another(name, fields):
-    first, again, other = (Training(make(name, fields), seed=seed) for seed in (0, 0, 1))
+    first, again, other = (Training(make(name, fields), seed=seed, world=world(name)) for seed in (0, 0, 1))
     assert equal(first, again)
     assert not equal(first, other)
 
 
 @cases("on_batch")
 def test_numbers_do_not_depend_on_which_other_tricks_are_on(name, fields):
-    alone = Training(make(name, fields)).batches
+    alone = Training(make(name, fields), world=world(name)).batches
     # dropout draws in every step, and so before this trick's second batch
-    together = Training(make("dropout", {"conv": 0.5}), make(name, fields)).batches
+    together = Training(make("dropout", {"conv": 0.5}), make(name, fields), world=world(name)).batches
     for a, b in zip(alone, together, strict=True):
         assert torch.equal(a.inputs, b.inputs)
         assert torch.equal(a.targets, b.targets)
@@ -344,22 +431,62 @@ def test_numbers_do_not_depend_on_which_other_tricks_are_on(name, fields):
 
 @cases("on_batch", stacked=True)
 def test_a_stack_of_seeds_gets_what_each_gets_alone(name, fields):
-    single = data().train
+    spec, single = world(name).spec, world(name).data().train
     inputs = torch.stack([single.inputs[:N], single.inputs[N:]])
     targets = torch.stack([single.targets[:N], single.targets[N:]])
 
     def applied(inputs, targets, seeds):
         trick = make(name, fields)
-        trick.bind(Context(SPEC, seeds, 1, BATCHES))
+        trick.bind(Context(spec, seeds, 1, BATCHES))
+        trick.on_data(world(name).data())
         trick.now.set(1)
         noise = Noise(seeds, "trick/x")
-        return [trick.on_batch(Batch(inputs, targets, targets, SPEC), noise) for _ in range(2)]
+        return [trick.on_batch(Batch(inputs, targets, targets, spec), noise) for _ in range(2)]
 
     stacked = applied(inputs, targets, SEEDS)
     for i, seed in enumerate(SEEDS):
         for together, alone in zip(stacked, applied(inputs[i], targets[i], (seed,)), strict=True):
             assert torch.equal(together.inputs[i], alone.inputs)
             assert torch.equal(together.targets[i], alone.targets)
+
+
+def parameters_of(values: list[torch.Tensor], gradients: list[torch.Tensor]) -> dict[str, nn.Parameter]:
+    parameters = {str(i): nn.Parameter(value.clone()) for i, value in enumerate(values)}
+    for parameter, gradient in zip(parameters.values(), gradients, strict=True):
+        parameter.grad = gradient.clone()
+    return parameters
+
+
+@pytest.mark.parametrize("hook", ["on_gradients", "on_weights"])
+def test_parameters_of_a_stack_change_as_each_seeds_own(hook):
+    shapes = [(5, 3, 2, 2), (4, 5), (4,), ()]
+    draw = torch.Generator().manual_seed(0)
+    # seeds of unlike size: what is measured over both would show
+    values, gradients = (
+        [
+            torch.randn(len(SEEDS), *shape, generator=draw).mul_(torch.tensor([1.0, 9.0]).view(-1, *(1 for _ in shape)))
+            for shape in shapes
+        ]
+        for _ in range(2)
+    )
+    ran = []
+    for name, fields in CASES:
+        trick = make(name, fields)
+        if not (overrides(trick, hook) and trick.stacked and trick.stacks is True):
+            continue
+        ran.append(name)
+        trick.bind(replace(world(name).context, seeds=SEEDS))
+        together = parameters_of(values, gradients)
+        getattr(trick, hook)(together)
+        for i, seed in enumerate(SEEDS):
+            single = make(name, fields)
+            single.bind(replace(world(name).context, seeds=(seed,)))
+            alone = parameters_of([v[i] for v in values], [g[i] for g in gradients])
+            getattr(single, hook)(alone)
+            for key, parameter in alone.items():
+                for a, b in ((together[key][i], parameter), (together[key].grad[i], parameter.grad)):
+                    torch.testing.assert_close(a, b, rtol=1e-6, atol=0, msg=lambda text, name=name: f"{name}: {text}")
+    assert ran
 
 
 @every_trick
@@ -371,7 +498,7 @@ def test_a_trick_that_cannot_stack_says_why(name, fields):
 @every_trick
 def test_its_state_survives_a_checkpoint(name, fields, tmp_path):
     trick = make(name, fields)
-    Training(trick)
+    Training(trick, world=world(name))
     torch.save(trick.state(), tmp_path / "state.pt")
     saved = torch.load(tmp_path / "state.pt", weights_only=True)
     fresh = make(name, fields)

@@ -29,7 +29,7 @@ def export(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="table.md, .tex, .html, .csv or .json.", show_default=False
+            "--output", "-o", metavar="FILE", help="table.md, .tex, .html, .csv, .json or .xlsx.", show_default=False
         ),
     ],
     seeds: Seeds = None,
@@ -47,13 +47,20 @@ def export(
     from ablate.report.formats import format_from_suffix, render
     from ablate.study.store import Store
 
-    format = format_from_suffix(output)
+    spreadsheet = output.suffix.lower() == ".xlsx"
+    format = "xlsx" if spreadsheet else format_from_suffix(output)
     study = read(recipe, seeds, only, design, sets, scale)
     store = Store(runs.absolute())
-    text = render(api.table(study, root=runs), format, columns=listed(columns), sort=sort)
+    found = api.table(study, root=runs)
+    if spreadsheet:
+        from ablate.report.as_xlsx import xlsx_bytes
+
+        contents = xlsx_bytes(found, listed(columns), sort)
+    else:
+        contents = render(found, format, columns=listed(columns), sort=sort).encode()
     if not output.parent.is_dir():
         raise ValueError(f"--output (={output}) is in a folder that does not exist. Make {output.parent} first.")
-    store.write_text(output, text)
+    store.disk.replace(output, contents)
     say(f"wrote {output}")
     mention_last(study, store, "export")
     return 0

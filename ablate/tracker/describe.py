@@ -18,7 +18,7 @@ from ablate.tracker.limits import NAME, PARAM_VALUE, TAG_VALUE, cut, cut_lines, 
 
 NOTE = "mlflow.note.content"  # the description on a run's or experiment's page, in markdown
 PARENT = "mlflow.parentRunId"
-PUBLICATION = "ablate.publication"
+PUBLICATION = "mlflow.ablate.publication"  # with a prefix whose tags MLflow's page does not show
 
 
 @dataclass(frozen=True)

@@ -322,15 +322,26 @@ def server(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Iterator
         yield shown.url.partition("/#")[0]
 
 
-def required(what: str) -> None:
-    """Skip a test for want of a program, or fail it where ABLATE_REQUIRE_SERVICES says that all of them are there."""
-    if os.environ.get("ABLATE_REQUIRE_SERVICES"):
-        pytest.fail(f"{what} is not there, although ABLATE_REQUIRE_SERVICES is set")
-    pytest.skip(f"needs {what}")
+@pytest.fixture(scope="session")
+def required() -> Callable[[str], None]:
+    """Skips a test for want of a program, or fails it where ABLATE_REQUIRE_SERVICES says that all of them are there."""
+
+    def missing(what: str) -> None:
+        if os.environ.get("ABLATE_REQUIRE_SERVICES"):
+            pytest.fail(f"{what} is not there, although ABLATE_REQUIRE_SERVICES is set")
+        pytest.skip(f"needs {what}")
+
+    return missing
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def give() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Gives a command in a folder."""
+    return lambda folder, *words: Desk(folder).give(*words)
+
+
+@pytest.fixture(scope="session")
+def postgres(required: Callable[[str], None]) -> Iterator[str]:
     """The URI of an empty database in a PostgreSQL cluster of its own, on a free port of this machine."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     found = str(programs[-1]) if programs else os.path.dirname(shutil.which("initdb") or "")

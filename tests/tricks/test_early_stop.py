@@ -78,6 +78,34 @@ def test_rows_report_the_best_epoch():
     assert EARLY_STOP().on_settings(settings).select == "best"
 
 
+def test_only_what_beats_the_baseline_counts():
+    assert stops_at(bound(patience=3, baseline=2.0), [5, 4, 3, 2.5, 1]) == [3]
+    assert stops_at(bound(patience=3, baseline=2.0), [5, 4, 1.9, 2, 2, 2, 2]) == [6]
+    rising = bound(patience=2, baseline=0.5, monitor="accuracy", better="higher")
+    assert stops_at(rising, [0.1, 0.4, 0.9], [0.1, 0.6, 0.7], metric="accuracy") == [2, None]
+
+
+def test_a_monitor_of_its_own_is_watched_and_decides_which_epoch_is_the_best():
+    own = {"metric": "accuracy", "better": "higher"}
+    trick = EARLY_STOP(patience=2, monitor=own)
+    trick.bind(Context(SPEC, (0,), 100, 1))
+    losses, accuracies = [5, 4, 3, 2, 1], [0.1, 0.5, 0.5, 0.4, 0.9]
+    stops = [
+        bool(trick.on_epoch(i, {"valid_loss": np.array([loss]), "accuracy": np.array([accuracy])})[0])
+        for i, (loss, accuracy) in enumerate(zip(losses, accuracies, strict=True), start=1)
+    ]
+    assert stops == [False, False, False, True, True]
+    choices = {kind: Choice(kind, None, "a:b", {}) for kind in ("data", "model", "init", "loss", "optimizer")}
+    assert trick.on_settings(Settings(**choices)).monitor.model_dump() == own
+
+
+def test_the_settings_stay_where_the_best_is_not_restored():
+    choices = {kind: Choice(kind, None, "a:b", {}) for kind in ("data", "model", "init", "loss", "optimizer")}
+    settings = Settings(**choices)
+    trick = EARLY_STOP(restore_best=False, monitor={"metric": "train_loss"})
+    assert trick.on_settings(settings) == settings
+
+
 def test_a_resumed_trick_stops_at_the_same_epoch():
     curve = [5, 4, 4, 4.5, 4, 4, 3, 3]
     trick = bound(patience=4)

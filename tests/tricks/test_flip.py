@@ -134,6 +134,19 @@ def test_a_scheduled_share_is_followed():
     assert counts == [0, 0, 4, 4, 8, 8]
 
 
+def test_masks_are_mirrored_with_their_pictures():
+    masks = torch.randint(0, 4, (10, 6, 7), generator=torch.Generator().manual_seed(0))
+    spec = Spec((1, 6, 7), 4, "other")
+    pictures = masks[:, None].float()
+    out = applied(Batch(pictures, masks, masks, spec))
+    assert out.targets.dtype == torch.int64
+    assert torch.equal(out.inputs[:, 0], out.targets.float())
+    assert (out.targets != masks).flatten(1).any(1).sum() == 5
+    stack = Batch(torch.stack([pictures] * 2), torch.stack([masks] * 2), torch.stack([masks] * 2), spec)
+    out = applied(stack, seeds=(0, 1))
+    assert torch.equal(out.inputs[:, :, 0], out.targets.float())
+
+
 def test_swap_changes_the_places_of_pairs_only():
     points = torch.arange(10.0)[None]
     assert swap(points, PAIRS).tolist() == [[2, 3, 0, 1, 8, 9, 6, 7, 4, 5]]

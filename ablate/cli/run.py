@@ -91,7 +91,9 @@ def run(
         return 130
     finally:
         progress.stop()
-    ended = publisher is None or publish_rest(publisher, api.rendering(plan.record(), store, table), study)
+    ended = publisher is None or publish_rest(
+        publisher, api.rendering(plan.record(), store, table), study, runs, tracking_uri
+    )
     show_as(table, format)
     if not ended:
         return 130

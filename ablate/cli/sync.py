@@ -26,5 +26,8 @@ def sync(
     if not published.ok:
         warn(f"{published.reason} Nothing is lost; run it again when MLflow is back.")
         return 1
-    say(f"{study.study} is published at {published.uri}")
+    if published.experiment is None:
+        say(f"{study.study} has nothing to publish yet: none of its runs has begun")
+    else:
+        say(f"{study.study} is published at {published.uri}")
     return 0

@@ -15,7 +15,7 @@ from ablate.tracker.address import resolve
 from ablate.tracker.artifacts import Artifacts, Rendering
 from ablate.tracker.connection import LOCK_SECONDS, Connection, OutOfTime, quiet
 from ablate.tracker.ledger import Ledger
-from ablate.tracker.news import news
+from ablate.tracker.news import begun, news
 from ablate.tracker.sending import Sending
 from ablate.tracker.trouble import out_of_time, trouble
 
@@ -25,6 +25,7 @@ __all__ = ["Artifacts", "Published", "Rendering", "needs_publishing", "publish"]
 @dataclass(frozen=True)
 class Published:
     """What came of it: ``runs`` were made and ``points`` of curves and columns sent to ``uri``, or the one-line ``reason`` why not (all).
+    ``experiment`` is the id of the study's, None where nothing had to be sent.
 
     Whatever the reason, nothing is lost: the next publication sends what is missing. The caller says which command that is.
     """
@@ -68,7 +69,9 @@ def publish(
     address = resolve(tracking_uri)
     until = None if within is None else time.monotonic() + within
     try:
-        if not check and not needs_publishing(study, store, tracking_uri, artifacts):
+        if not any(map(begun, study.rows)) or (
+            not check and not needs_publishing(study, store, tracking_uri, artifacts)
+        ):
             return Published(True, address.shown)
         from filelock import FileLock
 

@@ -12,6 +12,7 @@ from ablate.evidence.contrasts import UNDER_WAY, Finding, contrast, examine
 from ablate.evidence.likeness import unlike_settings
 from ablate.evidence.origins import mixtures, unlike_origins
 from ablate.evidence.paired import FLAT, Estimator
+from ablate.evidence.pairs import beside_singles
 from ablate.evidence.seeds import Seeds, named
 from ablate.evidence.sharing import shared_spreads
 from ablate.evidence.table import LOSSES, Row, Table
@@ -50,6 +51,7 @@ def gather(study: StudyRecord, estimate: Estimator = shared_spreads, provenance:
         row = describe(seeds, metrics, compare, provenance)
         row = beside_parent(row, seeds, known, to_parent.get(name), compare, provenance)
         rows.append(beside_baseline(row, to_baseline.get(name), compare))
+    rows = beside_singles(rows, known, compare)
     return Table(study.recipe.study, compare, tuple(rows), metrics, study.recipe.description)
 
 

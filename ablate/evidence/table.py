@@ -27,7 +27,8 @@ class Row:
     differences, this row minus the other. ``effect_size`` is the former in standard deviations of seeds (Hedges' g with the mean variance of the two rows);
     ``more_seeds`` is about how many would settle what is unclear. ``gain_per_minute`` is how much better than the baseline a row is, for each minute that
     a seed of it trains. ``compared_last`` and ``compared_best`` are the compared metric at those epochs. ``unlike`` says what the row and its parent differ
-    in beside the row's change.
+    in beside the row's change. ``interaction`` (with its interval, and its p-value adjusted over the study's interactions) is what the second of two changes
+    is worth on top of the first, less what it is worth alone.
     """
 
     variant: str
@@ -65,6 +66,10 @@ class Row:
     compared_best: float | None = None
     gain_per_minute: float | None = None
     unlike: tuple[str, ...] = ()
+    interaction: float | None = None
+    interaction_low: float | None = None
+    interaction_high: float | None = None
+    interaction_p: float | None = None
 
     @property
     def partial(self) -> bool:

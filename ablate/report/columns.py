@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from ablate.evidence.more_seeds import MOST
+from ablate.evidence.paired import LEVEL
 from ablate.evidence.table import LOSSES, Row, Table
 from ablate.registry import suggestion
 from ablate.report.numbers import UNKNOWN, count, deviation, difference, duration, fixed_column, places, probability
@@ -18,6 +19,9 @@ PARTIAL = "†"
 
 UNLIKE = "‡"
 """Marks a difference to a parent that is unlike the row in more than the row's change."""
+
+FOUND = "*"
+"""Marks an interaction that is more than chance."""
 
 Value = str | float | None
 Alignment = Literal["left", "right"]
@@ -105,6 +109,16 @@ def delta(key: str, title: str, value: Number, low: Number | None = None, high: 
     return Column(key, title, "right", value, texts)
 
 
+def starred(column: Column) -> Column:
+    """Interactions with a mark before those that are found."""
+
+    def texts(table: Table) -> list[str]:
+        found = (row.interaction_p is not None and row.interaction_p < LEVEL for row in table.rows)
+        return [FOUND + text if mark else text for mark, text in zip(found, column.texts(table), strict=True)]
+
+    return replace(column, texts=texts)
+
+
 def verdict_text(row: Row) -> str:
     """The verdict; where it is unclear, with about how many more seeds it would take."""
     if row.verdict != "unclear" or row.p_adjusted is None:
@@ -180,6 +194,18 @@ def available(table: Table) -> dict[str, Column]:
             lambda values: blank(fixed_column(values)),
         ),
         words("unlike", "Unlike its parent", lambda row: "; ".join(row.unlike)),
+        starred(
+            delta(
+                "interaction",
+                "Interaction",
+                lambda row: row.interaction,
+                lambda row: row.interaction_low,
+                lambda row: row.interaction_high,
+            )
+        ),
+        delta("interaction_low", "Interaction from", lambda row: row.interaction_low),
+        delta("interaction_high", "Interaction to", lambda row: row.interaction_high),
+        numbers("interaction_p", "Interaction p (Holm)", lambda row: row.interaction_p, each(probability)),
     ]
     readers = [
         spread(metric),
@@ -222,6 +248,8 @@ def default_keys(table: Table) -> list[str]:
         keys.insert(place + (keys[place : place + 1] == ["spread"]), "published")
     if several:
         keys += ["delta_parent", "verdict"]
+    if any(row.interaction is not None for row in table.rows):
+        keys.append("interaction")
     if any(row.status != "finished" for row in table.rows):
         keys.append("status")
     return keys

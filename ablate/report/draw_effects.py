@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from ablate.evidence.rows import Row, Table
 from ablate.evidence.seeds import Seeds
 from ablate.report.columns import titled
-from ablate.report.figure import FAINT, GREY
+from ablate.report.figure import FAINT, GREY, INK
 from ablate.report.numbers import probability
-from ablate.report.row_chart import Texts, differences, row_chart, seeds_text, verdict_colour, verdicts
+from ablate.report.row_chart import Texts, differences, interactions, row_chart, seeds_text, verdict_colour, verdicts
 from ablate.study.records import StudyRecord
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def draw_effects(study: StudyRecord, table: Table) -> Figure:
     columns = [differences(table, rows)]
     if any(row.p_adjusted is not None for row in rows):
         columns.append(Texts("p (Holm)", [(probability(row.p_adjusted), GREY) for row in rows]))
+    columns += [verdicts(rows), interactions(table, rows)]
     chart = row_chart(
         rows,
         table.study,
@@ -39,7 +40,7 @@ def draw_effects(study: StudyRecord, table: Table) -> Figure:
         _remark(rows, near),
         f"difference in {name} to the row's parent (better: {good})",
         limits,
-        [*columns, verdicts(rows)],
+        columns,
     )
     axes = chart.axes
     axes.axvline(0, color=GREY, linewidth=0.9, zorder=1)
@@ -58,6 +59,11 @@ def draw_effects(study: StudyRecord, table: Table) -> Figure:
             for end, inside, arrow in ((low, row.ci_low >= limits[0], "<"), (high, row.ci_high <= limits[1], ">")):
                 axes.plot(end, i, "|" if inside else arrow, color=colour, markersize=6, zorder=3, clip_on=False)
         axes.plot(row.delta_parent, i, "s", color=colour, markersize=6, zorder=4)
+        if row.interaction is not None:
+            if row.interaction_low is not None and row.interaction_high is not None:
+                ends = (max(row.interaction_low, limits[0]), min(row.interaction_high, limits[1]))
+                axes.plot(ends, (i - 0.27, i - 0.27), color=INK, linewidth=0.9, zorder=3)
+            axes.plot(row.interaction, i - 0.27, "D", markerfacecolor="white", color=INK, markersize=4.5, zorder=4)
     return chart.figure
 
 
@@ -76,9 +82,11 @@ def _limits(rows: Sequence[Row], single: dict[str, list[float]], near: float | N
     """Zero and all intervals, unless few seeds make some so wide that nothing else could be seen."""
     points = [0.0, near or 0.0, -(near or 0.0)]
     points += [row.delta_parent for row in rows if row.delta_parent is not None]
+    points += [row.interaction for row in rows if row.interaction is not None]
     points += [one for row in rows if row.delta_parent is not None for one in single.get(row.variant, ())]
     far = 4 * max(map(abs, points))
-    ends = [end for row in rows for end in (row.ci_low, row.ci_high) if end is not None]
+    pairs = [(row.ci_low, row.ci_high) for row in rows] + [(row.interaction_low, row.interaction_high) for row in rows]
+    ends = [end for pair in pairs for end in pair if end is not None]
     low = min([*points, *(max(end, -far) for end in ends)])
     high = max([*points, *(min(end, far) for end in ends)])
     span = high - low or 1.0
@@ -89,5 +97,6 @@ def _remark(rows: Sequence[Row], near: float | None) -> str:
     several = any(row.ci_low is not None for row in rows)
     parts = ["squares: mean paired difference" if several else "squares: the difference of one seed"]
     parts += ["bars: 95 % interval", "dots: seeds"] if several else []
+    parts += ["diamonds: interaction"] if any(row.interaction is not None for row in rows) else []
     parts += ["grey band: too small to matter"] if near is not None else []
     return "; ".join(parts)

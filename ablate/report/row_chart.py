@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ablate.evidence.rows import Row, Table
 from ablate.report.axes import MINUS, set_ticks
+from ablate.report.columns import available
 from ablate.report.figure import (
     GREY,
     INK,
@@ -115,6 +116,15 @@ def differences(table: Table, rows: Sequence[Row]) -> Texts:
     texts = [difference(row.delta_parent, row.ci_low, row.ci_high, decimals).replace("-", MINUS) for row in rows]
     intervals = any(row.ci_low is not None for row in rows)
     return Texts("Δ parent [95 %]" if intervals else "Δ parent", [(text, INK) for text in texts])
+
+
+def interactions(table: Table, rows: Sequence[Row]) -> Texts:
+    """Interactions of pairs, as the table has them; no text where there are none."""
+    column = available(table)["interaction"]
+    texts = dict(zip((row.variant for row in table.rows), column.texts(table), strict=True))
+    intervals = any(row.interaction_low is not None for row in rows)
+    cells = [(texts[row.variant].replace("-", MINUS), INK) for row in rows]
+    return Texts("Interaction [95 %]" if intervals else "Interaction", cells)
 
 
 def verdicts(rows: Sequence[Row]) -> Texts:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Set
 
+from ablate.evidence.paired import LEVEL
 from ablate.evidence.table import Table
-from ablate.report.columns import PARTIAL, UNLIKE, default_keys, plain, published_metric
+from ablate.report.columns import FOUND, PARTIAL, UNLIKE, default_keys, plain, published_metric
 
 SHOWS_MEANS = ("train_loss", "train_loss_clean", "valid_loss")
 
@@ -31,6 +32,8 @@ def meanings(table: Table, shown: Set[str]) -> list[str]:
         lines.append(
             f"{UNLIKE} row and parent are unlike in more than the row's change, so the difference is not that change's alone."
         )
+    if "interaction" in shown and any(row.interaction is not None for row in rows):
+        lines += interactions(table)
     if "effect_size" in shown and any(row.effect_size is not None for row in rows):
         lines.append("Effect (sd): Δ parent in standard deviations of seeds, corrected for few of them (Hedges' g).")
     if "gain_per_minute" in shown and any(row.gain_per_minute is not None for row in rows):
@@ -85,6 +88,19 @@ def verdicts(table: Table) -> list[str]:
         lines.append(
             "more seeds: about so many would give a verdict, if difference and scatter are what they seem (power 80 %)."
         )
+    return lines
+
+
+def interactions(table: Table) -> list[str]:
+    """What an interaction is, and what its mark means."""
+    lines = [
+        "Interaction: what the second change is worth on top of the first, less what it is worth alone (0: they add up)"
+        + (", with the 95 % interval." if any(row.interaction_low is not None for row in table.rows) else ".")
+    ]
+    asked = [row.interaction_p for row in table.rows if row.interaction_p is not None]
+    if any(p < LEVEL for p in asked):
+        over = f"over all {len(asked)} interactions together (Holm)" if len(asked) > 1 else "by its own scatter"
+        lines.append(f"{FOUND} not 0: a t test with 5 % false alarms {over}.")
     return lines
 
 

@@ -129,7 +129,13 @@ def make_optimizer(
     groups = parameter_groups(
         named, parameters.items(), epochs=settings.epochs, steps_per_epoch=steps_per_epoch, stacked=stacked
     )
-    optimizer = named.build_stacked(groups) if stacked else named.build(groups)
+    if stacked:
+        from ablate.layers.rate_per_seed import take_rates
+
+        optimizer = named.build_stacked(groups)
+        take_rates(optimizer)
+    else:
+        optimizer = named.build(groups)
     return optimizer, value_setter(optimizer, named, settings.epochs, steps_per_epoch)
 
 

@@ -76,10 +76,12 @@ def dry_run(
             raise CannotStack(f"model: its backward pass {explained(error)}.") from None
         for i, network in ends.items():
             expected[i].backward()  # type: ignore[no-untyped-call]
+            # a bias before batch norm has a gradient of nothing but rounding: all are judged by the largest
+            largest = max(p.grad.abs().max() for p in network.parameters() if p.grad is not None)
             for name, parameter in network.named_parameters():
                 found = stack.parameters[name].grad
                 if parameter.grad is not None and found is not None:
-                    same(f"gradients of {name}", found[i], parameter.grad)
+                    same(f"gradients of {name}", found[i], parameter.grad, largest)
         stack.eval()
         with torch.no_grad():
             prediction = attempt(stack, inputs, shared=True)
@@ -102,10 +104,10 @@ def attempt(stack: Stack, inputs: Tensor, *, shared: bool) -> Tensor:
         raise CannotStack(f"model: it {explained(error)}.") from None
 
 
-def same(what: str, stacked: Tensor, alone: Tensor) -> None:
-    """Raise `CannotStack` unless a seed gets in the stack what it gets alone, but for rounding."""
+def same(what: str, stacked: Tensor, alone: Tensor, scale: Tensor | None = None) -> None:
+    """Raise `CannotStack` unless a seed gets in the stack what it gets alone, but for rounding errors relative to ``scale`` (the largest of its numbers)."""
     share = 1e-8 if alone.dtype == torch.float64 else 1e-2
-    scale = alone.detach().abs().max().clamp(min=1e-6)
+    scale = (alone.detach().abs().max() if scale is None else scale).clamp(min=1e-6)
     # a difference that is no number, where both are none, is none
     far = (stacked.detach() - alone.detach()).abs().nan_to_num(0.0).max() > share * scale
     if stacked.shape != alone.shape or bool(far) or bool((stacked.isfinite() != alone.isfinite()).any()):

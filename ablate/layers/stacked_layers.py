@@ -138,10 +138,37 @@ def _linear(layer: Any, count: int, leaf: Leaf) -> Step:
             y = F.linear(x, weight.flatten(0, 1), None if bias is None else bias.flatten())
             return y.view(*x.shape[:-1], count, -1).movedim(-2, 0), False
         rows = x.flatten(1, -2) if x.dim() > 3 else x
-        y = torch.bmm(rows, weight.mT) if bias is None else torch.baddbmm(bias.unsqueeze(1), rows, weight.mT)
+        if bias is None or torch.is_autocast_enabled(x.device.type):
+            y = torch.bmm(rows, weight.mT)
+            y = y if bias is None else y + bias.unsqueeze(1)
+        else:
+            y = Products.apply(rows, weight, bias)  # type: ignore[no-untyped-call]
         return y.view(*x.shape[:-1], -1) if x.dim() > 3 else y, False
 
     return step
+
+
+class Products(torch.autograd.Function):
+    """x·wᵀ + b for each seed: (R, N, in), (R, out, in), (R, out) → (R, N, out).
+
+    torch's own gradient of ``w.mT`` comes transposed and is copied once more when it is accumulated: a quarter of a step of a large mlp.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (y,) = gradients
+        x, weight = ctx.saved_tensors
+        of_x, of_weight, of_bias = ctx.needs_input_grad
+        return (
+            torch.bmm(y, weight) if of_x else None,
+            torch.bmm(y.mT, x) if of_weight else None,
+            y.sum(1) if of_bias else None,
+        )
 
 
 def _convolution(layer: Any, count: int, leaf: Leaf) -> Step:

@@ -8,13 +8,17 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
+from ablate.layers.rate_per_seed import spread
+
 
 class VelocitySGD(torch.optim.Optimizer):
     """v ← μv − lr·g; p ← p + v, with Nesterov p ← p + μv − lr·g. Weight decay adds wd·p to g.
 
     A lower rate so acts on new gradients only: what the velocity already holds rolls on. Rate, momentum and decay are read from the parameter groups at
-    every step. Source: Sutskever et al. 2013, On the importance of initialization and momentum in deep learning, equations 1-4; nolearn and Lasagne's updates.
+    every step; the rate may be a tensor, of one number or (R,) for the seeds of a stack. Source: Sutskever et al. 2013, On the importance of initialization and momentum in deep learning, equations 1-4; nolearn and Lasagne's updates.
     """
+
+    takes_rates = True
 
     def __init__(
         self,
@@ -49,6 +53,8 @@ class VelocitySGD(torch.optim.Optimizer):
             rate, momentum = group["lr"], group["momentum"]
             if group["weight_decay"]:
                 gradients = list(torch._foreach_add(gradients, parameters, alpha=group["weight_decay"]))
+            if isinstance(rate, Tensor):
+                gradients, rate = [g * spread(rate, g) for g in gradients], 1.0
             torch._foreach_mul_(velocities, momentum)
             torch._foreach_add_(velocities, gradients, alpha=-rate)
             if group["nesterov"]:

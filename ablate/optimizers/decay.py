@@ -21,12 +21,17 @@ def decay_values(form: DecayForm, decay: float) -> dict[str, Any]:
 def shrink_before_steps(optimizer: TorchOptimizer, form: Literal["decoupled", "plain"]) -> None:
     """Have every step of ``optimizer`` begin by shrinking the weights that have a gradient, by their group's ``shrink``."""
 
+    from ablate.layers.rate_per_seed import spread
+
     def shrink(optimizer: TorchOptimizer, *_: Any) -> None:
         for group in optimizer.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]
             share = group["shrink"] * group["lr"] if form == "decoupled" else group["shrink"]
-            if parameters:
-                with torch.no_grad():
+            with torch.no_grad():
+                if isinstance(share, torch.Tensor):
+                    for parameter in parameters:
+                        parameter.mul_(1 - spread(share, parameter))
+                elif parameters:
                     torch._foreach_mul_(parameters, 1 - share)
 
     optimizer.register_step_pre_hook(shrink)

@@ -50,5 +50,5 @@ class Optimizer(Named):
         """The torch optimizer over parameter groups that already hold their values."""
 
     def build_stacked(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """The same over the parameters (R, …) of a stack. Where it can, it also takes a group's ``lr`` as a tensor, of one number or (R,) for each seed."""
+        """The same over the parameters (R, …) of a stack."""
         return self.build(groups)

@@ -151,6 +151,11 @@ def test_five_seeds_in_one_stack_and_in_two_give_the_same(full, run):
     assert_same(five, run(chosen, stack="off"), SEEDS)
 
 
+def test_rounding_is_no_reason_not_to_stack(full, run):
+    """The gradient of a bias before batch norm is nothing else."""
+    assert run(full("convnet", precision="float32", epochs=1)).facts["stack"] == [list(SEEDS)]
+
+
 def test_float32_is_close_for_an_mlp(full, run):
     chosen = full("mlp", precision="float32", used=[])
     assert_same(run(chosen), run(chosen, stack="off"), SEEDS, tolerance=1e-3)

@@ -6,6 +6,7 @@ again from its checkpoint; a stack that fails is tried seed by seed.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -205,6 +206,8 @@ class LocalExecutor:
             running.fate = "split"
             text = f"{running.job.variant}: its stack failed ({event['reason']}); its seeds are tried one by one"
             yield {"event": "note", "text": text}
+        elif event["event"] == "interrupted" and not event.get("reason"):
+            running.fate = "asked"  # by somebody else: we close, and hear no more, when we want an end
         else:
             if event["event"] not in UNDER_WAY:
                 running.ended.add(event["seed"])
@@ -220,7 +223,7 @@ class LocalExecutor:
         elif running.fate == "split":
             self._again(self._one_by_one(running.job.only(running.left())), self.waiting)
         else:
-            yield from self._died(running, code)
+            yield from self._died(running, -signal.SIGTERM if running.fate == "asked" else code)
 
     def _again(self, jobs: list[Job], where: list[Job] | deque[Job]) -> None:
         if not self.stopped:

@@ -83,7 +83,7 @@ def warm_up() -> None:
 
 def become(job: object, channel: int, alive: int, others: tuple[int, int]) -> None:
     """Be the process of a job; never returns."""
-    code = 1
+    code, server = 1, os.getppid()
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -105,6 +105,8 @@ def become(job: object, channel: int, alive: int, others: tuple[int, int]) -> No
         main(job, channel)  # type: ignore[arg-type]
         code = 0
     finally:
+        if os.getppid() != server:
+            kill_group(os.getpid())  # nobody is left to end what user code may have started
         os._exit(code)
 
 

@@ -105,3 +105,21 @@ def test_two_faults_in_a_row(undisturbed, stub_study, faulty_disk, pulled):
         study.command()
         assert study.results() == results, (at, again)
         shutil.rmtree(study.root)
+
+
+def test_pulling_the_plug_while_training_afresh(undisturbed, stub_study, faulty_disk, pulled):
+    """What is being cleared away is never taken for a finished run."""
+    results, _ = undisturbed
+    study, disk = stub_study("afresh"), faulty_disk()
+    study.command()
+    study.command(disk, fresh=True)
+    for at in range(1, disk.count + 1, 2):
+        with pytest.raises(pulled):
+            study.command(faulty_disk(at), fresh=True)
+        study.command()
+        # a run that was finished while its neighbour was cleared away leaves it to train alone
+        assert without_stack(study.results()) == without_stack(results), f"after a plug pulled at write {at}"
+
+
+def without_stack(results):
+    return {name: ({**status, "stack": None}, *rest) for name, (status, *rest) in results.items()}

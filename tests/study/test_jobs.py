@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 import torch
 
 from ablate.study import checkpoints, locks
+from ablate.study.changed import changed
 from ablate.study.cleaning import clean, find_spare
 from ablate.study.ending import EndAsked, Ending
+from ablate.study.executor import LocalExecutor
 from ablate.study.register import named_runs
 from ablate.study.store import Store
 from ablate.study.worker import CHANGED, run_job
@@ -465,3 +468,109 @@ def jobs_of(study):
     plan = study.plan()
     jobs = make_jobs(plan.to_do(), plan, store, {}, now=time.time())
     return plan, jobs[0]
+
+
+class Deaf:
+    """Processes that do nothing until they are killed."""
+
+    def __init__(self):
+        self.heard = []
+
+    def start(self, job):
+        self.heard.append({"event": "started", "job": job.number, "variant": job.variant, "seed": 0})
+
+    def kill(self, number):
+        self.heard.append({"event": "exit", "job": number, "code": -9})
+
+    def events(self, wait):
+        assert wait is not None or self.heard
+        heard, self.heard = self.heard, []
+        return heard
+
+    def close(self):
+        pass
+
+
+def test_a_job_that_is_deaf_to_its_timeout_is_killed_and_not_tried_again(stub_study, monkeypatch):
+    study = stub_study(seeds=2)
+    monkeypatch.setattr("ablate.study.executor.OVERTIME", 0.0)
+    _, job = jobs_of(study)
+    jobs = [replace(job, timeout=0.01)]
+    events = list(LocalExecutor(["cpu"], Store(study.root), processes=Deaf()).run(jobs))
+    assert [event["event"] for event in events] == ["started", "timeout"]
+    record = Store(study.root).record(job.fingerprints[0])
+    assert (record.status, record.reason) == ("timeout", "not done after 0.01 s, and deaf to signals")
+
+
+class Dying(Deaf):
+    """A server that dies with all its jobs whenever it is listened to; ``times`` times, then its jobs end as they should."""
+
+    def __init__(self, times, stub_events):
+        super().__init__()
+        self.times, self.stub_events, self.starts = times, stub_events, 0
+
+    def start(self, job):
+        self.starts += 1
+        self.heard = self.stub_events(job)
+
+    def events(self, wait):
+        if self.times:
+            self.times -= 1
+            return None
+        heard, self.heard = self.heard, []
+        return heard
+
+
+def test_jobs_outlive_the_server_they_were_forked_from(stub_study):
+    study = stub_study(seeds=1)
+    _, job = jobs_of(study)
+
+    def done(job):
+        event = {"job": job.number, "variant": job.variant}
+        return [{**event, "event": "finished", "seed": 0}, {**event, "event": "exit", "code": 0}]
+
+    processes = Dying(1, done)
+    events = list(LocalExecutor(["cpu"], Store(study.root), processes=processes).run([job]))
+    assert processes.starts == 2
+    assert [event["event"] for event in events] == ["note", "finished"]
+    processes = Dying(5, done)
+    events = list(LocalExecutor(["cpu"], Store(study.root), processes=processes).run([job]))
+    assert processes.starts == 2
+    assert [event["event"] for event in events] == ["note", "failed"]
+
+
+def test_changes_are_told_with_their_reasons(stub_study):
+    study = stub_study(more=TWO)
+    assert changed(study.plan(), Store(study.root)) == []
+    study.command(recipe=stub_study(seeds=2).recipe)
+
+    def told(more="", **flags):
+        recipe = stub_study(more=more, **flags).recipe
+        return changed(study.plan(recipe), Store(study.root))
+
+    assert told() == ["one: 1 more seeds"]
+    assert told(TWO) == ["one: 1 more seeds", "two: new"]
+    study.command(recipe=stub_study(more=TWO).recipe)
+    assert told(TWO) == []
+    assert told(TWO.replace("epochs: 2", "epochs: 2, optimizer.lr: 0.2")) == [
+        "two: stale, as trained with optimizer.lr 0.1 (now 0.2)"
+    ]
+    # an edited recipe, as opposed to a trial under other flags
+    edited = stub_study(more=TWO).recipe
+    text = edited.path.read_text().replace("hidden: [4]", "hidden: [5]").replace("lr: 0.1", "lr: 0.3, momentum: 0.5")
+    edited.path.write_text(text)
+    edited = type(edited).load(edited.path)
+    sentence = "one, two: stale, as trained with model.hidden [4] (now [5]), optimizer.lr 0.1 (now 0.3), optimizer.momentum 0.9 (now 0.5)"
+    assert changed(study.plan(edited), Store(study.root)) == [sentence]
+    assert {run.record.status for run in study.plan(edited).runs} == {"stale"}
+
+
+def test_changed_data_and_code_are_told_apart(stub_study, tmp_path):
+    (tmp_path / "own.py").write_text("def net(): return 1\n")
+    study = stub_study(sets=["model={target: own:net}"], seeds=1)
+    study.command()
+    (tmp_path / "own.py").write_text("def net(): return 2\n")
+    assert changed(study.plan(), Store(study.root)) == ["one: stale, as trained with other code of own:net"]
+    (tmp_path / "own.py").write_text("def net(): return 1  # as before\n")
+    assert changed(study.plan(), Store(study.root)) == []
+    assert len(study.finished()) == 1

@@ -21,7 +21,7 @@ ENGINE_VERSION = 1
 
 
 def fingerprint(settings: Settings, seed: int, fold: int | None = None, *, folder: Path) -> str:
-    """32 hex characters for one run of these settings; ``folder`` is the recipe's, below which the user's own code counts.
+    """32 hex characters for one run of these settings; ``folder`` is the recipe's, where the user's own code is looked for last.
 
     Raises ValueError in one line where a data file or a target's module is gone or cannot be read.
     """
@@ -49,7 +49,7 @@ def facts(settings: Settings, *, folder: Path) -> dict[str, Any]:
 
 
 def code_files(settings: Settings, folder: Path) -> tuple[Path, ...]:
-    """The user's files that the settings' targets run, as far as they lie under the recipe's folder. Raises ValueError as `fingerprint` does."""
+    """The user's files that the settings' targets run: all that is neither installed nor Python's own. Raises ValueError as `fingerprint` does."""
     modules = {target.partition(":")[0] for target in _targets(settings)}
     return tuple(sorted({path for module in modules for path in local_code(module, folder).values()}))
 

@@ -67,3 +67,9 @@ def rows(load: Callable[..., Recipe]) -> Callable[..., Recipe]:
 def wrong_rows(problems: Callable[..., list[str]]) -> Callable[..., list[str]]:
     """What is wrong with the base recipe with these rows, the first in line 10, and ``more`` text after them."""
     return lambda *lines, more="", **flags: problems(with_variants(*lines) + more, **flags)
+
+
+@pytest.fixture
+def text_of() -> Callable[..., str]:
+    """The base recipe with these rows, as text."""
+    return with_variants

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ablate.recipe import code_files, fingerprint, identity, run_fingerprint
+from ablate.recipe import Recipe, code_files, fingerprint, identity, run_fingerprint
 from ablate.recipe import contents as contents_module
 from ablate.recipe.contents import cache_folder, content_hash
 from ablate.registry import _entries
@@ -235,9 +235,67 @@ def test_an_environment_below_the_folder_is_not_the_users_code(rows, tmp_path, m
     place = tmp_path / ".venv" / "lib" / "site-packages"
     place.mkdir(parents=True)
     (place / "installed_thing.py").write_text("class Net: ...\n")
-    monkeypatch.syspath_prepend(str(place))
+    monkeypatch.setenv("PYTHONPATH", str(place))
     recipe = rows("{name: a, set: {model: {target: 'installed_thing:Net'}}}")
     assert code_files(recipe.variant("a").settings, recipe.folder) == ()
+
+
+NET = "{name: a, set: {model: {target: 'own.nets:Net'}}}"
+
+
+@pytest.fixture
+def outside(tmp_path, monkeypatch, text_of):
+    """A package in another folder than the recipe's, on the path."""
+    place = tmp_path / "src" / "own"
+    place.mkdir(parents=True)
+    (place / "__init__.py").write_text("")
+    (place / "nets.py").write_text(
+        "import json\nimport numpy\nfrom ablate import Trick\nfrom own import parts\n\nclass Net: ...\n"
+    )
+    (place / "parts.py").write_text("one = 1\n")
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "r.yaml").write_text(text_of(NET))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "src"))
+    return place, tmp_path / "experiments" / "r.yaml"
+
+
+def test_the_users_code_counts_wherever_it_is(outside):
+    place, path = outside
+    recipe = Recipe.load(path)
+    before = of(recipe)
+    found = [file.name for file in code_files(recipe.variants[-1].settings, recipe.folder)]
+    assert found == ["__init__.py", "nets.py", "parts.py"]  # not numpy's, not ablate's
+    (place / "parts.py").write_text("one = 2\n")
+    assert of(Recipe.load(path)) != before
+
+
+def test_a_linked_file_counts(rows, tmp_path, tmp_path_factory):
+    real = tmp_path_factory.mktemp("elsewhere") / "real.py"
+    real.write_text("class Net: ...\n")
+    (tmp_path / "linked.py").symlink_to(real)
+    row = "{name: a, set: {model: {target: 'linked:Net'}}}"
+    before = of(rows(row))
+    real.write_text("class Net: a = 1\n")
+    assert of(rows(row)) != before
+
+
+def test_modules_are_those_that_a_job_would_find(tmp_path, monkeypatch, text_of):
+    for name in ("mine", "yours"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.py").write_text(f"class Net: name = '{name}'\n")
+    (tmp_path / "mine" / "r.yaml").write_text(text_of("{name: a, set: {model: {target: 'model:Net'}}}"))
+    monkeypatch.chdir(tmp_path / "yours")
+    monkeypatch.syspath_prepend(str(tmp_path / "yours"))  # as 'python script.py' and 'python -m' do
+    recipe = Recipe.load(tmp_path / "mine" / "r.yaml")
+    assert code_files(recipe.variants[-1].settings, recipe.folder) == (tmp_path / "mine" / "model.py",)
+
+
+@pytest.mark.parametrize("name", ["code", "numpy"])
+def test_a_file_that_a_library_hides_is_a_problem(wrong_rows, tmp_path, name):
+    (tmp_path / f"{name}.py").write_text("class Net: ...\n")
+    [line] = wrong_rows(f"{{name: a, set: {{model: {{target: '{name}:Net'}}}}}}")
+    assert f"model.target (={name}:Net) means the module in " in line
+    assert line.endswith(f"which hides {name}.py beside the recipe. Rename that file.")
 
 
 def test_circular_imports_end(rows, tmp_path):

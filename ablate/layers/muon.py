@@ -1,0 +1,112 @@
+"""Muon for hidden weights and AdamW for all others, as one optimizer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, overload
+
+import torch
+from torch import Tensor
+
+QUINTIC = (3.4445, -4.7750, 2.0315)
+"""Coefficients of the iteration: the steepest at 0 for which singular values still end near 1 (Jordan 2024)."""
+
+
+def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
+    """UVᵀ of each matrix UΣVᵀ, roughly: singular values come to lie between 0.68 and 1.14. (…, A, B) → (…, A, B), each matrix by itself.
+
+    Newton-Schulz iteration x ← ax + b(xxᵀ)x + c(xxᵀ)²x on x/‖x‖, in the matrices' own precision. Source: Jordan et al. 2024, Muon: An optimizer for
+    hidden layers in neural networks.
+    """
+    a, b, c = QUINTIC
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x: Tensor = matrices.mT if tall else matrices
+    x = x / torch.linalg.vector_norm(x, dim=(-2, -1), keepdim=True).clamp(min=1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if tall else x
+
+
+class Muon(torch.optim.Optimizer):
+    """m ← μm + (1−μ)g; p ← (1 − lr·wd)·p − lr·s·O(m), with Nesterov O((1−μ)g + μm), where O orthogonalises the weight seen as a matrix (out, the rest).
+
+    s is √max(1, out/rest) (``match_adamw`` false), or 0.2·√max(out, rest), with which rates of AdamW fit. Groups whose ``part`` is ``adamw`` get
+    `torch.optim.AdamW`'s step instead. ``stacked``: parameters are (R, …), each replica a matrix of its own. torch.optim.Muon gives the same steps but
+    for its rounding to bfloat16; it takes single matrices only, and is not in every torch that we work with.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: float = 0.02,
+        momentum: float = 0.95,
+        *,
+        nesterov: bool = True,
+        weight_decay: float = 0.01,
+        steps: int = 5,
+        match_adamw: bool = False,
+        betas: tuple[float, float] = (0.9, 0.95),
+        eps: float = 1e-8,
+        stacked: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "betas": betas, "eps": eps}
+        super().__init__(params, {**defaults, "part": "muon"})
+        self.nesterov, self.steps, self.match_adamw, self.first = nesterov, steps, match_adamw, 1 + stacked
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if group["part"] == "muon" and parameter.dim() <= self.first:
+                    raise ValueError(f"muon (={tuple(parameter.shape)}) must be a weight of two axes or more.")
+        others = self._others()
+        # it shares this optimizer's groups and state, so there is one of each to schedule and to keep
+        self._adamw = torch.optim.AdamW(others, betas=betas, fused=fused) if others else None
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """One step; parameters without a gradient stay as they are."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            parameters = [p for p in group["params"] if p.grad is not None]
+            if group["part"] == "muon" and parameters:
+                self._step_matrices(group, parameters)
+        if self._adamw is not None:
+            # loading a state puts new groups and a new state in their place
+            self._adamw.param_groups, self._adamw.state = self._others(), self.state
+            self._adamw.step()
+        return loss
+
+    def _others(self) -> list[dict[str, Any]]:
+        return [group for group in self.param_groups if group["part"] == "adamw"]
+
+    def _step_matrices(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        means = [self._mean(p) for p in parameters]
+        torch._foreach_lerp_(means, gradients, 1 - group["momentum"])
+        ahead = torch._foreach_lerp(gradients, means, group["momentum"]) if self.nesterov else means
+        if group["weight_decay"]:
+            torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        for parameter, direction in zip(parameters, ahead, strict=True):
+            matrices = direction.flatten(self.first)
+            update = orthogonalised(matrices, self.steps).view_as(parameter)
+            parameter.add_(update, alpha=-group["lr"] * self._scale(*matrices.shape[-2:]))
+
+    def _scale(self, outputs: int, inputs: int) -> float:
+        return 0.2 * math.sqrt(max(outputs, inputs)) if self.match_adamw else math.sqrt(max(1.0, outputs / inputs))
+
+    def _mean(self, parameter: Tensor) -> Tensor:
+        state = self.state[parameter]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+        mean: Tensor = state["momentum_buffer"]
+        return mean

@@ -18,6 +18,9 @@ from ablate.study.store import Store
 FROM_NOTHING = tuple(status for status in ENDED_BADLY if status != "timeout")
 """What ended so would only do so again from where it stands."""
 
+StackWidth = Callable[[PlannedRun, int], int]
+"""How many seeds are one job, from one of the runs and how many of the same settings there are to train."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -67,11 +70,11 @@ def make_jobs(
     threads: int = 1,
     fresh: bool = False,
     timeout: float | None = None,
-    stack: Callable[[PlannedRun], int] = lambda run: 1,
+    stack: StackWidth = lambda run, count: 1,
 ) -> list[Job]:
     """Jobs for the runs of a plan that are to be trained, longest first.
 
-    ``now`` is when the command began (seconds since 1970); ``stack`` says how many seeds of a run's settings may train together. What was interrupted
+    ``now`` is when the command began (seconds since 1970); ``stack`` says how many of so many seeds of a run's settings train together. What was interrupted
     goes on with the stack and the threads that it began with.
     """
     estimates = Estimates(plan, store)
@@ -101,7 +104,7 @@ def make_jobs(
 
 
 def _grouped(
-    runs: Sequence[PlannedRun], store: Store, stack: Callable[[PlannedRun], int], fresh: bool
+    runs: Sequence[PlannedRun], store: Store, stack: StackWidth, fresh: bool
 ) -> list[tuple[tuple[int, ...], PlannedRun]]:
     """The seeds of each job, with one of its runs."""
     groups: list[tuple[tuple[int, ...], PlannedRun]] = []
@@ -122,7 +125,7 @@ def _grouped(
             kind: Status = run.record.status if run.record.status in ENDED_BADLY else "queued"
             open_groups.setdefault((run.identity, kind), []).append(run)
     for members in open_groups.values():
-        most = 1 if members[0].record.status in ENDED_BADLY else max(1, stack(members[0]))
+        most = 1 if members[0].record.status in ENDED_BADLY else max(1, stack(members[0], len(members)))
         for start in range(0, len(members), most):
             part = members[start : start + most]
             groups.append((tuple(run.seed for run in part), part[0]))

@@ -255,7 +255,7 @@ class StubStudy:
             plan = make_plan(recipe or self.recipe, store)
             write_study(plan, store)
             missing = plan.to_do(fresh=fresh, retry_failed=retry_failed)
-            jobs = make_jobs(missing, plan, store, {}, now=time.time(), stack=lambda run: stack, fresh=fresh)
+            jobs = make_jobs(missing, plan, store, {}, now=time.time(), stack=lambda run, count: stack, fresh=fresh)
             processes = InProcess(training or Stub(), job_disk or (lambda: disk), whole)
             return list(LocalExecutor(["cpu"], store, processes=processes, **options).run(jobs))
         finally:

@@ -16,6 +16,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from ablate.recipe import Recipe
+from ablate.study.executor import LocalExecutor
+from ablate.study.jobs import make_jobs
+from ablate.study.plan import make_plan
 from ablate.study.store import Store
 
 LONG = ["--set", "epochs=500", "--set", "checkpoint.every=20 epochs", "--threads", "1"]
@@ -195,6 +199,59 @@ def test_a_folder_that_cannot_be_made_is_told_in_one_line(own, ablate, tmp_path)
     assert done.code == 2
     assert "Not a directory" in done.err
     assert done.err.count("\n") == 1
+
+
+def train_as_one_stack(recipe, runs, until_epoch=None, kill=None):
+    """Train all seeds as one job, in a real process; end it in order after an epoch, or kill it there. Returns what was told."""
+    store = Store(runs)
+    plan = make_plan(recipe, store)
+    jobs = make_jobs(plan.to_do(), plan, store, {}, now=time.time(), stack=lambda run, count: count)
+    told = []
+    executor = LocalExecutor(["cpu"], store)
+    try:
+        for event in executor.run(jobs):
+            told.append(event)
+            if event["event"] == "epoch" and until_epoch is not None and event["epoch"] >= until_epoch:
+                if not kill:
+                    break
+                os.kill(store.record(plan.runs[0].fingerprint).pid, signal.SIGKILL)
+                until_epoch = None
+    finally:
+        executor.close()
+    return jobs, told
+
+
+def test_a_real_stack_goes_on_bit_for_bit(own, tmp_path):
+    """Three seeds in one process: ended in order, killed, and never disturbed."""
+    own.write_text(
+        own.read_text()
+        .split("variants:")[0]
+        .replace("epochs: 3", "epochs: 200\n  stack: 3\n  checkpoint: {every: 5 epochs}")
+    )
+    recipe = Recipe.load(own, seeds=3)
+    train_as_one_stack(recipe, tmp_path / "undisturbed")
+    results = trained(tmp_path / "undisturbed")
+    assert [len(lines) for _, _, _, lines, _ in results.values()] == [200] * 3
+
+    ended = tmp_path / "ended"
+    train_as_one_stack(recipe, ended, until_epoch=50)
+    assert set(statuses(ended).values()) == {"interrupted"}
+    came = epochs(ended)
+    jobs, _ = train_as_one_stack(recipe, ended)
+    assert [job.assignment.seeds for job in jobs] == [(0, 1, 2)]
+    [line] = [line for name in statuses(ended) for line in logged(ended, name) if "after epoch" in line]
+    assert f"after epoch {came // 3}," in line, "the end of the epoch was not waited for"
+    assert trained(ended) == results
+
+    killed = tmp_path / "killed"
+    _, told = train_as_one_stack(recipe, killed, until_epoch=50, kill=True)
+    assert next(event["text"] for event in told if event["event"] == "note").endswith("tried again")
+    assert trained(killed) == results
+
+
+def logged(runs, name):
+    log = runs / "store" / name / "log.txt"
+    return log.read_text().splitlines() if log.exists() else []
 
 
 def parent(pid):

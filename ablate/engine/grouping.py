@@ -12,6 +12,7 @@ from ablate.engine.replicas import CannotStack
 from ablate.engine.stacking import in_stacks, stack_width
 from ablate.engine.standing import Standing
 from ablate.engine.trainer import Assignment
+from ablate.engine.work import known_size
 
 
 def begin(assignment: Assignment, data: Parts, resume: Mapping[str, Any] | None) -> list[Standing]:
@@ -22,7 +23,11 @@ def begin(assignment: Assignment, data: Parts, resume: Mapping[str, Any] | None)
     if resume is not None:
         return go_on(assignment, data, resume)
     seeds = assignment.seeds
-    width = stack_width(assignment.settings, len(seeds), assignment.device, input_shape=data.spec.input_shape)
+    settings = assignment.settings
+    work = parameters = None
+    if settings.stack == "auto" and len(seeds) > 1:
+        work, parameters = known_size(settings, data.spec, assignment.folder)
+    width = stack_width(settings, len(seeds), assignment.device, work=work, parameters=parameters)
     standings: list[Standing] = []
     for group in in_stacks(seeds, width):
         part = replace(assignment, seeds=group)

@@ -15,7 +15,8 @@ class VelocitySGD(torch.optim.Optimizer):
     """v ← μv − lr·g; p ← p + v, with Nesterov p ← p + μv − lr·g. Weight decay adds wd·p to g.
 
     A lower rate so acts on new gradients only: what the velocity already holds rolls on. Rate, momentum and decay are read from the parameter groups at
-    every step; the rate may be a tensor, of one number or (R,) for the seeds of a stack. Source: Sutskever et al. 2013, On the importance of initialization and momentum in deep learning, equations 1-4; nolearn and Lasagne's updates.
+    every step; the rate may be a tensor, of one number or (R,) for the seeds of a stack.
+    Source: Sutskever et al. 2013, On the importance of initialization and momentum in deep learning, equations 1-4; nolearn and Lasagne's updates.
     """
 
     takes_rates = True

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from ablate.engine.stacking import in_stacks
 from ablate.engine.trainer import Assignment
 from ablate.engine.training import train
 from ablate.recipe.settings import Choice
@@ -446,10 +445,3 @@ def test_every_line_has_its_own_seeds_numbers(full, run):
         assert outcome.best_epoch == int(np.argmin(losses)) + 1
         assert outcome.results["selected"]["valid_loss"] == min(losses)
         assert outcome.results["last"]["valid_loss"] == losses[-1]
-
-
-def test_stacks_are_even():
-    assert in_stacks(SEEDS, 3) == [(0, 1, 2), (3, 4)]
-    assert in_stacks(SEEDS, 5) == [SEEDS]
-    assert in_stacks(SEEDS, 1) == [(seed,) for seed in SEEDS]
-    assert in_stacks(range(10), 4) == [(0, 1, 2, 3), (4, 5, 6), (7, 8, 9)]

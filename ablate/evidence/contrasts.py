@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ablate.evidence.likeness import unlike_losses
+from ablate.evidence.likeness import same_validation, unlike_losses
 from ablate.evidence.outliers import far_out
-from ablate.evidence.paired import Differences, Effect, Estimator, differences, effect
+from ablate.evidence.paired import Differences, Effect, Estimator, differences, effect, own_spread
 from ablate.evidence.seeds import Seeds, named
 from ablate.evidence.sharing import shared_spreads
 from ablate.evidence.table import LOSSES
@@ -22,7 +22,8 @@ class Contrast:
     """One row against another.
 
     ``sample`` holds the paired differences, one for each of ``seeds``, None where there are none to take; ``final`` is false while seeds are missing that
-    will come. ``reference`` is the other row's name, ``relation`` what it is to the row.
+    will come. ``comparable`` is false where the two are validated on other data, so that differences say nothing of the row's change. ``reference`` is the
+    other row's name, ``relation`` what it is to the row.
     """
 
     sample: Differences | None = None
@@ -31,6 +32,7 @@ class Contrast:
     seeds: tuple[int, ...] = ()
     reference: str = ""
     relation: str = "parent"
+    comparable: bool = True
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ def contrast(row: Seeds, reference: Seeds, relation: str, metric: str, at: str) 
         notes.append(f"paired with its {relation} over {named(common)} only")
     if reference.status in UNDER_WAY and row.status not in UNDER_WAY:
         notes.append(f"its {relation} is not finished: no verdict yet")
-    return Contrast(sample, final, tuple(notes), tuple(common), reference.variant.name, relation)
+    comparable = same_validation(row.variant, reference.variant)
+    return Contrast(sample, final, tuple(notes), tuple(common), reference.variant.name, relation, comparable)
 
 
 def examine(
@@ -80,14 +83,17 @@ def examine(
 ) -> dict[str, Finding]:
     """Effects of all contrasts, by the row's name, and verdicts over those that are final, adjusted together.
 
-    A row whose seeds are still coming gets its interval but no p-value: looking again and again until one pleases finds something in the end.
+    A row whose seeds are still coming gets its interval but no p-value: looking again and again until one pleases finds something in the end. Nor does a
+    row on other data than its reference, whose scatter is told from its own differences and tells nothing of the others'.
     """
-    taken = {name: each.sample for name, each in contrasts.items() if each.sample is not None}
+    taken = {name: each.sample for name, each in contrasts.items() if each.sample is not None and each.comparable}
+    apart = {name: each.sample for name, each in contrasts.items() if each.sample is not None and not each.comparable}
     samples = list(taken.values())
     spreads = estimate(samples, [(name, contrasts[name].reference) for name in taken])
     effects = {name: effect(d, spread) for (name, d), spread in zip(taken.items(), spreads, strict=True)}
     outliers = dict(zip(taken, far_out(samples), strict=True))
     final = [effects[name] if name in effects and each.final else None for name, each in contrasts.items()]
+    effects |= {name: effect(d, own_spread(d)) for name, d in apart.items()}
     judged = dict(zip(contrasts, judge(final, better, smallest), strict=True))
     found = {}
     for name, each in contrasts.items():

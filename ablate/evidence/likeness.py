@@ -8,6 +8,11 @@ from ablate.recipe.settings import Choice
 BUDGET = {"epochs": "epochs", "batch_size": "samples a batch"}
 """Settings that decide how long a row is trained, and their units."""
 
+SEEN_ONLY = {"facial_keypoints": {"size"}, "csv": {"inputs"}}
+"""Keys of named data that change what the network sees of a sample, neither which samples validate nor what is to be predicted."""
+
+ELSEWHERE = "no verdict, as it may be validated on other samples or targets"
+
 
 def unlike_settings(row: Variant, parent: Variant) -> list[str]:
     """Sentences for a budget or data that are not the parent's. A row that changes its budget and nothing else is about that, and has none."""
@@ -19,8 +24,15 @@ def unlike_settings(row: Variant, parent: Variant) -> list[str]:
             said.append(f"{mine} {unit}, its parent {theirs}")
     keys = unlike_keys(row.settings.data, parent.settings.data)
     if keys:
-        said.append(f"its data are not its parent's ({', '.join(keys)})")
+        end = "" if same_validation(row, parent) else f": {ELSEWHERE}"
+        said.append(f"its data are not its parent's ({', '.join(keys)}){end}")
     return said
+
+
+def same_validation(row: Variant, other: Variant) -> bool:
+    """Whether two rows are sure to be validated on the same samples and targets, told from their settings. Of the user's own data nothing is sure."""
+    keys = set(unlike_keys(row.settings.data, other.settings.data))
+    return keys <= SEEN_ONLY.get(row.settings.data.name or "", set())
 
 
 def unlike_keys(one: Choice, other: Choice) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ablate.evidence.contrasts import UNDER_WAY
 from ablate.evidence.holm import holm
 from ablate.evidence.interactions import interaction
-from ablate.evidence.likeness import unlike_losses
+from ablate.evidence.likeness import same_validation, unlike_losses
 from ablate.evidence.paired import Effect, effect, own_spread
 from ablate.evidence.seeds import Seeds
 from ablate.evidence.table import LOSSES, Row
@@ -19,7 +19,7 @@ def beside_singles(rows: Sequence[Row], known: Mapping[str, Seeds], compare: Com
     """The rows, those of pairs (`Variant.of`) with their interaction on the compared metric, paired by seed over the four rows that it takes.
 
     Its interval comes from its own scatter; p-values are adjusted over the study's interactions by themselves, which are a question of their own.
-    Rows with a diverged seed, or of which some is still under way, are treated as differences to the parent are.
+    Rows with a diverged seed, or of which some is still under way or validated on other data, are treated as differences to the parent are.
     """
     effects: dict[str, Effect] = {}
     final: set[str] = set()
@@ -32,7 +32,8 @@ def beside_singles(rows: Sequence[Row], known: Mapping[str, Seeds], compare: Com
         sample, seeds = interaction(*(side.values(compare.metric, compare.at) for side in four))
         if seeds:
             effects[row.variant] = effect(sample, own_spread(sample))
-        if not any(side.status in UNDER_WAY for side in four):
+        alike = all(same_validation(side.variant, four[0].variant) for side in four)
+        if alike and not any(side.status in UNDER_WAY for side in four):
             final.add(row.variant)
     asked = [name for name in effects if name in final]
     adjusted = dict(zip(asked, holm([effects[name].p for name in asked]), strict=True))

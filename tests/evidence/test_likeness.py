@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
-from ablate.evidence.likeness import unlike_losses, unlike_settings
+from ablate.evidence.likeness import same_validation, unlike_losses, unlike_settings
 from ablate.evidence.origins import mixtures, unlike_origins
 from ablate.evidence.rows import gather
 from ablate.recipe.recipe import Change, Compare, Variant
@@ -13,6 +16,8 @@ def variant(name="child", changes=(), **fields):
     kinds = {kind: Choice(kind, None, "m:x", {}) for kind in Settings.CHOICES}
     return Variant(name, "parent", "", tuple(Change(name, *change) for change in changes), Settings(**kinds | fields))
 
+
+GAINS = {"b": 0.05, "c": 0.02, "other": 0.3}
 
 PARENT = variant("parent", epochs=1000)
 
@@ -33,7 +38,21 @@ def test_a_row_that_is_about_its_budget_is_not():
 def test_other_data_are_told_with_what_differs():
     data = Choice("data", None, "m:x", {"split_seed": 3})
     row = variant(changes=[("set", "data.split_seed", 3)], epochs=1000, data=data)
-    assert unlike_settings(row, PARENT) == ["its data are not its parent's (split_seed)"]
+    assert unlike_settings(row, PARENT) == [
+        "its data are not its parent's (split_seed): no verdict, as it may be validated on other samples or targets"
+    ]
+
+
+def test_pictures_of_another_size_are_validated_on_the_same_samples():
+    def faces(**options):
+        return variant(data=Choice("data", "facial_keypoints", None, options))
+
+    assert same_validation(faces(size=48), faces(size=96))
+    assert unlike_settings(faces(size=48), faces(size=96)) == ["its data are not its parent's (size)"]
+    assert not same_validation(faces(size=48, missing="mask"), faces(size=96, missing="drop"))
+    assert not same_validation(faces(), variant())
+    mine = [variant(data=Choice("data", None, "m:x", {"size": size})) for size in (48, 96)]
+    assert not same_validation(*mine)  # what the user's own function makes of it is not known
 
 
 def test_losses_are_told_apart_by_name_and_by_settings():
@@ -61,8 +80,6 @@ def test_a_table_tells_it_in_the_row(make_study, make_run):
 
 @pytest.mark.parametrize(("metric", "taken"), [("valid_loss", False), ("train_loss", False), ("accuracy", True)])
 def test_losses_of_two_kinds_are_not_compared(make_study, make_run, metric, taken):
-    from dataclasses import replace
-
     def runs(values):
         return [
             make_run(i, results={"selected": {"valid_loss": v, "train_loss": v, "accuracy": v}})
@@ -77,3 +94,29 @@ def test_losses_of_two_kinds_are_not_compared(make_study, make_run, metric, take
     assert (row.delta_parent is not None, row.delta_baseline is not None) == (taken, taken)
     note = f"no difference in {metric} is taken from its parent: its loss is other, its parent's x"
     assert (note in row.notes) == (not taken)
+
+
+def test_rows_on_other_data_get_no_verdict_and_take_no_share_in_holm(make_study):
+    draw = np.random.default_rng(3)
+    parent = list(0.5 + 0.01 * draw.standard_normal(5))
+    losses = {name: [v - shift + 0.001 * draw.standard_normal() for v in parent] for name, shift in GAINS.items()}
+    study = make_study({"a": (None, parent), **{name: ("a", values) for name, values in losses.items()}})
+    data = Choice("data", None, "m:x", {"target": "price"})
+    rows = [
+        replace(record, variant=replace(record.variant, settings=record.variant.settings.replace(data=data)))
+        if record.variant.name == "other"
+        else record
+        for record in study.rows
+    ]
+    found = {row.variant: row for row in gather(replace(study, rows=tuple(rows))).rows}
+    alone = {row.variant: row for row in gather(replace(study, rows=study.rows[:3])).rows}
+    other = found["other"]
+    assert (other.verdict, other.p, other.p_adjusted, other.more_seeds) == (None,) * 4
+    assert other.delta_parent == pytest.approx(-0.3, abs=0.01)
+    assert other.unlike == (
+        "its data are not its parent's (target): no verdict, as it may be validated on other samples or targets",
+    )
+    for name in ("b", "c"):
+        assert found[name] == alone[name]
+        assert found[name].verdict == "helps"
+    assert {row.variant: row.verdict for row in gather(study).rows}["other"] == "helps"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench import loop, publish, start, store
+from bench import loop, publish, seeds, start, store
 
 TITLE = "# Measurements\n\nWritten by `make bench`. These machines are shared and noisy: read the ratios, not the seconds.\n"
 
 
 def run() -> None:
-    sections = [TITLE, *(module.main() for module in (start, loop, store, publish))]
+    sections = [TITLE, *(module.main() for module in (start, loop, seeds, store, publish))]
     path = Path(__file__).parent / "RESULTS.md"
     path.write_text("\n".join(sections), encoding="utf-8")
     print(path.read_text(encoding="utf-8"))

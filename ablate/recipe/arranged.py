@@ -91,6 +91,7 @@ def _arrange(rows: Rows, rungs: Sequence[Row], design: str, full: Row, *, writte
     known = {rung.name: rung for rung in rungs}
     baseline = rows.rows[0].name
     lines = _lines(rungs, baseline) if written else {}
+    ends = {tricks: known[name] for name, tricks in reversed(lines.items())}
     planned = DESIGNS[design].rows([rung.name for rung in rungs], baseline)
     # a name that is written in the recipe stays with what is written there, so that no run is taken for a stale one
     renamed = {p.name: f"+ {p.name}" for p in planned if p.name in lines and lines[p.name] != p.tricks}
@@ -98,8 +99,7 @@ def _arrange(rows: Rows, rungs: Sequence[Row], design: str, full: Row, *, writte
     for one in planned:
         row = _row(one, on[one.parent], known, full)
         name, parent = renamed.get(one.name, one.name), renamed.get(one.parent, one.parent)
-        same = next((known[line] for line, tricks in lines.items() if tricks == one.tricks), None)
-        if same is not None:
+        if (same := ends.get(one.tricks)) is not None:
             row = replace(row, description=same.description, published=same.published)
         parts = [known[trick] for trick in one.tricks]
         rows.rows.append(
@@ -118,8 +118,9 @@ def _arrange(rows: Rows, rungs: Sequence[Row], design: str, full: Row, *, writte
 
 def _row(planned: DesignRow, on: tuple[str, ...], known: Mapping[str, Row], full: Row) -> Row:
     """A planned row on a parent that has the tricks ``on``: what it changes, and what to say of it."""
-    added = [known[trick] for trick in planned.tricks if trick not in on]
-    removed = [known[trick] for trick in on if trick not in planned.tricks]
+    before, after = set(on), set(planned.tricks)
+    added = [known[trick] for trick in planned.tricks if trick not in before]
+    removed = [known[trick] for trick in on if trick not in after]
     if removed:  # what comes after the one that is left out is put on what is left, as if that had never been
         [gone] = removed
         stack = tuple(_less(known[trick].own, gone.own) for trick in planned.tricks)

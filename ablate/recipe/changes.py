@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -100,33 +100,36 @@ def read_bundles(shape: Shape, problems: Problems) -> dict[str, Bundle]:
 
 def extend(
     inherited: tuple[Step, ...],
-    own: Own,
+    owns: Sequence[Own],
     bundles: Mapping[str, Bundle],
     parent: str | None,
     problems: Problems,
     *,
     elsewhere: bool = False,
 ) -> tuple[Step, ...]:
-    """The parent's steps less what the row removes, plus what it adds and sets, with bundles written out.
+    """The parent's steps, one row's changes after the other: less what it removes, plus what it adds and sets, with bundles written out.
 
-    ``elsewhere``: the row was written to stand on another one, so what it does to a trick that is not on here is left aside.
+    ``elsewhere``: the rows were written to stand on others, so what they do to a trick that is not on here is left aside.
     """
     steps = list(inherited)
-    for i, (name, place) in enumerate(own.remove):
-        kept = [step for step in steps if name not in step.owners]
-        if len(kept) == len(steps) and not elsewhere:
-            known = sorted({owner for step in steps for owner in step.owners})
-            there = f"where there are {', '.join(known)}" if known else "where there is none"
-            hint = did_you_mean(name, known)
-            text = f"{own.where}.remove[{i}] (={show(name)}) is not among the tricks of {show(parent)}, {there}.{hint}"
-            problems.add(place, text)
-        steps = kept
-    try:
-        _append(steps, own, bundles, (), problems, elsewhere)
-    except _TooMany:
-        place = own.add[0].position if own.add else own.set[0].position
-        problems.add(place, f"{own.where} comes to more than {MOST_CHANGES} changes.")
-        return inherited
+    for own in owns:
+        for i, (name, place) in enumerate(own.remove):
+            kept = [step for step in steps if name not in step.owners]
+            if len(kept) == len(steps) and not elsewhere:
+                known = sorted({owner for step in steps for owner in step.owners})
+                there = f"where there are {', '.join(known)}" if known else "where there is none"
+                hint = did_you_mean(name, known)
+                text = (
+                    f"{own.where}.remove[{i}] (={show(name)}) is not among the tricks of {show(parent)}, {there}.{hint}"
+                )
+                problems.add(place, text)
+            steps = kept
+        try:
+            _append(steps, own, bundles, (), problems, elsewhere)
+        except _TooMany:
+            place = own.add[0].position if own.add else own.set[0].position
+            problems.add(place, f"{own.where} comes to more than {MOST_CHANGES} changes.")
+            return inherited
     return tuple(steps)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -65,6 +66,10 @@ class _Build:
     before: dict[str, Settings | None] = field(default_factory=dict)  # what flags have not touched
     used: set[Position] = field(default_factory=set)
     same: dict[str, str] = field(default_factory=dict)  # rows that are left out → those with their settings
+    keys: dict[str, str] = field(
+        default_factory=dict
+    )  # of rows that a design has rearranged, and of what they stand on
+    asked: dict[tuple[str | None, str], str] = field(default_factory=dict)  # (parent, settings) → the row that has them
 
     def row(self, row: Row, problems: Problems) -> Variant | None:
         """The next row as a variant; None for one that is wrong, or left out of its design."""
@@ -81,7 +86,8 @@ class _Build:
         if self.selection.changes_settings:
             plain = replace(self.builder, scale=1.0, problems=Problems()).build(tree, row.position, row.where)
         self.before[row.name] = plain
-        if row.rearranged and plain is not None and (twin := self._twin(row, plain)) is not None:
+        rearranged = row.rearranged or (row.parent is None and self.written.rows[-1].rearranged)
+        if rearranged and plain is not None and (twin := self._twin(row, plain)) is not None:
             self.same[row.name] = twin
             return None
         if sound:
@@ -97,13 +103,11 @@ class _Build:
         inherited = self.steps[row.parent] if row.parent is not None else ()
         bundles, removes = self.written.bundles, bool(row.own.remove)
         if row.stack:
-            steps = self.steps[self.written.rows[0].name]
-            leaves_out = row.rearranged or removes
-            for own in row.stack:
-                steps = extend(steps, own, bundles, row.name, problems, elsewhere=leaves_out)
+            base = self.steps[self.written.rows[0].name]
+            steps = extend(base, row.stack, bundles, row.name, problems, elsewhere=row.rearranged or removes)
             self.steps[row.name] = steps
             return self.written.start, steps
-        steps = extend(inherited, row.own, bundles, row.parent, problems, elsewhere=row.rearranged)
+        steps = extend(inherited, (row.own,), bundles, row.parent, problems, elsewhere=row.rearranged)
         self.steps[row.name] = steps
         # without a removal the parent's tree is where its list of changes leads; with one, all is replayed
         if removes or row.parent is None:
@@ -112,16 +116,15 @@ class _Build:
 
     def _twin(self, row: Row, settings: Settings) -> str | None:
         """The row before this one that has its settings and asks the same: its parent, one with the same parent, or another pair."""
+        plain = {key: value for key, value in settings.dump().items() if key not in Settings.INCIDENTAL}
+        key = json.dumps(plain, sort_keys=True, default=str)
         parent = self._kept(row.parent)
-        for other in self.written.rows:
-            if other.name == row.name:
-                return None
-            theirs = self.before.get(other.name)
-            alike = self._kept(other.parent) == parent or (row.of and other.of)
-            near = other.name == parent or (alike and other.name not in self.same)
-            if near and theirs is not None and not _changed(theirs, settings) - Settings.INCIDENTAL:
-                return other.name
-        return None
+        self.keys[row.name] = key
+        if self.keys.get(parent or "") == key:
+            return parent
+        question = (None if row.of else parent, key)
+        twin = self.asked.setdefault(question, row.name)
+        return None if twin == row.name else twin
 
     def _kept(self, name: str | None) -> str | None:
         while name in self.same:

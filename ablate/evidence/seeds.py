@@ -11,6 +11,9 @@ from ablate.study.records import ENDED_BADLY, RunRecord, Status, VariantRecord
 ORDER: tuple[Status, ...] = (*ENDED_BADLY, "running", "interrupted", "stale", "queued", "finished")
 """Which status speaks for several runs: the first of these that any of them has."""
 
+NOT_FINITE = " is not finite at its "
+"""What a run says of a metric at each epoch that can be asked for: ``auc (=nan) is not finite at its last epoch``."""
+
 
 def worst(statuses: Iterable[Status]) -> Status:
     """The status that speaks for all of them; ``queued`` where there are none."""
@@ -90,14 +93,29 @@ class Seeds:
         said: dict[str, list[int]] = {}
         for seed, runs in self.runs.items():
             for run in runs:
-                sentences = list(run.notes)
+                sentences = once(run.notes)
                 if run.status in ENDED_BADLY and run.reason:
-                    sentences.append(f"{run.status.replace('_', ' ')}: {run.reason}")
+                    sentences.append(f"{run.status.replace('_', ' ')}: {run.reason.strip().removesuffix('.')}")
                 for sentence in sentences:
                     seeds = said.setdefault(" ".join(sentence.split()), [])
                     if seed not in seeds:
                         seeds.append(seed)
         return [text if len(seeds) == len(self.runs) else f"{text} ({named(seeds)})" for text, seeds in said.items()]
+
+
+def once(notes: Sequence[str]) -> list[str]:
+    """Notes of a run, with one of a metric that is not finite where the row reports it, instead of one for each epoch that can be asked for."""
+    selected = {
+        f"{about}{NOT_FINITE}" for about, _, at in (n.partition(NOT_FINITE) for n in notes) if at == "selected epoch"
+    }
+    kept = []
+    for note in notes:
+        about, said, at = note.partition(NOT_FINITE)
+        if about + said not in selected:
+            kept.append(note)
+        elif at == "selected epoch":
+            kept.append(f"{about} is not finite")
+    return kept
 
 
 def finite(values: Iterable[float | None]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Set
+from collections.abc import Collection, Iterable, Set
 
 from ablate.evidence.paired import LEVEL
 from ablate.evidence.table import Table
@@ -107,13 +107,18 @@ def interactions(table: Table) -> list[str]:
 def notes(table: Table) -> list[str]:
     """A line for each row that something is to be said about; ``all rows`` where it is true of every one."""
     shared = [note for note in (table.rows[0].notes if len(table.rows) > 1 else ()) if every(table, note)]
-    lines = [f"all rows: {'; '.join(shared)}."] if shared else []
+    lines = [f"all rows: {clauses(shared)}."] if shared else []
     for row in table.rows:
         own = [note for note in row.notes if note not in shared]
         own += [f"{UNLIKE} {what}" for what in row.unlike]
         if own:
-            lines.append(f"{row.variant}: {'; '.join(own)}.")
+            lines.append(f"{row.variant}: {clauses(own)}.")
     return lines
+
+
+def clauses(sentences: Iterable[str]) -> str:
+    """Sentences as one, which the caller ends: whoever wrote them may have ended each."""
+    return "; ".join(sentence.rstrip().removesuffix(".") for sentence in sentences)
 
 
 def every(table: Table, note: str) -> bool:

@@ -219,6 +219,26 @@ def test_a_value_that_is_no_number_is_not_averaged_over(make_study, make_run):
     assert "auc is not known for seed 1" in row.notes
 
 
+def test_a_value_that_is_no_number_is_told_once(make_study, make_run):
+    def told(name, *epochs):
+        return tuple(f"{name} (=nan) is not finite at its {at} epoch" for at in epochs)
+
+    everywhere = {"results": {"selected": {"valid_loss": 0.5}}, "notes": told("auc", "selected", "last", "best")}
+    study = make_study({"a": (None, [make_run(seed, **everywhere) for seed in (0, 1)])}, Compare("auc"), ["auc"])
+    assert rows(study)["a"].notes == (
+        "auc (=nan) is not finite",
+        "all seeds gave the same result: they are not repeats",
+    )
+    late = {"results": {"selected": {"valid_loss": 0.5, "auc": 0.9}}, "notes": told("auc", "last")}
+    assert rows(make_study({"a": (None, [make_run(0, **late)])}))["a"].notes == told("auc", "last")
+
+
+def test_a_reason_that_ends_in_a_full_stop_goes_on(make_study, make_run):
+    broken = make_run(0, status="failed", reason="data.path (=x) does not exist. Name another.")
+    row = rows(make_study({"a": (None, [broken, make_run(1)])}))["a"]
+    assert row.notes == ("failed: data.path (=x) does not exist. Name another (seed 0)",)
+
+
 def test_folds_of_a_seed_count_once(make_study, make_run):
     def folds(base):
         return [make_run(seed, base + seed / 10 + fold / 100, fold=fold) for seed in (0, 1) for fold in (0, 1, 2)]

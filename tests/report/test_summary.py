@@ -95,6 +95,15 @@ def test_marks_and_notes(keypoints):
     assert "† mean over the finished seeds only." not in summary(keypoints(partial), ["variant", "epochs"])
 
 
+def test_a_full_stop_is_not_doubled(keypoints):
+    table = keypoints()
+    row = replace(table.rows[2], notes=("failed: no such file. Name another.", "slow."))
+    lines = summary(replace(table, rows=(*table.rows[:2], row)))
+    assert lines[-1] == "net3: failed: no such file. Name another; slow."
+    rows = tuple(replace(row, notes=("Drop it.",)) for row in table.rows)
+    assert summary(replace(table, rows=rows))[-1] == "all rows: Drop it."
+
+
 def test_what_is_true_of_all_rows_is_said_once(keypoints):
     table = keypoints()
     rows = tuple(replace(row, notes=("2 torch versions", *row.notes)) for row in table.rows)

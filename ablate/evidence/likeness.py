@@ -50,3 +50,15 @@ def unlike_losses(row: Variant, parent: Variant) -> str | None:
     if mine.label != theirs.label:
         return f"its loss is {mine.label}, its parent's {theirs.label}"
     return f"its loss is not its parent's ({', '.join(keys)})"
+
+
+def unpaired_init(row: Variant, other: Variant) -> bool:
+    """Whether a seed's two networks start from values that have nothing to do with each other.
+
+    So they do where the networks differ and one is the user's own: it keeps what its constructor draws, in its order, unless the recipe names an
+    initialisation, which goes by names.
+    """
+    one, two = row.settings, other.settings
+    if not unlike_keys(one.model, two.model) or unlike_keys(one.init, two.init):
+        return False
+    return one.init.name == "default" and any(side.model.target is not None for side in (one, two))

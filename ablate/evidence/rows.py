@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ablate.evidence.contrasts import UNDER_WAY, Finding, contrast, examine
-from ablate.evidence.likeness import unlike_settings
+from ablate.evidence.likeness import unlike_settings, unpaired_init
 from ablate.evidence.origins import mixtures, unlike_origins
 from ablate.evidence.paired import FLAT, Estimator
 from ablate.evidence.pairs import beside_singles
@@ -131,6 +131,8 @@ def beside_parent(
         notes += finding.notes
     if finding is not None and finding.effect is not None and row.parent is not None:
         found, judged, parent = finding.effect, finding.judgement, known[row.parent]
+        if unpaired_init(seeds.variant, parent.variant):
+            notes.append("init not paired")
         unlike = unlike_settings(seeds.variant, parent.variant)
         if provenance is not None:
             unlike += unlike_origins(map(provenance, seeds.fingerprints()), map(provenance, parent.fingerprints()))

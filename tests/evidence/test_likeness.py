@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ablate.evidence.likeness import same_validation, unlike_losses, unlike_settings
+from ablate.evidence.likeness import same_validation, unlike_losses, unlike_settings, unpaired_init
 from ablate.evidence.origins import mixtures, unlike_origins
 from ablate.evidence.rows import gather
 from ablate.recipe.recipe import Change, Compare, Variant
@@ -53,6 +53,40 @@ def test_pictures_of_another_size_are_validated_on_the_same_samples():
     assert not same_validation(faces(), variant())
     mine = [variant(data=Choice("data", None, "m:x", {"size": size})) for size in (48, 96)]
     assert not same_validation(*mine)  # what the user's own function makes of it is not known
+
+
+DEFAULT, HE = Choice("init", "default", None, {}), Choice("init", "he", None, {})
+OWN, WIDE = (Choice("model", None, "nets:Net", {"width": width}) for width in (8, 16))
+MLP, CONVNET = (Choice("model", name, None, {}) for name in ("mlp", "convnet"))
+
+
+@pytest.mark.parametrize(
+    ("model", "init", "parents_model", "parents_init", "unpaired"),
+    [
+        (WIDE, DEFAULT, OWN, DEFAULT, True),
+        (OWN, DEFAULT, MLP, DEFAULT, True),
+        (MLP, DEFAULT, OWN, DEFAULT, True),
+        (OWN, DEFAULT, OWN, DEFAULT, False),
+        (WIDE, HE, OWN, HE, False),
+        (WIDE, HE, OWN, DEFAULT, False),  # the row is about its initial values
+        (CONVNET, DEFAULT, MLP, DEFAULT, False),
+    ],
+)
+def test_networks_of_the_users_own_that_differ_do_not_start_alike(model, init, parents_model, parents_init, unpaired):
+    row = variant(model=model, init=init)
+    assert unpaired_init(row, variant(model=parents_model, init=parents_init)) == unpaired
+
+
+def test_a_row_says_that_its_init_is_not_paired(make_study):
+    study = make_study({"a": (None, [0.5, 0.6, 0.7]), "b": ("a", [0.3, 0.5, 0.5])})
+    models = zip(study.rows, (OWN, WIDE), strict=True)
+    rows = [
+        replace(r, variant=replace(r.variant, settings=r.variant.settings.replace(model=m, init=DEFAULT)))
+        for r, m in models
+    ]
+    parent, child = gather(replace(study, rows=tuple(rows))).rows
+    assert (parent.notes, child.notes) == ((), ("init not paired",))
+    assert [row.notes for row in gather(study).rows] == [(), ()]
 
 
 def test_losses_are_told_apart_by_name_and_by_settings():

@@ -4,26 +4,45 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 
-from ablate.evidence.table import Table
+from ablate.evidence.table import Row, Table
 from ablate.report.columns import Column, Value
 
 FORMULA = tuple("=+-@\t\r＝＋－＠")
 """A spreadsheet would run text that starts with one of these."""
 
+WORDS = re.compile(r"[-+][^\W\d][\w .-]*")
+"""A sign and plain words, such as ``-rf``: with no call, link or command in it there is nothing to run, so it stays as it is in JSON."""
+
+SIGNS = {"+ ": "add ", "− ": "remove "}
+
 
 def csv_text(table: Table, columns: Sequence[Column]) -> str:
-    """A line of keys, then a line per row; nothing stands for what is not known. Text that a spreadsheet would run gets an apostrophe before it."""
+    """A line of keys, then a line per row; nothing stands for what is not known.
+
+    Changes read ``add flip; lr = 0.1``, without signs before them. Text that a spreadsheet would run gets an apostrophe before it; all else is as in JSON.
+    """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([harmless(column.key) for column in columns])
-    writer.writerows([harmless(column.value(row)) for column in columns] for row in table.rows)
+    writer.writerows([harmless(value(column, row)) for column in columns] for row in table.rows)
     return file.getvalue()
+
+
+def value(column: Column, row: Row) -> Value:
+    """A row's value of a column, its changes in words."""
+    return "; ".join(map(in_words, row.changes)) if column.key == "changes" else column.value(row)
+
+
+def in_words(change: str) -> str:
+    """``add flip`` for ``+ flip``."""
+    return next((word + change.removeprefix(sign) for sign, word in SIGNS.items() if change.startswith(sign)), change)
 
 
 def harmless(value: Value) -> Value:
     """The value, with an apostrophe before text that is not meant to be a formula."""
-    if isinstance(value, str) and (value.startswith(FORMULA) or value.lstrip().startswith(FORMULA)):
-        return "'" + value
-    return value
+    if not isinstance(value, str) or WORDS.fullmatch(value):
+        return value
+    return "'" + value if value.startswith(FORMULA) or value.lstrip().startswith(FORMULA) else value

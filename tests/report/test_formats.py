@@ -116,7 +116,7 @@ def test_csv_reads_back_at_full_precision(keypoints):
     assert rows[3]["published_valid_loss"] == "0.1"
     assert rows[1]["delta_parent"] == "-0.001732"
     assert rows[0]["delta_parent"] == ""
-    assert (rows[0]["epochs"], rows[1]["from"], rows[1]["changes"]) == ("400", "net1", "'+ convolutions")
+    assert (rows[0]["epochs"], rows[1]["from"], rows[1]["changes"]) == ("400", "net1", "add convolutions")
     assert list(rows[0])[:4] == ["variant", "from", "description", "changes"]
     chosen = list(csv.reader(io.StringIO(render(keypoints(), "csv", columns=["name", "spread"], sort="name"))))
     assert chosen[:2] == [["variant", "spread"], ["net1", "3.12e-05"]]
@@ -129,6 +129,23 @@ def test_csv_runs_no_formula_and_loses_no_text(hostile):
     guarded = replace(hostile, rows=tuple(Row(n) for n in ("=1", "+1", "-1", "@x", "\t=1", " =1", "＝1", "ok")))
     names = [row["variant"] for row in csv.DictReader(io.StringIO(render(guarded, "csv"), newline=""))]
     assert [name.startswith("'") for name in names] == [True] * 7 + [False]
+
+
+def test_csv_names_join_with_json(keypoints):
+    names = ["-rf", "+flip", "-v0.2 no-dropout", "net2"]
+    table = replace(keypoints(), rows=tuple(Row(n, changes=("+ flip", "− crop", "lr = -0.1")) for n in names))
+    rows = list(csv.DictReader(io.StringIO(render(table, "csv"))))
+    assert [row["variant"] for row in rows] == [row["variant"] for row in json.loads(render(table, "json"))["rows"]]
+    assert rows[0]["changes"] == "add flip; remove crop; lr = -0.1"
+
+
+@pytest.mark.parametrize(
+    "text", ["-cmd|' /C calc'!A0", "+HYPERLINK(1)", "-a!b", "-rf=1", "+x*2", "-x\n=1", "-", "+ =1", "-[x]y", "-rf@b"]
+)
+def test_csv_leaves_no_sign_before_anything_but_words(keypoints, text):
+    table = replace(keypoints(), rows=(Row(text),))
+    [row] = csv.DictReader(io.StringIO(render(table, "csv"), newline=""))
+    assert row["variant"] == "'" + text
 
 
 def test_json_is_the_table_exactly(keypoints):

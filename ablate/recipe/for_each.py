@@ -54,21 +54,20 @@ def repeats(node: Node, path: str, problems: Problems) -> list[Node]:
 
 
 def _check_names(node: Node, path: str, lists: Mapping[str, object], problems: Problems) -> None:
-    """Every ``$name`` must be a key of ``for``, every ``{name}`` in a name or parent too, and every key must be used."""
+    """Every ``$name`` must be a key of ``for``, every ``{name}`` in a name or parent too, and every key must be used where it changes something."""
     used: set[str] = set()
+    mentioned: set[str] = set()
+    wrong: dict[str, tuple[Node, str]] = {}
 
     def look(below: Node, key: str) -> None:
         if below.text is not None:
             whole = WHOLE.fullmatch(below.text)
             inside = IN_TEXT.findall(below.text) if key in ("name", "from", "description") else []
             words = [whole[1]] if whole else inside
-            used.update(words)
+            (mentioned if key in ("name", "description", "published") else used).update(words)
             for word in words:
                 if word not in lists and key != "description":
-                    hint = did_you_mean(word, list(lists))
-                    problems.add(
-                        below.position, f"{path}.{key} (={show(below)}): '{word}' is not a key of 'for'.{hint}"
-                    )
+                    wrong.setdefault(word, (below, key))
         for item in below.items or ():
             look(item, key)
         for item in (below.mapping or {}).values():
@@ -76,9 +75,15 @@ def _check_names(node: Node, path: str, lists: Mapping[str, object], problems: P
 
     for key, below in (node.mapping or {}).items():
         look(below, key)
+    for word, (below, key) in wrong.items():
+        hint = did_you_mean(word, list(lists))
+        problems.add(below.position, f"{path}.{key} (={show(below)}): '{word}' is not a key of 'for'.{hint}")
     for word in lists:
-        if word not in used:
-            problems.add(node.position, f"{path}.for.{word} is never used. Put ${word} where its values belong.")
+        # the misspelt word is what was meant to use it
+        if word in used or wrong:
+            continue
+        but = " but in names and descriptions, so its rows are all the same" if word in mentioned else ""
+        problems.add(node.position, f"{path}.for.{word} is never used{but}. Put ${word} where its values belong.")
 
 
 def _fill(node: Node, values: Mapping[str, Node], *, in_text: bool) -> Node:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ablate.recipe.arranged import read_design, rearrange
 from ablate.recipe.changes import read_bundles, read_own
+from ablate.recipe.equal_rows import check_equal_rows, check_repeated_tricks
 from ablate.recipe.measured import read_compare
 from ablate.recipe.names import study_rule
 from ablate.recipe.node import Node, Problems, show
@@ -53,7 +54,11 @@ def load_recipe(
         [row.name for row in written.rows], problems, seeds=seeds, only=only, design=design, sets=sets, scale=scale
     )
     folder = path.absolute().parent
+    own = (bundle.own for bundle in written.bundles.values())
+    check_repeated_tricks((*own, *(row.own for row in written.rows if not row.stack and not row.tricks)), problems)
     variants, notes = build_variants(written, selection, folder, problems)
+    if written.design is None and not selection.changes_settings:
+        check_equal_rows(variants, problems)
     compare = read_compare(top, variants, problems)
     numbers = read_seeds(node, "seeds", problems) if (node := top.get("seeds")) is not None else (0,)
     problems.check()

@@ -44,8 +44,12 @@ class Builder:
     problems: Problems
 
     def build(self, tree: Tree, position: Position, where: str) -> Settings | None:
-        """The settings of a tree, None (and problems) where it is not right. ``position`` and ``where`` are of the row."""
-        choices = {name: self._section(name, tree, position) for name in Settings.CHOICES}
+        """The settings of a tree, None (and problems) where it is not right. ``position`` and ``where`` are of the row.
+
+        What the baseline lacks is said there, and of none of the rows that stand on it.
+        """
+        place = position if where == "baseline" else None
+        choices = {name: self._section(name, tree, place) for name in Settings.CHOICES}
         metrics = self._metrics(tree.sections.get("metrics"))
         tricks = {key: self._trick(item) for key, item in tree.tricks.items()}
         training = self._training(tree, metrics)
@@ -57,11 +61,12 @@ class Builder:
         settings = Settings(**choices, metrics=metrics, tricks=in_hook_order(present), **plain)
         return self._apply_rules(settings, tree)
 
-    def _section(self, name: str, tree: Tree, position: Position) -> Choice | None:
+    def _section(self, name: str, tree: Tree, position: Position | None) -> Choice | None:
         node = tree.sections.get(name)
         if node is None or node.value is None:
             text = f"{name} is missing. Write it under 'baseline', such as {EXAMPLES.get(name, name)}."
-            self.problems.add(position if node is None else node.position, text)
+            if (place := position if node is None else node.position) is not None:
+                self.problems.add(place, text)
             return None
         if node.mapping is None:
             self.problems.add(

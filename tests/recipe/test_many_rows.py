@@ -34,9 +34,9 @@ def test_whole_values_keep_their_type(rows):
 
 
 def test_several_keys_make_all_combinations_the_last_fastest(rows):
-    recipe = rows("{name: '{a}{b}', for: {a: [x, y], b: [3, 4]}, description: $a, set: {batch_size: $b}}")
-    assert names(recipe) == ["net1", "x3", "x4", "y3", "y4"]
-    assert recipe.variant("y3").settings.batch_size == 3
+    recipe = rows("{name: '{a}{b}', for: {a: [last, best], b: [3, 4]}, set: {select: $a, batch_size: $b}}")
+    assert names(recipe) == ["net1", "last3", "last4", "best3", "best4"]
+    assert recipe.variant("best3").settings.batch_size == 3
 
 
 def test_zip_pairs(rows):
@@ -71,6 +71,8 @@ def test_repeats_share_their_parent_unless_from_says_otherwise(rows):
          "10:46: variants[0].zip needs lists of one length: p has 2, q has 1."),
         ("{name: a, zip: true, add: [flip]}",
          "10:15: variants[0].zip pairs the lists of 'for', which is not there."),
+        ("{name: 'd{p}', for: {p: [1, 2]}, description: '{p}', add: [dropout]}",
+         "10:5: variants[0].for.p is never used but in names and descriptions, so its rows are all the same. Put $p where its values belong."),
         ("{name: 'a{p}', for: {p: 3}, add: [{dropout: $p}]}",
          "10:29: variants[0].for.p (=3) must be a list of values, such as [0.1, 0.2]."),
         ("{name: 'a{p}', for: {p: []}, add: [{dropout: $p}]}",
@@ -83,6 +85,12 @@ def test_repeats_share_their_parent_unless_from_says_otherwise(rows):
 )  # fmt: skip
 def test_wrong_repeats(wrong_rows, row, line):
     assert f"r.yaml:{line}" in wrong_rows(row)
+
+
+def test_one_slip_in_a_repeat_is_one_line(wrong_rows):
+    row = "{name: 'a{q}', for: {p: [1, 2]}, description: 'a{q}', add: [{dropout: $q}], set: {epochs: $q}}"
+    lines = [line for line in wrong_rows(row) if "is not a key of 'for'" in line or "never used" in line]
+    assert lines == ["r.yaml:10:12: variants[0].name (=a{q}): 'q' is not a key of 'for'."]
 
 
 LADDER = """\

@@ -387,8 +387,9 @@ def test_all_that_is_wrong_is_reported_together(wrong_rows):
 
 
 def test_bundles_that_double_and_double_again(wrong_rows):
-    bundles = "".join(f"  b{i}: {{add: [b{i - 1}, b{i - 1}]}}\n" for i in range(1, 40))
-    lines = wrong_rows("{name: a, add: [b39]}", more="tricks:\n  b0: {set: {epochs: 7}}\n" + bundles)
+    bundles = "".join(f"  {x}{i}: {{add: [b{i - 1}, c{i - 1}]}}\n" for i in range(1, 40) for x in "bc")
+    start = "tricks:\n  b0: {set: {epochs: 7}}\n  c0: {set: {epochs: 8}}\n"
+    lines = wrong_rows("{name: a, add: [b39]}", more=start + bundles)
     assert lines == ["r.yaml:10:21: variants[0] comes to more than 10000 changes."]
 
 
@@ -430,3 +431,29 @@ def test_a_missing_file_says_where_to_get_it(problems):
     [line] = problems(text)
     assert line.startswith("r.yaml:1:88: data.path (=data/training.csv) does not exist. ")
     assert "drop 'path'" in line
+
+
+def test_equal_rows_are_named_both(wrong_rows):
+    assert wrong_rows(
+        "{name: a, add: [flip, dropout]}",
+        "{name: b, set: {epochs: 9}}",
+        "{name: c, from: net1, add: [dropout, flip], set: {workers: 2}}",
+    ) == ["r.yaml:12:12: c has the settings of a in line 10. Change something, or remove one of the rows."]
+
+
+def test_rows_that_a_flag_makes_equal_are_no_mistake(wrong_rows):
+    rows = ("{name: a, set: {epochs: 8}}", "{name: b, from: net1, set: {epochs: 9}}")
+    assert wrong_rows(*rows, sets=["epochs=2"]) == []
+
+
+@pytest.mark.parametrize("second", ["dropout", "{dropout: 0.1}", "{name: dropout, hidden: 0.1}"])
+def test_a_trick_twice_in_one_row(wrong_rows, second):
+    [line] = wrong_rows(f"{{name: a, add: [dropout, {second}]}}")
+    assert line.endswith("variants[0].add has dropout twice. Keep one of them.")
+    [line] = wrong_rows("{name: a, add: [both]}", more=f"tricks: {{both: {{add: [dropout, {second}]}}}}\n")
+    assert line.endswith("tricks.both.add has dropout twice. Keep one of them.")
+
+
+def test_what_the_baseline_lacks_is_said_once(problems):
+    text = "baseline: {model: mlp, loss: mse, optimizer: sgd}\nvariants: [{name: a, add: [flip]}, {name: b, add: [dropout]}]\n"
+    assert problems(text) == ["r.yaml:1:11: data is missing. Write it under 'baseline', such as data: digits."]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ablate.evidence.plain import plain_text
 from ablate.evidence.seeds import Tally
 from ablate.evidence.verdicts import Verdict
 from ablate.recipe.recipe import Compare
@@ -102,13 +103,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A study's rows, in the recipe's order. ``metrics`` names what was measured beside the losses."""
+    """A study's rows, in the recipe's order. ``metrics`` names what was measured beside the losses. ``print(table)`` shows it in a line per row."""
 
     study: str
     compare: Compare
     rows: tuple[Row, ...]
     metrics: tuple[str, ...] = ()
     description: str = ""
+
+    def __str__(self) -> str:
+        return plain_text(self)
 
     @property
     def planned(self) -> int:

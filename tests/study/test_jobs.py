@@ -12,6 +12,7 @@ import torch
 from ablate.study import checkpoints, locks
 from ablate.study.changed import changed
 from ablate.study.cleaning import clean, find_spare
+from ablate.study.disk import Disk
 from ablate.study.ending import EndAsked, Ending
 from ablate.study.executor import LocalExecutor
 from ablate.study.register import named_runs
@@ -409,18 +410,39 @@ def test_a_study_that_cannot_be_read_stops_cleaning(stub_study):
     assert clean(Store(study.root)) == []
 
 
+class Swept(Disk):
+    """A disk on which a folder is removed between the opening of its lock and the locking."""
+
+    def append(self, path):
+        file = super().append(path)
+        if path.parent.name == "a":
+            path.parent.rename(path.parent.with_name("gone"))
+            path.parent.with_name("gone").joinpath("lock").unlink()
+            path.parent.with_name("gone").rmdir()
+            type(self).append = Disk.append
+        return file
+
+
 def test_a_lock_on_a_removed_folder_is_nobodys_lock(tmp_path):
-    """Whoever waits for a lock while the folder goes locks the new file, not the one that is gone."""
-    store = Store(tmp_path)
-    path = store.lock_file("a")
-    held = locks.take(store.disk, path, wait=True)
-    store.disk.rename(store.run_folder("a"), tmp_path / "gone")
-    new = locks.take(store.disk, path, wait=False)
-    assert new is not None
-    held.close()
+    """Whoever locks while the folder goes locks the new file, not the one that is gone."""
+    path = Store(tmp_path).lock_file("a")
+    held = locks.take(Swept(), path, wait=False)
+    assert path.exists()
     assert locks.is_held(path)
-    assert locks.take(store.disk, path, wait=False) is None
-    new.close()
+    held.close()
+    assert not locks.is_held(path)
+
+
+def test_a_stack_that_began_waits_for_all_of_its_seeds(stub_study, stub, pulled):
+    study = stub_study()
+    with pytest.raises(pulled):
+        study.command(training=stub(crash(3, [0], pulled())), stack=2)
+    store = Store(study.root)
+    other = locks.take(store.disk, store.lock_file(study.plan().runs[1].fingerprint), wait=False)
+    training = stub(lambda seeds, epoch: other.close() if epoch == 3 else None)
+    study.command(training=training)
+    assert seeds_of(study, training.trained) == [(2,), (0, 1)]
+    assert training.began_after == [0, 2]
 
 
 def test_asked_to_end_a_job_saves_at_the_end_of_its_epoch(stub_study, stub):

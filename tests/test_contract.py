@@ -90,6 +90,9 @@ EXAMPLES: dict[tuple[str, str], dict] = {
 SOURCED = ("trick", "optimizer", "init", "loss", "model")
 """Kinds whose cards must say where the thing comes from."""
 
+FULL = ("optimizer", "schedule")
+"""Kinds whose cards have every heading."""
+
 ALL = entries()
 named = pytest.mark.parametrize("entry", ALL, ids=lambda entry: f"{entry.kind}-{entry.name}")
 
@@ -104,6 +107,7 @@ def test_it_has_a_card(entry):
     assert 4 <= len(card.summary.split()) <= 16
     assert card.summary.endswith(".")
     assert card.source or entry.kind not in SOURCED
+    assert entry.kind not in FULL or (card.source and card.helps and card.costs and card.interacts)
     for text in (card.summary, card.source, card.helps, card.costs, card.interacts):
         assert "\n" not in text
     assert entry.version >= 1

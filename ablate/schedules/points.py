@@ -19,6 +19,8 @@ from ablate.schedules.schedule import Schedule, Time
         "Straight lines between points that you write down.",
         source="the classic rate table",
         helps="Any shape that has no name.",
+        costs="As many numbers to choose as points.",
+        interacts="Points in percent follow the number of epochs, others only --scale; past the last point the value stands still.",
     ),
 )
 class Points(Schedule):

@@ -11,7 +11,17 @@ from ablate.registry import Card, register
 from ablate.schedules.schedule import Schedule, Time
 
 
-@register("schedule", "constant", card=Card("The same value at all times.", helps="As the part behind a warmup."))
+@register(
+    "schedule",
+    "constant",
+    card=Card(
+        "The same value at all times.",
+        source="torch.optim.lr_scheduler.ConstantLR with factor 1",
+        helps="As a row that a decay is compared with, and as the part behind a warmup.",
+        costs="A rate that does not fall leaves the weights jittering at the end.",
+        interacts="The same as the plain number, which is shorter.",
+    ),
+)
 class Constant(Schedule):
     """``{constant: a}``."""
 
@@ -38,7 +48,13 @@ class Ramp(Schedule):
 @register(
     "schedule",
     "linear",
-    card=Card("A straight line from the first value to the last.", source="torch.optim.lr_scheduler.LinearLR"),
+    card=Card(
+        "A straight line from the first value to the last.",
+        source="torch.optim.lr_scheduler.LinearLR",
+        helps="Any number that shall move over the whole training: rates down, momentum up, dropout up.",
+        costs="Two values instead of one to choose.",
+        interacts="It is stretched over all epochs, so --scale and early stopping change which values are reached.",
+    ),
 )
 class Linear(Ramp):
     """``{linear: [a, b]}``: a + (b − a) · i/(n − 1)."""
@@ -55,6 +71,8 @@ class Linear(Ramp):
         "Half a cosine from the first value down to the last.",
         source="Loshchilov and Hutter 2016, SGDR, equation 5; torch.optim.lr_scheduler.CosineAnnealingLR",
         helps="A default for a fixed number of epochs: little to tune.",
+        costs="Half the training passes at more than the mean rate: nothing says before the end how good it will be.",
+        interacts="It is stretched over all epochs: early stopping cuts off the small rates at its end, where most is gained.",
     ),
 )
 class Cosine(Ramp):

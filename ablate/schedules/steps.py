@@ -52,7 +52,9 @@ class Decay(Schedule):
     card=Card(
         "Multiplied by gamma after every epoch.",
         source="torch.optim.lr_scheduler.ExponentialLR",
+        helps="A steady fall when the number of epochs is not known beforehand.",
         costs="gamma is easy to get wrong: 0.01 kills the rate at once.",
+        interacts="It does not follow the number of epochs: under --scale it stops earlier at a larger value.",
     ),
 )
 class Exponential(Decay):
@@ -71,7 +73,13 @@ class Exponential(Decay):
 @register(
     "schedule",
     "step",
-    card=Card("Multiplied by gamma after every so many epochs.", source="torch.optim.lr_scheduler.StepLR"),
+    card=Card(
+        "Multiplied by gamma after every so many epochs.",
+        source="torch.optim.lr_scheduler.StepLR",
+        helps="The classic fall of image networks: a tenth after every third of the training.",
+        costs="Size and gamma to choose; each drop comes too early or too late for some row.",
+        interacts="A size of 30% follows the number of epochs, one of 30 epochs only --scale.",
+    ),
 )
 class Step(Decay):
     """``{step: {start: a, size: 30, gamma: 0.1}}``: a · g^⌊epoch/size⌋."""
@@ -94,7 +102,13 @@ class Step(Decay):
 @register(
     "schedule",
     "multistep",
-    card=Card("Multiplied by gamma at each milestone.", source="torch.optim.lr_scheduler.MultiStepLR"),
+    card=Card(
+        "Multiplied by gamma at each milestone.",
+        source="torch.optim.lr_scheduler.MultiStepLR; He et al. 2015, Deep Residual Learning, section 3.4",
+        helps="Repeating a paper that gives the epochs of its drops.",
+        costs="Each milestone is a number to choose.",
+        interacts="Milestones in percent follow the number of epochs, others only --scale.",
+    ),
 )
 class MultiStep(Decay):
     """``{multistep: {start: a, milestones: [30, 80%], gamma: 0.1}}``: a · g^(milestones passed)."""

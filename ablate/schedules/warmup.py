@@ -19,6 +19,8 @@ from ablate.schedules.schedule import Schedule, Scheduled, Time
         "Rises linearly from nearly zero before another schedule begins.",
         source="Goyal et al. 2017, Accurate, Large Minibatch SGD, section 2.2",
         helps="Large rates and large batches survive the first epochs.",
+        costs="Some epochs at rates that learn little.",
+        interacts="What follows is squeezed into the epochs that are left; radam and one_cycle warm up by themselves.",
     ),
 )
 class Warmup(Schedule):

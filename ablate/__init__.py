@@ -9,6 +9,9 @@ __version__ = "0.1.0"
 
 _EXPORTS = {
     "Trick": "ablate.tricks.trick",
+    "Scheduled": "ablate.schedules",
+    "Range": "ablate.registry.fields",
+    "NoEffect": "ablate.tricks.trick",
     "Recipe": "ablate.recipe",
     "run": "ablate.api",
     "table": "ablate.api",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.evidence.rows import Table, gather
 from ablate.recipe import Recipe
+from ablate.registry import suggestion
 from ablate.study.plan import Plan, PlannedRun, make_plan
 from ablate.study.register import write_study
 from ablate.study.store import Store
@@ -55,7 +56,7 @@ def as_recipe(recipe: Recipe | str | Path) -> Recipe:
 def run(
     recipe: Recipe | str | Path,
     *,
-    root: Path = DEFAULT_ROOT,
+    root: Path | str = DEFAULT_ROOT,
     options: RunOptions | None = None,
     listen: Listener | None = None,
 ) -> Table:
@@ -68,7 +69,7 @@ def run(
     """
     recipe = as_recipe(recipe)
     options = options or RunOptions()
-    store = Store(root.absolute())
+    store = Store(Path(root).absolute())
     plan = make_plan(recipe, store)
     missing = plan.to_do(retry_failed=options.retry_failed, fresh=options.fresh)
     write_study(plan, store)
@@ -141,9 +142,9 @@ def visible_gpus() -> int:
     return min(there, len(named))
 
 
-def table(recipe: Recipe | str | Path, *, root: Path = DEFAULT_ROOT) -> Table:
+def table(recipe: Recipe | str | Path, *, root: Path | str = DEFAULT_ROOT) -> Table:
     """The table of what is done, from the store. Trains nothing, imports no torch."""
-    store = Store(root.absolute())
+    store = Store(Path(root).absolute())
     return gather(make_plan(as_recipe(recipe), store).record(), provenance=store.provenance)
 
 
@@ -151,7 +152,7 @@ def publish(
     recipe: Recipe | str | Path,
     table: Table,
     *,
-    root: Path = DEFAULT_ROOT,
+    root: Path | str = DEFAULT_ROOT,
     uri: str | None = None,
     within: float | None = None,
     check: bool = False,
@@ -162,16 +163,16 @@ def publish(
     """
     from ablate.tracker.publish import publish as send
 
-    store = Store(root.absolute())
+    store = Store(Path(root).absolute())
     study = make_plan(as_recipe(recipe), store).record()
     return send(study, store, tracking_uri=uri, artifacts=rendering(study, store, table), within=within, check=check)
 
 
-def publisher(plan: Plan, *, root: Path = DEFAULT_ROOT, uri: str | None = None) -> Background:
+def publisher(plan: Plan, *, root: Path | str = DEFAULT_ROOT, uri: str | None = None) -> Background:
     """Publishes a study to MLflow while it trains: give it the events of `run`, and have it `finish` at the end."""
     from ablate.tracker.background import Background
 
-    return Background(plan, Store(root.absolute()), uri, rendering)
+    return Background(plan, Store(Path(root).absolute()), uri, rendering)
 
 
 def rendering(study: StudyRecord, store: Store, table: Table | None = None) -> Rendering:
@@ -195,7 +196,7 @@ def rendering(study: StudyRecord, store: Store, table: Table | None = None) -> R
     return Rendering(digest([ablate.__version__, study.recipe.text, asdict(known)]), render)
 
 
-def load(recipe: Recipe | str | Path, variant: str, seed: int = 0, *, root: Path = DEFAULT_ROOT) -> nn.Module:
+def load(recipe: Recipe | str | Path, variant: str, seed: int = 0, *, root: Path | str = DEFAULT_ROOT) -> nn.Module:
     """The trained network of a variant and seed, in evaluation mode, with the weights of the epoch that its row reports.
 
     Raises ValueError in one line where that run is not finished.
@@ -206,12 +207,10 @@ def load(recipe: Recipe | str | Path, variant: str, seed: int = 0, *, root: Path
     from ablate.engine.assembly import build_network, make_tricks
 
     recipe = as_recipe(recipe)
-    store = Store(root.absolute())
+    store = Store(Path(root).absolute())
     chosen = next((r for r in make_plan(recipe, store).runs if r.variant.name == variant and r.seed == seed), None)
     if chosen is None:
-        raise ValueError(
-            f"variant (={variant}) with seed {seed} is not in the recipe, which has {', '.join(v.name for v in recipe.variants)}."
-        )
+        raise ValueError(_not_there(recipe, variant, seed))
     if chosen.record.status != "finished":
         raise ValueError(
             f"variant (={variant}) with seed {seed} is {chosen.record.status}, not finished. Train it with 'ablate run'."
@@ -225,3 +224,15 @@ def load(recipe: Recipe | str | Path, variant: str, seed: int = 0, *, root: Path
         torch.load(store.run_folder(chosen.fingerprint) / f"{name}.pt", map_location="cpu", weights_only=True)
     )
     return network.eval()
+
+
+def _not_there(recipe: Recipe, variant: str, seed: int) -> str:
+    """Why a recipe has no such run."""
+    names = [one.name for one in recipe.variants]
+    if variant in names:
+        seeds = ", ".join(map(str, recipe.seeds))
+        return f"seed (={seed}) is not one of this recipe, which has {seeds}. Name one of these, or load the recipe with seeds=."
+    near = suggestion(variant, names)
+    return f"variant (={variant}) is not in this recipe. " + (
+        f"Did you mean '{near}'?" if near else f"It has {', '.join(names)}."
+    )

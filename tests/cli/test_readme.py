@@ -48,10 +48,28 @@ def test_trick_snippet_works():
     from ablate.tricks.trick import Context
 
     names: dict[str, type] = {}
-    exec(block("python", "class Fade"), names)
+    exec(compile(block("python", "class Fade"), "tricks.py", "exec", dont_inherit=True), names)
     spec = Spec((1, 2, 2), 1, "regression")
     trick = names["Fade"](most=0.5)
     trick.bind(Context(spec, (0,), 1, 1))
     inputs = torch.ones(4, 1, 2, 2)
     batch = trick.on_batch(Batch(inputs, torch.zeros(4, 1), torch.zeros(4, 1), spec), Noise((0,), "x"))
     assert 0.5 <= batch.inputs.min() < batch.inputs.max() <= 1
+
+
+def test_trick_snippet_takes_a_schedule():
+    import torch
+
+    from ablate.data.dataset import Batch, Spec
+    from ablate.tricks.noise import Noise
+    from ablate.tricks.trick import Context
+
+    names: dict[str, type] = {}
+    exec(compile(block("python", "class Fade"), "tricks.py", "exec", dont_inherit=True), names)
+    spec = Spec((1, 2, 2), 1, "regression")
+    trick = names["Fade"](most={"linear": [0, 0.5]})
+    trick.bind(Context(spec, (0,), 2, 5))
+    ones = Batch(torch.ones(4, 1, 2, 2), torch.zeros(4, 1), torch.zeros(4, 1), spec)
+    assert torch.equal(trick.on_batch(ones, Noise((0,), "x")).inputs, torch.ones(4, 1, 2, 2))
+    trick.now.set(9)
+    assert trick.on_batch(ones, Noise((0,), "x")).inputs.max() < 1

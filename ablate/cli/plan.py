@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
 
 from ablate.cli.flags import DEFAULT_RUNS, Design, Only, RecipePath, Runs, Scale, Seeds, Sets, mention_last, read
+
+NAME_OF_ERROR = r"^[A-Z]\w*: "
+"""What Python calls an error: no news for whoever reads what is wrong."""
 
 
 def plan(
@@ -23,7 +27,7 @@ def plan(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> int:
-    """Show the variants, what each changes, and what there is to train."""
+    """Show the variants, what each changes, and what there is to train; exit code 2 where a network cannot be built, or a trick finds nothing to do."""
     from ablate.cli.console import say
     from ablate.cli.show_plan import show_plan
     from ablate.study.changed import changed
@@ -52,7 +56,7 @@ def plan(
     for sentence in changed(made, store):
         say(sentence)
     mention_last(study, store, "plan")
-    for row in view.rows:
-        if row.error:
-            say(f"{row.variant}: {row.error}")
-    return 0
+    wrong = [row for row in view.rows if row.error]
+    for row in wrong:
+        say(f"{row.variant}: {re.sub(NAME_OF_ERROR, '', str(row.error))}")
+    return 2 if wrong else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def facts(settings: Settings, *, folder: Path) -> dict[str, Any]:
     """Everything that the identity is made of, in plain values: to see why two of them differ."""
     return {
         "engine": ENGINE_VERSION,
-        "settings": _plain(settings),
+        "settings": _plain(settings, folder),
         "versions": _versions(settings),
         "code": {target: code_digest(target.partition(":")[0], folder) for target in sorted(_targets(settings))},
     }
@@ -71,26 +72,40 @@ def _targets(settings: Settings) -> set[str]:
     return {choice.target for _, choice in _choices(settings) if choice.target is not None}
 
 
-def _plain(settings: Settings) -> dict[str, Any]:
+def _plain(settings: Settings, folder: Path) -> dict[str, Any]:
     """The dump without what is incidental, files by their contents, metrics in no order."""
     tree = {key: value for key, value in settings.dump().items() if key not in settings.INCIDENTAL}
     for name in settings.CHOICES:
-        tree[name] = _with_contents(getattr(settings, name), tree[name])
+        tree[name] = _with_contents(getattr(settings, name), tree[name], folder)
     for name in settings.LISTS:
         tree[name] = [
-            _with_contents(choice, plain) for choice, plain in zip(getattr(settings, name), tree[name], strict=True)
+            _with_contents(choice, plain, folder)
+            for choice, plain in zip(getattr(settings, name), tree[name], strict=True)
         ]
     tree["metrics"].sort(key=lambda metric: json.dumps(metric, sort_keys=True))
     return tree
 
 
-def _with_contents(choice: Choice, plain: dict[str, Any]) -> dict[str, Any]:
+def _with_contents(choice: Choice, plain: dict[str, Any], folder: Path) -> dict[str, Any]:
+    if choice.target is not None:
+        return {key: value if key == "target" else _read_by_target(value, folder) for key, value in plain.items()}
     for keys, path in files(choice.options):
         below: Any = plain
         for key in keys[:-1]:
             below = below[key]
         below[keys[-1]] = {"contents": content_hash(path)}
     return plain
+
+
+def _read_by_target(value: Any, folder: Path) -> Any:
+    """An argument of a target; text that names a file counts together with what is in the file. Folders do not: data sets keep their downloads in them."""
+    if isinstance(value, dict):
+        return {key: _read_by_target(item, folder) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_read_by_target(item, folder) for item in value]
+    if not isinstance(value, str) or not value or not os.path.isfile(file := folder / value):
+        return value
+    return {"text": value, "contents": content_hash(file)}
 
 
 def _versions(settings: Settings) -> dict[str, int]:

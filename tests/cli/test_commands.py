@@ -124,3 +124,16 @@ def test_last_run_with_other_flags_is_mentioned(ablate):
     done = ablate("table", DIGITS)
     assert "--only net1" in done.stderr
     assert "epochs=1" in done.stderr
+
+
+def test_plan_fails_where_a_trick_finds_nothing_to_do(ablate, tmp_path):
+    (tmp_path / "r.yaml").write_text(
+        "data: digits\nbaseline: {model: {name: mlp, hidden: [4]}, loss: cross_entropy, optimizer: sgd}\n"
+        "variants: [{name: channels, add: [{dropout: 0}]}]\n"
+    )
+    done = ablate("plan", "r.yaml")
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert line.startswith("channels: ")
+    assert "NoEffect" not in line
+    assert "channels" in done.stdout

@@ -310,3 +310,18 @@ def test_code_that_is_no_python_is_a_problem_of_the_recipe(wrong_rows, tmp_path)
     [line] = wrong_rows("{name: a, set: {model: {target: 'broken:Net'}}}")
     assert line.startswith("r.yaml:10:37: model.target (=broken:Net) cannot be used: ")
     assert "broken.py has a syntax error in line 1" in line
+
+
+def test_files_that_are_arguments_of_a_target_count(rows, tmp_path):
+    (tmp_path / "mine.py").write_text("def load(**words): ...\n")
+    (tmp_path / "prices.csv").write_text("1\n")
+    (tmp_path / "folder").mkdir()
+    row = "{name: a, set: {data: {target: 'mine:load', parts: [prices.csv, {more: folder}], word: other, none: ''}}}"
+    before = of(rows(row))
+    assert of(rows(row)) == before
+    (tmp_path / "folder" / "download.bin").write_text("2\n")
+    assert of(rows(row)) == before
+    (tmp_path / "prices.csv").write_text("1,2\n")
+    assert of(rows(row)) != before
+    (tmp_path / "prices.csv").write_text("1\n")
+    assert of(rows(row)) == before

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,10 @@ from ablate.data.data import Data
 from ablate.data.dataset import Parts, Spec
 from ablate.data.user import from_target
 from ablate.recipe.settings import Choice
+from ablate.registry.lazy import torch
+
+STEADY = 42
+"""What global generators are seeded with while a user's data are made."""
 
 
 def load_parts(choice: Choice, folder: Path | None) -> Parts:
@@ -17,7 +23,8 @@ def load_parts(choice: Choice, folder: Path | None) -> Parts:
     ``notes`` of the result count the samples of each part. Raises ValueError with one line.
     """
     if choice.target is not None:
-        return from_target(choice, folder)
+        with steady_generators():
+            return from_target(choice, folder)
     data = choice.named
     if not isinstance(data, Data):
         raise ValueError(f"data (={choice.label}) is no data set: its class must be a subclass of Data.")
@@ -29,3 +36,25 @@ def load_parts(choice: Choice, folder: Path | None) -> Parts:
 def known_spec(choice: Choice) -> Spec | None:
     """The facts that are known without reading anything or running user code, or None."""
     return choice.options.spec() if isinstance(choice.options, Data) else None
+
+
+@contextmanager
+def steady_generators() -> Iterator[None]:
+    """Global generators (torch's, NumPy's, Python's) in one and the same state, and as before afterwards.
+
+    A user's function that splits or draws without a seed of its own then gives the same data to every run, row and command.
+    """
+    import random
+
+    import numpy as np
+
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(STEADY)
+        np.random.seed(STEADY)
+        random.seed(STEADY)
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])

@@ -83,6 +83,9 @@ class Assembly:
         return torch.arange(len(self.train)).expand(len(self.seeds), -1) if self.replicas.lead else None
 
 
+GAPS = "targets may be missing (NaN): the loss is your own, and must leave them out"
+
+
 def assemble(assignment: Assignment, data: Parts) -> Assembly:
     """Put a training together: one seed as it is, several as a stack.
 
@@ -108,7 +111,8 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
     for i, seed in enumerate(seeds):
         network, changed = build_network(settings, spec, folder, of_seed(tricks, i), seed)
         networks.append(place(network, device, settings.precision))
-    loss, loss_weight = make_loss(settings.loss, spec, folder, missing=has_gaps(data))
+    gaps = has_gaps(data)
+    loss, loss_weight = make_loss(settings.loss, spec, folder, missing=gaps)
     metrics = {choice.label: make_metric(choice, spec, folder) for choice in settings.metrics}
     notes: list[str] = []
     replicas: Replicas = OneNetwork(networks[0])
@@ -150,7 +154,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
             "steps_per_epoch": train.steps,
             "data": dict(data.notes),
             "surgery": changed,
-            "notes": notes,
+            "notes": notes + ([GAPS] if gaps and settings.loss.target is not None else []),
         },
     )
 

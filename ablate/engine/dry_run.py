@@ -66,7 +66,7 @@ def dry_run(
             losses = stacked_loss(prediction, stack.shared(targets))
             for i, alone in expected.items():
                 same("losses", losses[i], alone)
-        except (RuntimeError, CannotStack):
+        except (RuntimeError, TypeError, ValueError):
             stacked_loss = one_by_one(loss)
             notes.append("the loss cannot be vmapped: a stack takes it seed by seed")
             losses = stacked_loss(prediction, stack.shared(targets))

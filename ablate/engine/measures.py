@@ -6,12 +6,14 @@ import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ablate.data.dataset import Parts, Spec
 from ablate.losses.loss import Loss
 from ablate.metrics.metric import Metric
+from ablate.metrics.original_unit import in_original_unit
 from ablate.recipe.settings import Choice
+from ablate.registry.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,17 +48,36 @@ def make_loss(
 
 
 def make_metric(choice: Choice, spec: Spec, folder: Path) -> Measure:
-    """A metric as a function of all predictions and targets of a part."""
+    """A metric as a function of all predictions and targets of a part, in the data's own unit."""
     if choice.target is not None:
-        return with_arguments(choice, folder)
+        return in_original_unit(with_arguments(choice, folder), spec)
     metric = choice.named
     assert isinstance(metric, Metric)
-    return lambda prediction, target: metric.measure(prediction, target, spec)
+    return in_original_unit(lambda prediction, target: metric.measure(prediction, target, spec), spec)
 
 
 def with_arguments(choice: Choice, folder: Path) -> Measure:
-    """The user's function with the recipe's arguments; a class is made into an object first."""
+    """The user's function with the recipe's arguments; a class is made into an object first.
+
+    Raises ValueError when it is called and returns anything but one number.
+    """
     target = choice.resolve(folder)
     options: Mapping[str, Any] = choice.options  # type: ignore[assignment]
-    made: Any = target(**options) if inspect.isclass(target) else partial(target, **options)
-    return cast("Measure", made)
+    function: Any = target(**options) if inspect.isclass(target) else partial(target, **options)
+
+    def measure(prediction: Tensor, target: Tensor) -> Tensor:
+        value = function(prediction, target)
+        if choice.kind == "metric" and isinstance(value, int | float):
+            return torch.as_tensor(float(value), device=prediction.device)
+        if not isinstance(value, torch.Tensor) or value.dim() != 0:
+            came = (
+                f"a tensor of shape {tuple(value.shape)}"
+                if isinstance(value, torch.Tensor)
+                else f"a {type(value).__name__}"
+            )
+            raise ValueError(
+                f"{choice.kind} (={choice.target}) must return one number, a 0-d tensor; it returned {came}. Take its mean, for example."
+            )
+        return value
+
+    return measure

@@ -50,8 +50,9 @@ def has_hook(trick: Trick | EachSeed, hook: str) -> bool:
 
 
 def stream_name(trick: Trick | EachSeed) -> str:
-    """The name of a trick's own stream of noise."""
-    return f"trick/{type(trick.copies[0] if isinstance(trick, EachSeed) else trick).__name__}"
+    """The name of a trick's own stream of noise: its class with its module, as two tricks may call their classes alike."""
+    kind = type(trick.copies[0] if isinstance(trick, EachSeed) else trick)
+    return f"trick/{kind.__module__}:{kind.__qualname__}"
 
 
 def make_streams(tricks: Sequence[Trick | EachSeed], seeds: tuple[int, ...], device: str) -> dict[str, Noise]:

@@ -105,7 +105,7 @@ def run_claimed(
         report.all_ended("no_effect", str(error))
     except DiskError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit, KeyboardInterrupt) as error:  # user code may call sys.exit
         if isinstance(error, OSError) and error.errno in FULL:
             raise DiskError.about(error, store.root) from error
         with suppress(OSError):
@@ -188,7 +188,7 @@ def log_line(store: Store, log: BinaryIO, text: str) -> None:
     store.disk.add(log, f"{text}\n".encode())
 
 
-def diagnosis(error: Exception) -> tuple[str, str]:
+def diagnosis(error: BaseException) -> tuple[str, str]:
     """The status and the one-line reason of a job that raised."""
     text = " ".join(str(error).split())
     if (

@@ -182,3 +182,41 @@ def test_what_is_wrong_is_told_in_one_line(folder: Path, function: str, options:
 def test_an_error_inside_the_users_code_is_theirs(folder: Path):
     with pytest.raises(KeyError, match="unheard"):
         load(folder, "value", what="unheard")
+
+
+def test_data_without_seeds_of_their_own_are_the_same_every_time(tmp_path):
+    """A user's random_split, NumPy draw or shuffle gives one and the same data, and global generators are left as they were."""
+    import random
+
+    import numpy as np
+
+    from ablate.data.load import load_parts
+    from ablate.recipe.settings import Choice
+
+    (tmp_path / "unseeded.py").write_text(
+        """
+import random
+import numpy as np
+import torch
+from torch.utils.data import TensorDataset
+
+def load():
+    rows = list(range(20))
+    random.shuffle(rows)
+    x = torch.tensor(rows).float()[:, None] + torch.rand(20, 1) + float(np.random.rand())
+    return TensorDataset(x[:15], x[:15]), TensorDataset(x[15:], x[15:])
+"""
+    )
+    choice = Choice("data", None, "unseeded:load", {})
+    first = load_parts(choice, tmp_path)
+    torch.manual_seed(5)
+    np.random.seed(5)
+    random.seed(5)
+    expected = torch.rand(1), np.random.rand(), random.random()
+    torch.manual_seed(5)
+    np.random.seed(5)
+    random.seed(5)
+    again = load_parts(choice, tmp_path)
+    assert torch.equal(first.train.inputs, again.train.inputs)
+    assert torch.equal(first.valid.inputs, again.valid.inputs)
+    assert (torch.rand(1), np.random.rand(), random.random()) == expected

@@ -88,7 +88,7 @@ TRICKS = [
     ("standardise", {}),
     ("dropout", {"hidden": {"linear": [0.2, 0.5]}}),
     ("weight_decay", {"rate": 0.01, "biases_and_norms": False}),
-    ("early_stop", {"patience": 2}),
+    ("early_stop", {"patience": 1}),
 ]
 MODELS = {
     "mlp": ("mlp", {"hidden": [12, 8]}),
@@ -102,7 +102,7 @@ def full(settings, make_choice):
 
     def make(model="convnet", optimizer="sgd", *, used=TRICKS, **fields):
         name, options = MODELS[model]
-        rate = {"sgd": 0.3, "adam": 0.02}[optimizer]
+        rate = {"sgd": 0.3, "adam": 0.06}[optimizer]
         chosen = settings(
             model=make_choice("model", name, **options),
             optimizer=make_choice("optimizer", optimizer, lr={"linear": [rate, rate / 10]}),

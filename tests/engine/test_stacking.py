@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from ablate.engine.dry_run import stack_reason
 from ablate.engine.stacking import GAINS, WIDTHS, in_stacks, stack_cost, stack_width

@@ -73,7 +73,7 @@ def test_noise_of_a_trick_does_not_depend_on_other_tricks(settings, pictures, as
     for assembly in (alone, beside):
         train_epoch(assembly, 1)
         assembly.begin_epoch(2)
-        drawn.append(assembly.streams["trick/Flip"].permutation(16))
+        drawn.append(assembly.streams["trick/ablate.tricks.flip:Flip"].permutation(16))
     assert torch.equal(*drawn)
 
 
@@ -291,3 +291,73 @@ class Brighter(Trick):
     wrong = chosen.replace(tricks=(Choice("trick", None, "mine_for_training:Brighter", {"buy": 0.2}),))
     with pytest.raises(ValueError, match=r"Brighter\.buy"):
         train(replace(assign(wrong), folder=tmp_path), pictures, report)
+
+
+def test_two_tricks_of_one_class_name_have_their_own_noise(settings, pictures, assign, make_choice, report, tmp_path):
+    """A user's class may be called like one of the library's: what it draws changes nothing for the other."""
+    (tmp_path / "namesakes.py").write_text(
+        """
+from ablate import Trick
+
+class Flip(Trick):
+    order = 1
+
+    def on_batch(self, batch, noise):
+        batch.inputs = batch.inputs + 0 * noise.uniform(1)
+        return batch
+"""
+    )
+    flip, mine = make_choice("trick", "flip"), Choice("trick", None, "namesakes:Flip", {})
+    losses = []
+    for tricks in ((flip,), (mine, flip)):
+        memory = type(report)()
+        train(replace(assign(settings(tricks=tricks)), folder=tmp_path), pictures, memory)
+        losses.append([line["train_loss"] for line in memory.lines])
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize(
+    ("body", "came"),
+    [("(prediction - 1) ** 2", r"a tensor of shape \(16, 3\)"), ("1.0", "a float"), ("'low'", "a str")],
+)
+def test_a_loss_that_is_not_one_number_says_so(settings, pictures, assign, report, tmp_path, body, came):
+    name = f"losses_{abs(hash(body))}"
+    (tmp_path / f"{name}.py").write_text(f"def loss(prediction, target):\n    return {body}\n")
+    chosen = settings(loss=Choice("loss", None, f"{name}:loss", {}))
+    with pytest.raises(
+        ValueError, match=rf"loss \(={name}:loss\) must return one number, a 0-d tensor; it returned {came}"
+    ):
+        train(replace(assign(chosen), folder=tmp_path), pictures, report)
+
+
+def test_metrics_of_scaled_targets_keep_their_unit(settings, assign, make_choice, report, tmp_path):
+    """With targets around 1000 scaled for the network, a user's metric still sees the data's own numbers."""
+    from ablate.data.dataset import Parts, Spec
+
+    (tmp_path / "units.py").write_text("def mean_target(prediction, target):\n    return target.mean()\n")
+    generator = torch.Generator().manual_seed(3)
+    part = Part(torch.rand(30, 1, 8, 8, generator=generator), 1000 + 10 * torch.rand(30, 1, generator=generator))
+    parts = Parts(part, part, Spec((1, 8, 8), 1, "regression"))
+    chosen = settings(
+        loss=make_choice("loss", "mse"),
+        metrics=(Choice("metric", None, "units:mean_target", {}),),
+        tricks=(make_choice("trick", "normalise_targets"),),
+    )
+    train(replace(assign(chosen), folder=tmp_path), parts, report)
+    assert report.lines[-1]["mean_target"] == pytest.approx(part.targets.mean().item(), rel=1e-6)
+    assert report.lines[-1]["train_loss"] < 100
+
+
+def test_missing_targets_with_a_loss_of_the_users_are_noted(settings, assign, report, tmp_path):
+    from ablate.data.dataset import Parts, Spec
+
+    (tmp_path / "gaps.py").write_text(
+        "def loss(prediction, target):\n    return (prediction - target).square().nanmean()\n"
+    )
+    targets = torch.rand(30, 2)
+    targets[::3, 0] = math.nan
+    part = Part(torch.rand(30, 1, 8, 8), targets)
+    parts = Parts(part, part, Spec((1, 8, 8), 2, "regression"))
+    chosen = settings(loss=Choice("loss", None, "gaps:loss", {}))
+    train(replace(assign(chosen), folder=tmp_path), parts, report)
+    assert any("missing" in note for note in report.facts["notes"])

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from ablate.cli.console import output
 from ablate.evidence.rows import Table
-from ablate.report.columns import Cells, cells, select_columns
+from ablate.report.columns import Cells, Column, cells, select_columns
 from ablate.report.formats import FORMATS, render
+from ablate.report.narrow import narrow
 from ablate.report.summary import summary
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ STYLES = {"helps": "green", "hurts": "red", "unstable": "yellow", "no difference
 
 GAP = 2
 """Characters between columns."""
+
+LEAST_TEXT = 12
+"""Characters of a description below which it is folded, not cut."""
 
 MOST_OF_A_WORD = (12, 8)
 """Characters of a word of text that stay together in a narrow column, and in a very narrow one."""
@@ -32,7 +36,7 @@ def show_table(
         console.file.write(render(table, "md", columns, sort))
         return
     table, chosen = select_columns(table, columns, sort)
-    console.print(drawn(cells(table, chosen), console.width))
+    console.print(in_room(table, chosen, console.width))
     for sentence in summary(table, [column.key for column in chosen]):
         from rich.text import Text
 
@@ -55,15 +59,61 @@ def check_format(format: str) -> None:
         raise ValueError(f"--format (={format}) must be one of {', '.join(known)}.")
 
 
-def drawn(content: Cells, room: int) -> RenderableType:
-    """The cells as a table ``room`` characters wide at most: text folds, numbers break at spaces only; a block per row where that is too wide still."""
+def in_room(table: Table, chosen: Sequence[Column], room: int) -> RenderableType:
+    """The table as fully as a line for each row allows: abbreviated, then with its descriptions cut; on several lines where nothing else helps."""
+    full = cells(table, chosen)
+    short, shorter = (cells(table, narrow(table, chosen, coarse=coarse)) for coarse in (False, True))
+    for content in (full, short, shorter):
+        if excess(content, room) <= 0:
+            return drawn(content, room)
+    place = next((i for i, column in enumerate(chosen) if column.key == "description"), None)
+    cut = shorter if place is None else clipped(shorter, place, excess(shorter, room))
+    if cut is not None and excess(cut, room) <= 0:
+        return drawn(cut, room)
+    return drawn(shorter, room, full)
+
+
+def excess(content: Cells, room: int) -> int:
+    """By how many characters a line for each row is too long; titles may break at spaces."""
+    return sum(line_widths(content)) + GAP * len(content.titles) - room
+
+
+def line_widths(content: Cells) -> list[int]:
+    """What each column takes where only its title breaks."""
+    from rich.cells import cell_len
+
+    return [
+        max(map(cell_len, (*title.split(), *(row[i] for row in content.rows))), default=0)
+        for i, title in enumerate(content.titles)
+    ]
+
+
+def clipped(content: Cells, place: int, over: int) -> Cells | None:
+    """The cells with one column of text narrower by so many characters; None where too little of it would be left."""
+    from rich.cells import cell_len, set_cell_size
+
+    width = line_widths(content)[place] - over
+    if width < LEAST_TEXT:
+        return None
+
+    def cut(text: str) -> str:
+        return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
+
+    return content._replace(
+        rows=[[cut(text) if i == place else text for i, text in enumerate(row)] for row in content.rows]
+    )
+
+
+def drawn(content: Cells, room: int, whole: Cells | None = None) -> RenderableType:
+    """The cells as a table ``room`` characters wide at most: text folds, numbers break at spaces only; a block per row where that is too wide still,
+    of ``whole`` where it is given."""
     from rich import box
     from rich.table import Table as Drawn
     from rich.text import Text
 
     widths = next((found for most in MOST_OF_A_WORD if (found := fitted(content, room, most))), None)
     if widths is None:
-        return blocks(content)
+        return blocks(whole or content)
     grid = Drawn(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for title, alignment, width in zip(content.titles, content.alignments, widths, strict=True):
         grid.add_column(Text(title), justify=alignment, overflow="fold", width=width)
@@ -75,7 +125,7 @@ def drawn(content: Cells, room: int) -> RenderableType:
 def fitted(content: Cells, room: int, most: int) -> list[int] | None:
     """A width for each column, in characters; None where they cannot fit. The column with most to give gives first.
 
-    ``most`` characters of a word of text stay together; of a number, all.
+    ``most`` characters of a word of text stay together; of a number, all. Where a line for each row is enough, only titles give.
     """
     from rich.cells import cell_len
 
@@ -85,13 +135,15 @@ def fitted(content: Cells, room: int, most: int) -> list[int] | None:
     for i, alignment in enumerate(content.alignments):
         if alignment == "left":
             least[i] = min(least[i], most)
-    excess = sum(widths) + GAP * len(widths) - room
-    while excess > 0:
+    if excess(content, room) <= 0:
+        least = line_widths(content)
+    over = sum(widths) + GAP * len(widths) - room
+    while over > 0:
         i = max(range(len(widths)), key=lambda i: widths[i] - least[i])
         if widths[i] <= least[i]:
             return None
         widths[i] -= 1
-        excess -= 1
+        over -= 1
     return widths
 
 
@@ -101,9 +153,12 @@ def blocks(content: Cells) -> RenderableType:
     from rich.text import Text
 
     lines = []
-    for row in content.rows:
+    for i, row in enumerate(content.rows):
+        if i:
+            lines.append(Text(""))
         lines.append(Text(row[0] if row else "", "bold"))
         for title, text in zip(content.titles[1:], row[1:], strict=True):
             if text:
                 lines.append(Text(f"  {title}: ").append(text, STYLES.get(text, "")))
+    lines.append(Text(""))
     return Group(*lines)

@@ -98,8 +98,7 @@ def delta(key: str, title: str, value: Number, low: Number | None = None, high: 
     """Differences in the compared metric, as fine as the metric itself is shown, or finer where they need it; with an interval if there is one."""
 
     def texts(table: Table) -> list[str]:
-        base = places(row.value(table.compare.metric) for row in table.rows)
-        decimals = max(base, min(base + 2, places((value(row) for row in table.rows), 2)))
+        decimals = delta_places(table, value)
         return [
             (UNLIKE if row.unlike and key == "delta_parent" and value(row) is not None else "")
             + difference(value(row), low(row) if low else None, high(row) if high else None, decimals)
@@ -107,6 +106,12 @@ def delta(key: str, title: str, value: Number, low: Number | None = None, high: 
         ]
 
     return Column(key, title, "right", value, texts)
+
+
+def delta_places(table: Table, value: Number) -> int:
+    """Decimals of differences: as many as the metric itself is shown with, or more where they need them."""
+    base = places(row.value(table.compare.metric) for row in table.rows)
+    return max(base, min(base + 2, places((value(row) for row in table.rows), 2)))
 
 
 def starred(column: Column) -> Column:

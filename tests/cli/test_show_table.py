@@ -41,7 +41,8 @@ def bare(text):
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
-NUMBERS = ["0.002244", "0.003255", "0.001010", "0.001523", "±0.000030", "-0.001732", "[-0.001810,", "-0.001650]"]
+NUMBERS = ["0.002244", "0.003255", "0.001010", "0.001523", "±0.000030"]
+EFFECT = [["-0.001732", "[-0.001810,", "-0.001650]"], ["-0.001732", "±0.000080"], ["-0.00173", "±0.00008"]]
 
 
 @pytest.mark.parametrize("width", [200, 110, 80, 60, 40])
@@ -49,15 +50,63 @@ def test_no_number_is_cut_at_any_width(table, width):
     text = bare(printed(table, width))
     words = text.split()
     assert [number for number in NUMBERS if number not in words] == []
+    assert any(set(effect) <= set(words) for effect in EFFECT)
     assert all(len(line) <= width for line in text.splitlines())
     assert "2/5" in words
-    assert "…" not in text
+    assert all("…" not in word for word in words if word[-1].isdigit())
 
 
 def test_a_wide_terminal_has_a_line_per_row(table):
     lines = bare(printed(table, 200)).splitlines()
     assert sum(line.lstrip().startswith("net") for line in lines) == 3
     assert "-0.001732 [-0.001810, -0.001650]" in "\n".join(lines)
+
+
+@pytest.fixture
+def ladder():
+    first = Row(
+        "net1", None, "single hidden", (), "finished", 5, 400, None, 0.002244, 1e-5, None, 0.003255, 3e-5, tally=FIVE
+    )
+    steps = ["convolutions", "augmentation (flips)", "learning rate + momentum", "dropout", "ensembles of nets"]
+    rows = [
+        Row(
+            f"net{i}", f"net{i - 1}", step, (), "finished", 5, 1000 * i, None, 0.00101, 1e-5, None, 0.001523, 3e-5,
+            -0.001732, -0.001810, -0.001654, 0.2, "unclear" if i % 2 else "helps", tally=FIVE, more_seeds=12 if i % 2 else None,
+        )
+        for i, step in enumerate(steps, start=2)
+    ]  # fmt: skip
+    return Table("faces", Compare(), (first, *rows))
+
+
+@pytest.mark.parametrize(
+    ("width", "effect", "verdict"),
+    [
+        (150, "-0.001732 [-0.001810, -0.001654]", "unclear (~12 more seeds)"),
+        (125, "-0.001732 ±0.000078", "unclear (~12 more)"),
+        (100, "-0.00173 ±0.00008", "unclear ~12"),
+    ],
+)
+def test_usual_terminals_have_a_line_per_row(ladder, width, effect, verdict):
+    lines = bare(printed(ladder, width)).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.lstrip().startswith("net1"))
+    assert [line.split()[0] for line in lines[start : start + 6]] == [f"net{i}" for i in range(1, 7)]
+    assert lines[start + 6].strip() == ""
+    assert effect in lines[start + 1]
+    assert verdict in lines[start + 2]
+    assert max(map(len, lines)) <= width
+
+
+def test_numbers_of_seeds_stay_where_rows_differ_in_them(ladder):
+    rows = (*ladder.rows[:-1], replace(ladder.rows[-1], seeds=4, tally=Tally(5, 4)))
+    assert "(4/5)" in bare(printed(replace(ladder, rows=rows), 100))
+
+
+def test_blocks_stand_apart(ladder):
+    lines = bare(printed(ladder, 45)).splitlines()
+    starts = [i for i, line in enumerate(lines) if line.startswith("net")]
+    assert len(starts) == 6
+    assert all(lines[i - 1] == "" for i in starts[1:])
+    assert "  Δ parent: -0.001732 [-0.001810, -0.001654]" in lines
 
 
 def test_names_are_no_markup(table):

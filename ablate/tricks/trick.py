@@ -16,8 +16,9 @@ A trick is a frozen, typed group of settings with only the hooks that it needs. 
             trick.on_weights(parameters)            # max-norm, moving average …
         trick.on_epoch(epoch, metrics)              # early stopping, plateau, unfreezing, snapshots
 
-Hooks are written for one network, ``(N, C, H, W)``. One that says ``stacked = True`` sees a whole stack of R seeds at once, ``(R, N, C, H, W)``: its code counts
-axes from the right, so that it serves both. A hook never waits for the device (no ``.item()``) and keeps shapes from step to step; decisions on values happen in ``on_epoch``.
+Hooks are written for one network, ``(N, C, H, W)``. One that says ``stacked = True`` sees a whole stack of R seeds at once, ``(R, N, C, H, W)``:
+its code counts axes from the right, so that it serves both. A hook never waits for the device (no ``.item()``) and keeps shapes from step to step;
+decisions on values happen in ``on_epoch``.
 """
 
 from __future__ import annotations

@@ -44,23 +44,27 @@ def export(
     """Write the table into a file for a paper or a report."""
     from ablate import api
     from ablate.cli.console import say
+    from ablate.cli.show_table import flags_named, mention_missing
     from ablate.report.formats import format_from_suffix, render
     from ablate.study.store import Store
 
     spreadsheet = output.suffix.lower() == ".xlsx"
-    format = "xlsx" if spreadsheet else format_from_suffix(output)
+    with flags_named():
+        format = "xlsx" if spreadsheet else format_from_suffix(output)
     study = read(recipe, seeds, only, design, sets, scale)
     store = Store(runs.absolute())
     found = api.table(study, root=runs)
-    if spreadsheet:
-        from ablate.report.as_xlsx import xlsx_bytes
+    with flags_named():
+        if spreadsheet:
+            from ablate.report.as_xlsx import xlsx_bytes
 
-        contents = xlsx_bytes(found, listed(columns), sort)
-    else:
-        contents = render(found, format, columns=listed(columns), sort=sort).encode()
+            contents = xlsx_bytes(found, listed(columns), sort)
+        else:
+            contents = render(found, format, columns=listed(columns), sort=sort).encode()
     if not output.parent.is_dir():
         raise ValueError(f"--output (={output}) is in a folder that does not exist. Make {output.parent} first.")
     store.disk.replace(output, contents)
     say(f"wrote {output}")
+    mention_missing(runs)
     mention_last(study, store, "export")
     return 0

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ablate.cli.console import output
+from ablate.cli.console import output, say
 from ablate.evidence.rows import Table
-from ablate.report.columns import Cells, Column, cells, select_columns
+from ablate.report.columns import ArgumentError, Cells, Column, cells, select_columns
 from ablate.report.formats import FORMATS, render
 from ablate.report.narrow import narrow
 from ablate.report.summary import summary
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console, RenderableType
 
 STYLES = {"helps": "green", "hurts": "red", "unstable": "yellow", "no difference": "yellow"}
@@ -46,10 +49,26 @@ def show_table(
 def show_as(table: Table, format: str, columns: Sequence[str] | None = None, sort: str | None = None) -> None:
     """Print the table in a format on stdout; ``text`` draws it on a terminal. Raises ValueError for unknown formats and columns."""
     check_format(format)
-    if format == "text":
-        show_table(table, columns, sort)
-    else:
-        output().file.write(render(table, format, columns, sort))
+    with flags_named():
+        if format == "text":
+            show_table(table, columns, sort)
+        else:
+            output().file.write(render(table, format, columns, sort))
+
+
+def mention_missing(runs: Path) -> None:
+    """Say on stderr where there is no folder of runs, so that nobody takes its rows for runs that wait."""
+    if not runs.is_dir():
+        say(f"--runs (={runs}) does not exist: nothing has been trained there")
+
+
+@contextmanager
+def flags_named() -> Iterator[None]:
+    """Names a wrong argument as the command line does: ``--columns (=x)``."""
+    try:
+        yield
+    except ArgumentError as error:
+        raise ValueError(f"--{error}") from None
 
 
 def check_format(format: str) -> None:

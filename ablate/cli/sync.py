@@ -27,7 +27,9 @@ def sync(
         warn(f"{published.reason} Nothing is lost; run it again when MLflow is back.")
         return 1
     if published.experiment is None:
-        say(f"{study.study} has nothing to publish yet: none of its runs has begun")
-    else:
-        say(f"{study.study} is published at {published.uri}")
+        warn(
+            f"{study.study} has nothing to publish yet: none of its runs has begun in {runs}. Train it with 'ablate run'."
+        )
+        return 1
+    say(f"{study.study} is published at {published.uri}")
     return 0

@@ -91,7 +91,7 @@ def table(
     tracking_uri: Uri = None,
 ) -> int:
     """Print the table of what is done; trains nothing."""
-    from ablate.cli.show_table import check_format, show_as
+    from ablate.cli.show_table import check_format, mention_missing, show_as
 
     check_format(format)
     about_runs = {"by": by, "seed": seed, "metric": metric, "better": better, "baseline": baseline}
@@ -116,6 +116,7 @@ def table(
 
     study = read(recipe, seeds, only, design, sets, scale)
     show_as(api.table(study, root=runs), format, listed(columns), sort)
+    mention_missing(runs)
     mention_last(study, Store(runs.absolute()), "table")
     return 0
 

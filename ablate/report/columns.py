@@ -46,6 +46,10 @@ class Cells(NamedTuple):
     alignments: list[Alignment]
 
 
+class ArgumentError(ValueError):
+    """An argument of a function of this room that is wrong, by its name: the command line calls it ``--name``."""
+
+
 ALIASES = {"name": "variant", "parent": "from", "sd": "spread", "n": "seeds"}
 
 
@@ -312,7 +316,7 @@ def find(columns: dict[str, Column], name: str, flag: str) -> str:
             return called[spelling]
     near = suggestion(folded, [*columns, *ALIASES])
     hint = f"Did you mean '{near}'?" if near else f"There are {', '.join(columns)}."
-    raise ValueError(f"{flag} (={wanted}) is not a column of this table. {hint}")
+    raise ArgumentError(f"{flag} (={wanted}) is not a column of this table. {hint}")
 
 
 def cells(table: Table, columns: Sequence[Column]) -> Cells:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.registry import suggestion
-from ablate.report.columns import plain
+from ablate.report.columns import ArgumentError, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -101,7 +101,7 @@ def picture_suffix(path: Path | str) -> str:
     """The format that a file's name asks for. Raises ValueError where it is no picture's."""
     suffix = Path(path).suffix.lower().removeprefix(".")
     if suffix not in PICTURES:
-        raise ValueError(f"output (={path}) must end in {', '.join(f'.{name}' for name in PICTURES)}.")
+        raise ArgumentError(f"output (={path}) must end in {', '.join(f'.{name}' for name in PICTURES)}.")
     return suffix
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ablate.evidence.table import Table
 from ablate.registry import suggestion
-from ablate.report.columns import cells, data_keys, plain, select_columns
+from ablate.report.columns import ArgumentError, cells, data_keys, plain, select_columns
 from ablate.report.summary import summary
 
 FORMATS = ("md", "tex", "html", "csv", "json")
@@ -31,7 +31,7 @@ def render(table: Table, format: str, columns: Sequence[str] | None = None, sort
     """
     if format not in FORMATS:
         near = suggestion(format, FORMATS)
-        raise ValueError(
+        raise ArgumentError(
             f"format (={format}) must be one of {', '.join(FORMATS)}." + (f" Did you mean '{near}'?" if near else "")
         )
     names = columns or (data_keys(table) if format == "csv" else None)
@@ -61,5 +61,7 @@ def format_from_suffix(path: Path | str) -> str:
     """The format that a file's name asks for. Raises ValueError where its suffix says nothing."""
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
-        raise ValueError(f"output (={path}) must end in {', '.join(f'.{name}' for name in FORMATS)}. Or give --format.")
+        raise ArgumentError(
+            f"output (={path}) must end in {', '.join(f'.{name}' for name in FORMATS)}. Or give --format."
+        )
     return SUFFIXES[suffix]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -36,9 +37,11 @@ WRONG = {
     "jobs": (["run", DIGITS, "--jobs", "none"], "--jobs (=none)"),
     "device": (["run", DIGITS, "--device", "tpu", "--no-mlflow"], "--device (=tpu)"),
     "format": (["run", DIGITS, "--format", "docx"], "--format (=docx)"),
-    "suffix": (["export", DIGITS, "-o", "table.docx"], "table.docx"),
+    "suffix": (["export", DIGITS, "-o", "table.docx"], "--output (=table.docx)"),
+    "exported column": (["export", DIGITS, "-o", "table.md", "--columns", "x"], "--columns (=x)"),
+    "order": (["table", DIGITS, "--sort", "zzz"], "--sort (=zzz)"),
     "no folder": (["export", DIGITS, "-o", "nowhere/table.md"], "nowhere"),
-    "column": (["table", DIGITS, "--columns", "valid_los"], "valid_loss"),
+    "column": (["table", DIGITS, "--columns", "valid_los"], "--columns (=valid_los)"),
     "variant": (["diff", DIGITS, "net1", "nte2"], "net2"),
     "catalog": (["catalog", "dropuot"], "dropout"),
     "missing argument": (["diff", DIGITS, "net1"], "B"),
@@ -70,6 +73,33 @@ def test_new_writes_a_recipe_that_reads(ablate, tmp_path):
     assert again.returncode == 2
     assert "exists already" in again.stderr
     assert (tmp_path / "mine.yaml").read_text() == before
+
+
+@pytest.mark.parametrize("name", ["x y", "it's", "a: b #c"])
+def test_new_takes_any_name(ablate, tmp_path, name):
+    done = ablate("new", name)
+    assert done.returncode == 0
+    assert shlex.quote(f"{name}.yaml") in done.stderr
+    assert ablate("plan", f"{name}.yaml", "--quick").stdout.startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("name", ["", " ", ".yaml"])
+def test_new_needs_a_name(ablate, tmp_path, name):
+    done = ablate("new", name)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_values_are_written_as_in_a_recipe(ablate, tmp_path):
+    (tmp_path / "r.yaml").write_text(
+        "data: digits\nbaseline: {model: mlp, loss: cross_entropy, optimizer: sgd}\n"
+        "variants: [{name: a, set: {model: {name: mlp, hidden: [4], activation: tanh}, shuffle: false}}]\n"
+    )
+    assert "model = {name: mlp, hidden: [4]" in " ".join(ablate("plan", "r.yaml", "--quick", "--json").stdout.split())
+    shown = ablate("diff", "r.yaml", "baseline", "a").stdout
+    assert "[4]" in shown
+    assert "false" in shown
+    assert '"' not in shown
 
 
 def test_diff_shows_what_differs(ablate):
@@ -104,6 +134,24 @@ def test_export_writes_every_format(ablate, tmp_path, suffix):
     done = ablate("export", DIGITS, "-o", f"table.{suffix}")
     assert done.returncode == 0, done.stderr
     assert "net7" in (tmp_path / f"table.{suffix}").read_text()
+
+
+def test_a_folder_of_runs_that_is_not_there_is_said(ablate, tmp_path):
+    done = ablate("table", DIGITS, "--runs", "nowhere")
+    assert done.returncode == 0
+    assert "queued" in done.stdout
+    assert done.stderr == "--runs (=nowhere) does not exist: nothing has been trained there\n"
+    (tmp_path / "nowhere").mkdir()
+    assert ablate("table", DIGITS, "--runs", "nowhere").stderr == ""
+
+
+def test_nothing_is_made_where_there_is_nothing_to_publish(ablate, tmp_path):
+    done = ablate("sync", DIGITS, "--runs", "nowhere")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert "nothing to publish yet" in line
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path):

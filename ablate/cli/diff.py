@@ -55,4 +55,6 @@ def diff(
 
 def shown(value: Any) -> str:
     """A value as a recipe would write it on one line; a dash where there is none."""
-    return "–" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    from ablate.recipe.node import show
+
+    return "–" if value is None else show(value, limit=1000)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +11,7 @@ import typer
 
 TEMPLATE = """\
 # {name}: what is worth what? Run it:   ablate run {file}
-study: {name}
+study: {study}
 
 data: digits                       # 'ablate catalog data' lists data sets; your own: {{target: data:load}} in data.py beside this file
 metrics: [accuracy]
@@ -37,13 +39,19 @@ def new(
 ) -> int:
     """Write a commented recipe to start from."""
     from ablate.cli.console import say
+    from ablate.recipe.names import study_rule
     from ablate.study.store import Store
 
+    if (rule := study_rule(Path(name).stem if name.strip() else "")) is not None:
+        raise ValueError(f"name (={name}) {rule}")
     path = Path(name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
     if path.exists():
         raise ValueError(f"file (={path}) exists already. Choose another name, or remove it first.")
     if not path.parent.is_dir():
         raise ValueError(f"file (={path}) is in a folder that does not exist. Make {path.parent} first.")
-    Store(Path()).write_text(path, TEMPLATE.format(name=path.stem, file=path))
-    say(f"wrote {path}. Look ahead with 'ablate plan {path}', train with 'ablate run {path}'")
+    typed = shlex.quote(str(path))
+    Store(Path()).write_text(
+        path, TEMPLATE.format(name=path.stem, study=json.dumps(path.stem, ensure_ascii=False), file=typed)
+    )
+    say(f"wrote {path}. Look ahead with: ablate plan {typed}, train with: ablate run {typed}")
     return 0

@@ -55,7 +55,9 @@ class Change:
 
     def __str__(self) -> str:
         if self.kind == "set":
-            return f"{self.subject} = {self.value}"
+            from ablate.recipe.node import show  # which needs the positions of this file
+
+            return f"{self.subject} = {show(self.value, limit=200)}"
         return ("+ " if self.kind == "add" else "− ") + self.subject
 
 

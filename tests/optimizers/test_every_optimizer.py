@@ -7,14 +7,16 @@ import copy
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from torch import nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy, mse_loss
 
+from ablate.layers.rate_per_seed import take_rates
 from ablate.optimizers.build import parameter_groups, value_setter
 from ablate.registry import entries, lookup
 
 SETTINGS: dict[str, dict] = {
-    "adadelta": {"lr": 5.0, "eps": 1e-3},
+    "adadelta": {"lr": 1.0, "eps": 1e-3},
     "adagrad": {"lr": 0.3},
     "adam": {"lr": {"linear": [0.05, 0.001]}},
     "adamax": {"lr": {"linear": [0.05, 0.001]}},
@@ -64,7 +66,7 @@ def test_a_convex_problem(name):
     truth = torch.randn(3, 6, dtype=torch.float64)
     scales = torch.linspace(0.3, 2, 6, dtype=torch.float64)
     draw = torch.Generator().manual_seed(1)
-    model = torch.nn.Linear(6, 3, bias=True).double()
+    model = nn.Linear(6, 3, bias=True).double()
 
     def loss(model, step):
         inputs = torch.randn(64, 6, generator=draw, dtype=torch.float64) * scales
@@ -81,7 +83,7 @@ def digits():
 
 def network(seed=0):
     torch.manual_seed(seed)
-    return torch.nn.Sequential(torch.nn.Linear(64, 24), torch.nn.ReLU(), torch.nn.Linear(24, 10)).double()
+    return nn.Sequential(nn.Linear(64, 24), nn.ReLU(), nn.Linear(24, 10)).double()
 
 
 @every_optimizer
@@ -102,7 +104,7 @@ def test_a_stack_equals_its_replicas_alone(name):
     models = [network(seed) for seed in range(3)]
     names = [key for key, _ in models[0].named_parameters()]
     stack = {key: torch.stack([model.get_parameter(key).detach() for model in models]) for key in names}
-    stack = {key: torch.nn.Parameter(value) for key, value in stack.items()}
+    stack = {key: nn.Parameter(value) for key, value in stack.items()}
     steps = 40
 
     def rows(replica, step):
@@ -122,6 +124,35 @@ def test_a_stack_equals_its_replicas_alone(name):
     for i, model in enumerate(models):
         train(name, model, lambda m, step, i=i: cross_entropy(m(inputs[rows(i, step)]), targets[rows(i, step)]), steps)
         for key in names:
+            torch.testing.assert_close(stack[key][i], model.get_parameter(key), rtol=1e-9, atol=1e-10)
+
+
+@every_optimizer
+def test_every_seed_of_a_stack_may_have_its_own_rate(name):
+    # as a plateau trick sets it: a tensor (R,) in the place of the number
+    inputs, targets = digits()
+    models = [network(seed) for seed in range(3)]
+    keys = [key for key, _ in models[0].named_parameters()]
+    stack = {k: nn.Parameter(torch.stack([m.get_parameter(k).detach() for m in models])) for k in keys}
+    together, _ = build(name, stack.items(), 1, stacked=True)
+    take_rates(together)
+    alone = [build(name, model.named_parameters(), 1)[0] for model in models]
+    for place, group in enumerate(together.param_groups):
+        rates = group["lr"] * torch.tensor([0.5, 1.0, 1.5], dtype=torch.float64)
+        group["lr"] = rates
+        for i, optimizer in enumerate(alone):
+            optimizer.param_groups[place]["lr"] = rates[i].item()
+    for step in range(30):
+        batch = slice(10 * step, 10 * step + 50)
+        for model in models:
+            model.zero_grad()
+            cross_entropy(model(inputs[batch]), targets[batch]).backward()
+        for key, parameter in stack.items():
+            parameter.grad = torch.stack([model.get_parameter(key).grad for model in models])
+        for optimizer in (together, *alone):
+            optimizer.step()
+    for i, model in enumerate(models):
+        for key in keys:
             torch.testing.assert_close(stack[key][i], model.get_parameter(key), rtol=1e-9, atol=1e-10)
 
 

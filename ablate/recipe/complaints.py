@@ -106,14 +106,23 @@ def _sentence(
         return there.position, subject, "must be a number, or a schedule such as {linear: [0.1, 0.001]}.", ""
     numbers = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
     if kind in ("tuple_type", "list_type") and there.mapping is None and there.value is not None:
-        return there.position, subject, f"must be a list, such as [{show(there)}].", ""
+        return there.position, subject, f"must be a list, such as [{_unquoted(there)}].", ""
     if kind in RULES:
         hint = ""
+        described = [field.description for name, field in _fields(model, keys[:-1]) if keys and name == keys[-1]]
+        if kind == "string_type" and described and described[0]:
+            hint = f" It is {described[0]}."
         if kind == "literal_error":
             hint = did_you_mean(str(there.value), re.findall(r"'([^']*)'", str(context["expected"])))
         return there.position, subject, RULES[kind].format(**numbers), hint
     text = str(finding["msg"]).rstrip(".")
     return there.position, subject, f"{text[0].lower()}{text[1:]}.", ""
+
+
+def _unquoted(node: Node) -> str:
+    """A value as an item of a list; a number in quotes was surely meant as one."""
+    text = (node.text or "").strip()
+    return text if re.fullmatch(r"[+-]?\d+(\.\d+)?", text) else show(node)
 
 
 def dotted(path: str, keys: tuple[str | int, ...]) -> str:

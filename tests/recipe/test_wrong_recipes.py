@@ -457,3 +457,18 @@ def test_a_trick_twice_in_one_row(wrong_rows, second):
 def test_what_the_baseline_lacks_is_said_once(problems):
     text = "baseline: {model: mlp, loss: mse, optimizer: sgd}\nvariants: [{name: a, add: [flip]}, {name: b, add: [dropout]}]\n"
     assert problems(text) == ["r.yaml:1:11: data is missing. Write it under 'baseline', such as data: digits."]
+
+
+@pytest.mark.parametrize(
+    ("change", "end"),
+    [
+        ("model.hidden: '16'", "model.hidden (='16') must be a list, such as [16]."),
+        (
+            "checkpoint.every: 10",
+            "checkpoint.every (=10) must be text. It is a time (30s, 5min, 1h) or a number of epochs (1 epoch, 10 epochs).",
+        ),
+    ],
+)
+def test_advice_that_is_right(wrong_rows, change, end):
+    [line] = wrong_rows(f"{{name: a, set: {{{change}}}}}")
+    assert line.endswith(end)

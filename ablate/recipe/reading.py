@@ -16,6 +16,7 @@ from ablate.recipe.replay import SECTIONS, Tree, section
 from ablate.recipe.rows import Row, Rows, read_variants
 from ablate.recipe.selection import read_seeds, read_selection
 from ablate.recipe.shape import Shape
+from ablate.recipe.unused_bundles import check_unused_bundles
 from ablate.recipe.variants import Written, build_variants
 from ablate.recipe.yaml_text import decode, read_yaml
 from ablate.registry import suggestion
@@ -56,6 +57,7 @@ def load_recipe(
     folder = path.absolute().parent
     own = (bundle.own for bundle in written.bundles.values())
     check_repeated_tricks((*own, *(row.own for row in written.rows if not row.stack and not row.tricks)), problems)
+    check_unused_bundles(written.bundles, (one for row in written.rows for one in (row.own, *row.stack)), problems)
     variants, notes = build_variants(written, selection, folder, problems)
     if written.design is None and not selection.changes_settings:
         check_equal_rows(variants, problems)

@@ -472,3 +472,17 @@ def test_what_the_baseline_lacks_is_said_once(problems):
 def test_advice_that_is_right(wrong_rows, change, end):
     [line] = wrong_rows(f"{{name: a, set: {{{change}}}}}")
     assert line.endswith(end)
+
+
+@pytest.mark.parametrize(
+    ("bundles", "lines"),
+    [
+        ("{b: {add: [c]}, c: {add: [b]}}", ["tricks.b contains itself.", "tricks.c contains itself."]),
+        ("{b: {set: {epocs: 3}}}", ["epocs: 'epocs' is not a setting. Did you mean 'epochs'?"]),
+        ("{b: {add: [flop]}}", ["tricks: 'flop' is not a known trick. Did you mean 'flip'?"]),
+        ("{b: {add: [flip, c]}, c: {set: {epochs: 3, tricks.flip.share: 1}}}", []),
+    ],
+)
+def test_bundles_that_no_row_uses(wrong_rows, bundles, lines):
+    found = wrong_rows("{name: a, set: {epochs: 9}}", more=f"tricks: {bundles}\n")
+    assert [line.split(": ", 1)[1] for line in found] == lines

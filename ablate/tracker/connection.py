@@ -107,19 +107,22 @@ class Connection:
     def create(self, description: Description, parent: str | None, publication: str) -> str:
         """Make a run and return its id. ``publication`` is marked on it, so that a run whose id got lost on the way can be found."""
         start = int(time.time() * 1000) if description.start is None else description.start
-        first = ("ablate.kind", "mlflow.user")
-        tags = {key: description.tags[key] for key in first if key in description.tags}
-        tags |= {PUBLICATION: publication} | ({PARENT: parent} if parent else {})
+        tags = {**description.tags, PUBLICATION: publication} | ({PARENT: parent} if parent else {})
         run = self._call(self.client.create_run, self.experiment, start, tags, description.name)
         return str(run.info.run_id)
 
-    def describe(self, run: str, description: Description, old_tags: Iterable[str], new: bool) -> None:
-        """Set name, status, tags and (once) params; take away ``old_tags`` that are no more."""
-        from mlflow.entities import Param, RunTag
+    def params(self, run: str, description: Description) -> None:
+        """Set the params, which can be set once."""
+        from mlflow.entities import Param
 
-        params = [Param(*pair) for pair in description.params.items()] if new else []
+        params = [Param(*pair) for pair in description.params.items()]
         for few in calls(params, PARAMS_PER_CALL, lambda param: _size(param.key, param.value)):
             self._call(self.client.log_batch, run, params=few)
+
+    def describe(self, run: str, description: Description, old_tags: Iterable[str]) -> None:
+        """Set name and tags; take away ``old_tags`` that are no more."""
+        from mlflow.entities import RunTag
+
         tags = [RunTag(*pair) for pair in description.tags.items()]
         for some in calls(tags, TAGS_PER_CALL, lambda tag: _size(tag.key, tag.value)):
             self._call(self.client.log_batch, run, tags=some)
@@ -127,6 +130,9 @@ class Connection:
             if key not in description.tags:
                 self._call(self.client.delete_tag, run, key)
         self.rename(run, description.name)
+
+    def state(self, run: str, description: Description) -> None:
+        """Set the status, and the time of the end."""
         if description.status == "RUNNING":
             self._call(self.client.update_run, run, "RUNNING")
         else:

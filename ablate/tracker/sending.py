@@ -46,7 +46,8 @@ class Sending:
         self.settings = settings(study)
         self.broken = self.sent.publication
         self.runs = self.points = 0
-        self.saved = 0.0
+        self.made: set[str] = set()
+        self.saved = self.took = 0.0
 
     def everything(self, rendered: str = "") -> None:
         """Send the study, then its variants, then the curves: what is small and says most comes first. ``rendered`` is the key of the artifacts."""
@@ -205,11 +206,16 @@ class Sending:
     def _create(self, kind: type[Kind], description: Description, parent: Sent | None) -> Kind:
         run = self.connection.create(description, parent.run if parent else None, self.sent.publication)
         self.runs += 1
-        return kind(run, description.name)
+        self.made.add(run)
+        return kind(run, description.name, tags=list(description.tags))
 
     def _describe(self, sent: Sent, description: Description) -> None:
         if sent.digest != description.digest or sent.name != description.name:
-            self.connection.describe(sent.run, description, sent.tags, new=not sent.digest)
+            if not sent.digest:
+                self.connection.params(sent.run, description)
+            if sent.run not in self.made:  # which have name and tags from the beginning
+                self.connection.describe(sent.run, description, sent.tags)
+            self.connection.state(sent.run, description)
             sent.digest, sent.name, sent.tags = description.digest, description.name, list(description.tags)
             self._save()
 
@@ -218,6 +224,8 @@ class Sending:
         self.points += len(points)
 
     def _save(self, now: bool = False) -> None:
-        if now or time.monotonic() - self.saved > SAVE_SECONDS:
+        began = time.monotonic()
+        if now or began - self.saved > max(SAVE_SECONDS, 30 * self.took):
             self.ledger.write(self.key, self.sent)
             self.saved = time.monotonic()
+            self.took = self.saved - began

@@ -87,7 +87,9 @@ def train_runs(
     from ablate.study.executor import LocalExecutor
     from ablate.study.jobs import make_jobs
     from ablate.study.provenance import of_command
+    from ablate.study.stacks import stack_rule
 
+    places = slots(options)
     jobs = make_jobs(
         missing,
         plan,
@@ -97,8 +99,9 @@ def train_runs(
         threads=options.threads,
         fresh=options.fresh,
         timeout=options.timeout,
+        stack=stack_rule(missing, places),
     )
-    executor = LocalExecutor(slots(options), store, retries=options.retries)
+    executor = LocalExecutor(places, store, retries=options.retries)
     try:
         for event in executor.run(jobs, fail_fast=options.fail_fast):
             if listen is not None:
@@ -176,7 +179,10 @@ def publisher(plan: Plan, *, root: Path | str = DEFAULT_ROOT, uri: str | None = 
 
 
 def rendering(study: StudyRecord, store: Store, table: Table | None = None) -> Rendering:
-    """What MLflow shows of a study beside its curves: the recipe, the table in all formats, its numbers. Rendered where MLflow lacks it only."""
+    """What MLflow shows of a study beside its curves: the recipe, the table in all formats, its numbers, pictures.
+
+    Rendered where MLflow lacks it only.
+    """
     import ablate
     from ablate.tracker.limits import digest
     from ablate.tracker.publish import Artifacts, Rendering
@@ -185,13 +191,16 @@ def rendering(study: StudyRecord, store: Store, table: Table | None = None) -> R
 
     def render() -> Artifacts:
         from ablate.report.formats import FORMATS, render
+        from ablate.report.pictures import pictures
 
         columns = {
             row.variant: {key: float(v) for key, v in row.dump().items() if isinstance(v, int | float)}
             for row in known.rows
         }
         tables = {f"table.{format}": render(known, format) for format in FORMATS}
-        return Artifacts(study.recipe.text, tables, render(known, "md"), columns=columns)
+        finished = any(row.seeds for row in known.rows)
+        drawn = pictures(study, store, known) if finished else {}
+        return Artifacts(study.recipe.text, tables, render(known, "md"), drawn, columns)
 
     return Rendering(digest([ablate.__version__, study.recipe.text, asdict(known)]), render)
 

@@ -134,7 +134,7 @@ def verdict_text(row: Row) -> str:
         return row.verdict or ""
     if row.more_seeds is None:
         return f"unclear (>{MOST} more seeds)"
-    return f"unclear (~{row.more_seeds} more seed{'s' if row.more_seeds > 1 else ''})"
+    return f"unclear (≈{row.more_seeds} more seed{'s' if row.more_seeds > 1 else ''})"
 
 
 def published(key: str, title: str, name: str) -> Column:

@@ -81,9 +81,9 @@ def ladder():
 @pytest.mark.parametrize(
     ("width", "effect", "verdict"),
     [
-        (150, "-0.001732 [-0.001810, -0.001654]", "unclear (~12 more seeds)"),
-        (125, "-0.001732 ±0.000078", "unclear (~12 more)"),
-        (100, "-0.00173 ±0.00008", "unclear ~12"),
+        (150, "-0.001732 [-0.001810, -0.001654]", "unclear (≈12 more seeds)"),
+        (125, "-0.001732 ±0.000078", "unclear (≈12 more)"),
+        (100, "-0.00173 ±0.00008", "unclear ≈12"),
     ],
 )
 def test_usual_terminals_have_a_line_per_row(ladder, width, effect, verdict):

@@ -49,8 +49,8 @@ def test_several_seeds_show_the_evidence(keypoints):
 def test_what_is_unclear_says_how_many_more_seeds(keypoints):
     table = keypoints()
     for more, text in (
-        (1, "unclear (~1 more seed)"),
-        (12, "unclear (~12 more seeds)"),
+        (1, "unclear (≈1 more seed)"),
+        (12, "unclear (≈12 more seeds)"),
         (None, "unclear (>100 more seeds)"),
     ):
         rows = (*table.rows[:2], replace(table.rows[2], more_seeds=more))

@@ -122,7 +122,7 @@ def fetch(experiment: str, tracking_uri: str | None) -> list[LoggedRun]:
                 runs += page
                 token = page.token or None
     except Exception as error:
-        raise ValueError(f"{trouble(error, address).replace('could not be written', 'could not be read')}.") from error
+        raise ValueError(trouble(error, address).replace("could not be written", "could not be read")) from error
     if found is None:
         near = suggestion(experiment, names)
         hint = f"Did you mean '{near}'?" if near else f"There are {', '.join(names[:10])}."

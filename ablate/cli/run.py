@@ -92,7 +92,7 @@ def run(
     finally:
         progress.stop()
     ended = publisher is None or publish_rest(
-        publisher, api.rendering(plan.record(), store, table), study, runs, tracking_uri
+        publisher, api.rendering(plan.renewed(store).record(), store, table), study, runs, tracking_uri
     )
     show_as(table, format)
     if not ended:

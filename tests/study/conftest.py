@@ -68,15 +68,25 @@ variants:
 """
 
 
+@pytest.fixture(scope="session")
+def write_own() -> Callable[[Path], Path]:
+    """Write a recipe with a network and data from files beside it into a folder; its path."""
+
+    def write(folder: Path) -> Path:
+        (folder / "model.py").write_text(MODEL)
+        (folder / "data.py").write_text(DATA)
+        (folder / "recipe.yaml").write_text(RECIPE)
+        return folder / "recipe.yaml"
+
+    return write
+
+
 @pytest.fixture
-def own(tmp_path: Path) -> Path:
+def own(tmp_path: Path, write_own: Callable[[Path], Path]) -> Path:
     """A recipe with a network and data from files beside it; its path."""
     folder = tmp_path / "own"
     folder.mkdir()
-    (folder / "model.py").write_text(MODEL)
-    (folder / "data.py").write_text(DATA)
-    (folder / "recipe.yaml").write_text(RECIPE)
-    return folder / "recipe.yaml"
+    return write_own(folder)
 
 
 class Done:

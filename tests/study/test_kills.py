@@ -108,12 +108,13 @@ def trained(runs):
     return found
 
 
-@pytest.fixture
-def undisturbed(own, tmp_path):
-    """The results of a study that nothing disturbed, and its recipe."""
-    code, _, err = Command(own, tmp_path, *LONG, "--runs", "undisturbed").end()
+@pytest.fixture(scope="module")
+def undisturbed(write_own, tmp_path_factory):
+    """The results of the long study when nothing disturbs it."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    code, _, err = Command(write_own(folder), folder, *LONG).end()
     assert code == 0, err
-    return trained(tmp_path / "undisturbed")
+    return trained(folder / "runs")
 
 
 @pytest.mark.slow
@@ -325,6 +326,12 @@ print(code, started, heavy)
 
 @pytest.mark.parametrize("published", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_finished_study_starts_no_process_and_imports_nothing_heavy(own, tmp_path, ablate, published):
+    own.write_text(
+        own.read_text()
+        .replace("{target: data:load}", "digits")
+        .replace("target: model:Net", "name: mlp, hidden: [4]")
+        .replace("model.width: 16", "model.hidden: [5]")
+    )
     flags = ["--tracking-uri", f"sqlite:///{tmp_path}/mlflow.db"] if published else ["--no-mlflow"]
     assert ablate("run", own, *flags).code == 0
     (tmp_path / "driver.py").write_text(DRIVER)

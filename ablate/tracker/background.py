@@ -79,7 +79,7 @@ class Background:
             self._listen(0)
             if self.answered == self.asked and now >= self.next:
                 self._order()
-        except OSError:
+        except Exception:  # whatever it is: the training goes on
             self._ended()
 
     def finish(
@@ -101,7 +101,7 @@ class Background:
                 if not self._wait(within - PATIENCE):
                     return Published(False, self.address.shown, out_of_time(self.address, within))
             return self.last
-        except OSError:
+        except Exception:
             self._ended()
             return self.last
         finally:
@@ -113,7 +113,7 @@ class Background:
             if self._helper is not None:
                 self._order()
                 self._wait(FAREWELL)
-        except OSError:
+        except Exception:
             self._ended()
         finally:
             self.stop()

@@ -202,6 +202,7 @@ class Desk:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     def give(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -246,7 +247,7 @@ class Door:
 
     def __init__(self, upstream: str, mode: str = "open", left: int = 0) -> None:
         self.upstream, self.mode, self.left = urlparse(upstream), mode, left
-        self.over = threading.Event()
+        self.asked, self.over = threading.Event(), threading.Event()
         self.seen: list[str] = []
         self.lost = ""
         door = self
@@ -268,6 +269,7 @@ class Door:
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         self.seen.append(f"{request.command} {request.path}")
+        self.asked.set()
         if self.mode == "500":
             request.send_error(500)
             return
@@ -399,6 +401,18 @@ def states(study: str, uri: str) -> set[str]:
 
     client = MlflowClient(uri)
     return {run.info.status for run in client.search_runs([client.get_experiment_by_name(study).experiment_id])}
+
+
+@pytest.fixture
+def steps_of() -> Callable[[str, str], dict[str, dict[str, list[int]]]]:
+    """The steps of every curve of every seed of a study in MLflow."""
+    return curves
+
+
+@pytest.fixture
+def states_of() -> Callable[[str, str], set[str]]:
+    """The states of all runs of a study in MLflow."""
+    return states
 
 
 @pytest.fixture

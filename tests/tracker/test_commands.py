@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import signal
 import sqlite3
 import subprocess
@@ -11,6 +13,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 WATCHED = """
 import json, sys
@@ -65,6 +69,56 @@ def test_interrupted_study_is_not_left_running_in_mlflow(fresh_desk):
         states = {state for (state,) in database.execute("SELECT status FROM runs WHERE name LIKE 'net%'")}
     assert states <= {"FINISHED", "KILLED"}
     assert "KILLED" in states
+
+
+@pytest.mark.parametrize("whole_group", [True, False], ids=["group", "command alone"])
+def test_killed_study_has_every_epoch_once_and_nothing_is_left_running(fresh_desk, steps_of, states_of, whole_group):
+    """Killed while it publishes beside its training, resumed from a checkpoint that is older than what MLflow has, interrupted, and published."""
+    desk = fresh_desk
+    uri = f"sqlite:///{desk.folder}/mlflow.db"
+    flags = ["recipe.yaml", "--set", "net1.epochs=1000000", "--set", "checkpoint={every: 1 epoch}"]
+    with desk.start("run", *flags, "--jobs", "4") as process:
+        wait_for_run(desk.folder / "mlflow.db", "net1 · seed 0")
+        watched = [os.pidfd_open(each) for each in descendants(process.pid)]
+        (os.killpg if whole_group else os.kill)(process.pid, signal.SIGKILL)
+    assert len(watched) >= 3  # the server of jobs, a job, the one who publishes
+    for each in watched:
+        assert select.select([each], [], [], 60.0)[0], "a process was left over"
+        os.close(each)
+    assert desk.give("sync", *flags).returncode == 0
+    assert states_of("tiny", uri) == {"FINISHED", "KILLED"}
+    reached = last_epochs(steps_of("tiny", uri))
+
+    with desk.start("run", *flags, "--jobs", "4") as process:
+        wait_for_epoch(desk.folder / "runs", max(reached.values()) + 3)
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+    assert process.returncode == 130
+    assert desk.give("sync", *flags).returncode == 0
+    assert states_of("tiny", uri) == {"FINISHED", "KILLED"}
+    later = last_epochs(steps_of("tiny", uri))
+    assert later["net1 · seed 0"] > reached["net1 · seed 0"]
+    assert later["net2 · seed 0"] == reached["net2 · seed 0"] == 5
+
+
+def last_epochs(found: dict[str, dict[str, list[int]]]) -> dict[str, int]:
+    """The last epoch of each seed; every curve must have every epoch up to it, once."""
+    for name, metrics in found.items():
+        for key, steps in metrics.items():
+            assert steps == list(range(1, len(steps) + 1)), f"{name}: {key}"
+    return {name: len(metrics["train_loss"]) for name, metrics in found.items()}
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process has started, and those that these have."""
+    children = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return children + [each for child in children for each in descendants(child)]
+
+
+def wait_for_epoch(runs: Path, epoch: int) -> None:
+    """Return once a run in the store has come to an epoch."""
+    while not any(f'"epoch": {epoch},' in path.read_text() for path in runs.glob("store/*/metrics.jsonl")):
+        time.sleep(0.1)
 
 
 def wait_for_run(file: Path, name: str) -> None:

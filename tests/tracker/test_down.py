@@ -44,6 +44,27 @@ def test_server_that_is_not_there_costs_one_line(desk, is_whole):
     is_whole(f"sqlite:///{desk.folder}/mlflow.db")
 
 
+def test_silent_server_does_not_hold_up_a_training(fresh_desk, doors, server):
+    door = doors(server, "silent")
+    done = fresh_desk.give("run", "recipe.yaml", "--tracking-uri", door.uri, **IMPATIENT)
+    assert done.returncode == 0
+    assert done.stdout.count("| net") == 2
+    assert sum("MLflow" in line for line in done.stderr.splitlines()) == 1
+    assert door.seen
+
+
+def test_interruption_while_publishing_prints_the_table_all_the_same(desk, doors, server):
+    door = doors(server, "silent")
+    with desk.start("run", "recipe.yaml", "--tracking-uri", door.uri) as process:
+        door.asked.wait()
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate()
+    assert process.returncode == 130
+    assert out.count("| net") == 2
+    said = f"interrupted while publishing to {door.uri}. Publish the rest with: ablate sync recipe.yaml --tracking-uri"
+    assert error.splitlines()[-1] == f"{said} {door.uri}"
+
+
 @pytest.mark.parametrize("left", [9, 40])
 def test_answer_that_is_lost_midway_neither_doubles_nor_loses_anything(desk, server, doors, is_whole, left):
     recipe = desk.folder / "recipe.yaml"

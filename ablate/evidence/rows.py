@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ def gather(study: StudyRecord, estimate: Estimator = shared_spreads, provenance:
     ``estimate`` says how much each comparison scatters; with ``provenance``, rows say which versions and devices they mix or do not share with their parent.
     """
     compare = study.recipe.compare
+    provenance = cache(provenance) if provenance is not None else None  # a row's is asked for again beside its children
     known = {record.variant.name: Seeds(record) for record in study.rows}
     metrics = metric_names(study, known)
     baseline = next((name for name, seeds in known.items() if seeds.variant.parent is None), None)

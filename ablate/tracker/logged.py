@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from ablate.evidence.rows import LOSSES, Table, gather
 from ablate.recipe.recipe import Change, Compare, Recipe, Variant
+from ablate.recipe.scalar import plain_scalar
 from ablate.recipe.settings import Choice, Settings
 from ablate.registry import UnknownName, lookup, suggestion
 from ablate.study.records import RunRecord, Status, StudyRecord, VariantRecord
@@ -275,7 +276,7 @@ def variant(name: str, parent: str | None, params: Mapping[str, str], baseline: 
     choices: dict[str, Any] = {kind: Choice(kind, None, "logged:elsewhere", {}) for kind in Settings.CHOICES}
     numbers = {"epochs": whole(params, EPOCHS), "batch_size": whole(params, ("batch_size",))}
     settings = Settings(**choices, **{key: number for key, number in numbers.items() if number})
-    changes = tuple(Change(name, "set", key, value) for key, value in changed.items())
+    changes = tuple(Change(name, "set", key, meant(value)) for key, value in changed.items())
     return Variant(name, parent, description, changes, settings)
 
 
@@ -305,3 +306,11 @@ def record(run: LoggedRun, seed: int, metric: str, paired: bool) -> RunRecord:
         finished=run.end / 1000 if run.end is not None else None,
         notes=() if paired else ("its runs say no seed, so it is compared with nothing",),
     )
+
+
+def meant(text: str) -> Any:
+    """What a logged text would mean in a recipe: MLflow keeps every param as text."""
+    try:
+        return plain_scalar(text)
+    except ValueError:
+        return text

@@ -13,6 +13,7 @@ from ablate.optimizers.optimizer import Decay, Optimizer, Share
 from ablate.registry import Card, register
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
+from ablate.schedules import Schedule
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer as TorchOptimizer
@@ -35,7 +36,7 @@ class Sgd(Optimizer):
     instead, ``decay: plain`` wd·p (as in p ← 0.99p − lr·g).
 
     ``rate_in_velocity``: v ← μv − lr·g; p ← p + v, with Nesterov p ← p + μv − lr·g, the older form (`ablate.layers.velocity_sgd`). The two are the same
-    as long as rate and momentum stand still; under a schedule they differ.
+    as long as the rate stands still, and then torch's own, faster one is used; under a schedule of the rate they differ.
     """
 
     momentum: Share = Field(default=0.9, description="share of the velocity that is kept from step to step")
@@ -62,7 +63,8 @@ class Sgd(Optimizer):
         return optimizer
 
     def _optimizer(self, groups: list[dict[str, Any]]) -> TorchOptimizer:
-        if self.rate_in_velocity:
+        rates = [self.lr, *(group.lr for group in self.groups)]
+        if self.rate_in_velocity and any(isinstance(rate, Schedule) for rate in rates):
             from ablate.layers.velocity_sgd import VelocitySGD
 
             return VelocitySGD(groups)

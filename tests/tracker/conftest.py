@@ -313,9 +313,21 @@ def doors() -> Iterator[Callable[..., Door]]:
         door.close()
 
 
+@pytest.fixture
+def server(running_server: str) -> str:
+    """The address of an MLflow server on a SQLite file, with nothing of earlier tests under the names that they used."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(running_server)
+    for experiment in client.search_experiments():
+        if experiment.name != "Default" and not experiment.name.startswith("earlier "):
+            client.rename_experiment(experiment.experiment_id, f"earlier {experiment.experiment_id} {experiment.name}")
+    return running_server
+
+
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Iterator[str]:
-    """The address of an MLflow server on a SQLite file."""
+def running_server(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Iterator[str]:
+    """The server itself, one for all tests of a process."""
     from ablate.tracker.ui import page
 
     folder = tmp_path_factory.mktemp("server")

@@ -6,7 +6,10 @@ from pathlib import Path
 
 from bench import loop, publish, seeds, start, store
 
-TITLE = "# Measurements\n\nWritten by `make bench`. These machines are shared and noisy: read the ratios, not the seconds.\n"
+TITLE = (
+    "# Measurements\n\nWritten by `make bench`. These machines are shared and noisy: read the ratios, not the seconds. "
+    "The verdicts' calibration is in [RESULTS-calibration.md](RESULTS-calibration.md).\n"
+)
 
 
 def run() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from ablate.registry.lazy import LazyModule
 
@@ -17,7 +17,7 @@ else:
 FRAME = 96
 """Side of a picture in pixels; points are measured in them, whatever size a network sees."""
 
-POINTS = (
+Point = Literal[
     "left_eye_center",
     "right_eye_center",
     "left_eye_inner_corner",
@@ -33,7 +33,10 @@ POINTS = (
     "mouth_right_corner",
     "mouth_center_top_lip",
     "mouth_center_bottom_lip",
-)
+]
+"""The name of a point."""
+
+POINTS: tuple[str, ...] = get_args(Point)
 """The points in the order of the competition's columns. Left is the subject's left: the larger x."""
 
 PAIRS = (

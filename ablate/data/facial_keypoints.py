@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from ablate.data import cache
 from ablate.data.data import Data, shown
 from ablate.data.dataset import Landmarks, Part, Parts, Spec
-from ablate.data.faces import FRAME, PAIRS, POINTS, Faces, resample
+from ablate.data.faces import FRAME, PAIRS, POINTS, Faces, Point, resample
 from ablate.registry import Card, register
 from ablate.registry.fields import DataPath
 from ablate.registry.lazy import LazyModule, torch
@@ -21,24 +21,6 @@ if TYPE_CHECKING:
     import numpy as np
 else:
     np = LazyModule("numpy")
-
-Point = Literal[
-    "left_eye_center",
-    "right_eye_center",
-    "left_eye_inner_corner",
-    "left_eye_outer_corner",
-    "right_eye_inner_corner",
-    "right_eye_outer_corner",
-    "left_eyebrow_inner_end",
-    "left_eyebrow_outer_end",
-    "right_eyebrow_inner_end",
-    "right_eyebrow_outer_end",
-    "nose_tip",
-    "mouth_left_corner",
-    "mouth_right_corner",
-    "mouth_center_top_lip",
-    "mouth_center_bottom_lip",
-]
 
 
 @register(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -61,9 +62,9 @@ class NormSwap(Trick):
             raise NoEffect(f"{self.name} changes nothing: {why}.")
         return model, changed
 
+    @abstractmethod
     def norm(self, layer: nn.Module) -> nn.Module:
         """A new norm for the outputs of a convolution or linear layer, on its device."""
-        raise NotImplementedError
 
     def _wanted(self, layer: nn.Module | None) -> bool:
         convolution = is_from(layer, "conv")

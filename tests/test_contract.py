@@ -174,7 +174,7 @@ def test_a_network_is_the_same_on_the_meta_device(entry):
 
 @pytest.mark.parametrize("entry", entries("optimizer"), ids=lambda entry: entry.name)
 def test_an_optimizer_lowers_a_loss_and_holds_its_scheduled_rate(entry):
-    settings = entry.settings(**EXAMPLES.get(("optimizer", entry.name), {}), lr={"linear": [0.05, 0.01]})
+    settings = entry.settings(**EXAMPLES.get(("optimizer", entry.name), {}), lr={"linear": [0.01, 0.002]})
     model = network()
     optimizer = settings.build(parameter_groups(settings, model.named_parameters(), epochs=20, steps_per_epoch=1))
     set_values = value_setter(optimizer, settings, 20, 1)
@@ -182,7 +182,7 @@ def test_an_optimizer_lowers_a_loss_and_holds_its_scheduled_rate(entry):
     losses = []
     for step in range(20):
         set_values(step)
-        assert optimizer.param_groups[0]["lr"] == pytest.approx(0.05 - 0.04 * step / 19)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(0.01 - 0.008 * step / 19)
         loss = nn.functional.mse_loss(model(inputs), targets)
         optimizer.zero_grad()
         loss.backward()

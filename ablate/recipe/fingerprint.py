@@ -1,4 +1,8 @@
-"""The identity of a run: a hash of everything that decides what it computes, and of nothing else."""
+"""The identity of a run: a hash of everything that decides what it computes, and of nothing else.
+
+Settings that have their default are left out of the hash, so that a new field makes no finished run stale. A default that changes is a change of
+behaviour: it raises the version of its entry, or the engine's.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from ablate.recipe.contents import content_hash
-from ablate.recipe.settings import Choice, Settings
+from ablate.recipe.settings import Choice, Settings, Training
 from ablate.recipe.settings_builder import files
 from ablate.recipe.targets import code_digest, local_code
 from ablate.registry import Named, entries
 
 ENGINE_VERSION = 1
-"""Raised when the engine computes something else from the same settings: every run made before becomes stale."""
+"""Raised when the engine computes something else from the same settings, or a default of `Settings` changes: every run made before becomes stale."""
+
+MISSING = object()
+"""The default of a field that has none: equal to no setting."""
 
 
 def fingerprint(settings: Settings, seed: int, fold: int | None = None, *, folder: Path) -> str:
@@ -31,7 +40,8 @@ def fingerprint(settings: Settings, seed: int, fold: int | None = None, *, folde
 
 def identity(settings: Settings, *, folder: Path) -> str:
     """What all seeds and folds of a variant share of their fingerprints. Reads the data's times of change and the user's code, so ask once a variant."""
-    return _hash(facts(settings, folder=folder))
+    known = facts(settings, folder=folder)
+    return _hash(known | {"settings": _without_defaults(settings, known["settings"])})
 
 
 def run_fingerprint(shared: str, seed: int, fold: int | None = None) -> str:
@@ -84,6 +94,31 @@ def _plain(settings: Settings, folder: Path) -> dict[str, Any]:
         ]
     tree["metrics"].sort(key=lambda metric: json.dumps(metric, sort_keys=True))
     return tree
+
+
+def _without_defaults(settings: Settings, plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The plain tree of settings without what nobody chose."""
+
+    def chosen(owner: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+        fields = owner.model_fields
+        return {key: v for key, v in values.items() if key not in fields or v != _plain_default(fields[key])}
+
+    def chosen_of(choice: Choice, values: Mapping[str, Any]) -> dict[str, Any]:
+        return chosen(type(choice.options), values) if isinstance(choice.options, Named) else dict(values)
+
+    tree = chosen(Training, plain)
+    for name in settings.CHOICES:
+        tree[name] = chosen_of(getattr(settings, name), plain[name])
+    known = {choice.name: choice for name in settings.LISTS for choice in getattr(settings, name)}
+    for name in settings.LISTS:
+        tree[name] = [chosen_of(known[values.get("name")], values) for values in plain[name]]
+    return tree
+
+
+def _plain_default(field: FieldInfo) -> Any:
+    """A field's default as it stands in a dump; `MISSING` where it has none."""
+    default = field.get_default(call_default_factory=True, validated_data={})
+    return MISSING if default is PydanticUndefined else to_jsonable_python(default)
 
 
 def _with_contents(choice: Choice, plain: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic.fields import FieldInfo
 
 from ablate.recipe import Recipe, code_files, fingerprint, identity, run_fingerprint
 from ablate.recipe import contents as contents_module
 from ablate.recipe.contents import cache_folder, content_hash
+from ablate.recipe.settings import Settings, Training
 from ablate.registry import _entries
 
 ROW = "{name: a, add: [flip, {dropout: 0.5}], set: {optimizer.lr: {linear: [0.1, 0.01]}, epochs: 6}}"
@@ -44,6 +47,22 @@ def test_its_form(base):
 )  # fmt: skip
 def test_what_does_not_count(rows, base, row, more):
     assert of(rows(row, more=more)) == base
+
+
+def test_a_new_setting_makes_no_run_stale(rows, base, monkeypatch):
+    recipe = rows(ROW)
+    settings = recipe.variants[-1].settings
+    whole = settings.dump
+    grown = whole() | {"unheard_of": 3}
+    grown["optimizer"] = grown["optimizer"] | {"unheard_of": [1, 2]}
+    for owner, default in ((Training, 3), (type(settings.optimizer.options), (1, 2))):
+        field = FieldInfo(annotation=object, default=default)
+        monkeypatch.setattr(owner, "__pydantic_fields__", owner.__pydantic_fields__ | {"unheard_of": field})
+        monkeypatch.setattr(owner, "unheard_of", default, raising=False)
+    monkeypatch.setattr(Settings, "dump", lambda self: json.loads(json.dumps(grown)))
+    assert of(recipe) == base
+    grown["unheard_of"] = 4
+    assert of(recipe) != base
 
 
 def test_the_order_of_metrics_does_not_count(load):

@@ -22,7 +22,7 @@ from ablate.engine.tricks_of_stack import changed_data, has_hook, make_streams, 
 from ablate.layers.noisy_dropout import noisy_layers
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
-from ablate.tricks.noise import Noise
+from ablate.tricks.noise import Noise, key
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class Assembly:
         """Key all random numbers by (seed, stream, epoch): an epoch's noise does not depend on how the training got there."""
         for noise in self.streams.values():
             noise.begin(epoch)
+        self.train.begin([key(seed, f"data/{epoch}") for seed in self.seeds])
         seed_globals(self.seeds[0], f"global/{epoch}")
 
     def order(self, epoch: int) -> Tensor | None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import random
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from ablate.data import loaders
+from ablate.data import loaders, resident
 from ablate.data.dataset import Part
 from ablate.data.loaders import Loader, ResidentLoader, StreamedLoader, loader_for
 from ablate.data.samples import Samples
@@ -92,9 +94,10 @@ def test_a_stack_gets_every_replicas_own_order():
 
 @pytest.mark.parametrize("span", [1, 700, 2**20])
 def test_how_many_batches_are_gathered_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch, span: int):
-    monkeypatch.setattr(loaders, "SPAN", span)
+    monkeypatch.setattr(resident, "SPAN", span)
     part, order = bytes_part(), torch.randperm(50)
-    assert_equal(batches(ResidentLoader(part, 8), order), by_hand(part, order, 8, torch.float32))
+    for loader in (ResidentLoader(part, 8), StreamedLoader(part, 8)):
+        assert_equal(batches(loader, order), by_hand(part, order, 8, torch.float32))
 
 
 def test_an_order_may_be_shorter_or_longer_than_the_part():
@@ -113,15 +116,35 @@ def test_batches_of_an_order_may_be_written_to_and_the_data_stays():
     assert torch.equal(part.inputs, before)
 
 
-def test_bytes_stay_bytes_on_the_device_and_data_in_place_is_not_copied():
-    part = bytes_part()
+def test_data_in_place_is_not_copied():
+    part = floats_part()
     loader = ResidentLoader(part, 8)
-    assert loader.inputs.dtype == torch.uint8
     assert part.inputs is not None
     assert loader.inputs.data_ptr() == part.inputs.data_ptr()
     wide = loader.with_batch_size(50)
     assert wide.inputs is loader.inputs
     assert (wide.steps, loader.steps) == (1, 7)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_small_bytes_are_floats_on_a_cpu_and_the_batches_are_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
+):
+    """All 256 values, so that no rounding can hide; what is large, or has no room, stays bytes."""
+    every = torch.arange(256, dtype=torch.uint8).repeat(3).view(48, 1, 4, 4)
+    part, order = Part(every, torch.zeros(48)), torch.randperm(48)
+    small = ResidentLoader(part, 8, dtype=dtype)
+    assert small.inputs.dtype == dtype
+    monkeypatch.setattr(resident, "AS_FLOATS", 768 * dtype.itemsize - 1)
+    large = ResidentLoader(part, 8, dtype=dtype)
+    monkeypatch.undo()
+    monkeypatch.setattr(resident, "free_bytes", lambda device: 768 * dtype.itemsize * 8 - 1)
+    crowded = ResidentLoader(part, 8, dtype=dtype)
+    for loader in (large, crowded):
+        assert loader.inputs.dtype == torch.uint8
+        assert loader.inputs.data_ptr() == every.data_ptr()
+        for how in (order, None):
+            assert_equal(batches(small, how), batches(loader, how))
 
 
 def test_tokens_stay_whole_numbers():
@@ -130,24 +153,57 @@ def test_tokens_stay_whole_numbers():
         assert next(iter(loader.batches()))[0].dtype == torch.int64
 
 
-def test_streaming_leaves_the_global_generator_alone_and_repeats_its_workers_noise():
-    class Noisy:
-        def __len__(self) -> int:
-            return 6
+class Noisy:
+    """Samples that draw from all three global generators, a different number of times each."""
 
-        def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-            return torch.rand(2), torch.tensor(index)
+    def __len__(self) -> int:
+        return 6
 
-    part = Part(dataset=Noisy())  # type: ignore[arg-type]
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        own = [float(torch.rand(index + 1)[-1]), np.random.rand(), random.random()]
+        return torch.tensor(own), torch.tensor(index)
+
+
+def noisy(workers: int = 0, size: int = 4) -> StreamedLoader:
+    return StreamedLoader(Part(dataset=Noisy()), size, workers=workers)  # type: ignore[arg-type]
+
+
+def states() -> tuple[Any, ...]:
+    return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[index]
+
+
+def drawn(loader: StreamedLoader, order: Tensor, *keys: int) -> Tensor:
+    """The random inputs of a pass, (n, 3), in a stack (R, n, 3)."""
+    loader.begin(keys)
+    return torch.cat([inputs for inputs, _ in loader.batches(order)], dim=order.dim() - 1)
+
+
+def test_what_a_dataset_draws_depends_on_seed_epoch_and_place_only():
     order = torch.randperm(6)
-    torch.manual_seed(5)
-    state = torch.get_rng_state()
-    first = batches(StreamedLoader(part, 4, workers=1), order)
-    again = StreamedLoader(part, 4, workers=1)
-    batches(again, order.flip(0))
-    assert torch.equal(torch.get_rng_state(), state)
-    for (x, _), (a, _) in zip(first, batches(StreamedLoader(part, 4, workers=1), order), strict=True):
-        assert torch.equal(x, a)
+    before = states()
+    here = drawn(noisy(), order, 17)
+    assert states() == before, "nobody else's random numbers are used"
+    assert len(here.unique()) == here.numel(), "all samples and generators draw their own"
+    torch.manual_seed(99)
+    torch.rand(5)
+    assert torch.equal(drawn(noisy(), order, 17), here), "whatever has been drawn before"
+    assert torch.equal(drawn(noisy(workers=2), order, 17), here), "whichever process draws"
+    assert torch.equal(drawn(noisy(size=5), order, 17), here), "in batches of any size"
+    other = drawn(noisy(), order, 18)
+    assert not (other == here).any(), "another seed or epoch draws anew, also where the order is the same"
+
+
+def test_a_seed_of_a_stack_draws_what_it_draws_alone():
+    orders = torch.stack([torch.randperm(6) for _ in range(3)])
+    together = drawn(noisy(), orders, 5, 6, 7)
+    for i, key in enumerate((5, 6, 7)):
+        assert torch.equal(together[i], drawn(noisy(), orders[i], key))
+
+
+def test_without_keys_every_pass_draws_the_same():
+    loader = noisy()
+    once, again = ([x for x, _ in loader.batches()] for _ in range(2))
+    assert torch.equal(torch.cat(once), torch.cat(again))
 
 
 def test_auto_is_resident_where_it_fits(monkeypatch: pytest.MonkeyPatch):

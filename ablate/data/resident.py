@@ -1,0 +1,76 @@
+"""Batches from tensors that live on the device."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ablate.data.batches import floats, gather, on_device, stored
+from ablate.data.dataset import Part
+from ablate.data.memory import free_bytes
+from ablate.registry.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SPAN = 2**20
+"""Bytes of inputs that are gathered at once: small batches share one gather (2 to 4 times faster), large ones stay in the processor's cache."""
+
+AS_FLOATS = 2**28
+"""Bytes up to which uint8 inputs are kept as floats on a CPU: making them anew in every batch took 6 % of an epoch of a small mlp on faces."""
+
+
+class ResidentLoader:
+    """A part whose tensors are put on the device once; batches are gathered there.
+
+    uint8 stays uint8 until it is in a batch, but on a CPU small inputs (`AS_FLOATS`, an eighth of what is free) become floats at once: the same numbers.
+    """
+
+    def __init__(self, part: Part, batch_size: int, device: str = "cpu", dtype: torch.dtype | None = None) -> None:
+        assert part.inputs is not None
+        assert part.targets is not None
+        self.batch_size, self.device, self.dtype = batch_size, torch.device(device), dtype or torch.float32
+        inputs = stored(part.inputs, self.dtype)
+        if self.device.type == "cpu" and inputs.dtype == torch.uint8:
+            size = inputs.numel() * self.dtype.itemsize
+            if size <= AS_FLOATS and size <= free_bytes("cpu") // 8:
+                inputs = floats(inputs, self.dtype)
+        self.inputs = inputs.to(self.device).contiguous()
+        self.targets = stored(part.targets, self.dtype, is_target=True).to(self.device).contiguous()
+
+    @property
+    def steps(self) -> int:
+        return -(-len(self.inputs) // self.batch_size)
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def with_batch_size(self, batch_size: int) -> ResidentLoader:
+        other = copy.copy(self)
+        other.batch_size = batch_size
+        return other
+
+    def begin(self, keys: Sequence[int]) -> None:
+        """What is in memory draws no random numbers."""
+
+    def batches(self, order: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        if order is None:
+            for inputs, targets in zip(
+                torch.split(self.inputs, self.batch_size), torch.split(self.targets, self.batch_size), strict=True
+            ):
+                yield floats(inputs, self.dtype), targets
+            return
+        order = on_device(order, self.device)
+        for span in torch.split(order, span_of(self.inputs, self.dtype, self.batch_size, order), dim=-1):
+            inputs, targets = floats(gather(self.inputs, span), self.dtype), gather(self.targets, span)
+            axis = span.dim() - 1
+            yield from zip(
+                torch.split(inputs, self.batch_size, axis), torch.split(targets, self.batch_size, axis), strict=True
+            )
+
+
+def span_of(inputs: Tensor, dtype: torch.dtype, batch_size: int, order: Tensor) -> int:
+    """How many samples (of each seed of a stack) are gathered at once: whole batches within `SPAN`, at least one."""
+    batch_bytes = inputs[:1].numel() * dtype.itemsize * batch_size * order[..., :1].numel()
+    return max(SPAN // max(batch_bytes, 1), 1) * batch_size

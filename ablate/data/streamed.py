@@ -1,0 +1,179 @@
+"""Batches of data that do not fit, or that come out different at every reading: read while training goes on."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from ablate.data.batches import floats, gather, on_device, stored
+from ablate.data.dataset import Part
+from ablate.data.resident import span_of
+from ablate.registry.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.utils.data import DataLoader
+
+Pair = tuple["Tensor", "Tensor"]
+Ask = tuple[list[int], list[int]]
+"""Of a batch: the samples' places in the data, and the key of each sample's random numbers."""
+
+
+class StreamedLoader:
+    """A part that is read a batch at a time: by torch's DataLoader in ``workers`` processes that live as long as the loader, or right here without any.
+
+    On CUDA batches travel through pinned memory while the device computes. What a dataset draws from the global generators is keyed sample by sample
+    (`begin`), so that neither ``workers``, nor a stack's other seeds, nor what a model draws changes it.
+    """
+
+    def __init__(
+        self, part: Part, batch_size: int, device: str = "cpu", dtype: torch.dtype | None = None, *, workers: int = 0
+    ) -> None:
+        self.part, self.workers = part, workers
+        self.batch_size, self.device, self.dtype = batch_size, torch.device(device), dtype or torch.float32
+        self._order = _Order(batch_size)
+        self._keys: Sequence[int] = ()
+        direct = part.inputs is not None and not workers
+        self._loader: DataLoader[Any] | None = None if direct else self._processes()
+
+    def _processes(self) -> DataLoader[Any]:
+        from torch.utils.data import DataLoader
+
+        in_memory = self.part.inputs is not None
+        return DataLoader(
+            cast("Any", _Rows(self.part) if in_memory else _Keyed(self.part.dataset)),
+            batch_sampler=cast("Any", self._order),
+            num_workers=self.workers,
+            pin_memory=self.device.type == "cuda",
+            persistent_workers=self.workers > 0,
+            generator=torch.Generator(),
+            collate_fn=cast("Any", _as_is if in_memory else None),
+        )
+
+    @property
+    def steps(self) -> int:
+        return -(-len(self.part) // self.batch_size)
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    def with_batch_size(self, batch_size: int) -> StreamedLoader:
+        return StreamedLoader(self.part, batch_size, str(self.device), self.dtype, workers=self.workers)
+
+    def begin(self, keys: Sequence[int]) -> None:
+        """Key the random numbers of the passes to come: a number of (seed, epoch) for each seed. Without keys every pass draws the same."""
+        self._keys = tuple(keys)
+
+    def batches(self, order: Tensor | None = None) -> Iterator[Pair]:
+        order = torch.arange(len(self.part)) if order is None else order.cpu()
+        if self._loader is None:
+            yield from self._gathered(order)
+            return
+        seeds = order.shape[0] if order.dim() > 1 else 1
+        self._order.set(order, self._keys if len(self._keys) == seeds else (0,) * seeds)
+        for inputs, targets in self._loader:
+            yield self._ready(inputs, order), self._ready(targets, order, is_target=True)
+
+    def _gathered(self, order: Tensor) -> Iterator[Pair]:
+        """From memory, without a process between: several small batches at once, as resident data are."""
+        inputs, targets = self.part.inputs, self.part.targets
+        assert inputs is not None
+        assert targets is not None
+        axis = order.dim() - 1
+        for span in torch.split(order, span_of(inputs, self.dtype, self.batch_size, order), dim=-1):
+            # first to the device, then to floats: uint8 is a quarter on the way
+            x = floats(on_device(stored(gather(inputs, span), self.dtype), self.device), self.dtype)
+            y = on_device(stored(gather(targets, span), self.dtype, is_target=True), self.device)
+            yield from zip(torch.split(x, self.batch_size, axis), torch.split(y, self.batch_size, axis), strict=True)
+
+    def _ready(self, value: Tensor, order: Tensor, *, is_target: bool = False) -> Tensor:
+        value = value.to(self.device, non_blocking=self.device.type == "cuda")
+        value = stored(value, self.dtype, is_target=is_target)
+        value = value if is_target else floats(value, self.dtype)
+        return value if order.dim() == 1 else value.view(order.shape[0], -1, *value.shape[1:])
+
+
+class _Order:
+    """The batch sampler of a DataLoader that outlives its epochs: order and keys are set anew for each of them."""
+
+    def __init__(self, batch_size: int) -> None:
+        self.batch_size = batch_size
+        self.chunks: tuple[Tensor, ...] = ()
+        self.keys: Sequence[int] = ()
+
+    def set(self, order: Tensor, keys: Sequence[int]) -> None:
+        self.chunks, self.keys = torch.split(order, self.batch_size, dim=-1), keys
+
+    def __iter__(self) -> Iterator[Ask]:
+        begun = 0
+        for chunk in self.chunks:
+            places = range(begun, begun + chunk.shape[-1])
+            yield chunk.flatten().tolist(), [mixed(key, place) for key in self.keys for place in places]
+            begun = places.stop
+
+    def __len__(self) -> int:
+        return len(self.chunks)
+
+
+class _Rows:
+    """Tensors in memory as a dataset that is asked for a whole batch at once."""
+
+    def __init__(self, part: Part) -> None:
+        assert part.inputs is not None
+        assert part.targets is not None
+        self.inputs, self.targets = part.inputs, part.targets
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitems__(self, ask: Ask) -> Pair:
+        rows = torch.tensor(ask[0])
+        return gather(self.inputs, rows), gather(self.targets, rows)
+
+
+class _Keyed:
+    """A dataset whose samples are read each with the global generators at its own key, and which leaves them as they were."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitems__(self, ask: Ask) -> list[Any]:
+        samples = []
+        with kept_generators() as numpy_seed:
+            for index, key in zip(*ask, strict=True):
+                torch.default_generator.manual_seed(key)
+                numpy_seed(key & 0xFFFFFFFF)
+                random.seed(key)
+                samples.append(self.dataset[index])
+        return samples
+
+
+@contextmanager
+def kept_generators() -> Iterator[Any]:
+    """torch's (CPU), NumPy's and Python's global generators are afterwards as before. Gives NumPy's ``seed``."""
+    import numpy as np
+
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    try:
+        yield np.random.seed
+    finally:
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])
+        random.setstate(states[2])
+
+
+def mixed(key: int, place: int) -> int:
+    """A 63-bit key for the sample at ``place`` of an order: SplitMix64, as generators look at the low 32 bits only (Steele, Lea and Flood 2014)."""
+    value = (key + (place + 1) * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+    return (value ^ (value >> 31)) >> 1
+
+
+def _as_is(batch: Pair) -> Pair:
+    return batch

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ablate.cli.advance import Advance, RowState, RunState, remaining, spoken
 from ablate.cli.console import messages
-from ablate.report.columns import plain
+from ablate.report.wording import plain
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ablate.cli.console import output, say
 from ablate.evidence.rows import Table
-from ablate.report.columns import ArgumentError, Cells, Column, cells, select_columns
+from ablate.report.choosing import ArgumentError, select_columns
+from ablate.report.column import Cells, Column, cells
 from ablate.report.formats import FORMATS, render
 from ablate.report.narrow import narrow
 from ablate.report.summary import summary

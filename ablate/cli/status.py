@@ -48,7 +48,7 @@ def show(rows: list[RowNow]) -> None:
     from rich.text import Text
 
     from ablate.cli.console import output
-    from ablate.report.columns import plain
+    from ablate.report.wording import plain
 
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("Name", "Runs", "Running", "Epoch", "Valid loss", "Last sign", "Process"):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from ablate.evidence.table import Row, Table
-from ablate.report.columns import Column, Value
+from ablate.report.column import Column, Value
 
 FORMULA = tuple("=+-@\t\r＝＋－＠")
 """A spreadsheet would run text that starts with one of these."""

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from ablate.report.columns import Cells
+from ablate.report.column import Cells
 
 SPECIAL = {
     "\\": r"\textbackslash{}",

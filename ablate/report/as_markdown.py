@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ablate.report.columns import Cells
+from ablate.report.column import Cells
 
 SPECIAL = re.compile(r"[\\`*<|~]|\](?=[(\[])|&(?=#?\w+;)|(?<!\w)_|_(?!\w)")
 """What Markdown would take as its own: not an underscore inside a word, nor a lone bracket, so that the source stays readable."""

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.evidence.table import Table
 from ablate.report.axes import MINUS
-from ablate.report.columns import Value, available, cells, data_keys, plain, select_columns
+from ablate.report.choosing import select_columns
+from ablate.report.column import Value, cells
+from ablate.report.columns import available, data_keys
 from ablate.report.summary import summary
+from ablate.report.wording import plain
 
 if TYPE_CHECKING:
     from openpyxl.cell import Cell

@@ -12,7 +12,6 @@ from ablate.recipe.measured import metrics_of
 from ablate.recipe.settings_builder import better
 from ablate.recipe.shape import did_you_mean
 from ablate.report.axes import set_ticks
-from ablate.report.columns import plain
 from ablate.report.curves import Curve, Curves, Values
 from ablate.report.figure import (
     BLUE,
@@ -27,6 +26,7 @@ from ablate.report.figure import (
     titled_study,
     wrapped,
 )
+from ablate.report.wording import plain
 from ablate.study.records import StudyRecord
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from ablate.evidence.rows import Row, Table
 from ablate.evidence.seeds import Seeds
-from ablate.report.columns import titled
 from ablate.report.figure import FAINT, GREY, INK
 from ablate.report.numbers import probability
 from ablate.report.row_chart import Texts, differences, interactions, row_chart, seeds_text, verdict_colour, verdicts
+from ablate.report.wording import titled
 from ablate.study.records import StudyRecord
 
 if TYPE_CHECKING:

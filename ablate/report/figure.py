@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.registry import suggestion
-from ablate.report.columns import ArgumentError, plain
+from ablate.report.choosing import ArgumentError
+from ablate.report.wording import plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,8 +8,11 @@ from pathlib import Path
 
 from ablate.evidence.table import Table
 from ablate.registry import suggestion
-from ablate.report.columns import ArgumentError, cells, data_keys, plain, select_columns
+from ablate.report.choosing import ArgumentError, select_columns
+from ablate.report.column import cells
+from ablate.report.columns import data_keys
 from ablate.report.summary import summary
+from ablate.report.wording import plain
 
 FORMATS = ("md", "tex", "html", "csv", "json")
 SUFFIXES = {

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ablate.evidence.table import Row, Table
-from ablate.report.columns import FOUND, UNLIKE, Column, delta_places, verdict_text
+from ablate.report.column import FOUND, UNLIKE, Column, delta_places
 from ablate.report.numbers import deviation, fixed, places
+from ablate.report.wording import verdict_text
 
 BOUNDS = {
     "delta_parent": ("ci_low", "ci_high"),

@@ -6,7 +6,9 @@ from collections.abc import Collection, Iterable, Set
 
 from ablate.evidence.paired import LEVEL
 from ablate.evidence.table import Table
-from ablate.report.columns import FOUND, PARTIAL, UNLIKE, default_keys, plain, published_metric
+from ablate.report.column import FOUND, PARTIAL, UNLIKE
+from ablate.report.columns import default_keys, published_metric
+from ablate.report.wording import plain
 
 SHOWS_MEANS = ("train_loss", "train_loss_clean", "valid_loss")
 

@@ -8,9 +8,12 @@ import pytest
 from ablate.evidence.rows import Row
 from ablate.evidence.seeds import Tally
 from ablate.recipe.recipe import Compare
-from ablate.report.columns import cells, default_keys, plain, select_columns
+from ablate.report.choosing import select_columns
+from ablate.report.column import cells
+from ablate.report.columns import default_keys
 from ablate.report.numbers import deviation, difference, fixed, fixed_column, places, probability
 from ablate.report.status import status_text
+from ablate.report.wording import plain
 
 CLASSIC = ["Name", "Description", "Epochs", "Train loss", "Valid loss"]
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from ablate.report.columns import plain
 from ablate.report.formats import render
+from ablate.report.wording import plain
 
 PAPER = r"""\documentclass[twocolumn]{article}
 \usepackage[T1]{fontenc}

@@ -14,8 +14,8 @@ import pytest
 from ablate.evidence.rows import Row
 from ablate.evidence.seeds import Tally
 from ablate.report.as_latex import escape
-from ablate.report.columns import plain
 from ablate.report.formats import FORMATS, format_from_suffix, render
+from ablate.report.wording import plain
 
 
 def split_pipes(line: str) -> list[str]:

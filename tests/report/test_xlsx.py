@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from ablate.report.as_xlsx import xlsx_bytes
-from ablate.report.columns import data_keys, plain
+from ablate.report.columns import data_keys
+from ablate.report.wording import plain
 
 openpyxl = pytest.importorskip("openpyxl", reason="needs the extra xlsx")
 

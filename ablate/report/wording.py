@@ -1,0 +1,44 @@
+"""Text of a table: names on one line, what a column's key is called, verdicts, counts."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from ablate.evidence.more_seeds import MOST
+from ablate.evidence.table import Row
+from ablate.report.numbers import count
+
+
+def plain(text: str) -> str:
+    """Text on one line, without control and direction-changing characters: names come from anywhere, terminals obey too much."""
+    kept = (
+        c
+        for c in " ".join(text.split())
+        if unicodedata.category(c) != "Cc" and c not in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    )
+    return "".join(kept)
+
+
+def titled(name: str) -> str:
+    """``valid_loss`` as ``Valid loss``."""
+    spaced = name.replace("_", " ")
+    return spaced[:1].upper() + spaced[1:]
+
+
+def verdict_text(row: Row) -> str:
+    """The verdict; where it is unclear, with about how many more seeds it would take."""
+    if row.verdict != "unclear" or row.p_adjusted is None:
+        return row.verdict or ""
+    if row.more_seeds is None:
+        return f"unclear (>{MOST} more seeds)"
+    return f"unclear (≈{row.more_seeds} more seed{'s' if row.more_seeds > 1 else ''})"
+
+
+def signed(value: float | None) -> str:
+    """An effect size, to two decimals."""
+    return "" if value is None else f"{value:+.2f}"
+
+
+def grouped(value: float | None) -> str:
+    """A large count with its thousands apart."""
+    return count(value) if value is None else f"{round(value):,}"

@@ -38,6 +38,7 @@ def plot(
 ) -> int:
     """Draw what a study has come to: learning curves, the ladder, or a forest plot of the effects."""
     from ablate.cli.console import say
+    from ablate.cli.show_table import flags_named
     from ablate.evidence.rows import gather
     from ablate.recipe.measured import comparing
     from ablate.report.figure import picture_suffix
@@ -45,8 +46,9 @@ def plot(
     from ablate.study.plan import make_plan
     from ablate.study.store import Store
 
-    check_kind(kind)
-    format = picture_suffix(output)
+    with flags_named():
+        check_kind(kind)
+        format = picture_suffix(output)
     if log is not None and kind != "curves":
         raise ValueError(
             f"{'--log' if log else '--linear'} is for curves; a step of a {kind} has no sign on a logarithmic axis."

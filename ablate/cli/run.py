@@ -5,11 +5,15 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ablate.cli.flags import DEFAULT_RUNS, Design, Format, Only, RecipePath, Runs, Scale, Seeds, Sets, Uri, read
+
+if TYPE_CHECKING:
+    from ablate.study.plan import Plan
 
 
 def run(
@@ -95,9 +99,26 @@ def run(
         publisher, api.rendering(plan.renewed(store).record(), store, table), study, runs, tracking_uri
     )
     show_as(table, format)
+    for sentence in ended_badly(plan.renewed(store), recipe):
+        say(sentence)
     if not ended:
         return 130
     return 0 if all(row.status == "finished" for row in table.rows) else 1
+
+
+def ended_badly(plan: Plan, recipe: Path) -> list[str]:
+    """What to do about runs that failed or diverged; nothing where none did."""
+    from ablate.study.records import ENDED_BADLY
+
+    rows: dict[str, str] = {}
+    for run in plan.runs:
+        if run.record.status in ENDED_BADLY:
+            rows.setdefault(run.variant.name, run.record.status)
+    if not rows:
+        return []
+    named = ", ".join(f"{name} ({status.replace('_', ' ')})" for name, status in rows.items())
+    logs = shlex.join(["ablate", "logs", str(recipe), next(iter(rows))])
+    return [f"did not finish: {named}. '{logs}' shows what it printed; --retry-failed trains such runs again"]
 
 
 def number_of(jobs: str) -> int | None:

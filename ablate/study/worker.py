@@ -20,6 +20,7 @@ from ablate.recipe import identity, run_fingerprint
 from ablate.registry.lazy import torch
 from ablate.study import checkpoints
 from ablate.study.checkpoints import Checkpoint
+from ablate.study.diagnosis import diagnosis
 from ablate.study.disk import DiskError
 from ablate.study.ending import EndAsked, Ending
 from ablate.study.jobs import Job
@@ -186,23 +187,6 @@ def describe(job: Job, store: Store) -> None:
 def log_line(store: Store, log: BinaryIO, text: str) -> None:
     """A line of our own in a job's log."""
     store.disk.add(log, f"{text}\n".encode())
-
-
-def diagnosis(error: BaseException) -> tuple[str, str]:
-    """The status and the one-line reason of a job that raised."""
-    text = " ".join(str(error).split())
-    if (
-        isinstance(error, MemoryError | torch.OutOfMemoryError)
-        or "can't allocate memory" in text
-        or "Storage size calculation overflowed" in text
-    ):
-        return "out_of_memory", shortened(text)
-    return "failed", shortened(text if type(error) is ValueError else f"{type(error).__name__}: {text}")
-
-
-def shortened(text: str, limit: int = 300) -> str:
-    """At most ``limit`` characters, with an ellipsis where something is left out."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def main(job: Job, channel: int) -> None:

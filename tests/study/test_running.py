@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -97,8 +98,12 @@ def test_bad_rows_keep_their_reasons_and_the_others_finish(own, ablate):
         "after": "finished",
     }
     assert rows["diverges"]["verdict"] == "unstable"
+    said = "did not finish: raises (failed), diverges (diverged), huge (out of memory), nothing (no effect)."
+    assert said in done.err
+    assert f"'ablate logs {own} raises'" in done.err
+    assert "--retry-failed" in done.err
     text = ablate("table", own).out
-    assert "the second law" in text
+    assert re.search(r"the second law \(model\.py, line \d+, in \w+\)", text)
     assert "is not finite in epoch" in text
     # failed runs are known: only --retry-failed trains them again
     assert "0 to train" in ablate("run", own).err

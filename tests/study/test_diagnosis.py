@@ -1,0 +1,70 @@
+"""A job that fails says why and where, in one line."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from ablate.registry import lookup
+from ablate.study.diagnosis import LIMIT, diagnosis
+
+
+def raised(call, *arguments) -> BaseException:
+    with pytest.raises(BaseException) as caught:  # noqa: PT011
+        call(*arguments)
+    return caught.value
+
+
+@pytest.fixture
+def users_code(tmp_path: Path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import torch\n\ndef shapes(x):\n    return x @ x\n\ndef rule(x):\n    raise ValueError(f'x (={x}) must be 1.')\n"
+        "\ndef long():\n    raise KeyError('k' * 999)\n"
+    )
+    spec = importlib.util.spec_from_file_location("mine", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_users_line_is_named(users_code):
+    status, reason = diagnosis(raised(users_code.shapes, torch.ones(2, 3)))
+    assert status == "failed"
+    assert reason.startswith("RuntimeError: mat1 and mat2 shapes cannot be multiplied")
+    assert reason.endswith("(mine.py, line 4, in shapes)")
+    assert diagnosis(raised(users_code.rule, 2))[1] == "x (=2) must be 1 (mine.py, line 7, in rule)"
+
+
+def test_a_long_message_is_cut_and_keeps_its_place(users_code):
+    reason = diagnosis(raised(users_code.long))[1]
+    assert len(reason) == LIMIT
+    assert reason.endswith("k… (mine.py, line 10, in long)")
+
+
+def test_what_a_recipe_names_is_named():
+    error = raised(lookup("loss", "cross_entropy").settings(), torch.ones(2, 3), torch.tensor([0, 5]))
+    error.__traceback__ = error.__traceback__.tb_next  # this file is the user's own as far as can be told
+    assert diagnosis(error)[1] == "IndexError: Target 5 is out of bounds (loss cross_entropy)"
+
+
+def test_a_rule_of_the_librarys_own_says_all():
+    error = raised(lookup("loss", "mse").settings(), torch.ones(2, 3), torch.ones(2, 4))
+    error.__traceback__ = error.__traceback__.tb_next
+    assert diagnosis(error)[1].endswith("Set the network's outputs to the targets' width")
+
+
+def test_a_batch_of_one_under_batch_norm_is_explained():
+    error = raised(nn.BatchNorm1d(3).train(), torch.ones(1, 3))
+    assert "choose another batch_size" in diagnosis(error)[1]
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("x"), torch.OutOfMemoryError("x"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_too_little_memory_is_a_status(error):
+    assert diagnosis(error)[0] == "out_of_memory"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,12 @@ from ablate.engine.device import dtype_of, place, prepare
 from ablate.engine.dry_run import SAMPLES, dry_run
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
 from ablate.engine.measures import Measure, has_gaps, make_loss, make_metric
+from ablate.engine.passes import wants_closure
 from ablate.engine.replicas import OneNetwork, Replicas, Stack
 from ablate.engine.trainer import Assignment
 from ablate.engine.tricks_of_stack import changed_data, has_hook, make_streams, of_seed, stream_name, tricks_for
 from ablate.layers.noisy_dropout import noisy_layers
+from ablate.optimizers.build import rate_setter
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
 from ablate.tricks.noise import Noise, key
@@ -49,6 +52,10 @@ class Assembly:
     test: Loader | None
     streams: dict[str, Noise]
     setters: list[Callable[[int], None]]
+    batches_per_step: int
+    steps_per_epoch: int
+    wants_closure: bool
+    judged: Trick | EachSeed | None
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -62,6 +69,18 @@ class Assembly:
         if hook == "on_batch":
             return [partial(trick.on_batch, noise=self._noise(trick)) for trick in tricks]
         return [getattr(trick, hook) for trick in tricks]
+
+    def measured(self) -> dict[str, Tensor]:
+        """What tricks have measured in the epoch, each (R,)."""
+        return {name: value.reshape(-1) for hook in self.hooks("measures") for name, value in hook().items()}
+
+    def between_epochs(self, epoch: int) -> None:
+        """Let tricks see and change what the next epoch begins with."""
+        if hooks := self.hooks("between_epochs"):
+            with torch.no_grad():
+                weights = {name: tensor.detach() for name, tensor in self.replicas.state().items()}
+                for hook in hooks:
+                    hook(epoch, weights, self.optimizer)
 
     def _noise(self, trick: Trick | EachSeed) -> Any:
         if isinstance(trick, EachSeed):
@@ -103,9 +122,11 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
     dtype = dtype_of(settings.precision)
     load = partial(loader_for, mode=settings.loader, device=device, dtype=dtype, workers=settings.workers)
     train = load(data.train, batch_size=settings.batch_size)
+    together = math.prod(trick.batches_per_step() for trick in tricks)
+    steps = -(-train.steps // together)
     wide = wide_batch(settings.batch_size, spec)
     for trick in tricks:
-        trick.bind(replace(context, spec=spec, steps_per_epoch=train.steps))
+        trick.bind(replace(context, spec=spec, steps_per_epoch=steps))
 
     networks: list[nn.Module] = []
     changed: dict[str, list[str]] = {}
@@ -128,11 +149,11 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
     for name, layer in noisy_layers(replicas.template).items():
         streams[f"dropout/{name}"] = Noise(seeds, f"dropout/{name}", device)
         layer.bind(streams[f"dropout/{name}"])
-    optimizer, set_optimizer = make_optimizer(
-        settings, replicas.parameters, train.steps, folder, stacked=replicas.lead > 0
-    )
+    optimizer, set_optimizer = make_optimizer(settings, replicas.parameters, steps, folder, stacked=replicas.lead > 0)
     scheduled = [trick.now for i in range(len(seeds)) for trick in of_seed(tricks, i) if trick.now.scheduled]
     setters = [now.set for now in dict.fromkeys(scheduled)]
+    if changes := [trick.on_rate for trick in tricks if has_hook(trick, "on_rate")]:
+        set_optimizer = rate_setter(optimizer, set_optimizer, changes)
     return Assembly(
         settings=settings,
         seeds=seeds,
@@ -150,14 +171,27 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         test=load(data.test, batch_size=wide) if data.test is not None else None,
         streams=streams,
         setters=setters + ([set_optimizer] if set_optimizer else []),
+        batches_per_step=together,
+        steps_per_epoch=steps,
+        wants_closure=wants_closure(optimizer),
+        judged=judged_by(tricks),
         facts={
             "parameters": sum(parameter.numel() for parameter in replicas.template.parameters()),
-            "steps_per_epoch": train.steps,
+            "steps_per_epoch": steps,
             "data": dict(data.notes),
             "surgery": changed,
             "notes": notes + ([GAPS] if gaps and settings.loss.target is not None else []),
         },
     )
+
+
+def judged_by(tricks: Sequence[Trick | EachSeed]) -> Trick | EachSeed | None:
+    """The trick that may have weights of its own to be judged by. Raises ValueError where several do."""
+    found = [trick for trick in tricks if has_hook(trick, "evaluation_weights")]
+    if len(found) > 1:
+        names = ", ".join(stream_name(trick).rpartition(":")[2] for trick in found)
+        raise ValueError(f"tricks (={names}) all have weights of their own to be judged by. Keep one of them.")
+    return found[0] if found else None
 
 
 def wide_batch(batch_size: int, spec: Spec) -> int:

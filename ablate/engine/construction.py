@@ -114,13 +114,17 @@ def make_optimizer(
 
     Raises `CannotStack` where a stack's seeds would not stay apart.
     """
+    from ablate.layers.rate_per_seed import take_rates
+
     choice = settings.optimizer
     if choice.target is not None:
         made = choice.resolve(folder)(parameters.values(), **choice.options)  # type: ignore[arg-type]
-        if stacked and type(made) not in elementwise_optimizers():
-            raise CannotStack(
-                f"optimizer (={choice.target}) is not known to treat every weight by itself, so seeds might mix."
-            )
+        if stacked:
+            if type(made) not in elementwise_optimizers():
+                raise CannotStack(
+                    f"optimizer (={choice.target}) is not known to treat every weight by itself, so seeds might mix."
+                )
+            take_rates(made)
         return made, None
     named = choice.named
     assert isinstance(named, Optimizer)
@@ -130,8 +134,6 @@ def make_optimizer(
         named, parameters.items(), epochs=settings.epochs, steps_per_epoch=steps_per_epoch, stacked=stacked
     )
     if stacked:
-        from ablate.layers.rate_per_seed import take_rates
-
         optimizer = named.build_stacked(groups)
         take_rates(optimizer)
     else:

@@ -90,6 +90,15 @@ class EachSeed:
         }
         return replace(changed[0], **together)
 
+    def batches_per_step(self) -> int:
+        """The same for all."""
+        return self.copies[0].batches_per_step()
+
+    def on_rate(self, rate: float | Tensor) -> Tensor:
+        """Each seed's rate, (R,)."""
+        rates = rate.unbind() if isinstance(rate, torch.Tensor) and rate.dim() else [rate] * len(self.copies)
+        return torch.stack([torch.as_tensor(copy.on_rate(own)) for copy, own in zip(self.copies, rates, strict=True)])
+
     def on_loss(self, loss: Tensor, prediction: Tensor, batch: Batch) -> Tensor:
         """Each seed's loss, (R,)."""
         seeds = zip(self.copies, loss.unbind(), prediction.unbind(), _parts(batch), strict=True)
@@ -127,6 +136,26 @@ class EachSeed:
             return None
         return np.array([wish is not None and bool(np.all(wish)) for wish in wishes])
 
+    def measures(self) -> dict[str, Tensor]:
+        """Each seed's numbers, (R,)."""
+        return _together(
+            [copy.measures() for copy in self.copies], lambda values: torch.cat([v.reshape(1) for v in values])
+        )
+
+    def evaluation_weights(self) -> dict[str, Tensor] | None:
+        """Each seed's weights, (R, …); None where no seed has any. Raises ValueError where only some have."""
+        each = [weights for copy in self.copies if (weights := copy.evaluation_weights()) is not None]
+        if each and len(each) < len(self.copies):
+            raise ValueError(
+                f"{type(self.copies[0]).__name__} has evaluation weights for some seeds only, which a stack cannot. Set stacks to the reason."
+            )
+        return _together(each, torch.stack) if each else None
+
+    @property
+    def fresh_norms(self) -> bool:
+        """The same for all."""
+        return self.copies[0].fresh_norms
+
     def state(self) -> dict[str, Any]:
         """The states of all copies."""
         return {"each": [copy.state() for copy in self.copies]}
@@ -143,6 +172,11 @@ class EachSeed:
                 for name, parameter in parameters.items():
                     views[name].requires_grad_(parameter.requires_grad)
         return self._views
+
+
+def _together(each: Sequence[Mapping[str, Tensor]], join: Callable[[list[Tensor]], Tensor]) -> dict[str, Tensor]:
+    """Each seed's tensors by name, joined."""
+    return {name: join([tensors[name] for tensors in each]) for name in each[0]}
 
 
 def _parts(batch: Batch) -> list[Batch]:

@@ -2,16 +2,19 @@
 
 What happens, and where a trick's hooks come in::
 
-    data, network, optimizer, tricks are assembled      (assembly.py: on_data, on_model)
+    data, network, optimizer, tricks are assembled      (assembly.py: on_data, on_model, batches_per_step)
     for epoch:
-        for batch in the seed's order:
-            scheduled values are set
+        for batch, or several, in the seed's order:
+            scheduled values are set; on_rate
             batch      = on_batch(batch, noise)
-            prediction = replicas.forward(batch.inputs)
+            prediction = replicas.forward(batch.inputs) (passes.py)
             loss       = on_loss(loss(prediction, batch.targets), prediction, batch)
-            gradients of loss; on_gradients; optimizer step; on_weights
-        losses are read once from the device; validation in evaluation mode
-        best weights are kept; on_epoch says who stops; the report hears of it all
+            gradients of loss; on_pass; on_gradients
+            optimizer step; on_weights
+        with evaluation_weights where a trick has them: (averages.py)
+            losses and measures are read once from the device; validation in evaluation mode
+            best weights are kept; on_epoch says who stops; the report hears of it all
+        between_epochs
 
 Losses add up on the device: nothing waits for it inside an epoch. All that is said per seed is an array over the R seeds of the stack; seeds that cannot be a
 stack train side by side, an epoch of each in turn.
@@ -25,9 +28,11 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.data.dataset import Batch, Parts
 from ablate.engine.assembly import Assembly
-from ablate.engine.device import autocast
+from ablate.engine.averages import evaluation_weights
 from ablate.engine.evaluation import evaluate
 from ablate.engine.grouping import begin, job_facts, job_state
+from ablate.engine.passes import Passes, grouped
+from ablate.engine.standing import Standing
 from ablate.engine.trainer import Assignment, Outcome, Report
 
 if TYPE_CHECKING:
@@ -40,65 +45,69 @@ def train(
     """Train a job's seeds to their end (`Trainer`): together as a stack, or side by side. Returns each seed's outcome; raises what goes wrong for all."""
     standings = begin(assignment, data, resume)
     report.started(job_facts(standings))
+    if resume is None:
+        for standing in standings:
+            standing.assembly.between_epochs(0)
     began = time.monotonic()
     for epoch in range(max(standing.epoch for standing in standings) + 1, assignment.settings.epochs + 1):
         for standing in standings:
             if not standing.active():
                 continue
-            train_loss = train_epoch(standing.assembly, epoch)
-            values = {"train_loss": train_loss, **validate(standing.assembly)}
-            numbers = {name: value.double().cpu().numpy() for name, value in values.items()}
-            stop = standing.take(epoch, numbers)
-            for hook in standing.assembly.hooks("on_epoch"):
-                wish = hook(epoch, numbers)
-                stop = stop if wish is None else stop | wish
-            now = time.monotonic()
-            standing.seconds += now - began
-            began = now
-            for replica in standing.active():
-                report.epoch(standing.first + replica, standing.line(replica, epoch, numbers))
-            standing.stop(stop)
+            assembly = standing.assembly
+            train_loss = train_epoch(assembly, epoch)
+            with evaluation_weights(assembly):
+                values = {"train_loss": train_loss, **validate(assembly), **assembly.measured()}
+                numbers = {name: value.double().cpu().numpy() for name, value in values.items()}
+                stop = standing.take(epoch, numbers)
+                for hook in assembly.hooks("on_epoch"):
+                    wish = hook(epoch, numbers)
+                    stop = stop if wish is None else stop | wish
+                now = time.monotonic()
+                standing.seconds += now - began
+                began = now
+                for replica in standing.active():
+                    report.epoch(standing.first + replica, standing.line(replica, epoch, numbers))
+                standing.stop(stop)
+            assembly.between_epochs(epoch)
         if not any(standing.active() for standing in standings):
             break
         if epoch < assignment.settings.epochs and report.due(epoch):
             report.checkpoint(job_state(epoch, standings))
-    return [outcome for standing in standings for outcome in standing.finish(report)]
+    return [outcome for standing in standings for outcome in finish(standing, report)]
+
+
+def finish(standing: Standing, report: Report) -> list[Outcome]:
+    """How each seed of a stack ended, by the weights that its last epoch was judged by."""
+    with evaluation_weights(standing.assembly):
+        return standing.finish(report)
 
 
 def train_epoch(assembly: Assembly, epoch: int) -> Tensor:
     """One pass over the training part. Returns the mean loss as trained, (R,), weighted by samples, still on the device."""
-    replicas, optimizer, settings, spec = assembly.replicas, assembly.optimizer, assembly.settings, assembly.spec
-    on_batch, on_loss = assembly.hooks("on_batch"), assembly.hooks("on_loss")
-    on_gradients, on_weights = assembly.hooks("on_gradients"), assembly.hooks("on_weights")
-    parameters = replicas.parameters
-    mixed = autocast(assembly.device, settings.precision)
-    step = (epoch - 1) * assembly.train.steps
+    optimizer, on_batch, on_weights = assembly.optimizer, assembly.hooks("on_batch"), assembly.hooks("on_weights")
+    passes = Passes(assembly)
+    step = (epoch - 1) * assembly.steps_per_epoch
     total: Tensor | float = 0.0
     weight: Tensor | int = 0
 
     assembly.begin_epoch(epoch)
-    replicas.train()
-    for inputs, targets in assembly.train.batches(assembly.order(epoch)):
+    assembly.replicas.train()
+    for group in grouped(assembly.train.batches(assembly.order(epoch)), assembly.batches_per_step):
         for setter in assembly.setters:
             setter(step)
-        batch = Batch(inputs, targets, targets, spec)
+        batches = [Batch(inputs, targets, targets, assembly.spec) for inputs, targets in group]
         for hook in on_batch:
-            batch = hook(batch)
-        with mixed:
-            prediction = replicas.forward(batch.inputs)
-            loss = assembly.loss(prediction, batch.targets)
-        for hook in on_loss:
-            loss = hook(loss, prediction, batch)
-        optimizer.zero_grad()
-        replicas.backward(loss)
-        for hook in on_gradients:
-            hook(parameters)
-        optimizer.step()
+            batches = [hook(batch) for batch in batches]
+        passes.begin(batches)
+        if assembly.wants_closure:
+            optimizer.step(passes)  # type: ignore[arg-type]
+        else:
+            passes()
+            optimizer.step()
         for hook in on_weights:
-            hook(parameters)
-        share = assembly.loss_weight(batch.targets)
-        total = total + loss.detach() * share
-        weight = weight + share
+            hook(assembly.replicas.parameters)
+        total = total + passes.loss * passes.weight
+        weight = weight + passes.weight
         step += 1
     return (total / weight).reshape(-1)  # type: ignore[union-attr]
 

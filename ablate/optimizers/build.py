@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +81,36 @@ def value_setter(
                     target[key] = value
 
     return set_values
+
+
+def rate_setter(
+    torch_optimizer: TorchOptimizer,
+    set_values: Callable[[int], None] | None,
+    changes: Sequence[Callable[[float | Tensor], float | Tensor]],
+) -> Callable[[int], None]:
+    """A function that sets a step's values (``set_values``) and then has each group's rate changed, one change after another.
+
+    The changes begin with what the settings or their schedule say at every step, so they need no memory of the rate. A rate may become (R,): see
+    `ablate.layers.rate_per_seed`. Raises ValueError for an optimizer without a rate.
+    """
+    from ablate.registry.lazy import torch
+
+    if any("lr" not in group for group in torch_optimizer.param_groups):
+        raise ValueError(f"optimizer (={type(torch_optimizer).__name__}) has no lr that a trick could change.")
+    written = [group["lr"] for group in torch_optimizer.param_groups]
+
+    def set_rates(step: int) -> None:
+        for group, rate in zip(torch_optimizer.param_groups, written, strict=True):
+            group["lr"] = rate
+        if set_values is not None:
+            set_values(step)
+        for group in torch_optimizer.param_groups:
+            for change in changes:
+                group["lr"] = change(group["lr"])
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"] = group["lr"].to(group["params"][0].dtype)
+
+    return set_rates
 
 
 def fused(groups: Iterable[dict[str, Any]]) -> bool | None:

@@ -5,16 +5,23 @@ A trick is a frozen, typed group of settings with only the hooks that it needs. 
     settings  = trick.on_settings(settings)         # library tricks only: a rule on settings, applied when a recipe is read
     data      = trick.on_data(data)                 # subset, normalise, clean, once
     model     = trick.on_model(model)               # surgery: wrap, replace, initialise, freeze; returns what it changed
+    trick.between_epochs(0, weights, optimizer)     # what to remember of the start
     for epoch:
-        for batch:                                  # scheduled values are set; tensors are on the device
-            batch      = trick.on_batch(batch, noise)           # flip, crop, mixup …
-            prediction = model(batch.inputs)
-            loss       = trick.on_loss(loss, prediction, batch) # penalties, smoothing …
-            gradients of loss
+        for batches:                                # one, or trick.batches_per_step(); scheduled values are set; tensors are on the device
+            rate       = trick.on_rate(rate)                    # plateau, restart …
+            for batch in batches:
+                batch      = trick.on_batch(batch, noise)           # flip, crop, mixup …
+                prediction = model(batch.inputs)
+                loss       = trick.on_loss(loss, prediction, batch) # penalties, smoothing …
+                gradients of loss
+            trick.on_pass(gradients, parameters)    # gradients() once more, elsewhere (SAM) or of a part (noise scale)
             trick.on_gradients(parameters)          # clip …
             optimizer step
             trick.on_weights(parameters)            # max-norm, moving average …
+        validation, best and last weights           # with trick.evaluation_weights() in place of the live ones
+        metrics |= trick.measures()
         trick.on_epoch(epoch, metrics)              # early stopping, plateau, unfreezing, snapshots
+        trick.between_epochs(epoch, weights, optimizer)     # go back to earlier weights …
 
 Hooks are written for one network, ``(N, C, H, W)``. One that says ``stacked = True`` sees a whole stack of R seeds at once, ``(R, N, C, H, W)``:
 its code counts axes from the right, so that it serves both. A hook never waits for the device (no ``.item()``) and keeps shapes from step to step;
@@ -25,7 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import PrivateAttr
 
@@ -34,6 +41,7 @@ from ablate.schedules import Schedule
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
@@ -46,9 +54,22 @@ class NoEffect(ValueError):
     """A change that changes nothing: the row says `no effect` and why."""
 
 
+class Gradients(Protocol):
+    """Computes the gradients of a step anew, for `Trick.on_pass`: on the same batches, with the same random numbers, at the weights as they are now."""
+
+    samples: int
+    """Samples of the step (in a stack: of each seed)."""
+
+    def __call__(self, part: slice | None = None) -> Tensor:
+        """Put the gradients into ``parameters[name].grad`` (new tensors) and return the loss, 0-d or (R,); ``part``: of these samples only.
+
+        What a network learns by the way, such as batch norm's statistics, stays as the first pass left it.
+        """
+
+
 @dataclass(frozen=True)
 class Context:
-    """What a trick may know of the training that it takes part in."""
+    """What a trick may know of the training that it takes part in. ``steps_per_epoch`` are the optimizer's."""
 
     spec: Spec
     seeds: tuple[int, ...]
@@ -104,7 +125,7 @@ class Trick(Named):
     """
 
     order: ClassVar[int] = 50
-    """Place among other tricks' same hooks: small runs first. Augmentation 20, mixing 30, noise 40, penalties 50, clipping 90."""
+    """Place among other tricks' same hooks: small runs first. Augmentation 20, mixing 30, noise 40, penalties 50, clipping 90, averages 95."""
 
     stacked: ClassVar[bool] = False
     """Whether the hooks see a whole stack, ``(R, N, …)``, at once: their code counts axes from the right. Otherwise they see one network's ``(N, …)``."""
@@ -148,9 +169,26 @@ class Trick(Named):
         """Change a training batch; ``noise`` is this trick's own stream."""
         return batch
 
+    def batches_per_step(self) -> int:
+        """How many batches make one step of the optimizer; asked once. Steps, schedules and epochs count the optimizer's steps."""
+        return 1
+
+    def on_rate(self, rate: float | Tensor) -> float | Tensor:
+        """The rate with which a parameter group is stepped, from the one that the settings or their schedule say; asked at every step.
+
+        In a stack a tensor (R,) gives each seed its own.
+        """
+        return rate
+
     def on_loss(self, loss: Tensor, prediction: Tensor, batch: Batch) -> Tensor:
         """Change the loss: 0-d, in a stack (R,)."""
         return loss
+
+    def on_pass(self, gradients: Gradients, parameters: Mapping[str, Tensor]) -> None:
+        """After the gradients of a step: have them computed again, elsewhere or of a part. The gradients that are then there count; weights must be back.
+
+        Only what is ``stacked`` can have it in a stack.
+        """
 
     def on_gradients(self, parameters: Mapping[str, Tensor]) -> None:
         """Change ``parameters[name].grad`` in place, before the optimizer's step."""
@@ -161,6 +199,28 @@ class Trick(Named):
     def on_epoch(self, epoch: int, metrics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_] | None:
         """After epoch ``epoch`` (from 1), with its metrics, each (R,). Returns (R,) True for the seeds that should stop, or None."""
         return None
+
+    def measures(self) -> Mapping[str, Tensor]:
+        """Numbers of the epoch that has ended, for the record: each (R,) on the device, under a name of its own."""
+        return {}
+
+    def evaluation_weights(self) -> Mapping[str, Tensor] | None:
+        """The weights, by name, that are validated and kept in place of the live ones, which go on training; None: the live ones.
+
+        One trick at most has them.
+        """
+        return None
+
+    @property
+    def fresh_norms(self) -> bool:
+        """Whether batch norm's statistics are measured anew, on the training part, for `evaluation_weights`."""
+        return False
+
+    def between_epochs(self, epoch: int, weights: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
+        """Before the first epoch (0) and after each: look at the live weights and buffers (R, …) and the optimizer's state, or change them in place.
+
+        Not called for an epoch again where a training is resumed. Only what is ``stacked`` can have it in a stack.
+        """
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint must keep, in tensors and plain values."""

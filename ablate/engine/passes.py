@@ -1,0 +1,137 @@
+"""The passes of one step: losses and gradients of its batches, and the same once more for tricks and optimizers that ask for it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from ablate.data.dataset import Batch
+from ablate.engine.device import autocast
+from ablate.registry.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from ablate.data.loaders import Pair
+    from ablate.engine.assembly import Assembly
+
+
+class Passes:
+    """The closure of each step: gradients of the step's batches, with all that tricks make of them.
+
+    ``loss`` and ``weight`` are those of the step's first pass, as trained: 0-d or (R,). A further pass in the same step (`again`, which tricks get) has the
+    same batches and random numbers, and leaves no trace but gradients: neither in the generators nor in the network's buffers.
+    """
+
+    loss: Tensor
+    weight: Tensor | int
+
+    def __init__(self, assembly: Assembly) -> None:
+        self.assembly, self.replicas = assembly, assembly.replicas
+        self.on_loss, self.on_pass, self.on_gradients = map(assembly.hooks, ("on_loss", "on_pass", "on_gradients"))
+        self.repeats = bool(self.on_pass) or assembly.wants_closure
+        self.mixed = autocast(assembly.device, assembly.settings.precision)
+        self.batches: list[Batch] = []
+        self.first = True
+
+    def begin(self, batches: list[Batch]) -> None:
+        """Take the batches of the next step."""
+        self.batches, self.first = batches, True
+
+    def __call__(self) -> Tensor:
+        """Gradients for the optimizer's step, at the weights as they are; returns the loss."""
+        if self.first:
+            self.first = False
+            self.random = self._random() if self.repeats else []
+            self.loss, self.weight = self._gradients(self.batches)
+            loss = self.loss
+        else:
+            loss = self.again()
+        for hook in self.on_pass:
+            hook(self.again, self.replicas.parameters)
+        for hook in self.on_gradients:
+            hook(self.replicas.parameters)
+        return loss
+
+    def again(self, part: slice | None = None) -> Tensor:
+        """Gradients at the weights as they now are, of all samples of the step or a part of them (`ablate.tricks.trick.Gradients`)."""
+        generators, now = self._generators(), self._random()
+        buffers = [tensor for name, tensor in self.replicas.state().items() if name not in self.replicas.parameters]
+        kept = [tensor.clone() for tensor in buffers]
+        _set_random(generators, self.random)
+        loss, _ = self._gradients(self.batches if part is None else list(self._cut(part)))
+        _set_random(generators, now)
+        for buffer, value in zip(buffers, kept, strict=True):
+            buffer.copy_(value)
+        return loss
+
+    def _gradients(self, batches: list[Batch]) -> tuple[Tensor, Tensor | int]:
+        """The mean loss over all samples of the batches, its gradients in the parameters, and what it counts for."""
+        assembly = self.assembly
+        weights = [assembly.loss_weight(batch.targets) for batch in batches]
+        whole = weights[0] if len(weights) == 1 else _at_least_one(sum(weights[1:], weights[0]))
+        total: Tensor | float = 0.0
+        assembly.optimizer.zero_grad()
+        for batch, weight in zip(batches, weights, strict=True):
+            with self.mixed:
+                prediction = self.replicas.forward(batch.inputs)
+                loss = assembly.loss(prediction, batch.targets)
+            for hook in self.on_loss:
+                loss = hook(loss, prediction, batch)
+            if len(batches) > 1:
+                loss = loss * (weight / whole)
+            self.replicas.backward(loss)
+            total = total + loss.detach()
+        return total, whole  # type: ignore[return-value]
+
+    def _cut(self, part: slice) -> Iterator[Batch]:
+        """The batches of some of the step's samples, which are counted through all its batches."""
+        axis, begin = self.replicas.lead, 0
+        start, stop, _ = part.indices(sum(batch.inputs.shape[axis] for batch in self.batches))
+        for batch in self.batches:
+            end = begin + batch.inputs.shape[axis]
+            low, high = max(start, begin) - begin, min(stop, end) - begin
+            if low < high:
+                tensors = {f.name: v for f in fields(batch) if isinstance(v := getattr(batch, f.name), torch.Tensor)}
+                cut: dict[str, Any] = {name: v.narrow(axis, low, high - low) for name, v in tensors.items()}
+                yield replace(batch, **cut)
+            begin = end
+
+    def _generators(self) -> list[Generator]:
+        """Of all streams, and torch's own, from which a user's network may draw."""
+        device = torch.device(self.assembly.device)
+        own = [torch.default_generator]
+        if device.type == "cuda":
+            own.append(torch.cuda.default_generators[device.index or 0])
+        return own + [generator for noise in self.assembly.streams.values() for generator in noise.generators]
+
+    def _random(self) -> list[Tensor]:
+        return [generator.get_state() for generator in self._generators()]
+
+
+def grouped(batches: Iterable[Pair], size: int) -> Iterator[list[Pair]]:
+    """Batches in groups of ``size``; the last one may be smaller."""
+    iterator = iter(batches)
+    while group := list(islice(iterator, size)):
+        yield group
+
+
+def wants_closure(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether an optimizer computes losses and gradients itself in its step: one that says ``wants_closure``, or whose step needs the argument (LBFGS)."""
+    if hasattr(optimizer, "wants_closure"):
+        return bool(optimizer.wants_closure)
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    return closure is not None and closure.default is inspect.Parameter.empty
+
+
+def _set_random(generators: list[Generator], states: list[Tensor]) -> None:
+    for generator, state in zip(generators, states, strict=True):
+        generator.set_state(state)
+
+
+def _at_least_one(weight: Tensor | int) -> Tensor | int:
+    """Where all targets of a step are missing, its loss is 0."""
+    return weight.clamp(min=1) if isinstance(weight, torch.Tensor) else weight

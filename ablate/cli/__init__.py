@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import sys
 
+STARTED_WITH: tuple[str, ...] | None = None
+"""The module path of a process that is nothing but this command, without its script's folder: what any other process starts with."""
+
 
 def main() -> None:
     """Run a command and leave with its exit code: 0 all rows finished, 1 some did not, 2 the recipe or the command is wrong, 130 interrupted."""
+    global STARTED_WITH
+    STARTED_WITH = tuple(sys.path if sys.flags.safe_path else sys.path[1:])
     from ablate.cli.app import run_command
 
     sys.exit(run_command(sys.argv[1:]))

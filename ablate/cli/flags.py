@@ -60,8 +60,10 @@ def read(
     recipe: Path, seeds: str | None, only: str | None, design: str | None, sets: list[str] | None, scale: float
 ) -> Recipe:
     """Read a recipe under the selecting flags; what there is to know about its rows goes to stderr. Raises RecipeError."""
-    from ablate.recipe import Recipe
+    from ablate import cli
+    from ablate.recipe import Recipe, targets
 
+    targets.know_path(cli.STARTED_WITH)
     read = Recipe.load(recipe, seeds=seeds, only=only, design=design, sets=sets or (), scale=scale)
     if read.notes:
         from ablate.cli.console import say

@@ -79,8 +79,19 @@ def _hidden(module: str, found: Module, folder: Path) -> str | None:
     return None
 
 
+_known_path: tuple[str, ...] | None = None
+
+
+def know_path(path: tuple[str, ...] | None) -> None:
+    """Say what `job_path` is, so that it need not ask a new process: what this one started with, where nothing else can have changed it. None: ask."""
+    global _known_path
+    _known_path = tuple(entry for entry in path if entry) if path is not None else None
+
+
 def job_path() -> list[str]:
     """The module path of a job, without the recipe's folder, which comes last: it has no entry for the working folder or a script's, as this process may."""
+    if _known_path is not None:
+        return list(_known_path)
     if sys.flags.safe_path:
         return [entry for entry in sys.path if entry]
     return list(_fresh_path(os.getcwd(), os.environ.get("PYTHONPATH", "")))

@@ -83,6 +83,7 @@ EXAMPLES: dict[tuple[str, str], dict] = {
     ("schedule", "points"): {"points": [[0, 0.1], ["50%", 0.2]]},
     ("data", "csv"): {"path": "table.csv", "target": "price"},
     ("data", "npz"): {"path": "arrays.npz"},
+    ("loss", "multi_task"): {"tasks": [{"outputs": 2}, {"loss": "cross_entropy", "outputs": 3, "weight": 0.5}]},
     ("schedule", "warmup"): {"warmup": 2, "then": {"linear": [0.1, 0]}},
 }
 """Settings of those that have a field without a default."""

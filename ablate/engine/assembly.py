@@ -134,7 +134,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         network, changed = build_network(settings, spec, folder, of_seed(tricks, i), seed)
         networks.append(place(network, device, settings.precision))
     gaps = has_gaps(data)
-    loss, loss_weight = make_loss(settings.loss, spec, folder, missing=gaps)
+    loss, loss_weight = make_loss(settings.loss, spec, folder, missing=gaps, targets=data.train.targets)
     metrics = {choice.label: make_metric(choice, spec, folder) for choice in settings.metrics}
     notes: list[str] = []
     replicas: Replicas = OneNetwork(networks[0])

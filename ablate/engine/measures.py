@@ -31,18 +31,19 @@ def has_gaps(data: Parts) -> bool:
 
 
 def make_loss(
-    choice: Choice, spec: Spec, folder: Path, *, missing: bool
+    choice: Choice, spec: Spec, folder: Path, *, missing: bool, targets: Tensor | None = None
 ) -> tuple[Measure, Callable[[Tensor], Tensor | int]]:
-    """The loss, and what each batch counts for in an epoch's mean. ``missing`` says whether targets may be NaN."""
+    """The loss, and what each batch counts for in an epoch's mean.
+
+    ``missing`` says whether targets may be NaN; ``targets`` are the training part's, None where they are streamed.
+    """
     if choice.target is not None:
         return with_arguments(choice, folder), len
     loss = choice.named
     assert isinstance(loss, Loss)
-    if loss.task is not None and spec.task not in (loss.task, "other"):
-        kinds = {"classification": "class numbers", "regression": "numbers"}
-        raise ValueError(
-            f"loss (={choice.name}) needs targets that are {kinds[loss.task]}; the data's are {kinds[spec.task]}."
-        )
+    assert choice.name is not None
+    loss.check(choice.name, spec)
+    loss = loss.for_data(targets, spec)
     told = loss.for_targets(missing=missing)
     return told, told.weight
 
@@ -53,6 +54,8 @@ def make_metric(choice: Choice, spec: Spec, folder: Path) -> Measure:
         return in_original_unit(with_arguments(choice, folder), spec)
     metric = choice.named
     assert isinstance(metric, Metric)
+    assert choice.name is not None
+    metric.check(choice.name, spec)
     return in_original_unit(lambda prediction, target: metric.measure(prediction, target, spec), spec)
 
 

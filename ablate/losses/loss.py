@@ -13,6 +13,11 @@ from ablate.registry import Named
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ablate.data.dataset import Spec
+
+KINDS = {"classification": "class numbers", "regression": "numbers"}
+"""What targets of a task are, in errors."""
+
 
 class Loss(Named):
     """Base of all losses: a mean over a batch, and what that mean is to be weighted by in the mean of an epoch."""
@@ -30,6 +35,17 @@ class Loss(Named):
         told = self.model_copy()
         told._missing = missing
         return told
+
+    def check(self, name: str, spec: Spec) -> None:
+        """Raise ValueError in one line where this loss does not fit the data; ``name`` is the recipe's. Asked as soon as the data's facts are known."""
+        if self.task is not None and spec.task not in (self.task, "other"):
+            raise ValueError(
+                f"loss (={name}) needs targets that are {KINDS[self.task]}; the data's are {KINDS[spec.task]}."
+            )
+
+    def for_data(self, targets: Tensor | None, spec: Spec) -> Self:
+        """The same loss, told once what the training part's targets are (n, …); None where they are streamed. Raises ValueError where they do not fit."""
+        return self
 
     @abstractmethod
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:

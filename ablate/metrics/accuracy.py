@@ -28,6 +28,7 @@ class Accuracy(Metric):
     """From 0 to 1; predictions (n, classes, …), targets (n, …) class numbers."""
 
     better = "higher"
+    task = "classification"
 
     def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
         if prediction.dim() < 2 or target.shape != prediction.shape[:1] + prediction.shape[2:]:

@@ -28,11 +28,17 @@ class RmsePixels(Metric):
 
     better = "lower"
 
-    def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
+    def check(self, name: str, spec: Spec) -> None:
+        """Raises ValueError where targets are no landmarks."""
         if spec.landmarks is None:
             raise ValueError(
                 "metric (=rmse_pixels) needs data whose targets are landmarks. Use rmse, or data such as facial_keypoints."
             )
+
+    def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
+        """Raises ValueError where targets are no landmarks."""
+        self.check("rmse_pixels", spec)
+        assert spec.landmarks is not None
         known = ~target.isnan()
         error = torch.where(known, prediction.double() - target.double(), 0.0)
         return (error.square().sum() / known.sum()).sqrt() * spec.landmarks.scale

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from ablate.recipe import Recipe, Variant, identity, run_fingerprint
 from ablate.study.records import ENDED_BADLY, RunRecord, StudyRecord, VariantRecord
+from ablate.study.fitting import check_fit
 from ablate.study.store import Store
 
 CHOOSING = ("--seeds", "--only")
@@ -85,11 +86,12 @@ class Plan:
 
 
 def make_plan(recipe: Recipe, store: Store) -> Plan:
-    """Fingerprint every run of a recipe and look each up in the store.
+    """Fingerprint every run of a recipe and look each up in the store. Raises `RecipeError` where a loss or metric does not suit the data.
 
     A run that is missing, where the same row and seed was trained as another one before, is `stale`: the recipe, its data or its code have changed since.
     """
     flags = settings_flags(recipe.selection)
+    check_fit(recipe)
     rows = {row["variant"]: row for row in store.study(recipe.study).get("rows", ()) if row.get("flags", []) == flags}
     runs = []
     for variant in recipe.variants:

@@ -1,0 +1,42 @@
+"""Predictions and targets without what is missing, in one form for all metrics of a kind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ablate.registry.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def numbers(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Predictions and targets (n, outputs) in float64, missing targets NaN. Raises ValueError where their shapes differ."""
+    if prediction.shape == (*target.shape, 1):
+        target = target.unsqueeze(-1)
+    if prediction.shape != target.shape or not target.is_floating_point():
+        kind = "numbers" if target.is_floating_point() else "class numbers"
+        raise ValueError(
+            f"metric (={name}) needs numbers, one for each output; predictions are {tuple(prediction.shape)}, targets {tuple(target.shape)} {kind}."
+        )
+    return prediction.double().flatten(1) if prediction.dim() > 1 else prediction.double().unsqueeze(1), (
+        target.double().flatten(1) if target.dim() > 1 else target.double().unsqueeze(1)
+    )
+
+
+def classes(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits (m, classes) in float64 and class numbers (m,) of all m samples or places that have a class (not −100).
+
+    From predictions (n, classes, …) and targets (n, …). Raises ValueError where targets are no class numbers.
+    """
+    fits = prediction.dim() > 1 and target.shape == prediction.shape[:1] + prediction.shape[2:]
+    if not fits or target.is_floating_point():
+        kind = "numbers" if target.is_floating_point() else "class numbers"
+        raise ValueError(
+            f"metric (={name}) needs predictions (n, classes, …) and class numbers (n, …); "
+            f"predictions are {tuple(prediction.shape)}, targets {tuple(target.shape)} {kind}."
+        )
+    flat = target.flatten()
+    logits = prediction.movedim(1, -1).flatten(0, -2)
+    known = flat >= 0
+    return logits[known].to(torch.float64), flat[known]

@@ -1,0 +1,39 @@
+"""Losses and metrics that the data does not allow are refused when planned, all together, in one line each."""
+
+from __future__ import annotations
+
+import pytest
+
+from ablate.recipe import Recipe, RecipeError
+from ablate.study.disk import Disk
+from ablate.study.plan import make_plan
+from ablate.study.store import Store
+
+TEXT = """
+metrics: [{metric}]
+baseline: {{name: a, model: mlp, data: {data}, loss: {loss}, optimizer: sgd}}
+variants: [{{name: b, set: {{epochs: 3}}}}, {{name: c, set: {{loss: {other}}}}}]
+compare: {{metric: {metric}}}
+"""
+
+
+def plan(tmp_path, **words):
+    (tmp_path / "r.yaml").write_text(TEXT.format(**words))
+    return make_plan(Recipe.load(tmp_path / "r.yaml"), Store(tmp_path / "runs", disk=Disk()))
+
+
+def test_what_does_not_fit_is_said_once_before_anything_trains(tmp_path):
+    with pytest.raises(RecipeError) as error:
+        plan(tmp_path, data="digits", loss="mse", other="cross_entropy", metric="rmse")
+    first, second = str(error.value).splitlines()
+    assert first.endswith("a: loss (=mse) needs targets that are numbers; the data's are class numbers.")
+    assert second.endswith("a: metric (=rmse) needs targets that are numbers; the data's are class numbers.")
+    assert "r.yaml:3:" in first
+    with pytest.raises(RecipeError, match=r"c: loss \(=cross_entropy\) needs targets that are class numbers") as error:
+        plan(tmp_path, data="facial_keypoints", loss="mse", other="cross_entropy", metric="mae")
+    assert len(error.value.problems) == 1
+
+
+def test_what_fits_is_planned(tmp_path):
+    assert len(plan(tmp_path, data="digits", loss="cross_entropy", other="focal", metric="f1").runs) == 3
+    assert len(plan(tmp_path, data="facial_keypoints", loss="mse", other="huber", metric="rmse_pixels").runs) == 3

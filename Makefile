@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+RIVALS := $(VENV)/.rivals
 
 .PHONY: help demo test lint bench ui clean
 .DEFAULT_GOAL := help
@@ -27,7 +28,11 @@ lint: $(READY)  ## ruff, mypy --strict, and the floors of the house
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY)  ## side-by-side measurements, into bench/RESULTS.md
+$(RIVALS): $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
+	@touch $@
+
+bench: $(RIVALS)  ## side-by-side measurements, into bench/RESULTS.md
 	$(BIN)/python -m bench
 
 ui: $(READY)  ## MLflow's page on the runs, on 127.0.0.1

@@ -1,0 +1,73 @@
+"""The same study as ``ablate run`` trains it: one-thread processes on every core, seeds in stacks, everything kept in the store; without MLflow.
+
+The server that jobs are forked from is started beforehand, as the others' imports are not timed either.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from pathlib import Path
+
+from ablate import api
+from ablate.evidence.rows import gather
+from ablate.recipe import Recipe
+from ablate.study.executor import LocalExecutor
+from ablate.study.jobs import make_jobs
+from ablate.study.plan import make_plan
+from ablate.study.processes import ForkedProcesses
+from ablate.study.provenance import of_command
+from ablate.study.register import write_study
+from ablate.study.stacks import stack_rule
+from ablate.study.store import Store
+from bench.rivals.work import asked
+
+
+class Warm(ForkedProcesses):
+    """A server that is there before the first job."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._server = self._serve()
+        self.events(None)
+
+
+def study(recipe: Recipe, device: str) -> tuple[float, dict[str, list[float]], list[str]]:
+    """Train a recipe from nothing. Returns seconds, the valid losses of every row's last epochs, and the stacks as they were made."""
+    with tempfile.TemporaryDirectory() as folder:
+        store, processes = Store(Path(folder)), Warm()
+        places = api.slots(api.RunOptions(device=device))
+        began = time.perf_counter()
+        plan = make_plan(recipe, store)
+        write_study(plan, store)
+        missing = plan.to_do()
+        jobs = make_jobs(
+            missing, plan, store, of_command(recipe.folder), now=time.time(), stack=stack_rule(missing, places)
+        )
+        executor = LocalExecutor(places, store, processes=processes)
+        bad = [event for event in executor.run(jobs) if event["event"] not in ("started", "epoch", "finished")]
+        if bad:
+            raise RuntimeError(f"a run did not finish: {bad[0]}")
+        table = gather(plan.renewed(store).record(), provenance=store.provenance)
+        seconds = time.perf_counter() - began
+        assert all(row.status == "finished" for row in table.rows)
+        losses = {
+            variant.name: [store.last_epoch(run.fingerprint)["valid_loss"] for run in plan.runs_of(variant.name)]
+            for variant in recipe.variants
+        }
+        return seconds, losses, [f"{job.variant} {len(job.fingerprints)}" for job in jobs]
+
+
+def main() -> None:
+    ask = asked()
+    seconds, losses, stacks = {}, {}, []
+    for group in ask.groups or [ask.rows]:
+        seconds[" ".join(group)], found, made = study(ask.load(group), ask.device)
+        losses.update(found)
+        stacks.append(made)
+    print(json.dumps({"seconds": seconds, "losses": losses, "stacks": stacks}))
+
+
+if __name__ == "__main__":
+    main()

@@ -34,6 +34,7 @@ def plan(
     from ablate.study.outlook import outlook
     from ablate.study.plan import make_plan
     from ablate.study.store import Store
+    from ablate.study.unwatched import unwatched
 
     if designs:
         from ablate.cli.show_designs import design_outlooks, show_designs
@@ -53,7 +54,7 @@ def plan(
     made = make_plan(study, store)
     view = outlook(made, store, networks=not quick)
     show_plan(view, as_json=as_json)
-    for sentence in changed(made, store):
+    for sentence in (*changed(made, store), *unwatched(made, store)):
         say(sentence)
     mention_last(study, store, "plan")
     wrong = [row for row in view.rows if row.error]

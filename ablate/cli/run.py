@@ -49,6 +49,7 @@ def run(
     from ablate.study.changed import changed
     from ablate.study.plan import make_plan
     from ablate.study.store import Store
+    from ablate.study.unwatched import unwatched
 
     check_format(format)
     if executor != "local":
@@ -65,7 +66,7 @@ def run(
     known = f"{distinct - len(missing)} of {distinct} runs are known, {len(missing)} to train"
     say(f"{study.study}: {len(study.variants)} variants × {len(study.seeds)} seeds; {known}")
 
-    for sentence in changed(plan, store):
+    for sentence in (*changed(plan, store), *unwatched(plan, store)):
         say(sentence)
 
     publisher = None if no_mlflow else api.publisher(plan, root=runs, uri=tracking_uri)

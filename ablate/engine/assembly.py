@@ -21,6 +21,7 @@ from ablate.engine.passes import wants_closure
 from ablate.engine.replicas import OneNetwork, Replicas, Stack
 from ablate.engine.trainer import Assignment
 from ablate.engine.tricks_of_stack import changed_data, has_hook, make_streams, of_seed, stream_name, tricks_for
+from ablate.engine.watching import Watching
 from ablate.layers.noisy_dropout import noisy_layers
 from ablate.optimizers.build import rate_setter
 from ablate.recipe.settings import Settings
@@ -56,6 +57,7 @@ class Assembly:
     steps_per_epoch: int
     wants_closure: bool
     judged: Trick | EachSeed | None
+    watching: Watching
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -64,11 +66,17 @@ class Assembly:
         return self.replicas.template
 
     def hooks(self, hook: str) -> list[Callable[..., Any]]:
-        """The bound methods of those tricks that have this hook, in hook order; ``on_batch`` with the trick's own noise."""
+        """The bound methods of those tricks that have this hook, in hook order; ``on_batch`` with the trick's own noise.
+
+        What is watched sees gradients before the tricks, and weights after them.
+        """
         tricks = [trick for trick in self.tricks if has_hook(trick, hook)]
         if hook == "on_batch":
             return [partial(trick.on_batch, noise=self._noise(trick)) for trick in tricks]
-        return [getattr(trick, hook) for trick in tricks]
+        methods = [getattr(trick, hook) for trick in tricks]
+        if hook == "on_gradients":
+            return [*self.watching.hooks(hook), *methods]
+        return [*methods, *self.watching.hooks(hook)] if hook == "on_weights" else methods
 
     def measured(self) -> dict[str, Tensor]:
         """What tricks have measured in the epoch, each (R,)."""
@@ -93,6 +101,7 @@ class Assembly:
             noise.begin(epoch)
         self.train.begin([key(seed, f"data/{epoch}") for seed in self.seeds])
         seed_globals(self.seeds[0], f"global/{epoch}")
+        self.watching.begin(epoch)
 
     def order(self, epoch: int) -> Tensor | None:
         """The order of the training samples in an epoch, in a stack (R, n): (seed, data, epoch) decide it, nothing else does. None: as they stand."""
@@ -175,10 +184,12 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         steps_per_epoch=steps,
         wants_closure=wants_closure(optimizer),
         judged=judged_by(tricks),
+        watching=Watching(settings, replace(context, spec=spec, steps_per_epoch=steps), len(train)),
         facts={
             "parameters": sum(parameter.numel() for parameter in replicas.template.parameters()),
             "steps_per_epoch": steps,
             "data": dict(data.notes),
+            "watch": [choice.label for choice in settings.watch],
             "surgery": changed,
             "notes": notes + ([GAPS] if gaps and settings.loss.target is not None else []),
         },

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from ablate.engine.assembly import Assembly
 
 
-def evaluate(assembly: Assembly, loader: Loader, *, metrics: bool) -> dict[str, Tensor]:
-    """``loss`` and, if asked for, the recipe's metrics over a whole part: each (R,), still on the device."""
+def evaluate(assembly: Assembly, loader: Loader, *, metrics: bool, watched: bool = False) -> dict[str, Tensor]:
+    """``loss`` and, if asked for, the recipe's metrics over a whole part: each (R,), still on the device. ``watched``: show its predictions to the watches."""
     replicas = assembly.replicas
     replicas.eval()
     total: Tensor | float = 0.0
     weight: Tensor | int = 0
+    watched = watched and assembly.watching.valid
+    kept = watched or (metrics and bool(assembly.metrics))
     predictions, targets = [], []
     with torch.no_grad(), autocast(assembly.device, assembly.settings.precision):
         for inputs, target in loader.batches(None):
@@ -27,13 +29,16 @@ def evaluate(assembly: Assembly, loader: Loader, *, metrics: bool) -> dict[str, 
             share = assembly.loss_weight(target)
             total = total + assembly.loss(prediction, target) * share
             weight = weight + share
-            if metrics and assembly.metrics:
+            if kept:
                 predictions.append(prediction)
                 targets.append(target)
         values = {"loss": total / weight}
         if predictions:
             prediction = torch.cat(predictions, dim=replicas.lead).to(dtype_of(assembly.settings.precision))
             target = torch.cat(targets, dim=replicas.lead)
-            for name, measure in assembly.metrics.items():
-                values[name] = torch.as_tensor(measure(prediction, target))
+            if metrics:
+                for name, measure in assembly.metrics.items():
+                    values[name] = torch.as_tensor(measure(prediction, target))
+            if watched:
+                assembly.watching.show_valid(prediction, target)
     return {name: torch.as_tensor(value, device=assembly.device).reshape(-1) for name, value in values.items()}

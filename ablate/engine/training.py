@@ -13,6 +13,7 @@ What happens, and where a trick's hooks come in::
             optimizer step; on_weights
         with evaluation_weights where a trick has them: (averages.py)
             losses and measures are read once from the device; validation in evaluation mode
+            what the recipe watches tells its numbers       (watching.py; it sees gradients before on_gradients, weights after on_weights)
             best weights are kept; on_epoch says who stops; the report hears of it all
         between_epochs
 
@@ -58,7 +59,8 @@ def train(
             with evaluation_weights(assembly):
                 values = {"train_loss": train_loss, **validate(assembly), **assembly.measured()}
                 numbers = {name: value.double().cpu().numpy() for name, value in values.items()}
-                stop = standing.take(epoch, numbers)
+                watched = assembly.watching.numbers(assembly, epoch, numbers)
+                stop = standing.take(epoch, numbers | watched)
                 for hook in assembly.hooks("on_epoch"):
                     wish = hook(epoch, numbers)
                     stop = stop if wish is None else stop | wish
@@ -66,7 +68,7 @@ def train(
                 standing.seconds += now - began
                 began = now
                 for replica in standing.active():
-                    report.epoch(standing.first + replica, standing.line(replica, epoch, numbers))
+                    report.epoch(standing.first + replica, standing.line(replica, epoch, numbers | watched))
                 standing.stop(stop)
             assembly.between_epochs(epoch)
         if not any(standing.active() for standing in standings):
@@ -114,8 +116,8 @@ def train_epoch(assembly: Assembly, epoch: int) -> Tensor:
 
 def validate(assembly: Assembly) -> dict[str, Tensor]:
     """``valid_loss``, the recipe's metrics on the validation part and, where every epoch is asked for, ``train_loss_clean``; each (R,)."""
-    values = evaluate(assembly, assembly.valid, metrics=True)
+    values = evaluate(assembly, assembly.valid, metrics=True, watched=True)
     values = {"valid_loss": values.pop("loss"), **values}
-    if assembly.settings.clean_train_loss == "every":
+    if assembly.settings.clean_train_loss == "every" or assembly.watching.clean:
         values["train_loss_clean"] = evaluate(assembly, assembly.train_clean, metrics=False)["loss"]
     return values

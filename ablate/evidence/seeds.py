@@ -81,8 +81,12 @@ class Seeds:
         return complete({seed: [getattr(run, name) for run in self.runs[seed]] for seed in self.finished})
 
     def measured(self, seed: int) -> list[dict[str, float]]:
-        """All that the seed's runs measured at the epoch that they report, fold by fold."""
-        return [dict(run.results.get("selected", {})) for run in self.runs[seed]]
+        """All that the seed's runs measured at the epoch that they report, fold by fold, without what is only watched: two runs never take the same time."""
+        watched = {name for choice in self.variant.settings.watch for name in getattr(choice.options, "names", ())}
+        return [
+            {name: value for name, value in run.results.get("selected", {}).items() if name not in watched}
+            for run in self.runs[seed]
+        ]
 
     def lacking(self, metric: str, at: str) -> list[int]:
         """Finished seeds without a finite value of the metric."""

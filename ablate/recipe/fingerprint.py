@@ -73,7 +73,7 @@ def _hash(value: Mapping[str, Any]) -> str:
 def _choices(settings: Settings) -> Iterator[tuple[str, Choice]]:
     for name in settings.CHOICES:
         yield name, getattr(settings, name)
-    for name in settings.LISTS:
+    for name in settings.DECIDING:
         for i, choice in enumerate(getattr(settings, name)):
             yield f"{name}[{i}]", choice
 
@@ -87,7 +87,7 @@ def _plain(settings: Settings, folder: Path) -> dict[str, Any]:
     tree = {key: value for key, value in settings.dump().items() if key not in settings.INCIDENTAL}
     for name in settings.CHOICES:
         tree[name] = _with_contents(getattr(settings, name), tree[name], folder)
-    for name in settings.LISTS:
+    for name in settings.DECIDING:
         tree[name] = [
             _with_contents(choice, plain, folder)
             for choice, plain in zip(getattr(settings, name), tree[name], strict=True)
@@ -109,8 +109,8 @@ def _without_defaults(settings: Settings, plain: Mapping[str, Any]) -> dict[str,
     tree = chosen(Training, plain)
     for name in settings.CHOICES:
         tree[name] = chosen_of(getattr(settings, name), plain[name])
-    known = {choice.name: choice for name in settings.LISTS for choice in getattr(settings, name)}
-    for name in settings.LISTS:
+    known = {choice.name: choice for name in settings.DECIDING for choice in getattr(settings, name)}
+    for name in settings.DECIDING:
         tree[name] = [chosen_of(known[values.get("name")], values) for values in plain[name]]
     return tree
 

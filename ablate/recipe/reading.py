@@ -24,8 +24,20 @@ from ablate.registry import suggestion
 LARGEST = 2**20
 """Bytes of a recipe: enough for any that a person writes, too few to read a data file by mistake."""
 
-KEYS = ("study", "description", "data", "metrics", "seeds", "compare", "baseline", "tricks", "variants", "design")
-SHARED = ("data", "metrics")
+KEYS = (
+    "study",
+    "description",
+    "data",
+    "metrics",
+    "watch",
+    "seeds",
+    "compare",
+    "baseline",
+    "tricks",
+    "variants",
+    "design",
+)
+SHARED = ("data", "metrics", "watch")
 """Settings that may stand at the top of a recipe, as all rows usually share them."""
 
 

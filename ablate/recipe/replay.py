@@ -11,7 +11,7 @@ from ablate.recipe.node import Node, Problems, show
 from ablate.recipe.settings import Settings, Training
 from ablate.recipe.shape import did_you_mean
 
-SECTIONS = (*Settings.CHOICES, "metrics", *Training.model_fields)
+SECTIONS = (*Settings.CHOICES, "metrics", "watch", *Training.model_fields)
 """The first words of a dotted path, ``tricks`` apart."""
 
 

@@ -88,6 +88,7 @@ def _top() -> Schema:
         "description": TEXT,
         "data": {"$ref": "#/$defs/data"},
         "metrics": {"type": "array", "items": {"$ref": "#/$defs/metric_item"}},
+        "watch": {"type": "array", "items": {"$ref": "#/$defs/watch_item"}},
         "seeds": {"anyOf": [number_of_seeds, listed_seeds], "description": "a count (5: 0 to 4), or a list"},
         "compare": _mapping(
             {
@@ -164,6 +165,7 @@ def _open(shape: Schema) -> Schema:
 def _settings(shapes: Shapes) -> Schema:
     properties: Schema = {name: {"anyOf": [{"$ref": f"#/$defs/{name}"}, PLACEHOLDER]} for name in Settings.CHOICES}
     properties["metrics"] = {"type": "array", "items": {"$ref": "#/$defs/metric_item"}}
+    properties["watch"] = {"type": "array", "items": {"$ref": "#/$defs/watch_item"}}
     properties.update(shapes[Training]["properties"])
     return properties
 

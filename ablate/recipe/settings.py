@@ -145,7 +145,7 @@ class Training(BaseModel):
 class Settings(Training):
     """Everything that decides what one variant's training computes, seeds apart.
 
-    Fields listed in ``INCIDENTAL`` change how fast or how safely it is computed, never what: they are no part of a fingerprint.
+    Fields listed in ``INCIDENTAL`` change how fast or how safely it is computed, or what is told of it, never what: they are no part of a fingerprint.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -156,11 +156,14 @@ class Settings(Training):
     loss: Choice
     optimizer: Choice
     metrics: tuple[Choice, ...] = ()
+    watch: tuple[Choice, ...] = ()
     tricks: tuple[Choice, ...] = ()
 
     CHOICES: ClassVar = ("data", "model", "init", "loss", "optimizer")
-    LISTS: ClassVar = {"metrics": "metric", "tricks": "trick"}
-    INCIDENTAL: ClassVar = frozenset({"loader", "workers", "clean_train_loss", "checkpoint", "stack"})
+    LISTS: ClassVar = {"metrics": "metric", "watch": "watch", "tricks": "trick"}
+    DECIDING: ClassVar = ("metrics", "tricks")
+    """Those of the lists that are part of a fingerprint."""
+    INCIDENTAL: ClassVar = frozenset({"loader", "workers", "clean_train_loss", "checkpoint", "stack", "watch"})
 
     def dump(self) -> dict[str, Any]:
         """The whole tree in plain JSON values."""

@@ -23,6 +23,9 @@ from ablate.registry import Named, UnknownName, entries, lookup
 LOSSES = ("train_loss", "train_loss_clean", "valid_loss")
 """What every run measures, beside the recipe's metrics."""
 
+LISTED = {"metrics": ("metric", "accuracy"), "watch": ("watch", "gradient_norm")}
+"""Lists of named things: the kind, and an example."""
+
 USUAL_ORDER = 50
 """Where a trick stands among others when its own order is known in the job only (a target)."""
 
@@ -50,15 +53,18 @@ class Builder:
         """
         place = position if where == "baseline" else None
         choices = {name: self._section(name, tree, place) for name in Settings.CHOICES}
-        metrics = self._metrics(tree.sections.get("metrics"))
+        metrics = self._listed("metrics", tree.sections.get("metrics"))
+        watch = self._listed("watch", tree.sections.get("watch"))
         tricks = {key: self._trick(item) for key, item in tree.tricks.items()}
         training = self._training(tree, metrics)
-        wrong = None in choices.values() or metrics is None or training is None or None in tricks.values()
-        if wrong or training is None or metrics is None:
+        if metrics is not None and watch is not None:
+            self._check_watched(tree.sections.get("watch"), metrics, watch)
+        wrong = None in choices.values() or None in tricks.values()
+        if wrong or training is None or metrics is None or watch is None:
             return None
         plain = {name: getattr(training, name) for name in Training.model_fields}
         present = tuple(trick for trick in tricks.values() if trick is not None)
-        settings = Settings(**choices, metrics=metrics, tricks=in_hook_order(present), **plain)
+        settings = Settings(**choices, metrics=metrics, watch=watch, tricks=in_hook_order(present), **plain)
         return self._apply_rules(settings, tree)
 
     def _section(self, name: str, tree: Tree, position: Position | None) -> Choice | None:
@@ -84,28 +90,49 @@ class Builder:
         item = read_item(node, name, name, self.problems)
         return None if item is None else self._choice(name, item, item.arguments, name)
 
-    def _metrics(self, node: Node | None) -> tuple[Choice, ...] | None:
+    def _listed(self, key: str, node: Node | None) -> tuple[Choice, ...] | None:
+        """What ``metrics`` or ``watch`` lists."""
         if node is None or node.value is None:
             return ()
+        kind, example = LISTED[key]
         if node.items is None:
-            self.problems.add(node.position, f"metrics (={show(node)}) must be a list, such as [accuracy].")
+            self.problems.add(node.position, f"{key} (={show(node)}) must be a list, such as [{example}].")
             return None
         choices: list[Choice | None] = []
         labels: set[str] = set()
         for i, one in enumerate(node.items):
-            item = read_item(one, f"metrics[{i}]", "metric", self.problems)
-            arguments = mapped_arguments("metric", item, f"metrics[{i}]", self.problems) if item is not None else None
+            item = read_item(one, f"{key}[{i}]", kind, self.problems)
+            if item is not None and kind == "watch" and item.target is not None:
+                text = f"{key}[{i}].target (={show(item.target)}) must be a name. Measure in a trick of your own, or register a watch."
+                self.problems.add(item.position, text)
+                item = None
+            arguments = mapped_arguments(kind, item, f"{key}[{i}]", self.problems) if item is not None else None
             if item is None or arguments is None:
                 choices.append(None)
                 continue
             if item.label in labels or item.label in LOSSES:
                 self.problems.add(
-                    item.position, f"metrics[{i}] (={show(item.label)}) is there already. Remove one of them."
+                    item.position, f"{key}[{i}] (={show(item.label)}) is there already. Remove one of them."
                 )
             labels.add(item.label)
-            choices.append(self._choice("metric", item, arguments, f"metrics[{i}]"))
+            choices.append(self._choice(kind, item, arguments, f"{key}[{i}]"))
         present = tuple(choice for choice in choices if choice is not None)
         return present if len(present) == len(choices) else None
+
+    def _check_watched(self, node: Node | None, metrics: tuple[Choice, ...], watch: tuple[Choice, ...]) -> None:
+        """What is watched must not have the name of a metric, and can only look at what is measured."""
+        known = (*LOSSES, *(choice.label for choice in metrics))
+        for i, choice in enumerate(watch):
+            place = (node.child(str(i)) if node is not None else None) or node
+            assert place is not None
+            for name in getattr(choice.options, "names", ()):
+                if name in known:
+                    text = f"watch[{i}] (={show(choice.label)}) measures '{show(name)}', which is a metric already. Remove one."
+                    self.problems.add(place.position, text)
+            metric = getattr(choice.options, "metric", None)
+            if metric is not None and metric not in known:
+                text = f"watch[{i}].metric (={show(metric)}) must be one of {', '.join(known)}.{did_you_mean(metric, known)}"
+                self.problems.add(place.position, text)
 
     def _trick(self, item: Item) -> Choice | None:
         return self._choice("trick", item, item.arguments, f"tricks.{item.label}")

@@ -1,0 +1,95 @@
+"""``watch`` in a recipe: what it may hold, where its numbers appear, and what becomes of runs that lack them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ablate.recipe import Recipe, RecipeError
+
+TEXT = """
+study: seen
+data: digits
+metrics: [accuracy]
+{watch}
+seeds: 1
+baseline:
+  name: plain
+  model: {{name: mlp, hidden: [8]}}
+  loss: cross_entropy
+  optimizer: {{name: sgd, lr: 0.1}}
+  epochs: 2
+  {own}
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def to_file(watch: str = "", own: str = ""):
+        path = tmp_path / "seen.yaml"
+        path.write_text(TEXT.format(watch=watch, own=own))
+        return path
+
+    return to_file
+
+
+@pytest.fixture
+def ablate(tmp_path):
+    def run(*words):
+        command = [sys.executable, "-m", "ablate", *map(str, words)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    return run
+
+
+def test_it_stands_at_the_top_or_in_the_baseline(write):
+    top = Recipe.load(write("watch: [gradient_norm, {jitter: 5}]")).variants[0].settings
+    assert [choice.label for choice in top.watch] == ["gradient_norm", "jitter"]
+    assert top.watch[1].options.epochs == 5
+    assert Recipe.load(write("", "watch: [speed]")).variants[0].settings.watch[0].label == "speed"
+
+
+WRONG = {
+    "watch: speed": "must be a list, such as [gradient_norm]",
+    "watch: [gradient_nrom]": "Did you mean 'gradient_norm'?",
+    "watch: [speed, speed]": "is there already",
+    "watch: [{jitter: {metric: accuracyy}}]": "Did you mean 'accuracy'?",
+    "watch: [{target: a:B}]": "must be a name",
+    "watch: [{gradient_norm: {every: 0}}]": "must be at least 1",
+}
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_what_is_wrong_is_said_with_its_place(write, line):
+    with pytest.raises(RecipeError, match=r"seen.yaml:5:\d+: watch") as caught:
+        Recipe.load(write(line))
+    assert WRONG[line] in str(caught.value)
+    assert len(caught.value.problems) == 1
+
+
+def test_numbers_reach_the_record_and_the_table_and_are_not_made_up(write, ablate, tmp_path):
+    ablate("run", write(), "--no-mlflow")
+    watching = write("watch: [gradient_norm, jitter]")
+    again = ablate("run", watching, "--no-mlflow")
+    assert "1 of 1 runs are known, 0 to train" in again.stderr
+    assert "plain: trained without watching gradient_norm, jitter; --fresh trains them again" in again.stderr
+    assert "trained without watching gradient_norm" in ablate("plan", watching, "--quick").stderr
+    [row] = json.loads(ablate("table", watching, "--format", "json").stdout)["rows"]
+    assert row.get("gradient_norm") is None
+
+    fresh = ablate("run", watching, "--no-mlflow", "--fresh")
+    assert "without watching" not in ablate("run", watching, "--no-mlflow").stderr
+    assert fresh.returncode == 0
+    [row] = json.loads(ablate("table", watching, "--format", "json").stdout)["rows"]
+    [lines] = [path.read_text().splitlines() for path in (tmp_path / "runs" / "store").glob("*/metrics.jsonl")]
+    assert row["gradient_norm"] == json.loads(lines[-1])["gradient_norm"] > 0
+    assert row["gradient_norm/hidden1"] < row["gradient_norm"]
+    shown = ablate("table", watching, "--columns", "variant,gradient_norm,jitter", "--format", "csv").stdout
+    assert shown.splitlines()[0] == "variant,gradient_norm,jitter"

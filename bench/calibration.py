@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import digamma, fdtrc, polygamma, stdtr
 
 from ablate.evidence.paired import LEVEL, Pair, two_sided
-from ablate.evidence.sharing import STEPS, belief, moderated, overlap
+from ablate.evidence.sharing import OWN, STEPS, belief, moderated, overlap
 from bench.measure import machine
 from bench.pool import read_pool
 
@@ -146,6 +146,7 @@ def averaged(differences: Floats, pairs: Sequence[Pair]) -> Floats:
     """The package's own: `ablate.evidence.sharing`, over all studies at once."""
     n = differences.shape[-1]
     variances = differences.var(-1, ddof=1)
+    scatters = variances > 0
     # A row without scatter tells nothing of the others; here, where all rows of a batch are one array, a trillionth stands for none.
     variances = np.maximum(variances, 1e-12 * variances.max(-1, keepdims=True))
     degrees = np.full(variances.shape[-1], n - 1.0)
@@ -154,7 +155,8 @@ def averaged(differences: Floats, pairs: Sequence[Pair]) -> Floats:
     flat = (*variances.shape, -1)
     share = np.broadcast_to(weights[:, None], found.shape).reshape(flat)
     errors = np.sqrt(found / n).reshape(flat)
-    return two_sided(np.abs(differences.mean(-1)), errors, np.repeat(worth, STEPS, axis=-1), share)
+    p = two_sided(np.abs(differences.mean(-1)), errors, np.repeat(worth, STEPS, axis=-1), share)
+    return np.where(scatters, OWN * own(differences, pairs) + (1 - OWN) * p, p)
 
 
 TESTS: dict[str, Test] = {
@@ -311,7 +313,7 @@ def choice(draw: np.random.Generator) -> list[str]:
     for design, pairs in DESIGNS.items():
         for noise, scatter in cases:
             for n in (3, 5):
-                found = tally(simulated(draw, noise, scatter, n, STUDIES["side"]), pairs, list(TESTS))
+                found = tally(simulated(draw, noise, scatter, n, STUDIES["main"]), pairs, list(TESTS))
                 cells = [percent(count.alarm_rate) for count in found.values()]
                 lines.append(f"| {design}, {scatter}, {noise}, {n} | " + " | ".join(cells) + " |")
     return lines

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ablate.evidence.paired import effect, own_spreads
-from ablate.evidence.sharing import ALIKE, MARGIN, STEPS, TRUST, overlap, shared_spreads
+from ablate.evidence.sharing import ALIKE, MARGIN, OWN, STEPS, TRUST, overlap, shared_spreads
 
 LADDER = [("b", "a"), ("c", "b"), ("d", "c")]
 STAR = [("b", "a"), ("c", "a"), ("d", "a")]
@@ -57,7 +57,8 @@ def test_against_a_sum_written_out(pairs):
                 t = abs(sample.mean()) / np.sqrt(mixed / len(sample))
                 sums[i] += weight * 2 * stats.t.sf(t, alike + degrees[i])
     found = [effect(d, spread).p for d, spread in zip(samples, shared_spreads(samples, pairs), strict=True)]
-    assert found == pytest.approx(list(sums / total), rel=1e-10)
+    alone = np.array([stats.ttest_1samp(d, 0).pvalue for d in samples])
+    assert found == pytest.approx(list(OWN * alone + (1 - OWN) * sums / total), rel=1e-10)
 
 
 def test_rows_that_scatter_alike_help_each_other():

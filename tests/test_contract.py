@@ -20,7 +20,7 @@ from torch import nn
 from ablate.data.dataset import Batch, Landmarks, Part, Parts, Spec
 from ablate.layers.noisy_dropout import noisy_layers, replace_dropout
 from ablate.layers.residual_block import ResidualBlock
-from ablate.optimizers.build import parameter_groups, value_setter
+from ablate.optimizers.build import parameter_groups, rate_setter, value_setter
 from ablate.recipe.settings import Choice, Settings
 from ablate.registry import KINDS, Entry, entries, lookup
 from ablate.schedules import parse_schedule
@@ -28,6 +28,7 @@ from ablate.tricks.noise import Noise
 from ablate.tricks.trick import Context, Trick, overrides
 
 TRICKS: dict[str, list[dict]] = {
+    "accumulate": [{"batches": 2}, {"batches": 3}],
     "batch_norm": [{}, {"where": "hidden"}],
     "brightness": [{}, {"amount": {"linear": [0.1, 0.3]}, "share": 0.5}],
     "class_weights": [{}, {"weights": [1, 0.5, 2, 0]}],
@@ -46,6 +47,7 @@ TRICKS: dict[str, list[dict]] = {
         {},
         {"patience": 1, "min_delta": 0.5, "baseline": 0.1, "monitor": {"metric": "train_loss"}},
     ],
+    "ema": [{}, {"decay": {"linear": [0.1, 0.5]}, "warmup": True, "every": 2, "norms": "live"}],
     "flip": [{}, {"share": {"linear": [0, 1]}}],
     "group_norm": [{}, {"groups": 2, "where": "conv"}],
     "instance_norm": [{}],
@@ -53,15 +55,27 @@ TRICKS: dict[str, list[dict]] = {
     "label_noise": [{}, {"share": 0.5, "seed": 1}],
     "label_smoothing": [{}, {"epsilon": {"linear": [0.3, 0.1]}}],
     "layer_norm": [{}, {"where": "conv"}],
+    "lookahead": [{"steps": 2}, {"steps": 1, "alpha": {"linear": [0.1, 0.5]}}],
     "max_norm": [{"limit": 0.5}, {"limit": {"linear": [0.6, 0.5]}}],
     "mixup": [{}, {"alpha": {"linear": [1, 0.2]}, "per": "sample", "share": 0.5}],
     "noise": [{}, {"deviation": {"linear": [0.1, 0.2]}, "share": 0.5}],
     "normalise_targets": [{}, {"to": "unit", "per": "all"}],
+    "plateau": [
+        {"patience": 0, "threshold": 0.99},
+        {"factor": 0.5, "patience": 0, "threshold": 9, "threshold_mode": "abs", "monitor": {"metric": "train_loss"}},
+    ],
     "random_erasing": [{}, {"share": 1, "largest": {"linear": [0.2, 0.6]}, "fill": "normal"}],
+    "restart": [
+        {"at": 2, "from_epoch": 1, "factor": 0.1},
+        {"at": 2, "from_epoch": 0, "lr": 0.001, "optimizer": "fresh"},
+    ],
     "rotate": [{}, {"degrees": {"linear": [10, 90]}, "share": 0.5, "fill": "reflect"}],
+    "sam": [{}, {"rho": {"linear": [0.1, 0.5]}, "adaptive": True}],
     "scale": [{}, {"by": {"linear": [0.1, 0.5]}, "share": 0.5, "fill": "zero"}],
+    "scale_lr": [{"base": 16}, {"rule": "sqrt", "base": 256}],
     "shift": [{}, {"pixels": 3, "fill": "zero"}],
     "standardise": [{}, {"per": "channel"}],
+    "swa": [{"start": 1}, {"start": 0, "every": "step", "lr": 0.01, "anneal": 1}],
     "train_fraction": [{"share": 0.5}, {"share": 0.75, "seed": 1}],
     "weight_decay": [{}, {"rate": {"linear": [0, 0.1]}, "biases_and_norms": False}],
     "whitening": [{}, {"kind": "pca", "epsilon": 0.1}],
@@ -169,7 +183,7 @@ def test_a_network_is_the_same_on_the_meta_device(entry):
         name: p.shape for name, p in meta.named_parameters()
     }
     assert all(p.is_meta for p in meta.parameters())
-    assert model(torch.rand(2, 1, 12, 12)).shape == (2, 3)
+    assert model(torch.rand(2, 1, 12, 12)).shape == ((2, 3, 12, 12) if entry.settings.places else (2, 3))
     assert not any(name.isdigit() for name, _ in model.named_children()), "layers need telling names"
 
 
@@ -205,9 +219,11 @@ class World:
     spec: Spec
     loss: Callable[..., torch.Tensor] = nn.functional.mse_loss
 
+    epochs: int = 1
+
     @property
     def context(self) -> Context:
-        return Context(self.spec, (0,), 1, BATCHES)
+        return Context(self.spec, (0,), self.epochs, BATCHES)
 
     def network(self, seed: int = 0) -> nn.Sequential:
         model = pictures_network() if len(self.spec.input_shape) == 3 else volumes_network()
@@ -229,15 +245,20 @@ PICTURES = World(Spec((1, 8, 8), 4, "regression", landmarks=MARKS))
 NUMBERS = World(Spec((1, 8, 8), 4, "regression"))
 CLASSES = World(Spec((1, 8, 8), 4, "classification", classes=tuple("abcd")), nn.functional.cross_entropy)
 VOLUMES = World(Spec((1, 8, 8, 8), 4, "regression"))
+LONG = World(PICTURES.spec, epochs=3)
 
 WORLDS = {
     "class_weights": CLASSES,
     "dropout3d": VOLUMES,
+    "ema": LONG,
     "label_noise": CLASSES,
     "label_smoothing": CLASSES,
     "normalise_targets": NUMBERS,
+    "plateau": LONG,
+    "restart": LONG,
+    "swa": LONG,
 }
-"""Tricks that ask for other data than pictures with landmarks."""
+"""Tricks that ask for other data than pictures with landmarks, or for more than one epoch."""
 
 
 def world(name: str) -> World:
@@ -292,11 +313,11 @@ def network(seed: int = 0) -> nn.Sequential:
     return PICTURES.network(seed)
 
 
-def settings() -> Settings:
+def settings(epochs: int = 1) -> Settings:
     choices = {kind: Choice(kind, None, "a:b", {}) for kind in ("data", "model", "init")}
     for kind, name, fields in (("loss", "cross_entropy", {}), ("optimizer", "sgd", {"lr": 0.05})):
         choices[kind] = Choice(kind, name, None, lookup(kind, name).settings(**fields))
-    return Settings(**choices, epochs=1)
+    return Settings(**choices, epochs=epochs)
 
 
 def tensors(parts: Parts) -> list[torch.Tensor]:
@@ -309,12 +330,14 @@ class Training:
     def __init__(self, *tricks: Trick, seed: int = 0, world: World = PICTURES) -> None:
         self.handed_in, self.batches, self.losses = world.data(), [], []
         kept = [tensor.clone() for tensor in tensors(self.handed_in)]
-        self.settings, parts, model = settings(), self.handed_in, world.network(seed)
+        self.settings, parts, model = settings(world.epochs), self.handed_in, world.network(seed)
         for trick in tricks:
             self.settings = trick.on_settings(self.settings)
         tricks = tuple(sorted(tricks, key=lambda trick: trick.order))
+        together = max((trick.batches_per_step() for trick in tricks), default=1)
+        steps = -(-BATCHES // together)
         for trick in tricks:
-            trick.bind(replace(world.context, seeds=(seed,)))
+            trick.bind(replace(world.context, seeds=(seed,), steps_per_epoch=steps))
             parts = trick.on_data(parts)
         replace_dropout(model)
         self.changed = {}
@@ -324,44 +347,78 @@ class Training:
         streams = {id(trick): Noise((seed,), f"trick/{type(trick).__name__}") for trick in tricks}
         for name, layer in noisy_layers(model).items():
             layer.bind(Noise((seed,), f"dropout/{name}"))
-        chosen = self.settings.optimizer.named
-        optimizer = chosen.build(parameter_groups(chosen, model.named_parameters(), epochs=1, steps_per_epoch=BATCHES))
-        set_optimizer = value_setter(optimizer, chosen, 1, BATCHES)
+        chosen, epochs = self.settings.optimizer.named, world.epochs
+        groups = parameter_groups(chosen, model.named_parameters(), epochs=epochs, steps_per_epoch=steps)
+        optimizer = chosen.build(groups)
+        changes = [trick.on_rate for trick in tricks if overrides(trick, "on_rate")]
+        set_values = rate_setter(optimizer, value_setter(optimizer, chosen, epochs, steps), changes)
         parameters = dict(model.named_parameters())
-        model.train()
-        for step in range(BATCHES):
+        for trick in tricks:
+            trick.between_epochs(0, model.state_dict(), optimizer)
+        self.stops = []
+        for step in range(epochs * steps):
+            model.train()
             for trick in tricks:
                 trick.now.set(step)
-            if set_optimizer is not None:
-                set_optimizer(step)
-            rows = (torch.arange(N) + step * N) % len(parts.train)
-            inputs, targets = parts.train.inputs[rows], parts.train.targets[rows]
-            batch = Batch(inputs, targets, targets, parts.spec)
+            set_values(step)
+            batches = []
+            for number in range(BATCHES)[step % steps * together : (step % steps + 1) * together]:
+                rows = (torch.arange(N) + number * N) % len(parts.train)
+                inputs, targets = parts.train.inputs[rows], parts.train.targets[rows]
+                batch = Batch(inputs, targets, targets, parts.spec)
+                for trick in tricks:
+                    batch = trick.on_batch(batch, streams[id(trick)])
+                assert torch.equal(batch.true_targets, targets)
+                batches.append(batch)
+            self.batches += batches
+            gradients = Step(world, model, tricks, batches)
+            loss = gradients()
             for trick in tricks:
-                batch = trick.on_batch(batch, streams[id(trick)])
-            assert torch.equal(batch.true_targets, targets)
-            self.batches.append(batch)
-            prediction = model(batch.inputs)
-            loss = world.loss(prediction, batch.targets)
-            for trick in tricks:
-                loss = trick.on_loss(loss, prediction, batch)
-            optimizer.zero_grad()
-            loss.backward()
+                trick.on_pass(gradients, parameters)
             for trick in tricks:
                 trick.on_gradients(parameters)
             optimizer.step()
             for trick in tricks:
                 trick.on_weights(parameters)
             self.losses.append(loss.detach())
-        metrics = {name: np.array([float(self.losses[-1])]) for name in ("train_loss", "valid_loss")}
-        self.stops = [trick.on_epoch(1, metrics) for trick in tricks]
+            if (step + 1) % steps == 0:
+                self.measured = {name: value for trick in tricks for name, value in trick.measures().items()}
+                metrics = {name: np.array([float(loss.detach())]) for name in ("train_loss", "valid_loss")}
+                self.stops += [trick.on_epoch(step // steps + 1, metrics) for trick in tricks]
+                self.judged = {n: v.clone() for trick in tricks for n, v in (trick.evaluation_weights() or {}).items()}
+                for trick in tricks:
+                    trick.between_epochs(step // steps + 1, model.state_dict(), optimizer)
         self.model, self.parts = model, parts
         assert all(torch.equal(a, b) for a, b in zip(tensors(self.handed_in), kept, strict=True)), (
             "data in memory were changed"
         )
 
     def weights(self) -> dict[str, torch.Tensor]:
-        return self.model.state_dict()
+        return {**self.model.state_dict(), **self.judged}
+
+
+class Step:
+    """The gradients of one step's batches, which a trick may ask for again (`ablate.tricks.trick.Gradients`)."""
+
+    def __init__(self, world: World, model: nn.Module, tricks: tuple[Trick, ...], batches: list[Batch]) -> None:
+        self.world, self.model, self.tricks, self.batches = world, model, tricks, batches
+        self.samples = N * len(batches)
+
+    def __call__(self, part: slice | None = None) -> torch.Tensor:
+        assert part is None or len(self.batches) == 1
+        total = torch.zeros(())
+        self.model.zero_grad()
+        for batch in self.batches:
+            if part is not None:
+                batch = replace(batch, inputs=batch.inputs[part], targets=batch.targets[part])
+            prediction = self.model(batch.inputs)
+            loss = self.world.loss(prediction, batch.targets)
+            for trick in self.tricks:
+                loss = trick.on_loss(loss, prediction, batch)
+            loss = loss / len(self.batches)
+            loss.backward()
+            total = total + loss
+        return total
 
 
 def make(name: str, fields: dict) -> Trick:
@@ -372,6 +429,16 @@ def make(name: str, fields: dict) -> Trick:
 
 def equal(a: Training, b: Training) -> bool:
     return all(torch.equal(value, b.weights()[name]) for name, value in a.weights().items())
+
+
+def same_state(a, b) -> bool:
+    if isinstance(a, torch.Tensor):
+        return isinstance(b, torch.Tensor) and torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same_state(value, b[key]) for key, value in a.items())
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same_state, a, b))
+    return a == b
 
 
 def test_every_trick_has_settings_to_be_tested_with():
@@ -395,7 +462,7 @@ def test_a_trick_trains_and_keeps_shapes(name, fields):
 @every_trick
 def test_a_trick_changes_something(name, fields):
     run, plain = Training(make(name, fields), world=world(name)), Training(world=world(name))
-    assert not equal(run, plain) or run.settings != plain.settings
+    assert not equal(run, plain) or run.settings != plain.settings or run.measured
 
 
 @cases("on_model")
@@ -482,11 +549,13 @@ def test_parameters_of_a_stack_change_as_each_seeds_own(hook):
         ran.append(name)
         trick.bind(replace(world(name).context, seeds=SEEDS))
         together = parameters_of(values, gradients)
+        trick.between_epochs(0, {key: weight.detach() for key, weight in together.items()}, None)
         getattr(trick, hook)(together)
         for i, seed in enumerate(SEEDS):
             single = make(name, fields)
             single.bind(replace(world(name).context, seeds=(seed,)))
             alone = parameters_of([v[i] for v in values], [g[i] for g in gradients])
+            single.between_epochs(0, {key: weight.detach() for key, weight in alone.items()}, None)
             getattr(single, hook)(alone)
             for key, parameter in alone.items():
                 for a, b in ((together[key][i], parameter), (together[key].grad[i], parameter.grad)):
@@ -509,7 +578,7 @@ def test_its_state_survives_a_checkpoint(name, fields, tmp_path):
     fresh = make(name, fields)
     fresh.bind(replace(trick.context))
     fresh.restore(saved)
-    assert fresh.state() == trick.state()
+    assert same_state(fresh.state(), trick.state())
     assert overrides(trick, "state") == overrides(trick, "restore")
 
 

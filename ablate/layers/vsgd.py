@@ -33,13 +33,12 @@ class VSGD(torch.optim.Optimizer):
       h = |ΔG|/|ΔP| of mean gradients and mean weights, where |ΔG| is three times its noise √(2(v̄ − ḡ²)/window), or nothing else is known. This is ours.
       Steps of a thousandth, g/√v̄ · 0.001, begin it.
 
+    ``wants_closure`` tells a training loop which of them is meant.
+
     After the slow start v̄ and h̄ are multiplied by ``caution`` (the papers' C). ``largest`` bounds η where the loss is nearly a plane.
     """
 
     takes_rates = True
-
-    wants_closure = True
-    """Whether it makes use of a closure that can be called twice."""
 
     def __init__(
         self,
@@ -50,9 +49,11 @@ class VSGD(torch.optim.Optimizer):
         window: int = 10,
         caution: float = 2.0,
         largest: float = 10.0,
+        wants_closure: bool = False,
     ) -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
         self.window, self.caution, self.largest = window, caution, largest
+        self.wants_closure = wants_closure
 
     @overload
     def step(self, closure: None = None) -> None: ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -29,11 +29,15 @@ if TYPE_CHECKING:
 class VSgd(Optimizer):
     """p ← p − lr·η·g, η = ḡ²/v̄ · h̄/(h²)‾ with running means of gradient, squared gradient, curvature and squared curvature, each with a memory of its own.
 
-    In a recipe the curvature is a secant between the means of windows of steps, which costs no second gradient; `ablate.layers.vsgd` says which parts are the
-    papers' and which are ours.
+    ``curvature: secant`` is taken between the means of windows of steps, which costs no second gradient; ``finite_difference`` (vSGD-fd) from a second gradient
+    of the same batch a step away. `ablate.layers.vsgd` says which parts are the papers' and which are ours.
     """
 
     lr: Rate = Field(default=1.0, description="times the rate that it finds")
+    curvature: Literal["secant", "finite_difference"] = Field(
+        default="secant",
+        description="from windows of earlier steps, or as in the second paper from a second gradient of each batch (twice the time)",
+    )
     window: Annotated[int, Range(ge=2)] = Field(
         default=10, description="steps over which gradients and weights are averaged for the curvature"
     )
@@ -51,4 +55,10 @@ class VSgd(Optimizer):
     def build(self, groups: list[dict[str, Any]]) -> TorchOptimizer:
         from ablate.layers.vsgd import VSGD
 
-        return VSGD(groups, window=self.window, caution=self.caution, largest=self.largest_rate)
+        return VSGD(
+            groups,
+            window=self.window,
+            caution=self.caution,
+            largest=self.largest_rate,
+            wants_closure=self.curvature == "finite_difference",
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from typing import Self
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -46,6 +47,9 @@ class Formula(Schedule):
     def extremes(self) -> Iterable[float]:
         """The least and the greatest value over trainings of 2 to 10,000 epochs with 1 or 100 steps each, at moments spread evenly over them."""
         return _extremes(self.formula, self.per)
+
+    def times(self, factor: float) -> Self:
+        return type(self)(formula=f"{factor!r} * ({self.formula})", per=self.per)
 
     def advice(self) -> str | None:
         if read(self.formula, VARIABLES).names:

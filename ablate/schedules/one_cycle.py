@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
@@ -49,3 +49,6 @@ class OneCycle(Schedule):
 
     def extremes(self) -> Iterable[float]:
         return self.values
+
+    def times(self, factor: float) -> Self:
+        return self.model_copy(update={"values": tuple(value * factor for value in self.values)})

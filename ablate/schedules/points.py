@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from typing import Self
 
 from pydantic import Field, field_validator
 
@@ -52,6 +53,9 @@ class Points(Schedule):
 
     def extremes(self) -> Iterable[float]:
         return (value for _, value in self.points)
+
+    def times(self, factor: float) -> Self:
+        return self.model_copy(update={"points": tuple((when, value * factor) for when, value in self.points)})
 
     @field_validator("points")
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Self
 
 from pydantic import Field
 
@@ -34,6 +35,9 @@ class Constant(Schedule):
     def extremes(self) -> Iterable[float]:
         return (self.value,)
 
+    def times(self, factor: float) -> Self:
+        return self.model_copy(update={"value": self.value * factor})
+
 
 class Ramp(Schedule):
     """From ``ends[0]`` at the first unit to ``ends[1]`` at the last."""
@@ -43,6 +47,9 @@ class Ramp(Schedule):
 
     def extremes(self) -> Iterable[float]:
         return self.ends
+
+    def times(self, factor: float) -> Self:
+        return self.model_copy(update={"ends": (self.ends[0] * factor, self.ends[1] * factor)})
 
 
 @register(

@@ -10,7 +10,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue
@@ -61,6 +61,10 @@ class Schedule(Named):
     def advice(self) -> str | None:
         """What is likely a mistake in it, as one sentence that says what comes of it; None where nothing is. See `ablate.schedules.advice`."""
         return None
+
+    def times(self, factor: float) -> Self:
+        """The same with every value multiplied. Raises ValueError for a rule that does not say how."""
+        raise ValueError(f"schedule (={schedule_name(type(self))}) cannot be multiplied by a number.")
 
     def at_step(self, step: int, epochs: int, steps_per_epoch: int) -> float:
         """The value at a step (counted from 0 over the whole training)."""

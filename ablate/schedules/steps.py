@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field, field_validator
 
@@ -32,6 +32,9 @@ class Decay(Schedule):
         if self.gamma == 1 or self.start == 0:
             return (self.start,)
         return (self.start, 0.0 if self.gamma < 1 else math.copysign(math.inf, self.start))
+
+    def times(self, factor: float) -> Self:
+        return self.model_copy(update={"start": self.start * factor})
 
     @property
     def drops_to_nothing(self) -> int:

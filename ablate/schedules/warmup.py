@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -41,6 +41,10 @@ class Warmup(Schedule):
     def extremes(self) -> Iterable[float]:
         values = list(self.then.extremes()) if isinstance(self.then, Schedule) else [float(self.then)]
         return [*values, *(value * self.start if self.start else 0.0 for value in values)]
+
+    def times(self, factor: float) -> Self:
+        then = self.then.times(factor) if isinstance(self.then, Schedule) else self.then * factor
+        return self.model_copy(update={"then": then})
 
     def advice(self) -> str | None:
         return self.then.advice() if isinstance(self.then, Schedule) else None

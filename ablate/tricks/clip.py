@@ -9,9 +9,8 @@ from pydantic import Field
 
 from ablate.registry import Card, register
 from ablate.registry.fields import Range
-from ablate.registry.lazy import torch
 from ablate.schedules import Scheduled
-from ablate.tricks.replicas import gradients, lead
+from ablate.tricks.replicas import gradients, norm, spread
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
@@ -47,15 +46,9 @@ class ClipNorm(Trick):
         grads = gradients(parameters)
         if not grads:
             return
-        axes = lead(self.context)
-        norms = torch.stack([torch.linalg.vector_norm(grad.flatten(axes), dim=-1) for grad in map(_with_axis, grads)])
-        factor = (self.now.limit / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1.0)
+        factor = (self.now.limit / (norm(grads, self.context) + 1e-6)).clamp(max=1.0)
         for grad in grads:
-            grad.mul_(factor.view(factor.shape + (1,) * (grad.dim() - axes)))
-
-
-def _with_axis(grad: Tensor) -> Tensor:
-    return grad.unsqueeze(-1)  # a weight without axes has none to flatten
+            grad.mul_(spread(factor, grad))
 
 
 @register(

@@ -34,6 +34,7 @@ class EarlyStop(Trick):
 
     What is watched is the settings' ``monitor``, or one of its own. Each seed of a stack stops by itself.
     Rows report the best epoch by what is watched, also when the epochs end before patience does; without ``restore_best``, what the settings say.
+    Nothing counts in the first ``start`` epochs. A seed that is as good as ``goal`` stops at once.
     With a ``baseline``, only values better than it count: a seed that does not get there within ``patience`` epochs stops.
     """
 
@@ -48,6 +49,10 @@ class EarlyStop(Trick):
     )
     baseline: float | None = Field(
         default=None, description="a value of the metric that has to be beaten within the first epochs of patience"
+    )
+    start: Epochs = Field(default=Epochs(count=0), description="epochs that are not watched, before patience begins")
+    goal: float | None = Field(
+        default=None, description="a value of the metric with which a seed stops at once, as it is good enough"
     )
     restore_best: bool = Field(default=True, description="the row reports the best epoch and its weights")
     monitor: Monitor | None = Field(
@@ -81,12 +86,17 @@ class EarlyStop(Trick):
         name = self._watched.metric
         if name not in metrics:
             raise ValueError(f"early_stop watches monitor.metric (={name}), which must be one of {', '.join(metrics)}.")
+        if epoch <= self.start.of(self.context.epochs):
+            return np.zeros(len(metrics[name]), dtype=bool)
         patience = max(self.patience.of(self.context.epochs), 1)
         value = metrics[name] * self._sign
         better = value < self._best - self.min_delta  # false for NaN
         going = self._waited < patience
         self._best = np.where(better & going, value, self._best)
         self._waited = np.where(better & going, 0, self._waited + 1)
+        if self.goal is not None:
+            # a seed that has stopped has to stay so
+            self._waited = np.where(going & (value <= self._sign * self.goal), patience, self._waited)
         return self._waited >= patience
 
     def state(self) -> dict[str, Any]:

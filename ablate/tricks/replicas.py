@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from ablate.registry.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,3 +29,17 @@ def weights(parameters: Mapping[str, Tensor], context: Context, *, biases_and_no
 def gradients(parameters: Mapping[str, Tensor]) -> list[Tensor]:
     """The gradients that there are."""
     return [parameter.grad for parameter in parameters.values() if parameter.grad is not None]
+
+
+def norm(tensors: Sequence[Tensor], context: Context) -> Tensor:
+    """The Euclidean norm of several tensors together: 0-d, in a stack (R,), a norm for each seed."""
+    axes = lead(context)
+    # a weight without axes has none to flatten
+    each = [torch.linalg.vector_norm(tensor.unsqueeze(-1).flatten(axes), dim=-1) for tensor in tensors]
+    together: Tensor = torch.linalg.vector_norm(torch.stack(each), dim=0)
+    return together
+
+
+def spread(value: Tensor, tensor: Tensor) -> Tensor:
+    """A number for one network, or (R,) for a stack's, in a shape that broadcasts with a parameter."""
+    return value.view(value.shape + (1,) * (tensor.dim() - value.dim()))

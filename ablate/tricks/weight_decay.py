@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ablate.optimizers.optimizer import Decay, Group, Optimizer
-from ablate.registry import Card, register
+from ablate.registry import Card, entries, register
 from ablate.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:
@@ -39,8 +39,9 @@ class WeightDecay(Trick):
         """Raises ValueError where the optimizer has no decay, or has groups that excluding biases would have to cut up; `NoEffect` where all is so already."""
         optimizer = settings.optimizer.options
         if not isinstance(optimizer, Optimizer) or "weight_decay" not in type(optimizer).model_fields:
+            able = ", ".join(e.name for e in entries("optimizer") if "weight_decay" in e.settings.model_fields)
             raise ValueError(
-                f"trick (=weight_decay) cannot set the decay of optimizer (={settings.optimizer.label}). Use sgd or adam, or set it there."
+                f"trick (=weight_decay) cannot set the decay of optimizer (={settings.optimizer.label}). Use one of {able}, or set it there."
             )
         groups = optimizer.groups
         if not self.biases_and_norms and (rule := Group(match="1d", weight_decay=0.0)) not in groups:

@@ -30,6 +30,7 @@ def plan(
     """Show the variants, what each changes, and what there is to train; exit code 2 where a network cannot be built, or a trick finds nothing to do."""
     from ablate.cli.console import say
     from ablate.cli.show_plan import show_plan
+    from ablate.recipe.advice import advice_of
     from ablate.study.changed import changed
     from ablate.study.outlook import outlook
     from ablate.study.plan import make_plan
@@ -56,6 +57,8 @@ def plan(
     show_plan(view, as_json=as_json)
     for sentence in (*changed(made, store), *unwatched(made, store)):
         say(sentence)
+    for sentence in advice_of(study):
+        say(f"warning: {sentence}")
     mention_last(study, store, "plan")
     wrong = [row for row in view.rows if row.error]
     for row in wrong:

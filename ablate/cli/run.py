@@ -46,6 +46,7 @@ def run(
     from ablate.cli.live import Progress
     from ablate.cli.publishing import publish_rest
     from ablate.cli.show_table import check_format, show_as
+    from ablate.recipe.advice import advice_of
     from ablate.study.changed import changed
     from ablate.study.plan import make_plan
     from ablate.study.store import Store
@@ -66,8 +67,10 @@ def run(
     known = f"{distinct - len(missing)} of {distinct} runs are known, {len(missing)} to train"
     say(f"{study.study}: {len(study.variants)} variants × {len(study.seeds)} seeds; {known}")
 
-    for sentence in (*changed(plan, store), *unwatched(plan, store)):
+    for sentence in (*changed(plan, store), *(() if fresh else unwatched(plan, store))):
         say(sentence)
+    for sentence in advice_of(study):
+        say(f"warning: {sentence}")
 
     publisher = None if no_mlflow else api.publisher(plan, root=runs, uri=tracking_uri)
     progress = Progress()

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.engine.evaluation import evaluate
+from ablate.engine.rates import applied_rates
 from ablate.engine.replicas import keep
 from ablate.engine.trainer import Outcome, Report
 from ablate.engine.tricks_of_stack import has_hook
@@ -79,10 +80,7 @@ class Standing:
     def line(self, replica: int, epoch: int, numbers: Numbers) -> dict[str, Any]:
         """What the record says of one seed's epoch; a number that is not finite is None."""
         values = {name: float(v) if math.isfinite(v := values[replica]) else None for name, values in numbers.items()}
-        group = self.assembly.optimizer.param_groups[0]
-        rates: dict[str, float | None] = {
-            name: _rate(group[name], replica) for name in ("lr", "momentum") if name in group
-        }
+        rates = applied_rates(self.assembly.optimizer, replica)
         return {"epoch": epoch, "time": time.time(), "seconds": round(self.seconds, 4), **values, **rates}
 
     def stop(self, which: NDArray[np.bool_]) -> None:
@@ -176,10 +174,3 @@ class Standing:
         self.last, self.best = list(state["last"]), list(state["best"])
         self.best_weights = {name: tensor.clone() for name, tensor in state["best_weights"].items()}
         self.stopped_weights = {name: tensor.clone() for name, tensor in state["stopped_weights"].items()}
-
-
-def _rate(value: Any, replica: int) -> float | None:
-    """A number that an optimizer's group holds for all seeds, or for each."""
-    if hasattr(value, "dim"):
-        return float(value[replica] if value.dim() else value)
-    return float(value)

@@ -13,6 +13,7 @@ from ablate.recipe.designs import DESIGNS
 from ablate.recipe.replay import SECTIONS
 from ablate.recipe.rows import KEYS as ROW_KEYS
 from ablate.recipe.yaml_text import read_yaml
+from ablate.registry import entries
 
 PAGE = (Path(__file__).parents[2] / "docs" / "recipe.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
@@ -75,6 +76,15 @@ def test_what_the_page_says_of_designs(tmp_path):
     assert flips is None
     for name in DESIGNS:
         assert f"| `{name}` |" in PAGE
+
+
+def test_the_page_shows_every_schedule_and_names_every_watch():
+    [block] = [block for block in BLOCKS if "name: warmup" in block]
+    for entry in entries("schedule"):
+        assert f"{{{entry.name}: " in block or entry.name == "constant", entry.name
+    for entry in entries("watch"):
+        assert f"| `{entry.name}` |" in PAGE
+        assert all(f"`{name}`" in PAGE for name in entry.settings.names if name != entry.name)
 
 
 def test_the_page_names_every_key():

@@ -274,3 +274,14 @@ def test_no_two_watches_measure_the_same_name():
     names = [name for entry in entries("watch") for name in entry.settings.names]
     assert len(names) == len(set(names))
     assert all(entry.settings.names for entry in entries("watch"))
+
+
+@pytest.mark.parametrize("stack", ["off", 3])
+def test_rates_are_recorded_as_applied(stack, data):
+    falling = {"linear": [0.2, 0.1], "per": "epoch"}
+    sgd = choice("optimizer", "sgd", lr=falling, momentum=0.8, groups=[{"match": "output*", "lr": 0.05}])
+    lines = run(settings((), optimizer=sgd, stack=stack), data, SEEDS).lines[1]
+    assert [line["lr"] for line in lines] == pytest.approx([0.2, 0.15, 0.1])
+    assert {(line["momentum"], line["lr/output*"]) for line in lines} == {(0.8, 0.05)}
+    adam = choice("optimizer", "adam", lr=0.01)
+    assert run(settings((), optimizer=adam, stack=stack), data, SEEDS).lines[0][0]["momentum"] == pytest.approx(0.9)

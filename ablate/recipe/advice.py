@@ -1,0 +1,26 @@
+"""Warnings about rows whose schedules are likely a slip of the pen: they train, but not as somebody meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ablate.recipe.recipe import Recipe
+from ablate.recipe.settings import Settings
+from ablate.schedules.advice import advice_on
+
+
+def advice_of(recipe: Recipe) -> list[str]:
+    """One line for each thing that is likely a mistake, with the rows that have it."""
+    rows: dict[str, list[str]] = {}
+    for variant in recipe.variants:
+        for sentence in _advice_in(variant.settings):
+            rows.setdefault(sentence, []).append(variant.name)
+    return [f"{', '.join(names)}: {sentence}" for sentence, names in rows.items()]
+
+
+def _advice_in(settings: Settings) -> Iterator[str]:
+    places = {"optimizer": settings.optimizer.options}
+    places |= {f"tricks.{choice.label}": choice.options for choice in settings.tricks}
+    for place, options in places.items():
+        for path, sentence in advice_on(options, place):
+            yield f"{path} {sentence}"

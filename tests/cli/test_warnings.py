@@ -1,0 +1,39 @@
+"""Schedules that are likely a slip are warned of in one line each, by ``plan`` and once by ``run``, and never on stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+TEXT = """
+study: slip
+data: digits
+baseline:
+  name: plain
+  model: {name: mlp, hidden: [4]}
+  loss: cross_entropy
+  optimizer: {name: sgd, lr: {exponential: {start: 0.1, gamma: 0.01}}}
+  epochs: 1
+variants:
+  - {name: drop, add: [{dropout: {hidden: {formula: "0.1 * 2"}}}]}
+  - {name: sound, set: {optimizer.lr: 0.1}}
+"""
+EXPECTED = [
+    "warning: plain, drop: optimizer.lr exponential: gamma (=0.01) leaves a millionth or less after 3 epochs.",
+    "warning: drop, sound: tricks.dropout.hidden formula (=0.1 * 2) has none of step, epoch, progress, epochs: it never changes.",
+]
+
+
+@pytest.mark.parametrize("words", [("plan", "--quick", "--json"), ("run", "--no-mlflow", "--format", "json")])
+def test_a_slip_is_told_once_with_the_rows_that_have_it(words, tmp_path):
+    (tmp_path / "slip.yaml").write_text(TEXT)
+    command = [sys.executable, "-m", "ablate", words[0], "slip.yaml", *words[1:]]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stderr.splitlines() if line.startswith("warning")] == EXPECTED
+    assert [row["variant"] for row in json.loads(done.stdout)["rows"]] == ["plain", "drop", "sound"]

@@ -72,7 +72,7 @@ class Residual(nn.Module):
 UNTOLD = [
     Residual(),
     nn.Sequential(Residual()),
-    nn.Sequential(nn.Conv2d(1, 1, 3), nn.Upsample(scale_factor=2)),
+    nn.Sequential(nn.Conv2d(1, 1, 3), nn.Upsample(scale_factor=2, mode="bicubic")),
     nn.Sequential(nn.Flatten(), nn.Linear(4, 2)),
 ]
 

@@ -1,0 +1,94 @@
+"""Autoencoders: through a narrow code and back."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from ablate.models.activation import Activation, activation
+from ablate.models.blocks import axes, check_side, layer, sequence
+from ablate.models.mlp import Width
+from ablate.models.model import Model
+from ablate.models.size import check_memory, dense_parameters
+from ablate.registry import Card, register
+from ablate.registry.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@register(
+    "model",
+    "autoencoder",
+    card=Card(
+        "A network that must pass its input through a narrow code.",
+        source="Hinton and Salakhutdinov 2006, Reducing the Dimensionality of Data with Neural Networks",
+        helps="Features without labels: train on the inputs as targets, then go on from its encoder.",
+        costs="What it keeps need not be what a task wants.",
+        interacts="The encoder's layers have the names of mlp's and convnet's, so that transfer finds them.",
+    ),
+)
+class Autoencoder(Model):
+    """``conv1``, ``conv_act1``, ``pool1``, …, ``flatten``, ``hidden1``, …, ``code``, ``code_act``, and the same backwards as ``decoder…`` up to ``output``.
+
+    Gives (N, outputs); with ``channels`` the outputs are the sample itself, flattened.
+    """
+
+    channels: tuple[Width, ...] = Field(
+        default=(), description="of convolutions before the hidden layers, each with a 2x2 max pool"
+    )
+    kernel: int = Field(default=3, ge=1, description="side of the kernels; zeros keep the sides")
+    hidden: tuple[Width, ...] = Field(
+        default=(100,), description="units of the encoder's hidden layers; the decoder has them backwards"
+    )
+    code: Width = Field(default=16, description="units of the code")
+    activation: Activation = Field(default="relu", description="between the layers")
+
+    def build(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
+        """Raises ValueError where convolutions meet outputs that are not the sample, or samples too small."""
+        if self.channels:
+            n = axes("autoencoder", input_shape)
+            check_side("autoencoder", input_shape[1:], len(self.channels), "channels")
+            if outputs != prod(input_shape):
+                raise ValueError(
+                    f"model.channels (={list(self.channels)} in autoencoder) needs targets that are the samples, {prod(input_shape)} numbers; "
+                    f"the data has {outputs} outputs. Drop 'channels'."
+                )
+            sides = tuple(side // 2 ** len(self.channels) for side in input_shape[1:])
+            flat = self.channels[-1] * prod(sides)
+        else:
+            n, sides, flat = 0, (), prod(input_shape)
+        widths = (flat, *self.hidden, self.code, *reversed(self.hidden), flat if self.channels else outputs)
+        check_memory("model.hidden", list(self.hidden), dense_parameters(widths))
+
+        layers: dict[str, nn.Module] = {}
+        maps = (input_shape[0], *self.channels)
+        for i in range(1, len(maps)):
+            layers[f"conv{i}"] = layer("Conv", n, maps[i - 1], maps[i], self.kernel, padding="same")
+            layers[f"conv_act{i}"] = activation(self.activation)
+            layers[f"pool{i}"] = layer("MaxPool", n, 2)
+        layers["flatten"] = torch.nn.Flatten()
+        depth = len(self.hidden)
+        names = [f"hidden{i}" for i in range(1, depth + 1)] + ["code"] + [f"decoder{i}" for i in range(1, depth + 1)]
+        for i, name in enumerate(names):
+            layers[name] = torch.nn.Linear(widths[i], widths[i + 1])
+            layers[f"{name}_act"] = activation(self.activation)
+        if not self.channels:
+            layers["output"] = torch.nn.Linear(widths[-2], outputs)
+            return sequence(**layers)
+        layers["spread"] = torch.nn.Linear(widths[-2], flat)
+        layers["spread_act"] = activation(self.activation)
+        layers["maps"] = torch.nn.Unflatten(1, (self.channels[-1], *sides))
+        for i in range(len(maps) - 1, 0, -1):
+            below = tuple(side // 2 ** (i - 1) for side in input_shape[1:])
+            layers[f"grow{i}"] = torch.nn.Upsample(size=below)
+            last = i == 1
+            layers["output" if last else f"decoder_conv{i}"] = layer(
+                "Conv", n, maps[i], maps[i - 1], self.kernel, padding="same"
+            )
+            if not last:
+                layers[f"decoder_conv_act{i}"] = activation(self.activation)
+        layers["flat"] = torch.nn.Flatten()
+        return sequence(**layers)

@@ -1,0 +1,86 @@
+"""What networks of convolutions are put together from, for signals, pictures and volumes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from ablate.models.activation import Activation, activation
+from ablate.registry.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def axes(model: str, input_shape: tuple[int, ...]) -> int:
+    """The axes of places of samples (C, L), (C, H, W) or (C, D, H, W). Raises ValueError for any other shape."""
+    if not 2 <= len(input_shape) <= 4:
+        raise ValueError(
+            f"model (={model}) needs samples (C, L), (C, H, W) or (C, D, H, W); they have shape {input_shape}. Use the model mlp."
+        )
+    return len(input_shape) - 1
+
+
+def layer(name: str, dimensions: int, *arguments: Any, **settings: Any) -> nn.Module:
+    """``layer("Conv", 2, …)`` is ``torch.nn.Conv2d(…)``."""
+    made: nn.Module = getattr(torch.nn, f"{name}{dimensions}d")(*arguments, **settings)
+    return made
+
+
+def sequence(**layers: nn.Module) -> nn.Sequential:
+    """Layers one after another, by name."""
+    return torch.nn.Sequential(OrderedDict(layers))
+
+
+def convolution(
+    dimensions: int,
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    act: Activation | None,
+    *,
+    norm: bool,
+    stride: int = 1,
+    dilation: int = 1,
+) -> nn.Sequential:
+    """``conv``, ``norm`` and ``act``, each where wanted; zeros keep the sides (÷ ``stride``). A convolution before a norm has no bias."""
+    padding: int | str = "same" if stride == 1 else (kernel - 1) // 2
+    layers = {
+        "conv": layer(
+            "Conv",
+            dimensions,
+            inputs,
+            outputs,
+            kernel,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            bias=not norm,
+        )
+    }
+    if norm:
+        layers["norm"] = layer("BatchNorm", dimensions, outputs)
+    if act is not None:
+        layers["act"] = activation(act)
+    return sequence(**layers)
+
+
+def pyramid_pool(dimensions: int, bins: tuple[int, ...]) -> nn.Module:
+    """Max pools to ``bins`` cells a side, flattened behind each other: (N, C, …) → (N, C·Σ bins^dimensions). He et al. 2015, spatial pyramid pooling."""
+    from ablate.layers.branches import Branches
+
+    return Branches(
+        {
+            f"bins{side}": sequence(pool=layer("AdaptiveMaxPool", dimensions, side), flatten=torch.nn.Flatten())
+            for side in bins
+        }
+    )
+
+
+def check_side(model: str, sides: tuple[int, ...], halvings: int, field: str) -> None:
+    """Raise ValueError where pictures are too small to be halved so often."""
+    if min(sides) < 2**halvings:
+        shown = "x".join(str(side) for side in sides)
+        raise ValueError(
+            f"model.{field} ({halvings} halvings in {model}) must leave a pixel of the {shown} that samples have. Give {field} fewer numbers."
+        )

@@ -1,0 +1,143 @@
+"""Recurrent networks for sequences of tokens or numbers: rnn, lstm, gru."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from math import prod
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from ablate.models.blocks import sequence
+from ablate.models.mlp import Width
+from ablate.models.model import Model
+from ablate.registry import Card, register
+from ablate.registry.fields import Range
+from ablate.registry.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ablate.layers.recurrent import Recurrent
+
+
+class RecurrentModel(Model):
+    """``embedding`` or ``sequence``, then ``rnn1``, ``rnn2``, …, ``last`` and ``output``.
+
+    Samples (T,) are tokens where ``embedding`` is set, otherwise T numbers; (T, features) are T steps; of pictures (C, H, W) the H rows are the steps.
+    The loop over time is written out, so that seeds stack; its numbers are those of torch's own layers.
+    """
+
+    hidden: tuple[Width, ...] = Field(default=(64,), min_length=1, description="units of each recurrent layer")
+    embedding: int = Field(
+        default=0, ge=0, description="numbers that stand for a token; 0: samples are numbers already"
+    )
+    tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description="how many tokens there are; none: as many as outputs, as for predicting the next one",
+    )
+    predict: Literal["last", "each"] = Field(
+        default="last", description="last: an answer for the sequence; each: one for every step, (N, outputs, T)"
+    )
+    both_ways: bool = Field(default=False, description="a second layer beside each that reads backwards")
+    dropout: Annotated[float, Range(ge=0, lt=1)] = Field(
+        default=0.0, description="drop rate between and behind the layers"
+    )
+
+    @abstractmethod
+    def layer(self, inputs: int, hidden: int, reverse: bool) -> Recurrent:
+        """One recurrent layer."""
+
+    def build(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
+        """Raises ValueError where samples are not what ``embedding`` says."""
+        from ablate.layers.recurrent import AsSequence, BothWays, ClassesFirst, Ends, Tokens
+
+        layers: dict[str, nn.Module] = {}
+        if self.embedding:
+            if len(input_shape) != 1:
+                raise ValueError(
+                    f"model.embedding (={self.embedding}) needs samples (T,) of tokens; they have shape {input_shape}. Set it to 0."
+                )
+            width = self.embedding
+            layers["embedding"] = Tokens(self.tokens or outputs, width)
+        else:
+            width = input_shape[0] * prod(input_shape[2:]) if len(input_shape) > 2 else prod(input_shape[1:])
+            layers["sequence"] = AsSequence()
+        for i, hidden in enumerate(self.hidden, start=1):
+            forwards = self.layer(width, hidden, False)
+            layers[f"rnn{i}"] = BothWays(forwards, self.layer(width, hidden, True)) if self.both_ways else forwards
+            if self.dropout:
+                layers[f"rnn{i}_dropout"] = torch.nn.Dropout(self.dropout)
+            width = hidden * (2 if self.both_ways else 1)
+        if self.predict == "last":
+            layers |= {"last": Ends(self.both_ways), "output": torch.nn.Linear(width, outputs)}
+        else:
+            layers |= {"output": torch.nn.Linear(width, outputs), "classes_first": ClassesFirst()}
+        return sequence(**layers)
+
+
+@register(
+    "model",
+    "rnn",
+    card=Card(
+        "Plain recurrent layers over a sequence.",
+        source="Elman 1990, Finding Structure in Time; torch.nn.RNN",
+        helps="Short memories; a baseline for lstm and gru.",
+        costs="Gradients vanish or explode over long sequences; a step in time waits for the one before.",
+        interacts="tanh rather than relu; clip_norm where it diverges.",
+    ),
+)
+class Rnn(RecurrentModel):
+    """h ← activation(W x + b + U h + c)."""
+
+    activation: Literal["tanh", "relu"] = Field(default="tanh", description="of the hidden units")
+
+    def layer(self, inputs: int, hidden: int, reverse: bool) -> Recurrent:
+        from ablate.layers.recurrent import Rnn as Layer
+
+        return Layer(inputs, hidden, reverse=reverse, function=torch.tanh if self.activation == "tanh" else torch.relu)
+
+
+@register(
+    "model",
+    "lstm",
+    card=Card(
+        "Recurrent layers with a gated memory cell.",
+        source="Hochreiter and Schmidhuber 1997, Long Short-Term Memory; torch.nn.LSTM",
+        helps="Text and other long sequences.",
+        costs="Four times the parameters of rnn; a step in time waits for the one before.",
+        interacts="clip_norm at 5 or 15, without which it may diverge.",
+    ),
+)
+class Lstm(RecurrentModel):
+    """c ← σ(f)·c + σ(i)·tanh(g), h ← σ(o)·tanh(c)."""
+
+    forget_bias: float = Field(
+        default=0.0, description="added to the forget gate: 1 lets memories last in the beginning"
+    )
+
+    def layer(self, inputs: int, hidden: int, reverse: bool) -> Recurrent:
+        from ablate.layers.recurrent import Lstm as Layer
+
+        return Layer(inputs, hidden, reverse=reverse, forget=self.forget_bias)
+
+
+@register(
+    "model",
+    "gru",
+    card=Card(
+        "Recurrent layers with two gates and no separate cell.",
+        source="Cho et al. 2014, Learning Phrase Representations using RNN Encoder-Decoder; torch.nn.GRU",
+        helps="Long sequences, with a quarter fewer parameters than lstm.",
+        costs="A step in time waits for the one before.",
+        interacts="clip_norm where it diverges.",
+    ),
+)
+class Gru(RecurrentModel):
+    """h ← (1 − σ(z))·tanh(n_x + σ(r)·n_h) + σ(z)·h."""
+
+    def layer(self, inputs: int, hidden: int, reverse: bool) -> Recurrent:
+        from ablate.layers.recurrent import Gru as Layer
+
+        return Layer(inputs, hidden, reverse=reverse)

@@ -74,13 +74,9 @@ class Assembly:
         if hook == "on_batch":
             return [partial(trick.on_batch, noise=self._noise(trick)) for trick in tricks]
         methods = [getattr(trick, hook) for trick in tricks]
-        if hook == "on_gradients":
+        if hook in ("on_pass", "on_gradients"):
             return [*self.watching.hooks(hook), *methods]
         return [*methods, *self.watching.hooks(hook)] if hook == "on_weights" else methods
-
-    def measured(self) -> dict[str, Tensor]:
-        """What tricks have measured in the epoch, each (R,)."""
-        return {name: value.reshape(-1) for hook in self.hooks("measures") for name, value in hook().items()}
 
     def between_epochs(self, epoch: int) -> None:
         """Let tricks see and change what the next epoch begins with."""

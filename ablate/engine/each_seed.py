@@ -136,12 +136,6 @@ class EachSeed:
             return None
         return np.array([wish is not None and bool(np.all(wish)) for wish in wishes])
 
-    def measures(self) -> dict[str, Tensor]:
-        """Each seed's numbers, (R,)."""
-        return _together(
-            [copy.measures() for copy in self.copies], lambda values: torch.cat([v.reshape(1) for v in values])
-        )
-
     def evaluation_weights(self) -> dict[str, Tensor] | None:
         """Each seed's weights, (R, …); None where no seed has any. Raises ValueError where only some have."""
         each = [weights for copy in self.copies if (weights := copy.evaluation_weights()) is not None]
@@ -149,7 +143,7 @@ class EachSeed:
             raise ValueError(
                 f"{type(self.copies[0]).__name__} has evaluation weights for some seeds only, which a stack cannot. Set stacks to the reason."
             )
-        return _together(each, torch.stack) if each else None
+        return {name: torch.stack([weights[name] for weights in each]) for name in each[0]} if each else None
 
     @property
     def fresh_norms(self) -> bool:
@@ -172,11 +166,6 @@ class EachSeed:
                 for name, parameter in parameters.items():
                     views[name].requires_grad_(parameter.requires_grad)
         return self._views
-
-
-def _together(each: Sequence[Mapping[str, Tensor]], join: Callable[[list[Tensor]], Tensor]) -> dict[str, Tensor]:
-    """Each seed's tensors by name, joined."""
-    return {name: join([tensors[name] for tensors in each]) for name in each[0]}
 
 
 def _parts(batch: Batch) -> list[Batch]:

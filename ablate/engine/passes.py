@@ -34,6 +34,7 @@ class Passes:
         self.on_loss, self.on_pass, self.on_gradients = map(assembly.hooks, ("on_loss", "on_pass", "on_gradients"))
         self.repeats = bool(self.on_pass) or assembly.wants_closure
         self.mixed = autocast(assembly.device, assembly.settings.precision)
+        self.gradients = Again(self)
         self.batches: list[Batch] = []
         self.first = True
 
@@ -51,7 +52,7 @@ class Passes:
         else:
             loss = self.again()
         for hook in self.on_pass:
-            hook(self.again, self.replicas.parameters)
+            hook(self.gradients, self.replicas.parameters)
         for hook in self.on_gradients:
             hook(self.replicas.parameters)
         return loss
@@ -67,6 +68,11 @@ class Passes:
         for buffer, value in zip(buffers, kept, strict=True):
             buffer.copy_(value)
         return loss
+
+    @property
+    def samples(self) -> int:
+        """Samples of the step, of one seed."""
+        return sum(batch.inputs.shape[self.replicas.lead] for batch in self.batches)
 
     def _gradients(self, batches: list[Batch]) -> tuple[Tensor, Tensor | int]:
         """The mean loss over all samples of the batches, its gradients in the parameters, and what it counts for."""
@@ -90,7 +96,7 @@ class Passes:
     def _cut(self, part: slice) -> Iterator[Batch]:
         """The batches of some of the step's samples, which are counted through all its batches."""
         axis, begin = self.replicas.lead, 0
-        start, stop, _ = part.indices(sum(batch.inputs.shape[axis] for batch in self.batches))
+        start, stop, _ = part.indices(self.samples)
         for batch in self.batches:
             end = begin + batch.inputs.shape[axis]
             low, high = max(start, begin) - begin, min(stop, end) - begin
@@ -110,6 +116,20 @@ class Passes:
 
     def _random(self) -> list[Tensor]:
         return [generator.get_state() for generator in self._generators()]
+
+
+class Again:
+    """What tricks get of a step's passes: its gradients once more."""
+
+    def __init__(self, passes: Passes) -> None:
+        self._passes = passes
+
+    @property
+    def samples(self) -> int:
+        return self._passes.samples
+
+    def __call__(self, part: slice | None = None) -> Tensor:
+        return self._passes.again(part)
 
 
 def grouped(batches: Iterable[Pair], size: int) -> Iterator[list[Pair]]:

@@ -12,7 +12,7 @@ What happens, and where a trick's hooks come in::
             gradients of loss; on_pass; on_gradients
             optimizer step; on_weights
         with evaluation_weights where a trick has them: (averages.py)
-            losses and measures are read once from the device; validation in evaluation mode
+            losses are read once from the device; validation in evaluation mode
             what the recipe watches tells its numbers       (watching.py; it sees gradients before on_gradients, weights after on_weights)
             best weights are kept; on_epoch says who stops; the report hears of it all
         between_epochs
@@ -57,7 +57,7 @@ def train(
             assembly = standing.assembly
             train_loss = train_epoch(assembly, epoch)
             with evaluation_weights(assembly):
-                values = {"train_loss": train_loss, **validate(assembly), **assembly.measured()}
+                values = {"train_loss": train_loss, **validate(assembly)}
                 numbers = {name: value.double().cpu().numpy() for name, value in values.items()}
                 watched = assembly.watching.numbers(assembly, epoch, numbers)
                 stop = standing.take(epoch, numbers | watched)

@@ -19,7 +19,6 @@ A trick is a frozen, typed group of settings with only the hooks that it needs. 
             optimizer step
             trick.on_weights(parameters)            # max-norm, moving average …
         validation, best and last weights           # with trick.evaluation_weights() in place of the live ones
-        metrics |= trick.measures()
         trick.on_epoch(epoch, metrics)              # early stopping, plateau, unfreezing, snapshots
         trick.between_epochs(epoch, weights, optimizer)     # go back to earlier weights …
 
@@ -57,8 +56,9 @@ class NoEffect(ValueError):
 class Gradients(Protocol):
     """Computes the gradients of a step anew, for `Trick.on_pass`: on the same batches, with the same random numbers, at the weights as they are now."""
 
-    samples: int
-    """Samples of the step (in a stack: of each seed)."""
+    @property
+    def samples(self) -> int:
+        """Samples of the step; in a stack, of each seed."""
 
     def __call__(self, part: slice | None = None) -> Tensor:
         """Put the gradients into ``parameters[name].grad`` (new tensors) and return the loss, 0-d or (R,); ``part``: of these samples only.
@@ -199,10 +199,6 @@ class Trick(Named):
     def on_epoch(self, epoch: int, metrics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_] | None:
         """After epoch ``epoch`` (from 1), with its metrics, each (R,). Returns (R,) True for the seeds that should stop, or None."""
         return None
-
-    def measures(self) -> Mapping[str, Tensor]:
-        """Numbers of the epoch that has ended, for the record: each (R,) on the device, under a name of its own."""
-        return {}
 
     def evaluation_weights(self) -> Mapping[str, Tensor] | None:
         """The weights, by name, that are validated and kept in place of the live ones, which go on training; None: the live ones.

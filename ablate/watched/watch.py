@@ -5,7 +5,8 @@ A watch is named under ``watch:`` in a recipe. The engine calls its hooks here::
     for epoch:
         watch.begin(epoch)
         for batch:
-            gradients of loss; watch.on_gradients(parameters)   # before any trick: as backpropagation left them
+            gradients of loss; watch.on_pass(gradients, parameters) # gradients() once more, of a part of the batch
+            watch.on_gradients(parameters)                      # before any trick: as backpropagation left them
             optimizer step, tricks; watch.on_weights(parameters)    # after any trick: as the next step finds them
         valid loss and metrics; watch.on_valid(prediction, targets) # of the whole part
         a look into the layers: watch.on_layers(outputs)            # one seed at a time, evaluation mode, fixed samples
@@ -23,7 +24,7 @@ from pydantic import PrivateAttr
 
 from ablate.registry import Named
 from ablate.registry.lazy import torch
-from ablate.tricks.trick import Context
+from ablate.tricks.trick import Context, Gradients
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,6 +67,9 @@ class Watch(Named):
 
     def begin(self, epoch: int) -> None:
         """Before an epoch's first step."""
+
+    def on_pass(self, gradients: Gradients, parameters: Mapping[str, Tensor]) -> None:
+        """Have gradients of the step computed again, of a part of its samples; put those back that were there."""
 
     def on_gradients(self, parameters: Mapping[str, Tensor]) -> None:
         """See ``parameters[name].grad`` before tricks and the optimizer do."""

@@ -86,6 +86,7 @@ def train_runs(
     """Train the missing runs of a plan; returns when all of them have ended."""
     from ablate.study.executor import LocalExecutor
     from ablate.study.jobs import make_jobs
+    from ablate.study.networks import known_networks
     from ablate.study.provenance import of_command
     from ablate.study.stacks import stack_rule
 
@@ -99,7 +100,7 @@ def train_runs(
         threads=options.threads,
         fresh=options.fresh,
         timeout=options.timeout,
-        stack=stack_rule(missing, places),
+        stack=stack_rule(missing, places, known_networks(plan, store)),
     )
     executor = LocalExecutor(places, store, retries=options.retries)
     try:

@@ -55,6 +55,9 @@ def plan(
     made = make_plan(study, store)
     view = outlook(made, store, networks=not quick)
     show_plan(view, as_json=as_json)
+    for row in view.rows:
+        if row.stack_reason:
+            say(f"{row.variant}: its seeds train one by one, not as a stack. {row.stack_reason}")
     for sentence in (*changed(made, store), *unwatched(made, store)):
         say(sentence)
     for sentence in advice_of(study):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,10 +10,14 @@ from typing import Any
 from ablate.data.dataset import Parts
 from ablate.engine.assembly import assemble
 from ablate.engine.replicas import CannotStack
-from ablate.engine.stacking import in_stacks, stack_width
+from ablate.engine.stacking import in_stacks, memory_of, stack_width
 from ablate.engine.standing import Standing
 from ablate.engine.trainer import Assignment
 from ablate.engine.work import known_size
+from ablate.models.size import physical_memory
+
+LOG = logging.getLogger(__name__)
+"""What it says goes into the job's log."""
 
 
 def begin(assignment: Assignment, data: Parts, resume: Mapping[str, Any] | None) -> list[Standing]:
@@ -28,12 +33,16 @@ def begin(assignment: Assignment, data: Parts, resume: Mapping[str, Any] | None)
     if settings.stack == "auto" and len(seeds) > 1:
         work, parameters = known_size(settings, data.spec, assignment.folder)
     width = stack_width(settings, len(seeds), assignment.device, work=work, parameters=parameters)
+    if width == 1 and parameters and memory_of(settings, parameters) * len(seeds) > physical_memory() // 4:
+        # whoever gave us several seeds did not know the network: they are to come back one by one
+        raise MemoryError(f"{len(seeds)} seeds of {parameters:,} parameters are too much to keep side by side")
     standings: list[Standing] = []
     for group in in_stacks(seeds, width):
         part = replace(assignment, seeds=group)
         try:
             standings.append(Standing(assemble(part, data), count(standings)))
         except CannotStack as reason:
+            LOG.warning("seeds %s train one by one, not as a stack. %s", group, reason)
             for seed in group:
                 standings.append(Standing(assemble(replace(part, seeds=(seed,)), data), count(standings)))
                 standings[-1].assembly.facts["notes"].append(f"its seeds are not stacked: {reason}")

@@ -81,8 +81,13 @@ def stack_width(
         width = min(n for n, value in total.items() if value <= 1.05 * least) if least * PAYS <= total[1] else 1
     if parameters:
         limit = free_bytes(device) // 2 if device.startswith("cuda") else physical_memory() // 4
-        width = max(1, min(width, limit // (parameters * COPIES * (8 if settings.precision == "float64" else 4))))
+        width = max(1, min(width, limit // memory_of(settings, parameters)))
     return width
+
+
+def memory_of(settings: Settings, parameters: int) -> int:
+    """Bytes that the weights of one seed take in a training, all copies of them."""
+    return parameters * COPIES * (8 if settings.precision == "float64" else 4)
 
 
 def stack_cost(

@@ -1,4 +1,4 @@
-"""Facts of the networks of a plan: parameters and receptive field, found by building each on torch's meta device in a helper process.
+"""Facts of the networks of a plan: parameters, receptive field, work, and why seeds cannot be stacked, found by building each in a helper process.
 
 Users' networks are imported there and nowhere else, so reading and planning run no user code in the command's own process. What was found is
 kept in the study's folder under the fingerprint of what it was found for.
@@ -18,11 +18,20 @@ from ablate.recipe import Recipe, Settings
 from ablate.study.plan import Plan
 from ablate.study.store import Store, read_json
 
+TRIED = 2**23
+"""Parameters above which plans do not try whether seeds stack: two networks are built for it, with their gradients."""
+
 
 def network_facts(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
-    """For each variant ``{"parameters": …, "receptive_field": …}``, or ``{"error": "one line"}`` where its network cannot be built."""
+    """For each variant ``{"parameters": …, "receptive_field": …, "work": …, "stack_reason": …}`` (None: not known, or nothing in the way).
+
+    ``{"error": "one line"}`` where its network cannot be built.
+    """
     path = store.study_folder(plan.recipe.study) / "networks.json"
-    known = read_json(path) or {}
+    # what was found before stacks were looked at is looked for again
+    known = {
+        name: facts for name, facts in (read_json(path) or {}).items() if "stack_reason" in facts or "error" in facts
+    }
     first = {run.variant.name: run for run in reversed(plan.runs)}
     missing = {run.fingerprint: run.variant.settings for run in first.values() if run.fingerprint not in known}
     if missing:
@@ -33,6 +42,12 @@ def network_facts(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
         )
         store.write_json(path, known)
     return {name: known[run.fingerprint] for name, run in first.items()}
+
+
+def known_networks(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
+    """By the identity of a variant's settings, what an earlier look found; starts no process, so rows may be missing."""
+    facts = read_json(store.study_folder(plan.recipe.study) / "networks.json") or {}
+    return {run.identity: facts[run.fingerprint] for run in plan.runs if run.fingerprint in facts}
 
 
 def ask(recipe: Recipe, settings: Sequence[Settings]) -> list[dict[str, Any]]:
@@ -56,6 +71,7 @@ def describe(settings: Settings, folder: Path, specs: dict[str, Any]) -> Mapping
     from ablate.data.data import Data
     from ablate.data.load import load_parts
     from ablate.engine.assembly import build_network, make_tricks
+    from ablate.engine.work import work_of_network, work_of_settings
     from ablate.models.receptive_field import receptive_field
     from ablate.registry.lazy import torch
 
@@ -68,13 +84,29 @@ def describe(settings: Settings, folder: Path, specs: dict[str, Any]) -> Mapping
         tricks, _ = make_tricks(settings, spec, folder)
         with torch.device("meta"):
             network, _ = build_network(settings, spec, folder, tricks, None)
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        work = work_of_settings(settings, spec.input_shape)
         return {
-            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "parameters": parameters,
             "receptive_field": list(receptive_field(network) or ()) or None,
+            "work": work if work is not None else work_of_network(network, spec, settings.batch_size),
+            "stack_reason": why_alone(settings, folder, spec) if parameters <= TRIED else None,
         }
     except Exception as error:
         text = " ".join(str(error).split())
         return {"error": text if type(error) is ValueError else f"{type(error).__name__}: {text}"}
+
+
+def why_alone(settings: Settings, folder: Path, spec: Any) -> str | None:
+    """Why seeds of these settings cannot be a stack; None where nothing is in the way, where none is wanted, or where random inputs do not tell."""
+    from ablate.engine.dry_run import stack_reason
+
+    if settings.stack == "off":
+        return None
+    try:
+        return stack_reason(settings, folder, spec)
+    except Exception:  # the job, which has real samples, will say what is wrong
+        return None
 
 
 def main() -> None:

@@ -1,0 +1,90 @@
+"""What a plan finds out about networks, in a helper process, and keeps."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ablate.recipe import Recipe
+from ablate.study import networks
+from ablate.study.networks import known_networks, network_facts
+from ablate.study.plan import make_plan
+from ablate.study.store import Store
+
+RECIPE = """
+study: own
+data: digits
+seeds: 3
+baseline:
+  name: plain
+  model: {target: "nets:Plain"}
+  loss: cross_entropy
+  optimizer: {name: sgd, lr: 0.1}
+  epochs: 1
+variants:
+  - {name: memory, set: {model: {target: "nets:Memory"}}}
+  - {name: picky, from: plain, set: {model: {target: "nets:Picky"}}}
+  - {name: alone, from: memory, set: {stack: "off", optimizer.lr: 0.2}}
+"""
+
+NETS = """
+from torch import nn
+
+class Plain(nn.Sequential):
+    def __init__(self, outputs):
+        super().__init__(nn.Flatten(), nn.Linear(64, outputs))
+
+class Memory(nn.Module):
+    def __init__(self, outputs):
+        super().__init__()
+        self.lstm, self.out = nn.LSTM(8, 6, batch_first=True), nn.Linear(6, outputs)
+    def forward(self, x):
+        return self.out(self.lstm(x[:, 0])[0][:, -1])
+
+class Picky(Plain):
+    def forward(self, x):
+        raise KeyError("random numbers are no faces")
+"""
+
+
+@pytest.fixture
+def plan(tmp_path):
+    (tmp_path / "nets.py").write_text(NETS)
+    (tmp_path / "own.yaml").write_text(RECIPE)
+    return make_plan(Recipe.load(tmp_path / "own.yaml"), Store(tmp_path / "store"))
+
+
+def test_a_plan_knows_size_work_and_what_cannot_stack(plan, tmp_path, monkeypatch):
+    store = Store(tmp_path / "store")
+    assert known_networks(plan, store) == {}, "no process is started for it"
+    facts = network_facts(plan, store)
+    assert facts["plain"] | {"receptive_field": None} == {
+        "parameters": 650,
+        "receptive_field": None,
+        "work": pytest.approx(64 * 640 / 1e6),
+        "stack_reason": None,
+    }
+    assert "aten::lstm" in facts["memory"]["stack_reason"]
+    assert facts["alone"]["stack_reason"] is None, "no stack is wanted there"
+    assert (facts["picky"]["stack_reason"], facts["picky"]["parameters"]) == (None, 650), "its job will say more"
+    monkeypatch.setattr(networks, "ask", lambda *_: pytest.fail("asked again"))
+    assert network_facts(plan, store) == facts
+    known = known_networks(plan, store)
+    assert {run.variant.name: known[run.identity] for run in plan.runs} == facts
+
+
+def test_what_was_found_before_stacks_were_looked_at_is_looked_for_again(plan, tmp_path, monkeypatch):
+    store = Store(tmp_path / "store")
+    names = {run.variant.name: run.fingerprint for run in reversed(plan.runs)}
+    path = store.study_folder("own") / "networks.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        json.dumps({names["plain"]: {"parameters": 1, "receptive_field": None}, names["picky"]: {"error": "broken"}})
+    )
+    monkeypatch.setattr(
+        networks, "ask", lambda recipe, settings: [{"parameters": 2, "stack_reason": None} for _ in settings]
+    )
+    facts = network_facts(plan, store)
+    assert facts["plain"]["parameters"] == 2
+    assert facts["picky"] == {"error": "broken"}

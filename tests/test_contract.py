@@ -29,6 +29,7 @@ from ablate.tricks.trick import Context, Trick, overrides
 
 TRICKS: dict[str, list[dict]] = {
     "accumulate": [{"batches": 2}, {"batches": 3}],
+    "balanced_sampling": [{}, {"how": "drawn"}],
     "batch_norm": [{}, {"where": "hidden"}],
     "brightness": [{}, {"amount": {"linear": [0.1, 0.3]}, "share": 0.5}],
     "class_weights": [{}, {"weights": [1, 0.5, 2, 0]}],
@@ -248,6 +249,7 @@ VOLUMES = World(Spec((1, 8, 8, 8), 4, "regression"))
 LONG = World(PICTURES.spec, epochs=3)
 
 WORLDS = {
+    "balanced_sampling": CLASSES,
     "class_weights": CLASSES,
     "dropout3d": VOLUMES,
     "ema": LONG,
@@ -355,6 +357,9 @@ class Training:
         parameters = dict(model.named_parameters())
         for trick in tricks:
             trick.between_epochs(0, model.state_dict(), optimizer)
+        order, targets = torch.arange(len(parts.train)), parts.train.targets
+        for trick in tricks:
+            order = trick.on_order(order, targets, Noise((seed,), f"order/{type(trick).__name__}"))
         self.stops = []
         for step in range(epochs * steps):
             model.train()
@@ -363,7 +368,7 @@ class Training:
             set_values(step)
             batches = []
             for number in range(BATCHES)[step % steps * together : (step % steps + 1) * together]:
-                rows = (torch.arange(N) + number * N) % len(parts.train)
+                rows = order[(torch.arange(N) + number * N) % len(parts.train)]
                 inputs, targets = parts.train.inputs[rows], parts.train.targets[rows]
                 batch = Batch(inputs, targets, targets, parts.spec)
                 for trick in tricks:

@@ -58,6 +58,7 @@ class Assembly:
     wants_closure: bool
     judged: Trick | EachSeed | None
     watching: Watching
+    targets: Tensor | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -100,12 +101,27 @@ class Assembly:
         self.watching.begin(epoch)
 
     def order(self, epoch: int) -> Tensor | None:
-        """The order of the training samples in an epoch, in a stack (R, n): (seed, data, epoch) decide it, nothing else does. None: as they stand."""
+        """The order of the training samples in an epoch, in a stack (R, n): (seed, data, epoch) decide it, and tricks that say so. None: as they stand."""
+        tricks = [trick for trick in self.tricks if has_hook(trick, "on_order")]
+        n = len(self.train)
         if self.settings.shuffle:
-            noise = Noise(self.seeds, "order")
-            noise.begin(epoch)
-            return noise.permutation(len(self.train))
-        return torch.arange(len(self.train)).expand(len(self.seeds), -1) if self.replicas.lead else None
+            order = self._noise_of_order(epoch, "order").permutation(n)
+        elif self.replicas.lead or tricks:
+            order = torch.arange(n).expand(len(self.seeds), -1) if self.replicas.lead else torch.arange(n)
+        else:
+            return None
+        for trick in tricks:
+            stream = f"order/{stream_name(trick)}"
+            noise: Any = self._noise_of_order(epoch, stream)
+            if isinstance(trick, EachSeed):
+                noise = [self._noise_of_order(epoch, stream, (seed,)) for seed in self.seeds]
+            order = trick.on_order(order, self.targets, noise)
+        return order
+
+    def _noise_of_order(self, epoch: int, stream: str, seeds: tuple[int, ...] | None = None) -> Noise:
+        noise = Noise(seeds or self.seeds, stream)
+        noise.begin(epoch)
+        return noise
 
 
 GAPS = "targets may be missing (NaN): the loss is your own, and must leave them out"
@@ -180,6 +196,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         steps_per_epoch=steps,
         wants_closure=wants_closure(optimizer),
         judged=judged_by(tricks),
+        targets=data.train.targets,
         watching=Watching(settings, replace(context, spec=spec, steps_per_epoch=steps), len(train)),
         facts={
             "parameters": sum(parameter.numel() for parameter in replicas.template.parameters()),

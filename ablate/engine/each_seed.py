@@ -80,6 +80,11 @@ class EachSeed:
         for copy, seed in zip(self.copies, context.seeds, strict=True):
             copy.bind(replace(context, seeds=(seed,)))
 
+    def on_order(self, order: Tensor, targets: Tensor | None, noise: Sequence[Noise]) -> Tensor:
+        """Each seed's order, (R, n)."""
+        rows = zip(self.copies, order.unbind(), noise, strict=True)
+        return torch.stack([copy.on_order(row, targets, own) for copy, row, own in rows])
+
     def on_batch(self, batch: Batch, noise: Sequence[Noise]) -> Batch:
         """``noise`` is each seed's own stream."""
         changed = [copy.on_batch(part, own) for copy, part, own in zip(self.copies, _parts(batch), noise, strict=True)]

@@ -7,6 +7,7 @@ A trick is a frozen, typed group of settings with only the hooks that it needs. 
     model     = trick.on_model(model)               # surgery: wrap, replace, initialise, freeze; returns what it changed
     trick.between_epochs(0, weights, optimizer)     # what to remember of the start
     for epoch:
+        order     = trick.on_order(order, targets, noise)       # which samples, in which order
         for batches:                                # one, or trick.batches_per_step(); scheduled values are set; tensors are on the device
             rate       = trick.on_rate(rate)                    # plateau, restart …
             for batch in batches:
@@ -164,6 +165,13 @@ class Trick(Named):
     def on_model(self, model: nn.Module) -> tuple[nn.Module, Sequence[str]]:
         """Surgery on the network of one seed; returns it and the names of the layers that changed. Raises `NoEffect` if there are none."""
         return model, ()
+
+    def on_order(self, order: Tensor, targets: Tensor | None, noise: Noise) -> Tensor:
+        """Which training samples an epoch shows, and in which order: (n,) positions, of any of the n samples, as often as wished.
+
+        ``targets`` are the training part's, None where they are streamed; ``noise`` is a stream of this trick's own on the CPU.
+        """
+        return order
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
         """Change a training batch; ``noise`` is this trick's own stream."""

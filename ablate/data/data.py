@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from ablate.data.dataset import Part, Parts, Spec
+from ablate.data.folds import Fold, fold_of
 from ablate.data.split import split
 from ablate.registry import Named
 from ablate.registry.fields import Range
+from ablate.registry.lazy import torch
 
 
 class Data(Named):
@@ -28,6 +30,14 @@ class Data(Named):
     group: str | None = Field(
         default=None, description="column whose values never stand on both sides of the split, such as person"
     )
+
+    _fold: Fold | None = PrivateAttr(default=None)
+
+    def of_fold(self, fold: Fold) -> Self:
+        """The same data, whose validation part is a fold of what is not tested, whatever ``valid`` says."""
+        copy = self.model_copy()
+        copy._fold = fold
+        return copy
 
     @abstractmethod
     def load(self) -> Parts:
@@ -46,6 +56,15 @@ class Data(Named):
             raise ValueError(f"data.group (={self.group}) is not in this data. Drop 'group', or use data that has it.")
         groups = samples.groups if self.group is not None else None
         train, valid, test = split(len(samples), valid=self.valid, test=self.test, seed=self.split_seed, groups=groups)
+        if self._fold is not None:
+            # the test part is that of the plain split: it stays out of every fold
+            rest = torch.cat([train, valid])
+            assert samples.targets is not None
+            places = fold_of(
+                self._fold, self.split_seed, samples.targets[rest], None if groups is None else groups[rest]
+            )
+            train, valid = (rest[place] for place in places)
+            notes["fold"] = self._fold.number
         counts = {"train": len(train), "valid": len(valid)} | ({"test": len(test)} if len(test) else {})
         return Parts(
             samples.take(train),

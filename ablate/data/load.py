@@ -9,7 +9,9 @@ from pathlib import Path
 
 from ablate.data.data import Data
 from ablate.data.dataset import Parts, Spec
+from ablate.data.folds import Fold
 from ablate.data.user import from_target
+from ablate.recipe.folds import Folds
 from ablate.recipe.settings import Choice
 from ablate.registry.lazy import torch
 
@@ -17,18 +19,19 @@ STEADY = 42
 """What global generators are seeded with while a user's data are made."""
 
 
-def load_parts(choice: Choice, folder: Path | None) -> Parts:
-    """Read and split. A target is imported from the recipe's ``folder`` and called: jobs only.
+def load_parts(choice: Choice, folder: Path | None, folds: Folds | None = None, number: int | None = None) -> Parts:
+    """Read and split; with ``folds``, such that fold ``number`` validates. A target is imported from the recipe's ``folder`` and called: jobs only.
 
     ``notes`` of the result count the samples of each part. Raises ValueError with one line.
     """
+    fold = None if folds is None or number is None else Fold(folds, number)
     if choice.target is not None:
         with steady_generators():
-            return from_target(choice, folder)
+            return from_target(choice, folder, fold)
     data = choice.named
     if not isinstance(data, Data):
         raise ValueError(f"data (={choice.label}) is no data set: its class must be a subclass of Data.")
-    parts = data.load()
+    parts = (data if fold is None else data.of_fold(fold)).load()
     counts = {name: len(part) for name in ("train", "valid", "test") if (part := getattr(parts, name)) is not None}
     return replace(parts, notes={**counts, **parts.notes})
 

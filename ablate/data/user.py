@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ablate.data.dataset import Part, Parts, Spec, Task
+from ablate.data.folds import Fold, in_fold
 from ablate.data.samples import Samples, as_tensor, read, repeats
 from ablate.recipe.settings import Choice
 from ablate.registry.lazy import torch
@@ -15,12 +16,18 @@ from ablate.registry.lazy import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
+SHARED_OUT = 42
+"""Seed of the folds of a user's data, which have no ``split_seed``."""
+
 KEYS = ("train", "valid", "test", "outputs", "classes")
 EXPECTED = "(train, valid), or a dict with train, valid and, if wanted, test, outputs and classes"
 
 
-def from_target(choice: Choice, folder: Path | None) -> Parts:
+def from_target(choice: Choice, folder: Path | None, fold: Fold | None = None) -> Parts:
     """Import the target, call it with the recipe's arguments, and take its parts.
+
+    With a ``fold``, a function that takes ``fold`` (a number from 0) and ``folds`` (how many) is asked for that fold's parts; of any other, what it returns as
+    train and valid is put together and shared out anew.
 
     Each part is a map-style torch ``Dataset`` of (input, target), or a pair of tensors or arrays. A dataset whose samples are the same when read twice and that
     fits half of the free memory is read once into tensors; any other stays a dataset and is streamed.
@@ -29,9 +36,12 @@ def from_target(choice: Choice, folder: Path | None) -> Parts:
     """
     where = f"data.target (={choice.target})"
     function = choice.resolve(folder)
-    arguments = cast("Mapping[str, Any]", choice.options)
+    arguments = dict(cast("Mapping[str, Any]", choice.options))
     if not callable(function):
         raise ValueError(f"{where} is a {type(function).__name__}, not a function that returns {EXPECTED}.")
+    knows_folds = fold is not None and takes(function, "fold") and takes(function, "folds")
+    if knows_folds and fold is not None:
+        arguments |= {"fold": fold.number, "folds": fold.folds.k}
     try:
         inspect.signature(function).bind(**arguments)
     except TypeError as error:
@@ -48,7 +58,16 @@ def from_target(choice: Choice, folder: Path | None) -> Parts:
     notes: dict[str, object] = {name: len(part) for name, part in parts.items()}
     if streamed := [name for name, part in parts.items() if part.inputs is None]:
         notes["streamed"] = streamed
-    return Parts(parts["train"], parts["valid"], spec, parts.get("test"), notes=notes)
+    made = Parts(parts["train"], parts["valid"], spec, parts.get("test"), notes=notes)
+    return made if fold is None or knows_folds else in_fold(made, fold, SHARED_OUT, where)
+
+
+def takes(function: Any, name: str) -> bool:
+    """Whether a callable has a parameter of that name."""
+    try:
+        return name in inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
 
 
 def _taken_apart(value: Any, where: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from ablate.engine.construction import make_tricks as make_tricks
 from ablate.engine.device import dtype_of, place, prepare
 from ablate.engine.dry_run import SAMPLES, dry_run
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
+from ablate.engine.first_look import adapt_to_data
 from ablate.engine.measures import Measure, has_gaps, make_loss, make_metric
 from ablate.engine.passes import wants_closure
 from ablate.engine.replicas import OneNetwork, Replicas, Stack
@@ -60,6 +61,7 @@ class Assembly:
     watching: Watching
     targets: Tensor | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    first_loss: Tensor | None = None
 
     @property
     def network(self) -> nn.Module:
@@ -153,6 +155,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
     changed: dict[str, list[str]] = {}
     for i, seed in enumerate(seeds):
         network, changed = build_network(settings, spec, folder, of_seed(tricks, i), seed)
+        adapt_to_data(network, settings, seed, train, data)
         networks.append(place(network, device, settings.precision))
     gaps = has_gaps(data)
     loss, loss_weight = make_loss(settings.loss, spec, folder, missing=gaps, targets=data.train.targets)
@@ -201,6 +204,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         facts={
             "parameters": sum(parameter.numel() for parameter in replicas.template.parameters()),
             "steps_per_epoch": steps,
+            "target_scaling": None if spec.target_scaling is None else asdict(spec.target_scaling),
             "data": dict(data.notes),
             "watch": [choice.label for choice in settings.watch],
             "surgery": changed,

@@ -43,6 +43,7 @@ class Standing:
         self.diverged: dict[int, str] = {}
         self.best_value = np.full(n, math.inf)
         self.best_epoch = np.zeros(n, dtype=int)
+        self.first_loss: list[float | None] = [None] * n
         self.last: list[dict[str, float]] = [{} for _ in self.seeds]
         self.best: list[dict[str, float]] = [{} for _ in self.seeds]
         self.best_weights: dict[str, Tensor] = {}
@@ -57,6 +58,8 @@ class Standing:
         if self.metric not in numbers:
             raise ValueError(f"monitor.metric (={self.metric}) must be one of {', '.join(numbers)}.")
         self.epoch = epoch
+        if epoch == 1 and self.assembly.first_loss is not None:
+            self.first_loss = self.assembly.first_loss.double().reshape(-1).tolist()
         lost = np.zeros(len(self.seeds), dtype=bool)
         for name in ("train_loss", "valid_loss"):
             lost |= ~np.isfinite(numbers[name])
@@ -117,10 +120,11 @@ class Standing:
     def _outcome(self, i: int, seed: int, last: dict[str, float], best: dict[str, float]) -> Outcome:
         best_epoch, epoch = int(self.best_epoch[i]) or None, int(self.last_epoch[i])
         if i in self.diverged:
-            return Outcome(seed, "diverged", epoch, self.diverged[i], best_epoch)
+            return Outcome(seed, "diverged", epoch, self.diverged[i], best_epoch, first_loss=self.first_loss[i])
         select_best = self.assembly.settings.select == "best"
         results = {"selected": best if select_best else last, "last": last, "best": best}
-        return Outcome(seed, "finished", epoch, "", best_epoch, best_epoch if select_best else epoch, results)
+        selected = best_epoch if select_best else epoch
+        return Outcome(seed, "finished", epoch, "", best_epoch, selected, results, self.first_loss[i])
 
     def _measured(
         self, values: list[dict[str, float]], weights: dict[str, Tensor], which: list[int]
@@ -152,6 +156,7 @@ class Standing:
             "last_epoch": self.last_epoch.tolist(),
             "best_value": self.best_value.tolist(),
             "best_epoch": self.best_epoch.tolist(),
+            "first_loss": self.first_loss,
             "last": self.last,
             "best": self.best,
             "best_weights": self.best_weights,
@@ -171,6 +176,7 @@ class Standing:
         self.diverged = {int(i): reason for i, reason in state["diverged"].items()}
         self.last_epoch = np.array(state["last_epoch"])
         self.best_value, self.best_epoch = np.array(state["best_value"]), np.array(state["best_epoch"])
+        self.first_loss = list(state.get("first_loss", self.first_loss))
         self.last, self.best = list(state["last"]), list(state["best"])
         self.best_weights = {name: tensor.clone() for name, tensor in state["best_weights"].items()}
         self.stopped_weights = {name: tensor.clone() for name, tensor in state["stopped_weights"].items()}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from ablate.data.dataset import Parts
+from ablate.recipe.folds import Folds
 from ablate.recipe.settings import Settings
 
 
@@ -19,7 +20,7 @@ from ablate.recipe.settings import Settings
 class Assignment:
     """What to train: one variant's settings with R seeds, as one stack where they can be one, on one device.
 
-    ``folder`` is the recipe's, where the user's own modules are looked for.
+    ``folder`` is the recipe's, where the user's own modules are looked for. ``fold`` is the number of the fold, of ``folds``, that validates.
     """
 
     settings: Settings
@@ -27,6 +28,7 @@ class Assignment:
     folder: Path
     device: str = "cpu"
     fold: int | None = None
+    folds: Folds | None = None
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Outcome:
     """How one seed ended.
 
     ``results`` maps ``selected``, ``last`` and ``best`` to metric values; it is empty for a seed that diverged before its first epoch ended.
+    ``first_loss`` is the loss of the first step, before anything was learned: two rows that share it have the same network, batch and loss there.
     """
 
     seed: int
@@ -43,13 +46,15 @@ class Outcome:
     best_epoch: int | None = None
     selected_epoch: int | None = None
     results: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    first_loss: float | None = None
 
 
 class Report(Protocol):
     """Hears of a training's progress. Written by the study; the engine only calls it."""
 
     def started(self, facts: Mapping[str, Any]) -> None:
-        """Before the first epoch: ``parameters`` (a count), ``steps_per_epoch``, ``notes`` and other facts for the record."""
+        """Before the first epoch: ``parameters`` (a count), ``steps_per_epoch``, ``target_scaling`` (None: targets are in their unit), ``notes`` and
+        other facts for the record."""
 
     def epoch(self, replica: int, line: Mapping[str, Any]) -> None:
         """Seed number ``replica`` of the stack ended an epoch: ``epoch``, ``train_loss``, ``valid_loss``, metrics, ``lr`` …"""

@@ -108,6 +108,8 @@ def train_epoch(assembly: Assembly, epoch: int) -> Tensor:
             optimizer.step()
         for hook in on_weights:
             hook(assembly.replicas.parameters)
+        if step == 0:
+            assembly.first_loss = passes.loss
         total = total + passes.loss * passes.weight
         weight = weight + passes.weight
         step += 1

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from ablate.recipe.contents import content_hash
+from ablate.recipe.folds import Folds
 from ablate.recipe.settings import Choice, Settings, Training
 from ablate.recipe.settings_builder import files
 from ablate.recipe.targets import code_digest, local_code
@@ -38,9 +39,9 @@ def fingerprint(settings: Settings, seed: int, fold: int | None = None, *, folde
     return run_fingerprint(identity(settings, folder=folder), seed, fold)
 
 
-def identity(settings: Settings, *, folder: Path) -> str:
+def identity(settings: Settings, *, folder: Path, folds: Folds | None = None) -> str:
     """What all seeds and folds of a variant share of their fingerprints. Reads the data's times of change and the user's code, so ask once a variant."""
-    known = facts(settings, folder=folder)
+    known = facts(settings, folder=folder, folds=folds)
     return _hash(known | {"settings": _without_defaults(settings, known["settings"])})
 
 
@@ -49,14 +50,15 @@ def run_fingerprint(shared: str, seed: int, fold: int | None = None) -> str:
     return _hash({"settings": shared, "seed": seed, "fold": fold})
 
 
-def facts(settings: Settings, *, folder: Path) -> dict[str, Any]:
-    """Everything that the identity is made of, in plain values: to see why two of them differ."""
-    return {
+def facts(settings: Settings, *, folder: Path, folds: Folds | None = None) -> dict[str, Any]:
+    """Everything that the identity is made of, in plain values: to see why two of them differ. ``folds`` are those of the study, if it has any."""
+    known = {
         "engine": ENGINE_VERSION,
         "settings": _plain(settings, folder),
         "versions": _versions(settings),
         "code": {target: code_digest(target.partition(":")[0], folder) for target in sorted(_targets(settings))},
     }
+    return known if folds is None else known | {"folds": folds.dump()}
 
 
 def code_files(settings: Settings, folder: Path) -> tuple[Path, ...]:

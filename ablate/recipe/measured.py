@@ -12,10 +12,24 @@ from ablate.recipe.settings import Choice, Settings
 from ablate.recipe.settings_builder import LOSSES, better
 from ablate.recipe.shape import Shape, did_you_mean
 
+TEST_LOSS = "test_loss"
+"""The loss on the test part, where there is one."""
+
 
 def metrics_of(settings: Settings) -> dict[str, Choice | None]:
-    """What a row measures: the losses (None) and its metrics, by label."""
-    return dict.fromkeys(LOSSES) | {choice.label: choice for choice in settings.metrics}
+    """What a row measures: the losses (None) and its metrics, by label; where its data may have a test part, these on the test part too."""
+    known: dict[str, Choice | None] = dict.fromkeys(LOSSES)
+    known |= {choice.label: choice for choice in settings.metrics}
+    if settings.data.target is not None or getattr(settings.data.options, "test", None):
+        tested = [(TEST_LOSS, None), *((f"test_{choice.label}", choice) for choice in settings.metrics)]
+        known = dict(tested) | known
+        known = {name: known[name] for name in (*LOSSES, *known)}
+    return known
+
+
+def scaled_by(settings: Settings) -> list[dict[str, Any]]:
+    """The tricks that put targets into another unit (their classes say ``scales_targets = True``), as plain values: losses are in that unit then."""
+    return [choice.dump() for choice in settings.tricks if getattr(choice.options, "scales_targets", False)]
 
 
 def read_published(row: Row, settings: Settings | None, problems: Problems) -> dict[str, float]:
@@ -42,8 +56,13 @@ def read_compare(top: Shape, variants: Sequence[Variant], problems: Problems) ->
     """What verdicts are about. The metric must be measured in every row, and alike: rows that minimise different losses are not compared by their loss."""
     node = top.get("compare")
     compare = _read(node, variants, problems) if node is not None else Compare()
-    first = variants[0] if variants and compare.metric in LOSSES else None
+    first = variants[0] if variants and compare.metric in (*LOSSES, TEST_LOSS) else None
     for variant in variants:
+        if first and scaled_by(variant.settings) != scaled_by(first.settings):
+            text = f"{show(variant.name)}: its targets are not scaled as {show(first.name)}'s are, so {compare.metric} cannot compare them."
+            way = "Name a metric, which keeps the targets' own unit, under 'metrics' and as compare: {metric: …}."
+            problems.add(variant.position, f"{text} {way}")
+            break
         mine, theirs = variant.settings.loss, first.settings.loss if first else variant.settings.loss
         if first and mine.dump() != theirs.dump():
             what = f"(={mine.label}) is not {show(first.name)}'s ({theirs.label})"

@@ -8,9 +8,11 @@ from pathlib import Path
 from ablate.recipe.arranged import read_design, rearrange
 from ablate.recipe.changes import read_bundles, read_own
 from ablate.recipe.equal_rows import check_equal_rows, check_repeated_tricks
+from ablate.recipe.folds import read_folds
 from ablate.recipe.measured import read_compare
 from ablate.recipe.names import study_rule
 from ablate.recipe.node import Node, Problems, show
+from ablate.recipe.reach import read_reach
 from ablate.recipe.recipe import Position, Problem, Recipe, RecipeError
 from ablate.recipe.replay import SECTIONS, Tree, section
 from ablate.recipe.rows import Row, Rows, read_variants
@@ -25,18 +27,8 @@ LARGEST = 2**20
 """Bytes of a recipe: enough for any that a person writes, too few to read a data file by mistake."""
 
 KEYS = (
-    "study",
-    "description",
-    "data",
-    "metrics",
-    "watch",
-    "seeds",
-    "compare",
-    "baseline",
-    "tricks",
-    "variants",
-    "design",
-)
+    "study", "description", "data", "metrics", "watch", "seeds", "folds", "compare", "reach", "baseline", "tricks", "variants", "design",
+)  # fmt: skip
 SHARED = ("data", "metrics", "watch")
 """Settings that may stand at the top of a recipe, as all rows usually share them."""
 
@@ -75,6 +67,7 @@ def load_recipe(
         check_equal_rows(variants, problems)
     compare = read_compare(top, variants, problems)
     numbers = read_seeds(node, "seeds", problems) if (node := top.get("seeds")) is not None else (0,)
+    folds, reach = read_folds(top, problems), read_reach(top, variants, compare, problems)
     problems.check()
     kept = [variant for variant in variants if selection.only is None or variant.name in selection.only]
     return Recipe(
@@ -89,6 +82,8 @@ def load_recipe(
         selection=selection.arguments,
         design=written.design,
         notes=notes,
+        folds=folds,
+        reach=reach,
     )
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ablate.recipe.settings import Settings
+
+if TYPE_CHECKING:
+    from ablate.recipe.folds import Folds
+    from ablate.recipe.reach import Reach
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ class Recipe:
 
     ``selection`` holds the flags that chose this part or change of it, as command-line arguments: ``("--seeds", "3", "--set", "epochs=50")``.
     A variant's parent need not be among ``variants`` where ``--only`` left it out. ``design`` is the one that made the rows, None where they are as
-    written; ``notes`` are sentences for whoever reads them.
+    written; ``notes`` are sentences for whoever reads them. With ``folds`` every seed trains once a fold; ``reach`` holds the marks that rows are timed to.
     """
 
     study: str
@@ -111,6 +115,8 @@ class Recipe:
     selection: tuple[str, ...] = ()
     design: str | None = None
     notes: tuple[str, ...] = ()
+    folds: Folds | None = None
+    reach: tuple[Reach, ...] = ()
 
     @classmethod
     def load(

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from ablate.recipe.designs import DESIGNS
+from ablate.recipe.folds import MOST as MOST_FOLDS
 from ablate.recipe.names import LONGEST
 from ablate.recipe.settings import Settings, Training
 from ablate.registry import KINDS, Entry, entries
@@ -90,6 +91,19 @@ def _top() -> Schema:
         "metrics": {"type": "array", "items": {"$ref": "#/$defs/metric_item"}},
         "watch": {"type": "array", "items": {"$ref": "#/$defs/watch_item"}},
         "seeds": {"anyOf": [number_of_seeds, listed_seeds], "description": "a count (5: 0 to 4), or a list"},
+        "folds": {
+            "anyOf": [
+                {"type": "integer", "minimum": 2, "maximum": MOST_FOLDS},
+                {
+                    **_mapping(
+                        {"k": {"type": "integer", "minimum": 2, "maximum": MOST_FOLDS}, "stratified": {"type": "boolean"}},
+                        "how many, and whether each has the same share of every class",
+                    ),
+                    "required": ["k"],
+                },
+            ],
+            "description": "cross-validation: every seed trains once for each fold",
+        },
         "compare": _mapping(
             {
                 "metric": TEXT,
@@ -103,6 +117,11 @@ def _top() -> Schema:
             },
             "what verdicts are about",
         ),
+        "reach": {
+            "type": "object",
+            "additionalProperties": {"type": "number"},
+            "description": "by metric, the value to which rows are timed",
+        },
         "baseline": {"$ref": "#/$defs/baseline"},
         "tricks": {"type": "object", "additionalProperties": {"$ref": "#/$defs/bundle"}},
         "variants": {"type": "array", "items": {"$ref": "#/$defs/variant"}},

@@ -34,7 +34,9 @@ def changed(plan: Plan, store: Store) -> list[str]:
             and len(missing) < len(runs)
             and all(run.record.status == "finished" for run in runs if run not in missing)
         ):
-            words.setdefault(f"{len(missing)} more seeds", []).append(variant.name)
+            words.setdefault(f"{len(missing)} more {'seeds' if plan.recipe.folds is None else 'runs'}", []).append(
+                variant.name
+            )
     return [f"{', '.join(names)}: {what}" for what, names in words.items()]
 
 
@@ -44,7 +46,7 @@ def why(run: PlannedRun, plan: Plan, store: Store) -> str:
     then = store.identity(run.before)
     if not then:
         return "other settings, data or code"
-    now = json.loads(json.dumps(facts(run.variant.settings, folder=plan.recipe.folder)))
+    now = json.loads(json.dumps(facts(run.variant.settings, folder=plan.recipe.folder, folds=plan.recipe.folds)))
     found = list(dict.fromkeys(differences(then, now)))
     more = f" and {len(found) - MOST} more" if len(found) > MOST else ""
     return ", ".join(found[:MOST]) + more
@@ -66,6 +68,8 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str
             # a trick that came or went is told by its settings
             if old is not None and new is not None:
                 yield f"version {old} of {name} (now {new})"
+        elif kind == "folds":
+            yield f"folds.{name} {'none' if old is None else shown(old)} (now {'none' if new is None else shown(new)})"
         elif kind == "engine":
             yield f"version {old} of the engine (now {new})"
         elif path not in after:

@@ -283,7 +283,8 @@ class LocalExecutor:
             yield self._event(job, seed, status, epoch=record.epoch, reason=reason)
 
     def _event(self, job: Job, seed: int, event: str, **fields: Any) -> Event:
-        return {"event": event, "job": job.number, "variant": job.variant, "seed": seed, **fields}
+        fold = {} if job.assignment.fold is None else {"fold": job.assignment.fold}
+        return {"event": event, "job": job.number, "variant": job.variant, "seed": seed, **fold, **fields}
 
 
 def seeds_of(seeds: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""Jobs: runs of the same settings with R seeds, trained together by one process. The longest come first, so that no slot idles at the end."""
+"""Jobs: runs of the same settings and fold with R seeds, trained together by one process. The longest come first, so that no slot idles at the end."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ def make_jobs(
     known = {}
     for seeds, run in _grouped(runs, store, stack, fresh):
         if run.identity not in known:
-            known[run.identity] = facts(run.variant.settings, folder=plan.recipe.folder)
+            known[run.identity] = facts(run.variant.settings, folder=plan.recipe.folder, folds=plan.recipe.folds)
         resumes = not fresh and bool(run.record.stack) and run.record.status not in FROM_NOTHING
         job = Job(
             0,
             run.variant.name,
-            Assignment(run.variant.settings, seeds, plan.recipe.folder, fold=run.record.fold),
+            Assignment(run.variant.settings, seeds, plan.recipe.folder, fold=run.record.fold, folds=plan.recipe.folds),
             tuple(run_fingerprint(run.identity, seed, run.record.fold) for seed in seeds),
             store.root,
             (resumes and run.record.threads) or threads,
@@ -108,7 +108,7 @@ def _grouped(
 ) -> list[tuple[tuple[int, ...], PlannedRun]]:
     """The seeds of each job, with one of its runs."""
     groups: list[tuple[tuple[int, ...], PlannedRun]] = []
-    open_groups: dict[tuple[str, Status], list[PlannedRun]] = {}
+    open_groups: dict[tuple[str, int | None, Status], list[PlannedRun]] = {}
     taken: set[str] = set()
     for run in runs:
         goes_on = not fresh and run.record.status not in FROM_NOTHING
@@ -123,7 +123,7 @@ def _grouped(
         else:
             # what failed is not put together with what did not
             kind: Status = run.record.status if run.record.status in ENDED_BADLY else "queued"
-            open_groups.setdefault((run.identity, kind), []).append(run)
+            open_groups.setdefault((run.identity, run.record.fold, kind), []).append(run)
     for members in open_groups.values():
         most = 1 if members[0].record.status in ENDED_BADLY else max(1, stack(members[0], len(members)))
         for start in range(0, len(members), most):

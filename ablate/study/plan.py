@@ -1,14 +1,15 @@
-"""From a recipe and the store to what there is to do: one run for each variant and seed, each known by its fingerprint."""
+"""From a recipe and the store to what there is to do: one run for each variant, seed and fold, each known by its fingerprint."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 
 from ablate.recipe import Recipe, Variant, identity, run_fingerprint
-from ablate.study.records import ENDED_BADLY, RunRecord, StudyRecord, VariantRecord
 from ablate.study.fitting import check_fit
+from ablate.study.records import ENDED_BADLY, RunRecord, StudyRecord, VariantRecord
 from ablate.study.store import Store
 
 CHOOSING = ("--seeds", "--only")
@@ -56,7 +57,7 @@ class Plan:
         return {name: tuple(runs) for name, runs in rows.items()}
 
     def runs_of(self, variant: str) -> tuple[PlannedRun, ...]:
-        """The runs of one row, in the order of its seeds."""
+        """The runs of one row, in the order of its seeds, fold by fold."""
         return self._by_row[variant]
 
     def to_do(self, *, retry_failed: bool = False, fresh: bool = False) -> list[PlannedRun]:
@@ -79,7 +80,7 @@ class Plan:
     def renewed(self, store: Store) -> Plan:
         """The same runs as the store knows them now, whatever became of the recipe's data and code since."""
         runs = tuple(
-            replace(run, record=store.record(run.fingerprint, run.seed, run.variant.settings.epochs))
+            replace(run, record=store.record(run.fingerprint, run.seed, run.variant.settings.epochs, run.record.fold))
             for run in self.runs
         )
         return replace(self, runs=runs)
@@ -90,24 +91,29 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
 
     A run that is missing, where the same row and seed was trained as another one before, is `stale`: the recipe, its data or its code have changed since.
     """
-    flags = settings_flags(recipe.selection)
     check_fit(recipe)
+    flags = settings_flags(recipe.selection)
     rows = {row["variant"]: row for row in store.study(recipe.study).get("rows", ()) if row.get("flags", []) == flags}
     runs = []
     for variant in recipe.variants:
         row = rows.get(variant.name, {})
         earlier = {**row.get("before", {}), **row.get("runs", {})}
-        shared = identity(variant.settings, folder=recipe.folder)
-        for seed in recipe.seeds:
-            name = run_fingerprint(shared, seed)
-            record = store.record(name, seed, variant.settings.epochs)
-            before = earlier.get(str(seed))
+        shared = identity(variant.settings, folder=recipe.folder, folds=recipe.folds)
+        for seed, fold in product(recipe.seeds, range(recipe.folds.k) if recipe.folds else (None,)):
+            name = run_fingerprint(shared, seed, fold)
+            record = store.record(name, seed, variant.settings.epochs, fold)
+            before = earlier.get(run_key(seed, fold))
             if before == name:
-                before = row.get("before", {}).get(str(seed))
+                before = row.get("before", {}).get(run_key(seed, fold))
             if record.status == "queued" and before is not None and store.record(before).status == "finished":
                 record = replace(record, status="stale", reason=STALE)
             runs.append(PlannedRun(variant, seed, name, shared, record, before))
     return Plan(recipe, tuple(runs), frozenset(rows))
+
+
+def run_key(seed: int, fold: int | None = None) -> str:
+    """What a row's run is called in ``study.json``: ``3``, and ``3.0`` for the first fold of seed 3."""
+    return str(seed) if fold is None else f"{seed}.{fold}"
 
 
 def settings_flags(selection: Sequence[str]) -> list[str]:

@@ -33,6 +33,10 @@ class RunRecord:
     ``valid_loss`` and the recipe's metrics. ``seconds`` is the wall time of its job divided by the job's seeds; ``device_seconds`` counts every device
     (or CPU process) that worked. ``started``, ``finished`` and ``heartbeat`` (its last sign of life) are seconds since 1970. ``stack`` holds the seeds that
     were trained together with this one, itself included, and ``threads`` how many CPU threads computed it: both from its first start on.
+
+    ``steps`` counts optimizer steps. ``peak_memory`` (bytes) is the most that its job took: of the GPU where it trained on one, else of the process, torch
+    included; the seeds of a stack share it. ``first_loss`` is the loss of the first step, before anything was learned. ``target_scaling`` holds the
+    ``shift`` and ``scale`` of its targets, None where they are in their own unit.
     """
 
     fingerprint: str
@@ -48,6 +52,10 @@ class RunRecord:
     seconds: float | None = None
     device_seconds: float | None = None
     parameters: int | None = None
+    steps: int | None = None
+    peak_memory: int | None = None
+    first_loss: float | None = None
+    target_scaling: Mapping[str, Any] | None = None
     started: float | None = None
     finished: float | None = None
     heartbeat: float | None = None

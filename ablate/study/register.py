@@ -1,4 +1,4 @@
-"""``study.json``: which rows a study has, and which run each of them is with each seed.
+"""``study.json``: which rows a study has, and which run each of them is with each seed and fold.
 
 A row is known by its name and by the flags that changed settings (``--set``, ``--scale``, ``--design``), so that a trial under other settings does not
 forget the runs of the recipe as written; ``--seeds`` and ``--only`` choose among a row's runs and forget none of them.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ablate.recipe import Recipe
-from ablate.study.plan import Plan, settings_flags
+from ablate.study.plan import Plan, run_key, settings_flags
 from ablate.study.store import Store
 
 
@@ -51,7 +51,7 @@ def _merged(plan: Plan, store: Store) -> dict[str, Any]:
     for variant in recipe.variants:
         key = (variant.name, tuple(flags))
         runs = [run for run in plan.runs_of(variant.name)]
-        now = {str(run.seed): run.fingerprint for run in runs}
+        now = {run_key(run.seed, run.record.fold): run.fingerprint for run in runs}
         earlier = rows.get(key, {})
         same = bool(runs) and earlier.get("identity") == runs[0].identity
         before = dict(earlier.get("before", {}))

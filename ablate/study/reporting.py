@@ -14,6 +14,7 @@ from ablate.study import checkpoints
 from ablate.study.checkpoints import Checkpoint
 from ablate.study.ending import Ending
 from ablate.study.jobs import Job
+from ablate.study.memory import peak_memory
 from ablate.study.provenance import of_process
 from ablate.study.store import Store
 
@@ -56,6 +57,8 @@ class StoreReport:
         self.saved_epoch = kept.state["epoch"] if kept else 0
         self.threads = kept.threads if kept else job.threads
         self.parameters: int | None = None
+        self.steps_per_epoch: int | None = None
+        self.target_scaling: Mapping[str, Any] | None = None
         self.notes: list[str] = []
         self.lines = list(kept.lines) if kept else [0] * self.count
         self.told = [-math.inf] * self.count
@@ -87,6 +90,9 @@ class StoreReport:
                 "epoch": self.lines[replica],
                 "epochs": self.epochs,
                 "parameters": self.parameters,
+                "steps": self.steps_per_epoch and self.steps_per_epoch * self.lines[replica],
+                "peak_memory": peak_memory(self.job.assignment.device),
+                "target_scaling": self.target_scaling,
                 "started": self.began,
                 "finished": None if status in ("running", "interrupted") else now,
                 "heartbeat": now,
@@ -104,7 +110,10 @@ class StoreReport:
 
     def event(self, replica: int, event: str, **fields: Any) -> None:
         """Tell the parent about a run."""
-        self.tell({"event": event, "seed": self.job.assignment.seeds[replica], "epochs": self.epochs, **fields})
+        where: dict[str, Any] = {"seed": self.job.assignment.seeds[replica]}
+        if self.job.assignment.fold is not None:
+            where["fold"] = self.job.assignment.fold
+        self.tell({"event": event, **where, "epochs": self.epochs, **fields})
 
     # what the engine calls
 
@@ -112,6 +121,7 @@ class StoreReport:
         self.check()  # by now all has been loaded
         with self.ending.shield():
             self.parameters = facts["parameters"]
+            self.steps_per_epoch, self.target_scaling = facts.get("steps_per_epoch"), facts.get("target_scaling")
             self.notes = list(facts["notes"])
             for replica in self.under_way():
                 folder = self.store.run_folder(self.job.fingerprints[replica])
@@ -180,6 +190,7 @@ class StoreReport:
                 best_epoch=outcome.best_epoch,
                 selected_epoch=outcome.selected_epoch,
                 results=results,
+                first_loss=outcome.first_loss if math.isfinite(outcome.first_loss or 0.0) else None,
             )
             self.close(replica)
             if not self.under_way():

@@ -59,8 +59,8 @@ class Store:
 
     # reading
 
-    def record(self, fingerprint: str, seed: int = 0, epochs: int = 0) -> RunRecord:
-        """What is known of a run; a queued record with ``seed`` and ``epochs`` where nothing is.
+    def record(self, fingerprint: str, seed: int = 0, epochs: int = 0, fold: int | None = None) -> RunRecord:
+        """What is known of a run; a queued record with ``seed``, ``epochs`` and ``fold`` where nothing is.
 
         A run that says it is running, with no process that holds its lock, was interrupted: its process is gone.
         """
@@ -70,7 +70,7 @@ class Store:
             status = self._status(fingerprint)
             if status.get("status") == "running":
                 status |= {"status": "interrupted", "reason": "its process is gone"}
-        return RunRecord.from_status(fingerprint, {"seed": seed, "epochs": epochs, **status})
+        return RunRecord.from_status(fingerprint, {"seed": seed, "epochs": epochs, "fold": fold, **status})
 
     def _status(self, fingerprint: str) -> dict[str, Any]:
         try:

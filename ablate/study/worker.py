@@ -36,7 +36,9 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 def train_job(job: Job, report: Report, state: Mapping[str, Any] | None) -> object:
     """Load the data and let the engine train."""
-    return train(job.assignment, load_parts(job.assignment.settings.data, job.assignment.folder), report, state)
+    assignment = job.assignment
+    parts = load_parts(assignment.settings.data, assignment.folder, assignment.folds, assignment.fold)
+    return train(assignment, parts, report, state)
 
 
 def run_job(
@@ -145,7 +147,7 @@ def check(job: Job) -> None:
     """Raise `Changed` where data and code are not what the job's fingerprints were made of: the result would be another run's."""
     settings, seed = job.assignment.settings, job.assignment.seeds[0]
     try:
-        shared = identity(settings, folder=job.assignment.folder)
+        shared = identity(settings, folder=job.assignment.folder, folds=job.assignment.folds)
     except ValueError:
         raise Changed from None
     if run_fingerprint(shared, seed, job.assignment.fold) != job.fingerprints[0]:
@@ -180,6 +182,8 @@ def describe(job: Job, store: Store) -> None:
     settings = job.assignment.settings.dump()
     for seed, name in job.runs:
         known = {**settings, "seed": seed, "fold": job.assignment.fold, "folder": str(job.assignment.folder)}
+        if job.assignment.folds is not None:
+            known["folds"] = job.assignment.folds.dump()
         store.write_settings(name, known)
         store.write_json(store.run_folder(name) / "identity.json", job.identity)
 

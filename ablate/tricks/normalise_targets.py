@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -39,6 +39,8 @@ class NormaliseTargets(Trick):
     """
 
     stacked = True
+    scales_targets: ClassVar[bool] = True
+    """Its losses are in a unit of their own: the recipe compares them with no others (`ablate.recipe.measured.scaled_by`)."""
     shorthand = "to"
     order = 20
 

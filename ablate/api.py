@@ -77,7 +77,7 @@ def run(
         train_runs(plan, missing, store, options, listen)
         # not a new plan: the table is of what this command trained, whatever was edited meanwhile
         plan = plan.renewed(store)
-    return gather(plan.record(), provenance=store.provenance)
+    return gather(plan.record(), provenance=store.provenance, curves=store.metrics)
 
 
 def train_runs(
@@ -149,7 +149,7 @@ def visible_gpus() -> int:
 def table(recipe: Recipe | str | Path, *, root: Path | str = DEFAULT_ROOT) -> Table:
     """The table of what is done, from the store. Trains nothing, imports no torch."""
     store = Store(Path(root).absolute())
-    return gather(make_plan(as_recipe(recipe), store).record(), provenance=store.provenance)
+    return gather(make_plan(as_recipe(recipe), store).record(), provenance=store.provenance, curves=store.metrics)
 
 
 def publish(
@@ -188,7 +188,7 @@ def rendering(study: StudyRecord, store: Store, table: Table | None = None) -> R
     from ablate.tracker.limits import digest
     from ablate.tracker.publish import Artifacts, Rendering
 
-    known = table or gather(study, provenance=store.provenance)
+    known = table or gather(study, provenance=store.provenance, curves=store.metrics)
 
     def render() -> Artifacts:
         from ablate.report.formats import FORMATS, render

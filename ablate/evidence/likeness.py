@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
+from ablate.recipe.measured import scaled_by
 from ablate.recipe.recipe import Variant
 from ablate.recipe.settings import Choice
+from ablate.study.records import RunRecord
 
 BUDGET = {"epochs": "epochs", "batch_size": "samples a batch"}
 """Settings that decide how long a row is trained, and their units."""
@@ -41,8 +45,23 @@ def unlike_keys(one: Choice, other: Choice) -> list[str]:
     return sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
 
 
+def unlike_steps(row: Iterable[RunRecord], parent: Iterable[RunRecord]) -> list[str]:
+    """``60 steps an epoch, its parent 75``, where the two had other numbers of batches, as measured."""
+    mine, theirs = ({run.steps // run.epoch for run in side if run.steps and run.epoch} for side in (row, parent))
+    if len(mine) != 1 or len(theirs) != 1 or mine == theirs:
+        return []
+    return [f"{mine.pop()} steps an epoch, its parent {theirs.pop()}"]
+
+
+def unlike_scaling(row: Sequence[RunRecord], other: Sequence[RunRecord]) -> bool:
+    """Whether the targets of a seed's runs are in other units than those of the other row, as measured: its losses are then, too."""
+    return any(a.target_scaling != b.target_scaling for a, b in zip(row, other, strict=False))
+
+
 def unlike_losses(row: Variant, parent: Variant) -> str | None:
-    """Why a loss cannot compare the two: they minimise different ones. None where they do not."""
+    """Why a loss cannot compare the two: they minimise different ones, or scale their targets otherwise. None where they do not."""
+    if scaled_by(row.settings) != scaled_by(parent.settings):
+        return "its targets are scaled by other tricks, so the units differ"
     mine, theirs = row.settings.loss, parent.settings.loss
     keys = unlike_keys(mine, theirs)
     if not keys:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ablate.evidence.contrasts import UNDER_WAY
+from ablate.evidence.contrasts import UNDER_WAY, spread_apart
 from ablate.evidence.holm import holm
 from ablate.evidence.interactions import interaction
 from ablate.evidence.likeness import same_validation, unlike_losses
-from ablate.evidence.paired import Effect, effect, own_spread
+from ablate.evidence.paired import Effect, effect
 from ablate.evidence.seeds import Seeds
-from ablate.evidence.table import LOSSES, Row
+from ablate.evidence.table import ALL_LOSSES, Row
 from ablate.recipe.recipe import Compare
 
 
@@ -27,11 +27,12 @@ def beside_singles(rows: Sequence[Row], known: Mapping[str, Seeds], compare: Com
         four = _four(row.variant, known)
         if four is None or any(side.status == "diverged" for side in four):
             continue
-        if compare.metric in LOSSES and any(unlike_losses(side.variant, four[0].variant) for side in four):
+        if compare.metric in ALL_LOSSES and any(unlike_losses(side.variant, four[0].variant) for side in four):
             continue
         sample, seeds = interaction(*(side.values(compare.metric, compare.at) for side in four))
         if seeds:
-            effects[row.variant] = effect(sample, own_spread(sample))
+            folds = four[0].folds if four[0].unit == "fold" else None
+            effects[row.variant] = effect(sample, spread_apart(sample, folds))
         alike = all(same_validation(side.variant, four[0].variant) for side in four)
         if alike and not any(side.status in UNDER_WAY for side in four):
             final.add(row.variant)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
-from typing import Any
 
 import numpy as np
 
 from ablate.evidence.contrasts import UNDER_WAY, Finding, contrast, examine
-from ablate.evidence.likeness import unlike_settings, unpaired_init
+from ablate.evidence.dead_switch import dead_switch
+from ablate.evidence.likeness import unlike_settings, unlike_steps, unpaired_init
 from ablate.evidence.origins import mixtures, unlike_origins
 from ablate.evidence.paired import FLAT, Estimator
 from ablate.evidence.pairs import beside_singles
-from ablate.evidence.seeds import Seeds, named
+from ablate.evidence.reaching import Curves, Provenance, reaching
+from ablate.evidence.seeds import Seeds
 from ablate.evidence.sharing import shared_spreads
 from ablate.evidence.table import LOSSES, Row, Table
 from ablate.recipe.recipe import Compare
@@ -22,14 +23,17 @@ from ablate.study.records import StudyRecord
 
 __all__ = ["LOSSES", "Row", "Table", "gather"]
 
-Provenance = Callable[[str], Mapping[str, Any]]
-"""From a fingerprint to where its run comes from: `Store.provenance`."""
 
-
-def gather(study: StudyRecord, estimate: Estimator = shared_spreads, provenance: Provenance | None = None) -> Table:
+def gather(
+    study: StudyRecord,
+    estimate: Estimator = shared_spreads,
+    provenance: Provenance | None = None,
+    curves: Curves | None = None,
+) -> Table:
     """The evidence that a study's runs give.
 
-    ``estimate`` says how much each comparison scatters; with ``provenance``, rows say which versions and devices they mix or do not share with their parent.
+    ``estimate`` says how much each comparison scatters; with ``provenance``, rows say which versions and devices they mix or do not share with their parent;
+    ``curves`` are read for the recipe's ``reach`` only.
     """
     compare = study.recipe.compare
     provenance = cache(provenance) if provenance is not None else None  # a row's is asked for again beside its children
@@ -51,10 +55,13 @@ def gather(study: StudyRecord, estimate: Estimator = shared_spreads, provenance:
     rows = []
     for name, seeds in known.items():
         row = describe(seeds, metrics, compare, provenance)
+        if curves is not None:
+            marks = [reaching(seeds, mark, curves, provenance) for mark in study.recipe.reach]
+            row = replace(row, reached={key: value for mark in marks for key, value in mark.items()})
         row = beside_parent(row, seeds, known, to_parent.get(name), compare, provenance)
         rows.append(beside_baseline(row, to_baseline.get(name), compare))
     rows = beside_singles(rows, known, compare)
-    return Table(study.recipe.study, compare, tuple(rows), metrics, study.recipe.description)
+    return Table(study.recipe.study, compare, tuple(rows), metrics, study.recipe.description, study.recipe.reach)
 
 
 def metric_names(study: StudyRecord, known: Mapping[str, Seeds]) -> tuple[str, ...]:
@@ -85,9 +92,9 @@ def describe(
         lacking = seeds.lacking(name, at)
         told = any(note.startswith(f"{name} (=") and "is not finite" in note for note in notes)
         if lacking and not told and (name == compare.metric or len(lacking) < len(seeds.finished)):
-            notes.append(f"{name} is not known for {named(lacking)}")
+            notes.append(f"{name} is not known for {seeds.named(lacking)}")
     if len(seeds.finished) > 1 and all(seeds.measured(s) == seeds.measured(seeds.finished[0]) for s in seeds.finished):
-        notes.append("all seeds gave the same result: they are not repeats")
+        notes.append(f"all {seeds.unit}s gave the same result: they are not repeats")
     trained = {seed: max(int(n), 0) for seed, n in seeds.facts("epoch").items()}
     return Row(
         variant=variant.name,
@@ -95,7 +102,8 @@ def describe(
         description=variant.description,
         changes=tuple(str(change) for change in variant.changes),
         status=seeds.status,
-        seeds=len(seeds.finished),
+        seeds=seeds.whole,
+        folds=seeds.folds,
         epochs=agreed(trained) if trained and all(trained.values()) else variant.settings.epochs,
         best_epoch=agreed(seeds.facts("best_epoch")),
         train_loss=numbers["train_loss"],
@@ -106,6 +114,8 @@ def describe(
         seconds=mean(seeds.facts("seconds")),
         device_seconds=mean(seeds.facts("device_seconds")),
         parameters=next((r.parameters for runs in seeds.runs.values() for r in runs if r.parameters is not None), None),
+        steps=mean(seeds.facts("steps")),
+        peak_memory=max(seeds.facts("peak_memory").values(), default=None),
         published=dict(variant.published) or None,
         metrics={key: numbers[key] for name in metrics for key in (name, f"{name}_sd")},
         notes=tuple(notes),
@@ -135,7 +145,13 @@ def beside_parent(
         found, judged, parent = finding.effect, finding.judgement, known[row.parent]
         if unpaired_init(seeds.variant, parent.variant):
             notes.append("init not paired")
+        if dead_switch(seeds, parent) and not any(
+            note.startswith("identical to its parent for every") for note in notes
+        ):
+            notes.append(f"did nothing in the first step: the same loss as {row.parent}")
         unlike = unlike_settings(seeds.variant, parent.variant)
+        if seeds.variant.settings.batch_size == parent.variant.settings.batch_size:
+            unlike += unlike_steps(*((run for runs in side.runs.values() for run in runs) for side in (seeds, parent)))
         if provenance is not None:
             unlike += unlike_origins(map(provenance, seeds.fingerprints()), map(provenance, parent.fingerprints()))
         row = replace(
@@ -150,8 +166,8 @@ def beside_parent(
             effect_size=effect_size(found.delta, *(s.values(compare.metric, compare.at) for s in (seeds, parent))),
             unlike=tuple(unlike),
         )
-    if row.seeds and row.status in UNDER_WAY:
-        notes.append(f"{row.seeds} of {row.tally.planned} seeds so far: no verdict yet")
+    if row.repeats and row.status in UNDER_WAY:
+        notes.append(f"{row.repeats} of {row.tally.planned} {row.tally.unit}s so far: no verdict yet")
     return replace(row, notes=tuple(notes))
 
 

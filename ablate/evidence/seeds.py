@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from ablate.study.records import ENDED_BADLY, RunRecord, Status, VariantRecord
+
+Unit = Literal["seed", "fold"]
+"""What the differences between rows are paired by."""
 
 ORDER: tuple[Status, ...] = (*ENDED_BADLY, "running", "interrupted", "stale", "queued", "finished")
 """Which status speaks for several runs: the first of these that any of them has."""
@@ -24,7 +28,8 @@ def worst(statuses: Iterable[Status]) -> Status:
 class Tally:
     """How far a row's runs came: ``planned`` seeds, ``finished`` ones, and how many are in the state that the row reports, with ``reason``.
 
-    ``epoch`` of ``epochs`` is where the least advanced run that is under way stands.
+    ``epoch`` of ``epochs`` is where the least advanced run that is under way stands. ``unit`` is what is counted: the ``fold`` of one seed that was
+    cross-validated, else the ``seed``.
     """
 
     planned: int = 1
@@ -33,16 +38,22 @@ class Tally:
     reason: str = ""
     epoch: int = 0
     epochs: int = 0
+    unit: Unit = "seed"
 
 
 class Seeds:
-    """A row's runs by seed. Folds of one seed count as one: their mean, once all of them are there."""
+    """A row's runs by seed. Folds of one seed count as one: their mean, once all of them are there.
+
+    Of one seed alone, what tells chance from effect are its ``folds``: these then stand where seeds would.
+    """
 
     def __init__(self, record: VariantRecord) -> None:
         self.variant = record.variant
+        self.folds = len({run.fold for run in record.runs if run.fold is not None}) or None
+        self.unit: Unit = "fold" if self.folds and len({run.seed for run in record.runs}) == 1 else "seed"
         self.runs: dict[int, list[RunRecord]] = {}
         for run in record.runs:
-            self.runs.setdefault(run.seed, []).append(run)
+            self.runs.setdefault((run.fold or 0) if self.unit == "fold" else run.seed, []).append(run)
         self.statuses: dict[int, Status] = {seed: worst(r.status for r in runs) for seed, runs in self.runs.items()}
         self.status: Status = worst(self.statuses.values())
         self.finished = tuple(seed for seed, status in self.statuses.items() if status == "finished")
@@ -60,7 +71,17 @@ class Seeds:
             reason=reasons[0] if reasons else "",
             epoch=slowest.epoch if slowest else 0,
             epochs=(slowest.epochs if slowest else 0) or self.variant.settings.epochs,
+            unit=self.unit,
         )
+
+    @property
+    def whole(self) -> int:
+        """How many seeds have finished, with all their folds."""
+        return int(len(self.finished) == len(self.runs)) if self.unit == "fold" else len(self.finished)
+
+    def named(self, which: Sequence[int]) -> str:
+        """``seeds 0, 3``, or ``folds 0, 3``."""
+        return named(which, self.unit)
 
     def fingerprints(self) -> list[str]:
         """Of all finished runs."""
@@ -104,7 +125,9 @@ class Seeds:
                     seeds = said.setdefault(" ".join(sentence.split()), [])
                     if seed not in seeds:
                         seeds.append(seed)
-        return [text if len(seeds) == len(self.runs) else f"{text} ({named(seeds)})" for text, seeds in said.items()]
+        return [
+            text if len(seeds) == len(self.runs) else f"{text} ({self.named(seeds)})" for text, seeds in said.items()
+        ]
 
 
 def once(notes: Sequence[str]) -> list[str]:
@@ -134,8 +157,8 @@ def complete(folds: Mapping[int, Sequence[float | None]]) -> dict[int, float]:
     return {seed: sum(v for v in values if v is not None) / len(values) for seed, values in folds.items()}
 
 
-def named(seeds: Sequence[int]) -> str:
-    """``seed 3``, ``seeds 0, 3``, or their number where there are many."""
+def named(seeds: Sequence[int], unit: Unit = "seed") -> str:
+    """``seed 3``, ``seeds 0, 3``, or their number where there are many; the same for folds."""
     if len(seeds) > 10:
-        return f"{len(seeds)} seeds"
-    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, sorted(seeds)))}"
+        return f"{len(seeds)} {unit}s"
+    return f"{unit}{'s' if len(seeds) > 1 else ''} {', '.join(map(str, sorted(seeds)))}"

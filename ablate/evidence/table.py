@@ -7,13 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ablate.evidence.plain import plain_text
-from ablate.evidence.seeds import Tally
+from ablate.evidence.seeds import Tally, Unit
 from ablate.evidence.verdicts import Verdict
+from ablate.recipe.reach import Reach
 from ablate.recipe.recipe import Compare
 from ablate.study.records import Status
 
 LOSSES = ("train_loss", "train_loss_clean", "valid_loss")
 """Measured of every run; all else that runs measure is a metric."""
+
+ALL_LOSSES = (*LOSSES, "test_loss")
+"""What is in the unit of a row's loss."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,10 @@ class Row:
     ``more_seeds`` is about how many would settle what is unclear. ``gain_per_minute`` is how much better than the baseline a row is, for each minute that
     a seed of it trains. ``compared_last`` and ``compared_best`` are the compared metric at those epochs. ``unlike`` says what the row and its parent differ
     in beside the row's change. ``interaction`` (with its interval, and its p-value adjusted over the study's interactions) is what the second of two changes
-    is worth on top of the first, less what it is worth alone.
+    is worth on top of the first, less what it is worth alone. ``steps`` are the optimizer's, of a seed; ``peak_memory`` (bytes) is the most that any of the
+    row's jobs took, which the seeds of a stack share. With ``folds``, each seed trained once a fold: values are means over a seed's folds, and of one
+    seed alone everything else (``_sd``, intervals, p-values) is over its folds. ``reached`` holds, for each mark of the recipe's ``reach``, the median epochs
+    and seconds to it (None where some run never came there) and how many runs did.
     """
 
     variant: str
@@ -71,11 +78,20 @@ class Row:
     interaction_low: float | None = None
     interaction_high: float | None = None
     interaction_p: float | None = None
+    steps: float | None = None
+    peak_memory: float | None = None
+    folds: int | None = None
+    reached: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def partial(self) -> bool:
         """Whether there are means, but not over all the seeds that were asked for."""
-        return 0 < self.seeds < self.tally.planned and self.status != "diverged"
+        return 0 < self.repeats < self.tally.planned and self.status != "diverged"
+
+    @property
+    def repeats(self) -> int:
+        """What deviations are over: finished seeds, or the finished folds of one seed."""
+        return self.tally.finished if self.tally.unit == "fold" else self.seeds
 
     def value(self, name: str) -> float | None:
         """A loss or a metric by name."""
@@ -94,30 +110,40 @@ class Row:
 
         A metric that is called like one of the row's own keys appears as ``metric_<name>``.
         """
-        keys = [name for name in self.__dataclass_fields__ if name not in ("metrics", "notes", "tally")]
+        keys = [name for name in self.__dataclass_fields__ if name not in ("metrics", "notes", "tally", "reached")]
         tree = {("from" if key == "parent" else key): getattr(self, key) for key in keys}
         tree |= {"changes": list(self.changes), "published": dict(self.published) if self.published else None}
         tree["unlike"] = list(self.unlike)
+        tree |= self.reached
         return tree | {(f"metric_{name}" if name in tree else name): value for name, value in self.metrics.items()}
 
 
 @dataclass(frozen=True)
 class Table:
-    """A study's rows, in the recipe's order. ``metrics`` names what was measured beside the losses. ``print(table)`` shows it in a line per row."""
+    """A study's rows, in the recipe's order. ``metrics`` names what was measured beside the losses; ``reach`` are the marks that rows are timed to.
+
+    ``print(table)`` shows it in a line per row.
+    """
 
     study: str
     compare: Compare
     rows: tuple[Row, ...]
     metrics: tuple[str, ...] = ()
     description: str = ""
+    reach: tuple[Reach, ...] = ()
 
     def __str__(self) -> str:
         return plain_text(self)
 
     @property
     def planned(self) -> int:
-        """The largest number of seeds that any row was asked for."""
+        """The largest number of seeds, or of folds of one seed, that any row was asked for."""
         return max((row.tally.planned for row in self.rows), default=0)
+
+    @property
+    def unit(self) -> Unit:
+        """What deviations are over and differences are paired by."""
+        return next((row.tally.unit for row in self.rows), "seed")
 
     def dump(self) -> dict[str, Any]:
         """The table in plain JSON values: ``study``, ``compare`` and ``rows``."""

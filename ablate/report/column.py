@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from ablate.evidence.paired import LEVEL
 from ablate.evidence.table import Row, Table
-from ablate.report.numbers import UNKNOWN, deviation, difference, fixed_column, places
+from ablate.report.numbers import UNKNOWN, deviation, difference, duration, fixed_column, places
 from ablate.report.wording import plain, titled
 
 PARTIAL = "†"
@@ -84,12 +84,20 @@ def spread(name: str) -> Column:
     def text(row: Row) -> str:
         if row.value(name) is None:
             return ""
-        n = f"({row.seeds}/{row.tally.planned})" if row.partial else f"({row.seeds})"
+        n = f"({repeats(row)})"
         return f"±{deviation(row.sd(name))} {n}" if row.sd(name) is not None else n
 
     return Column(
         "spread", "± sd (n)", "right", lambda row: row.sd(name), lambda table: [text(row) for row in table.rows]
     )
+
+
+def repeats(row: Row) -> str:
+    """What a deviation is over: ``5`` seeds, ``3/5`` of them, ``5×10`` seeds and folds, ``1×10`` folds of one seed."""
+    n = f"{row.repeats}/{row.tally.planned}" if row.partial else f"{row.repeats}"
+    if row.folds is None:
+        return n
+    return f"1×{n}" if row.tally.unit == "fold" else f"{n}×{row.folds}"
 
 
 Number = Callable[[Row], float | None]
@@ -128,6 +136,23 @@ def starred(column: Column) -> Column:
 def deviations(key: str, name: str) -> Column:
     """Standard deviations of a metric."""
     return numbers(key, f"{titled(name)} sd", lambda row: row.sd(name), each(deviation))
+
+
+def timed(key: str, title: str, count_key: str) -> Column:
+    """Epochs or seconds to a mark; ``3/5`` where not every run came there."""
+
+    def text(row: Row) -> str:
+        value, there = row.reached.get(key), row.reached.get(count_key)
+        if there is None:
+            return UNKNOWN
+        planned = row.tally.planned * (row.folds or 1 if row.tally.unit == "seed" else 1)
+        if value is None:
+            return f"{round(there)}/{planned}"
+        return duration(value) if key.endswith("_seconds") else f"{value:g}"
+
+    return Column(
+        key, title, "right", lambda row: row.reached.get(key), lambda table: [text(row) for row in table.rows]
+    )
 
 
 def published(key: str, title: str, name: str) -> Column:

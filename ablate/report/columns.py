@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ablate.evidence.reaching import reach_keys
 from ablate.evidence.table import LOSSES, Table
 from ablate.report.column import (
     Column,
@@ -16,9 +17,10 @@ from ablate.report.column import (
     published,
     spread,
     starred,
+    timed,
     words,
 )
-from ablate.report.numbers import count, deviation, duration, fixed_column, probability
+from ablate.report.numbers import count, deviation, duration, fixed_column, memory, probability
 from ablate.report.status import status_text
 from ablate.report.wording import grouped, plain, signed, titled, verdict_text
 
@@ -36,6 +38,7 @@ def available(table: Table) -> dict[str, Column]:
             texts=lambda table: [plain(status_text(row)) for row in table.rows],
         ),
         numbers("seeds", "Seeds", lambda row: row.seeds, each(count)),
+        numbers("folds", "Folds", lambda row: row.folds, lambda values: blank(each(count)(values))),
         numbers("epochs", "Epochs", lambda row: row.epochs, each(count)),
         numbers("best_epoch", "Best epoch", lambda row: row.best_epoch, each(count)),
         outcome("train_loss", "Train loss", "train_loss"),
@@ -69,6 +72,8 @@ def available(table: Table) -> dict[str, Column]:
         numbers("compared_best", f"{titled(metric)} (best)", lambda row: row.compared_best, fixed_column),
         numbers("seconds", "Seconds", lambda row: row.seconds, each(duration)),
         numbers("device_seconds", "Device seconds", lambda row: row.device_seconds, each(duration)),
+        numbers("steps", "Steps", lambda row: row.steps, each(grouped)),
+        numbers("peak_memory", "Peak memory", lambda row: row.peak_memory, each(memory)),
         numbers("parameters", "Parameters", lambda row: row.parameters, each(grouped)),
         numbers(
             "gain_per_minute",
@@ -90,6 +95,12 @@ def available(table: Table) -> dict[str, Column]:
         delta("interaction_high", "Interaction to", lambda row: row.interaction_high),
         numbers("interaction_p", "Interaction p (Holm)", lambda row: row.interaction_p, each(probability)),
     ]
+    for mark in table.reach:
+        epochs, seconds, runs = reach_keys(mark)
+        sign = "≤" if mark.better == "lower" else "≥"
+        goal = f"{titled(mark.metric).lower()} {sign} {mark.value:g}"
+        fixed += [timed(epochs, f"Epochs to {goal}", runs), timed(seconds, f"Seconds to {goal}", runs)]
+        fixed.append(came(runs, f"Runs to {goal}"))
     readers = [
         spread(metric),
         published("published", published_title(table), published_metric(table)),
@@ -103,6 +114,11 @@ def available(table: Table) -> dict[str, Column]:
         measured += [outcome(key, titled(name), name), deviations(f"{name}_sd", name)]
     columns = [*fixed, *(published(f"published_{n}", f"Published {titled(n).lower()}", n) for n in quoted), *measured]
     return {column.key: column for column in (*columns, *readers)}
+
+
+def came(key: str, title: str) -> Column:
+    """How many runs reached a value."""
+    return numbers(key, title, lambda row: row.reached.get(key), each(count))
 
 
 def data_keys(table: Table) -> list[str]:
@@ -128,9 +144,19 @@ def default_keys(table: Table) -> list[str]:
         keys += ["delta_parent", "verdict"]
     if any(row.interaction is not None for row in table.rows):
         keys.append("interaction")
+    if tested(table) is not None and (key := metric_key(columns, str(tested(table)))) not in keys:
+        keys.append(key)
+    keys += [key for mark in table.reach for key in reach_keys(mark)[:2]]
     if any(row.status != "finished" for row in table.rows):
         keys.append("status")
     return keys
+
+
+def tested(table: Table) -> str | None:
+    """The compared metric on the test part, where it was measured."""
+    metric = table.compare.metric
+    name = metric if metric.startswith("test_") else "test_loss" if metric in LOSSES else f"test_{metric}"
+    return name if name in table.metrics else None
 
 
 def metric_key(columns: dict[str, Column], name: str) -> str:

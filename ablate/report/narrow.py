@@ -29,7 +29,7 @@ def _narrow(table: Table, column: Column, coarse: bool) -> Column:
         return replace(column, title=title, texts=lambda table: differences(table, column, coarse))
     if column.key == "verdict":
         return replace(column, texts=lambda table: [short_verdict(row, coarse) for row in table.rows])
-    alike = {row.seeds for row in table.rows if row.value(table.compare.metric) is not None} == {table.planned}
+    alike = {row.repeats for row in table.rows if row.value(table.compare.metric) is not None} == {table.planned}
     if column.key == "spread" and alike and table.planned > 1:
         return replace(column, title="± sd", texts=lambda table: [short_spread(row, table) for row in table.rows])
     return column

@@ -66,6 +66,13 @@ def count(value: float | None) -> str:
     return UNKNOWN if value is None else f"{round(value)}"
 
 
+def memory(value: float | None) -> str:
+    """Bytes in the unit that reads best, a thousand to each."""
+    if value is None:
+        return UNKNOWN
+    return f"{value / 1e9:.2f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
+
+
 def duration(value: float | None) -> str:
     """Seconds, to a tenth from ten on."""
     return UNKNOWN if value is None else f"{value:.{1 if value >= 10 else 2}f}"

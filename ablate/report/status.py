@@ -18,7 +18,7 @@ def status_text(row: Row) -> str:
         return words
     if row.status in ("queued", "running", "interrupted", "stale"):
         where = f" {tally.epoch}/{tally.epochs}" if row.status in ("running", "interrupted") else ""
-        return words + where + (f", {row.seeds}/{tally.planned} seeds" if tally.planned > 1 else "")
+        return words + where + (f", {row.repeats}/{tally.planned} {tally.unit}s" if tally.planned > 1 else "")
     if tally.planned > 1 and row.status != "no_effect":
         words = f"{tally.affected}/{tally.planned} {words}"
     if row.status == "failed" and tally.reason:

@@ -24,7 +24,7 @@ def meanings(table: Table, shown: Set[str]) -> list[str]:
     rows, metric = table.rows, table.compare.metric
     lines = []
     if "spread" in shown and any(row.sd(metric) is not None for row in rows):
-        lines.append(f"± sd (n): standard deviation of {metric} over n finished seeds.")
+        lines.append(deviations(table))
     deltas = shown & {"delta_parent", "delta_baseline"}
     if deltas and any(row.delta_parent is not None or row.delta_baseline is not None for row in rows):
         lines.append(differences(table, "delta_parent" in deltas, "delta_baseline" in deltas))
@@ -37,11 +37,25 @@ def meanings(table: Table, shown: Set[str]) -> list[str]:
     if "interaction" in shown and any(row.interaction is not None for row in rows):
         lines += interactions(table)
     if "effect_size" in shown and any(row.effect_size is not None for row in rows):
-        lines.append("Effect (sd): Δ parent in standard deviations of seeds, corrected for few of them (Hedges' g).")
+        lines.append(
+            f"Effect (sd): Δ parent in standard deviations of {table.unit}s, corrected for few of them (Hedges' g)."
+        )
     if "gain_per_minute" in shown and any(row.gain_per_minute is not None for row in rows):
         lines.append(
             f"Gain a minute: how much better than the baseline in {metric}, for each minute that a seed trains."
         )
+    if "peak_memory" in shown and any(row.peak_memory is not None for row in rows):
+        lines.append(
+            "Peak memory: of the job, which the seeds of a stack share; without a GPU of its whole process, torch included."
+        )
+    if any(row.reached for row in rows) and any(key.startswith("reach_") for key in shown):
+        lines.append("Epochs, seconds to a value: median over runs; 3/5 where 3 of 5 came there.")
+    if metric.startswith("test_"):
+        lines.append(
+            f"{metric} is what verdicts stand on: what is chosen by the test part is no longer tested. Compare a validation metric."
+        )
+    elif any(key.startswith("test_") and key in table.metrics for key in shown):
+        lines.append("Test columns: the test part, scored once at the end; no verdict stands on it.")
     if "published" in shown:
         lines.append(f"Published: {published_metric(table)} as the recipe quotes it.")
     if any(row.partial for row in rows) and any(key in SHOWS_MEANS or key in table.metrics for key in shown):
@@ -50,9 +64,17 @@ def meanings(table: Table, shown: Set[str]) -> list[str]:
         lines.append("unstable: a seed diverged, so there is no mean.")
     if len(rows) > 1 and table.planned == 1:
         lines.append("One seed: differences may be chance. Two seeds give intervals, three give verdicts (--seeds 3).")
-    if len(rows) > 1 and table.planned == 2 and "verdict" in shown:
+    if len(rows) > 1 and table.planned == 2 and table.unit == "seed" and "verdict" in shown:
         lines.append("Two seeds give intervals; verdicts take three (--seeds 3).")
     return lines
+
+
+def deviations(table: Table) -> str:
+    """What deviations are over."""
+    start = f"± sd (n): standard deviation of {table.compare.metric} over n finished seeds"
+    if table.unit == "fold":
+        return f"± sd (1×k): standard deviation of {table.compare.metric} over k folds of one seed."
+    return start + (", each the mean of its k folds (n×k)." if any(row.folds for row in table.rows) else ".")
 
 
 def differences(table: Table, parent: bool, baseline: bool) -> str:
@@ -63,7 +85,7 @@ def differences(table: Table, parent: bool, baseline: bool) -> str:
     if parent and baseline:
         what, whose = "Δ parent, Δ baseline", "its parent's, the baseline's"
     at = "" if compare.at == "selected" else f" at the {compare.at} epoch"
-    sentence = f"{what}: {compare.metric} minus {whose}{at}, paired by seed ({compare.better} is better)"
+    sentence = f"{what}: {compare.metric} minus {whose}{at}, paired by {table.unit} ({compare.better} is better)"
     if any((parent and row.ci_low is not None) or (baseline and row.baseline_ci_low is not None) for row in table.rows):
         sentence += ", with the 95 % interval"
     return sentence + "."
@@ -75,8 +97,10 @@ def verdicts(table: Table) -> list[str]:
     asked = sum(row.p_adjusted is not None for row in rows)
     if not asked:
         return []
-    test = "a t test on the differences by seed"
-    if sum(row.ci_low is not None for row in rows) > 1:
+    test = f"a t test on the differences by {table.unit}"
+    if table.unit == "fold":
+        test += ", with the variance corrected for the training samples that folds share (Nadeau and Bengio 2003)"
+    elif sum(row.ci_low is not None for row in rows) > 1:
         test += ", whose scatter is judged together with the other rows' as far as they scatter alike"
     over = (
         f", about 5 % false alarms at most over all {asked} comparisons together (Holm)"

@@ -29,6 +29,8 @@ def verdict_text(row: Row) -> str:
     """The verdict; where it is unclear, with about how many more seeds it would take."""
     if row.verdict != "unclear" or row.p_adjusted is None:
         return row.verdict or ""
+    if row.tally.unit == "fold":
+        return "unclear"
     if row.more_seeds is None:
         return f"unclear (>{MOST} more seeds)"
     return f"unclear (≈{row.more_seeds} more seed{'s' if row.more_seeds > 1 else ''})"

@@ -154,3 +154,54 @@ def test_rows_on_other_data_get_no_verdict_and_take_no_share_in_holm(make_study)
         assert found[name] == alone[name]
         assert found[name].verdict == "helps"
     assert {row.variant: row.verdict for row in gather(study).rows}["other"] == "helps"
+
+
+def test_losses_of_targets_in_other_units_give_no_difference(make_study, make_run):
+    scaled = {"shift": [2.0], "scale": [3.0]}
+    runs = [make_run(i, 0.1 + i, target_scaling=scaled) for i in range(3)]
+    study = make_study({"a": (None, [0.5, 0.6, 0.7]), "b": ("a", runs)})
+    row = gather(study).rows[1]
+    assert row.delta_parent is None
+    assert row.notes == ("no difference in valid_loss is taken from its parent: their targets are in other units",)
+    same = make_study({"a": (None, runs), "b": ("a", [replace(run, results=runs[0].results) for run in runs])})
+    assert gather(same).rows[1].delta_parent is not None
+
+
+def test_a_trick_that_scales_targets_makes_losses_unlike():
+    from ablate.registry import lookup
+
+    trick = lookup("trick", "normalise_targets").settings
+    row = variant(tricks=(Choice("trick", "normalise_targets", None, trick()),))
+    other = variant(tricks=(Choice("trick", "normalise_targets", None, trick(to="unit")),))
+    assert unlike_losses(row, variant()) == unlike_losses(row, other)
+    assert "units differ" in unlike_losses(row, variant())
+    assert unlike_losses(row, row) is None
+
+
+def test_rows_with_other_numbers_of_steps_are_told(make_study, make_run):
+    parent = [make_run(i, 0.5 + i, steps=50 * 75) for i in range(3)]
+    child = [make_run(i, 0.4 + i, steps=50 * 60) for i in range(3)]
+    rows = gather(make_study({"a": (None, parent), "b": ("a", child), "c": ("a", parent)})).rows
+    assert rows[1].unlike == ("60 steps an epoch, its parent 75",)
+    assert rows[2].unlike == ()
+    assert rows[1].steps == 3000
+
+
+def test_the_test_part_is_shown_and_no_verdict_stands_on_it(make_study, make_run):
+    from ablate.report.columns import default_keys
+    from ablate.report.summary import summary
+
+    def tested(losses):
+        values = ({"train_loss": x, "valid_loss": x, "test_loss": x + 0.1} for x in losses)
+        return [make_run(i, results={"selected": v, "last": v, "best": v}) for i, v in enumerate(values)]
+
+    rows = {"a": (None, tested([0.5, 0.6, 0.7])), "b": ("a", tested([0.4, 0.3, 0.5]))}
+    table = gather(make_study(rows))
+    assert default_keys(table)[-1] == "test_loss"
+    assert table.rows[0].value("test_loss") == pytest.approx(0.7)
+    assert "Test columns: the test part, scored once at the end; no verdict stands on it." in summary(table)
+    warned = gather(make_study(rows, Compare("test_loss")))
+    assert warned.rows[1].delta_parent == pytest.approx(-0.2)
+    assert default_keys(warned).count("test_loss") == 1
+    assert any(line.startswith("test_loss is what verdicts stand on") for line in summary(warned))
+    assert not any(line.startswith("Test columns") for line in summary(warned))

@@ -16,7 +16,7 @@ KEYS = [
     "train_loss_clean", "valid_loss", "valid_loss_sd", "delta_parent", "ci_low", "ci_high", "p_adjusted", "verdict",
     "delta_baseline", "seconds", "device_seconds", "parameters", "published", "p", "effect_size", "more_seeds",
     "baseline_ci_low", "baseline_ci_high", "compared_last", "compared_best", "gain_per_minute", "unlike",
-    "interaction", "interaction_low", "interaction_high", "interaction_p",
+    "interaction", "interaction_low", "interaction_high", "interaction_p", "steps", "peak_memory", "folds",
 ]  # fmt: skip
 
 

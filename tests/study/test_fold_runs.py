@@ -1,0 +1,140 @@
+"""A study with folds: its plan, its jobs, its records, and one really trained."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+
+from ablate.api import RunOptions, run, table
+from ablate.engine.training import train
+from ablate.recipe import Recipe
+from ablate.study.changed import changed
+from ablate.study.memory import peak_memory
+from ablate.study.plan import make_plan
+from ablate.study.register import named_runs
+from ablate.study.store import Store
+from ablate.study.worker import load_parts
+
+
+def test_a_run_is_a_seed_and_a_fold(stub_study):
+    study = stub_study(more="folds: 4\n")
+    plan = study.plan()
+    assert [(run.seed, run.record.fold) for run in plan.runs] == [(s, f) for s in range(3) for f in range(4)]
+    assert len({run.fingerprint for run in plan.runs}) == 12
+    assert len(plan.to_do()) == 12
+
+
+def test_seeds_of_a_fold_share_a_job_and_nothing_is_trained_twice(stub_study, stub):
+    study, trainer = stub_study(more="folds: 4\n"), stub()
+    events = study.command(training=trainer, stack=3)
+    assert [len(names) for names in trainer.trained] == [3] * 4
+    finished = [(event["seed"], event["fold"]) for event in events if event["event"] == "finished"]
+    assert Counter(finished) == Counter((s, f) for s in range(3) for f in range(4))
+    again = stub()
+    study.command(training=again, stack=3)
+    assert again.trained == []
+    store = Store(study.root)
+    assert named_runs(store.study("stub")) == {run.fingerprint for run in study.plan().runs}
+    assert set(store.study("stub")["rows"][0]["runs"]) == {f"{s}.{f}" for s in range(3) for f in range(4)}
+    status = json.loads((store.run_folder(trainer.trained[2][1]) / "status.json").read_text())
+    assert (status["seed"], status["fold"]) == (1, 2)
+    assert "folds:" in (store.run_folder(trainer.trained[0][0]) / "settings.yaml").read_text()
+
+
+def test_an_interrupted_stack_goes_on_in_its_fold(stub_study, stub, pulled):
+    study = stub_study(more="folds: 2\n")
+
+    def pull(seeds, epoch):
+        if epoch == 2:
+            raise pulled()
+
+    with pytest.raises(pulled):
+        study.command(training=stub(pull), stack=3)
+    left = stub()
+    study.command(training=left, stack=1)
+    folds = {run.fingerprint: (run.seed, run.record.fold) for run in study.plan().runs}
+    trained = [[folds[name] for name in names] for names in left.trained]
+    assert [(s, 0) for s in range(3)] in trained
+    assert sorted(one for names in trained for one in names) == sorted(folds.values())
+
+
+def test_other_folds_make_rows_stale(stub_study, tmp_path):
+    study = stub_study(more="folds: 2\n")
+    study.command()
+    path = tmp_path / "runs.yaml"
+    path.write_text(path.read_text().replace("folds: 2", "folds: 3"))
+    plan = study.plan(Recipe.load(path))
+    assert Counter(run.record.status for run in plan.runs) == {"stale": 6, "queued": 3}
+    [sentence] = changed(plan, Store(study.root))
+    assert sentence == "one: stale, as trained with folds.k 2 (now 3)"
+
+
+TRAINED = """
+study: crossed
+data: {name: digits, test: 0.2}
+seeds: 1
+folds: 3
+reach: {valid_loss: 5}
+baseline:
+  name: one
+  model: {name: mlp, hidden: [8]}
+  loss: cross_entropy
+  optimizer: {name: sgd, lr: 0.1}
+  batch_size: 512
+  epochs: 2
+variants: [{name: two, add: [dropout]}]
+"""
+
+
+def test_a_study_with_folds_from_recipe_to_table(tmp_path):
+    path = tmp_path / "crossed.yaml"
+    path.write_text(TRAINED)
+    made = run(path, root=tmp_path / "runs", options=RunOptions(jobs=1, device="cpu"))
+    one, two = made.rows
+    assert (one.status, one.seeds, one.folds, one.tally.planned) == ("finished", 1, 3, 3)
+    assert two.verdict is not None
+    assert two.ci_low < two.delta_parent < two.ci_high
+    assert one.reached["reach_valid_loss_epochs"] == 1.0
+    assert one.reached["reach_valid_loss_runs"] == 3
+    assert one.reached["reach_valid_loss_seconds"] > 0
+    assert one.steps == 2 * 2
+    assert 50e6 < one.peak_memory < 50e9
+    assert one.metrics["test_loss"] > 0
+    assert table(path, root=tmp_path / "runs") == made
+    plan = make_plan(Recipe.load(path), Store(tmp_path / "runs"))
+    firsts = [run.record.first_loss for run in plan.runs_of("one")]
+    assert len(set(firsts)) == 3
+    assert "did nothing" not in " ".join(two.notes)
+
+
+def test_a_fold_is_trained_on_its_own_samples(tmp_path):
+    """What the store has of a fold is what the engine makes of that fold's data."""
+    from ablate.engine.trainer import Assignment
+
+    path = tmp_path / "crossed.yaml"
+    path.write_text(TRAINED)
+    recipe = Recipe.load(path)
+    run(path, root=tmp_path / "runs", options=RunOptions(jobs=1, device="cpu"))
+    planned = make_plan(recipe, Store(tmp_path / "runs")).runs_of("one")[2]
+    settings = planned.variant.settings
+
+    class Silent:
+        def __getattr__(self, name):
+            return lambda *args: False
+
+    data = load_parts(settings.data, recipe.folder, recipe.folds, 2)
+    [outcome] = train(Assignment(settings, (0,), recipe.folder, fold=2, folds=recipe.folds), data, Silent())
+    assert outcome.results["selected"]["valid_loss"] == planned.record.results["selected"]["valid_loss"]
+
+
+def test_peak_memory_is_of_this_process():
+    import resource
+
+    peak = peak_memory("cpu")
+    assert peak / 1024 == pytest.approx(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, rel=0.01)
+    kept = bytearray(200_000_000)
+    kept[::4096] = b"1" * len(kept[::4096])
+    assert peak_memory("cpu") >= peak
+    assert peak_memory("cpu") > len(kept)

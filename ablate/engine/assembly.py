@@ -81,6 +81,13 @@ class Assembly:
             return [*self.watching.hooks(hook), *methods]
         return [*methods, *self.watching.hooks(hook)] if hook == "on_weights" else methods
 
+    def predict(self, inputs: Tensor, batch: int) -> Tensor:
+        """Predictions in evaluation, (N, …), in a stack (R, N, …), of batch number ``batch`` of a part."""
+        predict = self.replicas.predict
+        for hook in self.hooks("on_predict"):
+            predict = partial(hook, self.replicas.template, predict, batch=batch)
+        return predict(inputs)
+
     def between_epochs(self, epoch: int) -> None:
         """Let tricks see and change what the next epoch begins with."""
         if hooks := self.hooks("between_epochs"):

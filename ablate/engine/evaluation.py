@@ -24,8 +24,8 @@ def evaluate(assembly: Assembly, loader: Loader, *, metrics: bool, watched: bool
     kept = watched or (metrics and bool(assembly.metrics))
     predictions, targets = [], []
     with torch.no_grad(), autocast(assembly.device, assembly.settings.precision):
-        for inputs, target in loader.batches(None):
-            prediction, target = replicas.predict(inputs), replicas.shared(target)
+        for batch, (inputs, target) in enumerate(loader.batches(None)):
+            prediction, target = assembly.predict(inputs, batch), replicas.shared(target)
             share = assembly.loss_weight(target)
             total = total + assembly.loss(prediction, target) * share
             weight = weight + share

@@ -30,7 +30,7 @@ def tricks_for(
     for trick, choice in zip(single, settings.tricks, strict=True):
         if trick.stacks is not True:
             raise CannotStack(f"trick (={choice.label}) does not stack: {trick.stacks or 'it says so'}.")
-        for hook in ("on_pass", "between_epochs"):
+        for hook in ("on_pass", "on_predict", "between_epochs"):
             if not trick.stacked and overrides(trick, hook):
                 raise CannotStack(
                     f"trick (={choice.label}) has {hook}, which sees a whole stack; it is written for one network."

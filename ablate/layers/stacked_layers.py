@@ -114,7 +114,7 @@ def _dropout(layer: Any) -> Step:
             return x, shared
         if layer.masks is not None:
             return x * next(layer.masks), shared
-        return x * layer.draw(layer.mask_shape(x[0]), x.dtype), False
+        return x * layer.draw(layer.mask_shape(x if shared else x[0]), x.dtype), False
 
     return step
 

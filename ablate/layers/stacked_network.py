@@ -102,7 +102,7 @@ def mapped_step(network: nn.Module, count: int, leaves: Mapping[int, Tensor]) ->
     def step(x: Tensor, shared: bool) -> tuple[Tensor, bool]:
         masks: dict[str, tuple[Tensor, ...]] = {}
         # masks that somebody has handed in already stay
-        if dropout and network.training and all(layer.masks is None for layer in dropout.values()):
+        if any(layer.training for layer in dropout.values()) and all(layer.masks is None for layer in dropout.values()):
             single = x if shared else x[0]
             key = tuple(single.shape)
             if key not in known:

@@ -19,7 +19,8 @@ A trick is a frozen, typed group of settings with only the hooks that it needs. 
             trick.on_gradients(parameters)          # clip …
             optimizer step
             trick.on_weights(parameters)            # max-norm, moving average …
-        validation, best and last weights           # with trick.evaluation_weights() in place of the live ones
+        validation                                  # trick.on_predict(network, predict, inputs, batch); best and last weights,
+                                                    # with trick.evaluation_weights() in place of the live ones
         trick.on_epoch(epoch, metrics)              # early stopping, plateau, unfreezing, snapshots
         trick.between_epochs(epoch, weights, optimizer)     # go back to earlier weights …
 
@@ -30,7 +31,7 @@ decisions on values happen in ``on_epoch``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -176,6 +177,13 @@ class Trick(Named):
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
         """Change a training batch; ``noise`` is this trick's own stream."""
         return batch
+
+    def on_predict(self, network: nn.Module, predict: Callable[[Tensor], Tensor], inputs: Tensor, batch: int) -> Tensor:
+        """Predictions in evaluation: ``predict(inputs)``, or what is made of several calls of it. ``inputs`` are batch number ``batch`` (from 0) of a part.
+
+        ``network`` is the one that ``predict`` runs, in a stack the template of all. Only what is ``stacked`` can have it in a stack.
+        """
+        return predict(inputs)
 
     def batches_per_step(self) -> int:
         """How many batches make one step of the optimizer; asked once. Steps, schedules and epochs count the optimizer's steps."""

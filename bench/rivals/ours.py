@@ -33,11 +33,13 @@ class Warm(ForkedProcesses):
         self.events(None)
 
 
-def study(recipe: Recipe, device: str) -> tuple[float, dict[str, list[float]], list[str]]:
+def study(
+    recipe: Recipe, device: str = "cpu", jobs_per_gpu: int = 1
+) -> tuple[float, dict[str, list[float]], list[str]]:
     """Train a recipe from nothing. Returns seconds, the valid losses of every row's last epochs, and the stacks as they were made."""
     with tempfile.TemporaryDirectory() as folder:
         store, processes = Store(Path(folder)), Warm()
-        places = api.slots(api.RunOptions(device=device))
+        places = api.slots(api.RunOptions(device=device, jobs_per_gpu=jobs_per_gpu))
         began = time.perf_counter()
         plan = make_plan(recipe, store)
         write_study(plan, store)
@@ -63,7 +65,7 @@ def main() -> None:
     ask = asked()
     seconds, losses, stacks = {}, {}, []
     for group in ask.groups or [ask.rows]:
-        seconds[" ".join(group)], found, made = study(ask.load(group), ask.device)
+        seconds[" ".join(group)], found, made = study(ask.load(group), ask.device, ask.jobs_per_gpu)
         losses.update(found)
         stacks.append(made)
     print(json.dumps({"seconds": seconds, "losses": losses, "stacks": stacks}))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 from torch.utils.data import DataLoader
 
+from ablate.engine.device import autocast
 from bench.rivals.work import Work, compete
 
 
 def train(work: Work, seed: int) -> float:
     torch.manual_seed(seed)
-    network, loss_of, settings = work.network(seed), work.loss, work.settings
+    device, loss_of, settings = work.device, work.loss, work.settings
+    network = work.network(seed).to(device)
     optimizer = work.optimizer(network.parameters())
     train_loader = DataLoader(work.train, batch_size=settings.batch_size, shuffle=True)
     valid_loader = DataLoader(work.valid, batch_size=settings.batch_size)
@@ -21,8 +23,10 @@ def train(work: Work, seed: int) -> float:
         network.train()
         total = 0.0
         for x, y in train_loader:
+            x, y = x.to(device), y.to(device)
             optimizer.zero_grad()
-            loss = loss_of(network(x), y)
+            with autocast(device, settings.precision):
+                loss = loss_of(network(x), y)
             loss.backward()
             optimizer.step()
             total += loss.item() * len(x)
@@ -30,8 +34,10 @@ def train(work: Work, seed: int) -> float:
         wrong, right, count = 0.0, 0, 0
         with torch.no_grad():
             for x, y in valid_loader:
-                prediction = network(x)
-                wrong += loss_of(prediction, y).item() * len(x)
+                x, y = x.to(device), y.to(device)
+                with autocast(device, settings.precision):
+                    prediction = network(x)
+                    wrong += loss_of(prediction, y).item() * len(x)
                 right += int((prediction.argmax(1) == y).sum()) if y.dim() == 1 else 0
                 count += len(x)
         valid = wrong / count

@@ -41,9 +41,10 @@ class Work:
     valid: Dataset[Sample]
     input_shape: tuple[int, ...]
     outputs: int
+    device: str = "cpu"
 
     @classmethod
-    def of(cls, settings: Settings, folder: Path) -> Work:
+    def of(cls, settings: Settings, folder: Path, device: str = "cpu") -> Work:
         parts = load_parts(settings.data, folder)
         train: Dataset[Sample] = tensors(parts.train)
         for trick in settings.tricks:
@@ -54,7 +55,7 @@ class Work:
                 train = Flipped(train, parts.spec.landmarks)
             elif trick.name != "dropout":
                 raise ValueError(f"trick (={trick.name}) is not written out for the rivals.")
-        return cls(settings, folder, train, tensors(parts.valid), parts.spec.input_shape, parts.spec.outputs)
+        return cls(settings, folder, train, tensors(parts.valid), parts.spec.input_shape, parts.spec.outputs, device)
 
     @property
     def steps(self) -> int:
@@ -156,6 +157,7 @@ class Ask:
     seeds: list[int]
     scale: float
     device: str = "cpu"
+    jobs_per_gpu: int = 1
     sets: list[str] = field(default_factory=list)
     groups: list[list[str]] = field(default_factory=list)
 
@@ -172,7 +174,7 @@ def compete(training: Training) -> None:
     """Train what was asked for, one run after another, and say what came of it."""
     ask = asked()
     recipe = ask.load()
-    works = {variant.name: Work.of(variant.settings, recipe.folder) for variant in recipe.variants}
+    works = {variant.name: Work.of(variant.settings, recipe.folder, ask.device) for variant in recipe.variants}
     first = copy.copy(next(iter(works.values())))
     first.settings = first.settings.replace(epochs=1)
     training(first, 0)

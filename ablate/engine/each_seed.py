@@ -72,11 +72,12 @@ class EachSeed:
     """A trick that is written for one network, in a stack: a copy of it for each seed. Its hooks are those of a stack-aware trick."""
 
     def __init__(self, copies: Sequence[Trick]) -> None:
-        self.copies = list(copies)
+        self.copies, self.device = list(copies), "cpu"
         self._views: list[dict[str, Tensor]] = []
 
     def bind(self, context: Context) -> None:
         """Bind each copy to a training of its one seed."""
+        self.device = context.device
         for copy, seed in zip(self.copies, context.seeds, strict=True):
             copy.bind(replace(context, seeds=(seed,)))
 
@@ -102,7 +103,8 @@ class EachSeed:
     def on_rate(self, rate: float | Tensor) -> Tensor:
         """Each seed's rate, (R,)."""
         rates = rate.unbind() if isinstance(rate, torch.Tensor) and rate.dim() else [rate] * len(self.copies)
-        return torch.stack([torch.as_tensor(copy.on_rate(own)) for copy, own in zip(self.copies, rates, strict=True)])
+        each = [copy.on_rate(own) for copy, own in zip(self.copies, rates, strict=True)]
+        return torch.stack([torch.as_tensor(rate, dtype=torch.float64, device=self.device) for rate in each])
 
     def on_loss(self, loss: Tensor, prediction: Tensor, batch: Batch) -> Tensor:
         """Each seed's loss, (R,)."""

@@ -88,7 +88,7 @@ class Passes:
             for hook in self.on_loss:
                 loss = hook(loss, prediction, batch)
             if len(batches) > 1:
-                loss = loss * (weight / whole)
+                loss = loss * weight / whole  # counts divided by counts would be float32
             self.replicas.backward(loss)
             total = total + loss.detach()
         return total, whole  # type: ignore[return-value]

@@ -28,6 +28,7 @@ from ablate.tricks.noise import Noise
 from ablate.tricks.trick import Context, Trick, overrides
 
 TRICKS: dict[str, list[dict]] = {
+    "activation": [{}, {"kind": "rrelu"}],
     "accumulate": [{"batches": 2}, {"batches": 3}],
     "balanced_sampling": [{}, {"how": "drawn"}],
     "batch_norm": [{}, {"where": "hidden"}],
@@ -75,6 +76,7 @@ TRICKS: dict[str, list[dict]] = {
     "sam": [{}, {"rho": {"linear": [0.1, 0.5]}, "adaptive": True}],
     "scale": [{}, {"by": {"linear": [0.1, 0.5]}, "share": 0.5, "fill": "zero"}],
     "scale_lr": [{"base": 16}, {"rule": "sqrt", "base": 256}],
+    "separable": [{}, {"first": True}],
     "shift": [{}, {"pixels": 3, "fill": "zero"}],
     "standardise": [{}, {"per": "channel"}],
     "swa": [{"start": 1}, {"start": 0, "every": "step", "lr": 0.01, "anneal": 1}],
@@ -433,7 +435,8 @@ def make(name: str, fields: dict) -> Trick:
 
 
 def equal(a: Training, b: Training) -> bool:
-    return all(torch.equal(value, b.weights()[name]) for name, value in a.weights().items())
+    mine, theirs = a.weights(), b.weights()
+    return mine.keys() == theirs.keys() and all(torch.equal(value, theirs[name]) for name, value in mine.items())
 
 
 def same_state(a, b) -> bool:

@@ -32,3 +32,23 @@ class HeNormal(WeightInit):
 
     def fill(self, weight: Tensor, generator: Generator) -> None:
         torch.nn.init.kaiming_normal_(weight, mode=self.mode, nonlinearity="relu", generator=generator)
+
+
+@register(
+    "init",
+    "he_uniform",
+    card=Card(
+        "Uniform weights that keep the variance through ReLU units.",
+        source="He et al. 2015, Delving Deep into Rectifiers; torch.nn.init.kaiming_uniform_",
+        helps="Deep networks of ReLU units.",
+    ),
+)
+class HeUniform(WeightInit):
+    """Uniform in ±√(6/fan); biases zero."""
+
+    mode: Literal["fan_in", "fan_out"] = Field(
+        default="fan_in", description="keep the variance forwards (fan_in) or of the gradients (fan_out)"
+    )
+
+    def fill(self, weight: Tensor, generator: Generator) -> None:
+        torch.nn.init.kaiming_uniform_(weight, mode=self.mode, nonlinearity="relu", generator=generator)

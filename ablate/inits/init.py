@@ -1,4 +1,4 @@
-"""The contract of an initialisation: initial values depend on (seed, parameter name, shape) only."""
+"""The contract of an initialisation: initial values depend on (seed, parameter name, shape) only, and on the training part where one asks for it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from ablate.tricks.noise import generator, key
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
 
+    from ablate.data.dataset import Spec
+
 
 class Init(Named):
     """Base of all initialisations."""
@@ -27,11 +29,25 @@ class Init(Named):
         Doing it twice gives the same values. A parameter that is not in the list keeps what its constructor gave it.
         """
 
+    def wants_data(self) -> bool:
+        """Whether `adapt` is to be called."""
+        return False
+
+    def adapt(self, model: nn.Module, inputs: Tensor, targets: Tensor, spec: Spec) -> None:
+        """Change the values that `apply` has set, in place, after surgery: on the CPU in float32.
+
+        ``inputs`` are a batch (N, …) of the training part, drawn by the seed; ``targets`` all of its targets (n, …), where streamed those of the batch.
+        """
+
 
 class WeightInit(Init):
     """Base of those that draw the weights of linear and convolution layers; every other layer is reset as torch does it (norms: ones and zeros)."""
 
     bias: Literal["zeros"] = Field(default="zeros", description="initial biases beside the weights")
+
+    embeddings: bool = Field(
+        default=False, description="draw embeddings by this rule too; false: standard normal, as torch does it"
+    )
 
     @abstractmethod
     def fill(self, weight: Tensor, generator: Generator) -> None:
@@ -47,6 +63,8 @@ class WeightInit(Init):
                     if layer.bias is not None:
                         layer.bias.zero_()
                     done |= {path(name, own) for own, _ in layer.named_parameters(recurse=False)}
+                elif self.embeddings and isinstance(layer, torch.nn.Embedding):
+                    self.fill(layer.weight, generator(seed, f"init/{path(name, 'weight')}"))
         return [name for name, _ in model.named_parameters() if name in done]
 
 

@@ -32,3 +32,24 @@ class XavierUniform(WeightInit):
 
     def fill(self, weight: Tensor, generator: Generator) -> None:
         torch.nn.init.xavier_uniform_(weight, gain=self.gain, generator=generator)
+
+
+@register(
+    "init",
+    "xavier_normal",
+    card=Card(
+        "Normal weights that keep the variance over layers; suits tanh.",
+        source="Glorot and Bengio 2010, Understanding the difficulty of training deep feedforward neural networks",
+        helps="Networks of tanh or sigmoid units.",
+        costs="Half the variance that deep networks of ReLU units want.",
+    ),
+)
+class XavierNormal(WeightInit):
+    """Normal with the standard deviation gain·√(2/(fan_in + fan_out)); biases zero."""
+
+    gain: Annotated[float, Range(gt=0)] = Field(
+        default=1.0, description="times the standard deviation; tanh 5/3, relu √2"
+    )
+
+    def fill(self, weight: Tensor, generator: Generator) -> None:
+        torch.nn.init.xavier_normal_(weight, gain=self.gain, generator=generator)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from ablate.layers.residual_block import ResidualBlock
 from ablate.registry import entries, lookup
 
 INITS = [entry.settings() for entry in entries("init")]
@@ -21,6 +22,7 @@ def network(*extra):
     layers = [
         ("conv1", nn.Conv2d(1, 4, 3)),
         ("norm1", nn.BatchNorm2d(4)),
+        ("block1", ResidualBlock(nn.Sequential(OrderedDict(conv=nn.Conv2d(4, 4, 1), norm=nn.BatchNorm2d(4))))),
         ("flatten", nn.Flatten()),
         ("hidden1", nn.Linear(4 * 36, 20)),
         ("output", nn.Linear(20, 3)),
@@ -55,7 +57,7 @@ def test_seeds_and_names_give_different_values(init):
     init.apply(first, 0)
     init.apply(second, 1)
     assert not torch.equal(first.conv1.weight, second.conv1.weight)
-    twins = nn.Sequential(OrderedDict(a=nn.Linear(5, 5), b=nn.Linear(5, 5)))
+    twins = nn.Sequential(OrderedDict(a=nn.Linear(5, 5), b=nn.Linear(5, 5), **dict(network().named_children())))
     init.apply(twins, 0)
     assert not torch.equal(twins.a.weight, twins.b.weight)
 
@@ -78,6 +80,8 @@ def test_all_parameters_are_set_and_norms_are_as_torch_resets_them(init):
     assert init.apply(model, 0) == [name for name, _ in model.named_parameters()]
     assert all((p != 9.0).all() for p in model.parameters())
     assert torch.equal(model.norm1.weight, torch.ones(4))
+    last = torch.zeros if init == lookup("init", "zero_gamma").settings() else torch.ones
+    assert torch.equal(model.block1.branch.norm.weight, last(4))
     assert torch.equal(model.norm1.bias, torch.zeros(4))
     again = network((5, "embedding", nn.Embedding(7, 3)))
     init.apply(again, 0)
@@ -94,7 +98,7 @@ def test_torchs_global_generator_is_left_alone(init):
     assert torch.equal(torch.rand(3), expected)
 
 
-@every_init
+@pytest.mark.parametrize("init", [init for init, name in zip(INITS, NAMES, strict=True) if name != "zero_gamma"])
 def test_a_parameter_that_no_rule_sets_is_not_claimed(init):
     class Own(nn.Module):
         def __init__(self):
@@ -138,6 +142,11 @@ def drawn(name, layer, **fields):
         ("he_normal", {}, lambda fan_in, fan_out: math.sqrt(2 / fan_in)),
         ("he_normal", {"mode": "fan_out"}, lambda fan_in, fan_out: math.sqrt(2 / fan_out)),
         ("default", {}, lambda fan_in, fan_out: math.sqrt(1 / (3 * fan_in))),
+        ("xavier_normal", {"gain": 0.5}, lambda fan_in, fan_out: 0.5 * math.sqrt(2 / (fan_in + fan_out))),
+        ("he_uniform", {}, lambda fan_in, fan_out: math.sqrt(2 / fan_in)),
+        ("gaussian", {"deviation": 0.3}, lambda fan_in, fan_out: 0.3),
+        ("uniform", {"bound": 0.3}, lambda fan_in, fan_out: 0.3 / math.sqrt(3)),
+        ("orthogonal", {"gain": 2}, lambda fan_in, fan_out: 2 / math.sqrt(max(fan_in, 600 if fan_in == 400 else 60))),
     ],
 )
 def test_moments(layer, name, fields, spread):
@@ -148,5 +157,6 @@ def test_moments(layer, name, fields, spread):
     assert abs(weight.mean()) < 5 * expected / math.sqrt(n)
     assert weight.std() == pytest.approx(expected, rel=5 / math.sqrt(n))
     fourth = np.mean(weight**4) / np.mean(weight**2) ** 2
-    assert fourth == pytest.approx(3.0 if "normal" in name else 1.8, rel=0.03)
+    of_normal = "normal" in name or name in ("gaussian", "orthogonal")
+    assert fourth == pytest.approx(3.0 if of_normal else 1.8, rel=0.03)
     assert name == "default" or not bias.any()

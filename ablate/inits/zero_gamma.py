@@ -1,0 +1,58 @@
+"""Residual blocks that begin as the identity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ablate.inits.on_top import OnTop
+from ablate.registry import Card, register
+from ablate.registry.lazy import torch
+from ablate.tricks.trick import NoEffect
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@register(
+    "init",
+    "zero_gamma",
+    card=Card(
+        "Zeroes the scale of each residual branch's last norm.",
+        source="Goyal et al. 2017, Accurate, Large Minibatch SGD, section 5.1; Zhang et al. 2019, Fixup",
+        helps="Deep residual networks and large rates: every block begins as the identity, so the network begins shallow.",
+        costs="Branches learn nothing in the very first step but their scale.",
+        interacts="Only networks with residual branches that end in a norm.",
+    ),
+)
+class ZeroGamma(OnTop):
+    """Values of ``of``, then weight ← 0 in the last norm of every residual branch.
+
+    A branch is the child that a module's class names in ``residual_branch``, as `ablate.layers.residual_block.ResidualBlock` does.
+    """
+
+    def apply(self, model: nn.Module, seed: int) -> list[str]:
+        """Raises `NoEffect` where no branch ends in a norm with a scale."""
+        done = super().apply(model, seed)
+        norms = last_norms(model)
+        if not norms:
+            raise NoEffect(
+                "zero_gamma changes nothing: the network has no residual branch with a norm. Use another init."
+            )
+        with torch.no_grad():
+            for norm in norms:
+                norm.weight.zero_()  # type: ignore[operator]
+        return done
+
+
+def last_norms(model: nn.Module) -> list[nn.Module]:
+    """The last norm with a scale of each residual branch."""
+    homes = tuple(f"torch.nn.modules.{name}" for name in ("batchnorm", "instancenorm", "normalization"))
+    found = []
+    for block in model.modules():
+        name = getattr(type(block), "residual_branch", None)
+        if name is None:
+            continue
+        norms = [part for part in getattr(block, name).modules() if type(part).__module__ in homes]
+        if norms and getattr(norms[-1], "weight", None) is not None:
+            found.append(norms[-1])
+    return found

@@ -1,0 +1,63 @@
+"""Another activation in any network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from ablate.models.activation import CLASSES, Activation, activation
+from ablate.registry import Card, register
+from ablate.registry.lazy import torch
+from ablate.tricks.trick import NoEffect, Trick
+
+if TYPE_CHECKING:
+    from torch import nn
+
+OTHERS = ("ReLU6", "CELU", "SELU", "Mish", "Softplus", "Softsign", "Hardtanh", "Hardswish", "Hardsigmoid", "LogSigmoid")
+"""Activations of torch that are replaced too, though no recipe puts them in."""
+
+
+@register(
+    "trick",
+    "activation",
+    card=Card(
+        "Replaces every activation of the network by another one.",
+        source="Nair and Hinton 2010 (relu); Clevert et al. 2016 (elu); He et al. 2015 (prelu); Xu et al. 2015 (rrelu); torch.nn",
+        helps="Asking what the activation is worth, in any network.",
+        costs="Initial values that suit one need not suit another: try activation × init.",
+        interacts="prelu brings a parameter for each layer, which weight_decay should spare; rrelu draws slopes in training.",
+    ),
+)
+class ActivationSwap(Trick):
+    """Every activation layer becomes one of ``kind``, under its own name. Functions inside a module's code, and softmax, stay."""
+
+    stacked = True
+    shorthand = "kind"
+    order = 54
+
+    kind: Activation = Field(default="tanh", description="the activation to use everywhere")
+
+    def on_model(self, model: nn.Module) -> tuple[nn.Module, Sequence[str]]:
+        """Raises `NoEffect` where the network has no other activation."""
+        from ablate.layers.noisy_rrelu import NoisyRReLU
+
+        old = (NoisyRReLU, *(getattr(torch.nn, name) for name in (*CLASSES.values(), *OTHERS)))
+        target = NoisyRReLU if self.kind == "rrelu" else getattr(torch.nn, CLASSES[self.kind])
+        paths = {module: path for path, module in model.named_modules()}
+        place = next((tensor for tensor in model.parameters() if tensor.is_floating_point()), torch.empty(0))
+        new: dict[nn.Module, nn.Module] = {}
+        changed = []
+        for parent in list(model.modules()):
+            for name, layer in list(parent._modules.items()):
+                if layer is None or type(layer) not in old or type(layer) is target:
+                    continue
+                if layer not in new:
+                    made = NoisyRReLU() if self.kind == "rrelu" else activation(self.kind)
+                    new[layer] = made.to(device=place.device, dtype=place.dtype).train(layer.training)
+                parent._modules[name] = new[layer]
+                changed.append(f"{paths[parent]}.{name}".removeprefix("."))
+        if not changed:
+            raise NoEffect(f"activation changes nothing: the network has no activation layer other than {self.kind}.")
+        return model, changed

@@ -11,6 +11,7 @@ from ablate.registry import suggestion
 from ablate.report.choosing import ArgumentError, select_columns
 from ablate.report.column import cells
 from ablate.report.columns import data_keys
+from ablate.report.narrow import narrow
 from ablate.report.summary import summary
 from ablate.report.wording import plain
 
@@ -45,7 +46,11 @@ def render(table: Table, format: str, columns: Sequence[str] | None = None, sort
         from ablate.report.as_csv import csv_text
 
         return csv_text(table, chosen)
-    text, sentences = cells(table, chosen), summary(table, [column.key for column in chosen])
+    if format == "tex":
+        # a page is narrower than a screen
+        chosen = narrow(table, chosen, coarse=True)
+    once = any(column.key == "spread" and column.title == "± sd" for column in chosen)
+    text, sentences = cells(table, chosen), summary(table, [column.key for column in chosen], once=once)
     title, description = plain(table.study), plain(table.description)
     if format == "md":
         from ablate.report.as_markdown import markdown

@@ -13,23 +13,26 @@ from ablate.report.wording import plain
 SHOWS_MEANS = ("train_loss", "train_loss_clean", "valid_loss")
 
 
-def summary(table: Table, keys: Collection[str] | None = None) -> list[str]:
-    """A sentence for each thing that a reader of these columns (the default ones unless given) could take wrongly."""
+def summary(table: Table, keys: Collection[str] | None = None, *, once: bool = False) -> list[str]:
+    """A sentence for each thing that a reader of these columns (the default ones unless given) could take wrongly.
+
+    ``once``: rows do not say how many seeds each had, as all had as many: the sentences do.
+    """
     shown = set(default_keys(table) if keys is None else keys)
-    return [plain(line) for line in (*meanings(table, shown), *notes(table))]
+    return [plain(line) for line in (*meanings(table, shown, once), *notes(table))]
 
 
-def meanings(table: Table, shown: Set[str]) -> list[str]:
+def meanings(table: Table, shown: Set[str], once: bool = False) -> list[str]:
     """What columns and marks mean, where they appear."""
     rows, metric = table.rows, table.compare.metric
     lines = []
     if "spread" in shown and any(row.sd(metric) is not None for row in rows):
-        lines.append(deviations(table))
+        lines.append(deviations(table, once))
     deltas = shown & {"delta_parent", "delta_baseline"}
     if deltas and any(row.delta_parent is not None or row.delta_baseline is not None for row in rows):
         lines.append(differences(table, "delta_parent" in deltas, "delta_baseline" in deltas))
     if shown & {"verdict", "p", "p_adjusted"}:
-        lines += verdicts(table)
+        lines += verdicts(table, once)
     if "delta_parent" in shown and any(row.unlike for row in rows):
         lines.append(
             f"{UNLIKE} row and parent are unlike in more than the row's change, so the difference is not that change's alone."
@@ -69,8 +72,14 @@ def meanings(table: Table, shown: Set[str]) -> list[str]:
     return lines
 
 
-def deviations(table: Table) -> str:
+def deviations(table: Table, once: bool) -> str:
     """What deviations are over."""
+    if once:
+        what = f"± sd: standard deviation of {table.compare.metric} over {table.planned} {table.unit}s"
+        folds = next((row.folds for row in table.rows if row.folds), None) if table.unit == "seed" else None
+        return what + (
+            f", each the mean of its {folds} folds." if folds else " of one seed." if table.unit == "fold" else "."
+        )
     start = f"± sd (n): standard deviation of {table.compare.metric} over n finished seeds"
     if table.unit == "fold":
         return f"± sd (1×k): standard deviation of {table.compare.metric} over k folds of one seed."
@@ -91,7 +100,7 @@ def differences(table: Table, parent: bool, baseline: bool) -> str:
     return sentence + "."
 
 
-def verdicts(table: Table) -> list[str]:
+def verdicts(table: Table, once: bool) -> list[str]:
     """What the test was, and what the words mean that it led to."""
     rows, smallest = table.rows, table.compare.smallest_effect
     asked = sum(row.p_adjusted is not None for row in rows)
@@ -111,9 +120,8 @@ def verdicts(table: Table) -> list[str]:
     if any(row.verdict == "no difference" for row in rows) and smallest is not None:
         lines.append(f"no difference: the interval lies within ±{smallest:g} (compare.smallest_effect).")
     if any(row.more_seeds is not None for row in rows):
-        lines.append(
-            "more seeds: about so many would give a verdict, if difference and scatter are what they seem (power 80 %)."
-        )
+        head = "≈: about so many more seeds" if once else "more seeds: about so many"
+        lines.append(f"{head} would give a verdict, if difference and scatter are what they seem (power 80 %).")
     return lines
 
 

@@ -13,7 +13,7 @@ from ablate.report.wording import plain
 
 PAPER = r"""\documentclass[twocolumn]{article}
 \usepackage[T1]{fontenc}
-\usepackage{booktabs}
+\usepackage{booktabs,graphicx}
 \begin{document}
 \title{Fifteen points}\author{A. Uthor}\maketitle
 \section{Results}
@@ -43,6 +43,33 @@ def test_a_paper_compiles_with_the_table_and_a_reference_to_it(keypoints, tmp_pa
         )
         for word in ("Table 1 shows them", "net1", "single hidden", "0.003255", "helps"):
             assert word in " ".join(text.stdout.split())
+
+
+NARROW = r"""\documentclass{article}
+\usepackage[T1]{fontenc}
+\usepackage{booktabs,graphicx}
+\begin{document}
+%s
+\end{document}
+"""
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+@pytest.mark.parametrize("columns", [None, "all"])
+def test_seven_rows_fit_the_line_of_an_article(keypoints, tmp_path, columns):
+    """The default table, and one with every column that there is, which is drawn in; a long description is folded."""
+    from ablate.report.columns import available
+
+    table = keypoints()
+    rows = [replace(table.rows[2], variant=f"net{i}", more_seeds=70 + i) for i in range(4, 8)]
+    rows[0] = replace(rows[0], description="what the paper calls the second stage of the augmented training")
+    table = replace(table, rows=(*table.rows, *rows))
+    text = render(table, "tex", columns and list(available(table)))
+    (tmp_path / "paper.tex").write_text(NARROW % text, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in (tmp_path / "paper.log").read_text(errors="replace")
 
 
 def test_the_page_is_valid_and_shows_hostile_names_as_they_are(keypoints, hostile):

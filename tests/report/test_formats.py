@@ -166,13 +166,34 @@ def test_latex(keypoints):
     text = render(keypoints(), "tex")
     assert r"\caption{Fifteen points on a face.}" in text
     assert r"\label{tab:facial-keypoints}" in text
-    assert r"\begin{tabular}{llrrrrrl}" in text
+    assert r"\begin{tabular}{@{}llrrrrrl@{}}" in text
     assert all(rule in text for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
     assert (
-        r"net2 & convolutions & 1000 & 0.001010 & 0.001523 & $\pm$0.000031 (5) & $-$0.001732 [$-$0.001810, $-$0.001650] & helps \\"
+        r"net2 & convolutions & 1000 & 0.001010 & 0.001523 & $\pm$0.000031 & $-$0.001732 $\pm$0.000080 & helps \tabularnewline"
         in text
     )
     assert "|" not in text
+    assert r"$\pm$ sd: standard deviation of valid\_loss over 5 seeds." in text
+
+
+def test_latex_folds_long_text_and_says_how_many_seeds_where_rows_differ(keypoints):
+    fewer = Row(
+        "net4",
+        "net3",
+        "a description " * 4,
+        (),
+        "finished",
+        3,
+        9,
+        valid_loss=0.001,
+        valid_loss_sd=0.0001,
+        tally=Tally(5, 3),
+    )
+    text = render(keypoints(fewer), "tex")
+    assert r"\begin{tabular}{@{}lp{0.26\linewidth}rrrrrl@{}}" in text
+    assert r"net4 & \raggedright a description a description" in text
+    assert "(3/5)" in text
+    assert "over n finished seeds" in text
 
 
 def test_latex_powers_of_ten(keypoints):
@@ -212,7 +233,7 @@ def test_latex_has_as_many_cells_in_every_row(hostile):
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles(keypoints, hostile, tmp_path):
     latin = replace(hostile, rows=tuple(row for row in hostile.rows if row.variant.isascii()))
-    document = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n%s\n%s\n\\end{document}\n"
+    document = "\\documentclass{article}\n\\usepackage{booktabs,graphicx}\n\\begin{document}\n%s\n%s\n\\end{document}\n"
     (tmp_path / "t.tex").write_text(document % (render(keypoints(), "tex"), render(latin, "tex")), encoding="utf-8")
     done = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"], cwd=tmp_path, capture_output=True

@@ -106,10 +106,10 @@ EXAMPLES: dict[tuple[str, str], dict] = {
 }
 """Settings of those that have a field without a default."""
 
-SOURCED = ("trick", "optimizer", "init", "loss", "model")
+SOURCED = ("trick", "watch", "optimizer", "init", "loss", "model")
 """Kinds whose cards must say where the thing comes from."""
 
-FULL = ("optimizer", "schedule")
+FULL = ("optimizer", "schedule", "trick", "watch")
 """Kinds whose cards have every heading."""
 
 ALL = entries()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,10 +16,12 @@ def catalog(
         str | None, typer.Argument(metavar="[WORD]", help="A name, a kind, or part of either.", show_default=False)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="All cards, as a page of Markdown.")] = False,
 ) -> int:
     """List what recipes can name; with a name, print its card."""
     from ablate.cli.console import output
     from ablate.registry import KINDS, entries, suggestion
+    from ablate.registry.described import described
 
     found = entries()
     if word is not None:
@@ -31,6 +33,13 @@ def catalog(
                 f"catalog (={word}) finds nothing."
                 + (f" Did you mean '{near}'?" if near else " 'ablate catalog' lists everything.")
             )
+    if as_json and markdown:
+        raise ValueError("--json and --markdown are two forms of one list. Keep one of them.")
+    if markdown:
+        from ablate.report.catalogue import as_page
+
+        typer.echo(as_page(found), nl=False)
+        return 0
     if as_json:
         output().print_json(json.dumps([described(entry) for entry in found]))
         return 0
@@ -40,38 +49,6 @@ def catalog(
         return 0
     show_list(found)
     return 0
-
-
-def described(entry: Entry) -> dict[str, Any]:
-    """An entry in plain JSON values."""
-    from dataclasses import asdict
-
-    return {
-        "kind": entry.kind,
-        "name": entry.name,
-        "version": entry.version,
-        "provider": entry.provider,
-        "card": asdict(entry.card),
-        "settings": settings_of(entry),
-    }
-
-
-def settings_of(entry: Entry) -> list[dict[str, Any]]:
-    """The settings of an entry: name, default (``required`` where there is none), meaning."""
-    rows = []
-    for name, field in entry.settings.model_fields.items():
-        default = "required" if field.is_required() else plain(field.get_default(call_default_factory=True))
-        rows.append({"name": name, "default": default, "description": field.description or ""})
-    return rows
-
-
-def plain(value: Any) -> Any:
-    """A default as a recipe would write it."""
-    if hasattr(value, "dump"):
-        return value.dump()
-    if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
-    return value if isinstance(value, bool | int | float | str | None) else str(value)
 
 
 def show_list(found: list[Entry]) -> None:
@@ -96,6 +73,7 @@ def show_card(entry: Entry) -> None:
     from rich.text import Text
 
     from ablate.cli.console import output
+    from ablate.registry.described import settings_of
 
     console = output()
     console.print(Text.assemble((entry.name, "bold"), f" ({entry.kind}, version {entry.version})"))

@@ -1,0 +1,126 @@
+"""The catalogue: every name that practitioners' notes ask for, a page that is as new as the cards, and a trick written by the book."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ablate.recipe.replay import SECTIONS
+from ablate.registry import entries
+from ablate.report.catalogue import TITLES, as_page
+
+ROOT = Path(__file__).parents[2]
+
+NAMES = {
+    "Optimisation": {
+        "optimizer": "sgd adagrad adadelta rmsprop adam adamw nadam radam adamax muon vsgd adasecant",
+        "schedule": "constant points exponential step multistep cosine cosine_restarts linear warmup polynomial one_cycle formula",
+        "trick": "plateau restart scale_lr accumulate clip_norm clip_value max_norm weight_decay l1 ema swa lookahead sam",
+        "watch": "noise_scale",
+    },
+    "Regularisation": {
+        "trick": "dropout dropout2d dropout3d mc_dropout drop_path batch_norm layer_norm instance_norm group_norm label_smoothing "
+        "early_stop train_fraction mixup cutmix flip rotate shift scale crop noise brightness contrast cutout random_erasing colour_pca"
+    },
+    "Data": {
+        "trick": "zero_center standardise whitening normalise_targets class_weights balanced_sampling label_noise"
+    },
+    "What is watched": {
+        "watch": "update_ratio gradient_norm dead_relus activation_variance confidence train_valid_ratio jitter speed noise_scale"
+    },
+}
+"""Section of the notes → kind → the names that it asks for."""
+
+SETTINGS = {"batch_size", "shuffle"}
+"""Asked for there too, and settings rather than names."""
+
+
+def run(*words: object, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
+    return subprocess.run(
+        [sys.executable, *map(str, words)], cwd=cwd, capture_output=True, text=True, check=False, env=environment
+    )
+
+
+def test_every_name_of_the_notes_is_there(tmp_path):
+    done = run("-m", "ablate", "catalog", "--json", cwd=tmp_path)
+    known = {(entry["kind"], entry["name"]) for entry in json.loads(done.stdout)}
+    asked = {
+        section: {(kind, name) for kind, names in kinds.items() for name in names.split()}
+        for section, kinds in NAMES.items()
+    }
+    assert {section: names - known for section, names in asked.items()} == {section: set() for section in NAMES}
+    assert [len(names) for names in asked.values()] == [38, 25, 7, 9]
+    assert set(SECTIONS) >= SETTINGS
+
+
+def test_the_page_is_as_new_as_the_cards():
+    page = (ROOT / "docs" / "catalogue.md").read_text(encoding="utf-8")
+    way = "docs/catalogue.md is older than the cards: ablate catalog --markdown > docs/catalogue.md"
+    assert page == as_page(entries()), way
+
+
+def test_the_page_has_every_name_once_under_its_kind():
+    page = as_page(entries())
+    for kind, (title, _) in TITLES.items():
+        section = page.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+        names = re.findall(r"^### `(.*)`$", section, re.MULTILINE)
+        assert names == [entry.name for entry in entries(kind) if entry.provider == "ablate"]
+    assert all(len(line) <= 160 for line in page.splitlines())
+
+
+@pytest.mark.parametrize(("flag", "start"), [("--markdown", "# The catalogue"), ("--json", "[")])
+def test_the_command_prints_either_form(flag, start, tmp_path):
+    done = run("-m", "ablate", "catalog", "watch", flag, cwd=tmp_path)
+    assert done.stdout.startswith(start)
+    assert "update_ratio" in done.stdout
+    assert "dropout2d" not in done.stdout
+
+
+def test_both_forms_at_once_are_refused(tmp_path):
+    done = run("-m", "ablate", "catalog", "--markdown", "--json", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Keep one of them" in done.stderr
+
+
+def test_a_trick_that_is_written_by_the_book_works(tmp_path):
+    page = (ROOT / "docs" / "new-trick.md").read_text(encoding="utf-8")
+    code, test, line = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    (tmp_path / "room").mkdir()
+    (tmp_path / "room" / "centre_gradients.py").write_text(code)
+    (tmp_path / "test_centre_gradients.py").write_text(test)
+    # one more folder for the room's files, as if this one were in it
+    (tmp_path / "conftest.py").write_text(
+        f"import ablate.tricks\nablate.tricks.__path__.append({str(tmp_path / 'room')!r})\n"
+    )
+    contract = (ROOT / "tests" / "test_contract.py").read_text(encoding="utf-8")
+    start = "TRICKS: dict[str, list[dict]] = {\n"
+    assert start in contract
+    (tmp_path / "test_contract.py").write_text(contract.replace(start, f"{start}    {line}"))
+    words = (
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--import-mode=importlib",
+        "-k",
+        "centre_gradients or stack or unit",
+        tmp_path,
+    )
+    done = run(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert int(re.findall(r"(\d+) passed", done.stdout)[0]) > 20
+
+    recipe = "data: digits\nbaseline: {model: mlp, loss: cross_entropy, optimizer: sgd, epochs: 1, add: [{centre_gradients: 0.5}]}\n"
+    (tmp_path / "recipe.yaml").write_text(recipe)
+    command = (
+        "import conftest, sys; from ablate.cli import main; sys.argv[1:] = ['plan', 'recipe.yaml', '--quick']; main()"
+    )
+    assert run("-c", command, cwd=tmp_path).returncode == 0

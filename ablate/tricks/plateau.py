@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 class Plateau(Trick):
     """After more than ``patience`` epochs in a row without an improvement, the rate is multiplied by ``factor``; each seed has its own.
 
-    What is an improvement, patience and cooldown are torch's: better than the best by more than ``threshold``, a share of it (``rel``) or in its unit.
+    What is an improvement, patience and cooldown are torch's (without its eps): better than the best by more than ``threshold``, a share of it (``rel``) or
+    in its unit (``abs``).
     """
 
     stacked = True

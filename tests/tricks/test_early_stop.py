@@ -85,6 +85,17 @@ def test_only_what_beats_the_baseline_counts():
     assert stops_at(rising, [0.1, 0.4, 0.9], [0.1, 0.6, 0.7], metric="accuracy") == [2, None]
 
 
+def test_epochs_before_the_start_are_not_watched():
+    assert stops_at(bound(patience=2, start=3), [1, 5, 5, 4, 4, 4]) == [6]
+    assert stops_at(bound(patience=2, start="50%", epochs=8), [1, 5, 5, 5, 4, 4, 4]) == [7]
+
+
+def test_a_seed_that_is_good_enough_stops_at_once():
+    assert stops_at(bound(seeds=(0, 1), patience=3, goal=2.0), [5, 4, 2, 9, 9], [5, 4, 3, 2.5, 2.1]) == [3, None]
+    rising = bound(patience=3, goal=0.9, monitor="accuracy", better="higher")
+    assert stops_at(rising, [0.1, 0.9, 0.2], metric="accuracy") == [2]
+
+
 def test_a_monitor_of_its_own_is_watched_and_decides_which_epoch_is_the_best():
     own = {"metric": "accuracy", "better": "higher"}
     trick = EARLY_STOP(patience=2, monitor=own)

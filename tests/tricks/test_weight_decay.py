@@ -66,5 +66,6 @@ def test_groups_of_the_recipe_are_not_cut_up():
 
 def test_an_optimizer_of_the_users_own_is_refused():
     own = settings().replace(optimizer=Choice("optimizer", None, "mine:Optimizer", {}))
-    with pytest.raises(ValueError, match=r"cannot set the decay of optimizer \(=Optimizer\)"):
+    able = r"Use one of adadelta, adagrad, adam, adamax, adamw, .*sgd, vsgd, or set it there"
+    with pytest.raises(ValueError, match=r"cannot set the decay of optimizer \(=Optimizer\)\. " + able):
         WEIGHT_DECAY().on_settings(own)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.data.dataset import Parts, Spec
 from ablate.data.loaders import Loader, loader_for
+from ablate.engine.compiling import compiled
 from ablate.engine.construction import build_network as build_network
 from ablate.engine.construction import make_optimizer, seed_globals
 from ablate.engine.construction import make_tricks as make_tricks
-from ablate.engine.device import dtype_of, place, prepare
+from ablate.engine.device import autocast, dtype_of, place, prepare
 from ablate.engine.dry_run import SAMPLES, dry_run
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
 from ablate.engine.first_look import adapt_to_data
@@ -180,6 +181,8 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
     for name, layer in noisy_layers(replicas.template).items():
         streams[f"dropout/{name}"] = Noise(seeds, f"dropout/{name}", device)
         layer.bind(streams[f"dropout/{name}"])
+    if settings.compile:
+        notes += compile_network(replicas, settings, train, device)
     optimizer, set_optimizer = make_optimizer(settings, replicas.parameters, steps, folder, stacked=replicas.lead > 0)
     scheduled = [trick.now for i in range(len(seeds)) for trick in of_seed(tricks, i) if trick.now.scheduled]
     setters = [now.set for now in dict.fromkeys(scheduled)]
@@ -227,6 +230,19 @@ def judged_by(tricks: Sequence[Trick | EachSeed]) -> Trick | EachSeed | None:
         names = ", ".join(stream_name(trick).rpartition(":")[2] for trick in found)
         raise ValueError(f"tricks (={names}) all have weights of their own to be judged by. Keep one of them.")
     return found[0] if found else None
+
+
+def compile_network(replicas: Replicas, settings: Settings, train: Loader, device: str) -> list[str]:
+    """Compile the network of one seed for full batches and the last one. Returns a note for the record where it is not compiled."""
+    if not isinstance(replicas, OneNetwork):
+        return ["compile: a stack of seeds is not compiled; stack: off trains them one by one"]
+    sizes = dict.fromkeys(
+        (min(settings.batch_size, len(train)), len(train) % settings.batch_size or settings.batch_size)
+    )
+    batches = (next(iter(train.with_batch_size(n).batches(torch.arange(n))))[0] for n in sizes if n <= len(train))
+    forward, reason = compiled(replicas.template, batches, autocast(device, settings.precision))
+    replicas.run_by(forward)
+    return [] if reason is None else [f"compile: the network is not compiled ({reason})"]
 
 
 def wide_batch(batch_size: int, spec: Spec) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ablate.registry.lazy import torch
@@ -63,7 +63,11 @@ class OneNetwork:
     def __init__(self, network: nn.Module) -> None:
         self.template = network
         self.parameters: Mapping[str, Tensor] = dict(network.named_parameters())
-        self.forward = self.predict = network
+        self.run_by(network)
+
+    def run_by(self, forward: Callable[[Tensor], Tensor]) -> None:
+        """Take another way through the same network, such as a compiled one."""
+        self.forward = self.predict = forward
 
     def train(self) -> None:
         self.template.train()

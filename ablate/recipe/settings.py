@@ -139,6 +139,10 @@ class Training(BaseModel):
         default="auto",
         description="how many seeds of a variant train together as one stack; auto: as many as pay on the device at hand; off: one by one",
     )
+    compile: bool = Field(
+        default=False,
+        description="torch.compile networks whose seeds train alone; begins slowly, pays on a GPU and in long trainings",
+    )
     checkpoint: Checkpoint = Field(default=Checkpoint(), description="how often the state is kept to go on from")
 
 
@@ -163,7 +167,9 @@ class Settings(Training):
     LISTS: ClassVar = {"metrics": "metric", "watch": "watch", "tricks": "trick"}
     DECIDING: ClassVar = ("metrics", "tricks")
     """Those of the lists that are part of a fingerprint."""
-    INCIDENTAL: ClassVar = frozenset({"loader", "workers", "clean_train_loss", "checkpoint", "stack", "watch"})
+    INCIDENTAL: ClassVar = frozenset(
+        {"loader", "workers", "clean_train_loss", "checkpoint", "stack", "compile", "watch"}
+    )
 
     def dump(self) -> dict[str, Any]:
         """The whole tree in plain JSON values."""

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
 
 def work_of_settings(settings: Settings, input_shape: tuple[int, ...]) -> float | None:
-    """Millions of multiplications in one seed's forward pass over a batch, of the library's mlp and convnet; None for others. Needs no torch."""
+    """Millions of multiplications in one seed's forward pass over a batch, of the library's mlp and plain convnet; None for others. Needs no torch."""
     model = settings.model.options
+    if isinstance(model, Mlp | Convnet) and model.parameters is not None:
+        return None
+    if isinstance(model, Convnet) and (model.pool == "strided" or model.spp):
+        return None
     if isinstance(model, Mlp):
         widths, convolutions = (prod(input_shape), *model.hidden), 0
     elif isinstance(model, Convnet):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from ablate.models.activation import Activation, activation
+from ablate.models.blocks import layer, pyramid_pool
+from ablate.models.equal_size import Sized, scaled
 from ablate.models.mlp import Width, dense_layers
-from ablate.models.model import Model
 from ablate.models.size import check_memory, convolution_parameters, dense_parameters
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
@@ -31,10 +32,11 @@ PoolSide = Annotated[int, Field(ge=0)]
         costs="More computing per parameter than an mlp; most parameters sit in the first fully connected layer.",
     ),
 )
-class Convnet(Model):
+class Convnet(Sized):
     """``conv1``, ``norm1``, ``conv_act1``, ``pool1``, …, ``flatten``, ``hidden1``, ``hidden_act1``, …, ``output``.
 
-    Samples (C, L), (C, H, W) or (C, D, H, W). Max pools of their own side as stride; what does not fill a pool is cut off.
+    Samples (C, L), (C, H, W) or (C, D, H, W). Pools have their side as stride; what does not fill a pool is cut off. ``pool: strided`` has no pools, and the
+    convolutions have the stride instead (Springenberg et al. 2015, Striving for Simplicity), which keep a last pixel that a pool would cut off.
     """
 
     channels: tuple[Width, ...] = Field(default=(32, 64), min_length=1, description="channels of each convolution")
@@ -53,17 +55,38 @@ class Convnet(Model):
         description="none: each convolution shrinks the picture by kernel - 1; same: zeros keep its size",
     )
     batch_norm: bool = Field(default=False, description="normalise each convolution's channels over the batch")
+    pool: Literal["max", "average", "strided"] = Field(
+        default="max", description="what makes pictures smaller: max or average pools, or strides of the convolutions"
+    )
+    lrn: int = Field(
+        default=0,
+        ge=0,
+        description="channels of a local response normalisation behind activations, 5 in AlexNet; 0: none",
+    )
+    spp: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(),
+        description="cells a side of max pools over the last maps, such as [1, 2, 4]: any picture gives as many numbers",
+    )
 
     def each(self, field: Literal["kernels", "pools"]) -> tuple[int, ...]:
         """The numbers of a field, one for each convolution."""
         value: int | tuple[int, ...] = getattr(self, field)
         return value if isinstance(value, tuple) else (value,) * len(self.channels)
 
+    def in_proportion(self, factor: float) -> Convnet:
+        return self.model_copy(
+            update={"channels": scaled(self.channels, factor), "hidden": scaled(self.hidden, factor)}
+        )
+
     def build(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
+        """Raises ValueError where a kernel or pool is larger than what is left of the picture, or ``parameters`` cannot be reached."""
+        if self.parameters is not None:
+            return self.sized(input_shape, outputs).build(input_shape, outputs)
         sides = self.sides(input_shape)
         dimensions = len(input_shape) - 1
         channels = (input_shape[0], *self.channels)
-        widths = (channels[-1] * prod(sides), *self.hidden, outputs)
+        cells = sum(side**dimensions for side in self.spp) if self.spp else prod(sides)
+        widths = (channels[-1] * cells, *self.hidden, outputs)
         check_memory(
             "model.channels", list(self.channels), convolution_parameters(channels, self.each("kernels"), dimensions)
         )
@@ -71,17 +94,25 @@ class Convnet(Model):
 
         convolution = getattr(torch.nn, f"Conv{dimensions}d")
         norm = getattr(torch.nn, f"BatchNorm{dimensions}d")
-        max_pool = getattr(torch.nn, f"MaxPool{dimensions}d")
+        pooling = "AvgPool" if self.pool == "average" else "MaxPool"
         layers: dict[str, nn.Module] = {}
         for i, (kernel, pool) in enumerate(zip(self.each("kernels"), self.each("pools"), strict=True), start=1):
-            padding = "same" if self.padding == "same" else 0
-            layers[f"conv{i}"] = convolution(channels[i - 1], channels[i], kernel, padding=padding)
+            padding: str | int = "same" if self.padding == "same" else 0
+            stride = max(pool, 1) if self.pool == "strided" else 1
+            if stride > 1 and padding:
+                padding = (kernel - 1) // 2
+            layers[f"conv{i}"] = convolution(channels[i - 1], channels[i], kernel, stride, padding=padding)
             if self.batch_norm:
                 layers[f"norm{i}"] = norm(channels[i])
             layers[f"conv_act{i}"] = activation(self.activation)
-            if pool > 1:
-                layers[f"pool{i}"] = max_pool(pool)
-        layers["flatten"] = torch.nn.Flatten()
+            if self.lrn:
+                layers[f"lrn{i}"] = torch.nn.LocalResponseNorm(self.lrn)
+            if pool > 1 and self.pool != "strided":
+                layers[f"pool{i}"] = layer(pooling, dimensions, pool)
+        if self.spp:
+            layers["spp"] = pyramid_pool(dimensions, self.spp)
+        else:
+            layers["flatten"] = torch.nn.Flatten()
         return torch.nn.Sequential(OrderedDict(layers | dense_layers(widths, self.activation, prefix="hidden_")))
 
     def sides(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -100,6 +131,10 @@ class Convnet(Model):
                         "Use smaller kernels or pools, fewer channels, or padding: same."
                     )
                 sides = tuple(side - kernel + 1 for side in sides)
+            if self.pool == "strided":
+                # the convolution goes on by that many pixels; what is left of a last step counts as one
+                sides = tuple(-(-side // max(pool, 1)) for side in sides)
+                continue
             left = "x".join(str(side) for side in sides)
             if pool > min(sides):
                 raise ValueError(
@@ -108,6 +143,17 @@ class Convnet(Model):
                 )
             sides = tuple(side // max(pool, 1) for side in sides)
         return sides
+
+    @model_validator(mode="after")
+    def strides_keep_the_middle(self) -> Self:
+        even = [
+            kernel
+            for kernel, pool in zip(self.each("kernels"), self.each("pools"), strict=False)
+            if kernel % 2 == 0 and pool > 1
+        ]
+        if self.pool == "strided" and self.padding == "same" and even:
+            raise ValueError(f"kernels (={even[0]}) must be odd where pool: strided meets padding: same.")
+        return self
 
     @model_validator(mode="after")
     def equal_lengths(self) -> Self:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from ablate.models.activation import Activation, activation
-from ablate.models.model import Model
+from ablate.models.equal_size import Sized, scaled
 from ablate.models.size import check_memory, dense_parameters
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
@@ -44,13 +44,19 @@ def dense_layers(widths: tuple[int, ...], act: Activation, prefix: str = "") -> 
         costs="Every pixel has its own weights: large pictures need many, and generalise badly.",
     ),
 )
-class Mlp(Model):
+class Mlp(Sized):
     """``flatten``, then ``hidden1``, ``act1``, …, ``output``; samples of any shape are flattened."""
 
     hidden: tuple[Width, ...] = Field(default=(100,), description="units of each hidden layer; none: a linear model")
     activation: Activation = Field(default="relu", description="between the layers")
 
+    def in_proportion(self, factor: float) -> Mlp:
+        return self.model_copy(update={"hidden": scaled(self.hidden, factor)})
+
     def build(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
+        """Raises ValueError where ``parameters`` cannot be reached."""
+        if self.parameters is not None:
+            return self.sized(input_shape, outputs).build(input_shape, outputs)
         widths = (prod(input_shape), *self.hidden, outputs)
         check_memory("model.hidden", list(self.hidden), dense_parameters(widths))
         layers = {"flatten": torch.nn.Flatten(), **dense_layers(widths, self.activation)}

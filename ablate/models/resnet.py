@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 
 from ablate.models.activation import Activation, activation
 from ablate.models.blocks import axes, check_side, convolution, layer, pyramid_pool, sequence
+from ablate.models.equal_size import Sized, scaled
 from ablate.models.mlp import Width
-from ablate.models.model import Model
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
 
@@ -30,7 +30,7 @@ Count = Annotated[int, Field(ge=1)]
         interacts="drop_path leaves blocks out; the init zero_gamma lets every block begin as the identity.",
     ),
 )
-class Resnet(Model):
+class Resnet(Sized):
     """``stem``, ``stage1.block1``, …, ``pool``, ``flatten``, ``output``. Each stage but the first halves the sides in its first block.
 
     resnet18 is channels [64, 128, 256, 512], blocks 2, stem_kernel 7, stem_stride 2, stem_pool true; resnet50 the same with blocks [3, 4, 6, 3] and bottleneck.
@@ -65,8 +65,13 @@ class Resnet(Model):
                 raise ValueError(f"{field} (={getattr(self, field)}) must be odd, so that zeros keep the sides.")
         return self
 
+    def in_proportion(self, factor: float) -> Resnet:
+        return self.model_copy(update={"channels": scaled(self.channels, factor)})
+
     def build(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-        """Raises ValueError where samples are no pictures or too small."""
+        """Raises ValueError where samples are no pictures or too small, or ``parameters`` cannot be reached."""
+        if self.parameters is not None:
+            return self.sized(input_shape, outputs).build(input_shape, outputs)
         n = axes("resnet", input_shape)
         check_side("resnet", input_shape[1:], len(self.channels) - 1, "channels")
         width = self.channels[0]

@@ -88,6 +88,10 @@ SMALL = {
     ],
     "fcn": [{"channels": [4, 6, 8], "width": 5, "head": head} for head in ("plain", "ppm", "aspp", "fpn", "pan")],
     "autoencoder": [{}],
+    "convnet": [
+        {"channels": [4], "lrn": 3, "spp": [1, 2], "pool": "average", "hidden": [5]},
+        {"channels": [4, 5], "pool": "strided", "padding": "same", "activation": "prelu", "hidden": [5]},
+    ],
 }
 CASES = [pytest.param(name, fields, id=f"{name}-{i}") for name, many in SMALL.items() for i, fields in enumerate(many)]
 

@@ -132,3 +132,92 @@ def test_the_meta_device_counts_what_no_machine_holds():
     assert parameters(on_meta(MLP(hidden=[10**12]), (1,), 1)) == 3 * 10**12 + 1
     with pytest.raises(MemoryError):
         on_meta(MLP(hidden=[10**30]), (1,), 1)
+
+
+# pools, norms and sizes
+
+
+def test_pools_of_other_kinds():
+    fields = {"channels": [4, 8], "kernels": [3, 2], "pools": [2, 3], "hidden": [5]}
+    average = CONVNET(**fields, pool="average").build((1, 20, 20), 3)
+    assert [type(layer).__name__ for name, layer in average.named_children() if "pool" in name] == ["AvgPool2d"] * 2
+    assert parameters(average) == parameters(CONVNET(**fields).build((1, 20, 20), 3))
+    strided = CONVNET(**fields, pool="strided").build((1, 20, 20), 3)
+    assert not any("pool" in name for name, _ in strided.named_children())
+    assert (strided.conv1.stride, strided.conv2.stride) == ((2, 2), (3, 3))
+    assert strided.conv1.weight.shape == average.conv1.weight.shape
+    assert strided(torch.rand(2, 1, 20, 20)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("padding", ["none", "same"])
+@pytest.mark.parametrize("side", [17, 18, 19, 20, 21])
+def test_strides_are_counted_as_they_come_out(side, padding):
+    settings = CONVNET(channels=[2, 2], kernels=3, pools=[2, 3], hidden=[4], pool="strided", padding=padding)
+    model = settings.build((1, side, side + 1), 3)
+    assert model(torch.rand(2, 1, side, side + 1)).shape == (2, 3)
+
+
+def test_a_stride_with_zeros_around_needs_odd_kernels():
+    with pytest.raises(ValidationError, match=r"kernels \(=2\) must be odd where pool: strided meets padding: same"):
+        CONVNET(channels=[4], kernels=2, pool="strided", padding="same")
+
+
+def test_local_response_normalisation_is_alexnets():
+    model = CONVNET(channels=[8], lrn=5, hidden=[4]).build((1, 9, 9), 3)
+    names = list(dict(model.named_children()))
+    assert names[:4] == ["conv1", "conv_act1", "lrn1", "pool1"]
+    x = torch.rand(2, 8, 3, 3, dtype=torch.float64)
+    near = torch.stack([x[:, max(c - 2, 0) : c + 3].square().sum(1) for c in range(8)], 1)
+    torch.testing.assert_close(model.lrn1(x), x / (1 + 1e-4 * near / 5) ** 0.75)
+
+
+def test_spatial_pyramid_pools_give_as_many_numbers_for_any_picture():
+    settings = CONVNET(channels=[4], pools=1, spp=[1, 2, 4], hidden=[5])
+    small, large = settings.build((1, 12, 12), 3), settings.build((1, 30, 21), 3)
+    assert small.hidden1.in_features == large.hidden1.in_features == 4 * (1 + 4 + 16)
+    large.load_state_dict(small.state_dict())
+    assert small(torch.rand(2, 1, 30, 21)).shape == (2, 3)
+
+
+RESNET = lookup("model", "resnet").settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "fields"),
+    [
+        (MLP(hidden=[100, 50], parameters=100_000), ("hidden",)),
+        (MLP(hidden=[10] * 6, parameters=100_000), ("hidden",)),
+        (CONVNET(channels=[8, 16], hidden=[32], parameters=50_000), ("channels", "hidden")),
+        (RESNET(channels=[16, 32], parameters=60_000), ("channels",)),
+    ],
+)
+def test_networks_of_equal_parameters(settings, fields):
+    model = settings.build((1, 16, 16), 10)
+    assert parameters(model) == pytest.approx(settings.parameters, rel=0.05)
+    found = settings.sized((1, 16, 16), 10)
+    assert parameters(found.build((1, 16, 16), 10)) == parameters(model)
+    factors = [b / a for field in fields for a, b in zip(getattr(settings, field), getattr(found, field), strict=True)]
+    assert max(factors) / min(factors) < 1.1
+    # no other factor comes nearer
+    for step in (0.98, 1.02):
+        other = found.in_proportion(step)
+        if other != found:
+            assert abs(parameters(other.build((1, 16, 16), 10)) - settings.parameters) >= abs(
+                parameters(model) - settings.parameters
+            )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (MLP(hidden=[10], parameters=100), r"model\.parameters \(=100\) must be at least 277"),
+        (
+            MLP(hidden=[], parameters=10_000),
+            r"model\.parameters \(=10000\) cannot be reached: the network has no widths",
+        ),
+    ],
+)
+def test_parameters_that_cannot_be_had(settings, message):
+    with pytest.raises(ValueError, match=message) as error:
+        settings.build((1, 16, 16), 10)
+    assert "\n" not in str(error.value)

@@ -206,8 +206,10 @@ def rendering(study: StudyRecord, store: Store, table: Table | None = None) -> R
     return Rendering(digest([ablate.__version__, study.recipe.text, asdict(known)]), render)
 
 
-def load(recipe: Recipe | str | Path, variant: str, seed: int = 0, *, root: Path | str = DEFAULT_ROOT) -> nn.Module:
-    """The trained network of a variant and seed, in evaluation mode, with the weights of the epoch that its row reports.
+def load(
+    recipe: Recipe | str | Path, variant: str, seed: int = 0, *, fold: int = 0, root: Path | str = DEFAULT_ROOT
+) -> nn.Module:
+    """The trained network of a variant and seed, in evaluation mode, with the weights of the epoch that its row reports; with folds, of one ``fold``.
 
     Raises ValueError in one line where that run is not finished.
     """
@@ -218,15 +220,19 @@ def load(recipe: Recipe | str | Path, variant: str, seed: int = 0, *, root: Path
 
     recipe = as_recipe(recipe)
     store = Store(Path(root).absolute())
-    chosen = next((r for r in make_plan(recipe, store).runs if r.variant.name == variant and r.seed == seed), None)
-    if chosen is None:
+    runs = [run for run in make_plan(recipe, store).runs if run.variant.name == variant and run.seed == seed]
+    if not runs:
         raise ValueError(_not_there(recipe, variant, seed))
+    number = fold if recipe.folds is not None else None
+    chosen = next((run for run in runs if run.record.fold == number), None)
+    if chosen is None:
+        raise ValueError(f"fold (={fold}) must be one of this recipe's, which are 0 to {len(runs) - 1}.")
     if chosen.record.status != "finished":
         raise ValueError(
             f"variant (={variant}) with seed {seed} is {chosen.record.status}, not finished. Train it with 'ablate run'."
         )
     settings = chosen.variant.settings
-    spec = load_parts(settings.data, recipe.folder).spec
+    spec = load_parts(settings.data, recipe.folder, recipe.folds, number).spec
     tricks, _ = make_tricks(settings, spec, recipe.folder)
     network, _ = build_network(settings, spec, recipe.folder, tricks, None)
     name = "best" if settings.select == "best" else "last"

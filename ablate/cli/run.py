@@ -65,7 +65,8 @@ def run(
     missing = plan.to_do(retry_failed=retry_failed, fresh=fresh)
     distinct = len({planned.fingerprint for planned in plan.runs})
     known = f"{distinct - len(missing)} of {distinct} runs are known, {len(missing)} to train"
-    say(f"{study.study}: {len(study.variants)} variants × {len(study.seeds)} seeds; {known}")
+    folds = "" if study.folds is None else f" × {study.folds.k} folds"
+    say(f"{study.study}: {len(study.variants)} variants × {len(study.seeds)} seeds{folds}; {known}")
 
     for sentence in (*changed(plan, store), *(() if fresh else unwatched(plan, store))):
         say(sentence)

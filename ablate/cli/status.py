@@ -66,7 +66,7 @@ def show(rows: list[RowNow]) -> None:
 def cells(run: RunNow) -> tuple[str, ...]:
     """A run under way: seed, epoch, loss, time since its last sign of life, process."""
     return (
-        f"seed {run.seed}",
+        run.name,
         f"{run.epoch}/{run.epochs}",
         "" if run.valid_loss is None else f"{run.valid_loss:.4g}",
         "" if run.silent is None else f"{spoken(run.silent)} ago",

@@ -22,6 +22,12 @@ class RunNow:
     silent: float | None
     pid: int | None
     host: str | None
+    fold: int | None = None
+
+    @property
+    def name(self) -> str:
+        """``seed 3``, with the fold where there is one."""
+        return run_name(self.seed, self.fold)
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ def watch(plan: Plan, store: Store, now: float | None = None) -> list[RowNow]:
     for variant in plan.recipe.variants:
         runs = plan.runs_of(variant.name)
         reasons = dict.fromkeys(
-            f"seed {run.seed} {run.record.status.replace('_', ' ')}: {run.record.reason}"
+            f"{run_name(run.seed, run.record.fold)} {run.record.status.replace('_', ' ')}: {run.record.reason}"
             for run in runs
             if run.record.reason and run.record.status not in ("finished", "stale")
         )
@@ -64,4 +70,10 @@ def run_now(run: PlannedRun, store: Store, now: float) -> RunNow:
         max(now - max(signs), 0.0) if signs else None,
         run.record.pid,
         run.record.host,
+        run.record.fold,
     )
+
+
+def run_name(seed: int, fold: int | None) -> str:
+    """``seed 3``, or ``seed 3 fold 0``."""
+    return f"seed {seed}" if fold is None else f"seed {seed} fold {fold}"

@@ -50,6 +50,7 @@ def of_study(study: StudyRecord, store: Store) -> Description:
         "ablate.description": recipe.description,
         "ablate.variants": ", ".join(row.variant.name for row in study.rows),
         "ablate.seeds": ", ".join(map(str, recipe.seeds)),
+        "ablate.folds": "" if recipe.folds is None else str(recipe.folds.k),
         "ablate.compare": better,
         "ablate.version": ablate.__version__,
         **_status_tags(runs),

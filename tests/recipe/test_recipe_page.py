@@ -89,7 +89,20 @@ def test_the_page_shows_every_schedule_and_names_every_watch():
 
 def test_the_page_names_every_key():
     words = set(re.findall(r"[a-z_]+", PAGE))
-    top = {"study", "description", "data", "metrics", "seeds", "compare", "baseline", "tricks", "variants", "design"}
+    top = {
+        "study",
+        "description",
+        "data",
+        "metrics",
+        "seeds",
+        "folds",
+        "reach",
+        "compare",
+        "baseline",
+        "tricks",
+        "variants",
+        "design",
+    }
     assert {*top, *ROW_KEYS, *SECTIONS} - words == set()
     for flag in ("--seeds", "--only", "--set", "--design", "--scale"):
         assert f"`{flag}" in PAGE

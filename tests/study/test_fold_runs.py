@@ -88,10 +88,16 @@ variants: [{name: two, add: [dropout]}]
 """
 
 
-def test_a_study_with_folds_from_recipe_to_table(tmp_path):
-    path = tmp_path / "crossed.yaml"
+@pytest.fixture(scope="module")
+def crossed(tmp_path_factory):
+    """The recipe's path, the folder of its runs, and the table that training it gave."""
+    path = tmp_path_factory.mktemp("crossed") / "crossed.yaml"
     path.write_text(TRAINED)
-    made = run(path, root=tmp_path / "runs", options=RunOptions(jobs=1, device="cpu"))
+    return path, path.parent / "runs", run(path, root=path.parent / "runs", options=RunOptions(jobs=1, device="cpu"))
+
+
+def test_a_study_with_folds_from_recipe_to_table(crossed):
+    path, root, made = crossed
     one, two = made.rows
     assert (one.status, one.seeds, one.folds, one.tally.planned) == ("finished", 1, 3, 3)
     assert two.verdict is not None
@@ -102,22 +108,20 @@ def test_a_study_with_folds_from_recipe_to_table(tmp_path):
     assert one.steps == 2 * 2
     assert 50e6 < one.peak_memory < 50e9
     assert one.metrics["test_loss"] > 0
-    assert table(path, root=tmp_path / "runs") == made
-    plan = make_plan(Recipe.load(path), Store(tmp_path / "runs"))
+    assert table(path, root=root) == made
+    plan = make_plan(Recipe.load(path), Store(root))
     firsts = [run.record.first_loss for run in plan.runs_of("one")]
     assert len(set(firsts)) == 3
     assert "did nothing" not in " ".join(two.notes)
 
 
-def test_a_fold_is_trained_on_its_own_samples(tmp_path):
+def test_a_fold_is_trained_on_its_own_samples(crossed):
     """What the store has of a fold is what the engine makes of that fold's data."""
     from ablate.engine.trainer import Assignment
 
-    path = tmp_path / "crossed.yaml"
-    path.write_text(TRAINED)
+    path, root, _ = crossed
     recipe = Recipe.load(path)
-    run(path, root=tmp_path / "runs", options=RunOptions(jobs=1, device="cpu"))
-    planned = make_plan(recipe, Store(tmp_path / "runs")).runs_of("one")[2]
+    planned = make_plan(recipe, Store(root)).runs_of("one")[2]
     settings = planned.variant.settings
 
     class Silent:
@@ -127,6 +131,40 @@ def test_a_fold_is_trained_on_its_own_samples(tmp_path):
     data = load_parts(settings.data, recipe.folder, recipe.folds, 2)
     [outcome] = train(Assignment(settings, (0,), recipe.folder, fold=2, folds=recipe.folds), data, Silent())
     assert outcome.results["selected"]["valid_loss"] == planned.record.results["selected"]["valid_loss"]
+
+
+def test_who_asks_about_folds_is_told_which(stub_study):
+    from ablate import api
+    from ablate.study.watch import watch
+    from ablate.tracker import describe
+
+    study = stub_study(more="folds: 2\n")
+    study.command()
+    plan, store = study.plan(), Store(study.root)
+    record = plan.record()
+    described = [describe.of_seed(record, record.rows[0], run, store) for run in record.rows[0].runs]
+    assert [one.name for one in described[:3]] == [
+        "one · seed 0 · fold 0",
+        "one · seed 0 · fold 1",
+        "one · seed 1 · fold 0",
+    ]
+    assert [one.params["fold"] for one in described[:2]] == ["0", "1"]
+    assert describe.of_study(record, store).tags["ablate.folds"] == "2"
+    with pytest.raises(ValueError, match=r"fold \(=2\) must be one of this recipe's, which are 0 to 1"):
+        api.load(study.recipe, "one", 0, fold=2, root=study.root)
+    status = store.run_folder(plan.runs[1].fingerprint) / "status.json"
+    store.write_json(status, {**json.loads(status.read_text()), "status": "failed", "reason": "the second law"})
+    [row] = watch(study.plan(), store)
+    assert row.reasons == ("seed 0 fold 1 failed: the second law",)
+
+
+def test_the_network_of_each_fold_can_be_had(crossed):
+    from ablate.api import load
+
+    path, root, _ = crossed
+    networks = [load(path, "one", fold=fold, root=root) for fold in range(2)]
+    weights = [next(network.parameters()) for network in networks]
+    assert not weights[0].equal(weights[1])
 
 
 def test_peak_memory_is_of_this_process():

@@ -35,7 +35,7 @@ class Perplexity(Metric):
 
     def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
         logits, truth = classes("perplexity", prediction, target)
-        return torch.nn.functional.cross_entropy(logits, truth).exp()
+        return torch.nn.functional.cross_entropy(logits.double(), truth).exp()
 
 
 @register(
@@ -63,6 +63,7 @@ class Ece(Metric):
 
         logits, truth = classes("ece", prediction, target)
         # given logits that happen to lie in [0, 1], torchmetrics would take them for probabilities
-        share = logits.softmax(dim=1)
+        share = logits.double().softmax(dim=1)
         value: Tensor = multiclass_calibration_error(share, truth, logits.shape[1], n_bins=self.bins, norm=self.norm)
-        return value.double()
+        # torchmetrics would put what is no number into some bin
+        return torch.where(share.isfinite().all(), value.double(), torch.nan)

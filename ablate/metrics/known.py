@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ablate.registry.lazy import torch
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -25,7 +23,7 @@ def numbers(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tens
 
 
 def classes(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits (m, classes) in float64 and class numbers (m,) of all m samples or places that have a class (not −100).
+    """Logits (m, classes) and class numbers (m,) of all m samples or places that have a class (not −100).
 
     From predictions (n, classes, …) and targets (n, …). Raises ValueError where targets are no class numbers.
     """
@@ -39,4 +37,4 @@ def classes(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tens
     flat = target.flatten()
     logits = prediction.movedim(1, -1).flatten(0, -2)
     known = flat >= 0
-    return logits[known].to(torch.float64), flat[known]
+    return logits[known], flat[known]

@@ -213,3 +213,13 @@ def test_every_seed_of_a_stack_has_its_own(masks):
         expected = [metric.measure(p, target, CLASSES) for p in (prediction, prediction.roll(1, 0))]
         assert found.tolist() == pytest.approx([float(x) for x in expected]), entry.name
         assert expected[0] != expected[1]
+
+
+@pytest.mark.parametrize("name", [*OF_CLASSES, "rmse", "mae", "r2"])
+def test_a_network_that_has_diverged_is_measured_without_an_error_and_never_looks_good(name, masks, numbers):
+    metric = lookup("metric", name).settings(**({"k": 2} if name == "top_k" else {}))
+    prediction, target = masks if name in OF_CLASSES else numbers
+    good = metric.measure(prediction, target, CLASSES).item()
+    found = metric.measure(torch.full_like(prediction, torch.nan), target, CLASSES).item()
+    assert np.isnan(found) or (found < good if metric.better == "higher" else found > good)
+    assert np.isnan(found) or name in ("top_k", "error", "f1", "dice", "iou")

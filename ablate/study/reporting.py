@@ -56,6 +56,8 @@ class StoreReport:
         self.clock = self.saved = time.monotonic()
         self.saved_epoch = kept.state["epoch"] if kept else 0
         self.threads = kept.threads if kept else job.threads
+        known = (store.record(name).peak_memory for name in job.fingerprints) if kept else ()
+        self.peak_before = max((peak for peak in known if peak is not None), default=0)
         self.parameters: int | None = None
         self.steps_per_epoch: int | None = None
         self.target_scaling: Mapping[str, Any] | None = None
@@ -91,7 +93,7 @@ class StoreReport:
                 "epochs": self.epochs,
                 "parameters": self.parameters,
                 "steps": self.steps_per_epoch and self.steps_per_epoch * self.lines[replica],
-                "peak_memory": peak_memory(self.job.assignment.device),
+                "peak_memory": max(peak_memory(self.job.assignment.device), self.peak_before),
                 "target_scaling": self.target_scaling,
                 "started": self.began,
                 "finished": None if status in ("running", "interrupted") else now,

@@ -117,3 +117,18 @@ def test_a_diverged_fold_makes_a_row_unstable(make_study, make_run):
     table = gather(make_study({"a": (None, runs), "b": ("a", folds_of(make_run, [[0.4, 0.5, 0.6]]))}))
     assert table.rows[0].verdict == "unstable"
     assert table.rows[1].notes == ("no difference is taken: its parent diverged for fold 1",)
+
+
+def test_an_interaction_over_folds_has_the_corrected_variance(make_study, make_run):
+    from dataclasses import replace
+
+    draw = np.random.default_rng(4)
+    values = {name: 0.5 + 0.02 * draw.standard_normal((1, 6)) for name in ("base", "a", "b", "ab")}
+    parents = {"base": None, "a": "base", "b": "base", "ab": "a"}
+    study = make_study({name: (parents[name], folds_of(make_run, v)) for name, v in values.items()})
+    both = replace(study.rows[3], variant=replace(study.rows[3].variant, of=("a", "b")))
+    row = gather(replace(study, rows=(*study.rows[:3], both))).rows[3]
+    sample = (values["ab"] - values["a"] - values["b"] + values["base"])[0]
+    t = sample.mean() / math.sqrt((1 / 6 + 1 / 5) * sample.var(ddof=1))
+    assert row.interaction == pytest.approx(sample.mean())
+    assert row.interaction_p == pytest.approx(2 * stats.t.sf(abs(t), 5), rel=1e-10)

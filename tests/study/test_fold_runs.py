@@ -60,6 +60,24 @@ def test_an_interrupted_stack_goes_on_in_its_fold(stub_study, stub, pulled):
     assert sorted(one for names in trained for one in names) == sorted(folds.values())
 
 
+def test_what_an_earlier_attempt_took_is_not_forgotten(stub_study, stub, pulled):
+    study = stub_study()
+
+    def pull(seeds, epoch):
+        if epoch == 3:
+            raise pulled()
+
+    with pytest.raises(pulled):
+        study.command(training=stub(pull), stack=3)
+    store = Store(study.root)
+    folder = store.run_folder(study.plan().runs[0].fingerprint)
+    status = json.loads((folder / "status.json").read_text())
+    store.write_json(folder / "status.json", {**status, "peak_memory": 10**15})
+    study.command()
+    assert {run.record.status for run in study.plan().runs} == {"finished"}
+    assert study.plan().runs[0].record.peak_memory == 10**15
+
+
 def test_other_folds_make_rows_stale(stub_study, tmp_path):
     study = stub_study(more="folds: 2\n")
     study.command()

@@ -29,9 +29,20 @@ class Samples:
         if not (isinstance(sample, tuple | list) and len(sample) == 2):
             came = f"a {type(sample).__name__}" + (f" of {len(sample)}" if isinstance(sample, tuple | list) else "")
             raise ValueError(f"{self.where} has {came} as sample {index}, expected (input, target).")
-        inputs = as_tensor(sample[0], f"{self.where} sample {index}")
-        target = as_tensor(sample[1], f"{self.where} sample {index}", is_target=True)
+        inputs, target = sample
+        # the text for an error costs more than most samples do: it is made where something has to be converted
+        if not _is_ready(inputs):
+            inputs = as_tensor(inputs, f"{self.where} sample {index}")
+        if not _is_ready(target) or target.dtype == torch.uint8:
+            target = as_tensor(target, f"{self.where} sample {index}", is_target=True)
         return inputs, target.unsqueeze(0) if target.dim() == 0 and target.is_floating_point() else target
+
+
+def _is_ready(value: Any) -> bool:
+    """Whether a value is a tensor that `as_tensor` would give back as it is."""
+    if not isinstance(value, torch.Tensor) or value.requires_grad:
+        return False
+    return value.dtype in (torch.float32, torch.int64, torch.uint8) or value.is_floating_point()
 
 
 def as_tensor(value: Any, where: str, *, is_target: bool = False) -> Tensor:

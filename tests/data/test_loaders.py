@@ -193,6 +193,27 @@ def test_what_a_dataset_draws_depends_on_seed_epoch_and_place_only():
     assert not (other == here).any(), "another seed or epoch draws anew, also where the order is the same"
 
 
+def test_a_dataset_that_draws_late_or_seldom_is_keyed_all_the_same():
+    """Python's generator is seeded sample by sample only once it is seen to be used."""
+
+    class Seldom(Noisy):
+        def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+            return torch.tensor(random.random() if index in (3, 4) else 0.0), torch.tensor(index)
+
+    def values(order: list[int], size: int) -> dict[int, float]:
+        loader = StreamedLoader(Part(dataset=Seldom()), size)  # type: ignore[arg-type]
+        loader.begin([9])
+        read = [
+            pair for x, y in loader.batches(torch.tensor(order)) for pair in zip(y.tolist(), x.tolist(), strict=True)
+        ]
+        return dict(read)
+
+    order = [0, 1, 2, 3, 5, 4]
+    once = values(order, 2)
+    assert once == values(order, 3) == values(order, 6)
+    assert 0 < once[3] != once[4] > 0
+
+
 def test_a_seed_of_a_stack_draws_what_it_draws_alone():
     orders = torch.stack([torch.randperm(6) for _ in range(3)])
     together = drawn(noisy(), orders, 5, 6, 7)

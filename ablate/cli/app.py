@@ -12,6 +12,7 @@ from ablate.cli.catalog import catalog
 from ablate.cli.clean import clean
 from ablate.cli.console import warn
 from ablate.cli.diff import diff
+from ablate.cli.ensemble import ensemble
 from ablate.cli.export import export
 from ablate.cli.logs import logs
 from ablate.cli.new import new
@@ -24,7 +25,7 @@ from ablate.cli.sync import sync
 from ablate.cli.table import table
 from ablate.cli.ui import ui
 
-COMMANDS = (run, plan, table, export, plot, diff, status, logs, catalog, ui, sync, clean, new, schema)
+COMMANDS = (run, plan, table, ensemble, export, plot, diff, status, logs, catalog, ui, sync, clean, new, schema)
 
 
 def build() -> typer.Typer:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pydantic import Field, PrivateAttr
 
 from ablate.registry import Card, register
-from ablate.registry.lazy import torch
+from ablate.tricks.mean_prediction import MeanPrediction
 from ablate.tricks.noise import Noise
 from ablate.tricks.replicas import lead
 from ablate.tricks.trick import Context, NoEffect, Trick
@@ -60,33 +59,10 @@ class McDropout(Trick):
                     self._noise[name] = Noise(self.context.seeds, f"mc_dropout/{name}", self.context.device)
                 self._noise[name].begin(batch)
                 layer.noise, layer.training = self._noise[name], True
-            return self._mean(predict, inputs)
+            mean = MeanPrediction(self.context.spec, 1 + lead(self.context))
+            for _ in range(self.passes):
+                mean.add(predict(inputs))
+            return mean.mean()
         finally:
             for name, layer in layers.items():
                 layer.noise, layer.training = before[name]
-
-    def _mean(self, predict: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-        classes = self.context.spec.task == "classification"
-        axis = 1 + lead(self.context)
-        total: Tensor | None = None
-        single = False
-        for _ in range(self.passes):
-            prediction = predict(inputs)
-            if classes:
-                single = prediction.shape[axis] == 1
-                prediction = log_probabilities(prediction.float() if prediction.itemsize < 4 else prediction, axis)
-                total = prediction if total is None else torch.logaddexp(total, prediction)
-            else:
-                total = prediction if total is None else total + prediction
-        assert total is not None
-        if not classes:
-            return total / self.passes
-        mean = total - math.log(self.passes)
-        return mean.narrow(axis, 1, 1) - mean.narrow(axis, 0, 1) if single else mean
-
-
-def log_probabilities(scores: Tensor, axis: int) -> Tensor:
-    """log softmax of class scores; one score stands for two classes, with scores 0 and it."""
-    if scores.shape[axis] == 1:
-        scores = torch.cat([torch.zeros_like(scores), scores], dim=axis)
-    return torch.log_softmax(scores, dim=axis)

@@ -8,6 +8,7 @@ from pydantic import PrivateAttr
 
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
+from ablate.tricks.mean_prediction import log_probabilities
 from ablate.tricks.replicas import lead
 from ablate.watched.watch import Numbers, Watch
 
@@ -43,10 +44,7 @@ class Confidence(Watch):
         if self.context.spec.task != "classification" or prediction.dim() < 2 + lead(self.context):
             return
         axis = 1 + lead(self.context)
-        outputs = prediction.double()
-        if outputs.shape[axis] == 1:
-            outputs = torch.cat([torch.zeros_like(outputs), outputs], dim=axis)
-        log_p = torch.log_softmax(outputs, dim=axis)
+        log_p = log_probabilities(prediction.double(), axis)
         p = log_p.exp()
         top = p.amax(dim=axis).reshape(self.count, -1)
         # p·log p → 0 as p → 0; the product of 0 and −∞ is no number

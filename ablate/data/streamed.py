@@ -136,7 +136,8 @@ class _Rows:
 class _Keyed:
     """A dataset whose samples are read each with the global generators at its own key, and which leaves them as they were.
 
-    Python's generator takes longer to seed (12 µs) than many samples to read: it is seeded once a batch, until a batch is seen to draw from it.
+    Python's generator takes longer to seed (12 µs) than many samples to read: it is left alone until a batch is seen to draw from it,
+    which is then read once more.
     """
 
     def __init__(self, dataset: Any) -> None:
@@ -147,15 +148,15 @@ class _Keyed:
         return len(self.dataset)
 
     def __getitems__(self, ask: Ask) -> list[Any]:
-        with kept_generators() as numpy_seed:
-            if not self.draws:
-                random.seed(0)
-                before = random.getstate()
-                samples = self._read(ask, numpy_seed)
-                if random.getstate() == before:
-                    return samples
-                self.draws = True
-            return self._read(ask, numpy_seed)
+        with self._kept() as numpy_seed:
+            before = None if self.draws else random.getstate()
+            samples = self._read(ask, numpy_seed)
+            if before is None or random.getstate() == before:
+                return samples
+            self.draws = True
+            random.setstate(before)
+        # once more, keyed
+        return self.__getitems__(ask)
 
     def _read(self, ask: Ask, numpy_seed: Callable[[int], None]) -> list[Any]:
         samples = []
@@ -167,19 +168,20 @@ class _Keyed:
             samples.append(self.dataset[index])
         return samples
 
+    @contextmanager
+    def _kept(self) -> Iterator[Callable[[int], None]]:
+        """torch's (CPU), NumPy's and Python's global generators are afterwards as before. Gives NumPy's ``seed``."""
+        import numpy as np
 
-@contextmanager
-def kept_generators() -> Iterator[Callable[[int], None]]:
-    """torch's (CPU), NumPy's and Python's global generators are afterwards as before. Gives NumPy's ``seed``."""
-    import numpy as np
-
-    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    try:
-        yield np.random.seed
-    finally:
-        torch.set_rng_state(states[0])
-        np.random.set_state(states[1])
-        random.setstate(states[2])
+        torchs, numpys = torch.get_rng_state(), np.random.get_state()
+        pythons = random.getstate() if self.draws else None
+        try:
+            yield np.random.seed
+        finally:
+            torch.set_rng_state(torchs)
+            np.random.set_state(numpys)
+            if pythons is not None:
+                random.setstate(pythons)
 
 
 def mixed(key: int, place: int) -> int:

@@ -16,6 +16,8 @@ def prepare(device: str, precision: str) -> None:
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     if device.startswith("cuda"):
         torch.backends.cudnn.allow_tf32 = precision == "tf32"
+        # a resumed training is to be the undisturbed one, bit for bit: no sums in whatever order threads come
+        torch.backends.cudnn.deterministic = True
         torch.cuda.set_device(device)
 
 

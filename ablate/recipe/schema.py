@@ -96,7 +96,10 @@ def _top() -> Schema:
                 {"type": "integer", "minimum": 2, "maximum": MOST_FOLDS},
                 {
                     **_mapping(
-                        {"k": {"type": "integer", "minimum": 2, "maximum": MOST_FOLDS}, "stratified": {"type": "boolean"}},
+                        {
+                            "k": {"type": "integer", "minimum": 2, "maximum": MOST_FOLDS},
+                            "stratified": {"type": "boolean"},
+                        },
                         "how many, and whether each has the same share of every class",
                     ),
                     "required": ["k"],

@@ -100,6 +100,7 @@ EXAMPLES: dict[tuple[str, str], dict] = {
     ("schedule", "formula"): {"formula": "0.1 * 0.95 ** epoch"},
     ("schedule", "points"): {"points": [[0, 0.1], ["50%", 0.2]]},
     ("data", "csv"): {"path": "table.csv", "target": "price"},
+    ("data", "images"): {"path": "pets"},
     ("data", "npz"): {"path": "arrays.npz"},
     ("loss", "multi_task"): {"tasks": [{"outputs": 2}, {"loss": "cross_entropy", "outputs": 3, "weight": 0.5}]},
     ("schedule", "warmup"): {"warmup": 2, "then": {"linear": [0.1, 0]}},

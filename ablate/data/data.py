@@ -10,7 +10,7 @@ from pydantic import Field, PrivateAttr
 
 from ablate.data.dataset import Part, Parts, Spec
 from ablate.data.folds import Fold, fold_of
-from ablate.data.split import split
+from ablate.data.split import drawn, split
 from ablate.registry import Named
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
@@ -29,6 +29,11 @@ class Data(Named):
     split_seed: int = Field(default=42, ge=0, lt=2**32, description="seed of the split")
     group: str | None = Field(
         default=None, description="column whose values never stand on both sides of the split, such as person"
+    )
+    limit: int | None = Field(
+        default=None,
+        ge=2,
+        description="only so many samples, drawn with split_seed before the split; more of them keep those of fewer",
     )
 
     _fold: Fold | None = PrivateAttr(default=None)
@@ -54,6 +59,9 @@ class Data(Named):
         """
         if self.group is not None and samples.groups is None:
             raise ValueError(f"data.group (={self.group}) is not in this data. Drop 'group', or use data that has it.")
+        if self.limit is not None and self.limit < len(samples):
+            # files are often sorted by class: their first rows would be of one
+            samples = samples.take(drawn(len(samples), self.limit, self.split_seed))
         groups = samples.groups if self.group is not None else None
         train, valid, test = split(len(samples), valid=self.valid, test=self.test, seed=self.split_seed, groups=groups)
         if self._fold is not None:

@@ -51,8 +51,9 @@ class Spec:
     ``input_shape`` is one sample's, such as (1, 96, 96); ``outputs`` is the width of the network's last layer; ``classes`` names the classes, if any.
     ``target_scaling`` says how targets differ from their original unit, in which metrics are measured; None: not at all.
 
-    ``places`` is what a sample has one class each for, such as the (H, W) pixels of a mask or the (T,) positions of a text; (): the sample has one. Targets are
-    then (n, *places) and predictions (n, outputs, *places). ``vocabulary`` has the tokens that whole-number inputs (n, T) count, from 0; (): inputs are measured.
+    ``places`` is what a sample has one class each for, such as the (H, W) pixels of a mask or the (T,) positions of a text; (): the sample has one.
+    Targets are then (n, *places) and predictions (n, outputs, *places). ``vocabulary`` has the tokens that whole-number inputs (n, T) count, from 0;
+    (): inputs are measurements.
     """
 
     input_shape: tuple[int, ...]

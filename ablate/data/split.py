@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 else:
     np = LazyModule("numpy")
 
+LIMIT = 0x5A5A5A5A
+"""Makes the draw of a limit another than that of the split, from the same seed."""
+
 
 def split(
     n: int, *, valid: float, test: float, seed: int, groups: Tensor | None = None
@@ -44,6 +47,12 @@ def split(
         torch.from_numpy(part.copy()) for part in (train_part, valid_part, test_part)
     )
     return train_index, valid_index, test_index
+
+
+def drawn(n: int, limit: int, seed: int) -> Tensor:
+    """Positions (int64) of ``limit`` among ``n`` samples, in their order; a larger limit keeps those of a smaller one."""
+    # not the order of `split`: a limit should not take those that would validate
+    return torch.from_numpy(np.sort(np.random.RandomState(seed ^ LIMIT).permutation(n)[:limit]))
 
 
 def _by_group(

@@ -1,0 +1,115 @@
+"""The user's pictures: a folder for each class."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic import Field
+
+from ablate.data.cache import cached
+from ablate.data.data import Data, shown
+from ablate.data.dataset import Part, Parts, Spec
+from ablate.data.memory import free_bytes
+from ablate.data.pictures import Fit, Look, PictureFiles, Pictures, class_folders
+from ablate.registry import Card, register
+from ablate.registry.fields import DataPath
+from ablate.registry.lazy import torch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+KEPT = 2**30
+"""Bytes of pictures up to which they are kept in the cache on disk."""
+
+
+@register(
+    "data",
+    "images",
+    card=Card(
+        "Your own pictures, in a folder for each class.",
+        source="Pillow; the layout of torchvision's ImageFolder",
+        helps="Classification of pictures as they lie on disk: pets/cat/1.jpg, pets/dog/7.png.",
+        costs="Read once and kept as bytes, in a cache too, where half of the free memory holds them; else read anew in every epoch.",
+        interacts="What is read anew cannot be standardised by the trick. group: folder keeps together what lies in a folder below the class.",
+    ),
+)
+class Images(Data):
+    """Inputs uint8 (n, 1 or 3, size, size); targets int64 (n,), classes numbered in the order of their folders' names."""
+
+    path: DataPath = Field(description="the folder that has the classes' folders")
+    size: int = Field(default=64, ge=4, le=1024, description="side that pictures are brought to, in pixels")
+    grey: bool = Field(default=False, description="one channel instead of red, green and blue")
+    fit: Fit = Field(
+        default="crop", description="how a picture becomes a square: its middle is cut out, it is stretched, or padded"
+    )
+
+    def load(self) -> Parts:
+        """Raises ValueError where folders or files are not as expected; a file that is no picture is named."""
+        pictures = Pictures.below(self.path)
+        if self.group not in (None, "folder"):
+            raise ValueError(f"data.group (={self.group}) must be 'folder': that below the class.")
+        labels, folders = torch.from_numpy(pictures.labels), torch.from_numpy(pictures.folders)
+        rows = torch.arange(len(labels))
+        left_out: dict[str, object] = {"left_out": pictures.left_out} if pictures.left_out else {}
+        whole = Part(rows, labels, rows=rows, groups=folders)
+        parts = self.parts(whole, self._spec(pictures.classes), source=shown(self.path), **left_out)
+        # a limit leaves files that nobody has to read; places count those that are left
+        used = (
+            torch.cat([_rows(part) for part in (parts.train, parts.valid, parts.test) if part is not None])
+            .sort()
+            .values
+        )
+        parts = _each(parts, lambda part: replace(part, inputs=torch.searchsorted(used, _rows(part))))
+        pictures, look = pictures.take(used.numpy()), Look(self.size, self.grey, self.fit)
+        fits = look.bytes * len(used) <= free_bytes("cpu") // 2
+        return resident(parts, pictures, look) if fits else streamed(parts, pictures, look)
+
+    def spec(self) -> Spec | None:
+        classes = class_folders(self.path)
+        return self._spec(classes) if len(classes) > 1 else None
+
+    def _spec(self, classes: tuple[str, ...]) -> Spec:
+        return Spec((1 if self.grey else 3, self.size, self.size), len(classes), "classification", classes)
+
+
+def resident(parts: Parts, pictures: Pictures, look: Look) -> Parts:
+    """Parts of places as parts of pictures in memory; up to `KEPT` they are kept in the cache until a file changes."""
+
+    def read() -> dict[str, NDArray[Any]]:
+        pictures.check()
+        return {"pixels": pictures.read(look)}
+
+    of = hashlib.blake2b(f"{pictures.root}\n{look}".encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    kept = look.bytes * len(pictures.names) <= KEPT
+    arrays = cached(f"images-{of}", pictures.facts(), read) if kept else read()
+    pixels = torch.from_numpy(arrays["pixels"])
+
+    def seen(part: Part) -> Part:
+        return replace(part, inputs=pixels[part.inputs])
+
+    return _each(parts, seen)
+
+
+def streamed(parts: Parts, pictures: Pictures, look: Look) -> Parts:
+    """Parts of places as parts whose pictures are read when they are asked for."""
+    pictures.check()
+
+    def asked(part: Part) -> Part:
+        assert part.inputs is not None
+        dataset = PictureFiles(pictures, look, part.inputs)
+        return Part(dataset=cast("Any", dataset), rows=part.rows, groups=part.groups)
+
+    return replace(_each(parts, asked), notes={**parts.notes, "streamed": True})
+
+
+def _rows(part: Part) -> torch.Tensor:
+    assert part.rows is not None
+    return part.rows
+
+
+def _each(parts: Parts, change: Callable[[Part], Part]) -> Parts:
+    test = None if parts.test is None else change(parts.test)
+    return replace(parts, train=change(parts.train), valid=change(parts.valid), test=test)

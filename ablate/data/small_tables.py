@@ -1,0 +1,102 @@
+"""Three small real tables that come with scikit-learn."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ablate.data.cache import cached
+from ablate.data.data import Data
+from ablate.data.dataset import Part, Parts, Spec
+from ablate.registry import Card, register
+from ablate.registry.lazy import torch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class SmallTable(Data):
+    """Base: inputs float32 (n, columns) in their own units; targets int64 (n,) classes, or float32 (n, 1)."""
+
+    source: ClassVar[str]
+    """The part of ``sklearn.datasets.load_…`` that names it."""
+
+    @abstractmethod
+    def spec(self) -> Spec:
+        """Known without reading: the tables do not change."""
+
+    def load(self) -> Parts:
+        spec = self.spec()
+        # scikit-learn takes a second to import
+        arrays = cached(
+            f"table-{self.source}", f"scikit-learn's {self.source}, in its units", lambda: read(self.source)
+        )
+        inputs, targets = torch.from_numpy(arrays["inputs"]).float(), torch.from_numpy(arrays["targets"])
+        targets = targets.long() if spec.task == "classification" else targets.float()[:, None]
+        return self.parts(Part(inputs, targets, rows=torch.arange(len(inputs))), spec, source="scikit-learn")
+
+
+def read(source: str) -> dict[str, NDArray[Any]]:
+    """``inputs`` (n, columns) and ``targets`` (n,) of a table of scikit-learn, as measured."""
+    from sklearn import datasets
+
+    how = {"scaled": False} if source == "diabetes" else {}
+    inputs, targets = getattr(datasets, f"load_{source}")(return_X_y=True, **how)
+    return {"inputs": inputs, "targets": targets}
+
+
+@register(
+    "data",
+    "wine",
+    card=Card(
+        "178 wines of three growers, by thirteen chemical measurements.",
+        source="scikit-learn's load_wine; Forina et al. 1991, UCI",
+        helps="A small table of three classes whose columns have unlike units.",
+        interacts="Columns from 0.1 to 1700: add `standardise`, or see what comes without.",
+    ),
+)
+class Wine(SmallTable):
+    """Inputs float32 (178, 13) in their own units; targets int64 (178,): the grower, 0 … 2."""
+
+    source = "wine"
+
+    def spec(self) -> Spec:
+        return Spec((13,), 3, "classification", ("class_0", "class_1", "class_2"))
+
+
+@register(
+    "data",
+    "breast_cancer",
+    card=Card(
+        "569 tumours, malignant or benign, by thirty measurements of cells.",
+        source="scikit-learn's load_breast_cancer; Wolberg, Street and Mangasarian 1995, UCI",
+        helps="A small table of two classes, 37 % of them malignant.",
+        interacts="Columns from 0.001 to 4000: add `standardise`.",
+    ),
+)
+class BreastCancer(SmallTable):
+    """Inputs float32 (569, 30) in their own units; targets int64 (569,): 0 malignant, 1 benign."""
+
+    source = "breast_cancer"
+
+    def spec(self) -> Spec:
+        return Spec((30,), 2, "classification", ("malignant", "benign"))
+
+
+@register(
+    "data",
+    "diabetes",
+    card=Card(
+        "442 patients: how far diabetes goes in a year, by ten measurements.",
+        source="scikit-learn's load_diabetes(scaled=False); Efron, Hastie, Johnstone and Tibshirani 2004, Least Angle Regression",
+        helps="A small regression whose targets are far from 0: 25 to 346.",
+        interacts="Inputs need `standardise`, targets `normalise_targets`; compare a metric in the original unit, such as rmse.",
+    ),
+)
+class Diabetes(SmallTable):
+    """Inputs float32 (442, 10) in their own units, years and mm Hg; targets float32 (442, 1): the progression score."""
+
+    source = "diabetes"
+
+    def spec(self) -> Spec:
+        return Spec((10,), 1, "regression", target_names=("progression",))

@@ -91,7 +91,7 @@ def describe(
         numbers[f"{name}_sd"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
         lacking = seeds.lacking(name, at)
         told = any(note.startswith(f"{name} (=") and "is not finite" in note for note in notes)
-        if lacking and not told and (name == compare.metric or len(lacking) < len(seeds.finished)):
+        if lacking and not told and "/" not in name and (name == compare.metric or len(lacking) < len(seeds.finished)):
             notes.append(f"{name} is not known for {seeds.named(lacking)}")
     if len(seeds.finished) > 1 and all(seeds.measured(s) == seeds.measured(seeds.finished[0]) for s in seeds.finished):
         notes.append(f"all {seeds.unit}s gave the same result: they are not repeats")

@@ -197,5 +197,5 @@ def _check_change(row: Row, settings: Settings | None, parent: Settings | None, 
             problems.add(row.position, text)
         elif changed <= Settings.INCIDENTAL:
             what = " and ".join(sorted(changed))
-            text = f"{nothing} {what} changes how fast a row is computed, not what it is. Set it in the baseline, or with --set."
+            text = f"{nothing} {what} changes how a row is computed or recorded, not what it is. Set it in the baseline, or with --set."
             problems.add(row.position, text)

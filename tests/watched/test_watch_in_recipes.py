@@ -93,3 +93,10 @@ def test_numbers_reach_the_record_and_the_table_and_are_not_made_up(write, ablat
     assert row["gradient_norm/hidden1"] < row["gradient_norm"]
     shown = ablate("table", watching, "--columns", "variant,gradient_norm,jitter", "--format", "csv").stdout
     assert shown.splitlines()[0] == "variant,gradient_norm,jitter"
+
+
+def test_a_row_that_only_watches_more_is_no_row(write):
+    path = write()
+    path.write_text(path.read_text() + "variants: [{name: seen, set: {watch: [speed]}}]\n")
+    with pytest.raises(RecipeError, match="watch changes how a row is computed or recorded, not what it is"):
+        Recipe.load(path)

@@ -162,7 +162,7 @@ ROWS = {
     "a change of what is not computed": (
         ["{name: a, set: {workers: 2}}"],
         [
-            "10:12: variants[0] (=a) changes nothing: workers changes how fast a row is computed, not what it is. "
+            "10:12: variants[0] (=a) changes nothing: workers changes how a row is computed or recorded, not what it is. "
             "Set it in the baseline, or with --set."
         ],
     ),

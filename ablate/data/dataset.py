@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+from ablate.registry.constants import constant_like
+
 if TYPE_CHECKING:
     import torch
     from torch.utils.data import Dataset
@@ -37,11 +39,11 @@ class TargetScaling:
 
     def scaled(self, values: torch.Tensor) -> torch.Tensor:
         """Values (..., outputs) in the original unit as the network sees them, a new tensor."""
-        return (values - values.new_tensor(self.shift)) / values.new_tensor(self.scale)
+        return (values - constant_like(self.shift, values)) / constant_like(self.scale, values)
 
     def original(self, values: torch.Tensor) -> torch.Tensor:
         """Stored targets or predictions (..., outputs) in the original unit, a new tensor."""
-        return values * values.new_tensor(self.scale) + values.new_tensor(self.shift)
+        return values * constant_like(self.scale, values) + constant_like(self.shift, values)
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ class EachSeed:
         """Each seed's rate, (R,)."""
         rates = rate.unbind() if isinstance(rate, torch.Tensor) and rate.dim() else [rate] * len(self.copies)
         each = [copy.on_rate(own) for copy, own in zip(self.copies, rates, strict=True)]
-        return torch.stack([torch.as_tensor(rate, dtype=torch.float64, device=self.device) for rate in each])
+        return torch.stack([on_device(rate, self.device) for rate in each])
 
     def on_loss(self, loss: Tensor, prediction: Tensor, batch: Batch) -> Tensor:
         """Each seed's loss, (R,)."""
@@ -179,3 +179,10 @@ def _parts(batch: Batch) -> list[Batch]:
     """A stack's batch as R batches of one network each."""
     tensors = {f.name: v.unbind() for f in fields(batch) if isinstance(v := getattr(batch, f.name), torch.Tensor)}
     return [replace(batch, **dict(zip(tensors, row, strict=True))) for row in zip(*tensors.values(), strict=True)]
+
+
+def on_device(rate: float | Tensor, device: str) -> Tensor:
+    """A rate as a number on the device, 0-d; filled in there, as a copy from the host would wait."""
+    if isinstance(rate, torch.Tensor):
+        return rate.to(device, torch.float64)
+    return torch.full((), rate, dtype=torch.float64, device=device)

@@ -9,6 +9,7 @@ from pydantic import Field
 from ablate.losses.loss import Loss
 from ablate.losses.mse import same_shape
 from ablate.registry import Card, register
+from ablate.registry.constants import constant_like
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
 
@@ -70,7 +71,7 @@ class Bce(Loss):
         return (~target.isnan()).sum() if self._missing else len(target)
 
     def _each(self, prediction: Tensor, target: Tensor) -> Tensor:
-        weight = None if self.positive == 1 else prediction.new_tensor(self.positive)
+        weight = None if self.positive == 1 else constant_like(self.positive, prediction)
         loss = torch.nn.functional.binary_cross_entropy_with_logits
         return loss(prediction, target.to(prediction.dtype), reduction="none", pos_weight=weight)
 

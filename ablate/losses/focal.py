@@ -9,6 +9,7 @@ from pydantic import Field
 from ablate.losses.class_targets import mean_of, probabilities
 from ablate.losses.loss import Loss
 from ablate.registry import Card, register
+from ablate.registry.constants import constant_like
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
 
@@ -65,5 +66,5 @@ class Focal(Loss):
             rest = (-torch.expm1(log_p)).clamp(min=torch.finfo(log_p.dtype).tiny)
             each = each * rest**self.gamma
         if self.alpha is not None:
-            each = each * each.new_tensor(self._weights()).view(-1, *(1 for _ in each.shape[2:]))
+            each = each * constant_like(self._weights(), each).view(-1, *(1 for _ in each.shape[2:]))
         return mean_of(each.sum(dim=1), counts)

@@ -76,6 +76,7 @@ def build_network(
     if settings.model.name is not None:
         model = settings.model.named
         assert isinstance(model, Model)
+        model = model.for_data(settings.model.name, spec)
         network = model.build(spec.input_shape, spec.outputs)
     else:
         network = build_target(settings.model, folder, spec.input_shape, spec.outputs)

@@ -15,6 +15,8 @@ from ablate.registry.lazy import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ablate.data.dataset import Spec
+
 
 @register(
     "loss",
@@ -39,6 +41,14 @@ class Dice(Loss):
         default=1.0, description="s, in pixels: keeps classes that a sample lacks from dividing by 0"
     )
     background: bool = Field(default=True, description="whether class 0 counts too")
+
+    def check(self, name: str, spec: Spec) -> None:
+        """Raises ValueError where targets are no classes, or not one for each place."""
+        super().check(name, spec)
+        if spec.task == "classification" and not spec.places:
+            raise ValueError(
+                f"loss (={name}) needs masks; the data's targets are one class for each sample. Use cross_entropy."
+            )
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Raises ValueError where targets are no masks."""

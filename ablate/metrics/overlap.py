@@ -72,6 +72,11 @@ class Dice(Metric):
     per: Literal["set", "picture"] = Field(default="set", description="count over the whole part, or in each picture")
     background: bool = Field(default=True, description="whether class 0 counts too")
 
+    def check(self, name: str, spec: Spec) -> None:
+        """Raises ValueError where targets are no masks."""
+        super().check(name, spec)
+        check_masks(name, spec)
+
     def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
         """NaN where no class counts. Raises ValueError where targets are no masks."""
         both, either = counted("dice", prediction, target, self.per, self.background)
@@ -98,10 +103,21 @@ class Iou(Metric):
     per: Literal["set", "picture"] = Field(default="set", description="count over the whole part, or in each picture")
     background: bool = Field(default=True, description="whether class 0 counts too")
 
+    def check(self, name: str, spec: Spec) -> None:
+        """Raises ValueError where targets are no masks."""
+        super().check(name, spec)
+        check_masks(name, spec)
+
     def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
         """NaN where no class counts. Raises ValueError where targets are no masks."""
         both, either = counted("iou", prediction, target, self.per, self.background)
         return (both / (either - both)).nanmean(dim=-1).nanmean()
+
+
+def check_masks(name: str, spec: Spec) -> None:
+    """Raise ValueError in one line where a sample has one class, not one for each place."""
+    if spec.task == "classification" and not spec.places:
+        raise ValueError(f"metric (={name}) needs masks; the data's targets are one class for each sample. Use f1.")
 
 
 def counted(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from math import prod
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field
 
@@ -18,6 +18,7 @@ from ablate.registry.lazy import torch
 if TYPE_CHECKING:
     from torch import nn
 
+    from ablate.data.dataset import Spec
     from ablate.layers.recurrent import Recurrent
 
 
@@ -35,7 +36,7 @@ class RecurrentModel(Model):
     tokens: int | None = Field(
         default=None,
         ge=1,
-        description="how many tokens there are; none: as many as outputs, as for predicting the next one",
+        description="how many tokens there are; none: as many as the data has, or where it does not say, as outputs",
     )
     predict: Literal["last", "each"] = Field(
         default="last", description="last: an answer for the sequence; each: one for every step, (N, outputs, T)"
@@ -44,6 +45,31 @@ class RecurrentModel(Model):
     dropout: Annotated[float, Range(ge=0, lt=1)] = Field(
         default=0.0, description="drop rate between and behind the layers"
     )
+
+    @property
+    def answers_places(self) -> bool:
+        return self.predict == "each"
+
+    @property
+    def takes_tokens(self) -> bool:
+        return self.embedding > 0
+
+    def for_data(self, name: str, spec: Spec) -> Self:
+        """Learns from the data how many tokens there are, unless ``tokens`` says it. Raises ValueError where that is too few."""
+        if spec.vocabulary and not self.embedding:
+            raise ValueError(
+                f"model.embedding (=0 of {name}) must be at least 1: the data's samples are tokens. Set it to 16, for example."
+            )
+        told = super().for_data(name, spec)
+        known = len(spec.vocabulary)
+        if known and self.tokens is None:
+            return told.model_copy(update={"tokens": known})
+        if known and self.tokens is not None and self.tokens < known:
+            raise ValueError(f"model.tokens (={self.tokens}) must be at least the data's {known} tokens. Drop it.")
+        return told
+
+    def other_answer(self, places: bool) -> str:
+        return f"Set 'predict: {'each' if places else 'last'}'."
 
     @abstractmethod
     def layer(self, inputs: int, hidden: int, reverse: bool) -> Recurrent:

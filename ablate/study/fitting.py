@@ -1,15 +1,16 @@
-"""Whether losses and metrics suit the data, said before anything trains."""
+"""Whether networks, losses and metrics suit the data, said before anything trains."""
 
 from __future__ import annotations
 
 from ablate.data.data import Data
 from ablate.losses.loss import Loss
 from ablate.metrics.metric import Metric
+from ablate.models.model import Model
 from ablate.recipe import Problem, Recipe, RecipeError
 
 
 def check_fit(recipe: Recipe) -> None:
-    """Raise `RecipeError` with a line for each loss or metric of a row that its data's targets do not allow.
+    """Raise `RecipeError` with a line for each network, loss or metric of a row that its data do not allow.
 
     Asks only data whose facts are known without reading them (`Data.spec`); the job asks again, of all data.
     """
@@ -19,10 +20,13 @@ def check_fit(recipe: Recipe) -> None:
         spec = settings.data.options.spec() if isinstance(settings.data.options, Data) else None
         if spec is None:
             continue
-        for choice in (settings.loss, *settings.metrics):
-            if isinstance(choice.options, Loss | Metric):
+        for choice in (settings.model, settings.loss, *settings.metrics):
+            if isinstance(choice.options, Loss | Metric | Model):
                 try:
-                    choice.options.check(str(choice.name), spec)
+                    if isinstance(choice.options, Model):
+                        choice.options.for_data(str(choice.name), spec)
+                    else:
+                        choice.options.check(str(choice.name), spec)
                 except ValueError as error:
                     # rows that inherit it would only say it again
                     problems.setdefault(str(error), Problem(variant.position, f"{variant.name}: {error}"))

@@ -1,4 +1,4 @@
-"""Mirror pictures left to right; landmarks and masks go along."""
+"""Mirror pictures or volumes left to right; landmarks and masks go along."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     ),
 )
 class Flip(Trick):
-    """Exactly ``round(share · N)`` samples of each batch are mirrored, others every time."""
+    """Exactly ``round(share · N)`` samples (C, H, W) or (C, D, H, W) of each batch are mirrored along W, others every time."""
 
     stacked = True
     shorthand = "share"
@@ -45,17 +45,19 @@ class Flip(Trick):
     )
 
     def bind(self, context: Context) -> None:
-        check_pictures("flip", context.spec)
+        check_pictures("flip", context.spec, volumes=True)
         super().bind(context)
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
-        samples = batch.inputs.shape[-4]
+        axes = len(batch.spec.input_shape)
+        samples = batch.inputs.shape[-axes - 1]
         chosen = noise.permutation(samples) < round(self.now.share * samples)
-        inputs = torch.where(chosen[..., None, None, None], mirror(batch.inputs), batch.inputs)
+        which = chosen.view(*chosen.shape, *(1,) * axes)
+        inputs = torch.where(which, mirror(batch.inputs), batch.inputs)
         marks = batch.spec.landmarks
         if marks is None and cover_pictures(batch):
             masks = as_planes(batch.targets, batch)
-            masks = torch.where(chosen[..., None, None, None], mirror(masks), masks)
+            masks = torch.where(which, mirror(masks), masks)
             return replace(batch, inputs=inputs, targets=masks.view_as(batch.targets))
         if marks is None:
             return replace(batch, inputs=inputs)

@@ -17,11 +17,12 @@ Share = Annotated[Scheduled[float], Range(ge=0, le=1)]
 """A share of each batch, from 0 to 1."""
 
 
-def check_pictures(trick: str, spec: Spec) -> None:
-    """Raise ValueError in one line unless samples are pictures (C, H, W)."""
-    if len(spec.input_shape) != 3:
+def check_pictures(trick: str, spec: Spec, *, volumes: bool = False) -> None:
+    """Raise ValueError in one line unless samples are pictures (C, H, W), or where a trick takes them volumes (C, D, H, W)."""
+    if len(spec.input_shape) not in ((3, 4) if volumes else (3,)):
+        wanted = "pictures (C, H, W) or volumes (C, D, H, W)" if volumes else "pictures (C, H, W)"
         raise ValueError(
-            f"trick (={trick}) needs pictures (C, H, W); the data's samples have shape {spec.input_shape}. Drop it, or use data of pictures."
+            f"trick (={trick}) needs {wanted}; the data's samples have shape {spec.input_shape}. Drop it, or use data of pictures."
         )
 
 
@@ -31,11 +32,11 @@ def choose(noise: Noise, samples: int, share: float) -> Tensor:
 
 
 def cover_pictures(batch: Batch) -> bool:
-    """Whether targets are masks: (..., N, H, W) or (..., N, K, H, W) with the pictures' own sides, one number for each pixel."""
-    sides = batch.inputs.shape[-2:]
-    return batch.targets.dim() >= batch.inputs.dim() - 1 and batch.targets.shape[-2:] == sides
+    """Whether targets are masks: (..., N, H, W) or (..., N, K, H, W) with the pictures' own sides, one number for each pixel; of volumes with a D more."""
+    axes = len(batch.spec.input_shape) - 1
+    return batch.targets.dim() >= batch.inputs.dim() - 1 and batch.targets.shape[-axes:] == batch.inputs.shape[-axes:]
 
 
 def as_planes(masks: Tensor, batch: Batch) -> Tensor:
-    """Masks as pictures (..., N, K, H, W), K = 1 where they have no such axis; a view."""
-    return masks.unsqueeze(-3) if masks.dim() < batch.inputs.dim() else masks
+    """Masks as pictures (..., N, K, H, W), or volumes, K = 1 where they have no such axis; a view."""
+    return masks.unsqueeze(-len(batch.spec.input_shape)) if masks.dim() < batch.inputs.dim() else masks

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import nn
 
+from ablate.data.dataset import Spec
 from ablate.layers.recurrent import BothWays
 from ablate.layers.stacked_network import StackedNetwork
 from ablate.registry import lookup
@@ -119,3 +122,37 @@ def test_seeds_stack(name, fields):
 def test_dropout_stands_between_and_behind_layers():
     model = made("lstm", (6, 3), 2, hidden=[4, 4], dropout=0.3)
     assert list(model._modules) == ["sequence", "rnn1", "rnn1_dropout", "rnn2", "rnn2_dropout", "last", "output"]
+
+
+def test_tokens_and_answers_are_those_of_the_data():
+    text = Spec((5,), 7, "classification", places=(5,), vocabulary=tuple("abcdefg"))
+    topics = Spec((5,), 3, "classification", vocabulary=tuple("abcdefg"))
+
+    def fitted(spec, **fields):
+        return lookup("model", "gru").settings(**fields).for_data("gru", spec).build(spec.input_shape, spec.outputs)
+
+    x = torch.randint(0, 7, (4, 5))
+    assert fitted(text, embedding=2, predict="each")(x).shape == (4, 7, 5)
+    model = fitted(topics, embedding=2)
+    assert model(x).shape == (4, 3)
+    assert model.embedding.weight.shape == (7, 2), "as many as the data's tokens, not as its outputs"
+    assert fitted(topics, embedding=2, tokens=9).embedding.weight.shape == (9, 2)
+    for spec, name, fields, message in (
+        (
+            text,
+            "gru",
+            {"embedding": 2},
+            "the whole sample; the data's targets are classes for each of 5 places. Set 'predict: each'.",
+        ),
+        (
+            topics,
+            "gru",
+            {"embedding": 2, "predict": "each"},
+            "answers for each place; the data's targets are classes for the whole sample.",
+        ),
+        (topics, "gru", {}, "model.embedding (=0 of gru) must be at least 1: the data's samples are tokens."),
+        (topics, "gru", {"embedding": 2, "tokens": 6}, "model.tokens (=6) must be at least the data's 7 tokens."),
+        (topics, "mlp", {}, "model (=mlp) needs samples that are measurements; the data's are tokens."),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            lookup("model", name).settings(**fields).for_data(name, spec)

@@ -34,6 +34,24 @@ def test_what_does_not_fit_is_said_once_before_anything_trains(tmp_path):
     assert len(error.value.problems) == 1
 
 
+def test_networks_and_losses_of_overlap_must_answer_for_what_has_a_class(tmp_path):
+    with pytest.raises(RecipeError) as error:
+        plan(tmp_path, data="shapes", loss="cross_entropy", other="mse", metric="iou")
+    first, second = [line.partition(": ")[2] for line in str(error.value).splitlines()]
+    assert first == (
+        "a: model (=mlp) answers for the whole sample; the data's targets are classes for each of 32×32 places. "
+        "Use unet or fcn, or rnn, lstm or gru with 'predict: each'."
+    )
+    assert second == "c: loss (=mse) needs targets that are numbers; the data's are class numbers."
+    with pytest.raises(RecipeError) as error:
+        plan(tmp_path, data="digits", loss="dice_ce", other="cross_entropy", metric="dice")
+    first, second = [line.partition(": ")[2] for line in str(error.value).splitlines()]
+    assert (
+        first == "a: loss (=dice_ce) needs masks; the data's targets are one class for each sample. Use cross_entropy."
+    )
+    assert second == "a: metric (=dice) needs masks; the data's targets are one class for each sample. Use f1."
+
+
 def test_what_fits_is_planned(tmp_path):
     assert len(plan(tmp_path, data="digits", loss="cross_entropy", other="focal", metric="f1").runs) == 3
     assert len(plan(tmp_path, data="facial_keypoints", loss="mse", other="huber", metric="rmse_pixels").runs) == 3

@@ -154,7 +154,8 @@ def test_swap_changes_the_places_of_pairs_only():
 
 def test_a_table_cannot_be_mirrored():
     with pytest.raises(
-        ValueError, match=r"trick \(=flip\) needs pictures \(C, H, W\); the data's samples have shape \(64,\)"
+        ValueError,
+        match=r"trick \(=flip\) needs pictures \(C, H, W\) or volumes \(C, D, H, W\); the data's samples have shape \(64,\)",
     ) as error:
         FLIP().bind(Context(Spec((64,), 10, "classification"), (0,), 1, 1))
     assert "\n" not in str(error.value)

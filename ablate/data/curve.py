@@ -39,7 +39,9 @@ class Curve(Data):
         default=0.8, description="share of the points kept for validation"
     )
     points: int = Field(default=100, ge=4, description="points in all parts together; more of them keep those of fewer")
-    waves: Annotated[float, Range(gt=0)] = Field(default=1.0, description="whole waves between -1 and 1")
+    waves: Annotated[float, Range(gt=0)] = Field(
+        default=0.5, description="waves between -1 and 1; 0.5: from the trough to the crest"
+    )
     noise: Annotated[float, Range(ge=0)] = Field(default=0.3, description="deviation of the noise; the curve's is 0.7")
     noisy_valid: bool = Field(default=False, description="whether targets of the valid and test parts have noise too")
     seed: int = Field(default=42, ge=0, description="decides points and noise, for all runs alike")

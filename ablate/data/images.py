@@ -102,7 +102,8 @@ def streamed(parts: Parts, pictures: Pictures, look: Look) -> Parts:
         dataset = PictureFiles(pictures, look, part.inputs)
         return Part(dataset=cast("Any", dataset), rows=part.rows, groups=part.groups)
 
-    return replace(_each(parts, asked), notes={**parts.notes, "streamed": True})
+    names = [name for name in ("train", "valid", "test") if getattr(parts, name) is not None]
+    return replace(_each(parts, asked), notes={**parts.notes, "streamed": names})
 
 
 def _rows(part: Part) -> torch.Tensor:

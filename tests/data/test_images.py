@@ -8,8 +8,10 @@ import torch
 from PIL import Image
 
 from ablate.data import images
+from ablate.data.dataset import Part
 from ablate.data.images import Images
 from ablate.data.loaders import loader_for
+from ablate.data.pictures import Look, PictureFiles, Pictures
 
 
 def write(path: Path, value: int, size: tuple[int, int] = (12, 8), mode: str = "RGB") -> None:
@@ -83,7 +85,7 @@ def test_what_does_not_fit_into_memory_is_read_when_it_is_asked_for(pets, monkey
     kept = Images(path=pets, size=6, test=0.1).load()
     monkeypatch.setattr(images, "free_bytes", lambda device: 100)
     asked = Images(path=pets, size=6, test=0.1).load()
-    assert asked.notes["streamed"] is True
+    assert asked.notes["streamed"] == ["train", "valid", "test"]
     for name in ("train", "valid", "test"):
         a, b = getattr(kept, name), getattr(asked, name)
         assert b.inputs is None
@@ -93,6 +95,16 @@ def test_what_does_not_fit_into_memory_is_read_when_it_is_asked_for(pets, monkey
         for (inputs, targets), (same_inputs, same_targets) in pairs:
             assert torch.equal(inputs, same_inputs)
             assert torch.equal(targets, same_targets)
+
+
+def test_processes_read_them_too(pets):
+    settings = Images(path=pets, size=6)
+    whole = settings.load()
+    pictures = Pictures.below(pets).take(whole.valid.rows.numpy())
+    dataset = PictureFiles(pictures, Look(6, False, "crop"), torch.arange(4))
+    [(inputs, targets)] = loader_for(Part(dataset=dataset), "streamed", 4, workers=1).batches()
+    torch.testing.assert_close(inputs, whole.valid.inputs / 255)
+    assert torch.equal(targets, whole.valid.targets)
 
 
 def test_two_loads_are_the_same_and_a_changed_file_is_read_anew(pets):

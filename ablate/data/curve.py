@@ -28,6 +28,7 @@ else:
         helps="Seeing a large net learn noise, and what dropout, weight decay or early stopping do about it, in seconds.",
         interacts="The train loss can go below the noise's variance, which is where overfitting begins; the valid loss has no noise in it.",
     ),
+    version=2,
 )
 class Curve(Data):
     """Inputs x float32 (n, 1), drawn evenly from −1 … 1; targets float32 (n, 1): sin(π·waves·x) plus normal noise in the training part.

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +28,9 @@ from ablate.registry import KINDS, Entry, entries, lookup
 from ablate.schedules import parse_schedule
 from ablate.tricks.noise import Noise
 from ablate.tricks.trick import Context, Trick, overrides
+
+WEIGHTS = Path(tempfile.mkdtemp()) / "weights.pt"
+"""Of two layers of `pictures_network`, written before the tests that start from them."""
 
 TRICKS: dict[str, list[dict]] = {
     "activation": [{}, {"kind": "rrelu"}],
@@ -51,6 +56,8 @@ TRICKS: dict[str, list[dict]] = {
     ],
     "ema": [{}, {"decay": {"linear": [0.1, 0.5]}, "warmup": True, "every": 2, "norms": "live"}],
     "flip": [{}, {"share": {"linear": [0, 1]}}],
+    "freeze": [{"layers": "conv*"}, {"layers": ["*"], "but": "output.*", "until": 1}],
+    "from_weights": [{"source": str(WEIGHTS)}, {"source": str(WEIGHTS), "layers": ["hidden1.*"], "but": "*.bias"}],
     "group_norm": [{}, {"groups": 2, "where": "conv"}],
     "instance_norm": [{}],
     "l1": [{}, {"rate": {"linear": [0, 0.1]}, "biases_and_norms": True}],
@@ -102,6 +109,8 @@ EXAMPLES: dict[tuple[str, str], dict] = {
     ("data", "csv"): {"path": "table.csv", "target": "price"},
     ("data", "images"): {"path": "pets"},
     ("data", "npz"): {"path": "arrays.npz"},
+    ("trick", "freeze"): {"layers": "conv*"},
+    ("trick", "from_weights"): {"source": "net6"},
     ("loss", "multi_task"): {"tasks": [{"outputs": 2}, {"loss": "cross_entropy", "outputs": 3, "weight": 0.5}]},
     ("schedule", "warmup"): {"warmup": 2, "then": {"linear": [0.1, 0]}},
 }
@@ -114,6 +123,15 @@ FULL = ("optimizer", "schedule", "trick", "watch")
 """Kinds whose cards have every heading."""
 
 ALL = entries()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def weights_to_start_from():
+    draw = torch.Generator().manual_seed(5)
+    shapes = {"conv1.weight": (4, 1, 3, 3), "hidden1.weight": (8, 36), "hidden1.bias": (8,)}
+    torch.save({name: torch.randn(shape, generator=draw) for name, shape in shapes.items()}, WEIGHTS)
+
+
 named = pytest.mark.parametrize("entry", ALL, ids=lambda entry: f"{entry.kind}-{entry.name}")
 
 

@@ -63,7 +63,7 @@ def run(
     store = Store(runs.absolute())
     plan = make_plan(study, store)
     missing = plan.to_do(retry_failed=retry_failed, fresh=fresh)
-    distinct = len({planned.fingerprint for planned in plan.runs})
+    distinct = len({planned.fingerprint for planned in (*plan.runs, *missing)})
     known = f"{distinct - len(missing)} of {distinct} runs are known, {len(missing)} to train"
     folds = "" if study.folds is None else f" × {study.folds.k} folds"
     say(f"{study.study}: {len(study.variants)} variants × {len(study.seeds)} seeds{folds}; {known}")
@@ -76,11 +76,14 @@ def run(
     publisher = None if no_mlflow else api.publisher(plan, root=runs, uri=tracking_uri)
     progress = Progress()
 
-    counts = {
-        variant.name: sum(planned.variant.name == variant.name for planned in missing) for variant in study.variants
-    }
+    rows = (*study.needed, *study.variants)
+    counts = {variant.name: sum(planned.variant.name == variant.name for planned in missing) for variant in rows}
+    if study.needed and any(counts[variant.name] for variant in study.needed):
+        say(
+            f"trained as well, as rows are built upon them: {', '.join(v.name for v in study.needed if counts[v.name])}"
+        )
     if missing:
-        progress.start([(v.name, counts[v.name], v.settings.epochs) for v in study.variants if counts[v.name]])
+        progress.start([(v.name, counts[v.name], v.settings.epochs) for v in rows if counts[v.name]])
 
     def listen(event: Mapping[str, Any]) -> None:
         if event["event"] == "note":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -53,6 +54,15 @@ class FacialKeypoints(Data):
     size: int = Field(
         default=FRAME, ge=8, le=FRAME, description="side of the pictures that the network sees, in pixels"
     )
+    lacking: Literal["source", "kaggle"] = Field(
+        default="source",
+        description="which points are missing: those that the source lacks, or those that the competition's file does, for faces that have them all",
+    )
+    split_on: Literal["kept", "complete"] = Field(
+        default="kept",
+        description="what 'valid' is a share of: the rows that are kept, or those with all fifteen points, which are then the same ones whatever "
+        "'columns' says; all other rows train, those of a person in 'valid' apart (with 'group')",
+    )
     limit: int | None = Field(
         default=None,
         ge=2,
@@ -76,11 +86,16 @@ class FacialKeypoints(Data):
                 else "needs a source that knows persons: an .npz, or drawn faces"
             )
             raise ValueError(f"data.group (={self.group}) {rule}.")
+        if self.lacking == "kaggle":
+            faces = _lacking(faces)
+        complete = np.logical_not(np.isnan(faces.keypoints).any(axis=(1, 2)))
         keypoints = faces.keypoints[:, [POINTS.index(name) for name in self._chosen]].reshape(len(faces.keypoints), -1)
         known = ~np.isnan(keypoints)
         rows = np.flatnonzero(known.all(1) if self.missing == "drop" else known.any(1))
         dropped = len(keypoints) - len(rows)
-        rows = rows[: self.limit]
+        last = rows[: self.limit][-1] if len(rows) else -1
+        if self.split_on == "kept":
+            rows = rows[: self.limit]
         person = torch.from_numpy(faces.person[rows]) if self.group is not None and faces.person is not None else None
         samples = Part(
             torch.from_numpy(resample(faces.images[rows], self.size)).unsqueeze(1),
@@ -88,9 +103,38 @@ class FacialKeypoints(Data):
             rows=torch.from_numpy(rows),
             groups=person,
         )
-        return self.parts(
-            samples, self.spec(), dropped=dropped, source=shown(self.path) if self.path else "drawn faces"
+        source = shown(self.path) if self.path else "drawn faces"
+        if self.split_on == "kept":
+            return self.parts(samples, self.spec(), dropped=dropped, source=source)
+        return self._split_on(
+            samples, torch.from_numpy(np.asarray(complete)[rows]), int(last), dropped=dropped, source=source
         )
+
+    def _split_on(self, samples: Part, complete: torch.Tensor, last: int, **notes: object) -> Parts:
+        """The split of the complete rows, with all others in the training part, or where their person is; then only rows up to ``last``."""
+        data = self.parts(samples.take(complete.nonzero()[:, 0]), self.spec(), **notes)
+        other = samples.take((~complete).nonzero()[:, 0])
+        free = torch.ones(len(other), dtype=torch.bool)
+        changed: dict[str, Part | None] = {}
+        for name, part in (("valid", data.valid), ("test", data.test), ("train", data.train)):
+            if part is None:
+                continue
+            theirs = free.clone() if name == "train" else torch.zeros_like(free)
+            if other.groups is not None and part.groups is not None and name != "train":
+                theirs = torch.isin(other.groups, part.groups)
+            free &= ~theirs
+            both = joined(part, other.take(theirs.nonzero()[:, 0]))
+            assert both.rows is not None
+            changed[name] = both.take((both.rows <= last).nonzero()[:, 0])
+        counts = {name: len(part) for name, part in changed.items() if part is not None}
+        train, valid = changed["train"], changed["valid"]
+        assert train is not None
+        assert valid is not None
+        for name, count in counts.items():
+            if not count:
+                raise ValueError(f"data.limit (={self.limit}) leaves no sample in the {name} part. Raise it.")
+        notes = {**data.notes, **counts, "samples": sum(counts.values())}
+        return replace(data, train=train, valid=valid, test=changed.get("test"), notes=notes)
 
     def spec(self) -> Spec:
         chosen = self._chosen
@@ -122,6 +166,34 @@ class FacialKeypoints(Data):
             return Faces.from_arrays(cache.of_file(path, "kaggle", lambda: _kaggle(path).arrays()))
         except (ValueError, zipfile.BadZipFile) as error:
             raise ValueError(f"data.path (={shown(path)}) {error}") from None
+
+
+def _lacking(faces: Faces) -> Faces:
+    """Faces that have all points, without those that as many of the competition's rows lack; which rows are fixed, and have nothing to do with persons."""
+    from ablate.data.drawn_faces import SEED, missing_pattern
+
+    n = len(faces.keypoints)
+    if np.isnan(faces.keypoints).any():
+        raise ValueError(
+            "data.lacking (=kaggle) needs faces that have all their points; some lack one already. Drop it."
+        )
+    keypoints = faces.keypoints.copy()
+    keypoints[missing_pattern(n)[np.random.default_rng([SEED, 2]).permutation(n)]] = np.nan
+    return Faces(faces.images, keypoints, faces.person)
+
+
+def joined(one: Part, other: Part) -> Part:
+    """The samples of two parts in memory, one after the other."""
+
+    def both(a: torch.Tensor | None, b: torch.Tensor | None) -> torch.Tensor | None:
+        return None if a is None or b is None else torch.cat([a, b])
+
+    return Part(
+        both(one.inputs, other.inputs),
+        both(one.targets, other.targets),
+        rows=both(one.rows, other.rows),
+        groups=both(one.groups, other.groups),
+    )
 
 
 def _kaggle(path: Path) -> Faces:

@@ -147,6 +147,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
     prepare(device, settings.precision)
 
     tricks, context = tricks_for(settings, data.spec, folder, seeds, device)
+    context = replace(context, weights=assignment.weights)
     data = changed_data(tricks, data, seeds)
     spec = data.spec
 

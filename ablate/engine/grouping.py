@@ -15,6 +15,7 @@ from ablate.engine.standing import Standing
 from ablate.engine.trainer import Assignment
 from ablate.engine.work import known_size
 from ablate.models.size import physical_memory
+from ablate.tricks.trick import Trick
 
 LOG = logging.getLogger(__name__)
 """What it says goes into the job's log."""
@@ -76,6 +77,8 @@ def job_state(epoch: int, standings: Sequence[Standing]) -> dict[str, Any]:
 
 def job_facts(standings: Sequence[Standing]) -> dict[str, Any]:
     """The facts of the first stack, which are those of all, with every note once, and under ``stack`` which seeds train together."""
-    notes = dict.fromkeys(note for standing in standings for note in standing.assembly.facts["notes"])
+    assemblies = [standing.assembly for standing in standings]
+    notes = dict.fromkeys(note for assembly in assemblies for note in assembly.facts["notes"])
+    notes |= dict.fromkeys(note for a in assemblies for t in a.tricks if isinstance(t, Trick) for note in t.notes())
     together = [list(standing.seeds) for standing in standings]
     return {**standings[0].assembly.facts, "notes": list(notes), "stack": together}

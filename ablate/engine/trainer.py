@@ -21,6 +21,7 @@ class Assignment:
     """What to train: one variant's settings with R seeds, as one stack where they can be one, on one device.
 
     ``folder`` is the recipe's, where the user's own modules are looked for. ``fold`` is the number of the fold, of ``folds``, that validates.
+    ``weights`` are the files of weights of rows that these settings build upon, by row and seed.
     """
 
     settings: Settings
@@ -29,6 +30,7 @@ class Assignment:
     device: str = "cpu"
     fold: int | None = None
     folds: Folds | None = None
+    weights: Mapping[tuple[str, int], Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

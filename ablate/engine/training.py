@@ -45,10 +45,10 @@ def train(
 ) -> Sequence[Outcome]:
     """Train a job's seeds to their end (`Trainer`): together as a stack, or side by side. Returns each seed's outcome; raises what goes wrong for all."""
     standings = begin(assignment, data, resume)
-    report.started(job_facts(standings))
     if resume is None:
         for standing in standings:
             standing.assembly.between_epochs(0)
+    report.started(job_facts(standings))
     began = time.monotonic()
     for epoch in range(max(standing.epoch for standing in standings) + 1, assignment.settings.epochs + 1):
         for standing in standings:

@@ -24,7 +24,7 @@ def unlike_settings(row: Variant, parent: Variant) -> list[str]:
     alone = bool(row.changes) and all(change.kind == "set" and change.subject in BUDGET for change in row.changes)
     for field, unit in BUDGET.items():
         mine, theirs = getattr(row.settings, field), getattr(parent.settings, field)
-        if mine != theirs and not alone:
+        if mine != theirs and not alone and not row.settings.joined:
             said.append(f"{mine} {unit}, its parent {theirs}")
     keys = unlike_keys(row.settings.data, parent.settings.data)
     if keys:

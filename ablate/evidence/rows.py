@@ -104,7 +104,11 @@ def describe(
         status=seeds.status,
         seeds=seeds.whole,
         folds=seeds.folds,
-        epochs=agreed(trained) if trained and all(trained.values()) else variant.settings.epochs,
+        epochs=None
+        if variant.settings.joined
+        else agreed(trained)
+        if trained and all(trained.values())
+        else variant.settings.epochs,
         best_epoch=agreed(seeds.facts("best_epoch")),
         train_loss=numbers["train_loss"],
         train_loss_sd=numbers["train_loss_sd"],

@@ -76,7 +76,7 @@ def rearrange(rows: Rows, design: str) -> None:
     All rows count, in the order in which they are written, on whichever branch they stand; a trick that several rows switch on in the same way
     belongs to each of them.
     """
-    baseline, *written = rows.rows
+    baseline, *written = (row for row in rows.rows if not row.joined)  # what joins others is no change
     flag = Position(f"--design {one_line(design)}")
     rule = count_rule(design, len(written), MOST_ROWS)
     if rule is not None:

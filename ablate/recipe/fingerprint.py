@@ -27,6 +27,9 @@ from ablate.registry import Named, entries
 ENGINE_VERSION = 1
 """Raised when the engine computes something else from the same settings, or a default of `Settings` changes: every run made before becomes stale."""
 
+EVALUATED = ("data", "loss", "metrics", "precision")
+"""What decides the numbers of a row that joins others, beside the rows themselves."""
+
 MISSING = object()
 """The default of a field that has none: equal to no setting."""
 
@@ -54,7 +57,7 @@ def facts(settings: Settings, *, folder: Path, folds: Folds | None = None) -> di
     """Everything that the identity is made of, in plain values: to see why two of them differ. ``folds`` are those of the study, if it has any."""
     known = {
         "engine": ENGINE_VERSION,
-        "settings": _plain(settings, folder),
+        "settings": _plain(settings, folder, folds),
         "versions": _versions(settings),
         "code": {target: code_digest(target.partition(":")[0], folder) for target in sorted(_targets(settings))},
     }
@@ -74,7 +77,8 @@ def _hash(value: Mapping[str, Any]) -> str:
 
 def _choices(settings: Settings) -> Iterator[tuple[str, Choice]]:
     for name in settings.CHOICES:
-        yield name, getattr(settings, name)
+        if not settings.joined or name in EVALUATED:
+            yield name, getattr(settings, name)
     for name in settings.DECIDING:
         for i, choice in enumerate(getattr(settings, name)):
             yield f"{name}[{i}]", choice
@@ -84,8 +88,9 @@ def _targets(settings: Settings) -> set[str]:
     return {choice.target for _, choice in _choices(settings) if choice.target is not None}
 
 
-def _plain(settings: Settings, folder: Path) -> dict[str, Any]:
-    """The dump without what is incidental, files by their contents, metrics in no order."""
+def _plain(settings: Settings, folder: Path, folds: Folds | None) -> dict[str, Any]:
+    """The dump without what is incidental, files by their contents, rows that it is built upon by their identities, metrics in no order."""
+    upon = {name: identity(below, folder=folder, folds=folds) for name, below in settings.sources.items()}
     tree = {key: value for key, value in settings.dump().items() if key not in settings.INCIDENTAL}
     for name in settings.CHOICES:
         tree[name] = _with_contents(getattr(settings, name), tree[name], folder)
@@ -95,6 +100,12 @@ def _plain(settings: Settings, folder: Path) -> dict[str, Any]:
             for choice, plain in zip(getattr(settings, name), tree[name], strict=True)
         ]
     tree["metrics"].sort(key=lambda metric: json.dumps(metric, sort_keys=True))
+    for choice, plain in zip(settings.tricks, tree["tricks"], strict=True):
+        for row in getattr(choice.options, "source_rows", ()):
+            plain["source"] = {"identity": upon.get(row, row)}
+    if settings.joined:
+        tree = {key: tree[key] for key in EVALUATED}
+        tree["joined"] = sorted(upon.get(row, row) for row in settings.joined)
     return tree
 
 
@@ -109,10 +120,10 @@ def _without_defaults(settings: Settings, plain: Mapping[str, Any]) -> dict[str,
         return chosen(type(choice.options), values) if isinstance(choice.options, Named) else dict(values)
 
     tree = chosen(Training, plain)
-    for name in settings.CHOICES:
+    for name in filter(plain.__contains__, settings.CHOICES):
         tree[name] = chosen_of(getattr(settings, name), plain[name])
     known = {choice.name: choice for name in settings.DECIDING for choice in getattr(settings, name)}
-    for name in settings.DECIDING:
+    for name in filter(plain.__contains__, settings.DECIDING):
         tree[name] = [chosen_of(known[values.get("name")], values) for values in plain[name]]
     return tree
 

@@ -18,6 +18,7 @@ from ablate.recipe.replay import SECTIONS, Tree, section
 from ablate.recipe.rows import Row, Rows, read_variants
 from ablate.recipe.selection import read_seeds, read_selection
 from ablate.recipe.shape import Shape
+from ablate.recipe.sources import needed_rows
 from ablate.recipe.unused_bundles import check_unused_bundles
 from ablate.recipe.variants import Written, build_variants
 from ablate.recipe.yaml_text import decode, read_yaml
@@ -84,6 +85,7 @@ def load_recipe(
         notes=notes,
         folds=folds,
         reach=reach,
+        needed=needed_rows(variants, kept),
     )
 
 

@@ -102,6 +102,7 @@ class Recipe:
     ``selection`` holds the flags that chose this part or change of it, as command-line arguments: ``("--seeds", "3", "--set", "epochs=50")``.
     A variant's parent need not be among ``variants`` where ``--only`` left it out. ``design`` is the one that made the rows, None where they are as
     written; ``notes`` are sentences for whoever reads them. With ``folds`` every seed trains once a fold; ``reach`` holds the marks that rows are timed to.
+    ``needed`` are rows that ``--only`` left out and that others are built upon: they are trained where they are missing, and not shown.
     """
 
     study: str
@@ -117,6 +118,7 @@ class Recipe:
     notes: tuple[str, ...] = ()
     folds: Folds | None = None
     reach: tuple[Reach, ...] = ()
+    needed: tuple[Variant, ...] = ()
 
     @classmethod
     def load(

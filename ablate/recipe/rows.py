@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ablate.recipe.changes import Own, read_own
 from ablate.recipe.for_each import MOST_ROWS, repeats
@@ -12,8 +12,9 @@ from ablate.recipe.node import Node, Problems, show
 from ablate.recipe.recipe import Position
 from ablate.recipe.replay import SECTIONS
 from ablate.recipe.shape import Shape, did_you_mean
+from ablate.recipe.sources import read_joined
 
-KEYS = ("name", "from", "description", "add", "remove", "set", "published", "for", "zip")
+KEYS = ("name", "from", "description", "add", "remove", "set", "joined", "published", "for", "zip")
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Row:
 
     Of a row that a design has made: ``tricks`` are all that are on in it; ``of`` are the two rows that it puts together; where there is a ``stack``, these
     changes are replayed on the baseline's, instead of ``own`` on the parent's. ``rearranged``: the tricks are rows that were written to stand elsewhere.
+    ``joined`` are the rows whose predictions it puts together, with the places where they are named.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Row:
     tricks: tuple[str, ...] = ()
     of: tuple[str, ...] = ()
     rearranged: bool = False
+    joined: Mapping[str, Position] = field(default_factory=dict)
 
 
 class Rows:
@@ -86,13 +89,14 @@ def read_variants(rows: Rows, nodes: Sequence[Node]) -> None:
         groups.append((path, [Shape(one, path, "a variant", problems) for one in each]))
     later = [shape.text("name") for _, shapes in groups for shape in shapes]
     for path, shapes in groups:
-        above = rows.rows[-1].name
+        above = next(row.name for row in reversed(rows.rows) if not row.joined)
         for shape in shapes:
-            rows.rows.append(_variant(shape, path, above, [row.name for row in rows.rows], later, problems))
+            rows.rows.append(_variant(shape, path, above, rows.rows, later, problems))
 
 
-def _variant(shape: Shape, path: str, above: str, earlier: list[str], names: list[str], problems: Problems) -> Row:
+def _variant(shape: Shape, path: str, above: str, rows: Sequence[Row], names: list[str], problems: Problems) -> Row:
     count = len(problems)
+    earlier = [row.name for row in rows]
     hints = {key: f"is a setting: write it under 'set' of {path}." for key in SECTIONS}
     shape.only(KEYS, hints | {"tricks": "is not a key of a variant: switch tricks on with 'add'."})
     name, name_node = shape.text("name"), shape.get("name")
@@ -101,15 +105,17 @@ def _variant(shape: Shape, path: str, above: str, earlier: list[str], names: lis
     elif not name and (name_node is None or name_node.text is not None):
         problems.add(shape.node.key_position("name"), f"{path}.name must not be empty.")
     parent = shape.text("from", above)
-    broken = parent not in earlier
+    broken = parent not in earlier or any(row.joined for row in rows if row.name == parent)
     if broken:
         if parent == name:
             shape.wrong("from", "is the row itself. A row stands on one above it.")
+        elif parent in earlier:
+            shape.wrong("from", "joins others and has no changes to stand on. Name a row that trains.")
         elif parent in names:
             shape.wrong("from", "comes later. Move that row above this one.")
         else:
             shape.wrong("from", f"is not a row of this recipe.{did_you_mean(parent, [*earlier, *names])}")
-    own = read_own(shape, problems)
+    own, joined = read_own(shape, problems), read_joined(shape, problems)
     return Row(
         name or path,
         path,
@@ -120,4 +126,5 @@ def _variant(shape: Shape, path: str, above: str, earlier: list[str], names: lis
         shape.get("published"),
         broken,
         sound=len(problems) == count,
+        joined=joined,
     )

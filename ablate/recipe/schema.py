@@ -150,6 +150,13 @@ def _variant() -> Schema:
         "add": {"$ref": "#/$defs/add"},
         "remove": {"type": "array", "items": TEXT, "description": "tricks to take out of the parent's changes"},
         "set": {"$ref": "#/$defs/set"},
+        "joined": {
+            "type": "array",
+            "items": {"$ref": "#/$defs/rows_name"},
+            "minItems": 1,
+            "uniqueItems": True,
+            "description": "rows whose predictions are judged together as this row, on the data of 'from'; it trains nothing",
+        },
         "published": {"$ref": "#/$defs/published"},
         "for": {
             "type": "object",

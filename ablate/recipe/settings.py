@@ -162,6 +162,12 @@ class Settings(Training):
     metrics: tuple[Choice, ...] = ()
     watch: tuple[Choice, ...] = ()
     tricks: tuple[Choice, ...] = ()
+    joined: tuple[str, ...] = Field(
+        default=(), description="the rows whose predictions together are this row's, which trains nothing itself"
+    )
+    sources: Mapping[str, Settings] = Field(
+        default={}, description="the settings of all rows that this one is built upon, by name; not dumped"
+    )
 
     CHOICES: ClassVar = ("data", "model", "init", "loss", "optimizer")
     LISTS: ClassVar = {"metrics": "metric", "watch": "watch", "tricks": "trick"}
@@ -176,12 +182,20 @@ class Settings(Training):
         tree: dict[str, Any] = {key: getattr(self, key).dump() for key in self.CHOICES}
         for key in self.LISTS:
             tree[key] = [choice.dump() for choice in getattr(self, key)]
-        plain = self.model_dump(mode="json", exclude={*self.CHOICES, *self.LISTS})
+        plain = self.model_dump(mode="json", exclude={*self.CHOICES, *self.LISTS, "joined", "sources"})
+        if self.joined:
+            plain["joined"] = list(self.joined)
         return tree | plain
 
     def replace(self, **fields: Any) -> Settings:
         """A copy with some top-level fields replaced."""
         return self.model_copy(update=fields)
+
+    @property
+    def source_rows(self) -> tuple[str, ...]:
+        """The rows that must have been trained before this one: those that it joins, or that a trick takes weights from."""
+        named = (row for choice in self.tricks for row in getattr(choice.options, "source_rows", ()))
+        return tuple(dict.fromkeys((*self.joined, *named)))
 
     def trick(self, name: str) -> Choice | None:
         """The trick of that name, or None."""

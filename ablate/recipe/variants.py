@@ -17,6 +17,7 @@ from ablate.recipe.rows import Row
 from ablate.recipe.selection import Selection
 from ablate.recipe.settings import Settings
 from ablate.recipe.settings_builder import Builder
+from ablate.recipe.sources import Places, as_joined, link_sources
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def build_variants(
     for name in selection.only or ():
         if (same := build.same.get(name)) is not None:
             problems.add(Position(f"--only {one_line(name)}"), f"is left out: its settings are those of {show(same)}.")
-    return variants, build.notes()
+    linked = link_sources(variants, [row.name for row in written.rows], build.places, problems)
+    return linked, build.notes()
 
 
 @dataclass
@@ -70,6 +72,7 @@ class _Build:
         default_factory=dict
     )  # of rows that a design has rearranged, and of what they stand on
     asked: dict[tuple[str | None, str], str] = field(default_factory=dict)  # (parent, settings) → the row that has them
+    places: Places = field(default_factory=Places)
 
     def row(self, row: Row, problems: Problems) -> Variant | None:
         """The next row as a variant; None for one that is wrong, or left out of its design."""
@@ -85,12 +88,15 @@ class _Build:
         plain = settings
         if self.selection.changes_settings:
             plain = replace(self.builder, scale=1.0, problems=Problems()).build(tree, row.position, row.where)
+        self.places.note(row.name, row.joined, changed)
+        if row.joined and settings is not None:
+            settings = as_joined(settings, tuple(row.joined))
         self.before[row.name] = plain
         rearranged = row.rearranged or (row.parent is None and self.written.rows[-1].rearranged)
         if rearranged and plain is not None and (twin := self._twin(row, plain)) is not None:
             self.same[row.name] = twin
             return None
-        if sound:
+        if sound and not row.joined:
             _check_change(row, plain, parent_settings, problems)
         published = read_published(row, settings, problems)
         if settings is None:
@@ -143,6 +149,8 @@ class _Build:
 
 def _changes(row: Row) -> tuple[Change, ...]:
     """What a row changes, in order; one that puts several tricks on the baseline at once has those of each."""
+    if row.joined:
+        return (Change(row.name, "set", "joined", list(row.joined)),)
     together = row.stack and not row.own.remove
     changes: list[Change] = []
     for own in row.stack if together else (row.own,):

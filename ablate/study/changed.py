@@ -60,6 +60,9 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str
         if old == new:
             continue
         kind, _, name = path.partition(" ")
+        if path.endswith(".source.identity") or path == "settings joined":
+            yield "another training of what it is built upon"
+            continue
         if path.endswith(".contents"):
             yield f"other contents of {name.removesuffix('.contents')}"
         elif kind == "code":

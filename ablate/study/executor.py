@@ -121,13 +121,39 @@ class LocalExecutor:
                     self.elsewhere.append(job)
                 else:
                     self.waiting.append(job)
-        while self.waiting and self.free:
-            yield from self._open(self.waiting.popleft())
+        while self.free and (ready := self._next()) is not None:
+            yield from self._open(ready)
         if self.elsewhere and not self.running and not self.said_waiting:
             self.said_waiting = True
             count = sum(len(job.fingerprints) for job in self.elsewhere)
             what = "1 run that another process is" if count == 1 else f"{count} runs that other processes are"
             yield {"event": "note", "text": f"waiting for {what} training"}
+
+    def _next(self) -> Job | None:
+        """The first waiting job that nothing under way or still to come is needed for; it no longer waits."""
+        unsettled = self._unsettled()
+        for i, job in enumerate(self.waiting):
+            if unsettled.isdisjoint(job.needed()):
+                del self.waiting[i]
+                return job
+        return None
+
+    def _unsettled(self) -> set[str]:
+        """Runs of jobs that have not ended, where any job waits for others."""
+        if not any(job.needed() for job in self.waiting):
+            return set()
+        under_way = (running.job.only(running.left()) for running in self.running.values())
+        return {name for job in chain(self.waiting, self.elsewhere, under_way) for name in job.fingerprints}
+
+    def _lacking(self, job: Job) -> dict[int, str]:
+        """The seeds of a job whose sources have ended without weights, each with the reason."""
+        found: dict[int, str] = {}
+        for seed in job.assignment.seeds:
+            for row, name in job.needs.get(seed, {}).items():
+                record = self.store.record(name)
+                if record.status != "finished":
+                    found[seed] = f"it is built upon {row}, seed {seed}, which is {record.status.replace('_', ' ')}"
+        return found
 
     def _open(self, job: Job) -> Iterator[Event]:
         """Start what is left of a job, and leave to others what they train."""
@@ -138,6 +164,10 @@ class LocalExecutor:
                 record = records[seed]
                 yield self._event(job, seed, record.status, reason=record.reason, elsewhere=True)
             job = job.only([seed for seed in records if seed not in done])
+        if not job.together and (lacking := self._lacking(job)):
+            for seed, reason in lacking.items():
+                yield from self._write_off(job, [seed], "failed", reason)
+            job = job.only([seed for seed in job.assignment.seeds if seed not in lacking])
         taken = self._taken(job)
         if taken and job.together:
             self.elsewhere.append(job)
@@ -165,7 +195,7 @@ class LocalExecutor:
     def _hear(self) -> Iterator[Event]:
         """Wait for events and see to them."""
         if not self.running:
-            if self.elsewhere and not self.waiting:
+            if self.elsewhere:
                 time.sleep(POLL)
             return
         wait = self._overdue()

@@ -15,7 +15,7 @@ def check_fit(recipe: Recipe) -> None:
     Asks only data whose facts are known without reading them (`Data.spec`); the job asks again, of all data.
     """
     problems: dict[str, Problem] = {}
-    for variant in recipe.variants:
+    for variant in (*recipe.variants, *recipe.needed):
         settings = variant.settings
         spec = settings.data.options.spec() if isinstance(settings.data.options, Data) else None
         if spec is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.engine.trainer import Assignment
-from ablate.recipe import run_fingerprint
+from ablate.recipe import Settings, run_fingerprint
 from ablate.recipe.fingerprint import facts
 from ablate.study.estimates import Estimates
 from ablate.study.plan import Plan, PlannedRun
@@ -28,6 +28,7 @@ class Job:
 
     ``fingerprints`` are the runs', in the order of the assignment's seeds. ``since`` (seconds since 1970): runs that ended before do not count as
     done. ``fresh``: nor do checkpoints from before then. ``together``: these seeds go on as the stack that they began as. ``timeout``: seconds.
+    ``needs``: by seed, the runs that must have finished before, each with its row.
     """
 
     number: int
@@ -42,11 +43,16 @@ class Job:
     timeout: float | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     identity: Mapping[str, Any] = field(default_factory=dict)
+    needs: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def runs(self) -> tuple[tuple[int, str], ...]:
         """Each seed with its fingerprint."""
         return tuple(zip(self.assignment.seeds, self.fingerprints, strict=True))
+
+    def needed(self) -> set[str]:
+        """The runs that must have ended before this job begins."""
+        return {name for seed in self.assignment.seeds for name in self.needs.get(seed, {}).values()}
 
     def only(self, seeds: Sequence[int]) -> Job:
         """The same for some of its seeds."""
@@ -83,11 +89,19 @@ def make_jobs(
     for seeds, run in _grouped(runs, store, stack, fresh):
         if run.identity not in known:
             known[run.identity] = facts(run.variant.settings, folder=plan.recipe.folder, folds=plan.recipe.folds)
+        needs = {seed: run.needs(seed) for seed in seeds}
         resumes = not fresh and bool(run.record.stack) and run.record.status not in FROM_NOTHING
         job = Job(
             0,
             run.variant.name,
-            Assignment(run.variant.settings, seeds, plan.recipe.folder, fold=run.record.fold, folds=plan.recipe.folds),
+            Assignment(
+                run.variant.settings,
+                seeds,
+                plan.recipe.folder,
+                fold=run.record.fold,
+                folds=plan.recipe.folds,
+                weights=weights_of(run.variant.settings, needs, store),
+            ),
             tuple(run_fingerprint(run.identity, seed, run.record.fold) for seed in seeds),
             store.root,
             (resumes and run.record.threads) or threads,
@@ -97,10 +111,25 @@ def make_jobs(
             timeout,
             provenance,
             known[run.identity],
+            needs,
         )
         jobs.append((estimates.cost(run) * len(seeds), job))
     jobs.sort(key=lambda pair: -pair[0])
     return [replace(job, number=number) for number, (_, job) in enumerate(jobs)]
+
+
+def weights_of(settings: Settings, needs: Mapping[int, Mapping[str, str]], store: Store) -> dict[tuple[str, int], Path]:
+    """Where the weights are that each row reports which these settings are built upon, by row and seed."""
+    return {
+        (row, seed): weights_file(store, name, settings.sources[row])
+        for seed, rows in needs.items()
+        for row, name in rows.items()
+    }
+
+
+def weights_file(store: Store, fingerprint: str, settings: Settings) -> Path:
+    """The weights of the epoch that a run's row reports."""
+    return store.run_folder(fingerprint) / ("best.pt" if settings.select == "best" else "last.pt")
 
 
 def _grouped(

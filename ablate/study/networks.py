@@ -76,6 +76,15 @@ def describe(settings: Settings, folder: Path, specs: dict[str, Any]) -> Mapping
     from ablate.registry.lazy import torch
 
     try:
+        if settings.joined:
+            below = [describe(one, folder, specs) for one in settings.sources.values()]
+            sizes = [facts.get("parameters") for facts in below]
+            return {
+                "parameters": None if None in sizes else sum(sizes),
+                "receptive_field": None,
+                "work": None,
+                "stack_reason": None,
+            }
         key = json.dumps(settings.data.dump())
         if key not in specs:
             known = settings.data.options.spec() if isinstance(settings.data.options, Data) else None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 
 from ablate.recipe import Recipe, Variant, identity, run_fingerprint
 from ablate.study.fitting import check_fit
-from ablate.study.records import ENDED_BADLY, RunRecord, StudyRecord, VariantRecord
+from ablate.study.records import ENDED_BADLY, RunRecord, Status, StudyRecord, VariantRecord
 from ablate.study.store import Store
 
 CHOOSING = ("--seeds", "--only")
@@ -23,7 +23,7 @@ class PlannedRun:
     """One run as the recipe has it, and what the store knows of it.
 
     ``identity`` is what all seeds of its settings share. ``before`` is the run that the same row was with the same seed when last recorded, where that is
-    another one.
+    another one. ``upon`` are the rows whose weights it is built upon, with their identities.
     """
 
     variant: Variant
@@ -32,6 +32,12 @@ class PlannedRun:
     identity: str
     record: RunRecord
     before: str | None = None
+    upon: Mapping[str, str] = field(default_factory=dict)
+
+    def needs(self, seed: int | None = None) -> dict[str, str]:
+        """The runs that must have finished before, with the same seed (or another one) and fold, by row."""
+        seed = self.seed if seed is None else seed
+        return {row: run_fingerprint(shared, seed, self.record.fold) for row, shared in self.upon.items()}
 
     @property
     def leader(self) -> str:
@@ -43,16 +49,20 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Plan:
-    """All runs of a study. A fingerprint that several rows share is one run. ``rows_before`` names the rows that the study had when last recorded."""
+    """All runs of a study. A fingerprint that several rows share is one run. ``rows_before`` names the rows that the study had when last recorded.
+
+    ``needed`` are the runs of rows that were not chosen, which chosen ones are built upon.
+    """
 
     recipe: Recipe
     runs: tuple[PlannedRun, ...]
     rows_before: frozenset[str] = frozenset()
+    needed: tuple[PlannedRun, ...] = ()
 
     @cached_property
     def _by_row(self) -> dict[str, tuple[PlannedRun, ...]]:
-        rows: dict[str, list[PlannedRun]] = {variant.name: [] for variant in self.recipe.variants}
-        for run in self.runs:
+        rows: dict[str, list[PlannedRun]] = {v.name: [] for v in (*self.recipe.variants, *self.recipe.needed)}
+        for run in (*self.runs, *self.needed):
             rows[run.variant.name].append(run)
         return {name: tuple(runs) for name, runs in rows.items()}
 
@@ -61,13 +71,22 @@ class Plan:
         return self._by_row[variant]
 
     def to_do(self, *, retry_failed: bool = False, fresh: bool = False) -> list[PlannedRun]:
-        """The runs that are missing, each once. Failed ones only where asked for; all of them under ``fresh``."""
-        wanted: dict[str, PlannedRun] = {}
-        for run in self.runs:
-            status = run.record.status
-            if fresh or (status in ENDED_BADLY and retry_failed) or status not in ("finished", *ENDED_BADLY):
-                wanted.setdefault(run.fingerprint, run)
-        return list(wanted.values())
+        """The runs that are missing, each once. Failed ones only where asked for; all of them under ``fresh``.
+
+        What they are built upon comes along where it is missing, also where its row was not chosen.
+        """
+        done: tuple[Status, ...] = ("finished",) if retry_failed else ("finished", *ENDED_BADLY)
+        known: dict[str, PlannedRun] = {}
+        for run in (*self.needed, *self.runs):
+            known.setdefault(run.fingerprint, run)
+        wanted = {run.fingerprint: run for run in reversed(self.runs) if fresh or run.record.status not in done}
+        waiting = list(wanted.values())
+        while waiting:
+            for name in waiting.pop().needs().values():
+                if name not in wanted and known[name].record.status not in done:
+                    wanted[name] = known[name]
+                    waiting.append(known[name])
+        return [run for name, run in known.items() if name in wanted]
 
     def record(self) -> StudyRecord:
         """The study as far as the store knows it."""
@@ -79,11 +98,12 @@ class Plan:
 
     def renewed(self, store: Store) -> Plan:
         """The same runs as the store knows them now, whatever became of the recipe's data and code since."""
-        runs = tuple(
-            replace(run, record=store.record(run.fingerprint, run.seed, run.variant.settings.epochs, run.record.fold))
-            for run in self.runs
-        )
-        return replace(self, runs=runs)
+
+        def now(run: PlannedRun) -> PlannedRun:
+            epochs = run.variant.settings.epochs
+            return replace(run, record=store.record(run.fingerprint, run.seed, epochs, run.record.fold))
+
+        return replace(self, runs=tuple(map(now, self.runs)), needed=tuple(map(now, self.needed)))
 
 
 def make_plan(recipe: Recipe, store: Store) -> Plan:
@@ -95,10 +115,14 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
     flags = settings_flags(recipe.selection)
     rows = {row["variant"]: row for row in store.study(recipe.study).get("rows", ()) if row.get("flags", []) == flags}
     runs = []
-    for variant in recipe.variants:
+    shared_by = {
+        variant.name: identity(variant.settings, folder=recipe.folder, folds=recipe.folds)
+        for variant in (*recipe.variants, *recipe.needed)
+    }
+    for variant in (*recipe.variants, *recipe.needed):
         row = rows.get(variant.name, {})
         earlier = {**row.get("before", {}), **row.get("runs", {})}
-        shared = identity(variant.settings, folder=recipe.folder, folds=recipe.folds)
+        shared = shared_by[variant.name]
         for seed, fold in product(recipe.seeds, range(recipe.folds.k) if recipe.folds else (None,)):
             name = run_fingerprint(shared, seed, fold)
             record = store.record(name, seed, variant.settings.epochs, fold)
@@ -107,8 +131,11 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
                 before = row.get("before", {}).get(run_key(seed, fold))
             if record.status == "queued" and before is not None and store.record(before).status == "finished":
                 record = replace(record, status="stale", reason=STALE)
-            runs.append(PlannedRun(variant, seed, name, shared, record, before))
-    return Plan(recipe, tuple(runs), frozenset(rows))
+            upon = {row: shared_by[row] for row in variant.settings.source_rows if row in shared_by}
+            runs.append(PlannedRun(variant, seed, name, shared, record, before, upon))
+    chosen = {variant.name for variant in recipe.variants}
+    needed = tuple(run for run in runs if run.variant.name not in chosen)
+    return Plan(recipe, tuple(run for run in runs if run.variant.name in chosen), frozenset(rows), needed)
 
 
 def run_key(seed: int, fold: int | None = None) -> str:

@@ -48,7 +48,7 @@ def _merged(plan: Plan, store: Store) -> dict[str, Any]:
     recipe = plan.recipe
     flags = settings_flags(recipe.selection)
     rows = {(row["variant"], tuple(row.get("flags", ()))): row for row in store.study(recipe.study).get("rows", ())}
-    for variant in recipe.variants:
+    for variant in (*recipe.variants, *recipe.needed):
         key = (variant.name, tuple(flags))
         runs = [run for run in plan.runs_of(variant.name)]
         now = {run_key(run.seed, run.record.fold): run.fingerprint for run in runs}

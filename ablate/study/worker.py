@@ -14,6 +14,8 @@ from contextlib import suppress
 from typing import Any, BinaryIO
 
 from ablate.data.load import load_parts
+from ablate.engine.joined import judge
+from ablate.engine.leaks import check_leaks
 from ablate.engine.trainer import Report
 from ablate.engine.training import train
 from ablate.recipe import identity, run_fingerprint
@@ -35,10 +37,12 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def train_job(job: Job, report: Report, state: Mapping[str, Any] | None) -> object:
-    """Load the data and let the engine train."""
+    """Load the data and let the engine train, or judge what others have trained."""
     assignment = job.assignment
     parts = load_parts(assignment.settings.data, assignment.folder, assignment.folds, assignment.fold)
-    return train(assignment, parts, report, state)
+    if assignment.settings.sources:
+        check_leaks(assignment, parts)
+    return (judge if assignment.settings.joined else train)(assignment, parts, report, state)
 
 
 def run_job(

@@ -32,7 +32,8 @@ decisions on values happen in ``on_epoch``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import PrivateAttr
@@ -71,7 +72,10 @@ class Gradients(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """What a trick may know of the training that it takes part in. ``steps_per_epoch`` are the optimizer's."""
+    """What a trick may know of the training that it takes part in. ``steps_per_epoch`` are the optimizer's.
+
+    ``weights`` are files with the weights of rows that were trained before, by row and seed.
+    """
 
     spec: Spec
     seeds: tuple[int, ...]
@@ -80,6 +84,7 @@ class Context:
     device: str = "cpu"
     monitor: str = "valid_loss"
     better: str = "lower"
+    weights: Mapping[tuple[str, int], Path] = field(default_factory=dict)
 
 
 class Now:
@@ -233,6 +238,10 @@ class Trick(Named):
 
         Not called for an epoch again where a training is resumed. Only what is ``stacked`` can have it in a stack.
         """
+
+    def notes(self) -> Sequence[str]:
+        """Sentences for the record on what it did before the first epoch; asked after `between_epochs` (0), or after `restore`."""
+        return ()
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint must keep, in tensors and plain values."""

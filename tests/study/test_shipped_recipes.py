@@ -8,6 +8,7 @@ import pytest
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
 SMALL = {
+    "facial_specialists": ["--scale", "0.0002", "--set", "data.size=16", "--set", "data.limit=64"],
     "facial_keypoints": ["--scale", "0.0002", "--set", "data.size=32", "--set", "data.limit=64"],
 }
 

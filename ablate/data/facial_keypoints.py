@@ -112,7 +112,8 @@ class FacialKeypoints(Data):
 
     def _split_on(self, samples: Part, complete: torch.Tensor, last: int, **notes: object) -> Parts:
         """The split of the complete rows, with all others in the training part, or where their person is; then only rows up to ``last``."""
-        data = self.parts(samples.take(complete.nonzero()[:, 0]), self.spec(), **notes)
+        whole = self.model_copy(update={"limit": None})  # the limit comes after the split, which must not know of it
+        data = whole.parts(samples.take(complete.nonzero()[:, 0]), self.spec(), **notes)
         other = samples.take((~complete).nonzero()[:, 0])
         free = torch.ones(len(other), dtype=torch.bool)
         changed: dict[str, Part | None] = {}

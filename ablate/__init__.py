@@ -16,6 +16,7 @@ _EXPORTS = {
     "run": "ablate.api",
     "table": "ablate.api",
     "load": "ablate.api",
+    "predict": "ablate.api",
 }
 
 

@@ -17,8 +17,12 @@ from ablate.study.register import write_study
 from ablate.study.store import Store
 
 if TYPE_CHECKING:
-    from torch import nn
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
 
+    from ablate.data.dataset import Part, Spec
+    from ablate.engine.predicting import Trained
     from ablate.study.records import StudyRecord
     from ablate.tracker.background import Background
     from ablate.tracker.publish import Published, Rendering
@@ -211,7 +215,9 @@ def load(
 ) -> nn.Module:
     """The trained network of a variant and seed, in evaluation mode, with the weights of the epoch that its row reports; with folds, of one ``fold``.
 
-    Raises ValueError in one line where that run is not finished.
+    It takes what its training saw: inputs that tricks have prepared (`standardise` …); `predict` prepares them itself.
+
+    Raises ValueError in one line where that run is not finished, and for a row that joins others.
     """
     import torch
 
@@ -232,6 +238,10 @@ def load(
             f"variant (={variant}) with seed {seed} is {chosen.record.status}, not finished. Train it with 'ablate run'."
         )
     settings = chosen.variant.settings
+    if settings.joined:
+        raise ValueError(
+            f"variant (={variant}) joins {', '.join(settings.joined)} and has no network. Load these, or use ablate.predict."
+        )
     spec = load_parts(settings.data, recipe.folder, recipe.folds, number).spec
     tricks, _ = make_tricks(settings, spec, recipe.folder)
     network, _ = build_network(settings, spec, recipe.folder, tricks, None)
@@ -240,6 +250,91 @@ def load(
         torch.load(store.run_folder(chosen.fingerprint) / f"{name}.pt", map_location="cpu", weights_only=True)
     )
     return network.eval()
+
+
+def predict(
+    recipe: Recipe | str | Path,
+    variant: str,
+    inputs: NDArray[Any],
+    *,
+    seed: int | None = None,
+    ensemble: bool = False,
+    root: Path | str = DEFAULT_ROOT,
+) -> NDArray[np.float32]:
+    """What a trained row says of inputs (n, …) as its data set has them: outputs (n, …) in the targets' own unit; of classes, probabilities (n, classes).
+
+    ``seed``: the first of the recipe unless given; ``ensemble``: the mean of all seeds (and folds). Raises ValueError in one line.
+    """
+    import torch
+
+    from ablate.data.dataset import Part
+
+    runs = _finished(as_recipe(recipe), variant, seed, ensemble, Store(Path(root).absolute()))
+    outputs: NDArray[np.float32] = _mean_prediction(runs, Part(torch.as_tensor(inputs)))[0].numpy()
+    return outputs
+
+
+def predictions(
+    recipe: Recipe | str | Path,
+    variant: str,
+    path: Path,
+    *,
+    lookup: Path | None = None,
+    seed: int | None = None,
+    ensemble: bool = False,
+    root: Path | str = DEFAULT_ROOT,
+) -> str:
+    """The predictions of a file's inputs as CSV: a column for each output, landmarks in pixels; with Kaggle's ``lookup``, RowId and Location."""
+    import pandas
+
+    from ablate.data.kaggle_submission import in_pixels, submission
+    from ablate.data.new_inputs import read_inputs
+    from ablate.engine.predicting import output_names
+
+    runs = _finished(as_recipe(recipe), variant, seed, ensemble, Store(Path(root).absolute()))
+    inputs, ids = read_inputs(runs[0].settings.data, Path(path))
+    values, spec = _mean_prediction(runs, inputs)
+    if spec.landmarks is not None:
+        values = in_pixels(values, spec.landmarks)
+    if lookup is not None:
+        if ids is None or spec.landmarks is None:
+            raise ValueError(
+                f"--lookup (={lookup}) is for the competition's test.csv, with an ImageId in each row. Drop it."
+            )
+        return submission(values, spec.target_names, ids, Path(lookup))
+    names = output_names(spec)
+    table = pandas.DataFrame(values.flatten(1).numpy(), columns=list(names) if values.dim() == 2 else None)
+    if spec.task == "classification" and len(spec.classes) == values.shape[1]:
+        table.insert(0, "prediction", [spec.classes[i] for i in values.argmax(1).tolist()])
+    if ids is not None:
+        table.insert(0, "ImageId", ids)
+    return str(table.to_csv(index=False, float_format="%.6g"))
+
+
+def _finished(recipe: Recipe, variant: str, seed: int | None, ensemble: bool, store: Store) -> list[Trained]:
+    """The runs whose predictions are asked for."""
+    from ablate.study.trained import trained
+
+    seed = recipe.seeds[0] if seed is None else seed
+    runs = [run for run in make_plan(recipe, store).runs if run.variant.name == variant]
+    chosen = runs if ensemble else [run for run in runs if run.seed == seed][:1]
+    if not chosen:
+        raise ValueError(_not_there(recipe, variant, seed))
+    return [trained(run, recipe, store) for run in chosen]
+
+
+def _mean_prediction(runs: list[Trained], inputs: Part) -> tuple[Tensor, Spec]:
+    """The mean of what the runs predict; scores of classes as probabilities."""
+    import torch
+
+    from ablate.engine.predicting import predict as ask
+
+    found = []
+    for run in runs:
+        values, spec = ask(run, inputs)
+        classes = spec.task == "classification" and len(spec.classes) == spec.outputs == values.shape[-1]
+        found.append(values.softmax(1) if classes else values)
+    return torch.stack(found).mean(0), spec
 
 
 def _not_there(recipe: Recipe, variant: str, seed: int) -> str:

@@ -18,6 +18,7 @@ from ablate.cli.logs import logs
 from ablate.cli.new import new
 from ablate.cli.plan import plan
 from ablate.cli.plot import plot
+from ablate.cli.predict import predict
 from ablate.cli.run import run
 from ablate.cli.schema import schema
 from ablate.cli.status import status
@@ -25,7 +26,24 @@ from ablate.cli.sync import sync
 from ablate.cli.table import table
 from ablate.cli.ui import ui
 
-COMMANDS = (run, plan, table, ensemble, export, plot, diff, status, logs, catalog, ui, sync, clean, new, schema)
+COMMANDS = (
+    run,
+    plan,
+    table,
+    ensemble,
+    export,
+    plot,
+    predict,
+    diff,
+    status,
+    logs,
+    catalog,
+    ui,
+    sync,
+    clean,
+    new,
+    schema,
+)
 
 
 def build() -> typer.Typer:

@@ -112,3 +112,20 @@ def _pixels(text: object, row: int) -> NDArray[np.uint8]:
     if values.min() < 0 or values.max() > 255:
         raise _Wrong(f"has grey values outside 0 … 255 in Image, row {row + 1}.")
     return values.astype(np.uint8)
+
+
+def read_kaggle_test(path: Path) -> tuple[list[int], NDArray[np.uint8]]:
+    """The ids and pictures (n, 96, 96) of the competition's ``test.csv``. Raises ValueError that says what is wrong with the file."""
+    import pandas
+
+    table = pandas.read_csv(path, dtype={"Image": str})
+    for name in ("ImageId", "Image"):
+        if name not in table.columns:
+            raise ValueError(f"has no column '{name}'. Give the competition's test.csv.")
+    if table.empty:
+        raise ValueError("has no rows. Give the competition's test.csv.")
+    try:
+        images = np.stack([_pixels(text, row) for row, text in enumerate(table["Image"])])
+    except _Wrong as error:
+        raise ValueError(str(error)) from None
+    return [int(number) for number in table["ImageId"]], images.reshape(-1, FRAME, FRAME)

@@ -1,0 +1,71 @@
+"""Inputs from a file, for predictions: as a data set would read them, but without targets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ablate.data.data import shown
+from ablate.data.dataset import Part
+from ablate.data.faces import FRAME, resample
+from ablate.data.facial_keypoints import FacialKeypoints
+from ablate.data.npz import INPUTS, _array, _inputs
+from ablate.data.table import Table
+from ablate.recipe.settings import Choice
+from ablate.registry.lazy import LazyModule, torch
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas
+else:
+    np = LazyModule("numpy")
+    pandas = LazyModule("pandas")
+
+
+def read_inputs(choice: Choice, path: Path) -> tuple[Part, list[int] | None]:
+    """The samples of a ``.npz`` or ``.csv``, and their ids where the file has them (Kaggle's ``ImageId``).
+
+    Raises ValueError in one line for a file that cannot be read, or that lacks what the data set of ``choice`` needs.
+    """
+    if not path.is_file():
+        raise ValueError(f"--data (={shown(path)}) does not exist. Name a .csv or .npz of inputs.")
+    data = choice.options
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        with np.load(path) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        inputs = _inputs(_array(arrays, "inputs", getattr(data, "inputs", None), INPUTS))
+        return Part(_sized(inputs, data)), None
+    if suffix != ".csv":
+        raise ValueError(f"--data (={shown(path)}) must end in .csv or .npz.")
+    if isinstance(data, FacialKeypoints):
+        from ablate.data.kaggle_csv import read_kaggle_test
+
+        try:
+            ids, images = read_kaggle_test(path)
+        except ValueError as error:
+            raise ValueError(f"--data (={shown(path)}) {error}") from None
+        return Part(_sized(torch.from_numpy(images).unsqueeze(1), data)), ids
+    table = pandas.read_csv(path)
+    names = list(table.columns)
+    if isinstance(data, Table):
+        targets = {data.target} if isinstance(data.target, str) else set(data.target)
+        known = data.inputs or [
+            n for n in pandas.read_csv(data.path, nrows=0).columns if n not in {*targets, data.group}
+        ]
+        names = [str(name) for name in known]
+    lacking = next((name for name in names if name not in table.columns), None)
+    if lacking is not None:
+        raise ValueError(f"--data (={shown(path)}) has no column '{lacking}', which the network was trained with.")
+    values = table[names].to_numpy(np.float32)
+    if not np.isfinite(values).all():
+        row = int(np.argwhere(~np.isfinite(values))[0][0]) + 1
+        raise ValueError(f"--data (={shown(path)}) has an empty or infinite number in row {row}. Fill it in.")
+    return Part(torch.from_numpy(np.array(values))), None
+
+
+def _sized(inputs: torch.Tensor, data: object) -> torch.Tensor:
+    """Faces at the size that the network sees."""
+    if not isinstance(data, FacialKeypoints) or inputs.shape[-1] != FRAME:
+        return inputs
+    return torch.from_numpy(resample(inputs[:, 0].numpy(), data.size)).unsqueeze(1)

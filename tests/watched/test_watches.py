@@ -29,6 +29,7 @@ EVERYTHING = [
     ("dead_relus", {"samples": 12}),
     ("activation_variance", {"samples": 12}),
     ("confidence", {}),
+    ("near_zero", {"below": 0.05}),
     ("train_valid_ratio", {}),
     ("jitter", {"epochs": 2}),
     ("speed", {}),
@@ -143,6 +144,8 @@ def by_hand(data: Parts, seed: int, limit: float | None = None) -> list[dict[str
         line["train_valid_ratio"] = clean / losses[-1]
         if epoch > 1:
             line["jitter"] = abs(losses[-1] - losses[-2]) / 2**0.5
+        sizes = torch.cat([net.get_submodule(layer).weight.detach().abs().flatten() for layer in LAYERS])
+        line["near_zero"] = float((sizes < 0.05).double().mean())
         p = outputs.softmax(1).numpy()
         line |= {"confidence": p.max(1).mean(), "confidence_spread": p.max(1).std()}
         line["entropy"] = -(p * np.log(p)).sum(1).mean()

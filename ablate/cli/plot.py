@@ -19,7 +19,7 @@ def plot(
     kind: Annotated[
         str,
         typer.Option(
-            help="curves (every epoch), ladder (each row's step from its parent) or effects (these steps with intervals)."
+            help="curves (every epoch), ladder (each row's step from its parent), effects (these steps with intervals) or predictions (points on pictures)."
         ),
     ] = "curves",
     metric: Annotated[

@@ -14,8 +14,8 @@ from ablate.study.store import Store
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-KINDS = ("curves", "ladder", "effects")
-"""What there is to see: every epoch of every seed; each row's step from its parent; these steps with their intervals."""
+KINDS = ("curves", "ladder", "effects", "predictions")
+"""What there is to see: every epoch of every seed; each row's step from its parent; these steps with their intervals; landmarks of the last row on pictures."""
 
 MOST_ROWS = 60
 """Rows of one picture for MLflow; of more, nothing could be read there."""
@@ -81,6 +81,10 @@ def _figure(kind: str, study: StudyRecord, store: Store, table: Table, metric: s
         from ablate.report.draw_ladder import draw_ladder
 
         return draw_ladder(table)
+    if kind == "predictions":
+        from ablate.report.draw_predictions import draw_predictions, read_predictions
+
+        return draw_predictions(read_predictions(study, store))
     from ablate.report.draw_effects import draw_effects
 
     return draw_effects(study, table)

@@ -399,7 +399,8 @@ def test_formats_are_known_by_suffix():
 def test_wrong_words_are_named(lab):
     lab.ladder(2, 1)
     with pytest.raises(
-        ValueError, match=r"kind \(=effect\) must be one of curves, ladder, effects. Did you mean 'effects'"
+        ValueError,
+        match=r"kind \(=effect\) must be one of curves, ladder, effects, predictions. Did you mean 'effects'",
     ):
         picture("effect", lab.study, lab.store, lab.table, "svg")
     with pytest.raises(ValueError, match=r"format \(=swg\) must be one of png, svg, pdf. Did you mean 'svg'"):

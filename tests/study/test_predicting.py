@@ -172,3 +172,18 @@ def test_a_row_that_is_not_trained_cannot_predict(faces):
         api.load(faces.recipe, "both", root=faces.root)
     with pytest.raises(ValueError, match=r"inputs \(=\(1, 8, 8\)\) must have the shape \(1, 12, 12\)"):
         api.predict(faces.recipe, "all", np.zeros((1, 1, 8, 8), np.float32), root=faces.root)
+
+
+def test_the_picture_of_predictions_has_the_validation_faces_and_both_kinds_of_points(faces, tmp_path):
+    from ablate.report.draw_predictions import read_predictions
+
+    shown = read_predictions(faces.plan().record(), Store(faces.root))
+    data = load_parts(faces.recipe.variant("all").settings.data, faces.recipe.folder)
+    assert shown.variant == "both"
+    assert np.array_equal(shown.images, data.valid.inputs[:8, 0].numpy())
+    np.testing.assert_allclose(shown.truth.reshape(8, 30), data.valid.targets[:8].numpy() * 48 + 48, rtol=1e-5)
+    raw = api.predict(faces.recipe, "both", data.valid.inputs[:8].numpy(), root=faces.root)
+    np.testing.assert_allclose(shown.predicted.reshape(8, 30), raw * 48 + 48, rtol=1e-5)
+    words = ["plot", str(tmp_path / "faces.yaml"), "--kind", "predictions", "--runs", str(faces.root), "-o"]
+    assert [run_command([*words, str(tmp_path / f"{i}.png")]) for i in (1, 2)] == [0, 0]
+    assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()

@@ -1,0 +1,109 @@
+"""Points on pictures: where they are, and where a trained row sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ablate.report.figure import BLUE, GREY, SMALL, TITLE, VERMILION, fitted, new_figure, titled_study
+from ablate.report.wording import plain
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from ablate.study.records import StudyRecord
+    from ablate.study.store import Store
+
+COLUMNS, MOST = 4, 8
+"""Pictures beside each other, and of one figure."""
+
+SIDE = 1.7
+"""Inches of a picture."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Pictures (n, H, W) with true and predicted points (n, P, 2), in pixels of a frame of ``frame`` pixels; NaN: not known."""
+
+    study: str
+    variant: str
+    images: NDArray[Any]
+    truth: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+    frame: int
+
+
+def read_predictions(study: StudyRecord, store: Store) -> Shown:
+    """The first validation samples of the last row that has finished, by its first finished seed.
+
+    Raises ValueError where nothing has finished, and where targets are no landmarks.
+    """
+    from ablate.engine.predicting import predict
+    from ablate.study.plan import make_plan
+    from ablate.study.trained import trained
+
+    plan = make_plan(study.recipe, store)
+    finished = [
+        run
+        for variant in reversed(study.recipe.variants)
+        for run in plan.runs_of(variant.name)
+        if run.record.status == "finished"
+    ]
+    if not finished:
+        raise ValueError("there is nothing to draw yet: no run has finished.")
+    run = trained(finished[0], study.recipe, store)
+    name = finished[0].variant.name
+    data = run.parts()
+    marks, part = data.spec.landmarks, data.valid
+    if marks is None or part.inputs is None or part.targets is None:
+        raise ValueError(
+            f"--kind (=predictions) draws landmarks on pictures; {name} predicts other things. Use --kind curves."
+        )
+    few = part.take(_few(len(part)))
+    values, spec = predict(run, few)
+    assert few.inputs is not None
+    assert few.targets is not None
+    assert spec.landmarks is not None
+
+    def pixels(points: Tensor) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = (points.double() * marks.scale + marks.centre).reshape(len(points), -1, 2).numpy()
+        return found
+
+    return Shown(study.recipe.study, name, few.inputs[:, 0].numpy(), pixels(few.targets), pixels(values), marks.frame)
+
+
+def _few(n: int) -> Tensor:
+    from ablate.registry.lazy import torch
+
+    return torch.arange(min(n, MOST))
+
+
+def draw_predictions(shown: Shown) -> Figure:
+    """The pictures side by side: true points as rings, predicted ones as dots, a line between the two. Call it under `drawing`."""
+    import numpy as np
+
+    n = len(shown.images)
+    columns = min(COLUMNS, n)
+    rows = -(-n // columns)
+    width, height = max(columns * SIDE + 0.3, 4.4), rows * (SIDE + 0.22) + 0.75
+    figure = new_figure(width, height)
+    title = titled_study(shown.study, ": points on validation pictures", width - 0.3)
+    figure.text(0.15 / width, 1 - 0.25 / height, title, size=TITLE, weight="bold")
+    told = f"{plain(shown.variant)}: rings are true, dots predicted; the number is the RMSE in pixels"
+    figure.text(0.15 / width, 1 - 0.45 / height, fitted(told, width - 0.3, SMALL), size=SMALL, color=GREY)
+    for i in range(n):
+        row, column = divmod(i, columns)
+        left, bottom = 0.15 + column * SIDE, height - 0.75 - (row + 1) * (SIDE + 0.22) + 0.22
+        axes = figure.add_axes((left / width, bottom / height, (SIDE - 0.1) / width, (SIDE - 0.1) / height))
+        axes.imshow(shown.images[i], cmap="gray", extent=(0, shown.frame, shown.frame, 0))
+        for (x, y), (px, py) in zip(shown.truth[i], shown.predicted[i], strict=True):
+            axes.plot([x, px], [y, py], color=VERMILION, linewidth=0.7)
+        axes.plot(*shown.truth[i].T, "o", markersize=4.2, markerfacecolor="none", markeredgecolor=BLUE)
+        axes.plot(*shown.predicted[i].T, "o", markersize=1.9, color=VERMILION)
+        axes.set(xlim=(0, shown.frame), ylim=(shown.frame, 0), xticks=[], yticks=[])
+        error = float(np.sqrt(np.nanmean((shown.truth[i] - shown.predicted[i]) ** 2)))
+        axes.set_title(f"{error:.2f}", size=SMALL, pad=2)
+    return figure

@@ -1,4 +1,4 @@
-"""Whether networks, losses and metrics suit the data, said before anything trains."""
+"""Whether networks, losses, metrics and tricks suit the data, said before anything trains."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from ablate.losses.loss import Loss
 from ablate.metrics.metric import Metric
 from ablate.models.model import Model
 from ablate.recipe import Problem, Recipe, RecipeError
+from ablate.tricks.trick import Trick
 
 
 def check_fit(recipe: Recipe) -> None:
-    """Raise `RecipeError` with a line for each network, loss or metric of a row that its data do not allow.
+    """Raise `RecipeError` with a line for each network, loss, metric or trick of a row that its data do not allow.
 
     Asks only data whose facts are known without reading them (`Data.spec`); the job asks again, of all data.
     """
@@ -20,10 +21,12 @@ def check_fit(recipe: Recipe) -> None:
         spec = settings.data.options.spec() if isinstance(settings.data.options, Data) else None
         if spec is None:
             continue
-        for choice in (settings.model, settings.loss, *settings.metrics):
-            if isinstance(choice.options, Loss | Metric | Model):
+        for choice in (settings.model, settings.loss, *settings.metrics, *settings.tricks):
+            if isinstance(choice.options, Loss | Metric | Model | Trick):
                 try:
-                    if isinstance(choice.options, Model):
+                    if isinstance(choice.options, Trick):
+                        choice.options.check(spec)
+                    elif isinstance(choice.options, Model):
                         choice.options.for_data(str(choice.name), spec)
                     else:
                         choice.options.check(str(choice.name), spec)

@@ -9,12 +9,12 @@ from pydantic import Field, PrivateAttr
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
 from ablate.tricks.soft_targets import check_classes
-from ablate.tricks.trick import Context, NoEffect, Trick
+from ablate.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ablate.data.dataset import Parts
+    from ablate.data.dataset import Parts, Spec
     from ablate.recipe.settings import Settings
     from ablate.tricks.noise import Noise
 
@@ -46,10 +46,9 @@ class BalancedSampling(Trick):
 
     _members: list[Tensor] = PrivateAttr(default_factory=list)
 
-    def bind(self, context: Context) -> None:
+    def check(self, spec: Spec) -> None:
         """Raises ValueError where targets are no classes."""
-        check_classes("balanced_sampling", context.spec)
-        super().bind(context)
+        check_classes("balanced_sampling", spec)
 
     def on_settings(self, settings: Settings) -> Settings:
         """Raises ValueError where the order is to stay as it is."""

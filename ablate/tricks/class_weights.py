@@ -11,12 +11,12 @@ from ablate.registry import Card, register
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
 from ablate.tricks.soft_targets import check_classes, class_axis, soft
-from ablate.tricks.trick import Context, Trick
+from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ablate.data.dataset import Batch, Parts
+    from ablate.data.dataset import Batch, Parts, Spec
     from ablate.recipe.settings import Settings
     from ablate.tricks.noise import Noise
 
@@ -50,16 +50,15 @@ class ClassWeights(Trick):
 
     _weights: Tensor | None = PrivateAttr(default=None)
 
-    def bind(self, context: Context) -> None:
+    def check(self, spec: Spec) -> None:
         """Raises ValueError where targets are no classes, or as many weights as classes are not there."""
-        check_classes("class_weights", context.spec)
-        if self.weights != "balanced" and len(self.weights) != context.spec.outputs:
+        check_classes("class_weights", spec)
+        if self.weights != "balanced" and len(self.weights) != spec.outputs:
             raise ValueError(
-                f"class_weights.weights (={list(self.weights)}) must have a number for each of the {context.spec.outputs} classes."
+                f"class_weights.weights (={list(self.weights)}) must have a number for each of the {spec.outputs} classes."
             )
         if self.weights != "balanced" and not any(self.weights):
             raise ValueError(f"class_weights.weights (={list(self.weights)}) must not all be 0.")
-        super().bind(context)
 
     def on_settings(self, settings: Settings) -> Settings:
         """Raises ValueError with any loss that is not known to be linear in its targets."""

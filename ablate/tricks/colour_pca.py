@@ -13,12 +13,12 @@ from ablate.registry.lazy import torch
 from ablate.schedules import Scheduled
 from ablate.tricks.pictures import Share, check_pictures, choose
 from ablate.tricks.standardise import as_floats
-from ablate.tricks.trick import Context, Trick
+from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ablate.data.dataset import Batch, Parts
+    from ablate.data.dataset import Batch, Parts, Spec
     from ablate.tricks.noise import Noise
 
 
@@ -51,9 +51,8 @@ class ColourPca(Trick):
 
     _axes: Tensor | None = PrivateAttr(default=None)
 
-    def bind(self, context: Context) -> None:
-        check_pictures("colour_pca", context.spec)
-        super().bind(context)
+    def check(self, spec: Spec) -> None:
+        check_pictures("colour_pca", spec)
 
     def on_data(self, data: Parts) -> Parts:
         """Raises ValueError where the training part is streamed."""

@@ -14,12 +14,12 @@ from ablate.schedules import Scheduled
 from ablate.tricks.affine import maps, transform
 from ablate.tricks.pictures import Share, check_pictures, choose
 from ablate.tricks.shift import shifted
-from ablate.tricks.trick import Context, Trick
+from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ablate.data.dataset import Batch
+    from ablate.data.dataset import Batch, Spec
     from ablate.tricks.noise import Noise
 
 
@@ -56,15 +56,14 @@ class Crop(Trick):
     pixels: int = Field(default=4, ge=1, description="padded: zeros on each side")
     share: Share = Field(default=1.0, description="share of each batch to crop")
 
-    def bind(self, context: Context) -> None:
+    def check(self, spec: Spec) -> None:
         """Raises ValueError where the data are no pictures, or smaller than the padding."""
-        check_pictures("crop", context.spec)
-        side = min(context.spec.input_shape[-2:])
+        check_pictures("crop", spec)
+        side = min(spec.input_shape[-2:])
         if self.form == "padded" and self.pixels >= side:
             raise ValueError(
                 f"crop.pixels (={self.pixels}) must be less than the picture's side ({side}). Choose fewer."
             )
-        super().bind(context)
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
         samples = batch.inputs.shape[-4]

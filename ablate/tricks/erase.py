@@ -13,12 +13,12 @@ from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
 from ablate.schedules import Scheduled
 from ablate.tricks.pictures import Share, check_pictures, choose
-from ablate.tricks.trick import Context, Trick
+from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ablate.data.dataset import Batch
+    from ablate.data.dataset import Batch, Spec
     from ablate.tricks.noise import Noise
 
 
@@ -45,15 +45,14 @@ class Cutout(Trick):
     )
     share: Share = Field(default=1.0, description="share of each batch to cut")
 
-    def bind(self, context: Context) -> None:
+    def check(self, spec: Spec) -> None:
         """Raises ValueError where the data are no pictures, or smaller than the square."""
-        check_pictures("cutout", context.spec)
-        side = min(context.spec.input_shape[-2:])
+        check_pictures("cutout", spec)
+        side = min(spec.input_shape[-2:])
         if self.pixels >= side:
             raise ValueError(
                 f"cutout.pixels (={self.pixels}) must be less than the picture's side ({side}). Choose fewer."
             )
-        super().bind(context)
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
         samples, _, height, width = batch.inputs.shape[-4:]
@@ -96,9 +95,8 @@ class RandomErasing(Trick):
         default="uniform", description="what stands in it: a draw for each pixel, 0, or the picture's mean"
     )
 
-    def bind(self, context: Context) -> None:
-        check_pictures("random_erasing", context.spec)
-        super().bind(context)
+    def check(self, spec: Spec) -> None:
+        check_pictures("random_erasing", spec)
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
         samples, _, height, width = batch.inputs.shape[-4:]

@@ -13,12 +13,12 @@ from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
 from ablate.schedules import Scheduled
 from ablate.tricks.pictures import as_planes, check_pictures, cover_pictures
-from ablate.tricks.trick import Context, Trick
+from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ablate.data.dataset import Batch, Landmarks
+    from ablate.data.dataset import Batch, Landmarks, Spec
     from ablate.tricks.noise import Noise
 
 
@@ -44,9 +44,8 @@ class Flip(Trick):
         default=0.5, description="share of each batch to mirror"
     )
 
-    def bind(self, context: Context) -> None:
-        check_pictures("flip", context.spec, volumes=True)
-        super().bind(context)
+    def check(self, spec: Spec) -> None:
+        check_pictures("flip", spec, volumes=True)
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
         axes = len(batch.spec.input_shape)

@@ -12,12 +12,12 @@ from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
 from ablate.tricks.noise import generator
 from ablate.tricks.soft_targets import check_classes
-from ablate.tricks.trick import Context, NoEffect, Trick
+from ablate.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ablate.data.dataset import Parts
+    from ablate.data.dataset import Parts, Spec
 
 
 @register(
@@ -46,9 +46,8 @@ class LabelNoise(Trick):
         default=42, ge=0, description="decides which samples, for all runs alike, as the data's split_seed"
     )
 
-    def bind(self, context: Context) -> None:
-        check_classes("label_noise", context.spec)
-        super().bind(context)
+    def check(self, spec: Spec) -> None:
+        check_classes("label_noise", spec)
 
     def on_data(self, data: Parts) -> Parts:
         """Raises ValueError where targets are no class numbers in memory, `NoEffect` where no label would be wrong."""

@@ -11,12 +11,12 @@ from ablate.registry import Card, register
 from ablate.registry.fields import Range
 from ablate.schedules import Scheduled
 from ablate.tricks.soft_targets import check_classes, class_axis, soft
-from ablate.tricks.trick import Context, Trick
+from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ablate.data.dataset import Batch
+    from ablate.data.dataset import Batch, Spec
     from ablate.tricks.noise import Noise
 
 
@@ -42,9 +42,8 @@ class LabelSmoothing(Trick):
         default=0.1, description="share that is spread over all classes"
     )
 
-    def bind(self, context: Context) -> None:
-        check_classes("label_smoothing", context.spec)
-        super().bind(context)
+    def check(self, spec: Spec) -> None:
+        check_classes("label_smoothing", spec)
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
         """Raises ValueError where targets are no classes."""

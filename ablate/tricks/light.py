@@ -12,12 +12,12 @@ from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
 from ablate.schedules import Scheduled
 from ablate.tricks.pictures import Share, check_pictures, choose
-from ablate.tricks.trick import Context, Trick
+from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ablate.data.dataset import Batch
+    from ablate.data.dataset import Batch, Spec
     from ablate.tricks.noise import Noise
 
 
@@ -44,9 +44,8 @@ class Brightness(Trick):
     )
     share: Share = Field(default=1.0, description="share of each batch to change")
 
-    def bind(self, context: Context) -> None:
-        check_pictures("brightness", context.spec)
-        super().bind(context)
+    def check(self, spec: Spec) -> None:
+        check_pictures("brightness", spec)
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
         samples = batch.inputs.shape[-4]
@@ -81,9 +80,8 @@ class Contrast(Trick):
     )
     share: Share = Field(default=1.0, description="share of each batch to change")
 
-    def bind(self, context: Context) -> None:
-        check_pictures("contrast", context.spec)
-        super().bind(context)
+    def check(self, spec: Spec) -> None:
+        check_pictures("contrast", spec)
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
         samples = batch.inputs.shape[-4]

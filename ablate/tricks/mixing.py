@@ -15,12 +15,12 @@ from ablate.tricks.beta import symmetric_beta
 from ablate.tricks.erase import rectangles
 from ablate.tricks.pictures import Share, as_planes, check_pictures, choose, cover_pictures
 from ablate.tricks.soft_targets import soft
-from ablate.tricks.trick import Context, Trick
+from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ablate.data.dataset import Batch
+    from ablate.data.dataset import Batch, Spec
     from ablate.tricks.noise import Noise
 
 Alpha = Annotated[Scheduled[float], Range(gt=0)]
@@ -101,9 +101,8 @@ class Cutmix(Trick):
     )
     share: Share = Field(default=1.0, description="share of each batch to mix")
 
-    def bind(self, context: Context) -> None:
-        check_pictures("cutmix", context.spec)
-        super().bind(context)
+    def check(self, spec: Spec) -> None:
+        check_pictures("cutmix", spec)
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
         samples, _, height, width = batch.inputs.shape[-4:]

@@ -10,12 +10,12 @@ from pydantic import Field
 from ablate.data.dataset import TargetScaling
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
-from ablate.tricks.trick import Context, Trick
+from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ablate.data.dataset import Part, Parts
+    from ablate.data.dataset import Part, Parts, Spec
 
 To = Literal["standard", "unit", "symmetric"]
 
@@ -47,14 +47,13 @@ class NormaliseTargets(Trick):
     to: To = Field(default="standard", description="mean 0 and deviation 1; from 0 to 1; from -1 to 1")
     per: Literal["output", "all"] = Field(default="output", description="each output by itself, or all with one scale")
 
-    def bind(self, context: Context) -> None:
+    def check(self, spec: Spec) -> None:
         """Raises ValueError where targets are classes or landmarks."""
-        if context.spec.task == "classification" or context.spec.landmarks is not None:
-            what = "landmarks, which are scaled" if context.spec.landmarks is not None else "classes"
+        if spec.task == "classification" or spec.landmarks is not None:
+            what = "landmarks, which are scaled" if spec.landmarks is not None else "classes"
             raise ValueError(
                 f"trick (=normalise_targets) needs targets that are plain numbers; they are {what}. Drop it."
             )
-        super().bind(context)
 
     def on_data(self, data: Parts) -> Parts:
         """Raises ValueError where targets are streamed or no table of numbers."""

@@ -12,12 +12,12 @@ from ablate.registry.lazy import torch
 from ablate.schedules import Scheduled
 from ablate.tricks.affine import Fill, maps, transform
 from ablate.tricks.pictures import Share, check_pictures, choose
-from ablate.tricks.trick import Context, Trick
+from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ablate.data.dataset import Batch
+    from ablate.data.dataset import Batch, Spec
     from ablate.tricks.noise import Noise
 
 
@@ -45,9 +45,8 @@ class Rotate(Trick):
     share: Share = Field(default=1.0, description="share of each batch to turn")
     fill: Fill = Field(default="edge", description="what stands in the vacated pixels; masks too")
 
-    def bind(self, context: Context) -> None:
-        check_pictures("rotate", context.spec)
-        super().bind(context)
+    def check(self, spec: Spec) -> None:
+        check_pictures("rotate", spec)
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
         samples = batch.inputs.shape[-4]

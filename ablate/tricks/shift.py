@@ -10,12 +10,12 @@ from pydantic import Field
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
 from ablate.tricks.pictures import as_planes, check_pictures, cover_pictures
-from ablate.tricks.trick import Context, Trick
+from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ablate.data.dataset import Batch, Landmarks
+    from ablate.data.dataset import Batch, Landmarks, Spec
     from ablate.tricks.noise import Noise
 
 
@@ -42,15 +42,14 @@ class Shift(Trick):
     )
     fill: Literal["edge", "zero"] = Field(default="edge", description="what stands in the vacated pixels")
 
-    def bind(self, context: Context) -> None:
+    def check(self, spec: Spec) -> None:
         """Raises ValueError where the data are no pictures, or smaller than the move."""
-        check_pictures("shift", context.spec)
-        side = min(context.spec.input_shape[-2:])
+        check_pictures("shift", spec)
+        side = min(spec.input_shape[-2:])
         if self.pixels >= side:
             raise ValueError(
                 f"shift.pixels (={self.pixels}) must be less than the picture's side ({side}). Choose fewer."
             )
-        super().bind(context)
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
         moves = noise.integers(-self.pixels, self.pixels + 1, batch.inputs.shape[-4], 2)

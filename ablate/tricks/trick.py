@@ -144,9 +144,13 @@ class Trick(Named):
     _now: Now | None = PrivateAttr(default=None)
 
     def bind(self, context: Context) -> None:
-        """Join a training; called by the engine before any hook but `on_settings`."""
+        """Join a training; called by the engine before any hook but `on_settings`. Raises ValueError where data do not suit (`check`)."""
+        self.check(context.spec)
         self._context = context
         self._now = Now(self, context)
+
+    def check(self, spec: Spec) -> None:
+        """Raise ValueError with one line where the data do not suit this trick; for a library trick asked when the recipe is planned, too."""
 
     @property
     def context(self) -> Context:

@@ -55,3 +55,28 @@ def test_networks_and_losses_of_overlap_must_answer_for_what_has_a_class(tmp_pat
 def test_what_fits_is_planned(tmp_path):
     assert len(plan(tmp_path, data="digits", loss="cross_entropy", other="focal", metric="f1").runs) == 3
     assert len(plan(tmp_path, data="facial_keypoints", loss="mse", other="huber", metric="rmse_pixels").runs) == 3
+
+
+def test_a_trick_that_does_not_suit_the_data_is_refused_when_planned(tmp_path):
+    (tmp_path / "r.yaml").write_text(
+        """
+data: facial_keypoints
+baseline: {name: a, model: mlp, loss: mse, optimizer: sgd}
+variants:
+  - {name: scaled, add: [normalise_targets]}
+  - {name: again, set: {epochs: 3}}
+  - {name: smooth, from: a, add: [label_smoothing]}
+  - {name: flipped, from: a, add: [flip]}
+  - {name: pictures, from: a, add: [flip], set: {data: diabetes}}
+metrics: [mae]
+compare: {metric: mae}
+"""
+    )
+    with pytest.raises(RecipeError) as error:
+        make_plan(Recipe.load(tmp_path / "r.yaml"), Store(tmp_path / "runs", disk=Disk()))
+    lines = str(error.value).splitlines()
+    assert [line.split(": ")[1] for line in lines] == ["scaled", "smooth", "pictures"]
+    assert "trick (=normalise_targets) needs targets that are plain numbers; they are landmarks" in lines[0]
+    assert "r.yaml:5:" in lines[0]
+    assert "trick (=label_smoothing) needs targets that are classes" in lines[1]
+    assert "trick (=flip) needs pictures (C, H, W) or volumes" in lines[2]

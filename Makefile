@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 RIVALS := $(VENV)/.rivals
 
-.PHONY: help demo test lint bench ui clean
+.PHONY: help demo test lint bench claims ui clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -34,6 +34,9 @@ $(RIVALS): $(READY)
 
 bench: $(RIVALS)  ## side-by-side measurements, into bench/RESULTS.md
 	$(BIN)/python -m bench
+
+claims: $(READY)  ## the field notes' claims, tested: trains what is missing, writes docs/claims.md
+	$(BIN)/python -m bench.claims run
 
 ui: $(READY)  ## MLflow's page on the runs, on 127.0.0.1
 	$(BIN)/ablate ui

@@ -1,0 +1,89 @@
+"""``python -m bench.claims run [CLAIM …]``: train what is missing, claim by claim, and write docs/claims.json, .md and .svg. ``page``: write them again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ablate.api import RunOptions
+from ablate.registry import suggestion
+from bench.claims.book import ROOT, Claim, read_book
+from bench.claims.page import answered, page
+from bench.claims.picture import picture
+from bench.claims.results import read_claim, train_claim
+
+DOCS = ROOT / "docs"
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The command; 0, or 2 for a claim that is not in the book."""
+    parser = argparse.ArgumentParser(prog="python -m bench.claims", description=__doc__)
+    parser.add_argument(
+        "command",
+        choices=("run", "read", "page", "again"),
+        help="train, read the store, write the page, ask on other seeds",
+    )
+    parser.add_argument("claims", nargs="*", help="names of claims; without any, all of them")
+    parser.add_argument(
+        "--jobs", type=int, default=None, help="processes at once; as many as the cores allow without it"
+    )
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs")
+    parser.add_argument("--seeds", default="10,11,12,13,14", help="of 'again'")
+    given = parser.parse_args(words)
+    book = read_book()
+    names = [claim.name for claim in book]
+    for name in given.claims:
+        if name not in names:
+            near = suggestion(name, names)
+            print(f"claim (={name}) is not in the book." + (f" Did you mean '{near}'?" if near else ""))
+            return 2
+    chosen = [claim for claim in book if claim.name in (given.claims or names)]
+    options = RunOptions(jobs=given.jobs, device=given.device)
+    if given.command == "again":
+        again(chosen, given.runs, options, [int(seed) for seed in given.seeds.split(",")])
+        return 0
+    for claim in chosen if given.command != "page" else []:
+        start = time.monotonic()
+        found = train_claim(claim, given.runs, options) if given.command == "run" else read_claim(claim, given.runs)
+        finished = all(part["status"] not in ("queued", "running", "interrupted", "stale") for part in found["parts"])
+        if finished:
+            write({**results(), claim.name: found}, book)
+        said = answered(claim, {claim.name: found}) if finished else "not finished"
+        print(f"{claim.name}: {said} ({time.monotonic() - start:.0f} s)", flush=True)
+    write(results(), book)
+    return 0
+
+
+def again(chosen: Sequence[Claim], root: Path, options: RunOptions, seeds: Sequence[int]) -> None:
+    """Ask claims again on other seeds and print both answers; writes nothing."""
+    before = results()
+    for claim in chosen:
+        found = train_claim(claim, root, options, seeds)
+        print(f"{claim.name}: {answered(claim, before)}; on other seeds {answered(claim, {claim.name: found})}")
+        for one, other in zip(before.get(claim.name, {}).get("parts", []), found["parts"], strict=False):
+            print(f"  {one['row']}, {one['metric']}: {one['verdict']}; on other seeds {other['verdict']}")
+
+
+def results() -> dict[str, Any]:
+    """What was found so far."""
+    path = DOCS / "claims.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def write(found: dict[str, Any], book: Sequence[Claim], folder: Path = DOCS) -> None:
+    """The three files, claims in the book's order."""
+    kept = {claim.name: found[claim.name] for claim in book if claim.name in found}
+    (folder / "claims.json").write_text(
+        json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )
+    (folder / "claims.md").write_text(page(book, kept), encoding="utf-8")
+    (folder / "claims.svg").write_bytes(picture(book, kept))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

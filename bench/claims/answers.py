@@ -1,0 +1,44 @@
+"""From what the runs found to the answer: holds, holds partly, does not hold here, undecided. Nothing here is written by hand for any claim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from bench.claims.book import Part
+
+Answer = Literal["holds", "holds partly", "does not hold here", "undecided", "not run yet"]
+Agreement = Literal["agrees", "disagrees", "open"]
+
+Found = Mapping[str, Any]
+"""What the runs say of a part: ``delta``, ``low``, ``high``, ``verdict`` … (see `bench.claims.results.found`)."""
+
+
+def verdict(part: Part, found: Found) -> str | None:
+    """The word that counts: the table's, or, by interval, ``helps`` or ``hurts`` where 0 is outside."""
+    if part.by == "verdict":
+        word: str | None = found["verdict"]
+        return word
+    low, high = found["low"], found["high"]
+    if low is None or high is None or low <= 0 <= high:
+        return "unclear"
+    return "helps" if (low > 0) == (found["better"] == "higher") else "hurts"
+
+
+def agreement(part: Part, found: Found) -> Agreement:
+    """Whether a part's verdict is one that the claim expects. No verdict, or an unclear one, leaves it open."""
+    word = verdict(part, found)
+    if word is None or word == "unclear":
+        return "open"
+    return "agrees" if word in part.says else "disagrees"
+
+
+def answer(agreements: Sequence[Agreement]) -> Answer:
+    """All parts agree: holds. Some: partly. None, and one disagrees: does not hold. None, and all are open: undecided."""
+    if not agreements:
+        return "not run yet"
+    if all(one == "agrees" for one in agreements):
+        return "holds"
+    if "agrees" in agreements:
+        return "holds partly"
+    return "does not hold here" if "disagrees" in agreements else "undecided"

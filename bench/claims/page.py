@@ -1,0 +1,179 @@
+"""docs/claims.md, from the book and from what the runs found: nothing on it is written by hand but this frame."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.claims.answers import Agreement, Answer, agreement, answer, verdict
+from bench.claims.book import Claim, Part
+from bench.claims.results import recipe_key
+
+Results = Mapping[str, Mapping[str, Any]]
+"""docs/claims.json: claim → what `bench.claims.results.read_claim` returned."""
+
+HEAD = """\
+# The book of claims: folklore, tested
+
+Field notes on training networks make claims. Each one here has a recipe in [recipes/claims](../recipes/claims) and was answered by its table. What would
+agree with a claim was written into [book.yml](../recipes/claims/book.yml) beforehand; the answers are computed from the tables' verdicts. `make claims` trains
+what is missing and writes this page; `python -m bench.claims page` writes it again from [claims.json](claims.json).
+"""
+
+RULES = """\
+- **A claim consists of parts**, each a row beside its parent. All parts agree with the claim: it *holds*. Some: it *holds partly*. None, and at least one
+  disagrees: it *does not hold here*. None, and all are unclear: *undecided*.
+- **Here means here**: small networks on small data, a minute on two cores, at the scale that stands below each table. What does not hold here may hold at
+  another scale, and what holds here may not.
+- **Verdicts** are those of [the evidence](evidence.md): differences paired by seed, adjusted (Holm) over the rows of one table. Over all tables of this page
+  nothing is adjusted: of so many questions one or two answers will be chance.
+- **Rates were chosen on other seeds** (100 and 101) than those that judge, each from a grid with steps of about three, where a claim sets optimizers, losses
+  or depths against each other. Elsewhere both sides share a rate that suits the plain side.
+"""
+
+MARK = {"agrees": "as claimed", "disagrees": "not as claimed", "open": "open"}
+
+
+def page(book: Sequence[Claim], results: Results) -> str:
+    """The whole page."""
+    answers = {claim.name: answered(claim, results) for claim in book}
+    counts = Counter(answers.values())
+    order = ("holds", "holds partly", "does not hold here", "undecided", "not run yet")
+    tally = ", ".join(f"{counts[word]} {word}" for word in order if counts[word])
+    lines = [
+        HEAD,
+        f"**{len(book)} claims: {tally}.**\n",
+        "![All effects](claims.svg)\n",
+        *front(book, results),
+        "",
+        RULES,
+    ]
+    section = ""
+    for claim in book:
+        if claim.section != section:
+            section = claim.section
+            lines.append(f"## {section.capitalize()}\n")
+        lines += about(claim, results)
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def current(claim: Claim, results: Results) -> Mapping[str, Any] | None:
+    """What was found of a claim; None where its recipe was not run as it is now, or its parts are others."""
+    known = results.get(claim.name)
+    if known is None or known["recipe"] != recipe_key(claim):
+        return None
+    seen = [(one["row"], one["metric"]) for one in known["parts"]]
+    asked = [(part.row, part.measure) for part in claim.parts]
+    fits = len(seen) == len(asked) and all(
+        row == other and measure in (None, metric) for (row, metric), (other, measure) in zip(seen, asked, strict=True)
+    )
+    return known if fits else None
+
+
+def agreements(claim: Claim, known: Mapping[str, Any]) -> list[Agreement]:
+    """What each part says of the claim."""
+    return [agreement(part, found) for part, found in zip(claim.parts, known["parts"], strict=True)]
+
+
+def answered(claim: Claim, results: Results) -> Answer:
+    """The answer to a claim."""
+    known = current(claim, results)
+    return answer(agreements(claim, known) if known else [])
+
+
+def front(book: Sequence[Claim], results: Results) -> list[str]:
+    """The table of all claims: the first part's effect stands for each."""
+    lines = [
+        "| Claim | Answer | Parts | First part | Effect, 95 % interval | n | Verdict |",
+        "|:--|:--|--:|:--|:--|--:|:--|",
+    ]
+    for claim in book:
+        known = current(claim, results)
+        name = f"[{claim.claim.rstrip('.')}](#{claim.name.replace('_', '-')})"
+        if known is None:
+            lines.append(f"| {name} | not run yet | {len(claim.parts)} | | | | |")
+            continue
+        part, found = claim.parts[0], known["parts"][0]
+        agreeing = agreements(claim, known).count("agrees")
+        lines.append(
+            f"| {name} | **{answered(claim, results)}** | {agreeing} of {len(claim.parts)} | {beside(found)} | {effect(found)} | {found['n']} "
+            f"| {verdict(part, found) or found['status']} |"
+        )
+    return lines
+
+
+def about(claim: Claim, results: Results) -> list[str]:
+    """One claim: its table as printed, what was found, the answer."""
+    known = current(claim, results)
+    link = f"[recipes/claims/{claim.name}.yaml](../recipes/claims/{claim.name}.yaml)"
+    lines = [f"### {claim.name.replace('_', ' ')}\n", f"> {claim.claim}\n"]
+    if known is None:
+        return [*lines, f"**Not run yet.** {link} asks.\n"]
+    lines += [known["tables"][""]]
+    for measure, table in known["tables"].items():
+        if measure:
+            lines += [f"The same runs, compared by `{measure}`:\n", table]
+    said = [f"- {sentence(part, found)}" for part, found in zip(claim.parts, known["parts"], strict=True)]
+    lines += ["What was found:\n", *said, ""]
+    lines += [f"**{answered(claim, results).capitalize()}.** {scale(known)} {link}\n"]
+    return lines
+
+
+def sentence(part: Part, found: Mapping[str, Any]) -> str:
+    """One part in words: values, difference, verdict, and whether the claim has it so."""
+    word = verdict(part, found)
+    values = ""
+    if found["value"] is not None and found["parent_value"] is not None:
+        values = f" {number(found['value'])} against {number(found['parent_value'])},"
+    told = word or found["status"]
+    if told == "unclear" and found["more_seeds"] and part.by == "verdict":
+        told += f" (≈{found['more_seeds']} more seeds)"
+    if part.by == "interval":
+        told += " (by the interval: the rows are validated on other samples)"
+    expected = " or ".join(part.says)
+    why = f"; {part.why}" if part.why else ""
+    return (
+        f"**{found['row']}** beside {found['parent']}: {found['metric'].replace('_', ' ')}{values} {effect(found)}, n = {found['n']}: "
+        f"{told}. The claim has it: {expected}{why}. *{MARK[agreement(part, found)].capitalize()}.*"
+    )
+
+
+def beside(found: Mapping[str, Any]) -> str:
+    """The two rows and the number that is compared."""
+    return f"{found['row']} − {found['parent']}, {found['metric'].replace('_', ' ')}"
+
+
+def effect(found: Mapping[str, Any]) -> str:
+    """A difference and its interval."""
+    if found["delta"] is None:
+        return "no difference taken"
+    if found["low"] is None or found["high"] is None:
+        return f"{number(found['delta'], sign=True)}"
+    return (
+        f"{number(found['delta'], sign=True)} [{number(found['low'], sign=True)}, {number(found['high'], sign=True)}]"
+    )
+
+
+def number(value: float, *, sign: bool = False) -> str:
+    """Three digits that count, with a proper minus."""
+    return f"{value:{'+' if sign else ''}.3g}".replace("-", "−")
+
+
+def scale(known: Mapping[str, Any]) -> str:
+    """At what size it was tested."""
+    facts = known["scale"]
+
+    def span(values: Sequence[float], unit: str) -> str:
+        ends = [f"{value:,.0f}" for value in dict.fromkeys(values)]
+        return f"{' to '.join(ends)} {unit}" if ends else ""
+
+    told = [
+        " and ".join(facts["data"]),
+        span(facts["parameters"], "parameters"),
+        span(facts["epochs"], "epochs"),
+        span(facts["steps"], "steps"),
+        f"{facts['seeds']} seeds",
+        f"{known['seconds']:.0f} s of one core",
+    ]
+    return f"Tested on {', '.join(text for text in told if text)}."

@@ -1,0 +1,62 @@
+"""Every row of every claim trains, on few samples for an epoch or two, in this process."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ablate.data.load import load_parts
+from ablate.engine.trainer import Assignment
+from ablate.engine.training import train
+from ablate.recipe import Recipe
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes" / "claims").glob("*.yaml"))
+FEW = {"curve": {"points": 60}, "shapes": {"count": 24}, "imbalanced": {"count": 200}, "multi_task": {"count": 60}}
+LIMIT = 60
+PARTS: dict[str, object] = {}
+
+
+class Listener:
+    """Keeps what became of each seed."""
+
+    def __init__(self):
+        self.outcomes = []
+
+    def started(self, facts): ...
+
+    def epoch(self, replica, line): ...
+
+    def due(self, epoch):
+        return False
+
+    def weights(self, replica, which, state): ...
+
+    def ended(self, replica, outcome):
+        self.outcomes.append(outcome)
+
+
+def small(settings):
+    """The same row on little data for few epochs; a restart goes back over one."""
+    few = FEW.get(settings.data.name, {"limit": LIMIT})
+    if settings.data.name == "facial_keypoints" and settings.data.options.missing == "mask":
+        few = {"limit": 2400}  # the complete ones come first
+    data = replace(settings.data, options=settings.data.options.model_copy(update=few))
+    epochs = 4 if any(trick.name == "restart" for trick in settings.tricks) else 1
+    return settings.replace(data=data, epochs=epochs, batch_size=max(settings.batch_size, 16))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_row_trains(path):
+    recipe = Recipe.load(path, seeds=1)
+    for variant in recipe.variants:
+        settings, listener = small(variant.settings), Listener()
+        key = str(settings.data.dump())
+        if key not in PARTS:
+            PARTS[key] = load_parts(settings.data, recipe.folder)
+        train(Assignment(settings, (0,), recipe.folder), PARTS[key], listener)
+        (outcome,) = listener.outcomes
+        assert outcome.status in ("finished", "diverged"), variant.name
+        if outcome.status == "finished":
+            assert outcome.results["selected"]["valid_loss"] > 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ablate.recipe.monitored import LOSSES, better
 from ablate.recipe.node import Node, Problems, show
 from ablate.recipe.recipe import Compare, Variant
 from ablate.recipe.rows import Row
 from ablate.recipe.settings import Choice, Settings
-from ablate.recipe.settings_builder import LOSSES, better
 from ablate.recipe.shape import Shape, did_you_mean
 
 TEST_LOSS = "test_loss"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ablate.recipe.measured import metrics_of
+from ablate.recipe.monitored import better
 from ablate.recipe.node import Problems, show
 from ablate.recipe.recipe import Compare, Variant
-from ablate.recipe.settings_builder import better
 from ablate.recipe.shape import Shape, did_you_mean
 
 

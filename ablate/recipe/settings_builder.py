@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from ablate.recipe.complaints import complain
 from ablate.recipe.entries import Item, mapped_arguments, read_item
+from ablate.recipe.monitored import LOSSES, Monitored
 from ablate.recipe.node import Node, Problems, show
 from ablate.recipe.recipe import Position
 from ablate.recipe.replay import Tree
@@ -19,9 +20,6 @@ from ablate.recipe.settings import Choice, Settings, Training
 from ablate.recipe.shape import did_you_mean
 from ablate.recipe.targets import target_rule
 from ablate.registry import Named, UnknownName, entries, lookup
-
-LOSSES = ("train_loss", "train_loss_clean", "valid_loss")
-"""What every run measures, beside the recipe's metrics."""
 
 LISTED = {"metrics": ("metric", "accuracy"), "watch": ("watch", "gradient_norm")}
 """Lists of named things: the kind, and an example."""
@@ -55,7 +53,7 @@ class Builder:
         choices = {name: self._section(name, tree, place) for name in Settings.CHOICES}
         metrics = self._listed("metrics", tree.sections.get("metrics"))
         watch = self._listed("watch", tree.sections.get("watch"))
-        tricks = {key: self._trick(item) for key, item in tree.tricks.items()}
+        tricks = {key: self._trick(item, tree, metrics) for key, item in tree.tricks.items()}
         training = self._training(tree, metrics)
         if metrics is not None and watch is not None:
             self._check_watched(tree.sections.get("watch"), metrics, watch)
@@ -134,8 +132,15 @@ class Builder:
                 text = f"watch[{i}].metric (={show(metric)}) must be one of {', '.join(known)}.{did_you_mean(metric, known)}"
                 self.problems.add(place.position, text)
 
-    def _trick(self, item: Item) -> Choice | None:
-        return self._choice("trick", item, item.arguments, f"tricks.{item.label}")
+    def _trick(self, item: Item, tree: Tree, metrics: tuple[Choice, ...] | None) -> Choice | None:
+        choice = self._choice("trick", item, item.arguments, f"tricks.{item.label}")
+        if choice is None or metrics is None:
+            return choice
+        return self._monitored(tree, metrics).in_trick(choice, item.arguments)
+
+    def _monitored(self, tree: Tree, metrics: tuple[Choice, ...]) -> Monitored:
+        clean = tree.sections.get("clean_train_loss")
+        return Monitored(metrics, clean=clean is not None and clean.value == "every", problems=self.problems)
 
     def _choice(self, kind: str, item: Item, arguments: Node, path: str) -> Choice | None:
         if item.target is not None:
@@ -186,35 +191,19 @@ class Builder:
         nodes = {name: node for name, node in tree.sections.items() if name in Training.model_fields}
         node = Node(nodes, Position(""), {name: below.position for name, below in nodes.items()})
         plain = node.plain()
-        if metrics is not None and not self._complete_monitor(nodes.get("monitor"), plain, metrics):
-            return None
+        monitor = nodes.get("monitor")
+        metric = monitor.child("metric") if monitor is not None and monitor.mapping is not None else None
+        if metrics is not None and metric is not None and metric.text is not None:
+            given = plain["monitor"].get("better")
+            direction = self._monitored(tree, metrics).direction(metric, given, "monitor")
+            if direction is None:
+                return None
+            plain["monitor"]["better"] = direction
         try:
             return Training.model_validate_json(json.dumps(plain), strict=True, context={"scale": self.scale})
         except ValidationError as error:
             complain(error, Training, node, "", "a variant", self.problems)
             return None
-
-    def _complete_monitor(self, node: Node | None, plain: dict[str, Any], metrics: tuple[Choice, ...]) -> bool:
-        """Let a monitored metric be better in its own direction; False where there is no such metric."""
-        metric = node.child("metric") if node is not None and node.mapping is not None else None
-        if metric is None or metric.text is None:
-            return True
-        known = {choice.label: choice for choice in metrics}
-        if metric.text not in (*LOSSES, *known):
-            names = ", ".join((*LOSSES, *known))
-            text = f"monitor.metric (={show(metric)}) must be one of {names}. Name other metrics under 'metrics' first."
-            self.problems.add(metric.position, text)
-            return False
-        direction = better(known.get(metric.text))
-        if "better" not in plain["monitor"]:
-            if direction is None:
-                self.problems.add(
-                    metric.position,
-                    "monitor.better is missing: a target's metric does not say it. Write lower or higher.",
-                )
-                return False
-            plain["monitor"]["better"] = direction
-        return True
 
     def _apply_rules(self, settings: Settings, tree: Tree) -> Settings | None:
         """Let the library's tricks change the settings, in hook order; among equals the recipe's order counts."""
@@ -248,13 +237,6 @@ def _tuples(plain: Any) -> Any:
     if isinstance(plain, dict):
         return {key: _tuples(value) for key, value in plain.items()}
     return tuple(_tuples(value) for value in plain) if isinstance(plain, list) else plain
-
-
-def better(metric: Choice | None) -> str | None:
-    """Which direction of a metric is better; losses (None) are better lower, a target's metric does not say."""
-    if metric is None:
-        return "lower"
-    return getattr(metric.options, "better", None) if isinstance(metric.options, Named) else None
 
 
 def hook_order(trick: Choice) -> int:

@@ -132,6 +132,19 @@ def test_a_monitored_metric_is_better_in_its_own_direction(rows):
     assert recipe.variant("net3").settings.monitor.better == "lower"
 
 
+@pytest.mark.parametrize("trick", ["early_stop", "plateau"])
+def test_what_a_trick_monitors_is_better_in_its_own_direction(rows, trick):
+    recipe = rows(
+        f"{{name: net2, add: [{{{trick}: {{monitor: {{metric: accuracy}}}}}}]}}",
+        f"{{name: net3, set: {{tricks.{trick}.monitor: {{metric: accuracy, better: lower}}}}}}",
+        f"{{name: net4, set: {{tricks.{trick}.monitor: {{metric: train_loss}}}}}}",
+    )
+    found = [recipe.variant(name).settings.tricks[0].options.monitor.better for name in ("net2", "net3", "net4")]
+    assert found == ["higher", "lower", "lower"]
+    if trick == "early_stop":  # which also says what the best epoch is
+        assert recipe.variant("net2").settings.monitor.better == "higher"
+
+
 def test_reading_imports_nothing_heavy_and_no_user_code(tmp_path):
     (tmp_path / "mine.py").write_text("raise SystemExit('the user\\'s code was run')\n")
     (tmp_path / "r.yaml").write_text(EXAMPLE.replace("loss: mse", "loss: {target: mine:loss}"))

@@ -224,6 +224,20 @@ ROWS = {
             "Name other metrics under 'metrics' first."
         ],
     ),
+    "a metric that a trick does not know": (
+        ["{name: a, add: [{early_stop: {monitor: {metric: acuracy}}}]}"],
+        [
+            "10:53: tricks.early_stop.monitor.metric (=acuracy) must be one of train_loss, train_loss_clean, valid_loss, "
+            "accuracy. Name other metrics under 'metrics' first."
+        ],
+    ),
+    "a monitored loss that is measured at the end only": (
+        ["{name: a, set: {monitor.metric: train_loss_clean}}"],
+        [
+            "10:37: monitor.metric (=train_loss_clean) is measured at the reported and the last epoch only. "
+            "Set clean_train_loss: every, or monitor train_loss."
+        ],
+    ),
     "a published number of nothing": (
         ["{name: a, add: [flip], published: {valid_los: 0.1}}"],
         ["10:40: variants[0].published.valid_los is not measured in this row. Did you mean 'valid_loss'?"],

@@ -63,7 +63,7 @@ def export(
             contents = render(found, format, columns=listed(columns), sort=sort).encode()
     if not output.parent.is_dir():
         raise ValueError(f"--output (={output}) is in a folder that does not exist. Make {output.parent} first.")
-    store.disk.replace(output, contents)
+    store.disk.deliver(output, contents)
     say(f"wrote {output}")
     mention_missing(runs)
     mention_last(study, store, "export")

@@ -50,8 +50,7 @@ def new(
     if not path.parent.is_dir():
         raise ValueError(f"file (={path}) is in a folder that does not exist. Make {path.parent} first.")
     typed = shlex.quote(str(path))
-    Store(Path()).write_text(
-        path, TEMPLATE.format(name=path.stem, study=json.dumps(path.stem, ensure_ascii=False), file=typed)
-    )
+    text = TEMPLATE.format(name=path.stem, study=json.dumps(path.stem, ensure_ascii=False), file=typed)
+    Store(Path()).disk.deliver(path, text.encode())
     say(f"wrote {path}. Look ahead with: ablate plan {typed}, train with: ablate run {typed}")
     return 0

@@ -61,7 +61,7 @@ def plot(
     if not output.absolute().parent.is_dir():
         raise ValueError(f"--output (={output}) is in a folder that does not exist. Make {output.parent} first.")
     table = gather(record, provenance=store.provenance, curves=store.metrics)
-    store.disk.replace(output, picture(kind, record, store, table, format, metric=metric, log=log))
+    store.disk.deliver(output, picture(kind, record, store, table, format, metric=metric, log=log))
     say(f"wrote {output}")
     mention_last(study, store, "plot")
     return 0

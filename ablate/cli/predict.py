@@ -41,6 +41,6 @@ def predict(
         raise ValueError(f"--seed (={seed}) stands beside --ensemble, which takes all seeds. Keep one of them.")
     study = read(recipe, seeds, None, None, sets, scale)
     text = api.predictions(study, variant, data, lookup=lookup, seed=seed, ensemble=ensemble, root=runs)
-    Store(runs.absolute()).disk.replace(output, text.encode())
+    Store(runs.absolute()).disk.deliver(output, text.encode())
     say(f"wrote {output}")
     return 0

@@ -23,6 +23,6 @@ def schema(
     if output == "-":
         typer.echo(text, nl=False)
         return 0
-    Store(Path()).write_text(Path(output), text)
+    Store(Path()).disk.deliver(Path(output), text.encode())
     say(f"wrote {output}. First line of a recipe: # yaml-language-server: $schema={output}")
     return 0

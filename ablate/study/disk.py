@@ -63,6 +63,15 @@ class Disk:
             if durable:
                 self._flush_folder(path.parent)
 
+    def deliver(self, path: Path, contents: bytes) -> None:
+        """Write a file that the user has named: as `replace` does, but a link stays a link, and a device or a pipe gets the contents itself."""
+        path = Path(os.path.realpath(path))
+        if not path.exists() or path.is_file():
+            self.replace(path, contents)
+            return
+        with self._asked("write", path):
+            path.write_bytes(contents)
+
     def rename(self, old: Path, new: Path) -> None:
         """Give a file or folder another name beside it; a file of that name goes."""
         with self._asked("rename", new):

@@ -113,6 +113,7 @@ def describe(
         train_loss=numbers["train_loss"],
         train_loss_sd=numbers["train_loss_sd"],
         train_loss_clean=numbers["train_loss_clean"],
+        train_loss_clean_sd=numbers["train_loss_clean_sd"],
         valid_loss=numbers["valid_loss"],
         valid_loss_sd=numbers["valid_loss_sd"],
         seconds=mean(seeds.facts("seconds")),

@@ -81,6 +81,7 @@ class Row:
     steps: float | None = None
     peak_memory: float | None = None
     folds: int | None = None
+    train_loss_clean_sd: float | None = None
     reached: Mapping[str, float | None] = field(default_factory=dict)
 
     @property

@@ -44,6 +44,7 @@ def available(table: Table) -> dict[str, Column]:
         outcome("train_loss", "Train loss", "train_loss"),
         numbers("train_loss_sd", "Train loss sd", lambda row: row.train_loss_sd, each(deviation)),
         outcome("train_loss_clean", "Train loss (clean)", "train_loss_clean"),
+        numbers("train_loss_clean_sd", "Train loss (clean) sd", lambda row: row.train_loss_clean_sd, each(deviation)),
         outcome("valid_loss", "Valid loss", "valid_loss"),
         numbers("valid_loss_sd", "Valid loss sd", lambda row: row.valid_loss_sd, each(deviation)),
         delta(

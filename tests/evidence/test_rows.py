@@ -17,11 +17,18 @@ KEYS = [
     "delta_baseline", "seconds", "device_seconds", "parameters", "published", "p", "effect_size", "more_seeds",
     "baseline_ci_low", "baseline_ci_high", "compared_last", "compared_best", "gain_per_minute", "unlike",
     "interaction", "interaction_low", "interaction_high", "interaction_p", "steps", "peak_memory", "folds",
+    "train_loss_clean_sd",
 ]  # fmt: skip
 
 
 def rows(study):
     return {row.variant: row for row in gather(study).rows}
+
+
+def test_every_loss_that_can_be_compared_has_its_spread(make_study):
+    row = rows(make_study({"net1": (None, PARENT)}))["net1"]
+    for name, part in (("train_loss", 2), ("train_loss_clean", 4), ("valid_loss", 1)):
+        assert row.sd(name) == pytest.approx(np.std(PARENT, ddof=1) / part)
 
 
 def test_means_spreads_and_facts(make_study):

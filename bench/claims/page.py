@@ -32,18 +32,23 @@ RULES = """\
   or depths against each other. Elsewhere both sides share a rate that suits the plain side.
 """
 
+MANY: dict[Answer, str] = {
+    "holds": "hold",
+    "holds partly": "hold partly",
+    "does not hold here": "do not hold here",
+    "undecided": "undecided",
+    "not run yet": "not run yet",
+}
+"""Answers in the order of the tally, and what is said of several claims."""
+
 MARK = {"agrees": "as claimed", "disagrees": "not as claimed", "open": "open"}
 
 
 def page(book: Sequence[Claim], results: Results) -> str:
     """The whole page."""
-    answers = {claim.name: answered(claim, results) for claim in book}
-    counts = Counter(answers.values())
-    order = ("holds", "holds partly", "does not hold here", "undecided", "not run yet")
-    tally = ", ".join(f"{counts[word]} {word}" for word in order if counts[word])
     lines = [
         HEAD,
-        f"**{len(book)} claims: {tally}.**\n",
+        f"{tally(book, results)}\n",
         "![All effects](claims.svg)\n",
         *front(book, results),
         "",
@@ -101,6 +106,25 @@ def front(book: Sequence[Claim], results: Results) -> list[str]:
             f"| {verdict(part, found) or found['status']} |"
         )
     return lines
+
+
+def top(book: Sequence[Claim], results: Results, count: int = 10) -> str:
+    """The README's part: how many claims hold, and the first of them."""
+    lines = [tally(book, results), "", "| Claim | Answer | Effect, 95 % interval | n |", "|:--|:--|:--|--:|"]
+    for claim in book[:count]:
+        known = current(claim, results)
+        name = f"[{claim.claim.rstrip('.')}](docs/claims.md#{claim.name.replace('_', '-')})"
+        found = known["parts"][0] if known else None
+        told = f"{beside(found)}: {effect(found)} | {found['n']}" if found else " | "
+        lines.append(f"| {name} | {answered(claim, results)} | {told} |")
+    return "\n".join(lines)
+
+
+def tally(book: Sequence[Claim], results: Results) -> str:
+    """How many claims have which answer."""
+    counts = Counter(answered(claim, results) for claim in book)
+    told = [f"{counts[word]} {plural}" for word, plural in MANY.items() if counts[word]]
+    return f"**{len(book)} claims: {', '.join(told)}.**"
 
 
 def about(claim: Claim, results: Results) -> list[str]:

@@ -12,10 +12,10 @@ from ablate.api import RunOptions
 from ablate.recipe import Recipe
 from ablate.recipe.measured import metrics_of
 from bench.claims import book as book_file
-from bench.claims.__main__ import DOCS
+from bench.claims.__main__ import DOCS, README, with_top
 from bench.claims.answers import agreement, answer, verdict
 from bench.claims.book import FOLDER, Claim, Part, read_book
-from bench.claims.page import answered, current, page
+from bench.claims.page import answered, current, page, top
 from bench.claims.picture import picture
 from bench.claims.results import recipe_key, train_claim
 
@@ -53,6 +53,14 @@ def test_parts_ask_for_rows_that_the_recipe_compares(claim):
 def test_the_page_is_what_the_results_say():
     way = "docs/claims.md is not what the book and docs/claims.json say: python -m bench.claims page"
     assert (DOCS / "claims.md").read_text(encoding="utf-8") == page(BOOK, RESULTS), way
+
+
+def test_the_readme_has_the_top_of_it():
+    text = README.read_text(encoding="utf-8")
+    assert text == with_top(text, top(BOOK, RESULTS)), (
+        "README.md is older than docs/claims.json: python -m bench.claims page"
+    )
+    assert with_top(text, "another").count("another") == text.count("another") + 1
 
 
 def test_the_picture_shows_every_claim():

@@ -113,7 +113,7 @@ def top(book: Sequence[Claim], results: Results, count: int = 10) -> str:
     lines = [tally(book, results), "", "| Claim | Answer | Effect, 95 % interval | n |", "|:--|:--|:--|--:|"]
     for claim in book[:count]:
         known = current(claim, results)
-        name = f"[{claim.claim.rstrip('.')}](docs/claims.md#{claim.name.replace('_', '-')})"
+        name = claim.claim.rstrip(".")
         found = known["parts"][0] if known else None
         told = f"{beside(found)}: {effect(found)} | {found['n']}" if found else " | "
         lines.append(f"| {name} | {answered(claim, results)} | {told} |")

@@ -14,7 +14,7 @@ from ablate.registry import suggestion
 from bench.claims.book import ROOT, Claim, read_book
 from bench.claims.page import answered, page, top
 from bench.claims.picture import picture
-from bench.claims.results import read_claim, train_claim
+from bench.claims.results import read_claim, recipe_of, train_claim
 
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
@@ -35,7 +35,9 @@ def main(words: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs")
-    parser.add_argument("--seeds", default="10,11,12,13,14", help="of 'again'")
+    parser.add_argument(
+        "--first", type=int, default=60, help="of 'again': its first seed; it takes as many as the recipe"
+    )
     given = parser.parse_args(words)
     book = read_book()
     names = [claim.name for claim in book]
@@ -47,7 +49,7 @@ def main(words: Sequence[str] | None = None) -> int:
     chosen = [claim for claim in book if claim.name in (given.claims or names)]
     options = RunOptions(jobs=given.jobs, device=given.device)
     if given.command == "again":
-        again(chosen, given.runs, options, [int(seed) for seed in given.seeds.split(",")])
+        again(chosen, given.runs, options, given.first)
         return 0
     for claim in chosen if given.command != "page" else []:
         start = time.monotonic()
@@ -61,10 +63,11 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def again(chosen: Sequence[Claim], root: Path, options: RunOptions, seeds: Sequence[int]) -> None:
+def again(chosen: Sequence[Claim], root: Path, options: RunOptions, first: int) -> None:
     """Ask claims again on other seeds and print both answers; writes nothing."""
     before = results()
     for claim in chosen:
+        seeds = range(first, first + len(recipe_of(claim).seeds))
         found = train_claim(claim, root, options, seeds)
         print(f"{claim.name}: {answered(claim, before)}; on other seeds {answered(claim, {claim.name: found})}")
         for one, other in zip(before.get(claim.name, {}).get("parts", []), found["parts"], strict=False):

@@ -28,8 +28,10 @@ RULES = """\
   another scale, and what holds here may not.
 - **Verdicts** are those of [the evidence](evidence.md): differences paired by seed, adjusted (Holm) over the rows of one table. Over all tables of this page
   nothing is adjusted: of so many questions one or two answers will be chance.
-- **Rates were chosen on other seeds** (100 and 101) than those that judge, each from a grid with steps of about three, where a claim sets optimizers, losses
+- **Rates were chosen on other seeds** (100 to 103) than those that judge, each from a grid with steps of about three, where a claim sets optimizers, losses
   or depths against each other. Elsewhere both sides share a rate that suits the plain side.
+- **Some claims were asked anew.** Where a first round, on seeds 0 to 4, showed that five seeds could not tell or that a setting was unfair to one side, the
+  recipe was changed once and judged by seeds that nobody had seen; a comment beside `seeds` says so. All others were judged by their first round.
 """
 
 MANY: dict[Answer, str] = {

@@ -31,7 +31,8 @@ RULES = """\
 - **Rates were chosen on other seeds** (100 to 103) than those that judge, each from a grid with steps of about three, where a claim sets optimizers, losses
   or depths against each other. Elsewhere both sides share a rate that suits the plain side.
 - **Some claims were asked anew.** Where a first round, on seeds 0 to 4, showed that five seeds could not tell or that a setting was unfair to one side, the
-  recipe was changed and judged by seeds that nobody had seen (augmentation: twice); a comment beside `seeds` says so. All others were judged by their first round.
+  recipe was changed and judged by seeds that nobody had seen (augmentation: twice); a comment beside `seeds` says so. All others were judged by their first
+  round.
 """
 
 MANY: dict[Answer, str] = {

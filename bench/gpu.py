@@ -118,7 +118,7 @@ def rows(name: str, options: argparse.Namespace) -> list[str]:
         seconds, _, stacks = study(part, options.device, options.jobs_per_gpu)
         hand, floor = by_hand * count, bare * count
         lines.append(
-            f"| {recipe.study} | {works[0].settings.precision} | {count} | {epochs:,} | {seconds:.1f} | {hand:.1f} | {hand / seconds:.1f} | {floor:.1f} "
+            f"| {recipe.study} | {works[0].settings.precision} | {count} | {epochs:,} | {seconds:.3g} | {hand:.3g} | {hand / seconds:.1f} | {floor:.3g} "
             f"| {seconds / floor:.1f} | {', '.join(stacks)} |"
         )
     return lines

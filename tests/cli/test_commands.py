@@ -125,8 +125,11 @@ def test_schema_is_written_and_takes_the_shipped_recipes(ablate, tmp_path):
 
     assert ablate("schema").returncode == 0
     schema = json.loads((tmp_path / "ablate.schema.json").read_text())
+    checker = jsonschema.validators.validator_for(schema)
+    checker.check_schema(schema)
+    validator = checker(schema)
     for recipe in (ROOT / "recipes").rglob("*.yaml"):
-        jsonschema.validate(YAML(typ="safe").load(recipe), schema)
+        validator.validate(YAML(typ="safe").load(recipe))
 
 
 @pytest.mark.parametrize("suffix", ["md", "tex", "html", "csv", "json"])

@@ -90,7 +90,7 @@ def test_killed_study_has_every_epoch_once_and_nothing_is_left_running(fresh_des
     reached = last_epochs(steps_of("tiny", uri))
 
     with desk.start("run", *flags, "--jobs", "4") as process:
-        wait_for_epoch(desk.folder / "runs", max(reached.values()) + 3)
+        wait_for_epoch(desk.folder / "runs", "net1", 0, reached["net1 · seed 0"] + 3)
         process.send_signal(signal.SIGINT)
         process.communicate()
     assert process.returncode == 130
@@ -115,9 +115,11 @@ def descendants(pid: int) -> list[int]:
     return children + [each for child in children for each in descendants(child)]
 
 
-def wait_for_epoch(runs: Path, epoch: int) -> None:
+def wait_for_epoch(runs: Path, variant: str, seed: int, epoch: int) -> None:
     """Return once a run in the store has come to an epoch."""
-    while not any(f'"epoch": {epoch},' in path.read_text() for path in runs.glob("store/*/metrics.jsonl")):
+    rows = {row["variant"]: row for row in json.loads((runs / "tiny" / "study.json").read_text())["rows"]}
+    lines = runs / "store" / rows[variant]["runs"][str(seed)] / "metrics.jsonl"
+    while not lines.exists() or f'"epoch": {epoch},' not in lines.read_text():
         time.sleep(0.1)
 
 

@@ -55,6 +55,7 @@ def early(choice: Choice) -> bool:
     trick = choice.options
     return (
         isinstance(trick, Trick)
+        and trick.shows_at_once
         and not in_time(tuple(trick.__dict__.values()))
         and any(overrides(trick, hook) for hook in HOOKS)
     )

@@ -37,6 +37,7 @@ class Freeze(Trick):
     """
 
     stacked = True
+    shows_at_once = False
     shorthand = "layers"
     order = 85
 

@@ -140,6 +140,9 @@ class Trick(Named):
     stacks: ClassVar[bool | str] = True
     """Whether several seeds may train together with it; otherwise the reason why not."""
 
+    shows_at_once: ClassVar[bool] = True
+    """Whether what `on_data`, `on_model`, `on_batch` or `on_loss` change shows in the loss of the first step; freezing, say, only shows in later ones."""
+
     _context: Context | None = PrivateAttr(default=None)
     _now: Now | None = PrivateAttr(default=None)
 

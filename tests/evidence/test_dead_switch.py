@@ -52,6 +52,7 @@ def test_what_acts_later_is_not_expected_to_show(pair):
     assert SAID not in pair(FIRST, epochs=100).notes
     assert SAID not in pair(FIRST, tricks=(trick("max_norm"),)).notes
     assert SAID not in pair(FIRST, tricks=(trick("early_stop"),)).notes
+    assert SAID not in pair(FIRST, tricks=(trick("freeze", layers="hidden*"),)).notes
     assert SAID not in pair(FIRST, optimizer=Choice("optimizer", None, "m:other", {})).notes
     assert SAID not in pair(FIRST, tricks=(trick("dropout", hidden={"linear": [0.0, 0.5]}),)).notes
 

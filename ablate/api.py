@@ -219,10 +219,8 @@ def load(
 
     Raises ValueError in one line where that run is not finished, and for a row that joins others.
     """
-    import torch
-
-    from ablate.data.load import load_parts
-    from ablate.engine.assembly import build_network, make_tricks
+    from ablate.engine.predicting import network_of
+    from ablate.study.trained import trained
 
     recipe = as_recipe(recipe)
     store = Store(Path(root).absolute())
@@ -233,23 +231,12 @@ def load(
     chosen = next((run for run in runs if run.record.fold == number), None)
     if chosen is None:
         raise ValueError(f"fold (={fold}) must be one of this recipe's, which are 0 to {len(runs) - 1}.")
-    if chosen.record.status != "finished":
+    found = trained(chosen, recipe, store)
+    if found.members is not None:
         raise ValueError(
-            f"variant (={variant}) with seed {seed} is {chosen.record.status}, not finished. Train it with 'ablate run'."
+            f"variant (={variant}) joins {', '.join(found.members)} and has no network. Load these, or use ablate.predict."
         )
-    settings = chosen.variant.settings
-    if settings.joined:
-        raise ValueError(
-            f"variant (={variant}) joins {', '.join(settings.joined)} and has no network. Load these, or use ablate.predict."
-        )
-    spec = load_parts(settings.data, recipe.folder, recipe.folds, number).spec
-    tricks, _ = make_tricks(settings, spec, recipe.folder)
-    network, _ = build_network(settings, spec, recipe.folder, tricks, None)
-    name = "best" if settings.select == "best" else "last"
-    network.load_state_dict(
-        torch.load(store.run_folder(chosen.fingerprint) / f"{name}.pt", map_location="cpu", weights_only=True)
-    )
-    return network.eval()
+    return network_of(found, found.parts().spec)
 
 
 def predict(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -48,19 +49,8 @@ class F1(Metric):
         return score.double() if self.average != "positive" else score[1].double()
 
 
-@register(
-    "metric",
-    "dice",
-    card=Card(
-        "Overlap of predicted and true masks, 2|P∩T|/(|P| + |T|), averaged over classes.",
-        source="Dice 1945, Measures of the Amount of Ecologic Association Between Species",
-        helps="Segmentation, where most pixels are background.",
-        costs="Small objects move it much.",
-        interacts="Of a set it is f1 over pixels; the loss dice is 1 minus its soft form.",
-    ),
-)
-class Dice(Metric):
-    """From 0 to 1. ``per: set`` counts pixels over the whole part; ``picture`` takes each picture's and then their mean.
+class Overlap(Metric):
+    """Of predicted and true masks, from 0 to 1. ``per: set`` counts pixels over the whole part; ``picture`` takes each picture's and then their mean.
 
     Classes that are neither true nor predicted (there) do not count.
     """
@@ -73,14 +63,37 @@ class Dice(Metric):
     background: bool = Field(default=True, description="whether class 0 counts too")
 
     def check(self, name: str, spec: Spec) -> None:
-        """Raises ValueError where targets are no masks."""
+        """Raises ValueError where targets are no masks: a sample has one class, not one for each place."""
         super().check(name, spec)
-        check_masks(name, spec)
+        if spec.task == "classification" and not spec.places:
+            raise ValueError(f"metric (={name}) needs masks; the data's targets are one class for each sample. Use f1.")
 
     def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
         """NaN where no class counts. Raises ValueError where targets are no masks."""
-        both, either = counted("dice", prediction, target, self.per, self.background)
-        return (2 * both / either).nanmean(dim=-1).nanmean()
+        both, either = counted(type(self).__name__.lower(), prediction, target, self.per, self.background)
+        return self.share(both, either).nanmean(dim=-1).nanmean()
+
+    @abstractmethod
+    def share(self, both: Tensor, either: Tensor) -> Tensor:
+        """The overlap from |P∩T| and |P| + |T|, elementwise."""
+
+
+@register(
+    "metric",
+    "dice",
+    card=Card(
+        "Overlap of predicted and true masks, 2|P∩T|/(|P| + |T|), averaged over classes.",
+        source="Dice 1945, Measures of the Amount of Ecologic Association Between Species",
+        helps="Segmentation, where most pixels are background.",
+        costs="Small objects move it much.",
+        interacts="Of a set it is f1 over pixels; the loss dice is 1 minus its soft form.",
+    ),
+)
+class Dice(Overlap):
+    """2|P∩T|/(|P| + |T|)."""
+
+    def share(self, both: Tensor, either: Tensor) -> Tensor:
+        return 2 * both / either
 
 
 @register(
@@ -93,31 +106,11 @@ class Dice(Metric):
         costs="Small objects move it much.",
     ),
 )
-class Iou(Metric):
-    """TP/(TP + FP + FN) from 0 to 1, counted over the whole part or in each picture; classes that are neither true nor predicted (there) do not count."""
+class Iou(Overlap):
+    """|P∩T|/|P∪T|, which is TP/(TP + FP + FN)."""
 
-    better = "higher"
-    task = "classification"
-    shorthand = "per"
-
-    per: Literal["set", "picture"] = Field(default="set", description="count over the whole part, or in each picture")
-    background: bool = Field(default=True, description="whether class 0 counts too")
-
-    def check(self, name: str, spec: Spec) -> None:
-        """Raises ValueError where targets are no masks."""
-        super().check(name, spec)
-        check_masks(name, spec)
-
-    def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
-        """NaN where no class counts. Raises ValueError where targets are no masks."""
-        both, either = counted("iou", prediction, target, self.per, self.background)
-        return (both / (either - both)).nanmean(dim=-1).nanmean()
-
-
-def check_masks(name: str, spec: Spec) -> None:
-    """Raise ValueError in one line where a sample has one class, not one for each place."""
-    if spec.task == "classification" and not spec.places:
-        raise ValueError(f"metric (={name}) needs masks; the data's targets are one class for each sample. Use f1.")
+    def share(self, both: Tensor, either: Tensor) -> Tensor:
+        return both / (either - both)
 
 
 def counted(

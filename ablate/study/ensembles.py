@@ -10,11 +10,13 @@ import math
 import pickle
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ablate.recipe import Settings
+from ablate.study.jobs import weights_file
 from ablate.study.plan import Plan, PlannedRun
 from ablate.study.store import Store, read_json
 
@@ -88,10 +90,10 @@ def described(name: str, runs: Sequence[PlannedRun], values: dict[str, Any] | No
 
 def ask(plan: Plan, store: Store, groups: Sequence[Sequence[PlannedRun]]) -> list[dict[str, Any]]:
     """Evaluate in a helper process: metrics of each group of runs, or ``{"error": "one line"}``."""
-    work = [
-        (runs[0].variant.settings, [run.seed for run in runs], [store.run_folder(run.fingerprint) for run in runs])
-        for runs in groups
-    ]
+    work = []
+    for runs in groups:
+        settings = runs[0].variant.settings
+        work.append((settings, {run.seed: weights_file(store, run.fingerprint, settings) for run in runs}))
     done = subprocess.run(
         [sys.executable, "-P", "-m", "ablate.study.ensembles"],
         input=pickle.dumps((plan.recipe.folder, work)),
@@ -108,21 +110,17 @@ def ask(plan: Plan, store: Store, groups: Sequence[Sequence[PlannedRun]]) -> lis
 MARK = b"\n--- ensembles ---\n"
 
 
-def evaluated(settings: Any, seeds: Sequence[int], folders: Sequence[Path], folder: Path) -> dict[str, Any]:
-    """The metrics of one group, or its error."""
+def evaluated(settings: Settings, files: Mapping[int, Path], folder: Path) -> dict[str, Any]:
+    """The metrics of one group, from its weights by seed, or its error."""
     from ablate.data.load import load_parts
     from ablate.engine.ensemble import seed_ensemble
     from ablate.engine.trainer import Assignment
-    from ablate.registry.lazy import torch
+    from ablate.tricks.from_weights import read_weights
 
-    name = "best.pt" if settings.select == "best" else "last.pt"
     try:
-        weights = {
-            seed: torch.load(own / name, map_location="cpu", weights_only=True)
-            for seed, own in zip(seeds, folders, strict=True)
-        }
+        weights = {seed: read_weights(path) for seed, path in files.items()}
         parts = load_parts(settings.data, folder)
-        return dict(seed_ensemble(Assignment(settings, tuple(seeds), folder), parts, weights))
+        return dict(seed_ensemble(Assignment(settings, tuple(files), folder), parts, weights))
     except Exception as error:
         text = " ".join(str(error).split())
         return {"error": text if type(error) is ValueError else f"{type(error).__name__}: {text}"}
@@ -131,7 +129,7 @@ def evaluated(settings: Any, seeds: Sequence[int], folders: Sequence[Path], fold
 def main() -> None:
     """Read (folder, work) as a pickle, write the metrics as one; what users' code prints goes before it."""
     folder, work = pickle.loads(sys.stdin.buffer.read())
-    found = [evaluated(settings, seeds, folders, folder) for settings, seeds, folders in work]
+    found = [evaluated(settings, files, folder) for settings, files in work]
     sys.stdout.flush()
     sys.stdout.buffer.write(MARK + pickle.dumps(found))
 

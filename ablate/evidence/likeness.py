@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ablate.evidence.origins import Provenances
 from ablate.recipe.measured import scaled_by
 from ablate.recipe.recipe import Variant
 from ablate.recipe.settings import Choice
@@ -11,6 +12,9 @@ from ablate.study.records import RunRecord
 
 BUDGET = {"epochs": "epochs", "batch_size": "samples a batch"}
 """Settings that decide how long a row is trained, and their units."""
+
+COUNTED = {"train": "train it", "valid": "validate it", "test": "test it"}
+"""The parts of the data, and what their samples do to a row."""
 
 SEEN_ONLY = {"facial_keypoints": {"size"}, "csv": {"inputs"}}
 """Keys of named data that change what the network sees of a sample, neither which samples validate nor what is to be predicted."""
@@ -51,6 +55,23 @@ def unlike_steps(row: Iterable[RunRecord], parent: Iterable[RunRecord]) -> list[
     if len(mine) != 1 or len(theirs) != 1 or mine == theirs:
         return []
     return [f"{mine.pop()} steps an epoch, its parent {theirs.pop()}"]
+
+
+def unlike_samples(row: Provenances, parent: Provenances) -> list[str]:
+    """``2,741 samples train it, its parent 842``, where the two had other numbers of samples, as counted when they were read; the same for valid and test."""
+    mine, theirs = (counts(side) for side in (row, parent))
+    return [
+        f"{mine[part]:,} samples {does}, its parent {theirs[part]:,}"
+        for part, does in COUNTED.items()
+        if part in mine and part in theirs and mine[part] != theirs[part]
+    ]
+
+
+def counts(runs: Provenances) -> dict[str, int]:
+    """The samples of each part that all runs agree on."""
+    known = [one.get("facts", {}).get("data", {}) for one in runs]
+    found = {part: {data.get(part) for data in known} for part in COUNTED}
+    return {part: int(only) for part, values in found.items() if len(values) == 1 and (only := next(iter(values)))}
 
 
 def unlike_scaling(row: Sequence[RunRecord], other: Sequence[RunRecord]) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ablate.evidence.contrasts import UNDER_WAY, Finding, contrast, examine
 from ablate.evidence.dead_switch import dead_switch
-from ablate.evidence.likeness import unlike_settings, unlike_steps, unpaired_init
+from ablate.evidence.likeness import unlike_samples, unlike_settings, unlike_steps, unpaired_init
 from ablate.evidence.origins import mixtures, unlike_origins
 from ablate.evidence.paired import FLAT, Estimator
 from ablate.evidence.pairs import beside_singles
@@ -155,10 +155,11 @@ def beside_parent(
         ):
             notes.append(f"did nothing in the first step: the same loss as {row.parent}")
         unlike = unlike_settings(seeds.variant, parent.variant)
-        if seeds.variant.settings.batch_size == parent.variant.settings.batch_size:
+        origins = [[provenance(name) for name in s.fingerprints()] if provenance else [] for s in (seeds, parent)]
+        counted = unlike_samples(*origins) if not seeds.variant.settings.joined else []
+        if not counted and seeds.variant.settings.batch_size == parent.variant.settings.batch_size:
             unlike += unlike_steps(*((run for runs in side.runs.values() for run in runs) for side in (seeds, parent)))
-        if provenance is not None:
-            unlike += unlike_origins(map(provenance, seeds.fingerprints()), map(provenance, parent.fingerprints()))
+        unlike += counted + unlike_origins(*origins)
         row = replace(
             row,
             delta_parent=found.delta,

@@ -5,7 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ablate.evidence.likeness import same_validation, unlike_losses, unlike_settings, unpaired_init
+from ablate.evidence.likeness import (
+    same_validation,
+    unlike_losses,
+    unlike_samples,
+    unlike_settings,
+    unpaired_init,
+)
 from ablate.evidence.origins import mixtures, unlike_origins
 from ablate.evidence.rows import gather
 from ablate.recipe.recipe import Change, Compare, Variant
@@ -185,6 +191,29 @@ def test_rows_with_other_numbers_of_steps_are_told(make_study, make_run):
     assert rows[1].unlike == ("60 steps an epoch, its parent 75",)
     assert rows[2].unlike == ()
     assert rows[1].steps == 3000
+
+
+def test_rows_with_other_samples_are_told_instead_of_their_steps(make_study, make_run):
+    parent = [replace(make_run(i, 0.5 + i, steps=50 * 27), fingerprint=f"a{i}") for i in range(3)]
+    child = [replace(make_run(i, 0.4 + i, steps=50 * 86), fingerprint=f"b{i}") for i in range(3)]
+    study = make_study({"a": (None, parent), "b": ("a", child)})
+
+    def provenance(name):
+        counts = {"train": 842, "valid": 210} if name.startswith("a") else {"train": 2741, "valid": 210}
+        return {"facts": {"data": counts}}
+
+    assert gather(study, provenance=provenance).rows[1].unlike == ("2,741 samples train it, its parent 842",)
+    joined = study.rows[1].variant.settings.replace(joined=("a",))
+    rows = (study.rows[0], replace(study.rows[1], variant=replace(study.rows[1].variant, settings=joined)))
+    assert "samples" not in " ".join(gather(replace(study, rows=rows), provenance=provenance).rows[1].unlike)
+
+
+def test_samples_that_the_folds_of_a_row_do_not_share_are_not_counted():
+    folds = [{"facts": {"data": {"train": n, "valid": 20}}} for n in (80, 81)]
+    assert unlike_samples(folds, [{"facts": {"data": {"train": 10, "valid": 30}}}]) == [
+        "20 samples validate it, its parent 30"
+    ]
+    assert unlike_samples(folds, [{}]) == []
 
 
 def test_the_test_part_is_shown_and_no_verdict_stands_on_it(make_study, make_run):

@@ -36,6 +36,10 @@ class Data(Named):
         description="only so many samples, drawn with split_seed before the split; more of them keep those of fewer",
     )
 
+    reconstruct: bool = Field(
+        default=False, description="the targets are the inputs, flattened: what an autoencoder is trained on"
+    )
+
     _fold: Fold | None = PrivateAttr(default=None)
 
     def of_fold(self, fold: Fold) -> Self:

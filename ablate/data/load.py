@@ -10,6 +10,7 @@ from pathlib import Path
 from ablate.data.data import Data
 from ablate.data.dataset import Parts, Spec
 from ablate.data.folds import Fold
+from ablate.data.reconstruction import reconstructed, reconstructed_spec
 from ablate.data.user import from_target
 from ablate.recipe.folds import Folds
 from ablate.recipe.settings import Choice
@@ -32,13 +33,17 @@ def load_parts(choice: Choice, folder: Path | None, folds: Folds | None = None, 
     if not isinstance(data, Data):
         raise ValueError(f"data (={choice.label}) is no data set: its class must be a subclass of Data.")
     parts = (data if fold is None else data.of_fold(fold)).load()
+    if data.reconstruct:
+        parts = reconstructed(parts)
     counts = {name: len(part) for name in ("train", "valid", "test") if (part := getattr(parts, name)) is not None}
     return replace(parts, notes={**counts, **parts.notes})
 
 
 def known_spec(choice: Choice) -> Spec | None:
-    """The facts that are known without reading anything or running user code, or None."""
-    return choice.options.spec() if isinstance(choice.options, Data) else None
+    """The facts that are known without reading anything or running user code, or None. Raises ValueError in one line where they do not go together."""
+    if not isinstance(choice.options, Data) or (spec := choice.options.spec()) is None:
+        return None
+    return reconstructed_spec(spec) if choice.options.reconstruct else spec
 
 
 @contextmanager

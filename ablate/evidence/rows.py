@@ -18,6 +18,7 @@ from ablate.evidence.reaching import Curves, Provenance, reaching
 from ablate.evidence.seeds import Seeds
 from ablate.evidence.sharing import shared_spreads
 from ablate.evidence.table import LOSSES, Row, Table
+from ablate.recipe.measured import metrics_of
 from ablate.recipe.recipe import Compare
 from ablate.study.records import StudyRecord
 
@@ -91,7 +92,11 @@ def describe(
         numbers[f"{name}_sd"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
         lacking = seeds.lacking(name, at)
         told = any(note.startswith(f"{name} (=") and "is not finite" in note for note in notes)
-        if lacking and not told and "/" not in name and (name == compare.metric or len(lacking) < len(seeds.finished)):
+        if lacking and name == compare.metric and name not in metrics_of(variant.settings):
+            notes.append(f"does not measure {name}: it is there for the rows that are built upon it")
+        elif (
+            lacking and not told and "/" not in name and (name == compare.metric or len(lacking) < len(seeds.finished))
+        ):
             notes.append(f"{name} is not known for {seeds.named(lacking)}")
     if len(seeds.finished) > 1 and all(seeds.measured(s) == seeds.measured(seeds.finished[0]) for s in seeds.finished):
         notes.append(f"all {seeds.unit}s gave the same result: they are not repeats")

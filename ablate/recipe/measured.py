@@ -52,12 +52,28 @@ def read_published(row: Row, settings: Settings | None, problems: Problems) -> d
     return found
 
 
+def stages(variants: Sequence[Variant]) -> set[str]:
+    """Rows that others are built upon: these may measure and minimise other things, such as an autoencoder's, and are then shown and not compared."""
+    return {source for variant in variants for source in variant.settings.sources}
+
+
+def measuring(variants: Sequence[Variant], metric: str) -> list[Variant]:
+    """The rows that must measure a metric: all but those that do not and that others are built upon."""
+    passed = stages(variants)
+    return [one for one in variants if metric in metrics_of(one.settings) or one.name not in passed]
+
+
 def read_compare(top: Shape, variants: Sequence[Variant], problems: Problems) -> Compare:
-    """What verdicts are about. The metric must be measured in every row, and alike: rows that minimise different losses are not compared by their loss."""
+    """What verdicts are about. The metric must be measured in every row, and alike: rows that minimise different losses are not compared by their loss.
+
+    Rows that others are built upon are excepted.
+    """
     node = top.get("compare")
     compare = _read(node, variants, problems) if node is not None else Compare()
-    first = variants[0] if variants and compare.metric in (*LOSSES, TEST_LOSS) else None
-    for variant in variants:
+    passed = stages(variants)
+    alike = [variant for variant in variants if variant.name not in passed]
+    first = alike[0] if alike and compare.metric in (*LOSSES, TEST_LOSS) else None
+    for variant in alike:
         if first and scaled_by(variant.settings) != scaled_by(first.settings):
             text = f"{show(variant.name)}: its targets are not scaled as {show(first.name)}'s are, so {compare.metric} cannot compare them."
             way = "Name a metric, which keeps the targets' own unit, under 'metrics' and as compare: {metric: …}."
@@ -81,7 +97,7 @@ def _read(node: Node, variants: Sequence[Variant], problems: Problems) -> Compar
     shape.only(("metric", "better", "at", "smallest_effect"))
     metric = shape.text("metric", "valid_loss")
     directions = set()
-    for variant in variants:
+    for variant in measuring(variants, metric):
         known = metrics_of(variant.settings)
         if metric in known:
             directions.add(better(known[metric]))
@@ -104,7 +120,8 @@ def comparing(variants: Sequence[Variant], compare: Compare, metric: str) -> Com
     """The same comparison of another metric. Raises ValueError for one that some row does not measure, or that has no direction of its own."""
     if metric == compare.metric:
         return compare
-    for variant in variants:
+    asked = measuring(variants, metric)
+    for variant in asked:
         known = metrics_of(variant.settings)
         if metric not in known:
             hint = did_you_mean(metric, known)
@@ -112,7 +129,7 @@ def comparing(variants: Sequence[Variant], compare: Compare, metric: str) -> Com
                 f"metric (={show(metric)}) must be measured in every row; {show(variant.name)} has {', '.join(known)}."
             )
             raise ValueError(text + hint)
-    directions = {better(metrics_of(variant.settings)[metric]) for variant in variants}
+    directions = {better(metrics_of(variant.settings)[metric]) for variant in asked}
     if directions == {"lower"}:
         return Compare(metric, "lower", compare.at)
     if directions == {"higher"}:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ablate.recipe.measured import metrics_of
+from ablate.recipe.measured import measuring, metrics_of
 from ablate.recipe.monitored import better
 from ablate.recipe.node import Problems, show
 from ablate.recipe.recipe import Compare, Variant
@@ -39,13 +39,14 @@ def read_reach(top: Shape, variants: Sequence[Variant], compare: Compare, proble
         if name == "train_loss_clean" or name.startswith("test_"):
             problems.add(place, f"{where} is not measured every epoch. Name train_loss, valid_loss or a metric.")
             continue
-        lacking = next((one for one in variants if name not in metrics_of(one.settings)), None)
+        asked = measuring(variants, name)
+        lacking = next((one for one in asked if name not in metrics_of(one.settings)), None)
         if lacking is not None:
             known = metrics_of(lacking.settings)
             hint = did_you_mean(name, known) or f" {lacking.name} has {', '.join(known)}."
             problems.add(place, f"{where} must be measured in every row.{hint}")
             continue
-        ways = {better(metrics_of(one.settings)[name]) for one in variants}
+        ways = {better(metrics_of(one.settings)[name]) for one in asked}
         way = compare.better if name == compare.metric else ways.pop() if len(ways) == 1 else None
         if way not in ("lower", "higher"):
             problems.add(

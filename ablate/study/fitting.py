@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ablate.data.data import Data
+from ablate.data.load import known_spec
 from ablate.losses.loss import Loss
 from ablate.metrics.metric import Metric
 from ablate.models.model import Model
@@ -18,7 +18,11 @@ def check_fit(recipe: Recipe) -> None:
     problems: dict[str, Problem] = {}
     for variant in (*recipe.variants, *recipe.needed):
         settings = variant.settings
-        spec = settings.data.options.spec() if isinstance(settings.data.options, Data) else None
+        try:
+            spec = known_spec(settings.data)
+        except ValueError as error:
+            problems.setdefault(str(error), Problem(variant.position, f"{variant.name}: {error}"))
+            continue
         if spec is None:
             continue
         for choice in (settings.model, settings.loss, *settings.metrics, *settings.tricks):

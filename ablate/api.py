@@ -231,11 +231,12 @@ def load(
     chosen = next((run for run in runs if run.record.fold == number), None)
     if chosen is None:
         raise ValueError(f"fold (={fold}) must be one of this recipe's, which are 0 to {len(runs) - 1}.")
-    found = trained(chosen, recipe, store)
-    if found.members is not None:
+    joined = chosen.variant.settings.joined
+    if joined:
         raise ValueError(
-            f"variant (={variant}) joins {', '.join(found.members)} and has no network. Load these, or use ablate.predict."
+            f"variant (={variant}) joins {', '.join(joined)} and has no network. Load these, or use ablate.predict."
         )
+    found = trained(chosen, recipe, store)
     return network_of(found, found.parts().spec)
 
 

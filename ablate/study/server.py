@@ -17,6 +17,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from contextlib import suppress
 
 PATIENCE = 8.0
@@ -104,6 +105,11 @@ def become(job: object, channel: int, alive: int, others: tuple[int, int]) -> No
 
         main(job, channel)  # type: ignore[arg-type]
         code = 0
+    except BaseException:
+        # nobody above sees it: into the job's log, or on the screen where it has none yet
+        with suppress(OSError):
+            traceback.print_exc()
+            sys.stderr.flush()
     finally:
         if os.getppid() != server:
             kill_group(os.getpid())  # nobody is left to end what user code may have started
@@ -112,16 +118,14 @@ def become(job: object, channel: int, alive: int, others: tuple[int, int]) -> No
 
 def reap(jobs: dict[int, int], channel: int | None) -> None:
     """Say which jobs' processes have ended, and how; what they started ends with them."""
-    while jobs:
-        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if ended is None:
-            return
-        if ended.si_pid in jobs:
-            # before its number is given to somebody else
-            kill_group(ended.si_pid)
-        pid, status = os.waitpid(ended.si_pid, 0)
-        number = jobs.pop(pid, None)
-        if number is not None and channel is not None:
+    for pid in list(jobs):
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if not ended:
+            continue
+        # at once: as long as any of the group is left, its number is nobody else's
+        kill_group(pid)
+        number = jobs.pop(pid)
+        if channel is not None:
             say(channel, {"event": "exit", "job": number, "code": os.waitstatus_to_exitcode(status)})
 
 

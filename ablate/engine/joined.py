@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -48,7 +49,8 @@ def judge(
             for name, measure in measures.items():
                 key = f"{prefix}{name}" if name == "loss" or prefix == "test_" else name
                 values[key] = float(measure(prediction, targets_of(part)))
-        line = {"epoch": 1, "time": time.time(), "seconds": round(time.monotonic() - began, 4), **values}
+        known = {key: value if math.isfinite(value) else None for key, value in values.items()}
+        line = {"epoch": 1, "time": time.time(), "seconds": round(time.monotonic() - began, 4), **known}
         report.epoch(replica, line)
         results = dict.fromkeys(("selected", "last", "best"), values)
         outcomes.append(Outcome(seed, "finished", 1, "", 1, 1, results))

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import math
-import pickle
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ablate.recipe import Settings
+from ablate.study.asking import answer, asked
 from ablate.study.jobs import weights_file
 from ablate.study.plan import Plan, PlannedRun
-from ablate.study.store import Store, read_json
+from ablate.study.store import Store, read_or_nothing
 
 
 @dataclass(frozen=True)
@@ -43,14 +41,14 @@ class Ensemble:
 def ensembles(plan: Plan, store: Store) -> list[Ensemble]:
     """Of each row, the seeds that have finished, together. Computed where the store does not know it yet."""
     path = store.study_folder(plan.recipe.study) / "ensembles.json"
-    known = read_json(path) or {}
+    known = read_or_nothing(path)
     found: dict[str, dict[str, Any]] = {}
     chosen: dict[str, list[PlannedRun]] = {}
     missing: dict[str, list[PlannedRun]] = {}
     for variant in plan.recipe.variants:
         runs = [run for run in plan.runs_of(variant.name) if run.record.status == "finished"]
         chosen[variant.name] = runs
-        if len(runs) > 1 and all(run.record.fold is None for run in runs):
+        if len(runs) > 1 and not variant.settings.joined and all(run.record.fold is None for run in runs):
             key = key_of(runs)
             found[variant.name] = known.setdefault(key, {})
             if not known[key]:
@@ -75,14 +73,16 @@ def described(name: str, runs: Sequence[PlannedRun], values: dict[str, Any] | No
     seeds = tuple(run.seed for run in runs)
     if any(run.record.fold is not None for run in runs):
         return Ensemble(name, seeds, reason="its folds validate on other samples each")
+    if any(run.variant.settings.joined for run in runs):
+        return Ensemble(name, seeds, reason="it joins other rows, and has no network of its own")
     if values is None:
         return Ensemble(
             name,
             seeds,
             reason=f"it takes two finished seeds; there {'is' if len(seeds) == 1 else 'are'} {len(seeds) or 'none'}",
         )
-    if "error" in values:
-        return Ensemble(name, seeds, reason=values["error"])
+    if "error" in values or not values:
+        return Ensemble(name, seeds, reason=values.get("error", "none of its numbers is finite"))
     own = [run.record.results.get("selected", {}) for run in runs]
     single = {key: math.fsum(v[key] for v in own) / len(own) for key in values if all(key in v for v in own)}
     return Ensemble(name, seeds, dict(values), single)
@@ -90,49 +90,26 @@ def described(name: str, runs: Sequence[PlannedRun], values: dict[str, Any] | No
 
 def ask(plan: Plan, store: Store, groups: Sequence[Sequence[PlannedRun]]) -> list[dict[str, Any]]:
     """Evaluate in a helper process: metrics of each group of runs, or ``{"error": "one line"}``."""
-    work = []
+    questions = []
     for runs in groups:
         settings = runs[0].variant.settings
-        work.append((settings, {run.seed: weights_file(store, run.fingerprint, settings) for run in runs}))
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "ablate.study.ensembles"],
-        input=pickle.dumps((plan.recipe.folder, work)),
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        reason = done.stderr.decode().strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        return [{"error": reason[0]} for _ in groups]
-    answers: list[dict[str, Any]] = pickle.loads(done.stdout.rpartition(MARK)[2])
-    return answers
-
-
-MARK = b"\n--- ensembles ---\n"
+        weights = {run.seed: weights_file(store, run.fingerprint, settings) for run in runs}
+        questions.append((settings, weights, plan.recipe.folder))
+    return asked("ablate.study.ensembles", questions)
 
 
 def evaluated(settings: Settings, files: Mapping[int, Path], folder: Path) -> dict[str, Any]:
-    """The metrics of one group, from its weights by seed, or its error."""
+    """The metrics of one group, from its weights by seed; those that are not finite, which JSON cannot hold, are left out."""
     from ablate.data.load import load_parts
     from ablate.engine.ensemble import seed_ensemble
     from ablate.engine.trainer import Assignment
     from ablate.tricks.from_weights import read_weights
 
-    try:
-        weights = {seed: read_weights(path) for seed, path in files.items()}
-        parts = load_parts(settings.data, folder)
-        return dict(seed_ensemble(Assignment(settings, tuple(files), folder), parts, weights))
-    except Exception as error:
-        text = " ".join(str(error).split())
-        return {"error": text if type(error) is ValueError else f"{type(error).__name__}: {text}"}
-
-
-def main() -> None:
-    """Read (folder, work) as a pickle, write the metrics as one; what users' code prints goes before it."""
-    folder, work = pickle.loads(sys.stdin.buffer.read())
-    found = [evaluated(settings, files, folder) for settings, files in work]
-    sys.stdout.flush()
-    sys.stdout.buffer.write(MARK + pickle.dumps(found))
+    weights = {seed: read_weights(path) for seed, path in files.items()}
+    parts = load_parts(settings.data, folder)
+    found = seed_ensemble(Assignment(settings, tuple(files), folder), parts, weights)
+    return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 if __name__ == "__main__":
-    main()
+    answer(lambda question: evaluated(*question))

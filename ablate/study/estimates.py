@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from statistics import median
 
 from ablate.study.plan import Plan, PlannedRun
-from ablate.study.store import Store, read_json
+from ablate.study.store import Store, read_or_nothing
 
 
 class Estimates:
@@ -44,11 +44,11 @@ def epochs_left(run: PlannedRun) -> int:
 
 def known_sizes(plan: Plan, store: Store) -> dict[str, float]:
     """Parameters of each run's network as an earlier look at the plan found them; empty unless all are known, so that like is compared with like."""
-    facts = read_json(store.study_folder(plan.recipe.study) / "networks.json") or {}
+    facts = read_or_nothing(store.study_folder(plan.recipe.study) / "networks.json")
     by_row = {
         run.identity: facts[run.fingerprint]["parameters"]
         for run in plan.runs
-        if "parameters" in facts.get(run.fingerprint, ())
+        if facts.get(run.fingerprint, {}).get("parameters") is not None
     }
     sizes = {run.fingerprint: float(by_row[run.identity]) for run in plan.runs if run.identity in by_row}
     return sizes if len(sizes) == len({run.fingerprint for run in plan.runs}) else {}

@@ -7,16 +7,14 @@ kept in the study's folder under the fingerprint of what it was found for.
 from __future__ import annotations
 
 import json
-import pickle
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ablate.recipe import Recipe, Settings
+from ablate.study.asking import answer, asked
 from ablate.study.plan import Plan
-from ablate.study.store import Store, read_json
+from ablate.study.store import Store, read_or_nothing
 
 TRIED = 2**23
 """Parameters above which plans do not try whether seeds stack: two networks are built for it, with their gradients."""
@@ -30,7 +28,7 @@ def network_facts(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
     path = store.study_folder(plan.recipe.study) / "networks.json"
     # what was found before stacks were looked at is looked for again
     known = {
-        name: facts for name, facts in (read_json(path) or {}).items() if "stack_reason" in facts or "error" in facts
+        name: facts for name, facts in read_or_nothing(path).items() if "stack_reason" in facts or "error" in facts
     }
     first = {run.variant.name: run for run in reversed(plan.runs)}
     missing = {run.fingerprint: run.variant.settings for run in first.values() if run.fingerprint not in known}
@@ -46,64 +44,41 @@ def network_facts(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
 
 def known_networks(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
     """By the identity of a variant's settings, what an earlier look found; starts no process, so rows may be missing."""
-    facts = read_json(store.study_folder(plan.recipe.study) / "networks.json") or {}
+    facts = read_or_nothing(store.study_folder(plan.recipe.study) / "networks.json")
     return {run.identity: facts[run.fingerprint] for run in plan.runs if run.fingerprint in facts}
 
 
 def ask(recipe: Recipe, settings: Sequence[Settings]) -> list[dict[str, Any]]:
     """Build networks in a helper process; facts in the order of ``settings``."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "ablate.study.networks"],
-        input=pickle.dumps((recipe.folder, list(settings))),
-        capture_output=True,
-        check=False,
-    )
-    lines = done.stdout.decode().splitlines()
-    if done.returncode != 0 or not lines:
-        reason = done.stderr.decode().strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        return [{"error": reason[0]} for _ in settings]
-    facts: list[dict[str, Any]] = json.loads(lines[-1])
-    return facts
+    return asked("ablate.study.networks", [(recipe.folder, one) for one in settings])
 
 
-def describe(settings: Settings, folder: Path, specs: dict[str, Any]) -> Mapping[str, Any]:
+def describe(settings: Settings, folder: Path, specs: dict[str, Any]) -> dict[str, Any]:
     """The facts of one variant's network; ``specs`` remembers the data sets that were looked at."""
-    from ablate.data.data import Data
-    from ablate.data.load import load_parts
+    from ablate.data.load import known_spec, load_parts
     from ablate.engine.assembly import build_network, make_tricks
     from ablate.engine.work import work_of_network, work_of_settings
     from ablate.models.receptive_field import receptive_field
     from ablate.registry.lazy import torch
 
-    try:
-        if settings.joined:
-            below = [describe(one, folder, specs) for one in settings.sources.values()]
-            sizes = [facts.get("parameters") for facts in below]
-            return {
-                "parameters": None if None in sizes else sum(sizes),
-                "receptive_field": None,
-                "work": None,
-                "stack_reason": None,
-            }
-        key = json.dumps(settings.data.dump())
-        if key not in specs:
-            known = settings.data.options.spec() if isinstance(settings.data.options, Data) else None
-            specs[key] = known or load_parts(settings.data, folder).spec
-        spec = specs[key]
-        tricks, _ = make_tricks(settings, spec, folder)
-        with torch.device("meta"):
-            network, _ = build_network(settings, spec, folder, tricks, None)
-        parameters = sum(parameter.numel() for parameter in network.parameters())
-        work = work_of_settings(settings, spec.input_shape)
-        return {
-            "parameters": parameters,
-            "receptive_field": list(receptive_field(network) or ()) or None,
-            "work": work if work is not None else work_of_network(network, spec, settings.batch_size),
-            "stack_reason": why_alone(settings, folder, spec) if parameters <= TRIED else None,
-        }
-    except Exception as error:
-        text = " ".join(str(error).split())
-        return {"error": text if type(error) is ValueError else f"{type(error).__name__}: {text}"}
+    if settings.joined:
+        parameters = sum(describe(one, folder, specs)["parameters"] for one in settings.sources.values())
+        return {"parameters": parameters, "receptive_field": None, "work": None, "stack_reason": None}
+    key = json.dumps(settings.data.dump())
+    if key not in specs:
+        specs[key] = known_spec(settings.data) or load_parts(settings.data, folder).spec
+    spec = specs[key]
+    tricks, _ = make_tricks(settings, spec, folder)
+    with torch.device("meta"):
+        network, _ = build_network(settings, spec, folder, tricks, None)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    work = work_of_settings(settings, spec.input_shape)
+    return {
+        "parameters": parameters,
+        "receptive_field": list(receptive_field(network) or ()) or None,
+        "work": work if work is not None else work_of_network(network, spec, settings.batch_size),
+        "stack_reason": why_alone(settings, folder, spec) if parameters <= TRIED else None,
+    }
 
 
 def why_alone(settings: Settings, folder: Path, spec: Any) -> str | None:
@@ -118,13 +93,6 @@ def why_alone(settings: Settings, folder: Path, spec: Any) -> str | None:
         return None
 
 
-def main() -> None:
-    """Read (folder, settings) as a pickle, write the facts as a JSON line; what users' code prints goes before it."""
-    folder, settings = pickle.loads(sys.stdin.buffer.read())
-    specs: dict[str, Any] = {}
-    facts = [describe(one, folder, specs) for one in settings]
-    sys.stdout.write("\n" + json.dumps(facts) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    looked_at: dict[str, Any] = {}
+    answer(lambda question: describe(question[1], question[0], looked_at))

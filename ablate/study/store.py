@@ -73,11 +73,7 @@ class Store:
         return RunRecord.from_status(fingerprint, {"seed": seed, "epochs": epochs, "fold": fold, **status})
 
     def _status(self, fingerprint: str) -> dict[str, Any]:
-        try:
-            return read_json(self.run_folder(fingerprint) / "status.json") or {}
-        except ValueError:
-            # only the last status of a run is sure to survive a power cut
-            return {}
+        return read_or_nothing(self.run_folder(fingerprint) / "status.json")
 
     def metrics(self, fingerprint: str) -> Iterator[dict[str, Any]]:
         """The lines of a run's metrics, oldest first; a line that was cut off by a crash ends them."""
@@ -119,18 +115,15 @@ class Store:
 
     def provenance(self, fingerprint: str) -> dict[str, Any]:
         """Versions, commit, command line, host and device of a run; empty where nothing is known."""
-        return read_json(self.run_folder(fingerprint) / "provenance.json") or {}
+        return read_or_nothing(self.run_folder(fingerprint) / "provenance.json")
 
     def identity(self, fingerprint: str) -> dict[str, Any]:
         """All that a run's fingerprint was made of; empty where nothing is known."""
-        return read_json(self.run_folder(fingerprint) / "identity.json") or {}
+        return read_or_nothing(self.run_folder(fingerprint) / "identity.json")
 
     def study(self, study: str) -> dict[str, Any]:
         """The study's file: its rows, each with its fingerprints; empty where there is none that can be read."""
-        try:
-            return read_json(self.study_folder(study) / "study.json") or {}
-        except ValueError:
-            return {}
+        return read_or_nothing(self.study_folder(study) / "study.json")
 
     # writing
 
@@ -232,6 +225,14 @@ def read_json(path: Path) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise ValueError(f"file (={path}) must hold a JSON object.")
     return value
+
+
+def read_or_nothing(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; empty where there is none that can be read: of what is written, only a run's last status is sure to survive a power cut."""
+    try:
+        return read_json(path) or {}
+    except ValueError:
+        return {}
 
 
 def leftovers(folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ablate.study.store import Store, read_json
+from ablate.study.store import Store, read_or_nothing
 
 VERSION = 1
 
@@ -100,10 +100,7 @@ class Ledger:
         self.store.write_json(self.path, {"version": VERSION, "trackers": trackers})
 
     def _trackers(self) -> dict[str, Any]:
-        try:
-            value = read_json(self.path) or {}
-        except (ValueError, AssertionError):
-            return {}
+        value = read_or_nothing(self.path)
         trackers = value.get("trackers")
         return trackers if value.get("version") == VERSION and isinstance(trackers, dict) else {}
 

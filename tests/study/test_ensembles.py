@@ -61,6 +61,18 @@ def test_it_is_the_mean_of_the_networks_that_the_store_has(stack, ablate, tmp_pa
     assert json.loads(ablate("ensemble", path, "--json").out)["rows"] == rows
 
 
+def test_numbers_that_are_none_and_rows_without_weights(ablate, tmp_path):
+    (tmp_path / "mine.py").write_text("def undefined(prediction, target): return prediction.sum() * float('nan')\n")
+    path = tmp_path / "together.yaml"
+    text = TEXT.replace("STACK", "off").replace("[accuracy]", "[accuracy, {target: 'mine:undefined'}]")
+    path.write_text(text + "  - {name: both, from: plain, joined: [plain]}\n")
+    ablate("run", path, "--seeds", "2")
+    done = ablate("ensemble", path, "--seeds", "2", "--json")
+    rows = {row["variant"]: row for row in json.loads(done.out)["rows"]}
+    assert sorted(rows["plain"]["ensemble"]) == ["accuracy", "valid_loss"]
+    assert "both: no ensemble: it joins other rows, and has no network of its own." in done.err
+
+
 def test_one_seed_is_no_ensemble(ablate, tmp_path):
     path = tmp_path / "together.yaml"
     path.write_text(TEXT.replace("STACK", "off"))

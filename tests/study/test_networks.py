@@ -8,7 +8,9 @@ import pytest
 
 from ablate.recipe import Recipe
 from ablate.study import networks
+from ablate.study.estimates import Estimates
 from ablate.study.networks import known_networks, network_facts
+from ablate.study.outlook import outlook
 from ablate.study.plan import make_plan
 from ablate.study.store import Store
 
@@ -29,7 +31,11 @@ variants:
 """
 
 NETS = """
+import atexit, os
 from torch import nn
+
+os.write(1, b"caf\\xe9, in Latin-1")
+atexit.register(print, "more, after the answers")
 
 class Plain(nn.Sequential):
     def __init__(self, outputs):
@@ -72,6 +78,39 @@ def test_a_plan_knows_size_work_and_what_cannot_stack(plan, tmp_path, monkeypatc
     assert network_facts(plan, store) == facts
     known = known_networks(plan, store)
     assert {run.variant.name: known[run.identity] for run in plan.runs} == facts
+
+
+JOINED = """
+study: joined
+data: digits
+baseline:
+  name: all
+  model: {name: mlp, hidden: [4]}
+  loss: cross_entropy
+  optimizer: {name: sgd, lr: 0.1}
+  epochs: 1
+variants:
+  - {name: own, set: {model: {target: "nets:Gone"}}}
+  - {name: both, from: all, joined: [all, own]}
+"""
+
+
+def test_a_joined_row_says_what_is_wrong_with_a_member(tmp_path):
+    (tmp_path / "nets.py").write_text("import torch\nclass Gone(torch.nn.Module):\n    def __init__(self): self.lost\n")
+    (tmp_path / "joined.yaml").write_text(JOINED)
+    store = Store(tmp_path / "store")
+    plan = make_plan(Recipe.load(tmp_path / "joined.yaml"), store)
+    seen = {row.variant: row.error for row in outlook(plan, store, networks=True).rows}
+    assert seen["all"] is None
+    assert "has no attribute 'lost'" in seen["own"]
+    assert seen["both"] == seen["own"]
+
+
+def test_a_size_that_is_not_known_stops_no_plan(plan, tmp_path):
+    store = Store(tmp_path / "store")
+    facts = {run.fingerprint: {"parameters": None, "stack_reason": None} for run in plan.runs}
+    store.write_json(store.study_folder("own") / "networks.json", facts)
+    assert Estimates(plan, store).cost(plan.runs[0]) == 1.0
 
 
 def test_what_was_found_before_stacks_were_looked_at_is_looked_for_again(plan, tmp_path, monkeypatch):

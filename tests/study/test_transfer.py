@@ -180,6 +180,19 @@ def test_the_joined_error_is_that_of_all_points_on_the_single_nets_faces(study):
     assert record(study, "both").parameters == record(study, "eyes again").parameters + record(study, "rest").parameters
 
 
+def test_a_metric_that_is_not_a_number_is_noted_of_a_joined_row(study):
+    (study.recipe.folder / "mine.py").write_text(
+        "def undefined(prediction, target): return prediction.sum() * float('nan')\n"
+    )
+    text = RECIPE.replace("metrics: [rmse_pixels]", "metrics: [rmse_pixels, {target: 'mine:undefined'}]")
+    study.recipe = read(study.recipe.folder, text)
+    study.command(training=train_job)
+    both = record(study, "both")
+    assert (both.status, both.reason) == ("finished", "")
+    assert "rmse_pixels" in both.results["selected"]
+    assert "undefined (=nan) is not finite at its selected epoch" in both.notes
+
+
 def test_a_point_that_nobody_predicts_is_said(study):
     study.recipe = read(study.recipe.folder, RECIPE.replace("joined: [eyes again, rest]", "joined: [eyes, eyes again]"))
     study.command(training=train_job)

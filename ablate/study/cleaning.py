@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablate.recipe import Recipe
+from ablate.recipe import Recipe, run_fingerprint
 from ablate.study import checkpoints
+from ablate.study.records import RunRecord
 from ablate.study.register import keep_rows_of, kept_rows, named_runs
 from ablate.study.store import Store, leftovers, read_json
 
@@ -32,7 +33,7 @@ def find_spare(store: Store, recipe: Recipe | None = None) -> list[Spare]:
 
     Raises ValueError where a study's file cannot be read: then nobody knows what is named.
     """
-    named: set[str] = set()
+    named: dict[str, str] = {}
     for path, study in studies(store):
         of_recipe = recipe is not None and path.parent.name == recipe.study
         named |= named_runs({"rows": kept_rows(recipe, study)} if recipe is not None and of_recipe else study)
@@ -44,7 +45,7 @@ def find_spare(store: Store, recipe: Recipe | None = None) -> list[Spare]:
         elif path.name not in named:
             found.append(Spare(path, path.name, "named by no study", size(path), store.is_claimed(path.name)))
         else:
-            found += spare_files(store, path)
+            found += spare_files(store, path, named[path.name])
     return found
 
 
@@ -60,15 +61,24 @@ def clean(store: Store, recipe: Recipe | None = None) -> list[Spare]:
             continue
         with store.claim((spare.run,)) as ours:
             # looked at again now that nobody else can begin with it
-            if ours and not (spare.path.is_dir() and spare.run in all_named(store)):
-                if spare.path.is_dir():
-                    aside = spare.path.with_name(GONE + spare.path.name)
-                    store.disk.rename(spare.path, aside)
-                    store.disk.remove(aside)
-                else:
-                    store.disk.remove(spare.path)
-                gone.append(spare)
+            if not ours or not still_spare(store, spare):
+                continue
+            if spare.path.is_dir():
+                aside = spare.path.with_name(GONE + spare.path.name)
+                store.disk.rename(spare.path, aside)
+                store.disk.remove(aside)
+            else:
+                store.disk.remove(spare.path)
+            gone.append(spare)
     return gone
+
+
+def still_spare(store: Store, spare: Spare) -> bool:
+    """Whether it may go now, too."""
+    named = {name: identity for _, study in studies(store) for name, identity in named_runs(study).items()}
+    if spare.run not in named:
+        return True
+    return any(one.path == spare.path for one in spare_files(store, store.run_folder(spare.run), named[spare.run]))
 
 
 def studies(store: Store) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -82,19 +92,20 @@ def studies(store: Store) -> Iterator[tuple[Path, dict[str, Any]]]:
             ) from None
 
 
-def all_named(store: Store) -> set[str]:
-    """The runs that any study names."""
-    return {name for _, study in studies(store) for name in named_runs(study)}
-
-
-def spare_files(store: Store, folder: Path) -> Iterator[Spare]:
-    """Files that a named run needs no longer: half-written ones, and checkpoints of a run that has finished."""
+def spare_files(store: Store, folder: Path, identity: str) -> Iterator[Spare]:
+    """Files that a named run needs no longer: half-written ones, and checkpoints of a run that has finished, with all of its stack."""
     busy = store.is_claimed(folder.name)
     for path in leftovers(folder):
         yield Spare(path, folder.name, "half-written", size(path), busy)
     old = [path for name in checkpoints.NAMES if (path := folder / name).exists()]
-    if old and store.record(folder.name).status == "finished":
+    if old and has_ended(store, store.record(folder.name), identity):
         yield from (Spare(path, folder.name, "checkpoint of a finished run", size(path), busy) for path in old)
+
+
+def has_ended(store: Store, run: RunRecord, identity: str) -> bool:
+    """Whether a run has finished, and so have the others of its stack, which go on from the checkpoint in its folder."""
+    stack = [store.record(run_fingerprint(identity, seed, run.fold)) for seed in run.stack]
+    return run.status == "finished" and all(one.status == "finished" for one in stack if one.stack == run.stack)
 
 
 def size(path: Path) -> int:

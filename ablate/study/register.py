@@ -24,9 +24,9 @@ def write_study(plan: Plan, store: Store) -> None:
         store.write_text(text, recipe.text)
 
 
-def named_runs(study: dict[str, Any]) -> set[str]:
-    """The fingerprints that a study's file names."""
-    return {name for row in study.get("rows", ()) for name in row["runs"].values()}
+def named_runs(study: dict[str, Any]) -> dict[str, str]:
+    """The fingerprints that a study's file names, each with the identity that it shares with the other seeds of its row."""
+    return {name: row["identity"] for row in study.get("rows", ()) for name in row["runs"].values()}
 
 
 def kept_rows(recipe: Recipe, study: dict[str, Any]) -> list[dict[str, Any]]:
@@ -50,7 +50,7 @@ def _merged(plan: Plan, store: Store) -> dict[str, Any]:
     rows = {(row["variant"], tuple(row.get("flags", ()))): row for row in store.study(recipe.study).get("rows", ())}
     for variant in (*recipe.variants, *recipe.needed):
         key = (variant.name, tuple(flags))
-        runs = [run for run in plan.runs_of(variant.name)]
+        runs = plan.runs_of(variant.name)
         now = {run_key(run.seed, run.record.fold): run.fingerprint for run in runs}
         earlier = rows.get(key, {})
         same = bool(runs) and earlier.get("identity") == runs[0].identity

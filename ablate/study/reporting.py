@@ -182,7 +182,6 @@ class StoreReport:
         with self.ending.shield():
             self.store.disk.sync(self.files[replica])
             results, unknown = known_results(outcome)
-            self.notes = [*self.notes, *unknown]
             self.status(
                 replica,
                 outcome.status,
@@ -192,6 +191,7 @@ class StoreReport:
                 best_epoch=outcome.best_epoch,
                 selected_epoch=outcome.selected_epoch,
                 results=results,
+                notes=[*self.notes, *unknown],
                 first_loss=outcome.first_loss if math.isfinite(outcome.first_loss or 0.0) else None,
             )
             self.close(replica)

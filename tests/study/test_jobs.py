@@ -15,9 +15,12 @@ from ablate.study.changed import changed
 from ablate.study.cleaning import clean, find_spare
 from ablate.study.disk import Disk
 from ablate.study.ending import EndAsked, Ending
+from ablate.study.ensembles import ensembles
 from ablate.study.executor import LocalExecutor
+from ablate.study.networks import known_networks
 from ablate.study.register import named_runs
 from ablate.study.store import Store
+from ablate.study.unwatched import unwatched
 from ablate.study.worker import CHANGED, run_job
 
 TWO = "variants:\n  - {name: two, set: {epochs: 2}}\n"
@@ -231,7 +234,7 @@ def test_renaming_and_sharing_train_nothing(stub_study, stub):
     other = stub_study(more=TWO).recipe
     study.command(training=training, recipe=replace(other, study="other"))
     assert training.trained == []
-    assert named_runs(Store(study.root).study("other")) <= named_runs(Store(study.root).study("stub"))
+    assert named_runs(Store(study.root).study("other")).items() <= named_runs(Store(study.root).study("stub")).items()
 
 
 def test_designs_that_share_settings_train_them_once(stub_study, stub):
@@ -403,6 +406,67 @@ def test_clean_removes_what_no_study_names_and_nothing_that_is_trained(stub_stud
     other.close()
     assert {one.run for one in clean(store)} == {locked}
     assert len(list((study.root / "store").iterdir())) == 6
+
+
+def test_clean_keeps_what_the_rest_of_a_stack_goes_on_from(stub_study, stub, faulty_disk, pulled):
+    """Its first seed has finished, in whose folder the checkpoint of the whole stack is."""
+    study, disk = stub_study(), faulty_disk()
+    study.command(disk, stack=3)
+    last = [
+        i for i, (operation, path) in enumerate(disk.operations) if (operation, path.name) == ("rename", "status.json")
+    ]
+    again = stub_study("again")
+    with pytest.raises(pulled):
+        again.command(faulty_disk(last[-2] + 1), stack=3)
+    assert [run.record.status for run in again.plan().runs] == ["finished", "interrupted", "interrupted"]
+    store = Store(again.root)
+    assert [one for one in clean(store) if one.kind != "half-written"] == []
+    training = stub()
+    again.command(training=training)
+    assert training.began_after == [2]
+    for name in checkpoints.NAMES:
+        (store.run_folder(again.plan().runs[0].fingerprint) / name).write_bytes(b"left behind")
+    assert {one.path.name for one in clean(store)} == set(checkpoints.NAMES)
+
+
+@pytest.mark.parametrize("name", ["networks.json", "ensembles.json", "provenance.json", "identity.json"])
+def test_a_file_that_a_power_cut_left_empty_stops_no_command(stub_study, monkeypatch, name):
+    study = stub_study(more="watch: [gradient_norm]\n", seeds=2)
+    study.command()
+    store = Store(study.root)
+    for folder in [*(study.root / "store").iterdir(), study.root / "stub"]:
+        (folder / name).write_bytes(b"")
+    monkeypatch.setattr("ablate.study.ensembles.ask", lambda *_: [{"valid_loss": 0.5}])
+    assert [one.together for one in ensembles(study.plan(), store)] == [{"valid_loss": 0.5}]
+    path = study.recipe.path
+    path.write_text(path.read_text().replace("lr: 0.1", "lr: 0.2"))
+    plan = study.plan(type(study.recipe).load(path, seeds=2))
+    [sentence] = changed(plan, store)
+    assert sentence.startswith("one: stale, as trained with ")
+    assert unwatched(study.plan(), store) == ["one: trained without watching gradient_norm; --fresh trains them again"]
+    assert known_networks(plan, store) == {}
+    study.command(fresh=True)
+    assert {run.record.status for run in study.plan().runs} == {"finished"}
+
+
+def test_what_is_not_finite_is_said_of_its_own_seed(stub_study, stub):
+    """The seeds of a stack end one after another, and share their other notes."""
+
+    class Undefined(stub):
+        def __call__(self, job, report, state):
+            ended = report.ended
+
+            def end(replica, outcome):
+                last = {"valid_loss": 1.0, "auc": float("nan") if replica == 0 else 0.5}
+                ended(replica, replace(outcome, results={"last": last}))
+
+            report.ended = end
+            super().__call__(job, report, state)
+
+    study = stub_study()
+    study.command(training=Undefined(), stack=3)
+    notes = [run.record.notes for run in study.plan().runs]
+    assert notes == [("a stub", "auc (=nan) is not finite at its last epoch"), ("a stub",), ("a stub",)]
 
 
 def test_a_trial_under_other_flags_stays_until_the_recipe_is_cleaned(stub_study):

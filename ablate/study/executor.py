@@ -17,15 +17,13 @@ from typing import Any, Protocol
 from ablate.study import checkpoints
 from ablate.study.disk import DiskError
 from ablate.study.jobs import Job
-from ablate.study.records import Status
+from ablate.study.records import ENDED_BADLY, Status
 from ablate.study.store import Store
 
 Event = dict[str, Any]
 
 UNDER_WAY = ("started", "epoch", "note")
 """Events that do not end a run."""
-
-BAD = ("failed", "diverged", "out_of_memory", "timeout", "no_effect")
 
 POLL = 0.25
 """Seconds between two looks at runs that another command trains."""
@@ -97,7 +95,7 @@ class LocalExecutor:
         try:
             while self.waiting or self.elsewhere or self.running:
                 for event in chain(self._begin(), self._hear()):
-                    if fail_fast and event["event"] in BAD:
+                    if fail_fast and event["event"] in ENDED_BADLY:
                         self.stopped = True
                         self.waiting.clear()
                         self.elsewhere.clear()

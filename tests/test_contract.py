@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from ablate.data.dataset import Batch, Landmarks, Part, Parts, Spec
-from ablate.layers.noisy_dropout import noisy_layers, replace_dropout
+from ablate.layers.noisy_dropout import NoisyDropout, noisy_layers, replace_dropout
 from ablate.layers.residual_block import ResidualBlock
 from ablate.optimizers.build import parameter_groups, rate_setter, value_setter
 from ablate.recipe.settings import Choice, Settings
@@ -243,6 +243,7 @@ class World:
     loss: Callable[..., torch.Tensor] = nn.functional.mse_loss
 
     epochs: int = 1
+    dropout: bool = False
 
     @property
     def context(self) -> Context:
@@ -250,6 +251,9 @@ class World:
 
     def network(self, seed: int = 0) -> nn.Sequential:
         model = pictures_network() if len(self.spec.input_shape) == 3 else volumes_network()
+        if self.dropout:
+            layers = OrderedDict(model.named_children())
+            model = nn.Sequential(OrderedDict(dropped=NoisyDropout(0.5), **layers))
         lookup("init", "he_normal").settings().apply(model, seed)
         return model
 
@@ -269,6 +273,7 @@ NUMBERS = World(Spec((1, 8, 8), 4, "regression"))
 CLASSES = World(Spec((1, 8, 8), 4, "classification", classes=tuple("abcd")), nn.functional.cross_entropy)
 VOLUMES = World(Spec((1, 8, 8, 8), 4, "regression"))
 LONG = World(PICTURES.spec, epochs=3)
+DROPPED = World(PICTURES.spec, dropout=True)
 
 WORLDS = {
     "balanced_sampling": CLASSES,
@@ -277,6 +282,7 @@ WORLDS = {
     "ema": LONG,
     "label_noise": CLASSES,
     "label_smoothing": CLASSES,
+    "mc_dropout": DROPPED,
     "normalise_targets": NUMBERS,
     "plateau": LONG,
     "restart": LONG,

@@ -133,10 +133,20 @@ def test_two_evaluations_are_alike():
     assert not any(layer.training for layer in made.network.modules())
 
 
-def test_without_dropout_it_has_no_effect():
-    made = assemble(Assignment(settings(tricks=("mc_dropout",)), (0,), Path()), parts("classification"))
-    with pytest.raises(NoEffect, match="no dropout"):
-        evaluate(made, made.valid, metrics=False)
+def random_blocks():
+    """Stochastic depth and random slopes are made of dropout's class, but are no dropout."""
+    model = choice("model", "resnet", channels=(4, 4), blocks=1, activation="rrelu", batch_norm=False, stem_pool=True)
+    return model, choice("trick", "drop_path", rate=0.8)
+
+
+def test_without_dropout_it_has_no_effect_before_anything_trains():
+    model, drop_path = random_blocks()
+    for chosen in (
+        settings(tricks=("mc_dropout",)),
+        settings(tricks=()).replace(model=model, tricks=(drop_path, choice("trick", "mc_dropout"))),
+    ):
+        with pytest.raises(NoEffect, match="no dropout"):
+            assemble(Assignment(chosen, (0,), Path()), parts("classification"))
 
 
 def test_a_single_score_is_averaged_as_a_probability():
@@ -150,3 +160,17 @@ def test_a_single_score_is_averaged_as_a_probability():
     mean = trick.on_predict(nn.Sequential(NoisyDropout(0.5)), lambda x: next(scores), torch.zeros(1, 1), 0)
     p = (torch.sigmoid(torch.tensor(2.0)) + torch.sigmoid(torch.tensor(-1.0))) / 2
     assert float(mean) == pytest.approx(float(torch.logit(p)), rel=1e-5)
+
+
+@pytest.mark.parametrize("stack", [1, 3])
+def test_only_dropout_is_on(stack):
+    """With dropout that drops next to nothing, the mean of two passes through random blocks is the pass without them."""
+    model, drop_path = random_blocks()
+    chosen = settings(tricks=(), stack=stack if stack > 1 else "off").replace(model=model)
+    on = (drop_path, choice("trick", "dropout", conv=1e-9), choice("trick", "mc_dropout", passes=2))
+    plain, mean = (
+        assemble(Assignment(made, SEEDS[:stack], Path()), parts("classification"))
+        for made in (chosen, chosen.replace(tricks=on))
+    )
+    expected = evaluate(plain, plain.valid, metrics=False)["loss"]
+    torch.testing.assert_close(evaluate(mean, mean.valid, metrics=False)["loss"], expected, rtol=1e-6, atol=0)

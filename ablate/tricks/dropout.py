@@ -121,13 +121,14 @@ def places_after_pools(model: nn.Module) -> list[Place]:
 
 
 def places_after_activations(model: nn.Module) -> list[Place]:
-    """Behind every activation that follows a linear layer in a Sequential, norms between them allowed."""
+    """Behind every activation that follows a linear layer in a Sequential, norms between them allowed; not behind that of the network's last layer."""
     places = []
+    weighty = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear) or is_from(layer, "conv")]
     for parent in sequentials(model):
         linear: str | None = None
         for name, layer in parent._modules.items():
             if isinstance(layer, torch.nn.Linear):
-                linear = name
+                linear = None if layer is weighty[-1] else name
             elif linear is not None and is_from(layer, "activation"):
                 places.append((parent, name, f"{linear}_dropout"))
                 linear = None

@@ -271,3 +271,11 @@ def test_the_keypoint_studys_rates():
     _, model, names = put(model, conv=[0.1, 0.2, 0.3], hidden=0.5)
     assert [layer.present() for layer in noisy_layers(model).values()] == [0.1, 0.2, 0.3, 0.5, 0.5]
     assert len(names) == 5
+
+
+def test_an_activation_behind_the_last_layer_gets_none():
+    """Outputs are not dropped, whatever function they pass through."""
+    layers = {"hidden": nn.Linear(64, 4), "act": nn.ReLU(), "output": nn.Linear(4, 3), "squashed": nn.Sigmoid()}
+    _, model, inserted = put(nn.Sequential(OrderedDict(layers)))
+    assert inserted == ["hidden_dropout"]
+    assert list(dict(model.named_children())) == ["hidden", "act", "hidden_dropout", "output", "squashed"]

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     ),
 )
 class Accuracy(Metric):
-    """From 0 to 1; predictions (n, classes, …), targets (n, …) class numbers."""
+    """From 0 to 1, over all that has a class (not −100).
+
+    Predictions are (n, classes, …), or (n, 1, …) scores of class 1 against 0; targets (n, …) class numbers.
+    """
 
     better = "higher"
     task = "classification"
@@ -36,4 +39,5 @@ class Accuracy(Metric):
                 f"metric (=accuracy) needs class numbers as targets; predictions are {tuple(prediction.shape)}, targets {tuple(target.shape)}. "
                 "Use a metric for regression, such as rmse_pixels."
             )
-        return (prediction.argmax(dim=1) == target).to(torch.float64).mean()
+        guess = prediction.argmax(dim=1) if prediction.shape[1] > 1 else (prediction[:, 0] > 0).long()
+        return (guess == target)[target >= 0].to(torch.float64).mean()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ablate.registry.lazy import torch
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -25,7 +27,8 @@ def numbers(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tens
 def classes(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Logits (m, classes) and class numbers (m,) of all m samples or places that have a class (not −100).
 
-    From predictions (n, classes, …) and targets (n, …). Raises ValueError where targets are no class numbers.
+    From predictions (n, classes, …) and targets (n, …); a single score (n, 1, …) stands for two classes, with scores 0 and it.
+    Raises ValueError where targets are no class numbers.
     """
     fits = prediction.dim() > 1 and target.shape == prediction.shape[:1] + prediction.shape[2:]
     if not fits or target.is_floating_point():
@@ -36,5 +39,7 @@ def classes(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tens
         )
     flat = target.flatten()
     logits = prediction.movedim(1, -1).flatten(0, -2)
+    if logits.shape[1] == 1:
+        logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
     known = flat >= 0
     return logits[known], flat[known]

@@ -63,3 +63,15 @@ def test_rmse_needs_landmarks():
 
 def test_nothing_known_has_no_error():
     assert RMSE_PIXELS.measure(torch.zeros(2, 6), torch.full((2, 6), torch.nan), FACES).isnan()
+
+
+def test_what_has_no_class_counts_nowhere_and_one_score_stands_for_two_classes():
+    accuracy, error, f1 = (lookup("metric", name).settings() for name in ("accuracy", "error", "f1"))
+    spec = Spec((4,), 2, "classification", ("no", "yes"))
+    scores, truth = torch.tensor([[2.0], [-1.0], [0.5], [-3.0]]), torch.tensor([1, 0, 0, 1])
+    assert float(accuracy.measure(scores, truth, spec)) == 0.5
+    two = torch.cat([torch.zeros(4, 1), scores], dim=1)
+    for metric in (accuracy, error, f1):
+        assert float(metric.measure(scores, truth, spec)) == float(metric.measure(two, truth, spec))
+    truth = torch.tensor([1, 0, -100, -100])
+    assert float(accuracy.measure(scores, truth, spec)) == 1 - float(error.measure(scores, truth, spec)) == 1.0

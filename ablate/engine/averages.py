@@ -15,15 +15,25 @@ if TYPE_CHECKING:
 
 @contextmanager
 def evaluation_weights(assembly: Assembly) -> Iterator[None]:
-    """Inside, the networks have the weights that a trick wants to be judged by (`Trick.evaluation_weights`); afterwards they have their own again."""
+    """Inside, the networks have the weights that a trick wants to be judged by (`Trick.evaluation_weights`); afterwards they have their own again.
+
+    Raises ValueError where it names weights that the networks have not.
+    """
     trick = assembly.judged
     weights = trick.evaluation_weights() if trick is not None else None
     if trick is None or weights is None:
         yield
         return
-    live = {name: tensor.clone() for name, tensor in assembly.replicas.state().items()}
+    state = assembly.replicas.state()
+    if odd := next((name for name in weights if name not in state), None):
+        raise ValueError(
+            f"evaluation weights (={odd}) are none of the network's. Give them the names of its parameters."
+        )
+    live = {name: tensor.clone() for name, tensor in state.items()}
     try:
-        assembly.replicas.load(live | dict(weights))
+        # one by one: loaded with all others, a weight that two layers share would get its live value back under its second name
+        for name, weight in weights.items():
+            state[name].copy_(weight)
         if trick.fresh_norms:
             measure_norms(assembly)
         yield

@@ -15,7 +15,7 @@ What happens, and where a trick's hooks come in::
             losses are read once from the device; validation in evaluation mode
             what the recipe watches tells its numbers       (watching.py; it sees gradients before on_gradients, weights after on_weights)
             best weights are kept; on_epoch says who stops; the report hears of it all
-        between_epochs
+        between_epochs, unless the seeds are done
 
 Losses add up on the device: nothing waits for it inside an epoch. All that is said per seed is an array over the R seeds of the stack; seeds that cannot be a
 stack train side by side, an epoch of each in turn.
@@ -70,7 +70,8 @@ def train(
                 for replica in standing.active():
                     report.epoch(standing.first + replica, standing.line(replica, epoch, numbers | watched))
                 standing.stop(stop)
-            assembly.between_epochs(epoch)
+            if standing.active() and epoch < assignment.settings.epochs:
+                assembly.between_epochs(epoch)
         if not any(standing.active() for standing in standings):
             break
         if epoch < assignment.settings.epochs and report.due(epoch):

@@ -36,6 +36,10 @@ class Averaged(Trick):
     _count: int = PrivateAttr(default=0)
     _step: int = PrivateAttr(default=0)
 
+    def begins(self, epochs: int) -> int:
+        """The epochs before the first that an average holds something of."""
+        return 0
+
     def on_settings(self, settings: Settings) -> Settings:
         """Raises ValueError beside another average, as a row can be judged by one of them only."""
         names = [str(choice.name) for choice in settings.tricks if isinstance(choice.options, Averaged)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -10,11 +10,14 @@ from pydantic import Field
 from ablate.registry import Card, register
 from ablate.registry.fields import Epochs, Range
 from ablate.registry.lazy import torch
-from ablate.schedules import Scheduled
+from ablate.schedules import Schedule, Scheduled
 from ablate.tricks.averaged import Averaged
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+MUCH = 0.05
+"""The share of an average that its first weights may be in the end, before the record says so."""
 
 
 @register(
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
         costs="One more number of memory per weight; with batch norm a forward pass over the training part each epoch (see norms).",
         interacts="A decaying rate leaves little to average. The average remembers 1/(1 - decay) steps: in short trainings lower the decay, or warm it up.",
     ),
+    version=2,
 )
 class Ema(Averaged):
     """a ← decay·a + (1 − decay)·w after every step; the first average is the weights themselves.
@@ -45,6 +49,21 @@ class Ema(Averaged):
         default=Epochs(count=0), description="epochs before the first average; until then, live weights"
     )
     every: Annotated[int, Range(ge=1)] = Field(default=1, description="steps from one average to the next")
+
+    def begins(self, epochs: int) -> int:
+        return self.start.of(epochs)
+
+    def notes(self) -> Sequence[str]:
+        """Says so where the weights that the average begins with are still much of what the last epoch is judged by."""
+        if isinstance(self.decay, Schedule) or self.warmup:
+            return ()
+        steps = (self.context.epochs - self.begins(self.context.epochs)) * self.context.steps_per_epoch
+        left = self.decay ** max(steps // self.every - 1, 0)
+        if left <= MUCH:
+            return ()
+        return (
+            f"ema: after {steps} steps the average is still {left:.0%} the weights that it begins with. Lower decay (={self.decay:g}), or set warmup: true",
+        )
 
     def on_weights(self, parameters: Mapping[str, Tensor]) -> None:
         self._step += 1

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         costs="One more number of memory per weight; slower where the optimizer's way was straight.",
         interacts="The optimizer's momentum is kept at each synchronisation. A step of lookahead is shorter: rates may be larger.",
     ),
+    version=2,
 )
 class Lookahead(Averaged):
     """After every ``steps`` steps of the optimizer: slow ← slow + ``alpha``·(fast − slow); fast ← slow. Slow weights begin as the initial ones.

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         costs="One more number of memory per weight; with batch norm a forward pass over the training part each epoch (see norms).",
         interacts="Wants a rate that stays up (lr), not one that decays to nothing; early stopping may come before it starts.",
     ),
+    version=2,
 )
 class Swa(Averaged):
     """a ← a + (w − a)/(n + 1) after each epoch (or step) from ``start`` on. Validation, the best and the last weights are the mean's.
@@ -46,6 +47,9 @@ class Swa(Averaged):
     )
     lr: Rate | None = Field(default=None, description="rate from then on; none: the rate stays what the settings say")
     anneal: Epochs = Field(default=Epochs(count=0), description="epochs from the settings' rate to lr")
+
+    def begins(self, epochs: int) -> int:
+        return self.start.of(epochs)
 
     def on_settings(self, settings: Settings) -> Settings:
         """Raises `NoEffect` where no epoch is left to average."""

@@ -22,7 +22,7 @@ A trick is a frozen, typed group of settings with only the hooks that it needs. 
         validation                                  # trick.on_predict(network, predict, inputs, batch); best and last weights,
                                                     # with trick.evaluation_weights() in place of the live ones
         trick.on_epoch(epoch, metrics)              # early stopping, plateau, unfreezing, snapshots
-        trick.between_epochs(epoch, weights, optimizer)     # go back to earlier weights …
+        trick.between_epochs(epoch, weights, optimizer)     # unless it was the last: go back to earlier weights …
 
 Hooks are written for one network, ``(N, C, H, W)``. One that says ``stacked = True`` sees a whole stack of R seeds at once, ``(R, N, C, H, W)``:
 its code counts axes from the right, so that it serves both. A hook never waits for the device (no ``.item()``) and keeps shapes from step to step;
@@ -241,13 +241,14 @@ class Trick(Named):
         return False
 
     def between_epochs(self, epoch: int, weights: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
-        """Before the first epoch (0) and after each: look at the live weights and buffers (R, …) and the optimizer's state, or change them in place.
+        """Before the first epoch (0) and between any two: look at the live weights and buffers (R, …) and the optimizer's state, or change them in place.
 
-        Not called for an epoch again where a training is resumed. Only what is ``stacked`` can have it in a stack.
+        Not called after the last epoch, whose weights are kept as they were judged, nor for an epoch again where a training is resumed.
+        Only what is ``stacked`` can have it in a stack.
         """
 
     def notes(self) -> Sequence[str]:
-        """Sentences for the record on what it did before the first epoch; asked after `between_epochs` (0), or after `restore`."""
+        """Sentences for the record: what it did before the first epoch, what its settings come to; asked after `between_epochs` (0), or after `restore`."""
         return ()
 
     def state(self) -> dict[str, Any]:

@@ -184,10 +184,19 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         layer.bind(streams[f"dropout/{name}"])
     if settings.compile:
         notes += compile_network(replicas, settings, train, device)
-    optimizer, set_optimizer = make_optimizer(settings, replicas.parameters, steps, folder, stacked=replicas.lead > 0)
+    changes = [trick.on_rate for trick in tricks if has_hook(trick, "on_rate")]
+    optimizer, set_optimizer = make_optimizer(
+        settings, replicas.parameters, steps, folder, stacked=replicas.lead > 0, moved=bool(changes)
+    )
+    closure = wants_closure(optimizer)
+    if closure and (again := [stream_name(trick) for trick in tricks if has_hook(trick, "on_pass")]):
+        raise ValueError(
+            f"trick (={again[0].rpartition(':')[2].lower()}) and optimizer (={settings.optimizer.label}) both take further gradients in a step, "
+            "and the one's would be the other's. Use another optimizer."
+        )
     scheduled = [trick.now for i in range(len(seeds)) for trick in of_seed(tricks, i) if trick.now.scheduled]
     setters = [now.set for now in dict.fromkeys(scheduled)]
-    if changes := [trick.on_rate for trick in tricks if has_hook(trick, "on_rate")]:
+    if changes:
         set_optimizer = rate_setter(optimizer, set_optimizer, changes)
     return Assembly(
         settings=settings,
@@ -208,7 +217,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         setters=setters + ([set_optimizer] if set_optimizer else []),
         batches_per_step=together,
         steps_per_epoch=steps,
-        wants_closure=wants_closure(optimizer),
+        wants_closure=closure,
         judged=judged_by(tricks),
         targets=data.train.targets,
         watching=Watching(settings, replace(context, spec=spec, steps_per_epoch=steps), len(train)),

@@ -109,9 +109,16 @@ def initialise(network: nn.Module, settings: Settings, seed: int, folder: Path) 
 
 
 def make_optimizer(
-    settings: Settings, parameters: Mapping[str, Tensor], steps_per_epoch: int, folder: Path, *, stacked: bool = False
+    settings: Settings,
+    parameters: Mapping[str, Tensor],
+    steps_per_epoch: int,
+    folder: Path,
+    *,
+    stacked: bool = False,
+    moved: bool = False,
 ) -> tuple[torch.optim.Optimizer, Callable[[int], None] | None]:
-    """The torch optimizer, and what sets its values for a step (None where nothing is scheduled). ``stacked``: parameters are (R, …).
+    """The torch optimizer, and what sets its values for a step (None where nothing is scheduled). ``stacked``: parameters are (R, …);
+    ``moved``: tricks change its rate.
 
     Raises `CannotStack` where a stack's seeds would not stay apart.
     """
@@ -129,6 +136,8 @@ def make_optimizer(
         return made, None
     named = choice.named
     assert isinstance(named, Optimizer)
+    if moved:
+        named = named.under_tricks()
     if stacked and named.stacks is not True:
         raise CannotStack(f"optimizer (={choice.name}) {named.stacks}.")
     groups = parameter_groups(

@@ -54,7 +54,7 @@ class TaskOf(BaseModel):
         source="Caruana 1997, Multitask Learning",
         helps="Tasks that can use the same features; less data for each.",
         costs="Losses of unlike size: the largest decides, the others starve. Tasks can also hurt each other.",
-        interacts="balance: magnitude makes all tasks begin near 1. Mixing targets (mixup) has no meaning for columns of class numbers.",
+        interacts="balance: magnitude makes all tasks begin near 1. Columns of class numbers cannot be mixed (mixup, cutmix) or scaled (normalise_targets).",
     ),
 )
 class MultiTask(Loss):
@@ -116,6 +116,11 @@ class MultiTask(Loss):
         for (task, own, truth), magnitude in zip(self._parts(prediction, target), magnitudes, strict=True):
             total = total + task.weight / magnitude * loss_of(task, own, truth)
         return total
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether any target column holds class numbers, of which nothing may be added or scaled."""
+        return any(task.of_classes for task in self.tasks)
 
     @property
     def _width(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field
 
@@ -40,6 +40,10 @@ class Optimizer(Named):
 
     lr: Rate = Field(default=0.01, description="learning rate")
     groups: tuple[Group, ...] = Field(default=(), description="other rates and decays for some parameters")
+
+    def under_tricks(self) -> Self:
+        """The same, told that tricks change the rate while it trains, such as a plateau."""
+        return self
 
     @abstractmethod
     def group_values(self, now: Mapping[str, Any]) -> dict[str, Any]:

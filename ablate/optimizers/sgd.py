@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from ablate.optimizers.build import fused
 from ablate.optimizers.decay import DecayForm, decay_values, shrink_before_steps
@@ -36,7 +36,7 @@ class Sgd(Optimizer):
     instead, ``decay: plain`` wd·p (as in p ← 0.99p − lr·g).
 
     ``rate_in_velocity``: v ← μv − lr·g; p ← p + v, with Nesterov p ← p + μv − lr·g, the older form (`ablate.layers.velocity_sgd`). The two are the same
-    as long as the rate stands still, and then torch's own, faster one is used; under a schedule of the rate they differ.
+    as long as the rate stands still, and then torch's own, faster one is used; under a schedule of the rate, or a trick that moves it, they differ.
     """
 
     momentum: Share = Field(default=0.9, description="share of the velocity that is kept from step to step")
@@ -49,6 +49,13 @@ class Sgd(Optimizer):
     rate_in_velocity: bool = Field(
         default=False, description="the velocity holds rate times gradient, not the gradient"
     )
+
+    _moved: bool = PrivateAttr(default=False)
+
+    def under_tricks(self) -> Self:
+        told = self.model_copy()
+        told._moved = True
+        return told
 
     def group_values(self, now: Mapping[str, Any]) -> dict[str, Any]:
         decay = decay_values(self.decay, now["weight_decay"])
@@ -64,7 +71,7 @@ class Sgd(Optimizer):
 
     def _optimizer(self, groups: list[dict[str, Any]]) -> TorchOptimizer:
         rates = [self.lr, *(group.lr for group in self.groups)]
-        if self.rate_in_velocity and any(isinstance(rate, Schedule) for rate in rates):
+        if self.rate_in_velocity and (self._moved or any(isinstance(rate, Schedule) for rate in rates)):
             from ablate.layers.velocity_sgd import VelocitySGD
 
             return VelocitySGD(groups)

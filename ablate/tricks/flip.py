@@ -45,7 +45,13 @@ class Flip(Trick):
     )
 
     def check(self, spec: Spec) -> None:
+        """Raises ValueError where the data are no pictures, or a landmark of one side lacks the other side's, whose place it would take."""
         check_pictures("flip", spec, volumes=True)
+        if spec.landmarks is not None and (alone := one_sided(spec.landmarks)):
+            raise ValueError(
+                f"trick (=flip) needs both of a pair of landmarks, which change places; the data have {alone[0]} alone. "
+                "Add the other side's to data.columns, or drop flip."
+            )
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
         axes = len(batch.spec.input_shape)
@@ -62,6 +68,13 @@ class Flip(Trick):
             return replace(batch, inputs=inputs)
         targets = torch.where(chosen[..., None], mirror_landmarks(batch.targets, marks), batch.targets)
         return replace(batch, inputs=inputs, targets=targets)
+
+
+def one_sided(marks: Landmarks) -> list[str]:
+    """The names of landmarks of the left or the right side that are in no pair."""
+    paired = {point for pair in marks.pairs for point in pair}
+    sides = [{"left", "right"} & set(name.replace("_", " ").split()) for name in marks.names]
+    return [name for i, name in enumerate(marks.names) if sides[i] and i not in paired]
 
 
 def mirror(images: Tensor) -> Tensor:

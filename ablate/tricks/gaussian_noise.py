@@ -12,10 +12,11 @@ from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
 from ablate.schedules import Scheduled
 from ablate.tricks.pictures import Share, choose
+from ablate.tricks.standardise import check_measurements
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
-    from ablate.data.dataset import Batch
+    from ablate.data.dataset import Batch, Spec
     from ablate.tricks.noise import Noise
 
 
@@ -41,6 +42,9 @@ class GaussianNoise(Trick):
         default=0.05, description="of the noise, in the inputs' unit"
     )
     share: Share = Field(default=1.0, description="share of each batch that gets noise")
+
+    def check(self, spec: Spec) -> None:
+        check_measurements("noise", spec)
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
         """Raises ValueError where inputs are no measurements."""

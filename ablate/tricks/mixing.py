@@ -14,13 +14,15 @@ from ablate.schedules import Scheduled
 from ablate.tricks.beta import symmetric_beta
 from ablate.tricks.erase import rectangles
 from ablate.tricks.pictures import Share, as_planes, check_pictures, choose, cover_pictures
-from ablate.tricks.soft_targets import soft
+from ablate.tricks.soft_targets import check_columns, soft
+from ablate.tricks.standardise import check_measurements
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ablate.data.dataset import Batch, Spec
+    from ablate.recipe.settings import Settings
     from ablate.tricks.noise import Noise
 
 Alpha = Annotated[Scheduled[float], Range(gt=0)]
@@ -56,6 +58,14 @@ class Mixup(Trick):
         default="batch", description="one λ for a whole batch, as in the paper's code, or one for each sample"
     )
     share: Share = Field(default=1.0, description="share of each batch to mix")
+
+    def check(self, spec: Spec) -> None:
+        check_measurements("mixup", spec)
+
+    def on_settings(self, settings: Settings) -> Settings:
+        """Raises ValueError where targets are columns of class numbers."""
+        check_columns("mixup", settings)
+        return settings
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
         """Raises ValueError where inputs are no measurements."""
@@ -103,6 +113,11 @@ class Cutmix(Trick):
 
     def check(self, spec: Spec) -> None:
         check_pictures("cutmix", spec)
+
+    def on_settings(self, settings: Settings) -> Settings:
+        """Raises ValueError where targets are columns of class numbers."""
+        check_columns("cutmix", settings)
+        return settings
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
         samples, _, height, width = batch.inputs.shape[-4:]

@@ -10,12 +10,14 @@ from pydantic import Field
 from ablate.data.dataset import TargetScaling
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
+from ablate.tricks.soft_targets import check_columns
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ablate.data.dataset import Part, Parts, Spec
+    from ablate.recipe.settings import Settings
 
 To = Literal["standard", "unit", "symmetric"]
 
@@ -46,6 +48,11 @@ class NormaliseTargets(Trick):
 
     to: To = Field(default="standard", description="mean 0 and deviation 1; from 0 to 1; from -1 to 1")
     per: Literal["output", "all"] = Field(default="output", description="each output by itself, or all with one scale")
+
+    def on_settings(self, settings: Settings) -> Settings:
+        """Raises ValueError where targets are columns of class numbers."""
+        check_columns("normalise_targets", settings)
+        return settings
 
     def check(self, spec: Spec) -> None:
         """Raises ValueError where targets are classes or landmarks."""

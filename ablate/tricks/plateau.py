@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         costs="Patience is spent at every plateau; a noisy validation loss lowers the rate by chance.",
         interacts="It multiplies what the settings or a schedule say. Early stopping needs more patience than this, or it comes first.",
     ),
+    version=2,
 )
 class Plateau(Trick):
     """After more than ``patience`` epochs in a row without an improvement, the rate is multiplied by ``factor``; each seed has its own.

@@ -12,6 +12,7 @@ from ablate.optimizers.optimizer import Optimizer, Rate
 from ablate.optimizers.parts import InParts
 from ablate.registry import Card, register
 from ablate.registry.fields import Epochs, Range
+from ablate.tricks.averaged import Averaged
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
         source="what practitioners do by hand with a checkpoint; rewinding: Renda et al. 2020, Comparing Rewinding and Fine-tuning",
         helps="A rate that oscillates or stalls: the same training from epoch k on with a smaller or larger one.",
         costs="The epochs from from_epoch to at are thrown away; until then, their weights are kept twice.",
-        interacts="Epochs and schedules count on. Noise and order of the second attempt are its own; what other tricks remember (averages) is not put back.",
+        interacts="Epochs and schedules count on. Noise and order of the second attempt are its own; averages must begin after it.",
     ),
+    version=2,
 )
 class Restart(Trick):
     """After epoch ``at``, weights, buffers and (``optimizer: then``) the optimizer's state are those that epoch ``from_epoch`` ended with.
@@ -63,12 +65,20 @@ class Restart(Trick):
         return self
 
     def on_settings(self, settings: Settings) -> Settings:
-        """Raises ValueError where the epochs are not in order, or where ``lr`` would put one rate in the place of several."""
+        """Raises ValueError where the epochs are not in order, where ``lr`` would put one rate in the place of several, and where an average would remember
+        the epochs that are thrown away."""
         back, at = self.from_epoch.of(settings.epochs), self.at.of(settings.epochs)
         if not back < at < settings.epochs:
             raise ValueError(
                 f"restart.at (={at}) must come after from_epoch (={back}) and before the last epoch (={settings.epochs})."
             )
+        for choice in settings.tricks:
+            average = choice.options
+            if isinstance(average, Averaged) and average.begins(settings.epochs) < at:
+                raise ValueError(
+                    f"trick (={choice.name}) averages weights from before restart.at (={at}), which are thrown away there. "
+                    "Start it later, or keep one of the two."
+                )
         optimizer = settings.optimizer.options
         if self.lr is not None and isinstance(optimizer, Optimizer):
             rates = any(group.lr is not None for group in optimizer.groups)

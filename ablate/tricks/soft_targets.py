@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ablate.losses.multi_task import MultiTask
 from ablate.registry.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ablate.data.dataset import Batch, Spec
+    from ablate.recipe.settings import Settings
 
 
 def soft(batch: Batch) -> Tensor:
@@ -40,3 +42,12 @@ def check_classes(trick: str, spec: Spec) -> None:
     """Raise ValueError in one line where targets are numbers, not classes."""
     if spec.task == "regression" or spec.landmarks is not None:
         raise ValueError(f"trick (={trick}) needs targets that are classes; the data's are numbers. Drop it.")
+
+
+def check_columns(trick: str, settings: Settings) -> None:
+    """Raise ValueError in one line where some columns of the targets are class numbers (loss multi_task), so that no sum or share of them means anything."""
+    loss = settings.loss.options
+    if isinstance(loss, MultiTask) and loss.of_classes:
+        raise ValueError(
+            f"trick (={trick}) needs targets that are numbers or one class; those of loss (=multi_task) have columns of class numbers. Drop it."
+        )

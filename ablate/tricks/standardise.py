@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from ablate.data.dataset import Parts
+    from ablate.data.dataset import Parts, Spec
 
 Per = Literal["feature", "channel", "all"]
 
@@ -44,6 +44,9 @@ class Standardise(Trick):
         description="one mean and deviation for each input number (each pixel), for each channel, or for all together",
     )
 
+    def check(self, spec: Spec) -> None:
+        check_measurements("standardise", spec)
+
     def on_data(self, data: Parts) -> Parts:
         """Raises ValueError where data are streamed or hold no measurements."""
         check_in_memory("standardise", data)
@@ -51,6 +54,12 @@ class Standardise(Trick):
         mean, deviation = moments(train, self.per)
 
         return with_inputs(data, lambda inputs: (as_floats(inputs) - mean) / deviation)
+
+
+def check_measurements(trick: str, spec: Spec) -> None:
+    """Raise ValueError in one line where inputs are tokens, of which no mean or sum says anything."""
+    if spec.vocabulary:
+        raise ValueError(f"trick (={trick}) needs inputs that are measurements; the data's are tokens. Drop it.")
 
 
 def check_in_memory(trick: str, data: Parts) -> None:

@@ -9,13 +9,13 @@ from pydantic import Field
 from ablate.registry import Card, register
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
-from ablate.tricks.standardise import as_floats, check_in_memory, with_inputs
+from ablate.tricks.standardise import as_floats, check_in_memory, check_measurements, with_inputs
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ablate.data.dataset import Parts
+    from ablate.data.dataset import Parts, Spec
 
 Kind = Literal["pca", "zca"]
 
@@ -53,6 +53,9 @@ class Whitening(Trick):
         default=0.01,
         description="added to the variances; raise it where samples are fewer than the numbers in an input, whose unseen directions are divided by its root",
     )
+
+    def check(self, spec: Spec) -> None:
+        check_measurements("whitening", spec)
 
     def on_data(self, data: Parts) -> Parts:
         """Raises ValueError where data are streamed, hold no measurements, or inputs are too large."""

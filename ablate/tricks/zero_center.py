@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ablate.registry import Card, register
-from ablate.tricks.standardise import Per, as_floats, check_in_memory, moments, with_inputs
+from ablate.tricks.standardise import Per, as_floats, check_in_memory, check_measurements, moments, with_inputs
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
-    from ablate.data.dataset import Parts
+    from ablate.data.dataset import Parts, Spec
 
 
 @register(
@@ -36,6 +36,9 @@ class ZeroCenter(Trick):
         default="feature",
         description="one mean for each input number (each pixel), for each channel, or for all together",
     )
+
+    def check(self, spec: Spec) -> None:
+        check_measurements("zero_center", spec)
 
     def on_data(self, data: Parts) -> Parts:
         """Raises ValueError where data are streamed or hold no measurements."""

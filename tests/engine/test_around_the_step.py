@@ -15,6 +15,7 @@ from ablate.engine.assembly import assemble
 from ablate.engine.averages import evaluation_weights
 from ablate.engine.passes import Passes
 from ablate.engine.training import train, train_epoch, validate
+from ablate.layers.velocity_sgd import VelocitySGD
 from ablate.layers.vsgd import VSGD
 from ablate.recipe.settings import Choice
 
@@ -455,3 +456,36 @@ def test_noise_scale_finds_the_noise_and_the_gradient_of_a_known_distribution(ma
     found = watch.on_epoch(1, {})["noise_scale"]
     assert found[0].item() == pytest.approx(60 / 5, rel=0.15)
     assert found[1].item() == pytest.approx(400 / 500, rel=0.15)
+
+
+# what does not go together
+
+
+def test_a_plateau_moves_the_rate_inside_the_velocity(assembled, make_choice):
+    optimizer = make_choice("optimizer", "sgd", lr=0.05, momentum=0.9, rate_in_velocity=True)
+    assert type(assembled(optimizer=optimizer).optimizer) is torch.optim.SGD
+    assert type(assembled(("plateau", {}), optimizer=optimizer).optimizer) is VelocitySGD
+
+
+def test_further_gradients_are_taken_by_the_trick_or_by_the_optimizer(assembled):
+    lbfgs = Choice("optimizer", None, "torch.optim:LBFGS", {})
+    with pytest.raises(ValueError, match=r"trick \(=sam\) and optimizer \(=LBFGS\) both take further gradients"):
+        assembled(("sam", {}), optimizer=lbfgs)
+
+
+# what the record says of an average
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "99% the weights"),
+        ({"decay": 0.5}, None),
+        ({"warmup": True}, None),
+        ({"decay": 0.9, "start": 2}, "81% the"),
+    ],
+)
+def test_an_average_that_never_gets_going_is_said(assembled, options, said):
+    """40 samples in batches of 16, 3 epochs: 9 steps."""
+    [*notes] = assembled(("ema", options)).tricks[0].notes()
+    assert [said in note for note in notes] == ([True] if said else [])

@@ -32,3 +32,11 @@ def test_a_scheduled_rate_takes_the_formula():
     settings = Sgd(lr={"linear": [0.1, 0.01]}, rate_in_velocity=True)
     weight = torch.nn.Parameter(torch.ones(2))
     assert type(settings.build([{"params": [weight], "lr": 0.1, "momentum": 0.9}])) is VelocitySGD
+
+
+def test_a_rate_that_tricks_move_takes_the_formula():
+    """The two forms are the same only while the rate stands still, and a plateau's does not."""
+    weight = torch.nn.Parameter(torch.ones(2))
+    groups = [{"params": [weight], "lr": 0.1, "momentum": 0.9}]
+    assert type(Sgd(rate_in_velocity=True).under_tricks().build(groups)) is VelocitySGD
+    assert type(Sgd().under_tricks().build([dict(groups[0])])) is torch.optim.SGD

@@ -164,3 +164,12 @@ def test_a_table_cannot_be_mirrored():
 def test_a_share_is_between_0_and_1():
     with pytest.raises(ValidationError, match="at most 1"):
         FLIP(share=1.5)
+
+
+def test_a_left_landmark_without_its_right_one_is_refused():
+    """A mirrored left eye looks like a right one, whose place the picture's label would name the left eye's."""
+    marks = Landmarks(((1, 2),), ("left_eye_center", "mouth_left_corner", "mouth_right_corner", "nose_tip"))
+    with pytest.raises(ValueError, match=r"trick \(=flip\) needs both of a pair of landmarks.*left_eye_center alone"):
+        FLIP().check(Spec((1, 96, 96), 8, "regression", landmarks=marks))
+    FLIP().check(FACES)
+    FLIP().check(Spec((1, 96, 96), 2, "regression", landmarks=Landmarks((), ("nose_tip",))))

@@ -105,3 +105,41 @@ def test_swa_needs_epochs_to_average():
     with pytest.raises(NoEffect, match=r"swa\.start \(=10\) must be less than epochs \(=10\)"):
         SWA(start=10).on_settings(settings())
     assert math.isclose(SWA(lr=0.1).lr, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("average", "kept"),
+    [({"ema": {}}, False), ({"ema": {"start": 6}}, True), ({"swa": {"start": 3}}, False), ({"lookahead": {}}, False)],
+)
+def test_an_average_of_what_a_restart_throws_away_is_refused(average, kept):
+    [(name, fields)] = average.items()
+    given = settings(tricks=((name, fields), ("restart", {"at": 6, "from_epoch": 2})))
+    restart = given.trick("restart").options
+    if kept:
+        assert restart.on_settings(given) is given
+        return
+    with pytest.raises(ValueError, match=rf"trick \(={name}\) averages weights from before restart.at \(=6\)"):
+        restart.on_settings(given)
+
+
+def test_one_second_gradient_a_step():
+    sam = lookup("trick", "sam").settings()
+    with pytest.raises(ValueError, match=r"sam\) and optimizer.curvature \(=finite_difference\) both take a second"):
+        sam.on_settings(settings("vsgd", curvature="finite_difference"))
+    secant = settings("vsgd")
+    assert sam.on_settings(secant) is secant
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix", "normalise_targets"])
+def test_columns_of_class_numbers_are_neither_mixed_nor_scaled(name):
+    trick = lookup("trick", name).settings()
+    loss = lookup("loss", "multi_task").settings
+
+    def with_tasks(*tasks):
+        made = loss.model_validate({"tasks": [{"loss": task, "outputs": 2} for task in tasks]})
+        return settings().replace(loss=Choice("loss", "multi_task", None, made))
+
+    numbers = with_tasks("mse", "bce")
+    assert trick.on_settings(numbers) is numbers
+    with pytest.raises(ValueError, match=rf"trick \(={name}\) needs targets that are numbers or one class"):
+        trick.on_settings(with_tasks("mse", "cross_entropy"))

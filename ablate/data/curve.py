@@ -36,6 +36,8 @@ class Curve(Data):
     By default 20 points train and 80 validate: an mlp of 200 and 200 units learns the noise by heart.
     """
 
+    group_names = ()
+
     valid: Annotated[float, Range(gt=0, lt=1)] = Field(
         default=0.8, description="share of the points kept for validation"
     )

@@ -22,6 +22,9 @@ class Data(Named):
     missing_hint: ClassVar[str] = "Paths are relative to the recipe's folder."
     """The way out that the error for a path that does not exist ends with."""
 
+    group_names: ClassVar[tuple[str, ...] | None] = None
+    """What ``group`` may be: (): the data have no groups; None: whatever the file has, which only reading it tells."""
+
     valid: Annotated[float, Range(gt=0, lt=1)] = Field(
         default=0.2, description="share of the samples (or groups) kept for validation"
     )
@@ -47,6 +50,14 @@ class Data(Named):
         copy = self.model_copy()
         copy._fold = fold
         return copy
+
+    def check(self) -> None:
+        """Raise ValueError in one line for what can be told to be wrong without reading anything; asked when a recipe is planned."""
+        if self.group is None or self.group_names is None or self.group in self.group_names:
+            return
+        if not self.group_names:
+            raise ValueError(f"data.group (={self.group}) is not in this data. Drop 'group', or use data that has it.")
+        raise ValueError(f"data.group (={self.group}) must be '{self.group_names[0]}'. Correct it, or drop 'group'.")
 
     @abstractmethod
     def load(self) -> Parts:

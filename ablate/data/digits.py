@@ -23,6 +23,8 @@ from ablate.registry.lazy import torch
 class Digits(Data):
     """Inputs float32 (n, 1, 8, 8) in [0, 1], the 17 grey levels divided by 16; targets int64 0 … 9."""
 
+    group_names = ()
+
     def load(self) -> Parts:
         arrays = cached("digits", "scikit-learn's 1797 digits", read_digits)
         inputs = torch.from_numpy(arrays["pixels"]).float().div_(16).view(-1, 1, 8, 8)

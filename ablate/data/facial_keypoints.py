@@ -38,6 +38,8 @@ else:
 class FacialKeypoints(Data):
     """Inputs uint8 (n, 1, size, size); targets float32 (n, 2·P), x and y of each point as (pixel − 48)/48 of the 96×96 frame, NaN where missing."""
 
+    group_names = ("person",)
+
     missing_hint: ClassVar[str] = "Download it from the competition page, or drop 'path' to use drawn faces."
 
     path: DataPath | None = Field(

@@ -39,6 +39,8 @@ KEPT = 2**30
 class Images(Data):
     """Inputs uint8 (n, 1 or 3, size, size); targets int64 (n,), classes numbered in the order of their folders' names."""
 
+    group_names = ("folder",)
+
     path: DataPath = Field(description="the folder that has the classes' folders")
     size: int = Field(default=64, ge=4, le=1024, description="side that pictures are brought to, in pixels")
     grey: bool = Field(default=False, description="one channel instead of red, green and blue")

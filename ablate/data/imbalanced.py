@@ -33,6 +33,8 @@ class Imbalanced(Data):
     ``share · count`` of all samples are rare, give or take one for rounding; of each part about that share.
     """
 
+    group_names = ()
+
     count: int = Field(default=2000, ge=10, description="samples of both classes")
     share: Annotated[float, Range(gt=0, le=0.5)] = Field(default=0.05, description="share of the rare class")
     features: int = Field(default=10, ge=3, description="columns; half of them say something, at least 3")

@@ -35,6 +35,8 @@ class MultiTask(Data):
     Both are weighted sums of the same tanh units, plus noise.
     """
 
+    group_names = ()
+
     count: int = Field(default=1000, ge=10, description="samples; more of them keep those of fewer")
     features: int = Field(default=8, ge=1, description="columns")
     shared: int = Field(default=12, ge=2, description="hidden units that both targets rest on")

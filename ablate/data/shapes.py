@@ -30,6 +30,8 @@ class Shapes(Data):
     Their forms alone tell figures apart: tone, place and angle are drawn for each. Later classes are smaller and rarer.
     """
 
+    group_names = ()
+
     dimensions: Literal[2, 3] = Field(default=2, description="pictures or volumes")
     size: int = Field(default=32, ge=8, le=256, description="side, in pixels")
     count: int = Field(default=500, ge=2, description="scenes; more of them keep those of fewer")

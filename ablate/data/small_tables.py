@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class SmallTable(Data):
     """Base: inputs float32 (n, columns) in their own units; targets int64 (n,) classes, or float32 (n, 1)."""
 
+    group_names = ()
+
     source: ClassVar[str]
     """The part of ``sklearn.datasets.load_…`` that names it."""
 

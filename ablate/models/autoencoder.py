@@ -46,16 +46,21 @@ class Autoencoder(Model):
     code: Width = Field(default=16, description="units of the code")
     activation: Activation = Field(default="relu", description="between the layers")
 
-    def build(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-        """Raises ValueError where convolutions meet outputs that are not the sample, or samples too small."""
+    def check_shape(self, input_shape: tuple[int, ...], outputs: int) -> None:
         if self.channels:
-            n = axes("autoencoder", input_shape)
+            axes("autoencoder", input_shape)
             check_side("autoencoder", input_shape[1:], len(self.channels), "channels")
             if outputs != prod(input_shape):
                 raise ValueError(
                     f"model.channels (={list(self.channels)} in autoencoder) needs targets that are the samples, {prod(input_shape)} numbers; "
                     f"the data has {outputs} outputs. Drop 'channels'."
                 )
+
+    def build(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
+        """Raises ValueError where convolutions meet outputs that are not the sample, or samples too small."""
+        self.check_shape(input_shape, outputs)
+        if self.channels:
+            n = len(input_shape) - 1
             sides = tuple(side // 2 ** len(self.channels) for side in input_shape[1:])
             flat = self.channels[-1] * prod(sides)
         else:

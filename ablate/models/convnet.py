@@ -78,6 +78,9 @@ class Convnet(Sized):
             update={"channels": scaled(self.channels, factor), "hidden": scaled(self.hidden, factor)}
         )
 
+    def check_shape(self, input_shape: tuple[int, ...], outputs: int) -> None:
+        self.sides(input_shape)
+
     def build(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
         """Raises ValueError where a kernel or pool is larger than what is left of the picture, or ``parameters`` cannot be reached."""
         if self.parameters is not None:

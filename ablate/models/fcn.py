@@ -55,12 +55,16 @@ class Fcn(Model):
     activation: Activation = Field(default="relu", description="after convolutions")
     batch_norm: bool = Field(default=True, description="norms behind convolutions")
 
+    def check_shape(self, input_shape: tuple[int, ...], outputs: int) -> None:
+        axes("fcn", input_shape)
+        check_side("fcn", input_shape[1:], len(self.channels) - 1, "channels")
+
     def build(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
         """Raises ValueError where samples are no pictures or too small."""
         from ablate.layers.branches import ResizedToInput
 
-        n = axes("fcn", input_shape)
-        check_side("fcn", input_shape[1:], len(self.channels) - 1, "channels")
+        self.check_shape(input_shape, outputs)
+        n = len(input_shape) - 1
         stages, width = [], input_shape[0]
         for i, channels in enumerate(self.channels):
             layers: dict[str, nn.Module] = {"pool": layer("MaxPool", n, 2)} if i else {}

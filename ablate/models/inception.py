@@ -54,10 +54,14 @@ class Inception(Model):
             raise ValueError(f"halve (={list(self.halve)}) must name some of the {len(self.blocks)} blocks.")
         return self
 
+    def check_shape(self, input_shape: tuple[int, ...], outputs: int) -> None:
+        axes("inception", input_shape)
+        check_side("inception", input_shape[1:], len(set(self.halve)), "halve")
+
     def build(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
         """Raises ValueError where samples are no pictures or too small."""
-        n = axes("inception", input_shape)
-        check_side("inception", input_shape[1:], len(set(self.halve)), "halve")
+        self.check_shape(input_shape, outputs)
+        n = len(input_shape) - 1
         layers: dict[str, nn.Module] = {
             "stem": convolution(n, input_shape[0], self.stem, self.stem_kernel, self.activation, norm=self.batch_norm)
         }

@@ -46,6 +46,14 @@ class Model(Named):
             )
         return self
 
+    def check(self, name: str, spec: Spec) -> None:
+        """Raise ValueError with one line where it does not suit data whose facts are known without reading them: `for_data`, and what the shape decides."""
+        self.for_data(name, spec)
+        self.check_shape(spec.input_shape, spec.outputs)
+
+    def check_shape(self, input_shape: tuple[int, ...], outputs: int) -> None:
+        """Raise ValueError where samples of this shape are none for it, as `build` does, but without torch."""
+
     def other_answer(self, places: bool) -> str:
         """The way out where this network does not answer for what targets are for."""
         return "Use unet or fcn, or rnn, lstm or gru with 'predict: each'." if places else "Use mlp, convnet or resnet."

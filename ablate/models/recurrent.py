@@ -75,16 +75,27 @@ class RecurrentModel(Model):
     def layer(self, inputs: int, hidden: int, reverse: bool) -> Recurrent:
         """One recurrent layer."""
 
+    def check(self, name: str, spec: Spec) -> None:
+        """Raises ValueError also where ``embedding`` meets samples that are no tokens."""
+        super().check(name, spec)
+        if self.embedding and not spec.vocabulary:
+            raise ValueError(
+                f"model.embedding (={self.embedding} of {name}) needs samples that are tokens; the data's are measurements. Set it to 0."
+            )
+
+    def check_shape(self, input_shape: tuple[int, ...], outputs: int) -> None:
+        if self.embedding and len(input_shape) != 1:
+            raise ValueError(
+                f"model.embedding (={self.embedding}) needs samples (T,) of tokens; they have shape {input_shape}. Set it to 0."
+            )
+
     def build(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
         """Raises ValueError where samples are not what ``embedding`` says."""
         from ablate.layers.recurrent import AsSequence, BothWays, ClassesFirst, Ends, Tokens
 
+        self.check_shape(input_shape, outputs)
         layers: dict[str, nn.Module] = {}
         if self.embedding:
-            if len(input_shape) != 1:
-                raise ValueError(
-                    f"model.embedding (={self.embedding}) needs samples (T,) of tokens; they have shape {input_shape}. Set it to 0."
-                )
             width = self.embedding
             layers["embedding"] = Tokens(self.tokens or outputs, width)
         else:

@@ -68,12 +68,16 @@ class Resnet(Sized):
     def in_proportion(self, factor: float) -> Resnet:
         return self.model_copy(update={"channels": scaled(self.channels, factor)})
 
+    def check_shape(self, input_shape: tuple[int, ...], outputs: int) -> None:
+        axes("resnet", input_shape)
+        check_side("resnet", input_shape[1:], len(self.channels) - 1, "channels")
+
     def build(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
         """Raises ValueError where samples are no pictures or too small, or ``parameters`` cannot be reached."""
         if self.parameters is not None:
             return self.sized(input_shape, outputs).build(input_shape, outputs)
-        n = axes("resnet", input_shape)
-        check_side("resnet", input_shape[1:], len(self.channels) - 1, "channels")
+        self.check_shape(input_shape, outputs)
+        n = len(input_shape) - 1
         width = self.channels[0]
         stem = convolution(
             n, input_shape[0], width, self.stem_kernel, self.activation, norm=self.batch_norm, stride=self.stem_stride

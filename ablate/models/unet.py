@@ -46,10 +46,14 @@ class Unet(Model):
     batch_norm: bool = Field(default=True, description="norms behind convolutions (the paper has none)")
     skips: bool = Field(default=True, description="false: an encoder and decoder without skips, to compare with")
 
+    def check_shape(self, input_shape: tuple[int, ...], outputs: int) -> None:
+        axes("unet", input_shape)
+        check_side("unet", input_shape[1:], len(self.channels) - 1, "channels")
+
     def build(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
         """Raises ValueError where samples are no pictures or too small."""
-        n = axes("unet", input_shape)
-        check_side("unet", input_shape[1:], len(self.channels) - 1, "channels")
+        self.check_shape(input_shape, outputs)
+        n = len(input_shape) - 1
         layers = dict(self._level(n, input_shape[0], 0).named_children())
         layers["output"] = layer("Conv", n, self.channels[0], outputs, 1)
         return sequence(**layers)

@@ -59,6 +59,8 @@ def describe(settings: Settings, folder: Path, specs: dict[str, Any]) -> dict[st
     from ablate.engine.assembly import build_network, make_tricks
     from ablate.engine.work import work_of_network, work_of_settings
     from ablate.models.receptive_field import receptive_field
+    from ablate.optimizers.build import parameter_groups
+    from ablate.optimizers.optimizer import Optimizer
     from ablate.registry.lazy import torch
 
     if settings.joined:
@@ -71,6 +73,8 @@ def describe(settings: Settings, folder: Path, specs: dict[str, Any]) -> dict[st
     tricks, _ = make_tricks(settings, spec, folder)
     with torch.device("meta"):
         network, _ = build_network(settings, spec, folder, tricks, None)
+    if isinstance(optimizer := settings.optimizer.options, Optimizer):
+        parameter_groups(optimizer, network.named_parameters())  # each must take a parameter
     parameters = sum(parameter.numel() for parameter in network.parameters())
     work = work_of_settings(settings, spec.input_shape)
     return {

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from ablate.data.dataset import Spec
 from ablate.recipe import Recipe, RecipeError
+from ablate.registry import lookup
 from ablate.study.disk import Disk
 from ablate.study.plan import make_plan
 from ablate.study.store import Store
@@ -80,3 +82,45 @@ compare: {metric: mae}
     assert "r.yaml:5:" in lines[0]
     assert "trick (=label_smoothing) needs targets that are classes" in lines[1]
     assert "trick (=flip) needs pictures (C, H, W) or volumes" in lines[2]
+
+
+MISFITS = """
+data: digits
+baseline: {name: a, model: mlp, loss: cross_entropy, optimizer: sgd}
+variants:
+  - {name: deep, set: {model: {name: convnet, channels: [4, 4, 4]}}}
+  - {name: halved, set: {model: {name: resnet, channels: [4, 4, 4, 4, 4]}}}
+  - {name: read, set: {model: {name: lstm, embedding: 8}, data: wine}}
+  - {name: persons, from: a, set: {data: {name: digits, group: person}}}
+"""
+
+
+def test_sizes_tokens_and_groups_that_do_not_fit_are_refused_when_planned(tmp_path):
+    (tmp_path / "r.yaml").write_text(MISFITS)
+    with pytest.raises(RecipeError) as error:
+        make_plan(Recipe.load(tmp_path / "r.yaml"), Store(tmp_path / "runs", disk=Disk()))
+    lines = [line.split(": ", 1)[1] for line in str(error.value).splitlines()]
+    assert [line.split(": ")[0] for line in lines] == ["deep", "halved", "read", "persons"]
+    assert "model.pools (=2 after conv2) must be at most the 1x1 that is left of the picture" in lines[0]
+    assert "model.channels (4 halvings in resnet) must leave a pixel of the 8x8" in lines[1]
+    assert "model.embedding (=8 of lstm) needs samples that are tokens; the data's are measurements" in lines[2]
+    assert "data.group (=person) is not in this data" in lines[3]
+    with pytest.raises(ValueError, match=r"data.group \(=name\) must be 'person'"):
+        lookup("data", "facial_keypoints").settings(group="name").check()
+
+
+def test_what_only_reading_tells_is_left_to_the_reader(tmp_path):
+    (tmp_path / "t.csv").write_text("x,y,who\n1,0.5,a\n2,0.25,b\n3,1.5,c\n")
+    (tmp_path / "r.yaml").write_text(
+        "data: {name: csv, path: t.csv, target: y, group: nobody}\nbaseline: {name: a, model: mlp, loss: mse, optimizer: sgd}\nvariants: []\n"
+    )
+    assert len(make_plan(Recipe.load(tmp_path / "r.yaml"), Store(tmp_path / "runs", disk=Disk())).runs) == 1
+
+
+@pytest.mark.parametrize("name", ["mixup", "noise", "standardise", "zero_center", "whitening"])
+def test_tokens_are_not_measurements(name):
+    spec = Spec((5,), 3, "classification", vocabulary=("<unknown>", "a", "b"))
+    with pytest.raises(
+        ValueError, match=rf"trick \(={name}\) needs inputs that are measurements; the data's are tokens"
+    ):
+        lookup("trick", name).settings().check(spec)

@@ -127,3 +127,15 @@ def test_what_was_found_before_stacks_were_looked_at_is_looked_for_again(plan, t
     facts = network_facts(plan, store)
     assert facts["plain"]["parameters"] == 2
     assert facts["picky"] == {"error": "broken"}
+
+
+def test_a_pattern_that_takes_no_parameter_is_found(tmp_path):
+    (tmp_path / "own.yaml").write_text(
+        "data: digits\nbaseline: {name: plain, model: mlp, loss: cross_entropy, optimizer: {name: sgd, groups: [{match: 'conv*', lr: 0.1}]}}\n"
+        "variants: [{name: right, set: {optimizer.groups: [{match: 'out*', lr: 0.1}]}}]\n"
+    )
+    recipe = Recipe.load(tmp_path / "own.yaml")
+    wrong, right = recipe.variants
+    with pytest.raises(ValueError, match=r"optimizer.groups.0.match \(=conv\*\) takes no parameter"):
+        networks.describe(wrong.settings, tmp_path, {})
+    assert networks.describe(right.settings, tmp_path, {})["parameters"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -28,7 +30,9 @@ def test_commands_exist():
 
 
 def test_linked_pages_exist():
-    for target in re.findall(r"\]\(([^)]+)\)", README):
+    targets = [target for target in re.findall(r"\]\(([^)]+)\)", README) if not target.startswith("https://")]
+    assert len(targets) > 5
+    for target in targets:
         assert (ROOT / target).exists(), target
 
 
@@ -38,6 +42,26 @@ def test_table_has_the_recipes_rows():
     table = README.split("<!-- table: digits -->")[1].split("\n\n")[1]
     rows = [line.split("|")[1].strip() for line in table.splitlines()[2:]]
     assert rows == [variant.name for variant in Recipe.load(ROOT / "recipes" / "digits.yaml").variants]
+
+
+RECIPE = """
+data: digits
+baseline: {name: net1, model: {name: mlp, hidden: [4]}, loss: cross_entropy, optimizer: sgd, epochs: 1}
+variants: [{name: net4, set: {optimizer.lr: 0.05}}]
+"""
+
+
+def test_python_snippet_works(tmp_path, monkeypatch, capsys):
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "digits.yaml").write_text(RECIPE)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(compile(block("python", "ablate.run(recipe)"), "study.py", "exec", dont_inherit=True), names)
+    first, second = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert (first[0], first[2:]) == ("net1", ["None", "None"])
+    assert second[0] == "net4"
+    assert float(second[2]) == pytest.approx(float(second[1]) - float(first[1]))
+    assert not names["network"].training
 
 
 def test_trick_snippet_works():

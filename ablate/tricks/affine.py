@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from ablate.registry.lazy import torch
-from ablate.tricks.pictures import as_planes, cover_pictures
+from ablate.tricks.pictures import as_planes, cover_pictures, flattened
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,7 +40,7 @@ def transform(batch: Batch, forward: Tensor, chosen: Tensor, fill: Fill) -> Batc
         return replace(batch, inputs=inputs, targets=torch.where(chosen[..., None], moved, batch.targets))
     if cover_pictures(batch):
         masks = as_planes(batch.targets, batch)
-        moved = sample(masks.to(batch.inputs.dtype), forward, fill, nearest=True).to(masks.dtype)
+        moved = sample(masks.to(batch.inputs.dtype), forward, fill, nearest=not flattened(batch)).to(masks.dtype)
         return replace(batch, inputs=inputs, targets=torch.where(which, moved, masks).view_as(batch.targets))
     return replace(batch, inputs=inputs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Annotated
 
 from ablate.registry.fields import Range
@@ -32,11 +33,24 @@ def choose(noise: Noise, samples: int, share: float) -> Tensor:
 
 
 def cover_pictures(batch: Batch) -> bool:
-    """Whether targets are masks: (..., N, H, W) or (..., N, K, H, W) with the pictures' own sides, one number for each pixel; of volumes with a D more."""
+    """Whether targets are masks: (..., N, H, W) or (..., N, K, H, W) with the pictures' own sides, one number for each pixel; of volumes with a D more.
+
+    Pictures in a row (`flattened`) are some too.
+    """
     axes = len(batch.spec.input_shape) - 1
-    return batch.targets.dim() >= batch.inputs.dim() - 1 and batch.targets.shape[-axes:] == batch.inputs.shape[-axes:]
+    masks = batch.targets.dim() >= batch.inputs.dim() - 1 and batch.targets.shape[-axes:] == batch.inputs.shape[-axes:]
+    return masks or flattened(batch)
+
+
+def flattened(batch: Batch) -> bool:
+    """Whether targets are the pictures' own numbers in a row, (..., N, C·H·W), as those of an autoencoder."""
+    spec = batch.spec
+    alike = spec.task == "regression" and spec.landmarks is None and spec.outputs == prod(spec.input_shape)
+    return alike and batch.targets.shape[-1] == spec.outputs
 
 
 def as_planes(masks: Tensor, batch: Batch) -> Tensor:
     """Masks as pictures (..., N, K, H, W), or volumes, K = 1 where they have no such axis; a view."""
+    if flattened(batch):
+        return masks.unflatten(-1, batch.spec.input_shape)
     return masks.unsqueeze(-len(batch.spec.input_shape)) if masks.dim() < batch.inputs.dim() else masks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ablate.data.dataset import Batch
+from ablate.data.dataset import Batch, Spec
 from ablate.data.shapes import Shapes
 from ablate.registry import entries, lookup
 from ablate.tricks.noise import Noise
@@ -182,3 +182,18 @@ def test_a_volume_is_mirrored_with_its_mask():
         mirrored = [torch.equal(new, old.flip(-1)) and torch.equal(mask, was.flip(-1)) for new, old, mask, was in pairs]
         same = [torch.equal(new, old) and torch.equal(mask, was) for new, old, mask, was in pairs]
         assert (sum(mirrored), sum(same)) == (2, 2)
+
+
+@pytest.mark.parametrize("seeds", [(0,), SEEDS], ids=["alone", "stacked"])
+@pytest.mark.parametrize("name", MOVING)
+def test_pictures_that_are_their_own_targets_move_along(name, seeds):
+    """An autoencoder's targets are its inputs in a row: they are so still when the pictures have moved."""
+    spec = Spec((2, 24, 24), 2 * 24 * 24, "regression")
+    inputs = torch.rand(2, 12, *spec.input_shape, generator=torch.Generator().manual_seed(0))
+    inputs = inputs if len(seeds) > 1 else inputs[0]
+    targets = inputs.flatten(-3).clone()
+    trick = lookup("trick", name).settings(**MOVING[name])
+    trick.bind(Context(spec, seeds, 1, 4))
+    batch = trick.on_batch(Batch(inputs, targets, targets, spec), Noise(seeds, "trick/x"))
+    assert not torch.equal(batch.inputs, inputs)
+    assert torch.equal(batch.targets, batch.inputs.flatten(-3))

@@ -73,7 +73,7 @@ def show_card(entry: Entry) -> None:
     from rich.text import Text
 
     from ablate.cli.console import output
-    from ablate.registry.described import settings_of
+    from ablate.registry.described import meaning, settings_of
 
     console = output()
     console.print(Text.assemble((entry.name, "bold"), f" ({entry.kind}, version {entry.version})"))
@@ -95,7 +95,7 @@ def show_card(entry: Entry) -> None:
                     for text in (
                         row["name"],
                         default if isinstance(default, str) else json.dumps(default),
-                        row["description"],
+                        meaning(row),
                     )
                 )
             )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
 
 from ablate.registry import Entry
 
@@ -21,12 +25,42 @@ def described(entry: Entry) -> dict[str, Any]:
 
 
 def settings_of(entry: Entry) -> list[dict[str, Any]]:
-    """The settings of an entry: name, default (``required`` where there is none), meaning."""
-    rows = []
-    for name, field in entry.settings.model_fields.items():
+    """The settings of an entry: name, default (``required`` where there is none), meaning, and the words to choose from where there are some.
+
+    A setting that lists things of several keys, as ``groups`` does, is followed by these keys: ``groups[].match``.
+    """
+    return list(_fields(entry.settings, ""))
+
+
+def _fields(settings: type[BaseModel], before: str) -> Iterator[dict[str, Any]]:
+    for name, field in settings.model_fields.items():
         default = "required" if field.is_required() else plain(field.get_default(call_default_factory=True))
-        rows.append({"name": name, "default": default, "description": field.description or ""})
-    return rows
+        choices = list(dict.fromkeys(words_of(field.annotation)))
+        where = f"{before}{name}"
+        yield {"name": where, "default": default, "description": field.description or "", "choices": choices}
+        if get_origin(field.annotation) is tuple:
+            inner = get_args(field.annotation)[0]
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield from _fields(inner, f"{where}[].")
+
+
+def words_of(annotation: Any) -> Iterator[str]:
+    """The words that an annotation names, however deep: ``tuple[Literal["max", "average"], ...] | None`` names two."""
+    inner = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        yield from (word for word in inner if isinstance(word, str))
+    else:
+        for part in inner:
+            yield from words_of(part)
+
+
+def meaning(setting: Mapping[str, Any]) -> str:
+    """What a setting means, with its choices where the description does not name them all."""
+    text, choices = str(setting["description"]), setting["choices"]
+    untold = [word for word in choices if not re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text)]
+    if not untold:
+        return text
+    return "; ".join(part for part in (text, f"one of {', '.join(choices)}") if part)
 
 
 def plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ablate.registry import KINDS, Entry
-from ablate.registry.described import settings_of
+from ablate.registry.described import meaning, settings_of
 
 TITLES = {
     "trick": ("Tricks", "Switched on with `add: [name]`, off with `remove`."),
@@ -57,8 +57,8 @@ def card(entry: Entry) -> Iterator[str]:
         if text := getattr(entry.card, title):
             yield from item(f"**{title.capitalize()}:** {escaped(text)}")
     for setting in settings_of(entry):
-        meaning = f": {escaped(setting['description'])}" if setting["description"] else ""
-        yield from item(f"`{setting['name']}` ({shown(setting['default'])}){meaning}")
+        text = f": {escaped(said)}" if (said := meaning(setting)) else ""
+        yield from item(f"`{setting['name']}` ({shown(setting['default'])}){text}")
 
 
 def item(text: str) -> list[str]:

@@ -34,8 +34,40 @@ NAMES = {
     "What is watched": {
         "watch": "update_ratio gradient_norm dead_relus activation_variance confidence train_valid_ratio jitter speed noise_scale"
     },
+    "Losses and metrics": {
+        "loss": "mse l1 smooth_l1 huber cross_entropy bce mse_on_softmax focal dice dice_ce multi_task",
+        "metric": "accuracy top_k error rmse rmse_pixels mae r2 dice iou perplexity ece f1",
+    },
+    "Networks": {
+        "model": "mlp convnet resnet inception rnn lstm gru unet fcn autoencoder",
+        "init": "gaussian uniform xavier_uniform xavier_normal he_normal he_uniform orthogonal lsuv zero_gamma output_bias",
+        "trick": "activation separable from_weights freeze",
+    },
+    "Data that recipes name": {
+        "data": "digits facial_keypoints curve shapes text images csv npz imbalanced multi_task wine breast_cancer diabetes"
+    },
 }
 """Section of the notes → kind → the names that it asks for."""
+
+WORDS = {
+    ("trick", "activation"): {"kind": "sigmoid tanh relu leaky_relu prelu rrelu elu gelu silu"},
+    ("model", "mlp"): {"activation": "sigmoid tanh relu leaky_relu prelu rrelu elu gelu silu"},
+    ("model", "convnet"): {
+        "pool": "max average strided",
+        "lrn": "",
+        "spp": "",
+        "kernels": "",
+        "channels": "",
+        "parameters": "",
+    },
+    ("model", "fcn"): {"head": "plain ppm aspp fpn pan"},
+    ("model", "rnn"): {"embedding": "", "activation": "tanh relu"},
+    ("data", "shapes"): {"dimensions": ""},
+    ("data", "digits"): {"reconstruct": ""},
+    ("optimizer", "sgd"): {"rate_in_velocity": "", "groups[].match": "", "groups[].lr": ""},
+    ("loss", "multi_task"): {"tasks[].weight": "", "tasks[].loss": "mse cross_entropy", "balance": "none magnitude"},
+}
+"""What the notes ask for that is a setting of a name, and the words that it may be."""
 
 SETTINGS = {"batch_size", "shuffle"}
 """Asked for there too, and settings rather than names."""
@@ -56,8 +88,26 @@ def test_every_name_of_the_notes_is_there(tmp_path):
         for section, kinds in NAMES.items()
     }
     assert {section: names - known for section, names in asked.items()} == {section: set() for section in NAMES}
-    assert [len(names) for names in asked.values()] == [38, 25, 7, 9]
+    assert [len(names) for names in asked.values()] == [38, 25, 7, 9, 23, 24, 13]
     assert set(SECTIONS) >= SETTINGS
+
+
+def test_every_setting_of_the_notes_is_there(tmp_path):
+    done = run("-m", "ablate", "catalog", "--json", cwd=tmp_path)
+    known = {(entry["kind"], entry["name"]): entry["settings"] for entry in json.loads(done.stdout)}
+    for name, asked in WORDS.items():
+        choices = {setting["name"]: set(setting["choices"]) for setting in known[name]}
+        for setting, words in asked.items():
+            assert set(words.split()) <= choices[setting], (name, setting)
+
+
+def test_a_card_names_what_a_setting_may_be(tmp_path):
+    card = run("-m", "ablate", "catalog", "fcn", cwd=tmp_path).stdout
+    assert "one of plain, ppm, aspp, fpn, pan" in " ".join(card.split())
+    told = run("-m", "ablate", "catalog", "shift", cwd=tmp_path).stdout
+    assert "one of edge, zero" in " ".join(told.split())
+    average = run("-m", "ablate", "catalog", "f1", cwd=tmp_path).stdout
+    assert "one of" not in average, "its description names them all"
 
 
 def test_the_page_is_as_new_as_the_cards():

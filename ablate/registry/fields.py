@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Protocol, Self, runtime_checkable
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
+from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -121,6 +121,16 @@ class Epochs:
         }
 
 
+def _not_none(value: Epochs) -> Epochs:
+    if not (value.count or value.share):
+        raise ValueError("must be more than 0 epochs.")
+    return value
+
+
+SomeEpochs = Annotated[Epochs, AfterValidator(_not_none)]
+"""A duration that is not nothing: what comes again after each of it would come at once."""
+
+
 def scaled(count: int, info: ValidationInfo | None) -> int:
     """``count`` epochs under ``--scale``: multiplied, rounded up, at least 1 (0 stays 0)."""
     scale = (info.context or {}).get("scale", 1) if info is not None else 1
@@ -143,7 +153,7 @@ EpochCount = Annotated[int, _AfterEpochs()]
 
 
 class _IsFile:
-    """Resolves a path against the folder that it was written in (context ``folder``); the file must exist (context ``must_exist``)."""
+    """Resolves a path against the folder that it was written in (context ``folder``). Whether the file is there is for the recipe to see to."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.with_info_plain_validator_function(

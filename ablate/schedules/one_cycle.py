@@ -37,10 +37,10 @@ class OneCycle(Schedule):
 
     def at(self, time: Time) -> float:
         start, peak, end = self.values
-        top, last = min(time.units(self.rise), time.n) - 1, time.n - 1
+        top, last = max(min(time.units(self.rise), time.n) - 1, 0), time.n - 1
         if time.i <= top:
             return self._between(start, peak, time.i / top if top > 0 else 1.0)
-        return self._between(peak, end, (time.i - max(top, 0)) / (last - max(top, 0)))
+        return self._between(peak, end, (time.i - top) / (last - top))
 
     def _between(self, a: float, b: float, share: float) -> float:
         if self.shape == "linear":

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ablate.registry import Card, register
-from ablate.registry.fields import Epochs, Range
+from ablate.registry.fields import Range, SomeEpochs
 from ablate.schedules.ramps import Ramp
 from ablate.schedules.schedule import Time
 
@@ -30,7 +30,7 @@ class CosineRestarts(Ramp):
     The first period T is ``period`` long, each later one ``factor`` times the one before. b is not reached: the unit at which it would be begins anew.
     """
 
-    period: Epochs = Field(description="epochs, or the share of all, until the first restart")
+    period: SomeEpochs = Field(description="epochs, or the share of all, until the first restart")
     factor: Annotated[float, Range(ge=1)] = Field(default=1.0, description="each period is so many times the last one")
 
     def at(self, time: Time) -> float:

@@ -132,17 +132,19 @@ def _sentence(rule: str, settings: type[Named], finding: Any) -> str:
         [rule, *(str(part) for part in finding["loc"] if isinstance(part, int) or part in settings.model_fields)]
     )
     where = where.replace(f"{rule}.{settings.shorthand}", rule) if settings.shorthand else where
+    field = settings.model_fields.get(str(finding["loc"][0])) if finding["loc"] else None
+    about = f": {field.description}" if field is not None and field.description else ""
     if finding["type"] == "missing":
         lacking = finding["loc"][-1]
         if isinstance(lacking, int):
-            return f"{where.rpartition('.')[0]} has {lacking} values; it needs more."
-        return f"{rule} needs '{lacking}'."
+            return f"{where.rpartition('.')[0]} has {lacking} values; it needs more{about}."
+        return f"{rule} needs '{lacking}'{about}."
     if finding["type"] == "extra_forbidden":
         return (
             f"{rule} has '{finding['loc'][-1]}', which it does not take. It takes {', '.join(settings.model_fields)}."
         )
     if finding["type"] == "too_long":
-        return f"{where} has {finding['ctx']['actual_length']} values; at most {finding['ctx']['max_length']} fit."
+        return f"{where} has {finding['ctx']['actual_length']} values; {finding['ctx']['max_length']} fit{about}."
     text = (
         str(finding["msg"])
         .removeprefix("Value error, ")
@@ -150,7 +152,7 @@ def _sentence(rule: str, settings: type[Named], finding: Any) -> str:
         .replace("a valid array", "a list")
     )
     if finding["type"] != "value_error":
-        text = f"must be {text}"
+        text = f"must be {text}{about if text == 'a list' else ''}"
     return f"{where} (={finding['input']}) {text.removeprefix('(=')}{'' if text.endswith(('.', '?')) else '.'}"
 
 

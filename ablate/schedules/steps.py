@@ -9,7 +9,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator
 
 from ablate.registry import Card, register
-from ablate.registry.fields import Epochs, Range
+from ablate.registry.fields import Epochs, Range, SomeEpochs
 from ablate.schedules.schedule import Per, Schedule, Time, schedule_name
 
 Factor = Annotated[float, Range(gt=0)]
@@ -87,7 +87,7 @@ class Exponential(Decay):
 class Step(Decay):
     """``{step: {start: a, size: 30, gamma: 0.1}}``: a · g^⌊epoch/size⌋."""
 
-    size: Epochs = Field(description="epochs between two drops")
+    size: SomeEpochs = Field(description="epochs between two drops")
 
     def at(self, time: Time) -> float:
         return self.start * self.gamma ** int(time.i // max(time.units(self.size), 1))
@@ -98,7 +98,7 @@ class Step(Decay):
         if self.size.count is None:
             share = self.drops_to_nothing * (self.size.share or 0.0)
             return self._warning(f"{share:.0%} of the training") if share <= 0.2 else None
-        epochs = self.drops_to_nothing * max(self.size.count, 1)
+        epochs = self.drops_to_nothing * self.size.count
         return self._warning(f"{epochs} epochs") if epochs <= SOON["epoch"] else None
 
 

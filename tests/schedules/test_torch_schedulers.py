@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import pytest
@@ -220,6 +221,31 @@ def test_extremes_bound_the_values(rule, per):
     values = [schedule.at_step(i, EPOCHS, STEPS) for i in range(EPOCHS * STEPS)]
     assert low - 1e-12 <= min(values)
     assert max(values) <= high + 1e-12
+
+
+@pytest.mark.parametrize("rise", [0, 1, "100%"])
+def test_one_cycle_of_one_unit_is_its_peak(rise):
+    schedule = parse_schedule({"one_cycle": [0.1, 0.5, 0.0], "rise": rise, "per": "epoch"})
+    assert schedule.at_step(0, 1, 3) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("rule", "line"),
+    [
+        ({"one_cycle": [0.1, 0.2]},
+         "one_cycle has 2 values; it needs more: value at the first unit, at the peak, and at the last unit."),
+        ({"one_cycle": [1, 2, 3, 4]},
+         "one_cycle has 4 values; 3 fit: value at the first unit, at the peak, and at the last unit."),
+        ({"one_cycle": 0.1}, "one_cycle (=0.1) must be a list: value at the first unit, at the peak, and at the last unit."),
+        ({"cosine_restarts": [1, 0]},
+         "cosine_restarts needs 'period': epochs, or the share of all, until the first restart."),
+        ({"cosine_restarts": [1, 0], "period": 0}, "cosine_restarts.period (=0) must be more than 0 epochs."),
+        ({"step": {"start": 1, "size": "0%", "gamma": 0.1}}, "step.size (=0%) must be more than 0 epochs."),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_with_what_is_asked_for(rule, line):
+    with pytest.raises(ValueError, match=f"^{re.escape(line)}$"):
+        parse_schedule(rule)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: next(iter(rule)))

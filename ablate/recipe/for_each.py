@@ -17,16 +17,19 @@ WHOLE = re.compile(r"\$([A-Za-z_]\w*)")
 IN_TEXT = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 
-def repeats(node: Node, path: str, problems: Problems) -> list[Node]:
-    """The variant's mapping, once for each combination of values, without ``for`` and ``zip``; itself where it has no ``for``."""
+def repeats(node: Node, path: str, problems: Problems) -> tuple[list[Node], bool]:
+    """The variant's mapping, once for each combination of values, without ``for`` and ``zip``; itself where it has no ``for``.
+
+    And whether all of its ``$words`` have a value: where one has not, what it stands for is not known either.
+    """
     if node.mapping is None or not {"for", "zip"} & node.mapping.keys():
-        return [node]
+        return [node], True
     shape = Shape(node, path, "a variant", problems)
     together = shape.flag("zip")
     bare = node.without("for", "zip")
     if shape.get("for") is None:
         problems.add(node.key_position("zip"), f"{path}.zip pairs the lists of 'for', which is not there.")
-        return [bare]
+        return [bare], True
     lists: dict[str, tuple[Node, ...]] = {}
     for name, values, place in shape.pairs("for", "{p: [0.1, 0.2]}"):
         if not re.fullmatch(r"[A-Za-z_]\w*", name):
@@ -38,23 +41,26 @@ def repeats(node: Node, path: str, problems: Problems) -> list[Node]:
         else:
             lists[name] = values.items
     if not lists:
-        return []
-    _check_names(bare, path, lists, problems)
+        return [], True
+    known = _check_names(bare, path, lists, problems)
     lengths = [len(values) for values in lists.values()]
     if together and len(set(lengths)) > 1:
         text = ", ".join(f"{name} has {len(values)}" for name, values in lists.items())
         problems.add(node.key_position("zip"), f"{path}.zip needs lists of one length: {text}.")
-        return []
+        return [], True
     count = lengths[0] if together else prod(lengths)
     if count > MOST_ROWS:
         problems.add(node.key_position("for"), f"{path}.for gives {count} rows; a study has at most {MOST_ROWS}.")
-        return []
+        return [], True
     rows = zip(*lists.values(), strict=True) if together else product(*lists.values())
-    return [_fill(bare, dict(zip(lists, row, strict=True)), in_text=True) for row in rows]
+    return [_fill(bare, dict(zip(lists, row, strict=True)), in_text=True) for row in rows], known
 
 
-def _check_names(node: Node, path: str, lists: Mapping[str, object], problems: Problems) -> None:
-    """Every ``$name`` must be a key of ``for``, every ``{name}`` in a name or parent too, and every key must be used where it changes something."""
+def _check_names(node: Node, path: str, lists: Mapping[str, object], problems: Problems) -> bool:
+    """Every ``$name`` must be a key of ``for``, every ``{name}`` in a name or parent too, and every key must be used where it changes something.
+
+    Returns whether the first two hold.
+    """
     used: set[str] = set()
     mentioned: set[str] = set()
     wrong: dict[str, tuple[Node, str]] = {}
@@ -84,6 +90,7 @@ def _check_names(node: Node, path: str, lists: Mapping[str, object], problems: P
             continue
         but = " but in names and descriptions, so its rows are all the same" if word in mentioned else ""
         problems.add(node.position, f"{path}.for.{word} is never used{but}. Put ${word} where its values belong.")
+    return not wrong
 
 
 def _fill(node: Node, values: Mapping[str, Node], *, in_text: bool) -> Node:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 
 LONGEST = 100
+MOST_BYTES = 255
+"""Of a folder's name, on any usual file system."""
 
 
 def name_rule(name: str) -> str | None:
@@ -28,7 +30,10 @@ def name_rule(name: str) -> str | None:
 
 
 def study_rule(name: str) -> str | None:
-    """The same for a study's name, which also must not be that of the folder of runs."""
+    """The same for a study's name, which is that of a folder beside the one of all runs."""
     if name.casefold() == "store":
         return "is the folder that holds all runs. Choose another name."
-    return name_rule(name)
+    if (rule := name_rule(name)) is not None:
+        return rule
+    size = len(name.encode())
+    return f"must have at most {MOST_BYTES} bytes in UTF-8; it has {size}." if size > MOST_BYTES else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ablate.recipe.changes import Own, read_own
 from ablate.recipe.for_each import MOST_ROWS, repeats
@@ -71,7 +71,7 @@ class Rows:
 def read_variants(rows: Rows, nodes: Sequence[Node]) -> None:
     """Append the rows under ``variants``, repeats written out."""
     problems = rows.problems
-    groups: list[tuple[str, list[Shape]]] = []
+    groups: list[tuple[str, list[Shape], bool]] = []
     count = 0
     for i, node in enumerate(nodes):
         path = f"variants[{i}]"
@@ -81,17 +81,18 @@ def read_variants(rows: Rows, nodes: Sequence[Node]) -> None:
                 f"{path} (={show(node)}) must be a mapping with a name, such as {{name: net2, add: [flip]}}.",
             )
             continue
-        each = repeats(node, path, problems)
+        each, known = repeats(node, path, problems)
         count += len(each)
         if count > MOST_ROWS:
             problems.add(node.position, f"{path} brings the study to {count} rows; it has at most {MOST_ROWS}.")
             return
-        groups.append((path, [Shape(one, path, "a variant", problems) for one in each]))
-    later = [shape.text("name") for _, shapes in groups for shape in shapes]
-    for path, shapes in groups:
+        groups.append((path, [Shape(one, path, "a variant", problems) for one in each], known))
+    later = [shape.text("name") for _, shapes, _ in groups for shape in shapes]
+    for path, shapes, known in groups:
         above = next(row.name for row in reversed(rows.rows) if not row.joined)
         for shape in shapes:
-            rows.rows.append(_variant(shape, path, above, rows.rows, later, problems))
+            row = _variant(shape, path, above, rows.rows, later, problems)
+            rows.rows.append(row if known else replace(row, broken=True))
 
 
 def _variant(shape: Shape, path: str, above: str, rows: Sequence[Row], names: list[str], problems: Problems) -> Row:

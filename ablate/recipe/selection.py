@@ -111,7 +111,7 @@ def _seeds_node(text: str, many: bool) -> Node:
 
 def _read_only(only: str | Sequence[str], names: Sequence[str], problems: Problems) -> tuple[str, ...]:
     if isinstance(only, str):
-        only = [only] if only in names else [part.strip() for part in only.split(",") if part.strip()]
+        only = _names_in(only, names)
     if not only:
         problems.add(Position("--only"), f"needs the names of rows, such as {','.join(names[:2])}.")
     for name in only:
@@ -119,6 +119,19 @@ def _read_only(only: str | Sequence[str], names: Sequence[str], problems: Proble
             hint = did_you_mean(name, names) or f" There are {', '.join(names)}."
             problems.add(Position(f"--only {one_line(name)}"), f"is not a row of this recipe.{hint}")
     return tuple(only)
+
+
+def _names_in(text: str, names: Sequence[str]) -> list[str]:
+    """What stands between commas. A row's name may have commas of its own: the longest name that fits counts."""
+    parts = text.split(",")
+    most = 1 + max((name.count(",") for name in names), default=0)
+    found = []
+    while parts:
+        lengths = range(min(most, len(parts)), 0, -1)
+        count = next((n for n in lengths if ",".join(parts[:n]).strip() in names), 1)
+        found.append(",".join(parts[:count]).strip())
+        parts = parts[count:]
+    return [name for name in found if name]
 
 
 def _read_set(text: str, names: Sequence[str], problems: Problems) -> tuple[str | None, Assignment] | None:

@@ -87,6 +87,12 @@ def test_wrong_repeats(wrong_rows, row, line):
     assert f"r.yaml:{line}" in wrong_rows(row)
 
 
+def test_a_word_that_is_no_key_is_one_line(wrong_rows):
+    row = "{name: 'a{p}', for: {p: [1, 2]}, add: [{dropout: $q}], set: {epochs: $p}}"
+    on_it = "{name: b, from: a1, add: [flip]}"
+    assert wrong_rows(row, on_it) == ["r.yaml:10:54: variants[0].add (=$q): 'q' is not a key of 'for'."]
+
+
 def test_one_slip_in_a_repeat_is_one_line(wrong_rows):
     row = "{name: 'a{q}', for: {p: [1, 2]}, description: 'a{q}', add: [{dropout: $q}], set: {epochs: $q}}"
     lines = [line for line in wrong_rows(row) if "is not a key of 'for'" in line or "never used" in line]

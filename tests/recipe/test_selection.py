@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ablate.recipe import Recipe
+from ablate.recipe import Recipe, RecipeError
 
 THREE = ("{name: net2, add: [flip]}", "{name: net3, add: [{dropout: 0.5}], set: {epochs: 10}}")
 
@@ -44,6 +44,21 @@ def test_only_with_a_comma_in_a_name(rows):
         "net1",
         "b",
     ]
+
+
+def test_only_with_commas_in_some_of_several_names(rows):
+    lines = ("{name: 'a, b', add: [flip]}", "{name: b, add: [shift]}", "{name: 'b,c,', add: [dropout]}")
+    for only, kept in [
+        ("a, b,b", ["a, b", "b"]),
+        ("net1,b,c,", ["net1", "b,c,"]),
+        (" b , a, b ", ["a, b", "b"]),
+        (["b", "a, b"], ["a, b", "b"]),
+    ]:
+        recipe = rows(*lines, only=only)
+        assert [v.name for v in recipe.variants] == kept
+        assert [v.name for v in rows(*lines, only=recipe.selection[1]).variants] == kept
+    with pytest.raises(RecipeError, match=r"^--only a: is not a row of this recipe\."):
+        rows(*lines, only="a, c")
 
 
 def test_set_for_all_rows_comes_after_each_rows_own(rows):

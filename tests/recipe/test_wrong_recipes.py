@@ -319,6 +319,10 @@ WHOLE = {
         GOOD.replace("{model", "{set: {}, model"),
         ["r.yaml:1:12: baseline.set is not needed: a baseline's settings stand directly under 'baseline'."],
     ),
+    "a study's name that is too long for a folder": (
+        GOOD + f"study: {'漢' * 86}\n",
+        [f"r.yaml:2:8: study (={'漢' * 59}…) must have at most 255 bytes in UTF-8; it has 258."],
+    ),
     "a study's name": (GOOD + "study: store\n", ["r.yaml:2:8: study (=store) is the folder that holds all runs. Choose another name."]),
     "seeds below 0": (GOOD + "seeds: [0, -1]\n", ["r.yaml:2:8: seeds (=[0, -1]) must have no seed below 0."]),
     "seeds twice": (GOOD + "seeds: [1, 1]\n", ["r.yaml:2:8: seeds (=[1, 1]) lists a seed twice."]),

@@ -52,9 +52,9 @@ class RunOptions:
     jobs_per_gpu: int = 1
 
 
-def as_recipe(recipe: Recipe | str | Path) -> Recipe:
+def as_recipe(recipe: Recipe | str | Path, *, need_files: bool = True) -> Recipe:
     """A recipe from its file, or itself."""
-    return recipe if isinstance(recipe, Recipe) else Recipe.load(Path(recipe))
+    return recipe if isinstance(recipe, Recipe) else Recipe.load(Path(recipe), need_files=need_files)
 
 
 def run(
@@ -72,6 +72,8 @@ def run(
     processes have ended and kept their state.
     """
     recipe = as_recipe(recipe)
+    for path in recipe.gone:
+        raise ValueError(f"the data (={path}) does not exist.")
     options = options or RunOptions()
     store = Store(Path(root).absolute())
     plan = make_plan(recipe, store)
@@ -151,9 +153,10 @@ def visible_gpus() -> int:
 
 
 def table(recipe: Recipe | str | Path, *, root: Path | str = DEFAULT_ROOT) -> Table:
-    """The table of what is done, from the store. Trains nothing, imports no torch."""
+    """The table of what is done, from the store, also where the files of its data have gone since. Trains nothing, imports no torch."""
     store = Store(Path(root).absolute())
-    return gather(make_plan(as_recipe(recipe), store).record(), provenance=store.provenance, curves=store.metrics)
+    plan = make_plan(as_recipe(recipe, need_files=False), store)
+    return gather(plan.record(), provenance=store.provenance, curves=store.metrics)
 
 
 def publish(
@@ -172,7 +175,7 @@ def publish(
     from ablate.tracker.publish import publish as send
 
     store = Store(Path(root).absolute())
-    study = make_plan(as_recipe(recipe), store).record()
+    study = make_plan(as_recipe(recipe, need_files=False), store).record()
     return send(study, store, tracking_uri=uri, artifacts=rendering(study, store, table), within=within, check=check)
 
 

@@ -31,7 +31,7 @@ def clean(
     from ablate.study.store import Store
 
     store = Store(runs.absolute())
-    study = Recipe.load(recipe) if recipe is not None else None
+    study = Recipe.load(recipe, need_files=False) if recipe is not None else None
     found = [spare for spare in find_spare(store, study) if not spare.busy] if dry_run else remove(store, study)
     kinds = Counter(spare.kind for spare in found)
     parts = [f"{count} {what(kind, count)}" for kind, count in kinds.items()]

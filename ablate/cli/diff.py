@@ -28,7 +28,7 @@ def diff(
     from ablate.recipe.diff import differences
     from ablate.registry import suggestion
 
-    study = read(recipe, seeds, None, design, sets, scale)
+    study = read(recipe, seeds, None, design, sets, scale, need_files=False)
     names = [variant.name for variant in study.variants]
     for name in (a, b):
         if name not in names:

@@ -57,14 +57,26 @@ DEFAULT_RUNS = Path("runs")
 
 
 def read(
-    recipe: Path, seeds: str | None, only: str | None, design: str | None, sets: list[str] | None, scale: float
+    recipe: Path,
+    seeds: str | None,
+    only: str | None,
+    design: str | None,
+    sets: list[str] | None,
+    scale: float,
+    *,
+    need_files: bool = True,
 ) -> Recipe:
-    """Read a recipe under the selecting flags; what there is to know about its rows goes to stderr. Raises RecipeError."""
+    """Read a recipe under the selecting flags; what there is to know about its rows goes to stderr. Raises RecipeError.
+
+    ``need_files=False``: for a look at what is trained, which may outlive the files of its data.
+    """
     from ablate import cli
     from ablate.recipe import Recipe, targets
 
     targets.know_path(cli.STARTED_WITH)
-    read = Recipe.load(recipe, seeds=seeds, only=only, design=design, sets=sets or (), scale=scale)
+    read = Recipe.load(
+        recipe, seeds=seeds, only=only, design=design, sets=sets or (), scale=scale, need_files=need_files
+    )
     if read.notes:
         from ablate.cli.console import say
 
@@ -79,8 +91,13 @@ def mention_last(recipe: Recipe, store: Store, command: str) -> None:
 
     last = store.study(recipe.study).get("selection")
     if last is not None and list(last) != list(recipe.selection):
-        words = ["ablate", command, str(recipe.path), *last]
+        words = ["ablate", command, str(recipe.path), *last, *flag_of(store.root)]
         say(f"the last run of this study was selected by other flags; its rows: {shlex.join(words)}")
+
+
+def flag_of(runs: Path) -> list[str]:
+    """The words that name a folder of runs in a command; none for the usual one."""
+    return [] if runs.absolute() == DEFAULT_RUNS.absolute() else ["--runs", str(runs)]
 
 
 def listed(value: str | None) -> list[str] | None:

@@ -24,7 +24,7 @@ def logs(
     from ablate.study.plan import make_plan
     from ablate.study.store import Store
 
-    study = read(recipe, seeds, None, design, sets, scale)
+    study = read(recipe, seeds, None, design, sets, scale, need_files=False)
     names = [row.name for row in study.variants]
     if variant not in names:
         raise ValueError(f"variant (={variant}) must be one of {', '.join(names)}.")

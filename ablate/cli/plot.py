@@ -53,7 +53,7 @@ def plot(
         raise ValueError(
             f"{'--log' if log else '--linear'} is for curves; a step of a {kind} has no sign on a logarithmic axis."
         )
-    study = read(recipe, seeds, only, design, sets, scale)
+    study = read(recipe, seeds, only, design, sets, scale, need_files=False)
     if metric is not None and kind != "curves":
         study = replace(study, compare=comparing(study.variants, study.compare, metric))
     store = Store(runs.absolute())

@@ -31,7 +31,7 @@ def status(
     from ablate.study.store import Store
     from ablate.study.watch import watch
 
-    study = read(recipe, seeds, only, design, sets, scale)
+    study = read(recipe, seeds, only, design, sets, scale, need_files=False)
     store = Store(runs.absolute())
     rows = watch(make_plan(study, store), store)
     if as_json:

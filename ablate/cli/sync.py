@@ -20,7 +20,7 @@ def sync(
     from ablate.cli.console import say, warn
     from ablate.study.store import Store
 
-    study = read(recipe, seeds, only, design, sets, scale)
+    study = read(recipe, seeds, only, design, sets, scale, need_files=False)
     published = api.publish(study, api.table(study, root=runs), root=runs, uri=tracking_uri, check=True)
     mention_last(study, Store(runs.absolute()), "sync")
     if not published.ok:

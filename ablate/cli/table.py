@@ -114,7 +114,7 @@ def table(
     from ablate import api
     from ablate.study.store import Store
 
-    study = read(recipe, seeds, only, design, sets, scale)
+    study = read(recipe, seeds, only, design, sets, scale, need_files=False)
     show_as(api.table(study, root=runs), format, listed(columns), sort)
     mention_missing(runs)
     mention_last(study, Store(runs.absolute()), "table")

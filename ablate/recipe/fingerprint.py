@@ -42,9 +42,14 @@ def fingerprint(settings: Settings, seed: int, fold: int | None = None, *, folde
     return run_fingerprint(identity(settings, folder=folder), seed, fold)
 
 
-def identity(settings: Settings, *, folder: Path, folds: Folds | None = None) -> str:
-    """What all seeds and folds of a variant share of their fingerprints. Reads the data's times of change and the user's code, so ask once a variant."""
-    known = facts(settings, folder=folder, folds=folds)
+def identity(
+    settings: Settings, *, folder: Path, folds: Folds | None = None, gone: Mapping[Path, str] | None = None
+) -> str:
+    """What all seeds and folds of a variant share of their fingerprints. Reads the data's times of change and the user's code, so ask once a variant.
+
+    ``gone`` has what files held (`content_hash`) that are no longer there.
+    """
+    known = facts(settings, folder=folder, folds=folds, gone=gone)
     return _hash(known | {"settings": _without_defaults(settings, known["settings"])})
 
 
@@ -53,11 +58,13 @@ def run_fingerprint(shared: str, seed: int, fold: int | None = None) -> str:
     return _hash({"settings": shared, "seed": seed, "fold": fold})
 
 
-def facts(settings: Settings, *, folder: Path, folds: Folds | None = None) -> dict[str, Any]:
+def facts(
+    settings: Settings, *, folder: Path, folds: Folds | None = None, gone: Mapping[Path, str] | None = None
+) -> dict[str, Any]:
     """Everything that the identity is made of, in plain values: to see why two of them differ. ``folds`` are those of the study, if it has any."""
     known = {
         "engine": ENGINE_VERSION,
-        "settings": _plain(settings, folder, folds),
+        "settings": _plain(settings, folder, folds, gone or {}),
         "versions": _versions(settings),
         "code": {target: code_digest(target.partition(":")[0], folder) for target in sorted(_targets(settings))},
     }
@@ -88,15 +95,15 @@ def _targets(settings: Settings) -> set[str]:
     return {choice.target for _, choice in _choices(settings) if choice.target is not None}
 
 
-def _plain(settings: Settings, folder: Path, folds: Folds | None) -> dict[str, Any]:
+def _plain(settings: Settings, folder: Path, folds: Folds | None, gone: Mapping[Path, str]) -> dict[str, Any]:
     """The dump without what is incidental, files by their contents, rows that it is built upon by their identities, metrics in no order."""
-    upon = {name: identity(below, folder=folder, folds=folds) for name, below in settings.sources.items()}
+    upon = {name: identity(below, folder=folder, folds=folds, gone=gone) for name, below in settings.sources.items()}
     tree = {key: value for key, value in settings.dump().items() if key not in settings.INCIDENTAL}
     for name in settings.CHOICES:
-        tree[name] = _with_contents(getattr(settings, name), tree[name], folder)
+        tree[name] = _with_contents(getattr(settings, name), tree[name], folder, gone)
     for name in settings.DECIDING:
         tree[name] = [
-            _with_contents(choice, plain, folder)
+            _with_contents(choice, plain, folder, gone)
             for choice, plain in zip(getattr(settings, name), tree[name], strict=True)
         ]
     tree["metrics"].sort(key=lambda metric: json.dumps(metric, sort_keys=True))
@@ -134,15 +141,35 @@ def _plain_default(field: FieldInfo) -> Any:
     return MISSING if default is PydanticUndefined else to_jsonable_python(default)
 
 
-def _with_contents(choice: Choice, plain: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _with_contents(choice: Choice, plain: dict[str, Any], folder: Path, gone: Mapping[Path, str]) -> dict[str, Any]:
     if choice.target is not None:
         return {key: value if key == "target" else _read_by_target(value, folder) for key, value in plain.items()}
     for keys, path in files(choice.options):
         below: Any = plain
         for key in keys[:-1]:
             below = below[key]
-        below[keys[-1]] = {"contents": content_hash(path)}
+        below[keys[-1]] = {"contents": gone[path] if path in gone else content_hash(path)}
     return plain
+
+
+def recorded_contents(settings: Settings, recorded: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """The files that settings name, with what they held by the `facts` of an earlier run of such settings, as far as these tell."""
+    then = recorded.get("settings", {})
+    for name in settings.CHOICES:
+        yield from _recorded(getattr(settings, name), then.get(name))
+    for choice in settings.tricks:
+        yield from _recorded(
+            choice, next((one for one in then.get("tricks", ()) if one.get("name") == choice.name), None)
+        )
+
+
+def _recorded(choice: Choice, then: Any) -> Iterator[tuple[Path, str]]:
+    for keys, path in files(choice.options):
+        below = then
+        for key in keys:
+            below = below.get(key) if isinstance(below, dict) else None
+        if isinstance(below, dict) and "contents" in below:
+            yield path, below["contents"]
 
 
 def _read_by_target(value: Any, folder: Path) -> Any:

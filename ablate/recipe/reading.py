@@ -42,6 +42,7 @@ def load_recipe(
     design: str | None = None,
     sets: Sequence[str] = (),
     scale: float = 1.0,
+    need_files: bool = True,
 ) -> Recipe:
     """See `Recipe.load`."""
     text = read_text(path)
@@ -63,7 +64,8 @@ def load_recipe(
     own = (bundle.own for bundle in written.bundles.values())
     check_repeated_tricks((*own, *(row.own for row in written.rows if not row.stack and not row.tricks)), problems)
     check_unused_bundles(written.bundles, (one for row in written.rows for one in (row.own, *row.stack)), problems)
-    variants, notes = build_variants(written, selection, folder, problems)
+    gone: dict[Path, str] = {}
+    variants, notes = build_variants(written, selection, folder, problems, None if need_files else gone)
     if written.design is None and not selection.changes_settings:
         check_equal_rows(variants, problems)
     compare = read_compare(top, variants, problems)
@@ -82,10 +84,11 @@ def load_recipe(
         text=text,
         selection=selection.arguments,
         design=written.design,
-        notes=notes,
+        notes=(*notes, *gone.values()),
         folds=folds,
         reach=reach,
         needed=needed_rows(variants, kept),
+        gone=tuple(gone),
     )
 
 

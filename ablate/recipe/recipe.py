@@ -103,6 +103,7 @@ class Recipe:
     A variant's parent need not be among ``variants`` where ``--only`` left it out. ``design`` is the one that made the rows, None where they are as
     written; ``notes`` are sentences for whoever reads them. With ``folds`` every seed trains once a fold; ``reach`` holds the marks that rows are timed to.
     ``needed`` are rows that ``--only`` left out and that others are built upon: they are trained where they are missing, and not shown.
+    ``gone`` are files that its settings name and that are not there: none, unless it was read for a look at what is trained.
     """
 
     study: str
@@ -119,6 +120,7 @@ class Recipe:
     folds: Folds | None = None
     reach: tuple[Reach, ...] = ()
     needed: tuple[Variant, ...] = ()
+    gone: tuple[Path, ...] = ()
 
     @classmethod
     def load(
@@ -130,15 +132,19 @@ class Recipe:
         design: str | None = None,
         sets: Sequence[str] = (),
         scale: float = 1.0,
+        need_files: bool = True,
     ) -> Recipe:
         """Read a recipe's file; the arguments are the selecting flags of the command line. Raises `RecipeError` with all that is wrong.
 
         ``seeds``: a count, a list, or text such as ``"3"`` or ``"0,3,7"``. ``only``: the rows to keep. ``sets``: texts such as ``"epochs=50"`` (all
-        rows) and ``"net3.epochs=50"`` (one). ``scale`` multiplies every number of epochs.
+        rows) and ``"net3.epochs=50"`` (one). ``scale`` multiplies every number of epochs. ``need_files=False`` is for a look at what is trained, for which
+        the files of its data need not be there any more.
         """
         from ablate.recipe.reading import load_recipe
 
-        return load_recipe(Path(path), seeds=seeds, only=only, design=design, sets=sets, scale=scale)
+        return load_recipe(
+            Path(path), seeds=seeds, only=only, design=design, sets=sets, scale=scale, need_files=need_files
+        )
 
     def variant(self, name: str) -> Variant:
         """The variant of that name. Raises KeyError."""

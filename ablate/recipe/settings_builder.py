@@ -37,12 +37,16 @@ EXAMPLES = {
 
 @dataclass(frozen=True)
 class Builder:
-    """Builds settings for one recipe. ``folder`` is the recipe's; ``flag_folder`` the one that paths in ``--set`` are relative to."""
+    """Builds settings for one recipe. ``folder`` is the recipe's; ``flag_folder`` the one that paths in ``--set`` are relative to.
+
+    ``gone`` takes files that are not there, each with a sentence; where it is None, they are problems.
+    """
 
     folder: Path
     scale: float
     flag_folder: Path
     problems: Problems
+    gone: dict[Path, str] | None = None
 
     def build(self, tree: Tree, position: Position, where: str) -> Settings | None:
         """The settings of a tree, None (and problems) where it is not right. ``position`` and ``where`` are of the row.
@@ -174,13 +178,17 @@ class Builder:
             return None
         there = True
         for keys, file in files(options):
-            if not file.exists():
-                there = False
-                written = _find(node, keys)
-                value = show(written if written is not None else str(file))
-                hint = getattr(model, "missing_hint", "") or "Check the path, which is relative to the recipe's folder."
-                where = ".".join([path, *(str(key) for key in keys)])
-                self.problems.add((written or node).position, f"{where} (={value}) does not exist. {hint}")
+            if file.exists():
+                continue
+            written = _find(node, keys)
+            value = show(written if written is not None else str(file))
+            subject = f"{'.'.join([path, *(str(key) for key in keys)])} (={value}) does not exist"
+            if self.gone is not None:
+                self.gone.setdefault(file, f"{subject}: runs are looked up as those of what it last held")
+                continue
+            there = False
+            hint = getattr(model, "missing_hint", "") or "Check the path, which is relative to the recipe's folder."
+            self.problems.add((written or node).position, f"{subject}. {hint}")
         return options if there else None
 
     def _from_flag(self, node: Node, keys: tuple[str | int, ...]) -> bool:

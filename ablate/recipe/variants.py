@@ -32,10 +32,13 @@ class Written:
 
 
 def build_variants(
-    written: Written, selection: Selection, folder: Path, problems: Problems
+    written: Written, selection: Selection, folder: Path, problems: Problems, gone: dict[Path, str] | None = None
 ) -> tuple[list[Variant], tuple[str, ...]]:
-    """The rows with their settings, without those that are wrong; and sentences about those that a design had to leave out."""
-    build = _Build(written, selection, Builder(folder, selection.scale, Path.cwd(), problems))
+    """The rows with their settings, without those that are wrong; and sentences about those that a design had to leave out.
+
+    Where there is a ``gone``, files that are not there are no problem, and are noted in it, each with a sentence.
+    """
+    build = _Build(written, selection, Builder(folder, selection.scale, Path.cwd(), problems, gone))
     variants = []
     found: dict[Problem, list[str]] = {}
     for row in written.rows:

@@ -9,6 +9,7 @@ from itertools import product
 
 from ablate.recipe import Recipe, Variant, identity, run_fingerprint
 from ablate.study.fitting import check_fit
+from ablate.study.gone_files import last_contents
 from ablate.study.records import ENDED_BADLY, RunRecord, Status, StudyRecord, VariantRecord
 from ablate.study.store import Store
 
@@ -115,8 +116,9 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
     flags = settings_flags(recipe.selection)
     rows = {row["variant"]: row for row in store.study(recipe.study).get("rows", ()) if row.get("flags", []) == flags}
     runs = []
+    gone = last_contents(recipe, store)
     shared_by = {
-        variant.name: identity(variant.settings, folder=recipe.folder, folds=recipe.folds)
+        variant.name: identity(variant.settings, folder=recipe.folder, folds=recipe.folds, gone=gone)
         for variant in (*recipe.variants, *recipe.needed)
     }
     for variant in (*recipe.variants, *recipe.needed):

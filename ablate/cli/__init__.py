@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 STARTED_WITH: tuple[str, ...] | None = None
@@ -11,6 +12,10 @@ STARTED_WITH: tuple[str, ...] | None = None
 def main() -> None:
     """Run a command and leave with its exit code: 0 all rows finished, 1 some did not, 2 the recipe or the command is wrong, 130 interrupted."""
     global STARTED_WITH
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # a table is shown also where a screen or a file lacks one of its letters
+            stream.reconfigure(errors="backslashreplace")
     STARTED_WITH = tuple(sys.path if sys.flags.safe_path else sys.path[1:])
     from ablate.cli.app import run_command
 

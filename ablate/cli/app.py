@@ -93,7 +93,7 @@ def run_command(words: Sequence[str]) -> int:
         if isinstance(error, ValueError | OSError):
             warn(str(error) if isinstance(error, ValueError) else describe(error))
             return 2
-        warn(f"{type(error).__name__}: {error}. This is a fault of ablate; --debug shows where.")
+        warn(f"{type(error).__name__}: {str(error).rstrip('.')}. This is a fault of ablate; --debug shows where.")
         return 2
     return code if isinstance(code, int) else 0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablate.cli.console import messages, say
-from ablate.cli.flags import DEFAULT_RUNS
+from ablate.cli.flags import flag_of
 
 if TYPE_CHECKING:
     from ablate.recipe import Recipe
@@ -21,9 +21,8 @@ def publish_rest(
     """Publish what is still missing after training; False where Ctrl-C ended it. What went wrong is one line on stderr, with the command that publishes
     later; a password in the tracking URI is left out of it."""
     shown = publisher.address.shown
-    places = [] if runs == DEFAULT_RUNS else ["--runs", str(runs)]
-    places += ["--tracking-uri", shown] if tracking_uri else []
-    later = shlex.join(["ablate", "sync", str(recipe.path), *recipe.selection, *places])
+    place = ["--tracking-uri", shown] if tracking_uri else []
+    later = shlex.join(["ablate", "sync", str(recipe.path), *recipe.selection, *flag_of(runs), *place])
 
     def waiting() -> None:
         if messages().is_terminal:

@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ablate.cli.flags import DEFAULT_RUNS, Design, Format, Only, RecipePath, Runs, Scale, Seeds, Sets, Uri, read
+from ablate.cli.flags import (
+    DEFAULT_RUNS,
+    Design,
+    Format,
+    Only,
+    RecipePath,
+    Runs,
+    Scale,
+    Seeds,
+    Sets,
+    Uri,
+    flag_of,
+    read,
+)
 
 if TYPE_CHECKING:
     from ablate.study.plan import Plan
@@ -107,15 +120,16 @@ def run(
         publisher, api.rendering(plan.renewed(store).record(), store, table), study, runs, tracking_uri
     )
     show_as(table, format)
-    for sentence in ended_badly(plan.renewed(store), recipe):
+    for sentence in ended_badly(plan.renewed(store), runs):
         say(sentence)
     if not ended:
         return 130
     return 0 if all(row.status == "finished" for row in table.rows) else 1
 
 
-def ended_badly(plan: Plan, recipe: Path) -> list[str]:
+def ended_badly(plan: Plan, runs: Path) -> list[str]:
     """What to do about runs that failed or diverged; nothing where none did."""
+    from ablate.study.plan import settings_flags
     from ablate.study.records import ENDED_BADLY
 
     rows: dict[str, str] = {}
@@ -125,7 +139,8 @@ def ended_badly(plan: Plan, recipe: Path) -> list[str]:
     if not rows:
         return []
     named = ", ".join(f"{name} ({status.replace('_', ' ')})" for name, status in rows.items())
-    logs = shlex.join(["ablate", "logs", str(recipe), next(iter(rows))])
+    flags = [*settings_flags(plan.recipe.selection), *flag_of(runs)]
+    logs = shlex.join(["ablate", "logs", str(plan.recipe.path), next(iter(rows)), *flags])
     return [f"did not finish: {named}. '{logs}' shows what it printed; --retry-failed trains such runs again"]
 
 

@@ -24,5 +24,8 @@ def ui(
     from ablate.recipe import Recipe
     from ablate.tracker.ui import serve
 
-    study = Recipe.load(recipe).study if recipe is not None else None
-    return serve(tracking_uri, port, study, say=say)
+    study = Recipe.load(recipe, need_files=False).study if recipe is not None else None
+    try:
+        return serve(tracking_uri, port, study, say=say)
+    except RuntimeError as error:
+        raise ValueError(str(error)) from error

@@ -188,3 +188,28 @@ def test_plan_fails_where_a_trick_finds_nothing_to_do(ablate, tmp_path):
     assert line.startswith("channels: ")
     assert "NoEffect" not in line
     assert "channels" in done.stdout
+
+
+SMALL = """
+description: 漢
+data: digits
+baseline: {model: mlp, loss: cross_entropy, optimizer: sgd, description: 漢 and é}
+"""
+
+
+def test_a_stream_that_lacks_a_letter_gets_the_rest(tmp_path, monkeypatch, ablate):
+    (tmp_path / "r.yaml").write_text(SMALL)
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    command = [sys.executable, "-m", "ablate", "table", "r.yaml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0
+    assert "\\u6f22 and é" in done.stdout.decode("latin-1")
+
+
+def test_the_command_that_shows_the_last_run_names_its_folder(tmp_path, ablate):
+    (tmp_path / "r.yaml").write_text(SMALL)
+    (tmp_path / "other" / "r").mkdir(parents=True)
+    (tmp_path / "other" / "r" / "study.json").write_text('{"rows": [], "selection": ["--seeds", "2"]}')
+    command = f"ablate table r.yaml --seeds 2 --runs {tmp_path / 'other'}"
+    assert ablate("table", "r.yaml", "--runs", "other").stderr.endswith(f"; its rows: {command}\n")
+    assert ablate(*shlex.split(command)[1:]).stderr == ""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from ablate.cli.app import run_command
+from ablate.cli.run import ended_badly
 from ablate.study import checkpoints, locks
 from ablate.study.changed import changed
 from ablate.study.cleaning import clean, find_spare
@@ -369,6 +373,17 @@ def test_code_that_changes_while_a_job_waits_is_not_trained_under_the_old_name(s
     assert [event["reason"] for event in events if event["event"] == "interrupted"] == [CHANGED]
     study.command(training=training, stack=1)
     assert len(training.trained) == 3
+
+
+def test_the_way_to_a_bad_rows_log_has_the_flags_that_it_takes(stub_study, stub, tmp_path):
+    flags = {"sets": ["optimizer.lr=0.2"], "scale": 2.0, "only": "one", "seeds": 1}
+    study = stub_study(**flags)
+    study.command(training=stub(crash(1)))
+    [sentence] = ended_badly(study.plan(), study.root)
+    words = f"ablate logs {study.recipe.path} one --set optimizer.lr=0.2 --scale 2 --runs {study.root}"
+    assert f"'{words}' shows" in sentence
+    assert run_command(shlex.split(words)[1:]) == 0
+    assert "--runs" not in ended_badly(study.plan(), Path("runs"))[0]
 
 
 def test_longest_jobs_come_first(stub_study, stub):

@@ -17,6 +17,7 @@ from urllib.parse import urlparse
 
 import pytest
 
+from ablate.cli.app import run_command
 from ablate.tracker.publish import Artifacts, needs_publishing, publish
 from ablate.tracker.ui import Page, link, page, serve
 
@@ -99,10 +100,14 @@ def test_serving_ends_with_a_signal_and_takes_its_server_along(lab, number):
     assert _refused(url)
 
 
-def test_database_that_cannot_be_served_is_told_in_one_line(lab: Any):
+def test_database_that_cannot_be_served_is_told_in_one_line(lab: Any, capsys: pytest.CaptureFixture[str]):
     lab.database.write_bytes(b"my diary, not a database" * 100)
     with pytest.raises(RuntimeError, match="not a database"), page(lab.uri, 5000, None):
         pass
+    assert run_command(["ui", "--tracking-uri", lab.uri]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("MLflow (=")
+    assert line.endswith("Nothing can be shown.")
 
 
 def _refused(url: str) -> bool:

@@ -29,7 +29,8 @@ from ablate.schedules import parse_schedule
 from ablate.tricks.noise import Noise
 from ablate.tricks.trick import Context, Trick, overrides
 
-WEIGHTS = Path(tempfile.mkdtemp()) / "weights.pt"
+FOLDER = tempfile.TemporaryDirectory()
+WEIGHTS = Path(FOLDER.name) / "weights.pt"
 """Of two layers of `pictures_network`, written before the tests that start from them."""
 
 TRICKS: dict[str, list[dict]] = {

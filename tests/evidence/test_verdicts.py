@@ -16,6 +16,7 @@ def paired(values, reference):
 DOWN = paired([0.1, 0.2, 0.3, 0.4], [0.5, 0.61, 0.7, 0.8])
 SAME = paired([0.1, 0.2, 0.3], [0.1, 0.2, 0.3])
 NOISE = paired([0.1, 0.9, 0.3], [0.5, 0.2, 0.4])
+NEAR = paired([0.1, 0.5, 0.3], [0.5, 0.4, 0.6])
 
 
 def words(effects, better="lower", smallest=None):
@@ -38,9 +39,12 @@ def test_what_is_surely_small_is_no_difference_however_sure_its_sign():
 
 
 def test_only_what_is_unclear_asks_for_more_seeds():
-    down, same, noise, none = judge([DOWN, SAME, NOISE, None], "lower")
+    down, same, noise, near, none = judge([DOWN, SAME, NOISE, NEAR, None], "lower")
     assert (down.more_seeds, same.more_seeds, none.more_seeds) == (None, None, None)
-    assert noise.more_seeds is None or noise.more_seeds > 0
+    assert (noise.verdict, near.verdict) == ("unclear", "unclear")
+    assert noise.more_seeds is None, "a difference that small takes more than a hundred"
+    assert near.more_seeds == more_seeds(NEAR, comparisons=4)
+    assert near.more_seeds > 3
 
 
 def test_more_seeds_by_simulation():

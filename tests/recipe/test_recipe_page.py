@@ -89,7 +89,7 @@ def test_the_page_shows_every_schedule_and_names_every_watch():
 
 
 def test_the_page_names_every_key():
-    words = set(re.findall(r"[a-z_]+", PAGE))
+    words = {*re.findall(r"`([a-z_]+)", PAGE), *re.findall(r"\b([a-z_]+):", "".join(BLOCKS))}
     top = {
         "study",
         "description",

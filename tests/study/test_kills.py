@@ -296,23 +296,27 @@ def test_commands_at_once_share_the_work(own, tmp_path, count):
 
 
 def test_a_reader_beside_a_writer(own, tmp_path, ablate):
-    """Tables, plans, status and cleaning while a study trains: none of them fails, none disturbs."""
-    command = Command(own, tmp_path, *LONG)
-    until(lambda: epochs(tmp_path / "runs") > 50)
-    flags = LONG[:4]
+    """Tables, status and cleaning while a study trains, which it does until it is told to end: none of them fails, none disturbs."""
+    runs, flags = tmp_path / "runs", ["--set", "epochs=1000000", *LONG[2:4]]
+    command = Command(own, tmp_path, *flags)
+    until(lambda: epochs(runs) > 50)
     table = ablate("table", own, *flags, "--format", "json")
     assert table.code == 0, table.err
     status = ablate("status", own, *flags, "--json")
     assert status.code == 0, status.err
-    running = [run for row in status.json()["rows"] for run in row["running"]]
-    if command.process.poll() is None:
-        assert running
-        assert all(run["pid"] in command.family() | command.pids and run["silent"] < 60 for run in running)
+    running = [(row["variant"], run) for row in status.json()["rows"] for run in row["running"]]
+    assert running
+    assert all(run["pid"] in command.family() and run["silent"] < 60 for _, run in running)
     assert ablate("status", own, *flags).code == 0
     assert ablate("clean").out == "nothing to remove\n"
+    command.process.send_signal(signal.SIGINT)
     code, _, err = command.end()
-    assert code == 0, err
-    assert ablate("logs", own, "plain", "--seed", "0", *flags).out.count("from the start") == 1
+    assert code == 130, err
+    for variant, run in running:
+        assert ablate("logs", own, variant, "--seed", run["seed"], *flags).out.count("from the start") == 1
+    for name in statuses(runs):
+        lines = [line["epoch"] for line in Store(runs).metrics(name)]
+        assert lines == list(range(1, len(lines) + 1))
 
 
 DRIVER = """

@@ -304,7 +304,7 @@ def choice(draw: np.random.Generator) -> list[str]:
     lines = [
         "### The choice: family-wise false alarms where rows do not scatter alike",
         "",
-        f"{STUDIES['side']:,} null studies each, in %; at most {percent(limit(STUDIES['side']))} is 5 % and two standard errors.",
+        f"{STUDIES['main']:,} null studies each, in %; at most {percent(limit(STUDIES['main']))} is 5 % and two standard errors.",
         "",
         *head("design, scatter, noise, seeds", *TESTS),
     ]

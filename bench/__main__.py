@@ -8,7 +8,7 @@ from bench import ladder, loop, publish, seeds, start, store, streaming
 
 TITLE = (
     "# Measurements\n\nWritten by `make bench`. These machines are shared and noisy: read the ratios, not the seconds. "
-    "The verdicts' calibration is in [RESULTS-calibration.md](RESULTS-calibration.md).\n"
+    "The verdicts' calibration is in [RESULTS-calibration.md](RESULTS-calibration.md); on a GPU, `python -m bench.gpu` measures.\n"
 )
 
 

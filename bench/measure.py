@@ -1,29 +1,30 @@
-"""Alternating timings of two ways to do the same work."""
+"""Alternating timings of several ways to do the same work."""
 
 from __future__ import annotations
 
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
-def pairs(ours: Callable[[], object], other: Callable[[], object], count: int = 20) -> tuple[float, float, float]:
-    """Run both in turn ``count`` times after one warm-up each. Returns (median seconds of ours, of the other, median of other/ours by pair)."""
-    ours()
-    other()
-    times: list[tuple[float, float]] = []
-    for i in range(count):
-        first, second = (ours, other) if i % 2 == 0 else (other, ours)
-        start = time.perf_counter()
-        first()
-        middle = time.perf_counter()
-        second()
-        end = time.perf_counter()
-        a, b = middle - start, end - middle
-        times.append((a, b) if i % 2 == 0 else (b, a))
-    mine, theirs = zip(*times, strict=True)
-    return statistics.median(mine), statistics.median(theirs), statistics.median(b / a for a, b in times)
+def alternating(ways: Sequence[Callable[[], object]], rounds: int) -> list[list[float]]:
+    """Seconds of every way in every round, after one warm-up of each: all ways in turn, each round beginning with the next one."""
+    times: list[list[float]] = [[] for _ in ways]
+    for way in ways:
+        way()
+    for first in range(rounds):
+        for i in range(len(ways)):
+            place = (first + i) % len(ways)
+            start = time.perf_counter()
+            ways[place]()
+            times[place].append(time.perf_counter() - start)
+    return times
+
+
+def ratio(above: Sequence[float], below: Sequence[float]) -> float:
+    """The median of the rounds' ratios."""
+    return statistics.median(a / b for a, b in zip(above, below, strict=True))
 
 
 def machine() -> str:

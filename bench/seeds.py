@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,23 +20,10 @@ from ablate.engine.trainer import Assignment
 from ablate.engine.work import known_size
 from ablate.recipe import Recipe
 from bench.loop import Loss, bare, ours, repeated, tensors
-from bench.measure import machine
+from bench.measure import alternating, machine, ratio
 
 ROOT = Path(__file__).parents[1]
 SEEDS = (1, 2, 5, 10, 20)
-
-
-def alternating(ways: list[Callable[[], object]], rounds: int) -> list[list[float]]:
-    """Seconds of every way in every round, all ways in turn in each, after one warm-up."""
-    times: list[list[float]] = [[] for _ in ways]
-    for way in ways:
-        way()
-    for _ in range(rounds):
-        for way, seconds in zip(ways, times, strict=True):
-            start = time.perf_counter()
-            way()
-            seconds.append(time.perf_counter() - start)
-    return times
 
 
 def rows(name: str, recipe: Recipe, variant: str, repeats: int, rounds: int, seeds: tuple[int, ...]) -> list[str]:
@@ -52,15 +38,15 @@ def rows(name: str, recipe: Recipe, variant: str, repeats: int, rounds: int, see
     by_hand = bare(copy.deepcopy(one.network), settings, tensors(settings, recipe.folder), loss_of)
     ways = [by_hand, *(epoch(one if count == 1 else assembled(count)) for count in seeds)]
     times = alternating([lambda way=way: repeated(way, repeats) for way in ways], rounds)  # type: ignore[misc]
-    ratios = [statistics.median(t / b for t, b in zip(each, times[0], strict=True)) for each in times[1:]]
+    ratios = [ratio(each, times[0]) for each in times[1:]]
     millions, _ = known_size(settings, parts.spec, recipe.folder)
     size = f"{millions:.1f}" if millions is not None else "?"
     single = ratios[0]
     lines = []
-    for count, ratio, each in zip(seeds, ratios, times[1:], strict=True):
+    for count, cost, each in zip(seeds, ratios, times[1:], strict=True):
         ms = 1000 * statistics.median(each) / repeats
         lines.append(
-            f"| {name} | {size} | {count} | {ms:.1f} | {ratio:.2f} | {ratio / count:.2f} | {single * count / ratio:.2f} |"
+            f"| {name} | {size} | {count} | {ms:.1f} | {cost:.2f} | {cost / count:.2f} | {single * count / cost:.2f} |"
         )
     return lines
 

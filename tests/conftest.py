@@ -1,11 +1,15 @@
-"""What all tests share: the real faces beside the project, and caches of their own."""
+"""What all tests share: the command line as users call it, a report that listens, the real faces beside the project, and caches of their own."""
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,3 +40,64 @@ def faces() -> Path:
     if os.environ.get("ABLATE_REQUIRE_SHARED"):
         pytest.fail(f"the real faces are not there: {FACES.name} is missing in the shared folder beside the project")
     pytest.skip("needs the real faces in the shared folder beside the project")
+
+
+class Heard:
+    """A report of a training that keeps what it hears, by replica: each epoch's line, the weights that are kept, how it ended; asks for no checkpoints."""
+
+    def __init__(self) -> None:
+        self.facts: Mapping[str, Any] = {}
+        self.lines: dict[int, list[dict[str, Any]]] = {}
+        self.kept: dict[tuple[int, str], dict[str, Any]] = {}
+        self.outcomes: dict[int, Any] = {}
+
+    def started(self, facts: Mapping[str, Any]) -> None:
+        self.facts = facts
+
+    def epoch(self, replica: int, line: Mapping[str, Any]) -> None:
+        self.lines.setdefault(replica, []).append(dict(line))
+
+    def due(self, epoch: int) -> bool:
+        return False
+
+    def checkpoint(self, state: Mapping[str, Any]) -> None:
+        raise AssertionError("nobody asked for a checkpoint")
+
+    def weights(self, replica: int, which: str, state: Mapping[str, Any]) -> None:
+        self.kept[replica, which] = {name: value.clone() for name, value in state.items()}
+
+    def ended(self, replica: int, outcome: Any) -> None:
+        self.outcomes[replica] = outcome
+
+
+@pytest.fixture
+def heard() -> type[Heard]:
+    """Makes reports that keep what they hear."""
+    return Heard
+
+
+class Done:
+    """A finished command."""
+
+    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
+        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    def rows(self) -> dict[str, Any]:
+        return {row["variant"]: row for row in self.json()["rows"]}
+
+
+@pytest.fixture
+def ablate(tmp_path: Path) -> Callable[..., Done]:
+    """Run a command in a folder of its own, without MLflow unless told otherwise."""
+
+    def run(*words: object, **variables: str) -> Done:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
+        command = [sys.executable, "-m", "ablate", *map(str, words)]
+        if words[0] == "run" and "--tracking-uri" not in words:
+            command.append("--no-mlflow")
+        return Done(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False))
+
+    return run

@@ -14,15 +14,6 @@ ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "recipes" / "digits.yaml"
 
 
-@pytest.fixture
-def ablate(tmp_path):
-    def run(*words):
-        command = [sys.executable, "-m", "ablate", *map(str, words)]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-
-    return run
-
-
 WRONG = {
     "no such command": (["trian", "x.yaml"], "trian"),
     "no such file": (["run", "nowhere.yaml"], "nowhere.yaml"),
@@ -35,7 +26,7 @@ WRONG = {
     "set unknown": (["plan", DIGITS, "--set", "epoch=3"], "epochs"),
     "set wrong type": (["plan", DIGITS, "--set", "epochs=many"], "many"),
     "jobs": (["run", DIGITS, "--jobs", "none"], "--jobs (=none)"),
-    "device": (["run", DIGITS, "--device", "tpu", "--no-mlflow"], "--device (=tpu)"),
+    "device": (["run", DIGITS, "--device", "tpu"], "--device (=tpu)"),
     "format": (["run", DIGITS, "--format", "docx"], "--format (=docx)"),
     "suffix": (["export", DIGITS, "-o", "table.docx"], "--output (=table.docx)"),
     "exported column": (["export", DIGITS, "-o", "table.md", "--columns", "x"], "--columns (=x)"),
@@ -52,9 +43,9 @@ WRONG = {
 def test_wrong_input_is_one_line(ablate, case, tmp_path):
     words, hint = WRONG[case]
     done = ablate(*words)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    [line] = done.stderr.strip().splitlines()
+    assert done.code == 2
+    assert done.out == ""
+    [line] = done.err.strip().splitlines()
     assert hint in line
     assert "Traceback" not in line
     assert not (tmp_path / "runs").exists()
@@ -62,31 +53,31 @@ def test_wrong_input_is_one_line(ablate, case, tmp_path):
 
 def test_debug_shows_where(ablate):
     done = ablate("--debug", "plan", "nowhere.yaml")
-    assert "Traceback" in done.stderr
+    assert "Traceback" in done.err
 
 
 def test_new_writes_a_recipe_that_reads(ablate, tmp_path):
-    assert ablate("new", "mine").returncode == 0
-    assert ablate("plan", "mine.yaml", "--quick").returncode == 0
+    assert ablate("new", "mine").code == 0
+    assert ablate("plan", "mine.yaml", "--quick").code == 0
     before = (tmp_path / "mine.yaml").read_text()
     again = ablate("new", "mine")
-    assert again.returncode == 2
-    assert "exists already" in again.stderr
+    assert again.code == 2
+    assert "exists already" in again.err
     assert (tmp_path / "mine.yaml").read_text() == before
 
 
 @pytest.mark.parametrize("name", ["x y", "it's", "a: b #c"])
 def test_new_takes_any_name(ablate, tmp_path, name):
     done = ablate("new", name)
-    assert done.returncode == 0
-    assert shlex.quote(f"{name}.yaml") in done.stderr
-    assert ablate("plan", f"{name}.yaml", "--quick").stdout.startswith(f"{name}: ")
+    assert done.code == 0
+    assert shlex.quote(f"{name}.yaml") in done.err
+    assert ablate("plan", f"{name}.yaml", "--quick").out.startswith(f"{name}: ")
 
 
 @pytest.mark.parametrize("name", ["", " ", ".yaml"])
 def test_new_needs_a_name(ablate, tmp_path, name):
     done = ablate("new", name)
-    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert (done.code, len(done.err.splitlines())) == (2, 1)
     assert not list(tmp_path.iterdir())
 
 
@@ -95,8 +86,8 @@ def test_values_are_written_as_in_a_recipe(ablate, tmp_path):
         "data: digits\nbaseline: {model: mlp, loss: cross_entropy, optimizer: sgd}\n"
         "variants: [{name: a, set: {model: {name: mlp, hidden: [4], activation: tanh}, shuffle: false}}]\n"
     )
-    assert "model = {name: mlp, hidden: [4]" in " ".join(ablate("plan", "r.yaml", "--quick", "--json").stdout.split())
-    shown = ablate("diff", "r.yaml", "baseline", "a").stdout
+    assert "model = {name: mlp, hidden: [4]" in " ".join(ablate("plan", "r.yaml", "--quick", "--json").out.split())
+    shown = ablate("diff", "r.yaml", "baseline", "a").out
     assert "[4]" in shown
     assert "false" in shown
     assert '"' not in shown
@@ -104,26 +95,26 @@ def test_values_are_written_as_in_a_recipe(ablate, tmp_path):
 
 def test_diff_shows_what_differs(ablate):
     done = ablate("diff", DIGITS, "net2", "net4", "--json")
-    assert {item["path"] for item in json.loads(done.stdout)} == {"optimizer.lr", "optimizer.momentum"}
-    assert "optimizer.lr" in ablate("diff", DIGITS, "net2", "net4").stdout
-    assert "same settings" in ablate("diff", DIGITS, "net2", "net2").stdout
+    assert {item["path"] for item in done.json()} == {"optimizer.lr", "optimizer.momentum"}
+    assert "optimizer.lr" in ablate("diff", DIGITS, "net2", "net4").out
+    assert "same settings" in ablate("diff", DIGITS, "net2", "net2").out
 
 
 def test_catalog_lists_and_prints_cards(ablate):
-    listed = json.loads(ablate("catalog", "--json").stdout)
+    listed = ablate("catalog", "--json").json()
     names = {(entry["kind"], entry["name"]) for entry in listed}
     assert {("trick", "flip"), ("schedule", "warmup"), ("optimizer", "sgd"), ("data", "digits")} <= names
-    card = ablate("catalog", "dropout").stdout
+    card = ablate("catalog", "dropout").out
     assert "hidden" in card
     assert "source" in card
-    assert "digits" in ablate("catalog", "data").stdout
+    assert "digits" in ablate("catalog", "data").out
 
 
 def test_schema_is_written_and_takes_the_shipped_recipes(ablate, tmp_path):
     import jsonschema
     from ruamel.yaml import YAML
 
-    assert ablate("schema").returncode == 0
+    assert ablate("schema").code == 0
     schema = json.loads((tmp_path / "ablate.schema.json").read_text())
     checker = jsonschema.validators.validator_for(schema)
     checker.check_schema(schema)
@@ -135,24 +126,24 @@ def test_schema_is_written_and_takes_the_shipped_recipes(ablate, tmp_path):
 @pytest.mark.parametrize("suffix", ["md", "tex", "html", "csv", "json"])
 def test_export_writes_every_format(ablate, tmp_path, suffix):
     done = ablate("export", DIGITS, "-o", f"table.{suffix}")
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     assert "net7" in (tmp_path / f"table.{suffix}").read_text()
 
 
 def test_a_folder_of_runs_that_is_not_there_is_said(ablate, tmp_path):
     done = ablate("table", DIGITS, "--runs", "nowhere")
-    assert done.returncode == 0
-    assert "queued" in done.stdout
-    assert done.stderr == "--runs (=nowhere) does not exist: nothing has been trained there\n"
+    assert done.code == 0
+    assert "queued" in done.out
+    assert done.err == "--runs (=nowhere) does not exist: nothing has been trained there\n"
     (tmp_path / "nowhere").mkdir()
-    assert ablate("table", DIGITS, "--runs", "nowhere").stderr == ""
+    assert ablate("table", DIGITS, "--runs", "nowhere").err == ""
 
 
 def test_nothing_is_made_where_there_is_nothing_to_publish(ablate, tmp_path):
     done = ablate("sync", DIGITS, "--runs", "nowhere")
-    assert done.returncode == 1
-    assert done.stdout == ""
-    [line] = done.stderr.splitlines()
+    assert done.code == 1
+    assert done.out == ""
+    [line] = done.err.splitlines()
     assert "nothing to publish yet" in line
     assert list(tmp_path.iterdir()) == []
 
@@ -171,10 +162,10 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path):
 
 
 def test_last_run_with_other_flags_is_mentioned(ablate):
-    assert ablate("run", DIGITS, "--seeds", "1", "--only", "net1", "--set", "epochs=1", "--no-mlflow").returncode == 0
+    assert ablate("run", DIGITS, "--seeds", "1", "--only", "net1", "--set", "epochs=1").code == 0
     done = ablate("table", DIGITS)
-    assert "--only net1" in done.stderr
-    assert "epochs=1" in done.stderr
+    assert "--only net1" in done.err
+    assert "epochs=1" in done.err
 
 
 def test_plan_fails_where_a_trick_finds_nothing_to_do(ablate, tmp_path):
@@ -183,11 +174,11 @@ def test_plan_fails_where_a_trick_finds_nothing_to_do(ablate, tmp_path):
         "variants: [{name: channels, add: [{dropout: 0}]}]\n"
     )
     done = ablate("plan", "r.yaml")
-    assert done.returncode == 2
-    [line] = done.stderr.splitlines()
+    assert done.code == 2
+    [line] = done.err.splitlines()
     assert line.startswith("channels: ")
     assert "NoEffect" not in line
-    assert "channels" in done.stdout
+    assert "channels" in done.out
 
 
 SMALL = """
@@ -211,5 +202,5 @@ def test_the_command_that_shows_the_last_run_names_its_folder(tmp_path, ablate):
     (tmp_path / "other" / "r").mkdir(parents=True)
     (tmp_path / "other" / "r" / "study.json").write_text('{"rows": [], "selection": ["--seeds", "2"]}')
     command = f"ablate table r.yaml --seeds 2 --runs {tmp_path / 'other'}"
-    assert ablate("table", "r.yaml", "--runs", "other").stderr.endswith(f"; its rows: {command}\n")
-    assert ablate(*shlex.split(command)[1:]).stderr == ""
+    assert ablate("table", "r.yaml", "--runs", "other").err.endswith(f"; its rows: {command}\n")
+    assert ablate(*shlex.split(command)[1:]).err == ""

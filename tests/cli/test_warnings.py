@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
 
 TEXT = """
@@ -28,12 +23,10 @@ EXPECTED = [
 ]
 
 
-@pytest.mark.parametrize("words", [("plan", "--quick", "--json"), ("run", "--no-mlflow", "--format", "json")])
-def test_a_slip_is_told_once_with_the_rows_that_have_it(words, tmp_path):
+@pytest.mark.parametrize("words", [("plan", "--quick", "--json"), ("run", "--format", "json")])
+def test_a_slip_is_told_once_with_the_rows_that_have_it(words, tmp_path, ablate):
     (tmp_path / "slip.yaml").write_text(TEXT)
-    command = [sys.executable, "-m", "ablate", words[0], "slip.yaml", *words[1:]]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
-    assert [line for line in done.stderr.splitlines() if line.startswith("warning")] == EXPECTED
-    assert [row["variant"] for row in json.loads(done.stdout)["rows"]] == ["plain", "drop", "sound"]
+    done = ablate(words[0], "slip.yaml", *words[1:])
+    assert done.code == 0, done.err
+    assert [line for line in done.err.splitlines() if line.startswith("warning")] == EXPECTED
+    assert list(done.rows()) == ["plain", "drop", "sound"]

@@ -34,24 +34,13 @@ def shaken(pictures):
 
 
 @pytest.fixture
-def losses(settings, shaken):
+def losses(settings, shaken, heard):
     """The train and valid losses of every epoch of each seed."""
 
     def go(seeds=(0,), data=None, folder=Path(), **fields):
-        lines = []
-
-        class Report:
-            def epoch(self, replica, line):
-                lines.append((replica, line["epoch"], line["train_loss"], line["valid_loss"]))
-
-            def due(self, epoch):
-                return False
-
-            def __getattr__(self, name):
-                return lambda *_: None
-
-        train(Assignment(settings(precision="float64", **fields), seeds, folder), data or shaken, Report())
-        return [[tuple(line[2:]) for line in lines if line[0] == i] for i in range(len(seeds))]
+        report = heard()
+        train(Assignment(settings(precision="float64", **fields), seeds, folder), data or shaken, report)
+        return [[(line["train_loss"], line["valid_loss"]) for line in report.lines[i]] for i in range(len(seeds))]
 
     return go
 

@@ -1,19 +1,19 @@
-"""A recipe folder of the user's own, the command line as users call it, and studies whose jobs run in this process with a stub engine."""
+"""A recipe folder of the user's own, faces of noise, and studies whose jobs run in this process with a stub engine."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
+from ablate.data.faces import FRAME, POINTS
 from ablate.engine.trainer import Outcome
 from ablate.recipe import Recipe
 from ablate.study.disk import Disk
@@ -23,6 +23,8 @@ from ablate.study.plan import Plan, make_plan
 from ablate.study.register import write_study
 from ablate.study.store import Store
 from ablate.study.worker import run_job
+
+ALWAYS = ("left_eye_center", "right_eye_center", "nose_tip", "mouth_center_bottom_lip")
 
 MODEL = """
 import torch
@@ -89,31 +91,21 @@ def own(tmp_path: Path, write_own: Callable[[Path], Path]) -> Path:
     return write_own(folder)
 
 
-class Done:
-    """A finished command."""
+@pytest.fixture(scope="session")
+def write_faces() -> Callable[..., NDArray[np.uint8]]:
+    """Write ``faces.npz`` into a folder: pictures of noise, four of each person, with fifteen points; ``lacking``: every second one has only the four points
+    that nearly all of the competition's have. Returns the pictures (n, 96, 96)."""
 
-    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
-        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
+    def write(folder: Path, count: int, *, lacking: bool = False) -> NDArray[np.uint8]:
+        rng = np.random.default_rng(0)
+        keypoints = rng.uniform(20, 76, (count, len(POINTS), 2)).astype(np.float32)
+        if lacking:
+            keypoints[1::2, [i for i, name in enumerate(POINTS) if name not in ALWAYS]] = np.nan
+        images = rng.integers(0, 256, (count, FRAME, FRAME), np.uint8)
+        np.savez(folder / "faces.npz", images=images, keypoints=keypoints, person=np.arange(count) // 4)
+        return images
 
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-    def rows(self) -> dict[str, Any]:
-        return {row["variant"]: row for row in self.json()["rows"]}
-
-
-@pytest.fixture
-def ablate(tmp_path: Path) -> Callable[..., Done]:
-    """Run a command in a folder of its own, without MLflow unless told otherwise."""
-
-    def run(*words: object, **variables: str) -> Done:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
-        command = [sys.executable, "-m", "ablate", *map(str, words)]
-        if words[0] == "run" and "--tracking-uri" not in words:
-            command.append("--no-mlflow")
-        return Done(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False))
-
-    return run
+    return write
 
 
 STUB = """
@@ -302,6 +294,12 @@ def stub_study(tmp_path: Path) -> Callable[..., StubStudy]:
         return StubStudy(tmp_path / name, Recipe.load(path, **flags))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def study_in() -> type[StubStudy]:
+    """Makes a study of a recipe in a folder of runs."""
+    return StubStudy
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 
 from ablate import api
 from ablate.cli.app import run_command
-from ablate.data.faces import FRAME, POINTS
+from ablate.data.faces import POINTS
 from ablate.data.load import load_parts
 from ablate.recipe import Recipe
 from ablate.study.store import Store
@@ -54,24 +55,30 @@ baseline:
 """
 
 
-@pytest.fixture
-def faces(tmp_path, stub_study):
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (40, FRAME, FRAME), np.uint8)
-    np.savez(tmp_path / "faces.npz", images=images, keypoints=rng.uniform(0, 96, (40, 15, 2)).astype(np.float32))
-    (tmp_path / "faces.yaml").write_text(FACES)
-    made = stub_study()
-    made.recipe = Recipe.load(tmp_path / "faces.yaml")
-    made.command(training=train_job)
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, study_in, write_faces):
+    """A folder with the faces' recipe, trained, and three new pictures as Kaggle has them."""
+    folder = tmp_path_factory.mktemp("faces")
+    images = write_faces(folder, 40)
+    (folder / "faces.yaml").write_text(FACES)
+    study_in(folder / "runs", Recipe.load(folder / "faces.yaml")).command(training=train_job)
     lines = ["ImageId,Image", *(f"{i + 1},{' '.join(map(str, images[i].ravel()))}" for i in range(3))]
-    (tmp_path / "test.csv").write_text("\n".join(lines) + "\n")
-    return made
+    (folder / "test.csv").write_text("\n".join(lines) + "\n")
+    return folder
 
 
-def lookup(folder, rows) -> str:
-    path = folder / "IdLookupTable.csv"
-    path.write_text("RowId,ImageId,FeatureName,Location\n" + "".join(f"{r},{i},{name},\n" for r, i, name in rows))
-    return str(path)
+@pytest.fixture
+def faces(trained, tmp_path, study_in):
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    return study_in(tmp_path / "runs", Recipe.load(tmp_path / "faces.yaml"))
+
+
+def predict(study, folder, row, asked, out) -> list[str]:
+    """The command that answers what ``asked`` lists, as Kaggle's table has it: (row, picture, coordinate)."""
+    table = folder / "IdLookupTable.csv"
+    table.write_text("RowId,ImageId,FeatureName,Location\n" + "".join(f"{r},{i},{name},\n" for r, i, name in asked))
+    files = {"--data": folder / "test.csv", "--runs": study.root, "--lookup": table, "-o": out}
+    return ["predict", str(folder / "faces.yaml"), row, *(str(word) for pair in files.items() for word in pair)]
 
 
 @pytest.mark.parametrize("row", ["all", "both"])
@@ -82,17 +89,8 @@ def test_a_submission_has_kaggles_rows_and_columns(faces, tmp_path, row, capsys)
         (3, 3, "right_eye_center_x"),
         (4, 2, "mouth_center_bottom_lip_y"),
     ]
-    words = [
-        "predict",
-        str(tmp_path / "faces.yaml"),
-        row,
-        "--data",
-        str(tmp_path / "test.csv"),
-        "--runs",
-        str(faces.root),
-    ]
     out = tmp_path / "submission.csv"
-    assert run_command([*words, "--lookup", lookup(tmp_path, asked), "-o", str(out)]) == 0, capsys.readouterr().err
+    assert run_command(predict(faces, tmp_path, row, asked, out)) == 0, capsys.readouterr().err
     lines = list(csv.reader(out.open()))
     assert lines[0] == ["RowId", "Location"]
     assert [line[0] for line in lines[1:]] == ["1", "2", "3", "4"]
@@ -149,16 +147,7 @@ def test_normalised_targets_come_back_in_their_unit(tmp_path, stub_study):
     ],
 )
 def test_what_cannot_be_answered_is_one_line_and_writes_nothing(faces, tmp_path, row, asked, text, capsys):
-    words = [
-        "predict",
-        str(tmp_path / "faces.yaml"),
-        row,
-        "--data",
-        str(tmp_path / "test.csv"),
-        "--runs",
-        str(faces.root),
-    ]
-    assert run_command([*words, "--lookup", lookup(tmp_path, [asked]), "-o", str(tmp_path / "x.csv")]) == 2
+    assert run_command(predict(faces, tmp_path, row, [asked], tmp_path / "x.csv")) == 2
     said = capsys.readouterr().err
     assert text in said.replace("\n", " ")
     assert not (tmp_path / "x.csv").exists()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from ablate.data.faces import FRAME, POINTS
+from ablate.data.faces import POINTS
 from ablate.recipe import Recipe, RecipeError
 from ablate.study.plan import make_plan
 from ablate.study.store import Store
@@ -17,7 +16,6 @@ from ablate.study.worker import train_job
 
 EYES = ["left_eye_center", "right_eye_center"]
 REST = [name for name in POINTS if name not in EYES]
-KNOWN = [*EYES, "nose_tip", "mouth_center_bottom_lip"]
 
 RECIPE = f"""
 study: transfer
@@ -41,12 +39,8 @@ variants:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
-    keypoints = rng.uniform(20, 76, (60, 15, 2)).astype(np.float32)
-    keypoints[1::2, [i for i, name in enumerate(POINTS) if name not in KNOWN]] = np.nan
-    images = rng.integers(0, 256, (60, FRAME, FRAME), np.uint8)
-    np.savez(tmp_path / "faces.npz", images=images, keypoints=keypoints, person=np.arange(60) // 4)
+def folder(tmp_path: Path, write_faces) -> Path:
+    write_faces(tmp_path, 60, lacking=True)
     return tmp_path
 
 

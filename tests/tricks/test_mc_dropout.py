@@ -94,35 +94,14 @@ def masks_of(layer: str, seed: int):
         yield (torch.rand(10, 12, generator=numbers) >= P).double() / (1 - P)
 
 
-def test_it_leaves_training_and_other_layers_as_they_are():
-    data, lines = parts("classification"), {}
-    weights: dict[str, dict[str, torch.Tensor]] = {}
-
-    class Report:
-        def __init__(self, name):
-            self.name = name
-
-        def started(self, facts): ...
-
-        def epoch(self, replica, line):
-            lines.setdefault(self.name, []).append(line)
-
-        def due(self, epoch):
-            return False
-
-        def checkpoint(self, state): ...
-
-        def weights(self, replica, which, state):
-            weights[self.name] = {name: value.clone() for name, value in state.items()}
-
-        def ended(self, replica, outcome): ...
-
-    for name, tricks in {"plain": ("batch_norm", "dropout"), "mc": ("batch_norm", "dropout", "mc_dropout")}.items():
-        train(Assignment(settings("convnet", tricks=tricks), (0,), Path()), data, Report(name))
-    assert all(torch.equal(value, weights["mc"][name]) for name, value in weights["plain"].items())
-    for plain, mc in zip(lines["plain"], lines["mc"], strict=True):
-        assert plain["train_loss"] == mc["train_loss"]
-        assert plain["valid_loss"] != mc["valid_loss"]
+def test_it_leaves_training_and_other_layers_as_they_are(heard):
+    data, plain, mc = parts("classification"), heard(), heard()
+    for report, tricks in ((plain, ("batch_norm", "dropout")), (mc, ("batch_norm", "dropout", "mc_dropout"))):
+        train(Assignment(settings("convnet", tricks=tricks), (0,), Path()), data, report)
+    assert all(torch.equal(value, mc.kept[0, "last"][name]) for name, value in plain.kept[0, "last"].items())
+    for one, other in zip(plain.lines[0], mc.lines[0], strict=True):
+        assert one["train_loss"] == other["train_loss"]
+        assert one["valid_loss"] != other["valid_loss"]
 
 
 def test_two_evaluations_are_alike():

@@ -147,25 +147,6 @@ def test_a_trick_for_one_network_orders_each_seed(shuffle, monkeypatch):
     assert torch.equal(turned.order(1), plain.order(1).flip(1))
 
 
-class Report:
-    def __init__(self) -> None:
-        self.lines = []
-
-    def started(self, facts): ...
-
-    def epoch(self, replica, line):
-        self.lines.append(line)
-
-    def due(self, epoch):
-        return False
-
-    def checkpoint(self, state): ...
-
-    def weights(self, replica, which, state): ...
-
-    def ended(self, replica, outcome): ...
-
-
 @pytest.mark.parametrize("seeds", [(0,), (0, 1)])
 def test_without_shuffling_data_come_as_they_stand(seeds):
     data = parts(TARGETS)
@@ -177,11 +158,11 @@ def test_without_shuffling_data_come_as_they_stand(seeds):
         assert all(torch.equal(row, TARGETS) for row in shown)
 
 
-def test_sorted_data_train_badly_without_shuffling():
+def test_sorted_data_train_badly_without_shuffling(heard):
     data, accuracy = parts(torch.arange(4).repeat_interleave(25)), {}
     for shuffle in (True, False):
-        report = Report()
+        report = heard()
         train(Assignment(settings(shuffle=shuffle, epochs=8), (0,), Path()), data, report)
-        accuracy[shuffle] = report.lines[-1]["accuracy"]
+        accuracy[shuffle] = report.lines[0][-1]["accuracy"]
     # the last class seen is what it answers
     assert accuracy[False] < 0.6 < 0.9 < accuracy[True]

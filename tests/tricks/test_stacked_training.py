@@ -76,7 +76,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def trained(folder, data, tricks, seeds, *, loss="cross_entropy", model="residual"):
+def trained(report, folder, data, tricks, seeds, *, loss="cross_entropy", model="residual"):
     made = [choice("trick", name, **fields) for name, fields in tricks.items()]
     settings = Settings(
         data=choice("data", "digits"),
@@ -89,57 +89,39 @@ def trained(folder, data, tricks, seeds, *, loss="cross_entropy", model="residua
         precision="float64",
         tricks=tuple(sorted(made, key=lambda trick: trick.named.order)),
     )
-    report = Memory()
     train(Assignment(settings, seeds, folder), data, report)
-    return report
+    assert {outcome.status for outcome in report.outcomes.values()} == {"finished"}
+    losses = [[(line["train_loss"], line["valid_loss"]) for line in report.lines[i]] for i in range(len(seeds))]
+    return losses, report.facts["notes"]
 
 
-class Memory:
-    """A report that keeps what it hears."""
+@pytest.fixture
+def compare(folder, heard):
+    """Train three seeds as a stack and each alone, and the first without any trick."""
 
-    def __init__(self):
-        self.facts, self.lines = {}, {}
+    def check(data, tricks, **fields):
+        together, notes = trained(heard(), folder, data, tricks, (0, 1, 2), **fields)
+        assert not notes, "nothing falls back to seed after seed"
+        for i in range(3):
+            [alone], _ = trained(heard(), folder, data, tricks, (i,), **fields)
+            torch.testing.assert_close(torch.tensor(together[i]), torch.tensor(alone), rtol=1e-9, atol=1e-9)
+        [plain], _ = trained(heard(), folder, data, {}, (0,), **fields)
+        assert together[0] != plain
 
-    def started(self, facts):
-        self.facts = facts
-
-    def epoch(self, replica, line):
-        self.lines.setdefault(replica, []).append((line["train_loss"], line["valid_loss"]))
-
-    def due(self, epoch):
-        return False
-
-    def checkpoint(self, state):
-        raise AssertionError("nobody asked for one")
-
-    def weights(self, replica, which, state):
-        pass
-
-    def ended(self, replica, outcome):
-        assert outcome.status == "finished"
-
-
-def compare(folder, data, tricks, **fields):
-    together = trained(folder, data, tricks, (0, 1, 2), **fields)
-    assert not together.facts["notes"], "nothing falls back to seed after seed"
-    for i in range(3):
-        alone = trained(folder, data, tricks, (i,), **fields).lines[0]
-        torch.testing.assert_close(torch.tensor(together.lines[i]), torch.tensor(alone), rtol=1e-9, atol=1e-9)
-    plain = trained(folder, data, {}, (0,), **fields).lines[0]
-    assert together.lines[0] != plain
+    return check
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_of_classes(folder, name):
-    compare(folder, parts(CLASSES), SETS[name])
+def test_of_classes(compare, name):
+    compare(parts(CLASSES), SETS[name])
 
 
-def test_of_landmarks(folder):
-    compare(folder, parts(POINTS), SETS["augmentation"], loss="mse")
+def test_of_landmarks(compare):
+    compare(parts(POINTS), SETS["augmentation"], loss="mse")
 
 
-def test_of_masks(folder):
+def test_of_masks(compare):
     geometry = {
         key: {} for key in ("flip", "shift", "rotate", "scale", "crop", "cutmix", "label_smoothing", "class_weights")
     }
-    compare(folder, parts(MASKS), geometry, model="pixelwise")
+    compare(parts(MASKS), geometry, model="pixelwise")

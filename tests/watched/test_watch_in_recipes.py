@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
@@ -37,18 +34,6 @@ def write(tmp_path):
     return to_file
 
 
-@pytest.fixture
-def ablate(tmp_path):
-    def run(*words):
-        command = [sys.executable, "-m", "ablate", *map(str, words)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
-        assert done.returncode == 0, done.stderr
-        return done
-
-    return run
-
-
 def test_it_stands_at_the_top_or_in_the_baseline(write):
     top = Recipe.load(write("watch: [gradient_norm, {jitter: 5}]")).variants[0].settings
     assert [choice.label for choice in top.watch] == ["gradient_norm", "jitter"]
@@ -75,23 +60,23 @@ def test_what_is_wrong_is_said_with_its_place(write, line):
 
 
 def test_numbers_reach_the_record_and_the_table_and_are_not_made_up(write, ablate, tmp_path):
-    ablate("run", write(), "--no-mlflow")
+    assert ablate("run", write()).code == 0
     watching = write("watch: [gradient_norm, jitter]")
-    again = ablate("run", watching, "--no-mlflow")
-    assert "1 of 1 runs are known, 0 to train" in again.stderr
-    assert "plain: trained without watching gradient_norm, jitter; --fresh trains them again" in again.stderr
-    assert "trained without watching gradient_norm" in ablate("plan", watching, "--quick").stderr
-    [row] = json.loads(ablate("table", watching, "--format", "json").stdout)["rows"]
+    again = ablate("run", watching)
+    assert "1 of 1 runs are known, 0 to train" in again.err
+    assert "plain: trained without watching gradient_norm, jitter; --fresh trains them again" in again.err
+    assert "trained without watching gradient_norm" in ablate("plan", watching, "--quick").err
+    [row] = ablate("table", watching, "--format", "json").json()["rows"]
     assert row.get("gradient_norm") is None
 
-    fresh = ablate("run", watching, "--no-mlflow", "--fresh")
-    assert "without watching" not in ablate("run", watching, "--no-mlflow").stderr
-    assert fresh.returncode == 0
-    [row] = json.loads(ablate("table", watching, "--format", "json").stdout)["rows"]
+    fresh = ablate("run", watching, "--fresh")
+    assert "without watching" not in ablate("run", watching).err
+    assert fresh.code == 0
+    [row] = ablate("table", watching, "--format", "json").json()["rows"]
     [lines] = [path.read_text().splitlines() for path in (tmp_path / "runs" / "store").glob("*/metrics.jsonl")]
     assert row["gradient_norm"] == json.loads(lines[-1])["gradient_norm"] > 0
     assert row["gradient_norm/hidden1"] < row["gradient_norm"]
-    shown = ablate("table", watching, "--columns", "variant,gradient_norm,jitter", "--format", "csv").stdout
+    shown = ablate("table", watching, "--columns", "variant,gradient_norm,jitter", "--format", "csv").out
     assert shown.splitlines()[0] == "variant,gradient_norm,jitter"
 
 

@@ -15,7 +15,7 @@ from ablate.engine.construction import build_network as build_network
 from ablate.engine.construction import make_optimizer, seed_globals
 from ablate.engine.construction import make_tricks as make_tricks
 from ablate.engine.device import autocast, dtype_of, place, prepare
-from ablate.engine.dry_run import SAMPLES, dry_run
+from ablate.engine.dry_run import SAMPLES, dry_run, try_one_sample
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
 from ablate.engine.first_look import adapt_to_data
 from ablate.engine.measures import Measure, has_gaps, make_loss, make_metric
@@ -166,6 +166,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         network, changed = build_network(settings, spec, folder, of_seed(tricks, i), seed)
         adapt_to_data(network, settings, seed, train, data)
         networks.append(place(network, device, settings.precision))
+    try_one_sample(networks[0], train, settings.batch_size)
     gaps = has_gaps(data)
     loss, loss_weight = make_loss(settings.loss, spec, folder, missing=gaps, targets=data.train.targets)
     metrics = {choice.label: make_metric(choice, spec, folder) for choice in settings.metrics}

@@ -19,6 +19,8 @@ from ablate.registry.lazy import torch
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from ablate.data.loaders import Loader
+
 SAMPLES = 4
 
 REASONS = {
@@ -92,6 +94,30 @@ def dry_run(
     for name, tensor in kept.items():
         stack.network.buffers[name].copy_(tensor)
     return stacked_loss, notes
+
+
+def try_one_sample(network: nn.Module, train: Loader, batch_size: int) -> None:
+    """Where an epoch's last batch is a single sample, see that batch norm can do with it; leaves the network as it was.
+
+    Raises ValueError in one line where it cannot, before an epoch is trained up to that batch.
+    """
+    norms = torch.nn.modules.batchnorm._BatchNorm
+    if (len(train) - 1) % batch_size or not any(isinstance(layer, norms) for layer in network.modules()):
+        return
+    kept = {name: tensor.clone() for name, tensor in network.named_buffers()}
+    try:
+        with torch.no_grad(), without_dropout([network]):
+            network.train()(next(iter(train.batches(torch.arange(1))))[0])
+    except ValueError as error:
+        if "more than 1 value per channel" in str(error):
+            raise ValueError(
+                f"batch_size (={batch_size}) leaves a last batch of one of the {len(train)} training samples, and batch norm needs two. Choose another."
+            ) from None
+    except Exception:  # the training will say what it is
+        return
+    finally:
+        for name, tensor in network.named_buffers():
+            tensor.copy_(kept[name])
 
 
 def attempt(stack: Stack, inputs: Tensor, *, shared: bool) -> Tensor:

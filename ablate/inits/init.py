@@ -29,6 +29,9 @@ class Init(Named):
         Doing it twice gives the same values. A parameter that is not in the list keeps what its constructor gave it.
         """
 
+    def check(self, model: nn.Module, spec: Spec) -> None:
+        """Raise ValueError in one line where the network, which may be on torch's meta device, lacks what it sets; asked when a recipe is planned."""
+
     def wants_data(self) -> bool:
         """Whether `adapt` is to be called."""
         return False

@@ -64,6 +64,9 @@ class OnTop(Init):
     def apply(self, model: nn.Module, seed: int) -> list[str]:
         return self.of.apply(model, seed)
 
+    def check(self, model: nn.Module, spec: Spec) -> None:
+        self.of.check(model, spec)
+
     def wants_data(self) -> bool:
         return self.of.wants_data()
 

@@ -44,17 +44,14 @@ class OutputBias(OnTop):
     def adapt(self, model: nn.Module, inputs: Tensor, targets: Tensor, spec: Spec) -> None:
         """Raises ValueError where the last layer has no bias of the outputs' number."""
         super().adapt(model, inputs, targets, spec)
-        kinds = (torch.nn.Linear, torch.nn.modules.conv._ConvNd)
-        layers = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, kinds)]
-        bias = layers[-1][1].bias if layers else None
         values = self.marginal(targets, spec)
-        if bias is None or bias.shape != values.shape:
-            name = layers[-1][0] if layers else "none"
-            raise ValueError(
-                f"init (=output_bias) needs a last layer with a bias for each of the {len(values)} outputs; the network's is {name}. Use another init."
-            )
+        bias = _output_bias(model, len(values))
         with torch.no_grad():
             bias.copy_(values)
+
+    def check(self, model: nn.Module, spec: Spec) -> None:
+        super().check(model, spec)
+        _output_bias(model, spec.outputs)
 
     def marginal(self, targets: Tensor, spec: Spec) -> Tensor:
         """What a network should say that knows nothing of its inputs: float64 (outputs,)."""
@@ -73,3 +70,15 @@ class OutputBias(OnTop):
             return mean
         share = 1 / (len(targets) + 2)
         return mean.clamp(share, 1 - share).logit()
+
+
+def _output_bias(model: nn.Module, outputs: int) -> Tensor:
+    """The bias of the network's last linear or convolution layer. Raises ValueError where it is not one number for each output."""
+    kinds = (torch.nn.Linear, torch.nn.modules.conv._ConvNd)
+    layers = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, kinds)]
+    name, bias = (layers[-1][0], layers[-1][1].bias) if layers else ("none", None)
+    if bias is None or tuple(bias.shape) != (outputs,):
+        raise ValueError(
+            f"init (=output_bias) needs a last layer with a bias for each of the {outputs} outputs; the network's is {name}. Use another init."
+        )
+    return bias

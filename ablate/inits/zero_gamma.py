@@ -12,6 +12,8 @@ from ablate.tricks.trick import NoEffect
 if TYPE_CHECKING:
     from torch import nn
 
+    from ablate.data.dataset import Spec
+
 
 @register(
     "init",
@@ -33,15 +35,21 @@ class ZeroGamma(OnTop):
     def apply(self, model: nn.Module, seed: int) -> list[str]:
         """Raises `NoEffect` where no branch ends in a norm with a scale."""
         done = super().apply(model, seed)
-        norms = last_norms(model)
-        if not norms:
-            raise NoEffect(
-                "zero_gamma changes nothing: the network has no residual branch with a norm. Use another init."
-            )
         with torch.no_grad():
-            for norm in norms:
+            for norm in _known_norms(model):
                 norm.weight.zero_()  # type: ignore[operator]
         return done
+
+    def check(self, model: nn.Module, spec: Spec) -> None:
+        super().check(model, spec)
+        _known_norms(model)
+
+
+def _known_norms(model: nn.Module) -> list[nn.Module]:
+    norms = last_norms(model)
+    if not norms:
+        raise NoEffect("zero_gamma changes nothing: the network has no residual branch with a norm. Use another init.")
+    return norms
 
 
 def last_norms(model: nn.Module) -> list[nn.Module]:

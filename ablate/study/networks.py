@@ -58,6 +58,7 @@ def describe(settings: Settings, folder: Path, specs: dict[str, Any]) -> dict[st
     from ablate.data.load import known_spec, load_parts
     from ablate.engine.assembly import build_network, make_tricks
     from ablate.engine.work import work_of_network, work_of_settings
+    from ablate.inits.init import Init
     from ablate.models.receptive_field import receptive_field
     from ablate.optimizers.build import parameter_groups
     from ablate.optimizers.optimizer import Optimizer
@@ -73,6 +74,8 @@ def describe(settings: Settings, folder: Path, specs: dict[str, Any]) -> dict[st
     tricks, _ = make_tricks(settings, spec, folder)
     with torch.device("meta"):
         network, _ = build_network(settings, spec, folder, tricks, None)
+    if isinstance(init := settings.init.options, Init):
+        init.check(network, spec)
     if isinstance(optimizer := settings.optimizer.options, Optimizer):
         parameter_groups(optimizer, network.named_parameters())  # each must take a parameter
     parameters = sum(parameter.numel() for parameter in network.parameters())

@@ -78,7 +78,7 @@ class NormSwap(Trick):
         "Normalises each channel over the batch, in training.",
         source="Ioffe and Szegedy 2015, Batch Normalization: Accelerating Deep Network Training",
         helps="Speeds training up, allows larger rates, fewer dead ReLUs.",
-        costs="Bad at batches of 2 to 4, impossible at 1: a last batch of one sample stops a training with hidden linear layers.",
+        costs="Bad at batches of 2 to 4, impossible at 1: with hidden linear layers, a batch size that leaves one sample for the last is refused.",
         interacts="Statistics differ between training and evaluation; dropout before it shifts them. Weight decay before it has little meaning.",
     ),
 )

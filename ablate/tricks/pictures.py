@@ -52,5 +52,5 @@ def flattened(batch: Batch) -> bool:
 def as_planes(masks: Tensor, batch: Batch) -> Tensor:
     """Masks as pictures (..., N, K, H, W), or volumes, K = 1 where they have no such axis; a view."""
     if flattened(batch):
-        return masks.unflatten(-1, batch.spec.input_shape)
+        return masks.view(*masks.shape[:-1], *batch.spec.input_shape)
     return masks.unsqueeze(-len(batch.spec.input_shape)) if masks.dim() < batch.inputs.dim() else masks

@@ -139,3 +139,16 @@ def test_a_pattern_that_takes_no_parameter_is_found(tmp_path):
     with pytest.raises(ValueError, match=r"optimizer.groups.0.match \(=conv\*\) takes no parameter"):
         networks.describe(wrong.settings, tmp_path, {})
     assert networks.describe(right.settings, tmp_path, {})["parameters"]
+
+
+def test_an_init_that_finds_nothing_to_set_is_found(tmp_path):
+    (tmp_path / "own.yaml").write_text(
+        "data: digits\nbaseline: {name: plain, model: mlp, init: zero_gamma, loss: cross_entropy, optimizer: sgd}\n"
+        "variants: [{name: lone, set: {model: autoencoder, init: {name: output_bias, of: zero_gamma}}},"
+        " {name: right, set: {model: resnet, init: {name: output_bias, of: zero_gamma}}}]\n"
+    )
+    plain, lone, right = Recipe.load(tmp_path / "own.yaml").variants
+    for variant in (plain, lone):
+        with pytest.raises(ValueError, match="zero_gamma changes nothing: the network has no residual branch"):
+            networks.describe(variant.settings, tmp_path, {})
+    assert networks.describe(right.settings, tmp_path, {})["parameters"]

@@ -129,8 +129,8 @@ def _without_defaults(settings: Settings, plain: Mapping[str, Any]) -> dict[str,
     tree = chosen(Training, plain)
     for name in filter(plain.__contains__, settings.CHOICES):
         tree[name] = chosen_of(getattr(settings, name), plain[name])
-    known = {choice.name: choice for name in settings.DECIDING for choice in getattr(settings, name)}
     for name in filter(plain.__contains__, settings.DECIDING):
+        known = {choice.name: choice for choice in getattr(settings, name)}
         tree[name] = [chosen_of(known[values.get("name")], values) for values in plain[name]]
     return tree
 

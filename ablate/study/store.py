@@ -212,8 +212,9 @@ class Store:
 
 
 def as_json(value: Mapping[str, Any]) -> str:
-    """JSON for a file that people read too."""
-    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    """JSON for a file that people read too. Half a character, as in the name of a file that is not UTF-8, stands there as ``\\udce9``."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode(errors="backslashreplace").decode()
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

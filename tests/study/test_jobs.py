@@ -386,6 +386,16 @@ def test_the_way_to_a_bad_rows_log_has_the_flags_that_it_takes(stub_study, stub,
     assert "--runs" not in ended_badly(study.plan(), Path("runs"))[0]
 
 
+def test_names_that_are_not_utf_8_are_kept(stub_study, stub, tmp_path):
+    """Linux's names of files are bytes, which Python shows as halves of characters."""
+    study = stub_study(seeds=1)
+    study.recipe = replace(study.recipe, path=tmp_path / "caf\udce9.yaml")
+    study.command(training=stub(crash(1, error=ValueError("no such file: caf\udce9"))))
+    [run] = study.plan().runs
+    assert (run.record.status, run.record.reason.partition(" (")[0]) == ("failed", "no such file: caf\udce9")
+    assert Store(study.root).study("stub")["recipe"] == str(study.recipe.path)
+
+
 def test_longest_jobs_come_first(stub_study, stub):
     rows = "variants:\n  - {name: two, set: {epochs: 9}}\n  - {name: three, from: one, set: {epochs: 5}}\n"
     study, training = stub_study(more=rows, seeds=1), stub()

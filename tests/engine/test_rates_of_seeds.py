@@ -1,4 +1,4 @@
-"""Seeds of a stack with a rate each, against torch's optimizers with one network at a time, over 100 scheduled steps in float64."""
+"""Seeds of a stack with a rate each, against torch's optimizers with one network at a time, over 40 scheduled steps in float64."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ablate.layers.rate_per_seed import take_rates
 from ablate.optimizers.build import parameter_groups
 from ablate.registry import entries, lookup
 
-R, STEPS = 3, 100
+R, STEPS = 3, 40
 CASES = [
     ("sgd", {"momentum": 0.9, "weight_decay": 0.01}),
     ("sgd", {"momentum": 0.9, "nesterov": True}),

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Annotated, ClassVar, Self
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, model_validator
 
 from ablate.data.dataset import Part, Parts, Spec
 from ablate.data.folds import Fold, fold_of
@@ -24,6 +24,9 @@ class Data(Named):
 
     group_names: ClassVar[tuple[str, ...] | None] = None
     """What ``group`` may be: (): the data have no groups; None: whatever the file has, which only reading it tells."""
+
+    needs_file: ClassVar[bool] = False
+    """Whether ``path`` cannot be a folder."""
 
     valid: Annotated[float, Range(gt=0, lt=1)] = Field(
         default=0.2, description="share of the samples (or groups) kept for validation"
@@ -44,6 +47,12 @@ class Data(Named):
     )
 
     _fold: Fold | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> Self:
+        if self.valid + self.test >= 1:
+            raise ValueError(f"valid (={self.valid:g}) + test (={self.test:g}) leave nothing to train. Lower them.")
+        return self
 
     def of_fold(self, fold: Fold) -> Self:
         """The same data, whose validation part is a fold of what is not tested, whatever ``valid`` says."""

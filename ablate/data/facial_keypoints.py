@@ -42,6 +42,8 @@ class FacialKeypoints(Data):
 
     missing_hint: ClassVar[str] = "Download it from the competition page, or drop 'path' to use drawn faces."
 
+    needs_file: ClassVar[bool] = True
+
     path: DataPath | None = Field(
         default=None,
         description="the competition's training.csv or its zip, or an .npz of images, keypoints and person; none: drawn faces",

@@ -9,8 +9,8 @@ from ablate.data.data import shown
 from ablate.data.dataset import Part
 from ablate.data.faces import FRAME, resample
 from ablate.data.facial_keypoints import FacialKeypoints
-from ablate.data.npz import INPUTS, _array, _inputs
-from ablate.data.table import Table
+from ablate.data.npz import INPUTS, _array, _inputs, read_arrays
+from ablate.data.table import Table, read_table
 from ablate.recipe.settings import Choice
 from ablate.registry.lazy import LazyModule, torch
 
@@ -28,12 +28,12 @@ def read_inputs(choice: Choice, path: Path) -> tuple[Part, list[int] | None]:
     Raises ValueError in one line for a file that cannot be read, or that lacks what the data set of ``choice`` needs.
     """
     if not path.is_file():
-        raise ValueError(f"--data (={shown(path)}) does not exist. Name a .csv or .npz of inputs.")
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise ValueError(f"--data (={shown(path)}) {what}. Name a .csv or .npz of inputs.")
     data = choice.options
     suffix = path.suffix.lower()
     if suffix == ".npz":
-        with np.load(path) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        arrays = read_arrays(path, "--data")
         inputs = _inputs(_array(arrays, "inputs", getattr(data, "inputs", None), INPUTS))
         return Part(_sized(inputs, data)), None
     if suffix != ".csv":
@@ -46,7 +46,7 @@ def read_inputs(choice: Choice, path: Path) -> tuple[Part, list[int] | None]:
         except ValueError as error:
             raise ValueError(f"--data (={shown(path)}) {error}") from None
         return Part(_sized(torch.from_numpy(images).unsqueeze(1), data)), ids
-    table = pandas.read_csv(path)
+    table = read_table(path, "--data")
     names = list(table.columns)
     if isinstance(data, Table):
         targets = {data.target} if isinstance(data.target, str) else set(data.target)
@@ -57,6 +57,8 @@ def read_inputs(choice: Choice, path: Path) -> tuple[Part, list[int] | None]:
     lacking = next((name for name in names if name not in table.columns), None)
     if lacking is not None:
         raise ValueError(f"--data (={shown(path)}) has no column '{lacking}', which the network was trained with.")
+    if (text := next((name for name in names if table[name].dtype.kind not in "biuf"), None)) is not None:
+        raise ValueError(f"--data (={shown(path)}) has text in the column '{text}'. Its inputs must be numbers.")
     values = table[names].to_numpy(np.float32)
     if not np.isfinite(values).all():
         row = int(np.argwhere(~np.isfinite(values))[0][0]) + 1

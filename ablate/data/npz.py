@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import zipfile
-from typing import TYPE_CHECKING, Any
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -36,22 +38,22 @@ TARGETS = ("targets", "y", "Y", "labels", "target")
 class Npz(Data):
     """Inputs (n, …), pictures (n, H, W) as (n, 1, H, W); whole-number targets (n,) are classes, floats (n,) or (n, k) numbers to predict, NaN where missing."""
 
+    needs_file: ClassVar[bool] = True
+
     path: DataPath = Field(description="the .npz file")
     inputs: str | None = Field(default=None, description="key of the inputs; none: inputs, x, X, images or data")
     targets: str | None = Field(default=None, description="key of the targets; none: targets, y, Y, labels or target")
 
     def load(self) -> Parts:
         path = self.existing(self.path)
-        try:
-            if not zipfile.is_zipfile(path):
-                raise ValueError("it is no zip archive")
-            with np.load(path) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-        except (ValueError, OSError, zipfile.BadZipFile) as error:
-            raise ValueError(f"data.path (={shown(path)}) cannot be read as .npz: {str(error).rstrip('.')}.") from None
+        arrays = read_arrays(path, "data.path")
         x = _array(arrays, "inputs", self.inputs, INPUTS)
         y = _array(arrays, "targets", self.targets, TARGETS)
         groups = None if self.group is None else _array(arrays, "group", self.group, ())
+        if not len(x):
+            raise ValueError(
+                f"data.path (={shown(path)}) has inputs of shape {x.shape}, which are no samples. Store (n, …)."
+            )
         for name, values in (("targets", y), ("group", groups)):
             if values is not None and len(values) != len(x):
                 raise ValueError(f"data.{name} has {len(values)} rows, inputs have {len(x)}. They must be as many.")
@@ -64,6 +66,17 @@ class Npz(Data):
             groups=None if groups is None else torch.from_numpy(np.unique(groups, return_inverse=True)[1].reshape(-1)),
         )
         return self.parts(samples, Spec(tuple(inputs.shape[1:]), outputs, task, classes), source=shown(path))
+
+
+def read_arrays(path: Path, field: str) -> dict[str, NDArray[Any]]:
+    """All arrays of an archive, by name. Raises ValueError in one line, where ``field`` names what gave the path."""
+    try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no zip archive")
+        with np.load(path) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{field} (={shown(path)}) cannot be read as .npz: {str(error).rstrip('.')}.") from None
 
 
 def _array(arrays: dict[str, NDArray[Any]], field: str, wanted: str | None, usual: tuple[str, ...]) -> NDArray[Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -36,6 +37,8 @@ FEW = 20
 class Table(Data):
     """Inputs float32 (n, columns); targets int64 (n,) for classification, float32 (n, targets) for regression, NaN where a cell is empty."""
 
+    needs_file: ClassVar[bool] = True
+
     path: DataPath = Field(description="the CSV file, with column names in its first line")
     target: str | tuple[str, ...] = Field(description="the column to predict, or several")
     inputs: tuple[str, ...] | None = Field(
@@ -48,11 +51,9 @@ class Table(Data):
 
     def load(self) -> Parts:
         path = self.existing(self.path)
-        try:
-            table = pandas.read_csv(path)
-        except ValueError as error:  # pandas' own errors, and text that is not UTF-8
-            reason = str(error).strip().splitlines()[0].rstrip(".")
-            raise ValueError(f"data.path (={shown(path)}) cannot be read as CSV: {reason}.") from None
+        table = read_table(path, "data.path")
+        if table.empty:
+            raise ValueError(f"data.path (={shown(path)}) has no rows below its first line. Each sample is a row.")
         targets = (self.target,) if isinstance(self.target, str) else self.target
         for field, names in (
             ("target", targets),
@@ -90,6 +91,15 @@ class Table(Data):
         return self.parts(samples, spec, source=shown(path), inputs=len(names))
 
 
+def read_table(path: Path, field: str) -> pandas.DataFrame:
+    """A CSV file. Raises ValueError in one line, where ``field`` names what gave the path."""
+    try:
+        return pandas.read_csv(path)
+    except ValueError as error:  # pandas' own errors, and text that is not UTF-8
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise ValueError(f"{field} (={shown(path)}) cannot be read as CSV: {reason}.") from None
+
+
 def _numbers(table: pandas.DataFrame, names: tuple[str, ...], field: str) -> np.ndarray:
     """Columns as float32 (n, columns). Raises ValueError for one that holds text."""
     for name in names:
@@ -120,4 +130,8 @@ def _classes(table: pandas.DataFrame, targets: tuple[str, ...], where: str) -> t
         row = int(column.isna().to_numpy().argmax()) + 1
         raise ValueError(f"data.target (={targets[0]}) is empty in row {row} of {where}. Every row needs its class.")
     values, numbers = np.unique(column.to_numpy(str if column.dtype.kind == "O" else None), return_inverse=True)
+    if len(values) < 2:
+        raise ValueError(
+            f"data.target (={targets[0]}) has one class only in {where}, so there is nothing to tell apart."
+        )
     return numbers.astype(np.int64), tuple(str(value) for value in values)

@@ -178,17 +178,19 @@ class Builder:
             return None
         there = True
         for keys, file in files(options):
-            if file.exists():
+            folder = file.is_dir() and getattr(model, "needs_file", False)
+            if file.exists() and not folder:
                 continue
             written = _find(node, keys)
             value = show(written if written is not None else str(file))
-            subject = f"{'.'.join([path, *(str(key) for key in keys)])} (={value}) does not exist"
-            if self.gone is not None:
-                self.gone.setdefault(file, f"{subject}: runs are looked up as those of what it last held")
+            subject = f"{'.'.join([path, *(str(key) for key in keys)])} (={value})"
+            if self.gone is not None and not folder:
+                self.gone.setdefault(file, f"{subject} does not exist: runs are looked up as those of what it last held")
                 continue
             there = False
             hint = getattr(model, "missing_hint", "") or "Check the path, which is relative to the recipe's folder."
-            self.problems.add((written or node).position, f"{subject}. {hint}")
+            rule = "is a folder. Name the file in it." if folder else f"does not exist. {hint}"
+            self.problems.add((written or node).position, f"{subject} {rule}")
         return options if there else None
 
     def _from_flag(self, node: Node, keys: tuple[str | int, ...]) -> bool:

@@ -69,6 +69,7 @@ def test_groups_of_text_stay_together(tmp_path: Path):
             {"targets": "y"},
             "data.targets (=y) is not in the file, which has x, yy. Did you mean 'yy'?",
         ),
+        ({"x": np.zeros((0, 3)), "y": np.zeros(0)}, {}, "has inputs of shape (0, 3), which are no samples"),
         ({"x": np.zeros(3), "y": np.zeros(4)}, {}, "data.targets has 4 rows, inputs have 3"),
         (
             {"x": np.array([0, np.nan, 0]), "y": np.zeros(3)},

@@ -100,6 +100,8 @@ def test_what_is_wrong_is_told(path: Path, monkeypatch: pytest.MonkeyPatch, sett
         ("x,y\n1,a\n2,\n4,b\n", "data.target (=y) is empty in row 2 of table.csv"),
         ("x,y\n1,2\n1,2,3\n", "data.path (=table.csv) cannot be read as CSV"),
         ("", "data.path (=table.csv) cannot be read as CSV"),
+        ("x,y\n1,a\n2,a\n", "data.target (=y) has one class only in table.csv"),
+        ("x,y\n", "data.path (=table.csv) has no rows below its first line"),
         ("y\n1\n2\n", "data.inputs has no column left in table.csv"),
     ],
 )

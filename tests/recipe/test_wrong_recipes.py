@@ -258,6 +258,14 @@ ROWS = {
         ["{name: a, set: {data: {name: npz, path: data/faces.npz}}}"],
         ["10:45: data.path (=data/faces.npz) does not exist. Paths are relative to the recipe's folder."],
     ),
+    "a folder for a file": (
+        ["{name: a, set: {data: {name: csv, path: ., target: y}}}"],
+        ["10:45: data.path (=.) is a folder. Name the file in it."],
+    ),
+    "parts that leave nothing to train": (
+        ["{name: a, set: {data: {name: digits, test: 0.5, valid: 0.5}}}"],
+        ["10:60: data.valid (=0.5) + test (=0.5) leave nothing to train. Lower them."],
+    ),
     "NaN": (["{name: a, set: {epochs: .nan}}"], ["10:29: variants[0].set.epochs (=.nan) must be a finite number."]),
     "infinity": (["{name: a, set: {epochs: -.inf}}"], ["10:29: variants[0].set.epochs (=-.inf) must be a finite number."]),
     "infinity by size": (["{name: a, set: {epochs: 1e999}}"], ["10:29: variants[0].set.epochs (=1e999) must be a finite number."]),

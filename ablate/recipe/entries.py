@@ -32,7 +32,8 @@ class Item:
     @property
     def value(self) -> Any:
         """Its settings in plain values, None where a recipe gives none."""
-        return self.arguments.plain() or None
+        plain = self.arguments.plain()
+        return None if plain == {} else plain
 
 
 def read_item(node: Node, path: str, kind: str, problems: Problems) -> Item | None:

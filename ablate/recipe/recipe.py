@@ -58,11 +58,13 @@ class Change:
     value: Any = None
 
     def __str__(self) -> str:
-        if self.kind == "set":
-            from ablate.recipe.node import show  # which needs the positions of this file
+        from ablate.recipe.node import show  # which needs the positions of this file
 
+        if self.kind == "set":
             return f"{self.subject} = {show(self.value, limit=200)}"
-        return ("+ " if self.kind == "add" else "− ") + self.subject
+        if self.kind == "add":
+            return f"+ {self.subject}" + ("" if self.value is None else f" {show(self.value, limit=200)}")
+        return f"− {self.subject}"
 
 
 @dataclass(frozen=True)

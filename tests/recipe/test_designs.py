@@ -30,7 +30,7 @@ def test_leave_one_out(load):
     assert recipe.design == "leave-one-out"
     assert rows_of(recipe) == [
         ("plain", None, []),
-        ("full", "plain", ["+ flip", "+ longer", "+ dropout"]),
+        ("full", "plain", ["+ flip", "+ longer", "+ dropout 0.2"]),
         ("without flip", "full", ["− flip"]),
         ("without longer", "full", ["− longer"]),
         ("without dropout", "full", ["− dropout"]),
@@ -45,7 +45,7 @@ def test_one_at_a_time(load):
     recipe = load(TRICKS.replace("DESIGN", "one-at-a-time"))
     assert rows_of(recipe)[1:] == [
         ("only flip", "plain", ["+ flip"]), ("only longer", "plain", ["+ longer"]),
-        ("only dropout", "plain", ["+ dropout"]),
+        ("only dropout", "plain", ["+ dropout 0.2"]),
     ]  # fmt: skip
     assert [on(v) for v in recipe.variants] == [set(), {"flip"}, {"longer"}, {"dropout"}]
 

@@ -18,7 +18,7 @@ def test_for_repeats_a_row_with_values_in_place(rows):
     assert last.description == "dropout of 0.2"
     assert last.settings.tricks[0].options.hidden == 0.2
     assert last.published == {"valid_loss": 0.2}
-    assert [str(c) for c in last.changes] == ["+ dropout"]
+    assert [str(c) for c in last.changes] == ["+ dropout 0.2"]
 
 
 def test_whole_values_keep_their_type(rows):

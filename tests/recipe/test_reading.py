@@ -76,7 +76,10 @@ def test_rows(example):
         [], [], ["flip"], [], ["flip"], ["flip", "dropout"], ["flip", "dropout"],
     ]  # fmt: skip
     assert example.variant("net1").published == {"train_loss": 0.002244, "valid_loss": 0.003255}
-    assert [str(change) for change in example.variant("net6").changes] == ["+ dropout", "epochs = 3000"]
+    assert [str(change) for change in example.variant("net6").changes] == [
+        "+ dropout {conv: [0.1, 0.2, 0.3], hidden: 0.5}",
+        "epochs = 3000",
+    ]
 
 
 def test_settings(example):

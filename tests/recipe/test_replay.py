@@ -25,7 +25,11 @@ def test_within_a_row_the_order_is_remove_add_set(rows):
         "{name: b, set: {tricks.dropout.hidden: 0.3}, add: [{dropout: {conv: 0.1}}], remove: [dropout]}",
     )
     assert tricks(recipe, "b")["dropout"] == {"name": "dropout", "conv": 0.1, "hidden": 0.3}
-    assert [str(c) for c in recipe.variant("b").changes] == ["− dropout", "+ dropout", "tricks.dropout.hidden = 0.3"]
+    assert [str(c) for c in recipe.variant("b").changes] == [
+        "− dropout",
+        "+ dropout {conv: 0.1}",
+        "tricks.dropout.hidden = 0.3",
+    ]
 
 
 def test_the_forms_of_add(rows):

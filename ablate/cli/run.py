@@ -141,7 +141,7 @@ def ended_badly(plan: Plan, runs: Path) -> list[str]:
     named = ", ".join(f"{name} ({status.replace('_', ' ')})" for name, status in rows.items())
     flags = [*settings_flags(plan.recipe.selection), *flag_of(runs)]
     logs = shlex.join(["ablate", "logs", str(plan.recipe.path), next(iter(rows)), *flags])
-    return [f"did not finish: {named}. '{logs}' shows what it printed; --retry-failed trains such runs again"]
+    return [f"did not finish: {named}; --retry-failed trains such runs again. What it printed: {logs}"]
 
 
 def number_of(jobs: str) -> int | None:

@@ -46,11 +46,11 @@ def states(row: RowOutlook) -> str:
 
 def totals(view: Outlook) -> str:
     """One line: runs to train, time and disk where they can be told."""
-    parts = [f"{view.to_train} runs to train"]
+    parts = [f"{view.to_train} run{'s' if view.to_train != 1 else ''} to train"]
     if view.to_train and view.seconds is not None:
         parts.append(f"about {duration(view.seconds)} of process time, from runs like these")
     if view.to_train and view.bytes is not None:
-        parts.append(f"at most {view.bytes / 1e6:,.1f} MB on disk")
+        parts.append(f"at most {max(view.bytes / 1e6, 0.1):,.1f} MB on disk")
     return "; ".join(parts) + "."
 
 

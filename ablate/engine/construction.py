@@ -18,6 +18,7 @@ from ablate.models.user import build_target
 from ablate.optimizers.build import parameter_groups, value_setter
 from ablate.optimizers.optimizer import Optimizer
 from ablate.recipe.settings import Choice, Settings
+from ablate.registry import suggestion
 from ablate.registry.lazy import torch
 from ablate.tricks.noise import key
 from ablate.tricks.trick import Context, NoEffect, Trick, overrides
@@ -61,7 +62,11 @@ def make_trick(choice: Choice, folder: Path) -> Trick:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{choice.label}.{where} (={first['input']!r}): {first['msg']}.") from None
+        if first["type"] == "extra_forbidden":
+            near = suggestion(where, target.model_fields)
+            hint = f"Did you mean '{near}'?" if near else f"It has {', '.join(target.model_fields) or 'none'}."
+            raise ValueError(f"tricks.{choice.target}.{where} is not a setting of {choice.label}. {hint}") from None
+        raise ValueError(f"tricks.{choice.target}.{where} (={first['input']!r}): {first['msg']}.") from None
 
 
 def build_network(

@@ -190,10 +190,12 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         settings, replicas.parameters, steps, folder, stacked=replicas.lead > 0, moved=bool(changes)
     )
     closure = wants_closure(optimizer)
-    if closure and (again := [stream_name(trick) for trick in tricks if has_hook(trick, "on_pass")]):
+    again = [stream_name(trick) for trick in tricks if has_hook(trick, "on_pass")]
+    # an optimizer that asks for closures itself, such as vsgd, takes gradients only
+    if closure and again and not hasattr(optimizer, "wants_closure"):
         raise ValueError(
-            f"trick (={again[0].rpartition(':')[2].lower()}) and optimizer (={settings.optimizer.label}) both take further gradients in a step, "
-            "and the one's would be the other's. Use another optimizer."
+            f"trick (={again[0].rpartition(':')[2].lower()}) takes gradients elsewhere than the loss that optimizer (={settings.optimizer.label}) searches by. "
+            "Use another optimizer, or drop the trick."
         )
     scheduled = [trick.now for i in range(len(seeds)) for trick in of_seed(tricks, i) if trick.now.scheduled]
     setters = [now.set for now in dict.fromkeys(scheduled)]

@@ -36,8 +36,8 @@ class Averaged(Trick):
     _count: int = PrivateAttr(default=0)
     _step: int = PrivateAttr(default=0)
 
-    def begins(self, epochs: int) -> int:
-        """The epochs before the first that an average holds something of."""
+    def keeps_since(self, epochs: int) -> int | None:
+        """The epochs after which weights stay in the average for good; None where they fade."""
         return 0
 
     def on_settings(self, settings: Settings) -> Settings:

@@ -50,14 +50,14 @@ class Ema(Averaged):
     )
     every: Annotated[int, Range(ge=1)] = Field(default=1, description="steps from one average to the next")
 
-    def begins(self, epochs: int) -> int:
-        return self.start.of(epochs)
+    def keeps_since(self, epochs: int) -> None:
+        return None
 
     def notes(self) -> Sequence[str]:
         """Says so where the weights that the average begins with are still much of what the last epoch is judged by."""
         if isinstance(self.decay, Schedule) or self.warmup:
             return ()
-        steps = (self.context.epochs - self.begins(self.context.epochs)) * self.context.steps_per_epoch
+        steps = (self.context.epochs - self.start.of(self.context.epochs)) * self.context.steps_per_epoch
         left = self.decay ** max(steps // self.every - 1, 0)
         if left <= MUCH:
             return ()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         source="what practitioners do by hand with a checkpoint; rewinding: Renda et al. 2020, Comparing Rewinding and Fine-tuning",
         helps="A rate that oscillates or stalls: the same training from epoch k on with a smaller or larger one.",
         costs="The epochs from from_epoch to at are thrown away; until then, their weights are kept twice.",
-        interacts="Epochs and schedules count on. Noise and order of the second attempt are its own; averages must begin after it.",
+        interacts="Epochs and schedules count on. Noise and order of the second attempt are its own; swa must begin after it, an ema forgets by itself.",
     ),
     version=2,
 )
@@ -65,7 +65,7 @@ class Restart(Trick):
         return self
 
     def on_settings(self, settings: Settings) -> Settings:
-        """Raises ValueError where the epochs are not in order, where ``lr`` would put one rate in the place of several, and where an average would remember
+        """Raises ValueError where the epochs are not in order, where ``lr`` would put one rate in the place of several, and where an average would keep
         the epochs that are thrown away."""
         back, at = self.from_epoch.of(settings.epochs), self.at.of(settings.epochs)
         if not back < at < settings.epochs:
@@ -74,9 +74,10 @@ class Restart(Trick):
             )
         for choice in settings.tricks:
             average = choice.options
-            if isinstance(average, Averaged) and average.begins(settings.epochs) < at:
+            since = average.keeps_since(settings.epochs) if isinstance(average, Averaged) else None
+            if since is not None and since < at:
                 raise ValueError(
-                    f"trick (={choice.name}) averages weights from before restart.at (={at}), which are thrown away there. "
+                    f"trick (={choice.name}) keeps weights from before restart.at (={at}), which are thrown away there. "
                     "Start it later, or keep one of the two."
                 )
         optimizer = settings.optimizer.options

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from ablate.optimizers.vsgd import VSgd
 from ablate.registry import Card, register
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
@@ -17,8 +16,6 @@ from ablate.tricks.trick import Gradients, Trick
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from ablate.recipe.settings import Settings
 
 
 @register(
@@ -47,16 +44,6 @@ class Sam(Trick):
         default=0.05, description="how far away, in the weights' unit, the worst point is looked for"
     )
     adaptive: bool = Field(default=False, description="measure the distance relative to each weight's size (ASAM)")
-
-    def on_settings(self, settings: Settings) -> Settings:
-        """Raises ValueError with an optimizer that takes a second gradient itself."""
-        optimizer = settings.optimizer.options
-        if isinstance(optimizer, VSgd) and optimizer.curvature == "finite_difference":
-            raise ValueError(
-                "trick (=sam) and optimizer.curvature (=finite_difference) both take a second gradient in a step, and the one's would be the other's. "
-                "Set curvature: secant, or drop sam."
-            )
-        return settings
 
     def on_pass(self, gradients: Gradients, parameters: Mapping[str, Tensor]) -> None:
         moved = [parameter for parameter in parameters.values() if parameter.grad is not None]

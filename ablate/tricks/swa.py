@@ -48,7 +48,7 @@ class Swa(Averaged):
     lr: Rate | None = Field(default=None, description="rate from then on; none: the rate stays what the settings say")
     anneal: Epochs = Field(default=Epochs(count=0), description="epochs from the settings' rate to lr")
 
-    def begins(self, epochs: int) -> int:
+    def keeps_since(self, epochs: int) -> int:
         return self.start.of(epochs)
 
     def on_settings(self, settings: Settings) -> Settings:

@@ -467,9 +467,9 @@ def test_a_plateau_moves_the_rate_inside_the_velocity(assembled, make_choice):
     assert type(assembled(("plateau", {}), optimizer=optimizer).optimizer) is VelocitySGD
 
 
-def test_further_gradients_are_taken_by_the_trick_or_by_the_optimizer(assembled):
+def test_a_search_by_the_loss_takes_its_own_gradients(assembled):
     lbfgs = Choice("optimizer", None, "torch.optim:LBFGS", {})
-    with pytest.raises(ValueError, match=r"trick \(=sam\) and optimizer \(=LBFGS\) both take further gradients"):
+    with pytest.raises(ValueError, match=r"trick \(=sam\) takes gradients elsewhere.*optimizer \(=LBFGS\) searches by"):
         assembled(("sam", {}), optimizer=lbfgs)
 
 

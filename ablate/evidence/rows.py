@@ -17,12 +17,13 @@ from ablate.evidence.pairs import beside_singles
 from ablate.evidence.reaching import Curves, Provenance, reaching
 from ablate.evidence.seeds import Seeds
 from ablate.evidence.sharing import shared_spreads
-from ablate.evidence.table import LOSSES, Row, Table
+from ablate.evidence.table import Row, Table
 from ablate.recipe.measured import metrics_of
+from ablate.recipe.monitored import LOSSES
 from ablate.recipe.recipe import Compare
 from ablate.study.records import StudyRecord
 
-__all__ = ["LOSSES", "Row", "Table", "gather"]
+__all__ = ["Row", "Table", "gather"]
 
 
 def gather(

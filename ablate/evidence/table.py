@@ -9,14 +9,13 @@ from typing import Any
 from ablate.evidence.plain import plain_text
 from ablate.evidence.seeds import Tally, Unit
 from ablate.evidence.verdicts import Verdict
+from ablate.recipe.measured import TEST_LOSS
+from ablate.recipe.monitored import LOSSES
 from ablate.recipe.reach import Reach
 from ablate.recipe.recipe import Compare
 from ablate.study.records import Status
 
-LOSSES = ("train_loss", "train_loss_clean", "valid_loss")
-"""Measured of every run; all else that runs measure is a metric."""
-
-ALL_LOSSES = (*LOSSES, "test_loss")
+ALL_LOSSES = (*LOSSES, TEST_LOSS)
 """What is in the unit of a row's loss."""
 
 

@@ -26,7 +26,7 @@ from ablate.report.figure import (
     titled_study,
     wrapped,
 )
-from ablate.report.wording import plain
+from ablate.report.wording import plain, seeds_between
 from ablate.study.records import StudyRecord
 
 if TYPE_CHECKING:
@@ -224,10 +224,5 @@ def _margins(low: float, high: float, log: bool) -> tuple[float, float]:
 
 def _seed_counts(study: StudyRecord, names: Sequence[str]) -> str:
     """``5 seeds``, ``1 seed``, or ``3 to 5 seeds``."""
-    counts = {
-        len({run.seed for run in row.runs if run.epoch or run.status == "finished"})
-        for row in study.rows
-        if row.variant.name in names
-    }
-    least, most = min(counts), max(counts)
-    return f"{most} seed{'s' if most > 1 else ''}" if least == most else f"{least} to {most} seeds"
+    shown = [row.runs for row in study.rows if row.variant.name in names]
+    return seeds_between([len({run.seed for run in runs if run.epoch or run.status == "finished"}) for runs in shown])

@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablate.registry import suggestion
+from ablate.recipe.shape import did_you_mean
 from ablate.report.choosing import ArgumentError
 from ablate.report.wording import plain
 
@@ -93,9 +93,7 @@ def picture_bytes(figure: Figure, format: str) -> bytes:
 def check_picture(format: str) -> None:
     """Raises ValueError for a format that there is not."""
     if format not in PICTURES:
-        near = suggestion(format, PICTURES)
-        hint = f" Did you mean '{near}'?" if near else ""
-        raise ValueError(f"format (={format}) must be one of {', '.join(PICTURES)}.{hint}")
+        raise ValueError(f"format (={format}) must be one of {', '.join(PICTURES)}.{did_you_mean(format, PICTURES)}")
 
 
 def picture_suffix(path: Path | str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ablate.evidence.table import Table
-from ablate.registry import suggestion
+from ablate.recipe.shape import did_you_mean
 from ablate.report.choosing import ArgumentError, select_columns
 from ablate.report.column import cells
 from ablate.report.columns import data_keys
@@ -34,10 +34,7 @@ def render(table: Table, format: str, columns: Sequence[str] | None = None, sort
     Raises ValueError for an unknown format, column or sort key.
     """
     if format not in FORMATS:
-        near = suggestion(format, FORMATS)
-        raise ArgumentError(
-            f"format (={format}) must be one of {', '.join(FORMATS)}." + (f" Did you mean '{near}'?" if near else "")
-        )
+        raise ArgumentError(f"format (={format}) must be one of {', '.join(FORMATS)}.{did_you_mean(format, FORMATS)}")
     names = columns or (data_keys(table) if format == "csv" else None)
     table, chosen = select_columns(table, names, sort)
     if format == "json":

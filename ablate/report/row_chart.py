@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ablate.evidence.rows import Row, Table
 from ablate.report.axes import MINUS, set_ticks
+from ablate.report.column import delta_places
 from ablate.report.columns import available
 from ablate.report.figure import (
     GREY,
@@ -22,8 +23,9 @@ from ablate.report.figure import (
     titled_study,
     wrapped,
 )
-from ablate.report.numbers import difference, places
+from ablate.report.numbers import difference
 from ablate.report.status import status_text
+from ablate.report.wording import seeds_between
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,8 +113,7 @@ def verdict_colour(row: Row) -> str:
 
 def differences(table: Table, rows: Sequence[Row]) -> Texts:
     """Differences to the parent with their intervals."""
-    base = places(row.value(table.compare.metric) for row in table.rows)
-    decimals = max(base, min(base + 2, places((row.delta_parent for row in rows), 2)))
+    decimals = delta_places(table, lambda row: row.delta_parent)
     texts = [difference(row.delta_parent, row.ci_low, row.ci_high, decimals).replace("-", MINUS) for row in rows]
     intervals = any(row.ci_low is not None for row in rows)
     return Texts("Δ parent [95 %]" if intervals else "Δ parent", [(text, INK) for text in texts])
@@ -140,6 +141,4 @@ def verdicts(rows: Sequence[Row]) -> Texts:
 
 def seeds_text(rows: Sequence[Row]) -> str:
     """``5 seeds``, ``1 seed``, or ``3 to 5 seeds`` of the rows that have results."""
-    counts = [row.seeds for row in rows if row.seeds] or [0]
-    least, most = min(counts), max(counts)
-    return f"{most} seed{'s' if most != 1 else ''}" if least == most else f"{least} to {most} seeds"
+    return seeds_between([row.seeds for row in rows if row.seeds] or [0])

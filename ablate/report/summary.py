@@ -6,11 +6,10 @@ from collections.abc import Collection, Iterable, Set
 
 from ablate.evidence.paired import LEVEL
 from ablate.evidence.table import Table
+from ablate.recipe.monitored import LOSSES
 from ablate.report.column import FOUND, PARTIAL, UNLIKE
 from ablate.report.columns import default_keys, published_metric
 from ablate.report.wording import plain
-
-SHOWS_MEANS = ("train_loss", "train_loss_clean", "valid_loss")
 
 
 def summary(table: Table, keys: Collection[str] | None = None, *, once: bool = False) -> list[str]:
@@ -61,7 +60,7 @@ def meanings(table: Table, shown: Set[str], once: bool = False) -> list[str]:
         lines.append("Test columns: the test part, scored once at the end; no verdict stands on it.")
     if "published" in shown:
         lines.append(f"Published: {published_metric(table)} as the recipe quotes it.")
-    if any(row.partial for row in rows) and any(key in SHOWS_MEANS or key in table.metrics for key in shown):
+    if any(row.partial for row in rows) and any(key in LOSSES or key in table.metrics for key in shown):
         lines.append(f"{PARTIAL} mean over the finished seeds only.")
     if any(row.verdict == "unstable" for row in rows):
         lines.append("unstable: a seed diverged, so there is no mean.")

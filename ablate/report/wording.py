@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Collection
 
 from ablate.evidence.more_seeds import MOST
 from ablate.evidence.table import Row
@@ -34,6 +35,12 @@ def verdict_text(row: Row) -> str:
     if row.more_seeds is None:
         return f"unclear (>{MOST} more seeds)"
     return f"unclear (≈{row.more_seeds} more seed{'s' if row.more_seeds > 1 else ''})"
+
+
+def seeds_between(counts: Collection[int]) -> str:
+    """``5 seeds``, ``1 seed``, or ``3 to 5 seeds``: how many rows had."""
+    least, most = min(counts), max(counts)
+    return f"{most} seed{'s' if most != 1 else ''}" if least == most else f"{least} to {most} seeds"
 
 
 def signed(value: float | None) -> str:

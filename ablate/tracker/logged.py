@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ablate.evidence.rows import LOSSES, Table, gather
+from ablate.evidence.rows import Table, gather
+from ablate.recipe.monitored import LOSSES
 from ablate.recipe.recipe import Change, Compare, Recipe, Variant
 from ablate.recipe.scalar import plain_scalar
 from ablate.recipe.settings import Choice, Settings

@@ -185,7 +185,9 @@ class Builder:
             value = show(written if written is not None else str(file))
             subject = f"{'.'.join([path, *(str(key) for key in keys)])} (={value})"
             if self.gone is not None and not folder:
-                self.gone.setdefault(file, f"{subject} does not exist: runs are looked up as those of what it last held")
+                self.gone.setdefault(
+                    file, f"{subject} does not exist: runs are looked up as those of what it last held"
+                )
                 continue
             there = False
             hint = getattr(model, "missing_hint", "") or "Check the path, which is relative to the recipe's folder."

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -148,7 +149,11 @@ def test_time_that_is_over_leaves_the_rest_for_later(lab):
     assert steps(lab) == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("stop_at", range(1, 19))
+CALLS = 18
+"""How many calls the first publication of a run takes."""
+
+
+@pytest.mark.parametrize("stop_at", range(1, CALLS + 2))
 def test_interruption_at_any_call_repeats_and_loses_nothing(lab, monkeypatch, stop_at):
     from ablate.tracker.connection import Connection
 
@@ -163,7 +168,7 @@ def test_interruption_at_any_call_repeats_and_loses_nothing(lab, monkeypatch, st
         return call(self, function, *args, **options)
 
     monkeypatch.setattr(Connection, "_call", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) if stop_at <= CALLS else nullcontext():
         lab.publish(artifacts)
     lab.sent(artifacts)
     assert steps(lab) == [1, 2, 3, 4]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ablate.evidence.contrasts import UNDER_WAY, spread_apart
+from ablate.evidence.contrasts import UNDER_WAY, contrast, spread_apart
 from ablate.evidence.holm import holm
 from ablate.evidence.interactions import interaction
-from ablate.evidence.likeness import same_validation, unlike_losses
+from ablate.evidence.likeness import same_validation
 from ablate.evidence.paired import Effect, effect
 from ablate.evidence.seeds import Seeds
-from ablate.evidence.table import ALL_LOSSES, Row
+from ablate.evidence.table import Row
 from ablate.recipe.recipe import Compare
 
 
@@ -25,15 +25,17 @@ def beside_singles(rows: Sequence[Row], known: Mapping[str, Seeds], compare: Com
     final: set[str] = set()
     for row in rows:
         four = _four(row.variant, known)
-        if four is None or any(side.status == "diverged" for side in four):
+        if four is None:
             continue
-        if compare.metric in ALL_LOSSES and any(unlike_losses(side.variant, four[0].variant) for side in four):
+        neither, *others = four
+        # what no difference is taken of has no interaction either
+        if any(contrast(side, neither, "", compare.metric, compare.at).sample is None for side in others):
             continue
         sample, seeds = interaction(*(side.values(compare.metric, compare.at) for side in four))
         if seeds:
-            folds = four[0].folds if four[0].unit == "fold" else None
+            folds = neither.folds if neither.unit == "fold" else None
             effects[row.variant] = effect(sample, spread_apart(sample, folds))
-        alike = all(same_validation(side.variant, four[0].variant) for side in four)
+        alike = all(same_validation(side.variant, neither.variant) for side in others)
         if alike and not any(side.status in UNDER_WAY for side in four):
             final.add(row.variant)
     asked = [name for name in effects if name in final]

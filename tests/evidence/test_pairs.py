@@ -105,6 +105,21 @@ def test_a_diverged_or_missing_row_takes_its_interactions_along(pairs, make_run)
     assert all(row.interaction is None for row in gather(less).rows)
 
 
+def test_losses_in_other_units_have_no_interaction(pairs):
+    study = pairs(planted=-0.15)
+    scaled = {"shift": [2.0], "scale": [3.0]}
+    rows = [
+        replace(record, runs=tuple(replace(run, target_scaling=scaled) for run in record.runs))
+        if record.variant.name in ("only b", "a + b")
+        else record
+        for record in study.rows
+    ]
+    found = {row.variant: row for row in gather(replace(study, rows=tuple(rows))).rows}
+    assert (found["only b"].delta_parent, found["a + b"].delta_parent) == (None, None)
+    assert (found["a + b"].interaction, found["a + b"].interaction_p) == (None, None)
+    assert found["a + c"].interaction_p is not None
+
+
 def test_while_seeds_are_coming_there_is_no_p_value(pairs):
     study = pairs(planted=-0.15)
     waiting = []

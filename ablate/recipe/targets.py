@@ -18,7 +18,11 @@ from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, Pat
 from pathlib import Path
 from typing import Any
 
+from ablate.registry import suggestion
+
 TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+MAKES_NAMES = {"__getattr__", "globals", "locals", "vars", "exec", "eval", "setattr"}
+"""A module that has one of these may have names that its text does not show."""
 INSTALLED = {"site-packages", "dist-packages"}
 
 
@@ -47,7 +51,17 @@ def target_rule(target: str, folder: Path) -> str | None:
         local_code(module, folder)
     except ValueError as error:
         return f"cannot be used: {error}"
+    if (meant := _meant(found, target.partition(":")[2].partition(".")[0])) is not None:
+        return f"names what is not in {found.path}. Did you mean '{module}:{meant}'?"
     return None
+
+
+def _meant(module: Module, name: str) -> str | None:
+    """The name of the user's module that ``name`` is a misspelling of; None where it is there, where code might make it, or where nothing is like it."""
+    if not module.local or module.package or module.path is None:
+        return None
+    source = _source(module.path, module.path.read_bytes())
+    return None if source.open or name in source.names else suggestion(name, source.names)
 
 
 def find_module(name: str, folder: Path) -> Module | None:
@@ -182,10 +196,15 @@ def _imports(module: Module) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Source:
-    """What a file says: a hash of its syntax tree, without comments and positions, and its imports."""
+    """What a file says: a hash of its syntax tree, without comments and positions, and its imports.
+
+    ``names`` are those that its code binds, at any depth; it is ``open`` where it may bind others.
+    """
 
     digest: str
     imports: tuple[tuple[str, int, str, tuple[str, ...]], ...]
+    names: tuple[str, ...] = ()
+    open: bool = True
 
 
 @lru_cache(maxsize=1024)
@@ -207,7 +226,21 @@ def _source(path: Path, data: bytes) -> Source:
             imports.append(("import", 0, "", tuple(alias.name for alias in node.names)))
         elif isinstance(node, ast.ImportFrom):
             imports.append(("from", node.level, node.module or "", tuple(alias.name for alias in node.names)))
-    return Source(hashlib.blake2b(syntax.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(), tuple(imports))
+    digest = hashlib.blake2b(syntax.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    names = tuple(dict.fromkeys(_bound(tree)))
+    return Source(digest, tuple(imports), names, "*" in names or bool(MAKES_NAMES & {*used, *names}))
+
+
+def _bound(tree: ast.AST) -> Iterator[str]:
+    """The names that a syntax tree binds: functions, classes, variables and imports; ``*`` for those of another module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.alias):
+            yield node.asname or node.name.partition(".")[0]
 
 
 def _plain(node: Any) -> Any:

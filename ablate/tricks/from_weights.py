@@ -150,7 +150,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        text = " ".join(str(error).split())[:120]
+        text = " ".join(f"{type(error).__name__}: {error}".split())[:120]
         raise ValueError(
             f"weights (={path}) cannot be read: {text}. Save them with torch.save(network.state_dict(), path)."
         ) from None

@@ -331,6 +331,20 @@ def test_code_that_is_no_python_is_a_problem_of_the_recipe(wrong_rows, tmp_path)
     assert "broken.py has a syntax error in line 1" in line
 
 
+def test_a_misspelt_name_in_the_users_module_is_a_problem_of_the_recipe(rows, wrong_rows, tmp_path):
+    (tmp_path / "nets.py").write_text(
+        "from torch.nn import Linear as Layer\nclass Net: ...\nif True:\n    Wide = Net\n"
+    )
+    [line] = wrong_rows("{name: a, set: {model: {target: 'nets:Nett'}}}")
+    there = tmp_path / "nets.py"
+    assert line == f"r.yaml:10:37: model.target (=nets:Nett) names what is not in {there}. Did you mean 'nets:Net'?"
+    for name in ("Net", "Net.small", "Wide", "Layer", "entirely_else"):
+        assert rows(f"{{name: a, set: {{model: {{target: 'nets:{name}'}}}}}}").variant("a")
+    for more in ("from others import *\n", "globals()['Nett'] = Net\n", "def __getattr__(name): ...\n"):
+        there.write_text("class Net: ...\n" + more)
+        assert rows("{name: a, set: {model: {target: 'nets:Nett'}}}").variant("a")
+
+
 def test_files_that_are_arguments_of_a_target_count(rows, tmp_path):
     (tmp_path / "mine.py").write_text("def load(**words): ...\n")
     (tmp_path / "prices.csv").write_text("1\n")

@@ -18,6 +18,9 @@ OWN = Path(__file__).parents[1]
 
 WAYS_OUT = {
     "Expected more than 1 value per channel when training": "a batch has one sample, and batch norm needs two: choose another batch_size",
+    "IndexError: Target ": "the network has fewer outputs than the data have classes: a network of your own is told how many as 'outputs'",
+    "mat1 and mat2 shapes cannot be multiplied": "a layer gets other inputs than it was made for: a network of your own is told their shape as 'input_shape'",
+    "does not require grad and does not have a grad_fn": "the loss does not depend on the weights: detach(), .item() or argmax in it cut the gradient",
 }
 """What torch says, and what that means here."""
 

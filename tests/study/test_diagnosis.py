@@ -49,7 +49,18 @@ def test_a_long_message_is_cut_and_keeps_its_place(users_code):
 def test_what_a_recipe_names_is_named():
     error = raised(lookup("loss", "cross_entropy").settings(), torch.ones(2, 3), torch.tensor([0, 5]))
     error.__traceback__ = error.__traceback__.tb_next  # this file is the user's own as far as can be told
-    assert diagnosis(error)[1] == "IndexError: Target 5 is out of bounds (loss cross_entropy)"
+    reason = diagnosis(error)[1]
+    assert reason.startswith(
+        "IndexError: Target 5 is out of bounds; the network has fewer outputs than the data have classes"
+    )
+    assert reason.endswith("(loss cross_entropy)")
+
+
+def test_what_torch_says_of_shapes_and_gradients_is_explained():
+    wrong = nn.Linear(63, 10)
+    assert "told their shape as 'input_shape'" in diagnosis(raised(wrong, torch.ones(2, 8)))[1]
+    constant = nn.Linear(2, 1)(torch.ones(2, 2)).detach().mean()
+    assert "the loss does not depend on the weights" in diagnosis(raised(constant.backward))[1]
 
 
 def test_a_rule_of_the_librarys_own_says_all():

@@ -50,7 +50,7 @@ def export(
 
     spreadsheet = output.suffix.lower() == ".xlsx"
     with flags_named():
-        format = "xlsx" if spreadsheet else format_from_suffix(output)
+        format = "xlsx" if spreadsheet else format_from_suffix(output, ".xlsx")
     study = read(recipe, seeds, only, design, sets, scale, need_files=False)
     store = Store(runs.absolute())
     found = api.table(study, root=runs)

@@ -62,11 +62,9 @@ def render(table: Table, format: str, columns: Sequence[str] | None = None, sort
     return latex(text, sentences, title, description)
 
 
-def format_from_suffix(path: Path | str) -> str:
-    """The format that a file's name asks for. Raises ValueError where its suffix says nothing."""
+def format_from_suffix(path: Path | str, *others: str) -> str:
+    """The format that a file's name asks for. Raises ValueError where its suffix says nothing; ``others`` are suffixes that the caller takes beside ours."""
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
-        raise ArgumentError(
-            f"output (={path}) must end in {', '.join(f'.{name}' for name in FORMATS)}. Or give --format."
-        )
+        raise ArgumentError(f"output (={path}) must end in {', '.join((*(f'.{name}' for name in FORMATS), *others))}.")
     return SUFFIXES[suffix]

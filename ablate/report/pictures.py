@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ablate.evidence.rows import Table
 from ablate.recipe.monitored import LOSSES
 from ablate.recipe.shape import did_you_mean
+from ablate.report.choosing import ArgumentError
 from ablate.report.curves import read_curves
 from ablate.report.figure import check_picture, drawing, picture_bytes
 from ablate.study.records import StudyRecord
@@ -68,7 +69,7 @@ def pictures(study: StudyRecord, store: Store, table: Table, format: str = "svg"
 def check_kind(kind: str) -> None:
     """Raises ValueError for a kind of picture that there is not."""
     if kind not in KINDS:
-        raise ValueError(f"kind (={kind}) must be one of {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}")
+        raise ArgumentError(f"kind (={kind}) must be one of {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}")
 
 
 def _figure(kind: str, study: StudyRecord, store: Store, table: Table, metric: str | None, log: bool | None) -> Figure:

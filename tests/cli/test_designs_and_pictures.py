@@ -141,7 +141,10 @@ def test_flags_choose_what_is_drawn(trained, ablate, folder):
 
 
 WRONG = {
-    "kind": (["--kind", "lader", "-o", "x.svg"], "Did you mean 'ladder'?"),
+    "kind": (
+        ["--kind", "lader", "-o", "x.svg"],
+        "--kind (=lader) must be one of curves, ladder, effects, predictions. Did you mean 'ladder'?",
+    ),
     "suffix": (["-o", "x.jpg"], "--output (=x.jpg) must end in .png, .svg, .pdf."),
     "metric of curves": (["--metric", "acuracy", "-o", "x.svg"], "Did you mean 'accuracy'?"),
     "metric of effects": (["--kind", "effects", "--metric", "acuracy", "-o", "x.svg"], "Did you mean 'accuracy'?"),

@@ -250,10 +250,10 @@ def test_every_format_takes_an_empty_table(keypoints, format):
 def test_formats_are_known_by_suffix():
     names = ["t.md", "t.markdown", "a.b/T.TEX", "t.html", "t.htm", "t.csv", "t.json"]
     assert [format_from_suffix(name) for name in names] == ["md", "md", "tex", "html", "html", "csv", "json"]
-    with pytest.raises(
-        ValueError, match=re.escape("output (=t.xlsx) must end in .md, .tex, .html, .csv, .json. Or give --format.")
-    ):
+    with pytest.raises(ValueError, match=re.escape("output (=t.xlsx) must end in .md, .tex, .html, .csv, .json.")):
         format_from_suffix("t.xlsx")
+    with pytest.raises(ValueError, match=re.escape(".csv, .json, .xlsx.")):
+        format_from_suffix("t.doc", ".xlsx")
 
 
 def test_an_unknown_format_names_the_nearest(keypoints):

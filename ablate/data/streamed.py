@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from ablate.data.batches import floats, gather, on_device, stored
 from ablate.data.dataset import Part
 from ablate.data.resident import span_of
-from ablate.registry.lazy import torch
+from ablate.registry.lazy import LazyModule, torch
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
     from torch.utils.data import DataLoader
+else:
+    np = LazyModule("numpy")
 
 Pair = tuple["Tensor", "Tensor"]
 Ask = tuple[list[int], list[int]]
@@ -136,8 +138,8 @@ class _Rows:
 class _Keyed:
     """A dataset whose samples are read each with the global generators at its own key, and which leaves them as they were.
 
-    Python's generator takes longer to seed (12 µs) than many samples to read: it is left alone until a batch is seen to draw from it,
-    which is then read once more.
+    Seeding generators takes longer (25 µs) than many samples to read: they are left alone until a batch is seen to draw from one of them, which is then
+    read once more.
     """
 
     def __init__(self, dataset: Any) -> None:
@@ -148,40 +150,40 @@ class _Keyed:
         return len(self.dataset)
 
     def __getitems__(self, ask: Ask) -> list[Any]:
-        with self._kept() as numpy_seed:
-            before = None if self.draws else random.getstate()
-            samples = self._read(ask, numpy_seed)
-            if before is None or random.getstate() == before:
-                return samples
-            self.draws = True
-            random.setstate(before)
-        # once more, keyed
-        return self.__getitems__(ask)
-
-    def _read(self, ask: Ask, numpy_seed: Callable[[int], None]) -> list[Any]:
-        samples = []
-        for index, key in zip(*ask, strict=True):
-            torch.default_generator.manual_seed(key)
-            numpy_seed(key & 0xFFFFFFFF)
-            if self.draws:
-                random.seed(key)
-            samples.append(self.dataset[index])
-        return samples
-
-    @contextmanager
-    def _kept(self) -> Iterator[Callable[[int], None]]:
-        """torch's (CPU), NumPy's and Python's global generators are afterwards as before. Gives NumPy's ``seed``."""
-        import numpy as np
-
-        torchs, numpys = torch.get_rng_state(), np.random.get_state()
-        pythons = random.getstate() if self.draws else None
+        before = _Generators()
         try:
-            yield np.random.seed
+            if not self.draws:
+                samples = [self.dataset[index] for index in ask[0]]
+                if before.are_as_now():
+                    return samples
+                self.draws = True
+            return [self._keyed(index, key) for index, key in zip(*ask, strict=True)]
         finally:
-            torch.set_rng_state(torchs)
-            np.random.set_state(numpys)
-            if pythons is not None:
-                random.setstate(pythons)
+            before.restore()
+
+    def _keyed(self, index: int, key: int) -> Any:
+        torch.default_generator.manual_seed(key)
+        np.random.seed(key & 0xFFFFFFFF)
+        random.seed(key)
+        return self.dataset[index]
+
+
+class _Generators:
+    """The states of torch's (CPU), NumPy's and Python's global generators as they were when this was made."""
+
+    def __init__(self) -> None:
+        self.torchs, self.numpys, self.pythons = torch.get_rng_state(), np.random.get_state(), random.getstate()
+
+    def are_as_now(self) -> bool:
+        """Whether nothing was drawn since."""
+        now = _Generators()
+        numpys = all(np.array_equal(a, b) for a, b in zip(self.numpys, now.numpys, strict=True))
+        return torch.equal(self.torchs, now.torchs) and numpys and self.pythons == now.pythons
+
+    def restore(self) -> None:
+        torch.set_rng_state(self.torchs)
+        np.random.set_state(self.numpys)
+        random.setstate(self.pythons)
 
 
 def mixed(key: int, place: int) -> int:

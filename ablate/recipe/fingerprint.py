@@ -50,7 +50,7 @@ def identity(
     ``gone`` has what files held (`content_hash`) that are no longer there.
     """
     known = facts(settings, folder=folder, folds=folds, gone=gone)
-    return _hash(known | {"settings": _without_defaults(settings, known["settings"])})
+    return _hash(known | {"settings": without_defaults(settings, known["settings"])})
 
 
 def run_fingerprint(shared: str, seed: int, fold: int | None = None) -> str:
@@ -116,7 +116,7 @@ def _plain(settings: Settings, folder: Path, folds: Folds | None, gone: Mapping[
     return tree
 
 
-def _without_defaults(settings: Settings, plain: Mapping[str, Any]) -> dict[str, Any]:
+def without_defaults(settings: Settings, plain: Mapping[str, Any]) -> dict[str, Any]:
     """The plain tree of settings without what nobody chose."""
 
     def chosen(owner: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ablate.recipe.fingerprint import facts
+from ablate.recipe.fingerprint import facts, without_defaults
 from ablate.study.plan import Plan, PlannedRun
 from ablate.study.store import Store
 
@@ -46,15 +46,21 @@ def why(run: PlannedRun, plan: Plan, store: Store) -> str:
     then = store.identity(run.before)
     if not then:
         return "other settings, data or code"
-    now = json.loads(json.dumps(facts(run.variant.settings, folder=plan.recipe.folder, folds=plan.recipe.folds)))
-    found = list(dict.fromkeys(differences(then, now)))
+    settings = run.variant.settings
+    now = json.loads(json.dumps(facts(settings, folder=plan.recipe.folder, folds=plan.recipe.folds)))
+    before, after = dict(flat(then)), dict(flat(now))
+    chosen = dict(flat({"settings": without_defaults(settings, now["settings"])}))
+    # what is new and has its default makes nothing stale: a later version of the library may know more fields
+    after = {
+        path: v for path, v in after.items() if path in before or path in chosen or path.split(" ")[0] != "settings"
+    }
+    found = list(dict.fromkeys(differences(before, after))) or ["other settings, data or code"]
     more = f" and {len(found) - MOST} more" if len(found) > MOST else ""
     return ", ".join(found[:MOST]) + more
 
 
-def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """Each part of two identities that differs, in words."""
-    before, after = dict(flat(then)), dict(flat(now))
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """Each part of two identities (`flat`) that differs, in words."""
     for path in dict.fromkeys([*before, *after]):
         old, new = before.get(path), after.get(path)
         if old == new:

@@ -695,6 +695,21 @@ def test_changes_are_told_with_their_reasons(stub_study):
     assert {run.record.status for run in study.plan(edited).runs} == {"stale"}
 
 
+def test_a_default_that_is_new_is_no_reason(stub_study, monkeypatch):
+    study = stub_study(more=TWO)
+    study.command()
+    whole = Store.identity
+
+    def older(store, fingerprint):
+        known = json.loads(json.dumps(whole(store, fingerprint)))
+        del known["settings"]["optimizer"]["nesterov"]  # as recorded by a version that did not know it
+        return known
+
+    monkeypatch.setattr(Store, "identity", older)
+    edited = stub_study(more=TWO.replace("epochs: 2", "epochs: 2, optimizer.lr: 0.2")).recipe
+    assert changed(study.plan(edited), Store(study.root)) == ["two: stale, as trained with optimizer.lr 0.1 (now 0.2)"]
+
+
 def test_changed_data_and_code_are_told_apart(stub_study, tmp_path):
     (tmp_path / "own.py").write_text("def net(): return 1\n")
     study = stub_study(sets=["model={target: own:net}"], seeds=1)

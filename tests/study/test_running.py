@@ -98,9 +98,9 @@ def test_bad_rows_keep_their_reasons_and_the_others_finish(own, ablate):
         "after": "finished",
     }
     assert rows["diverges"]["verdict"] == "unstable"
-    said = "did not finish: raises (failed), diverges (diverged), huge (out of memory), nothing (no effect)."
+    said = "did not finish: raises (failed), diverges (diverged), huge (out of memory), nothing (no effect); "
     assert said in done.err
-    assert f"'ablate logs {own} raises'" in done.err
+    assert f"What it printed: ablate logs {own} raises\n" in done.err
     assert "--retry-failed" in done.err
     text = ablate("table", own).out
     assert re.search(r"the second law \(model\.py, line \d+, in \w+\)", text)

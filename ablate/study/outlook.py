@@ -67,7 +67,7 @@ def outlook(plan: Plan, store: Store, *, networks: bool) -> Outlook:
                 parameters,
                 fact.get("receptive_field"),
                 fact.get("error"),
-                fact.get("stack_reason") if len(runs) > 1 else None,
+                fact.get("stack_reason") if len(plan.recipe.seeds) > 1 else None,
                 estimates.seconds(new) if estimates.knows(runs[0]) else None,
                 # best and last weights, four bytes each, and about 200 bytes an epoch of metrics
                 len(new) * (8 * parameters + 200 * variant.settings.epochs) if parameters is not None else None,

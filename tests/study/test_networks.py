@@ -106,6 +106,17 @@ def test_a_joined_row_says_what_is_wrong_with_a_member(tmp_path):
     assert seen["both"] == seen["own"]
 
 
+def test_folds_of_one_seed_are_no_stack_that_could_not_be(plan, tmp_path, monkeypatch):
+    store = Store(tmp_path / "store")
+    monkeypatch.setattr(
+        networks, "ask", lambda _, settings: [{"parameters": 1, "stack_reason": "lstm"} for _ in settings]
+    )
+    (tmp_path / "own.yaml").write_text(RECIPE + "folds: 3\n")
+    for seeds, reason in ((1, None), (2, "lstm")):
+        made = make_plan(Recipe.load(tmp_path / "own.yaml", seeds=seeds), store)
+        assert {row.stack_reason for row in outlook(made, store, networks=True).rows} == {reason}
+
+
 def test_a_size_that_is_not_known_stops_no_plan(plan, tmp_path):
     store = Store(tmp_path / "store")
     facts = {run.fingerprint: {"parameters": None, "stack_reason": None} for run in plan.runs}

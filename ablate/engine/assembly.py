@@ -18,7 +18,7 @@ from ablate.engine.device import autocast, dtype_of, place, prepare
 from ablate.engine.dry_run import SAMPLES, dry_run, try_one_sample
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
 from ablate.engine.first_look import adapt_to_data
-from ablate.engine.measures import Measure, has_gaps, make_loss, make_metric
+from ablate.engine.measures import Measure, has_gaps, make_loss, make_metric, no_numbers
 from ablate.engine.passes import wants_closure
 from ablate.engine.replicas import OneNetwork, Replicas, Stack
 from ablate.engine.trainer import Assignment
@@ -231,7 +231,10 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
             "data": dict(data.notes),
             "watch": [choice.label for choice in settings.watch],
             "surgery": changed,
-            "notes": notes + ([GAPS] if gaps and settings.loss.target is not None else []),
+            "notes": notes
+            + ([GAPS] if gaps and settings.loss.target is not None else [])
+            # the library's own data hold none
+            + (no_numbers(data) if settings.data.target is not None else []),
         },
     )
 

@@ -30,6 +30,19 @@ def has_gaps(data: Parts) -> bool:
     )
 
 
+def no_numbers(data: Parts) -> list[str]:
+    """A sentence for each part in memory whose inputs hold a number that is not finite: most losses are none then either."""
+    said = []
+    for name, part in (("train", data.train), ("valid", data.valid), ("test", data.test)):
+        if part is None or part.inputs is None or not part.inputs.is_floating_point():
+            continue
+        bad = ~part.inputs.reshape(len(part.inputs), -1).isfinite().all(dim=1)
+        if count := int(bad.sum()):
+            first = int(bad.to(torch.uint8).argmax())
+            said.append(f"{count} of {len(bad)} {name} inputs hold NaN or infinity, first that of sample {first}")
+    return said
+
+
 def make_loss(
     choice: Choice, spec: Spec, folder: Path, *, missing: bool, targets: Tensor | None = None
 ) -> tuple[Measure, Callable[[Tensor], Tensor | int]]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+import ablate as library
 from ablate.registry import lookup
 from ablate.study.diagnosis import LIMIT, diagnosis
 
@@ -79,3 +80,31 @@ def test_a_batch_of_one_under_batch_norm_is_explained():
 )
 def test_too_little_memory_is_a_status(error):
     assert diagnosis(error)[0] == "out_of_memory"
+
+
+DATA = """
+import torch
+
+def load(where=(3, 7)):
+    inputs = torch.rand(20, 4, generator=torch.Generator().manual_seed(0))
+    inputs[list(where), 1] = float("nan")
+    targets = (inputs[:, 0] > 0.5).long()
+    return (inputs, targets), (inputs[:2], targets[:2])
+"""
+
+
+def test_a_row_that_diverged_on_inputs_that_are_no_numbers_says_so(tmp_path):
+    (tmp_path / "gappy.py").write_text(DATA)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("""
+data: {target: gappy:load}
+seeds: 2
+baseline: {model: {name: mlp, hidden: [3]}, loss: cross_entropy, optimizer: sgd, epochs: 1}
+variants:
+  - {name: whole, set: {data.where: []}}
+""")
+    bad, whole = library.run(recipe, root=tmp_path / "runs").rows
+    assert bad.status == "diverged"
+    assert "2 of 20 train inputs hold NaN or infinity, first that of sample 3" in bad.notes
+    assert not any("infinity" in note for note in whole.notes)
+    assert whole.status == "finished"

@@ -1,4 +1,7 @@
-"""``python -m bench.claims run [CLAIM …]``: train what is missing, claim by claim, and write docs/claims.json, .md and .svg. ``page``: write them again."""
+"""``python -m bench.claims run [CLAIM …]``: train what is missing, claim by claim, and write docs/claims.json, .md and .svg. ``page``: write them again.
+
+``again --draw N``: ask three claims drawn by lot on other seeds. ``rates``: try the rates that the book lets a claim choose from.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,12 @@ from typing import Any
 
 from ablate.api import RunOptions
 from ablate.registry import suggestion
+from bench.claims.again import ask, ask_drawn, difference, read_draws, with_draw
 from bench.claims.book import ROOT, Claim, read_book
 from bench.claims.page import answered, page, top
 from bench.claims.picture import picture
-from bench.claims.results import read_claim, recipe_of, train_claim
+from bench.claims.rates import sentence, tried
+from bench.claims.results import read_claim, train_claim
 
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
@@ -26,8 +31,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.claims", description=__doc__)
     parser.add_argument(
         "command",
-        choices=("run", "read", "page", "again"),
-        help="train, read the store, write the page, ask on other seeds",
+        choices=("run", "read", "page", "again", "rates"),
+        help="train, read the store, write the page, ask on other seeds, try rates",
     )
     parser.add_argument("claims", nargs="*", help="names of claims; without any, all of them")
     parser.add_argument(
@@ -36,7 +41,10 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs")
     parser.add_argument(
-        "--first", type=int, default=60, help="of 'again': its first seed; it takes as many as the recipe"
+        "--first", type=int, default=1000, help="of 'again': its first seed; it takes as many as the recipe"
+    )
+    parser.add_argument(
+        "--draw", type=int, help="of 'again': ask three claims drawn by this lot, and put it on the page"
     )
     given = parser.parse_args(words)
     book = read_book()
@@ -49,9 +57,12 @@ def main(words: Sequence[str] | None = None) -> int:
     chosen = [claim for claim in book if claim.name in (given.claims or names)]
     options = RunOptions(jobs=given.jobs, device=given.device)
     if given.command == "again":
-        again(chosen, given.runs, options, given.first)
-        return 0
-    for claim in chosen if given.command != "page" else []:
+        return again(chosen, given, options, book)
+    for claim in chosen if given.command == "rates" else []:
+        print(claim.name)
+        for name, values, best in tried(claim, given.runs, options):
+            print(sentence(name, values, best), flush=True)
+    for claim in chosen if given.command in ("run", "read") else []:
         start = time.monotonic()
         found = train_claim(claim, given.runs, options) if given.command == "run" else read_claim(claim, given.runs)
         finished = all(part["status"] not in ("queued", "running", "interrupted", "stale") for part in found["parts"])
@@ -59,19 +70,36 @@ def main(words: Sequence[str] | None = None) -> int:
             write({**results(), claim.name: found}, book)
         said = answered(claim, {claim.name: found}) if finished else "not finished"
         print(f"{claim.name}: {said} ({time.monotonic() - start:.0f} s)", flush=True)
-    write(results(), book)
+    if given.command != "rates":
+        write(results(), book)
     return 0
 
 
-def again(chosen: Sequence[Claim], root: Path, options: RunOptions, first: int) -> None:
-    """Ask claims again on other seeds and print both answers; writes nothing."""
-    before = results()
-    for claim in chosen:
-        seeds = range(first, first + len(recipe_of(claim).seeds))
-        found = train_claim(claim, root, options, seeds)
-        print(f"{claim.name}: {answered(claim, before)}; on other seeds {answered(claim, {claim.name: found})}")
-        for one, other in zip(before.get(claim.name, {}).get("parts", []), found["parts"], strict=False):
-            print(f"  {one['row']}, {one['metric']}: {one['verdict']}; on other seeds {other['verdict']}")
+def again(chosen: Sequence[Claim], given: argparse.Namespace, options: RunOptions, book: Sequence[Claim]) -> int:
+    """Ask claims again on other seeds and print what came out otherwise; a lot (``--draw``) is written down, whatever it says."""
+    try:
+        if given.draw is None:
+            asked = [ask(claim, given.runs, options, given.first, results()) for claim in chosen]
+        else:
+            with_draw(draws(), {"draw": given.draw, "claims": []})  # before an hour is spent on it
+            draw = ask_drawn(book, given.draw, options, given.first, results())
+            asked = draw["claims"]
+            (DOCS / "claims-again.json").write_text(dumped(with_draw(draws(), draw)), encoding="utf-8")
+            write(results(), book)
+    except ValueError as error:
+        print(error)
+        return 2
+    for one in asked:
+        print(f"{one['claim']}: {one['before']['answer']}; on other seeds {one['after']['answer']}")
+        for before, after in zip(one["before"]["parts"], one["after"]["parts"], strict=True):
+            if before["agreement"] != after["agreement"]:
+                print(f"  {difference(before, after)}")
+    return 0
+
+
+def draws() -> list[Any]:
+    """The lots that were drawn so far."""
+    return list(read_draws(DOCS / "claims-again.json"))
 
 
 def results() -> dict[str, Any]:
@@ -83,13 +111,16 @@ def results() -> dict[str, Any]:
 def write(found: dict[str, Any], book: Sequence[Claim], folder: Path = DOCS) -> None:
     """The three files, claims in the book's order."""
     kept = {claim.name: found[claim.name] for claim in book if claim.name in found}
-    (folder / "claims.json").write_text(
-        json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-    )
-    (folder / "claims.md").write_text(page(book, kept), encoding="utf-8")
+    (folder / "claims.json").write_text(dumped(kept), encoding="utf-8")
+    (folder / "claims.md").write_text(page(book, kept, draws()), encoding="utf-8")
     (folder / "claims.svg").write_bytes(picture(book, kept))
     if folder == DOCS:
         README.write_text(with_top(README.read_text(encoding="utf-8"), top(book, kept)), encoding="utf-8")
+
+
+def dumped(value: Any) -> str:
+    """JSON that a diff can be read of."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def with_top(readme: str, text: str) -> str:

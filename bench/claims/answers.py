@@ -10,12 +10,17 @@ from bench.claims.book import Part
 Answer = Literal["holds", "holds partly", "does not hold here", "undecided", "not run yet"]
 Agreement = Literal["agrees", "disagrees", "open"]
 
+MARK: dict[str, str] = {"agrees": "as claimed", "disagrees": "not as claimed", "open": "open"}
+"""What pages call an agreement."""
+
 Found = Mapping[str, Any]
 """What the runs say of a part: ``delta``, ``low``, ``high``, ``verdict`` … (see `bench.claims.results.found`)."""
 
 
 def verdict(part: Part, found: Found) -> str | None:
-    """The word that counts: the table's, or, by interval, ``helps`` or ``hurts`` where 0 is outside."""
+    """The word that counts: the table's, or, by interval, ``helps`` or ``hurts`` where 0 is outside; ``no effect`` where every seed equals its parent."""
+    if found.get("delta") == found["low"] == found["high"] == 0.0:
+        return "no effect"
     if part.by == "verdict":
         word: str | None = found["verdict"]
         return word
@@ -26,11 +31,11 @@ def verdict(part: Part, found: Found) -> str | None:
 
 
 def agreement(part: Part, found: Found) -> Agreement:
-    """Whether a part's verdict is one that the claim expects. No verdict, or an unclear one, leaves it open."""
+    """Whether a part's verdict is one that the claim expects. No verdict, or an unclear one, leaves it open; so does a change that never acted."""
     word = verdict(part, found)
-    if word is None or word == "unclear":
-        return "open"
-    return "agrees" if word in part.says else "disagrees"
+    if word in part.says:
+        return "agrees"
+    return "open" if word in (None, "unclear", "no effect") else "disagrees"
 
 
 def answer(agreements: Sequence[Agreement]) -> Answer:

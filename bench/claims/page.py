@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.claims.answers import Agreement, Answer, agreement, answer, verdict
+from bench.claims.again import Draw
+from bench.claims.again import section as again_section
+from bench.claims.answers import MARK, Agreement, Answer, agreement, answer, verdict
 from bench.claims.book import Claim, Part
 from bench.claims.results import recipe_key
 
@@ -28,27 +30,28 @@ RULES = """\
   another scale, and what holds here may not.
 - **Verdicts** are those of [the evidence](evidence.md): differences paired by seed, adjusted (Holm) over the rows of one table. Over all tables of this page
   nothing is adjusted: of so many questions one or two answers will be chance.
-- **Rates were chosen on other seeds** (100 to 103) than those that judge, each from a grid with steps of about three, where a claim sets optimizers, losses
-  or depths against each other. Elsewhere both sides share a rate that suits the plain side.
-- **Some claims were asked anew.** Where a first round, on seeds 0 to 4, showed that five seeds could not tell or that a setting was unfair to one side, the
-  recipe was changed and judged by seeds that nobody had seen (augmentation: twice); a comment beside `seeds` says so. All others were judged by their first
-  round.
+- **A change that never acted tests nothing.** Where a row equals its parent in every seed, its part is open, and says *no effect*; unless the claim is that
+  the two are one.
+- **Rates were chosen on other seeds** (100 to 103) than those that judge, each from its own grid (`rates` in the book; `python -m bench.claims rates` tries
+  them again), where a claim sets optimizers, losses, norms or depths against each other. Elsewhere both sides share a rate that suits the plain side.
+- **All batches are of one size.** Digits are 1792 of the 1797 where batches of 32 would leave 2 over: a step on two samples at the full rate, just before the
+  validation, scattered the first answers more than what they asked about, and gave batch norm its statistics of two samples.
+- **Many claims were asked anew.** Where an earlier round showed that a setting was unfair to one side, that a change never acted, or that its seeds could not
+  tell, the recipe was changed and judged by seeds that nobody had seen; a comment beside `seeds` says so. All others were judged by their first round.
 """
 
-MANY: dict[Answer, str] = {
-    "holds": "hold",
-    "holds partly": "hold partly",
-    "does not hold here": "do not hold here",
-    "undecided": "undecided",
-    "not run yet": "not run yet",
+MANY: dict[Answer, tuple[str, str]] = {
+    "holds": ("holds", "hold"),
+    "holds partly": ("holds partly", "hold partly"),
+    "does not hold here": ("does not hold here", "do not hold here"),
+    "undecided": ("undecided", "undecided"),
+    "not run yet": ("not run yet", "not run yet"),
 }
-"""Answers in the order of the tally, and what is said of several claims."""
-
-MARK = {"agrees": "as claimed", "disagrees": "not as claimed", "open": "open"}
+"""Answers in the order of the tally, and what is said of one claim and of several."""
 
 
-def page(book: Sequence[Claim], results: Results) -> str:
-    """The whole page."""
+def page(book: Sequence[Claim], results: Results, draws: Sequence[Draw] = ()) -> str:
+    """The whole page; ``draws`` are claims that were asked again on other seeds."""
     lines = [
         HEAD,
         f"{tally(book, results)}\n",
@@ -56,6 +59,7 @@ def page(book: Sequence[Claim], results: Results) -> str:
         *front(book, results),
         "",
         RULES,
+        *again_section(draws, book),
     ]
     section = ""
     for claim in book:
@@ -91,24 +95,40 @@ def answered(claim: Claim, results: Results) -> Answer:
 
 
 def front(book: Sequence[Claim], results: Results) -> list[str]:
-    """The table of all claims: the first part's effect stands for each."""
+    """The table of all claims by topic: the first part's effect stands for each, and the last column names the parts that do not agree."""
     lines = [
-        "| Claim | Answer | Parts | First part | Effect, 95 % interval | n | Verdict |",
-        "|:--|:--|--:|:--|:--|--:|:--|",
+        "| Claim | Answer | Parts | First part | Effect, 95 % interval | n | Verdict | Not as claimed, or open |",
+        "|:--|:--|--:|:--|:--|--:|:--|:--|",
     ]
+    topic = ""
     for claim in book:
+        if claim.section != topic:
+            topic = claim.section
+            lines.append(
+                f"| **{topic.capitalize()}**: {counted([c for c in book if c.section == topic], results)} | | | | | | | |"
+            )
         known = current(claim, results)
         name = f"[{claim.claim.rstrip('.')}](#{claim.name.replace('_', '-')})"
         if known is None:
-            lines.append(f"| {name} | not run yet | {len(claim.parts)} | | | | |")
+            lines.append(f"| {name} | not run yet | {len(claim.parts)} | | | | | |")
             continue
         part, found = claim.parts[0], known["parts"][0]
         agreeing = agreements(claim, known).count("agrees")
         lines.append(
             f"| {name} | **{answered(claim, results)}** | {agreeing} of {len(claim.parts)} | {beside(found)} | {effect(found)} | {found['n']} "
-            f"| {verdict(part, found) or found['status']} |"
+            f"| {verdict(part, found) or found['status']} | {against(claim, known)} |"
         )
     return lines
+
+
+def against(claim: Claim, known: Mapping[str, Any]) -> str:
+    """The parts that do not agree with the claim, and what their rows do instead."""
+    told = []
+    for part, found, said in zip(claim.parts, known["parts"], agreements(claim, known), strict=True):
+        if said != "agrees":
+            asked = f" ({part.metric.replace('_', ' ')})" if part.metric else ""
+            told.append(f"{found['row']}{asked}: {verdict(part, found) or found['status']}")
+    return "; ".join(told)
 
 
 def top(book: Sequence[Claim], results: Results, count: int = 10) -> str:
@@ -125,9 +145,15 @@ def top(book: Sequence[Claim], results: Results, count: int = 10) -> str:
 
 def tally(book: Sequence[Claim], results: Results) -> str:
     """How many claims have which answer."""
-    counts = Counter(answered(claim, results) for claim in book)
-    told = [f"{counts[word]} {plural}" for word, plural in MANY.items() if counts[word]]
-    return f"**{len(book)} claims: {', '.join(told)}.**"
+    return f"**{len(book)} claims: {counted(book, results)}.**"
+
+
+def counted(claims: Sequence[Claim], results: Results) -> str:
+    """Answers and how many claims have them."""
+    counts = Counter(answered(claim, results) for claim in claims)
+    return ", ".join(
+        f"{counts[word]} {one if counts[word] == 1 else many}" for word, (one, many) in MANY.items() if counts[word]
+    )
 
 
 def about(claim: Claim, results: Results) -> list[str]:
@@ -141,10 +167,22 @@ def about(claim: Claim, results: Results) -> list[str]:
     for measure, table in known["tables"].items():
         if measure:
             lines += [f"The same runs, compared by `{measure}`:\n", table]
+    if known.get("shown"):
+        lines += ["What else was measured:\n", known["shown"]]
     said = [f"- {sentence(part, found)}" for part, found in zip(claim.parts, known["parts"], strict=True)]
     lines += ["What was found:\n", *said, ""]
-    lines += [f"**{answered(claim, results).capitalize()}.** {scale(known)} {link}\n"]
+    beware = f"{claim.beware} " if claim.beware else ""
+    lines += [f"**{answered(claim, results).capitalize()}{how_far(claim, known)}.** {beware}{scale(known)} {link}\n"]
     return lines
+
+
+def how_far(claim: Claim, known: Mapping[str, Any]) -> str:
+    """Of how many parts a claim holds, and whether the others contradict it or are open."""
+    said = agreements(claim, known)
+    if len(said) == 1 or len(set(said)) == 1:
+        return ""
+    words = {"agrees": "as claimed", "disagrees": "not", "open": "open"}
+    return f" ({', '.join(f'{said.count(key)} {word}' for key, word in words.items() if key in said)})"
 
 
 def sentence(part: Part, found: Mapping[str, Any]) -> str:
@@ -156,6 +194,8 @@ def sentence(part: Part, found: Mapping[str, Any]) -> str:
     told = word or found["status"]
     if told == "unclear" and found["more_seeds"] and part.by == "verdict":
         told += f" (≈{found['more_seeds']} more seeds)"
+    if told == "no effect":
+        told += " (equal in every seed: the change never acted)"
     if part.by == "interval":
         told += " (by the interval: the rows are validated on other samples)"
     expected = " or ".join(part.says)

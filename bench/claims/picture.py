@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ablate.report.figure import FAINT, GREY, INK, SMALL, drawing, fitted, new_figure, picture_bytes
-from bench.claims.answers import agreement
+from bench.claims.answers import agreement, verdict
 from bench.claims.book import Claim, Part
 from bench.claims.page import Results, current
 
@@ -20,8 +20,10 @@ LINE, WIDTH, NAMES, HEAD, FOOT = 0.17, 9.0, 4.6, 0.75, 0.6
 
 def picture(book: Sequence[Claim], results: Results) -> bytes:
     """The picture as SVG; the same results give the same bytes."""
-    lines: list[tuple[Claim, Part | None, Mapping[str, Any] | None]] = []
+    lines: list[tuple[Claim | str, Part | None, Mapping[str, Any] | None]] = []
     for claim in book:
+        if claim.section not in [entry for entry, _, _ in lines]:
+            lines.append((claim.section, None, None))
         known = current(claim, results)
         if known is None:
             lines.append((claim, None, None))
@@ -31,7 +33,7 @@ def picture(book: Sequence[Claim], results: Results) -> bytes:
         height = HEAD + LINE * len(lines) + FOOT
         figure = new_figure(WIDTH, height)
         figure.text(0.15 / WIDTH, 1 - 0.15 / height, "All claims, all parts", size=10.8, weight="bold", va="top")
-        remark = "green: as claimed; vermilion: not as claimed; grey: unclear; bars: 95 % interval; arrow: diverged"
+        remark = "green: as claimed; vermilion: not as claimed; grey: unclear; ring: the change never acted; bars: 95 % interval; arrow: diverged"
         figure.text(0.15 / WIDTH, 1 - 0.4 / height, remark, size=SMALL, color=GREY, va="top")
         axes = figure.add_axes(
             (NAMES / WIDTH, FOOT / height, (WIDTH - NAMES - 0.2) / WIDTH, LINE * len(lines) / height)
@@ -45,15 +47,20 @@ def picture(book: Sequence[Claim], results: Results) -> bytes:
         axes.spines["left"].set_visible(False)
         axes.axvline(0, color=GREY, linewidth=0.9, zorder=1)
         axes.grid(axis="x", color="#EEEEEE", linewidth=0.6, zorder=0)
-        before = None
-        for i, (claim, part, found) in enumerate(lines):
+        before: str | None = None
+        for i, (entry, part, found) in enumerate(lines):
             y = 1 - (HEAD + LINE * (i + 0.5)) / height
-            if claim.name != before:
+            if isinstance(entry, str):
+                axes.axhspan(i - 0.5, i + 0.5, color="#EEEEEE", zorder=0)
+                figure.text(0.15 / WIDTH, y, entry.upper(), size=SMALL, color=GREY, weight="bold", va="center")
+                before = None
+                continue
+            if entry.name != before:
                 if before is not None:
                     axes.axhline(i - 0.5, color=FAINT, linewidth=0.4, zorder=0)
-                name = fitted(claim.name.replace("_", " "), 1.6, SMALL, bold=True)
+                name = fitted(entry.name.replace("_", " "), 1.6, SMALL, bold=True)
                 figure.text(0.15 / WIDTH, y, name, size=SMALL, weight="bold", va="center")
-                before = claim.name
+                before = entry.name
             if part is None or found is None:
                 figure.text(1.85 / WIDTH, y, "not run yet", size=SMALL, color=GREY, va="center")
                 continue
@@ -67,7 +74,7 @@ def _label(found: Mapping[str, Any]) -> str:
 
 
 def _mark(axes: Any, i: int, part: Part, found: Mapping[str, Any]) -> None:
-    """One part: a square at its effect with its interval; an arrow where a row diverged."""
+    """One part: a square at its effect with its interval; an arrow where a row diverged; a ring where its change never acted."""
     colour = COLOURS[agreement(part, found)]
     if found["verdict"] == "unstable":
         axes.plot(-FARTHEST * 0.8, i, "<", color=colour, markersize=5, zorder=4, clip_on=False)
@@ -77,7 +84,10 @@ def _mark(axes: Any, i: int, part: Part, found: Mapping[str, Any]) -> None:
     sign = 1.0 if found["better"] == "higher" else -1.0
     size = found["effect_size"]
     if size is None or not found["delta"]:
-        axes.plot(0.0, i, "s", color=colour, markersize=4, zorder=4)
+        never = verdict(part, found) == "no effect"
+        axes.plot(
+            0.0, i, "o" if never else "s", color=colour, markersize=4, zorder=4, fillstyle="none" if never else "full"
+        )
         return
     unit = size / found["delta"]
     if found["low"] is not None and found["high"] is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +34,7 @@ def recipe_of(claim: Claim, seeds: Sequence[int] | None = None) -> Recipe:
 
 
 def read_claim(claim: Claim, root: Path, seeds: Sequence[int] | None = None) -> dict[str, Any]:
-    """What the store knows of a claim, and decides it."""
+    """What the store knows of a claim: what decides it, and the tables as they are printed."""
     recipe, store = recipe_of(claim, seeds), Store(root.absolute())
     plan = make_plan(recipe, store)
     study = plan.record()
@@ -45,6 +46,7 @@ def read_claim(claim: Claim, root: Path, seeds: Sequence[int] | None = None) -> 
         if part.measure is not None:
             tables.setdefault(part.measure, other_table(seen, part.measure))
         parts.append(found(part, seen))
+    shown = [line for line in render(table, "md", ["variant", *claim.show]).splitlines() if line.startswith("|")]
     known = store.provenance(plan.runs[0].fingerprint) or {}
     return {
         "recipe": recipe_key(claim),
@@ -52,6 +54,7 @@ def read_claim(claim: Claim, root: Path, seeds: Sequence[int] | None = None) -> 
         "versions": {name: known.get("versions", {}).get(name) for name in ("ablate", "torch")},
         "seconds": sum((row.seconds or 0.0) * row.seeds for row in table.rows),
         "tables": tables,
+        "shown": "\n".join(shown) + "\n" if claim.show else None,
         "parts": parts,
     }
 
@@ -64,28 +67,28 @@ def recipe_key(claim: Claim) -> str:
 
 
 def compared(study: StudyRecord, store: Store, part: Part) -> Table:
-    """The same runs compared by another number; by a quotient of two, run by run, where the part has ``over``."""
+    """The same runs compared by another number; by the quotient or the distance of two, run by run, where the part has ``over``."""
     compare = study.recipe.compare
     name = part.measure or compare.metric
     if part.over is not None:
         study = replace(
             study, rows=tuple(replace(row, runs=tuple(_divided(r, part) for r in row.runs)) for row in study.rows)
         )
-    other = (
-        Compare(name, part.better, compare.at)
-        if part.better is not None
-        else comparing(study.recipe.variants, compare, name)
-    )
+    better = "lower" if part.equal else part.better
+    other = Compare(name, better, compare.at) if better is not None else comparing(study.recipe.variants, compare, name)
+    if part.smallest_effect is not None:
+        other = replace(other, smallest_effect=part.smallest_effect)
     return gather(replace(study, recipe=replace(study.recipe, compare=other)), provenance=store.provenance)
 
 
 def _divided(run: Any, part: Part) -> Any:
-    """A run's record with the quotient among its results."""
+    """A run's record with the quotient, or its distance from 1, among its results."""
     results = {}
     for at, values in run.results.items():
         top, bottom = values.get(part.metric), values.get(part.over)
-        more = {part.measure: top / bottom} if top is not None and bottom else {}
-        results[at] = {**values, **more}
+        if top is not None and bottom:
+            values = {**values, part.measure: abs(math.log(top / bottom)) if part.equal else top / bottom}
+        results[at] = values
     return replace(run, results=results)
 
 

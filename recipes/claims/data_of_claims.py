@@ -1,4 +1,4 @@
-"""Digits to be reconstructed, and a number that classifiers and autoencoders can both be asked for."""
+"""Digits to be reconstructed, and numbers that rows can both be asked for which have none in common otherwise."""
 
 from __future__ import annotations
 
@@ -26,3 +26,10 @@ def score(prediction, target):
     if target.is_floating_point():
         return -((prediction - target) ** 2).mean()
     return (prediction.argmax(1) == target).float().mean()
+
+
+def judged(prediction, target, by="loss"):
+    """How wrong classes are, by the cross-entropy or by the share that is wrong: one name for both, as rows are compared by one."""
+    if by == "loss":
+        return torch.nn.functional.cross_entropy(prediction, target)
+    return (prediction.argmax(1) != target).float().mean()

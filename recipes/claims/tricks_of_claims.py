@@ -30,6 +30,21 @@ class OnlyComplete(Trick):
         return data.with_train(replace(part, **{n: None if v is None else v[kept] for n, v in fields.items()}))
 
 
+class Embeddings(Trick):
+    """Multiplies the initial embeddings by ``times``; all other values, and the draws of these, stay."""
+
+    stacked = True
+
+    times: float = 1.0
+
+    def on_model(self, model):
+        names = [name for name, layer in model.named_modules() if isinstance(layer, torch.nn.Embedding)]
+        with torch.no_grad():
+            for name in names:
+                model.get_submodule(name).weight.mul_(self.times)
+        return model, names
+
+
 class Outliers(Trick):
     """Adds ``size`` to a share of the training targets, half of them with a minus: numbers as from a slipped decimal point.
 

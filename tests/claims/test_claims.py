@@ -12,7 +12,8 @@ from ablate.api import RunOptions
 from ablate.recipe import Recipe
 from ablate.recipe.measured import metrics_of
 from bench.claims import book as book_file
-from bench.claims.__main__ import DOCS, README, with_top
+from bench.claims.__main__ import DOCS, README, draws, with_top
+from bench.claims.again import ask, drawn, other_seeds, read_draws, repeated, section, with_draw
 from bench.claims.answers import agreement, answer, verdict
 from bench.claims.book import FOLDER, Claim, Part, read_book
 from bench.claims.page import answered, current, page, top
@@ -44,15 +45,19 @@ def test_parts_ask_for_rows_that_the_recipe_compares(claim):
     for part in claim.parts:
         variant = recipe.variant(part.row)
         assert variant.parent is not None, "the baseline stands beside nothing"
-        if part.metric is not None and part.better is None:
+        assert part.metric is not None or (part.over, part.better, part.smallest_effect) == (None, None, None)
+        if part.metric is not None and part.over is None and part.better is None:
             assert part.metric in metrics_of(variant.settings)
         if "no difference" in part.says and part.metric is None:
             assert recipe.compare.smallest_effect is not None, "nothing is too small to matter otherwise"
+    for grid in claim.rates:
+        for row in grid.rows:
+            assert recipe.variant(row).name == row
 
 
 def test_the_page_is_what_the_results_say():
     way = "docs/claims.md is not what the book and docs/claims.json say: python -m bench.claims page"
-    assert (DOCS / "claims.md").read_text(encoding="utf-8") == page(BOOK, RESULTS), way
+    assert (DOCS / "claims.md").read_text(encoding="utf-8") == page(BOOK, RESULTS, draws()), way
 
 
 def test_the_readme_has_the_top_of_it():
@@ -68,9 +73,18 @@ def test_the_picture_shows_every_claim():
     assert drawn == picture(BOOK, RESULTS)
     parts = sum(len(claim.parts) if current(claim, RESULTS) else 1 for claim in BOOK)
     height = re.search(rb'height="([\d.]+)pt"', drawn)
-    # a line of 0.17 inches for each part, or for a claim that was not run
+    # a line of 0.17 inches for each part, or for a claim that was not run, and for each topic
     assert height is not None
-    assert float(height[1]) / 72 == pytest.approx(0.17 * parts + 1.35, abs=0.01)
+    topics = len({claim.section for claim in BOOK})
+    assert float(height[1]) / 72 == pytest.approx(0.17 * (parts + topics) + 1.35, abs=0.01)
+
+
+def test_every_change_that_a_claim_asks_about_acted():
+    """A row that equals its parent in every seed tests nothing, unless the claim is that the two are one."""
+    for claim in BOOK:
+        known = current(claim, RESULTS)
+        for part, found in zip(claim.parts, known["parts"] if known else [], strict=False):
+            assert verdict(part, found) != "no effect" or "no effect" in part.says, f"{claim.name}: {part.row}"
 
 
 def test_what_was_not_run_is_said_to_be_so():
@@ -105,12 +119,28 @@ FOUND = {"verdict": "unclear", "low": -1.0, "high": -0.5, "better": "lower"}
         ("helps", "interval", {"better": "higher"}, "disagrees"),
         ("helps", "interval", {"high": 0.1}, "open"),
         ("helps", "interval", {"low": None, "high": None}, "open"),
+        ("helps", "verdict", {"verdict": "no difference", "delta": 0.0, "low": 0.0, "high": 0.0}, "open"),
+        ("no difference", "verdict", {"verdict": "no difference", "delta": 0.0, "low": 0.0, "high": 0.0}, "open"),
+        (
+            ["no difference", "no effect"],
+            "verdict",
+            {"verdict": "no difference", "delta": 0.0, "low": 0.0, "high": 0.0},
+            "agrees",
+        ),
     ],
 )
 def test_a_part_agrees_where_its_verdict_is_one_of_those_expected(says, by, found, expected):
     part = Part(row="a", says=says, by=by)
     assert agreement(part, {**FOUND, **found}) == expected
-    assert verdict(part, {**FOUND, **found}) in (None, "helps", "hurts", "no difference", "unstable", "unclear")
+    assert verdict(part, {**FOUND, **found}) in (
+        None,
+        "helps",
+        "hurts",
+        "no difference",
+        "unstable",
+        "unclear",
+        "no effect",
+    )
 
 
 @pytest.mark.parametrize(
@@ -157,11 +187,18 @@ def test_a_claim_is_run_read_and_asked_again(tmp_path, monkeypatch):
         Part(row="nothing", says="hurts", metric="accuracy"),
         Part(row="nothing", says="helps", metric="gradient_norm/hidden1", over="gradient_norm/hidden1", better="lower"),
         Part(row="other data", says="helps", by="interval"),
+        Part(row="nothing", says="hurts", metric="gradient_norm/hidden2", over="gradient_norm/hidden1", equal=True),
+        Part(row="nothing", says="no difference", metric="accuracy", smallest_effect=1.0),
     )
-    claim = Claim(name="small", section="one", claim="A rate of nothing learns nothing.", parts=parts)
+    text = "A rate of nothing learns nothing."
+    claim = Claim(name="small", section="one", claim=text, parts=parts, show=("parameters",), beware="It is small.")
     found = train_claim(claim, tmp_path / "runs", RunOptions(jobs=1, device="cpu"))
     json.dumps(found, allow_nan=False)
-    first, second, quotient, elsewhere = found["parts"]
+    first, second, quotient, elsewhere, distance, coarse = found["parts"]
+    assert distance["better"] == "lower"
+    assert distance["value"] > 0
+    assert distance["metric"] == "distance of gradient_norm/hidden2 and gradient_norm/hidden1"
+    assert coarse["verdict"] == "no difference"
     assert first["verdict"] == second["verdict"] == "hurts"
     assert first["delta"] == pytest.approx(first["value"] - first["parent_value"])
     assert (second["metric"], second["better"]) == ("accuracy", "higher")
@@ -175,9 +212,43 @@ def test_a_claim_is_run_read_and_asked_again(tmp_path, monkeypatch):
     written = page([claim], {"small": found})
     assert found["tables"][""] in written
     assert "accuracy" in written
-    again = train_claim(claim, tmp_path / "runs", RunOptions(jobs=1, device="cpu"), seeds=[7, 8, 9, 10, 11])
-    assert again["parts"][0]["verdict"] == "hurts"
-    assert again["parts"][0]["value"] != first["value"]
+    assert "What else was measured" in written
+    assert "| some       |        3,466 |" in written
+    assert "It is small." in written
+    again = ask(claim, tmp_path / "runs", RunOptions(jobs=1, device="cpu"), 7, {"small": found})
+    assert again["seeds"] == [7, 8, 9, 10, 11]
+    assert (again["before"]["answer"], again["after"]["parts"][0]["verdict"]) == ("holds partly", "hurts")
+    assert again["after"]["parts"][0]["delta"] != first["delta"]
+    with pytest.raises(ValueError, match="seeds that small has"):
+        other_seeds(claim, 4)
+    with pytest.raises(ValueError, match="was not run as its recipe is now"):
+        ask(claim, tmp_path / "runs", RunOptions(), 7, {"small": {**found, "recipe": "another"}})
+
+
+def one_said(agreement, verdict):
+    """An answer of one part."""
+    return {"answer": "holds", "parts": [{"row": "b", "verdict": verdict, "agreement": agreement}]}
+
+
+def test_lots_are_drawn_written_down_and_told(tmp_path):
+    assert drawn(BOOK, 20261121) == drawn(BOOK[::-1], 20261121)
+    assert len({claim.name for claim in drawn(BOOK, 3)}) == 3
+    alike = {"claim": "a", "recipe": "x", "seeds": [5, 6], "before": one_said("agrees", "helps")}
+    good = {"draw": 1, "claims": [{**alike, "after": one_said("agrees", "helps")}]}
+    bad = {"draw": 2, "claims": [{**alike, "after": one_said("open", "unclear")}]}
+    assert repeated(good)
+    assert not repeated(bad)
+    both = with_draw([good], bad)
+    with pytest.raises(ValueError, match="made before"):
+        with_draw(both, good)
+    path = tmp_path / "again.json"
+    assert read_draws(path) == []
+    path.write_text(json.dumps(both), encoding="utf-8")
+    said = "\n".join(section(read_draws(path), []))
+    assert "**Draw 1 agrees whole.**" in said
+    assert "**Draw 2 disagrees in a part.**" in said
+    assert "b: as claimed (helps), again open (unclear)" in said
+    assert section([], []) == []
 
 
 def test_the_book_is_read_from_its_file(tmp_path):

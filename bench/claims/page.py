@@ -26,16 +26,16 @@ what is missing and writes this page; `python -m bench.claims page` writes it ag
 RULES = """\
 - **A claim consists of parts**, each a row beside its parent. All parts agree with the claim: it *holds*. Some: it *holds partly*. None, and at least one
   disagrees: it *does not hold here*. None, and all are unclear: *undecided*.
-- **Here means here**: small networks on small data, a minute on two cores, at the scale that stands below each table. What does not hold here may hold at
-  another scale, and what holds here may not.
+- **Here means here**: small networks on small data, a minute on two cores, at the scale that stands below each table (seconds are those of the jobs, one
+  core each, on a machine that often had other work). What does not hold here may hold at another scale, and what holds here may not.
 - **Verdicts** are those of [the evidence](evidence.md): differences paired by seed, adjusted (Holm) over the rows of one table. Over all tables of this page
   nothing is adjusted: of so many questions one or two answers will be chance.
 - **A change that never acted tests nothing.** Where a row equals its parent in every seed, its part is open, and says *no effect*; unless the claim is that
   the two are one.
 - **Rates were chosen on other seeds** (100 to 103) than those that judge, each from its own grid (`rates` in the book; `python -m bench.claims rates` tries
   them again), where a claim sets optimizers, losses, norms or depths against each other. Elsewhere both sides share a rate that suits the plain side.
-- **All batches are of one size.** Digits are 1792 of the 1797 where batches of 32 would leave 2 over: a step on two samples at the full rate, just before the
-  validation, scattered the first answers more than what they asked about, and gave batch norm its statistics of two samples.
+- **The last batch of an epoch** holds what is left: 898 digits in batches of 32 leave 2, a step on two samples at the full rate just before the validation.
+  Claims that turned on it (optimizers, batch sizes, batch norm, initial values) were asked anew on 1792 digits, which leave none. The tables say which.
 - **Many claims were asked anew.** Where an earlier round showed that a setting was unfair to one side, that a change never acted, or that its seeds could not
   tell, the recipe was changed and judged by seeds that nobody had seen; a comment beside `seeds` says so. All others were judged by their first round.
 """
@@ -241,6 +241,6 @@ def scale(known: Mapping[str, Any]) -> str:
         span(facts["epochs"], "epochs"),
         span(facts["steps"], "steps"),
         f"{facts['seeds']} seeds",
-        f"{known['seconds']:.0f} s of one core",
+        f"{known['seconds']:.0f} s",
     ]
     return f"Tested on {', '.join(text for text in told if text)}."

@@ -43,6 +43,7 @@ def picture(book: Sequence[Claim], results: Results) -> bytes:
         axes.set_ylim(len(lines) - 0.5, -0.5)
         axes.set_xticks([-100, -10, -1, 0, 1, 10, 100], ["−100", "−10", "−1", "0", "1", "10", "100"])
         axes.set_xlabel("difference to the parent, in standard deviations of seeds (better: right)")
+        axes.tick_params(top=True, labeltop=True)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.axvline(0, color=GREY, linewidth=0.9, zorder=1)

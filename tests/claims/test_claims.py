@@ -25,7 +25,7 @@ RESULTS = json.loads((DOCS / "claims.json").read_text(encoding="utf-8"))
 
 ASKED_FOR = """dropout_sweep dropout_rate_decay dropout_2d depth_activation activation_init optimizers_early optimizers_late sgd_against_adam four_rates
 batch_size lstm_clipping embedding_init curve_overfit whitening cross_entropy focal smooth_l1 data_size label_noise norms_small_batches residual_depth
-drop_path context_heads masked_targets split_leak l1_sparsity warmup"""
+drop_path context_heads masked_targets split_leak l1_sparsity warmup smooth_loss"""
 """What must not be missing, whatever else the book has."""
 
 

@@ -32,8 +32,9 @@ RULES = """\
   nothing is adjusted: of so many questions one or two answers will be chance.
 - **A change that never acted tests nothing.** Where a row equals its parent in every seed, its part is open, and says *no effect*; unless the claim is that
   the two are one.
-- **Rates were chosen on other seeds** (100 to 103) than those that judge, each from its own grid (`rates` in the book; `python -m bench.claims rates` tries
-  them again), where a claim sets optimizers, losses, norms or depths against each other. Elsewhere both sides share a rate that suits the plain side.
+- **Rates were chosen on other seeds** (100 to 103) than those that judge, each from a grid with steps of about three, where a claim sets optimizers, losses,
+  batch sizes or depths against each other: `rates` in the book, which `python -m bench.claims rates` tries again. Elsewhere both sides share a rate that
+  suits the plain side.
 - **The last batch of an epoch** holds what is left: 898 digits in batches of 32 leave 2, a step on two samples at the full rate just before the validation.
   Claims that turned on it (optimizers, batch sizes, batch norm, initial values) were asked anew on 1792 digits, which leave none. The tables say which.
 - **Many claims were asked anew.** Where an earlier round showed that a setting was unfair to one side, that a change never acted, or that its seeds could not

@@ -24,8 +24,8 @@ HEAD = """\
 ## Run again on other seeds
 
 Three claims at a time are drawn by lot (`random.Random(draw).sample` of the sorted names), trained from nothing in an empty folder on as many seeds as
-judged them, none of which the recipe has, and judged by the same rules: `python -m bench.claims again --draw 20261121`. All draws are here, in their order.
-Where one disagreed, its claims got more seeds on this page, and another was drawn.
+judged them, none of which the recipe has, and judged by the same rules: `python -m bench.claims again --draw 20261121`. All draws are here, in their order,
+beside what the page said when they were made.
 """
 
 
@@ -93,9 +93,12 @@ def same(one: Mapping[str, Any]) -> tuple[int, int]:
     return sum(a["agreement"] == b["agreement"] for a, b in pairs), len(pairs)
 
 
-def repeated(draw: Draw) -> bool:
-    """Whether every part of every claim of a draw came out the same."""
-    return all(part == parts for part, parts in map(same, draw["claims"]))
+def told(draw: Draw) -> str:
+    """How many answers and parts of a draw came out the same."""
+    asked = draw["claims"]
+    answers = sum(one["before"]["answer"] == one["after"]["answer"] for one in asked)
+    parts, whole = (sum(column) for column in zip(*map(same, asked), strict=True))
+    return f"{answers} of {len(asked)} answers and {parts} of {whole} parts agree"
 
 
 def section(draws: Sequence[Draw], book: Sequence[Claim]) -> list[str]:
@@ -105,8 +108,7 @@ def section(draws: Sequence[Draw], book: Sequence[Claim]) -> list[str]:
     lines = [HEAD]
     known = {claim.name: claim for claim in book}
     for draw in draws:
-        told = "agrees whole" if repeated(draw) else "disagrees in a part"
-        lines += [f"**Draw {draw['draw']} {told}.**\n"]
+        lines += [f"**Draw {draw['draw']}: {told(draw)}.**\n"]
         lines += [
             "| Claim | On the page | Again | Seeds | Parts alike | What came out otherwise |",
             "|:--|:--|:--|:--|--:|:--|",

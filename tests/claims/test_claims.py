@@ -13,7 +13,7 @@ from ablate.recipe import Recipe
 from ablate.recipe.measured import metrics_of
 from bench.claims import book as book_file
 from bench.claims.__main__ import DOCS, README, draws, with_top
-from bench.claims.again import ask, drawn, other_seeds, read_draws, repeated, section, with_draw
+from bench.claims.again import ask, drawn, other_seeds, read_draws, section, with_draw
 from bench.claims.answers import agreement, answer, verdict
 from bench.claims.book import FOLDER, Claim, Part, read_book
 from bench.claims.page import answered, current, page, top
@@ -236,8 +236,6 @@ def test_lots_are_drawn_written_down_and_told(tmp_path):
     alike = {"claim": "a", "recipe": "x", "seeds": [5, 6], "before": one_said("agrees", "helps")}
     good = {"draw": 1, "claims": [{**alike, "after": one_said("agrees", "helps")}]}
     bad = {"draw": 2, "claims": [{**alike, "after": one_said("open", "unclear")}]}
-    assert repeated(good)
-    assert not repeated(bad)
     both = with_draw([good], bad)
     with pytest.raises(ValueError, match="made before"):
         with_draw(both, good)
@@ -245,8 +243,8 @@ def test_lots_are_drawn_written_down_and_told(tmp_path):
     assert read_draws(path) == []
     path.write_text(json.dumps(both), encoding="utf-8")
     said = "\n".join(section(read_draws(path), []))
-    assert "**Draw 1 agrees whole.**" in said
-    assert "**Draw 2 disagrees in a part.**" in said
+    assert "**Draw 1: 1 of 1 answers and 1 of 1 parts agree.**" in said
+    assert "**Draw 2: 1 of 1 answers and 0 of 1 parts agree.**" in said
     assert "b: as claimed (helps), again open (unclear)" in said
     assert section([], []) == []
 

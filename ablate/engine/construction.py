@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -154,6 +155,14 @@ def make_optimizer(
     else:
         optimizer = named.build(groups)
     return optimizer, value_setter(optimizer, named, settings.epochs, steps_per_epoch)
+
+
+def wants_closure(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether an optimizer computes losses and gradients itself in its step: one that says ``wants_closure``, or whose step needs the argument (LBFGS)."""
+    if hasattr(optimizer, "wants_closure"):
+        return bool(optimizer.wants_closure)
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    return closure is not None and closure.default is inspect.Parameter.empty
 
 
 def elementwise_optimizers() -> tuple[type[torch.optim.Optimizer], ...]:

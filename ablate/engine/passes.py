@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 from itertools import islice
@@ -137,14 +136,6 @@ def grouped(batches: Iterable[Pair], size: int) -> Iterator[list[Pair]]:
     iterator = iter(batches)
     while group := list(islice(iterator, size)):
         yield group
-
-
-def wants_closure(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether an optimizer computes losses and gradients itself in its step: one that says ``wants_closure``, or whose step needs the argument (LBFGS)."""
-    if hasattr(optimizer, "wants_closure"):
-        return bool(optimizer.wants_closure)
-    closure = inspect.signature(optimizer.step).parameters.get("closure")
-    return closure is not None and closure.default is inspect.Parameter.empty
 
 
 def _set_random(generators: list[Generator], states: list[Tensor]) -> None:

@@ -16,11 +16,9 @@ from typing import Any, Protocol
 
 from ablate.study import checkpoints
 from ablate.study.disk import DiskError
-from ablate.study.jobs import Job
+from ablate.study.jobs import Event, Job
 from ablate.study.records import ENDED_BADLY, Status
 from ablate.study.store import Store
-
-Event = dict[str, Any]
 
 UNDER_WAY = ("started", "epoch", "note")
 """Events that do not end a run."""

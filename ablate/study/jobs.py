@@ -18,6 +18,9 @@ from ablate.study.store import Store
 FROM_NOTHING = tuple(status for status in ENDED_BADLY if status != "timeout")
 """What ended so would only do so again from where it stands."""
 
+Event = dict[str, Any]
+"""What is heard of a job: ``event`` (started, epoch, note, finished …), ``variant``, ``seed``, and what belongs to it."""
+
 StackWidth = Callable[[PlannedRun, int], int]
 """How many seeds are one job, from one of the runs and how many of the same settings there are to train."""
 

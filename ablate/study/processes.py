@@ -13,8 +13,7 @@ import sys
 import time
 from contextlib import suppress
 
-from ablate.study.executor import Event
-from ablate.study.jobs import Job
+from ablate.study.jobs import Event, Job
 
 
 class ForkedProcesses:

@@ -28,8 +28,11 @@ def publish_rest(
         if messages().is_terminal:
             say(f"publishing to {shown} …")
 
+    from ablate.study.interrupts import ended_by_signals
+
     try:
-        published = publisher.finish(rendering, waiting=waiting)
+        with ended_by_signals():
+            published = publisher.finish(rendering, waiting=waiting)
     except KeyboardInterrupt:
         say(f"interrupted while publishing to {shown}. Publish the rest with: {later}")
         return False

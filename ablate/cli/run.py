@@ -61,6 +61,7 @@ def run(
     from ablate.cli.show_table import check_format, show_as
     from ablate.recipe.advice import advice_of
     from ablate.study.changed import changed
+    from ablate.study.interrupts import ended_by_signals
     from ablate.study.plan import make_plan
     from ablate.study.store import Store
     from ablate.study.unwatched import unwatched
@@ -107,7 +108,8 @@ def run(
             publisher.event(event)
 
     try:
-        table = api.run(study, root=runs, options=options, listen=listen)
+        with ended_by_signals():
+            table = api.run(study, root=runs, options=options, listen=listen)
     except KeyboardInterrupt:
         progress.stop()
         if publisher is not None:

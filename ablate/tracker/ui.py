@@ -15,9 +15,10 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO
 from urllib.parse import quote
 
+from ablate.study.interrupts import ended_by_signals
 from ablate.tracker.address import Address, resolve
 from ablate.tracker.connection import QUIET, Connection, quiet
 from ablate.tracker.limits import NAME, cut
@@ -43,7 +44,7 @@ def serve(tracking_uri: str | None, port: int, study: str | None, say: Callable[
     Raises RuntimeError with one line when the server does not start.
     """
     try:
-        with _ended_by_signals(), page(tracking_uri, port, study) as shown:
+        with ended_by_signals(), page(tracking_uri, port, study) as shown:
             if shown.note:
                 say(shown.note)
             if shown.server is None:
@@ -188,19 +189,3 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             continue
     server.poll()
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """A closed terminal and a polite kill end the server like Ctrl-C does."""
-
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

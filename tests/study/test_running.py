@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 
 def test_trains_once_and_prints_the_same_table(own, ablate, tmp_path):
     first = ablate("run", own, "--format", "json")
@@ -129,7 +131,8 @@ def test_a_process_that_dies_is_a_failed_row(own, ablate):
     assert "signal 9" in ablate("table", own).out
 
 
-def test_interrupted_says_how_to_go_on(own, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_interrupted_says_how_to_go_on(own, tmp_path, number):
     command = [sys.executable, "-m", "ablate", "run", str(own), "--no-mlflow", "--set", "epochs=1000000"]
     process = subprocess.Popen(
         command,
@@ -143,7 +146,7 @@ def test_interrupted_says_how_to_go_on(own, tmp_path):
     while not (store.is_dir() and any(path.stat().st_size for path in store.glob("*/metrics.jsonl"))):
         assert process.poll() is None
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert out == ""

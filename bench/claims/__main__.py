@@ -41,7 +41,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs")
     parser.add_argument(
-        "--first", type=int, default=1000, help="of 'again': its first seed; it takes as many as the recipe"
+        "--first",
+        type=int,
+        help="of 'again': its first seed, 1000 more for each lot before; it takes as many as the recipe",
     )
     parser.add_argument(
         "--draw", type=int, help="of 'again': ask three claims drawn by this lot, and put it on the page"
@@ -77,12 +79,13 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def again(chosen: Sequence[Claim], given: argparse.Namespace, options: RunOptions, book: Sequence[Claim]) -> int:
     """Ask claims again on other seeds and print what came out otherwise; a lot (``--draw``) is written down, whatever it says."""
+    first = given.first or 1000 * (1 + len(draws()))
     try:
         if given.draw is None:
-            asked = [ask(claim, given.runs, options, given.first, results()) for claim in chosen]
+            asked = [ask(claim, given.runs, options, first, results()) for claim in chosen]
         else:
             with_draw(draws(), {"draw": given.draw, "claims": []})  # before an hour is spent on it
-            draw = ask_drawn(book, given.draw, options, given.first, results())
+            draw = ask_drawn(book, given.draw, options, first, results())
             asked = draw["claims"]
             (DOCS / "claims-again.json").write_text(dumped(with_draw(draws(), draw)), encoding="utf-8")
             write(results(), book)

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.claims.again import Draw
 from bench.claims.again import section as again_section
-from bench.claims.answers import MARK, Agreement, Answer, agreement, answer, verdict
+from bench.claims.answers import EITHER, MARK, Agreement, Answer, agreement, answer, verdict
 from bench.claims.book import Claim, Part
 from bench.claims.results import recipe_key
 
@@ -30,6 +30,8 @@ RULES = """\
   core each, on a machine that often had other work). What does not hold here may hold at another scale, and what holds here may not.
 - **Verdicts** are those of [the evidence](evidence.md): differences paired by seed, adjusted (Holm) over the rows of one table. Over all tables of this page
   nothing is adjusted: of so many questions one or two answers will be chance.
+- **Either of two.** Where a claim has a row `no difference` or `helps`, and the interval leaves no harm above the smallest effect that counts, the row is *no
+  worse* and agrees, although which of the two it is stays open (and *no better* likewise).
 - **A change that never acted tests nothing.** Where a row equals its parent in every seed, its part is open, and says *no effect*; unless the claim is that
   the two are one.
 - **Rates were chosen on other seeds** (100 to 103) than those that judge, each from a grid with steps of about three, where a claim sets optimizers, losses,
@@ -195,6 +197,8 @@ def sentence(part: Part, found: Mapping[str, Any]) -> str:
     told = word or found["status"]
     if told == "unclear" and found["more_seeds"] and part.by == "verdict":
         told += f" (≈{found['more_seeds']} more seeds)"
+    if told in EITHER:
+        told += f" (by more than {number(found['smallest_effect'])})"
     if told == "no effect":
         told += " (equal in every seed: the change never acted)"
     if part.by == "interval":

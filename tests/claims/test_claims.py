@@ -115,6 +115,11 @@ FOUND = {"verdict": "unclear", "low": -1.0, "high": -0.5, "better": "lower"}
         ("no difference", "verdict", {"verdict": "helps"}, "disagrees"),
         ("helps", "verdict", {"verdict": "unclear"}, "open"),
         ("helps", "verdict", {"verdict": None}, "open"),
+        (["no difference", "helps"], "verdict", {"smallest_effect": 0.1}, "agrees"),
+        (["no difference", "hurts"], "verdict", {"smallest_effect": 0.1, "better": "higher"}, "agrees"),
+        (["no difference", "helps"], "verdict", {"smallest_effect": 0.1, "better": "higher"}, "open"),
+        ("helps", "verdict", {"smallest_effect": 0.1}, "open"),
+        (["no difference", "helps"], "verdict", {"smallest_effect": 0.1, "low": -0.5, "high": 0.2}, "open"),
         ("helps", "interval", {"verdict": None}, "agrees"),
         ("helps", "interval", {"better": "higher"}, "disagrees"),
         ("helps", "interval", {"high": 0.1}, "open"),
@@ -140,6 +145,8 @@ def test_a_part_agrees_where_its_verdict_is_one_of_those_expected(says, by, foun
         "unstable",
         "unclear",
         "no effect",
+        "no worse",
+        "no better",
     )
 
 

@@ -24,7 +24,7 @@ from ablate.recipe.settings_builder import files
 from ablate.recipe.targets import code_digest, local_code
 from ablate.registry import Named, entries
 
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 """Raised when the engine computes something else from the same settings, or a default of `Settings` changes: every run made before becomes stale."""
 
 EVALUATED = ("data", "loss", "metrics", "precision")

@@ -5,11 +5,11 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 RIVALS := $(VENV)/.rivals
 
-.PHONY: help demo test lint bench claims ui clean
+.PHONY: help demo test lint bench claims keypoints ui clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +37,10 @@ bench: $(RIVALS)  ## side-by-side measurements, into bench/RESULTS.md
 
 claims: $(READY)  ## the field notes' claims, tested: trains what is missing, writes docs/claims.md
 	$(BIN)/python -m bench.claims run
+
+FACES ?= faces.npz
+keypoints: $(READY)  ## the keypoint study on real faces (make keypoints FACES=faces.npz), into docs/keypoints.md
+	$(BIN)/python -m bench.keypoints $(FACES)
 
 ui: $(READY)  ## MLflow's page on the runs, on 127.0.0.1
 	$(BIN)/ablate ui

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+from ablate.recipe import Recipe
+
+FOLDER = Path(__file__).parents[2] / "recipes"
+RECIPES = sorted([*FOLDER.glob("*.yaml"), *(FOLDER / "keypoints").glob("*.yaml")])
+FEW_FACES = ["--scale", "0.001", "--set", "data.size=16", "--set", "data.limit=64"]
 SMALL = {
     "facial_specialists": ["--scale", "0.0002", "--set", "data.size=16", "--set", "data.limit=64"],
     "facial_keypoints": ["--scale", "0.0002", "--set", "data.size=32", "--set", "data.limit=64"],
+    **{name: FEW_FACES for name in ("ladder", "specialists", "leak")},
 }
 
 
@@ -55,3 +61,43 @@ def test_convolutions_beat_one_layer_beats_the_mean_face(faces, ablate):
     keypoints = np.load(faces)["keypoints"][:800]
     mean_face = float(np.sqrt(((keypoints - keypoints.mean(0)) ** 2).mean()))
     assert rows["net2"]["rmse_pixels"] < rows["net1"]["rmse_pixels"] < mean_face
+
+
+@pytest.mark.shared
+def test_each_specialist_trains_on_its_own_rows(faces, ablate):
+    """On real faces with the competition's missing points: as many samples as have all of a specialist's points, and no other outputs than these."""
+    import numpy as np
+
+    from ablate.data.faces import POINTS
+    from ablate.registry import lookup
+
+    settings = lookup("data", "facial_keypoints").settings
+    every = settings(path=faces, lacking="kaggle", missing="mask", size=8).load()
+    targets = np.concatenate([every.train.targets.numpy(), every.valid.targets.numpy()]).reshape(-1, 15, 2)
+    known = ~np.isnan(targets).any(2)
+
+    recipe = FOLDER / "keypoints" / "specialists.yaml"
+    flags = [f"data.path={faces}", "data.lacking=kaggle", "data.size=16"]
+    words = [word for flag in flags for word in ("--set", flag)]
+    words += ["--seeds", "1", "--scale", "0.001"]
+    rows = ablate("run", recipe, "--format", "json", *words).rows()
+    counted = ablate("table", recipe, "--format", "md", *words).out.splitlines()
+    plain = Recipe.load(recipe)
+    single = rows["single"]
+    names = [name for name in rows if name not in ("single", "single x 6") and not name.startswith("specialists")]
+    assert len(names) == 12
+    for name in names:
+        columns = plain.variant(name).settings.data.options.columns
+        asked = known[:, [POINTS.index(point) for point in columns]].all(1).sum()
+        # 101 parameters for each output, of which all faces have 30 and a specialist as many as its points have numbers
+        assert single["parameters"] - rows[name]["parameters"] == 101 * (30 - 2 * len(columns))
+        if not name.endswith("+"):
+            line = next(line for line in counted if line.startswith(f"- {name}: "))
+            train, valid = (
+                int(found.replace(",", "")) for found in re.findall(r"([\d,]+) samples (?:train|validate) it", line)
+            )
+            assert train + valid == asked
+            assert (train + valid) > known.all(1).sum() == 1052
+    joined = rows["specialists"]
+    assert joined["status"] == "finished"
+    assert joined["rmse_pixels"] > 0

@@ -95,8 +95,9 @@ def _limits(rows: Sequence[Row], single: dict[str, list[float]], near: float | N
 
 def _remark(rows: Sequence[Row], near: float | None) -> str:
     several = any(row.ci_low is not None for row in rows)
-    parts = ["squares: mean paired difference" if several else "squares: the difference of one seed"]
-    parts += ["bars: 95 % interval", "dots: seeds"] if several else []
+    unit = rows[0].tally.unit
+    parts = ["squares: mean paired difference" if several else f"squares: the difference of one {unit}"]
+    parts += ["bars: 95 % interval", f"dots: {unit}s"] if several else []
     parts += ["diamonds: interaction"] if any(row.interaction is not None for row in rows) else []
     parts += ["grey band: too small to matter"] if near is not None else []
     return "; ".join(parts)

@@ -91,11 +91,12 @@ def _means(table: Table) -> Texts:
 
 def _remark(table: Table, published: bool) -> str:
     several = any(row.ci_low is not None for row in table.rows)
-    parts = ["points: means over the seeds" if table.planned > 1 else "points: one seed", "bars: from the row's parent"]
+    points = f"points: means over the {table.unit}s" if table.planned > 1 else f"points: one {table.unit}"
+    parts = [points, "bars: from the row's parent"]
     parts += (
         ["whiskers: 95 % interval of that step"]
         if several
-        else ["what one seed shows may be chance"] * (table.planned < 2)
+        else [f"what one {table.unit} shows may be chance"] * (table.planned < 2)
     )
     parts += ["diamonds: published"] if published else []
     return "; ".join(parts)

@@ -140,5 +140,7 @@ def verdicts(rows: Sequence[Row]) -> Texts:
 
 
 def seeds_text(rows: Sequence[Row]) -> str:
-    """``5 seeds``, ``1 seed``, or ``3 to 5 seeds`` of the rows that have results."""
-    return seeds_between([row.seeds for row in rows if row.seeds] or [0])
+    """``5 seeds``, ``1 seed``, ``3 to 5 seeds`` or ``5 folds of 1 seed`` of the rows that have results."""
+    text = seeds_between([row.seeds for row in rows if row.seeds] or [0])
+    folds = max((row.repeats for row in rows if row.tally.unit == "fold"), default=0)
+    return f"{folds} fold{'s' if folds != 1 else ''} of {text}" if folds else text

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any, get_args
@@ -226,9 +227,23 @@ def test_effects_show_each_difference_with_its_interval_and_its_seeds(lab):
         assert drawn == pytest.approx((row.ci_low, row.ci_high))
 
 
+def test_pictures_of_one_seeds_folds_speak_of_folds(lab):
+    lab.ladder(2, 5)
+    lab.rows = [
+        VariantRecord(row.variant, tuple(replace(run, seed=0, fold=run.seed) for run in row.runs)) for row in lab.rows
+    ]
+    table = lab.table
+    assert table.unit == "fold"
+    with drawing():
+        effects = " ".join(text.get_text() for text in draw_effects(lab.study, table).texts)
+        ladder = " ".join(text.get_text() for text in draw_ladder(table).texts)
+    assert "5 folds of 1 seed" in effects
+    assert "dots: folds" in effects
+    assert "points: means over the folds" in ladder
+
+
 def test_an_interval_that_would_hide_all_others_ends_in_an_arrow(lab):
     lab.ladder(2, 3)
-    from dataclasses import replace
 
     wide = replace(lab.table.rows[1], ci_low=-50.0, ci_high=50.0)
     table = replace(lab.table, rows=(lab.table.rows[0], wide))

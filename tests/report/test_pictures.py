@@ -244,7 +244,6 @@ def test_pictures_of_one_seeds_folds_speak_of_folds(lab):
 
 def test_an_interval_that_would_hide_all_others_ends_in_an_arrow(lab):
     lab.ladder(2, 3)
-
     wide = replace(lab.table.rows[1], ci_low=-50.0, ci_high=50.0)
     table = replace(lab.table, rows=(lab.table.rows[0], wide))
     with drawing():

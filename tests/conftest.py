@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -14,6 +15,14 @@ from typing import Any
 import pytest
 
 FACES = Path(__file__).parents[2] / "shared" / "data" / "faces96.npz"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heard_signals() -> None:
+    """Commands of the tests hear Ctrl-C and a closed terminal, however the tests were started: in the background, or under nohup, both are ignored."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,6 +1,7 @@
 """``python -m bench.claims run [CLAIM …]``: train what is missing, claim by claim, and write docs/claims.json, .md and .svg. ``page``: write them again.
 
-``again --draw N``: ask three claims drawn by lot on other seeds. ``rates``: try the rates that the book lets a claim choose from.
+``again --draw N``: ask three claims drawn by lot on other seeds. ``rates``: try the rates that the book lets a claim choose from. ``larger``: ask claims at the
+scale that the book has for a GPU, and print what they say.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.claims", description=__doc__)
     parser.add_argument(
         "command",
-        choices=("run", "read", "page", "again", "rates"),
-        help="train, read the store, write the page, ask on other seeds, try rates",
+        choices=("run", "read", "page", "again", "rates", "larger"),
+        help="train, read the store, write the page, ask on other seeds, try rates, ask at a larger scale",
     )
     parser.add_argument("claims", nargs="*", help="names of claims; without any, all of them")
     parser.add_argument(
@@ -60,6 +61,9 @@ def main(words: Sequence[str] | None = None) -> int:
     options = RunOptions(jobs=given.jobs, device=given.device)
     if given.command == "again":
         return again(chosen, given, options, book)
+    if given.command == "larger":
+        larger(chosen, given.runs, options)
+        return 0
     for claim in chosen if given.command == "rates" else []:
         print(claim.name)
         for name, values, best in tried(claim, given.runs, options):
@@ -98,6 +102,15 @@ def again(chosen: Sequence[Claim], given: argparse.Namespace, options: RunOption
             if before["agreement"] != after["agreement"]:
                 print(f"  {difference(before, after)}")
     return 0
+
+
+def larger(chosen: Sequence[Claim], root: Path, options: RunOptions) -> None:
+    """Ask claims at the scale that the book has for a GPU, and print table and answer; the page is of the scale that it names, and stays as it is."""
+    for claim in chosen:
+        if claim.gpu:
+            found = train_claim(claim, root, options, sets=claim.gpu)
+            print(found["tables"][""])
+            print(f"{claim.name} ({', '.join(claim.gpu)}): {answered(claim, {claim.name: found})}", flush=True)
 
 
 def draws() -> list[Any]:

@@ -62,7 +62,8 @@ class Claim(BaseModel):
     """A claim of the field notes, its recipe's name, and its parts.
 
     ``rates``: which rows' rates were chosen, and from what. ``show``: columns of the table (such as ``parameters`` or a watched number) that the page shows
-    beside; no answer depends on them. ``beware``: what the test cannot tell, in a sentence.
+    beside; no answer depends on them. ``beware``: what the test cannot tell, in a sentence. ``gpu``: settings of all rows (as ``--set`` takes them) at which
+    a GPU can ask a claim whose scale here may be too small to tell.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,6 +75,7 @@ class Claim(BaseModel):
     rates: tuple[Grid, ...] = ()
     show: tuple[str, ...] = ()
     beware: str = ""
+    gpu: tuple[str, ...] = ()
 
     @property
     def recipe(self) -> Path:

@@ -28,6 +28,7 @@ RULES = """\
   disagrees: it *does not hold here*. None, and all are unclear: *undecided*.
 - **Here means here**: small networks on small data, a minute on two cores, at the scale that stands below each table (seconds are those of the jobs, one
   core each, on a machine that often had other work). What does not hold here may hold at another scale, and what holds here may not.
+  The book has a larger scale for some claims, to be asked on a GPU: `python -m bench.claims larger drop_path --device cuda`.
 - **Verdicts** are those of [the evidence](evidence.md): differences paired by seed, adjusted (Holm) over the rows of one table. Over all tables of this page
   nothing is adjusted: of so many questions one or two answers will be chance.
 - **Either of two.** Where a claim has a row `no difference` or `helps`, and the interval leaves no harm above the smallest effect that counts, the row is *no

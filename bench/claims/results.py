@@ -21,21 +21,25 @@ from ablate.study.store import Store
 from bench.claims.book import Claim, Part
 
 
-def train_claim(claim: Claim, root: Path, options: RunOptions, seeds: Sequence[int] | None = None) -> dict[str, Any]:
-    """Train what is missing of a claim's recipe and return its result; other ``seeds`` ask the same question again."""
-    recipe = recipe_of(claim, seeds)
+def train_claim(
+    claim: Claim, root: Path, options: RunOptions, seeds: Sequence[int] | None = None, sets: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Train what is missing of a claim's recipe and return its result; other ``seeds`` ask the same question again, ``sets`` at another scale."""
+    recipe = recipe_of(claim, seeds, sets)
     run(recipe, root=root, options=options)
-    return read_claim(claim, root, seeds)
+    return read_claim(claim, root, seeds, sets)
 
 
-def recipe_of(claim: Claim, seeds: Sequence[int] | None = None) -> Recipe:
-    """The claim's recipe, with other seeds where they are given."""
-    return Recipe.load(claim.recipe, seeds=",".join(map(str, seeds)) if seeds else None)
+def recipe_of(claim: Claim, seeds: Sequence[int] | None = None, sets: Sequence[str] = ()) -> Recipe:
+    """The claim's recipe, with other seeds where they are given, and with settings for all rows."""
+    return Recipe.load(claim.recipe, seeds=",".join(map(str, seeds)) if seeds else None, sets=sets)
 
 
-def read_claim(claim: Claim, root: Path, seeds: Sequence[int] | None = None) -> dict[str, Any]:
+def read_claim(
+    claim: Claim, root: Path, seeds: Sequence[int] | None = None, sets: Sequence[str] = ()
+) -> dict[str, Any]:
     """What the store knows of a claim: what decides it, and the tables as they are printed."""
-    recipe, store = recipe_of(claim, seeds), Store(root.absolute())
+    recipe, store = recipe_of(claim, seeds, sets), Store(root.absolute())
     plan = make_plan(recipe, store)
     study = plan.record()
     table = gather(study, provenance=store.provenance, curves=store.metrics)

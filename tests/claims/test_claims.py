@@ -11,14 +11,15 @@ import pytest
 from ablate.api import RunOptions
 from ablate.recipe import Recipe
 from ablate.recipe.measured import metrics_of
+from ablate.study.fitting import check_fit
 from bench.claims import book as book_file
-from bench.claims.__main__ import DOCS, README, draws, with_top
+from bench.claims.__main__ import DOCS, README, draws, main, with_top
 from bench.claims.again import ask, drawn, other_seeds, read_draws, section, with_draw
 from bench.claims.answers import agreement, answer, verdict
 from bench.claims.book import FOLDER, Claim, Part, read_book
 from bench.claims.page import answered, current, page, top
 from bench.claims.picture import picture
-from bench.claims.results import recipe_key, train_claim
+from bench.claims.results import recipe_key, recipe_of, train_claim
 
 BOOK = read_book()
 RESULTS = json.loads((DOCS / "claims.json").read_text(encoding="utf-8"))
@@ -53,6 +54,30 @@ def test_parts_ask_for_rows_that_the_recipe_compares(claim):
     for grid in claim.rates:
         for row in grid.rows:
             assert recipe.variant(row).name == row
+
+
+@pytest.mark.parametrize("claim", [claim for claim in read_book() if claim.gpu], ids=lambda claim: claim.name)
+def test_the_larger_scale_is_one_of_every_row(claim):
+    rows = recipe_of(claim, sets=claim.gpu)
+    check_fit(rows)
+    for row, plain in zip(rows.variants, recipe_of(claim).variants, strict=True):
+        assert row.name == plain.name
+        assert row.settings != plain.settings
+
+
+def test_a_claim_is_asked_at_the_larger_scale_and_the_page_stays(tmp_path, capsys, monkeypatch):
+    claim = next(claim for claim in read_book() if claim.name == "norms_small_batches")
+    small = claim.model_copy(update={"gpu": ("data.limit=100", "epochs=1")})
+    monkeypatch.setattr("bench.claims.__main__.read_book", lambda: [small])
+    monkeypatch.setattr(
+        "bench.claims.results.recipe_of", lambda claim, seeds=None, sets=(): recipe_of(claim, (0, 1), sets)
+    )
+    before = (DOCS / "claims.json").read_bytes()
+    assert main(["larger", small.name, "--runs", str(tmp_path), "--jobs", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "| batch norm 2 " in said
+    assert f"{small.name} (data.limit=100, epochs=1): " in said
+    assert (DOCS / "claims.json").read_bytes() == before
 
 
 def test_the_page_is_what_the_results_say():

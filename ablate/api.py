@@ -72,8 +72,8 @@ def run(
     processes have ended and kept their state.
     """
     recipe = as_recipe(recipe)
-    for path in recipe.gone:
-        raise ValueError(f"the data (={path}) does not exist.")
+    if recipe.gone:
+        raise ValueError(f"the data (={recipe.gone[0]}) does not exist.")
     options = options or RunOptions()
     store = Store(Path(root).absolute())
     plan = make_plan(recipe, store)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ablate.api import RunOptions, run
 from ablate.recipe import Recipe
@@ -51,9 +52,9 @@ def trained(name: str, faces: Path, runs: Path, options: RunOptions) -> tuple[st
     return render(table, "md"), picture("effects", make_plan(recipe, store).record(), store, table, "svg")
 
 
-def said(event: object) -> None:
+def said(event: Mapping[str, Any]) -> None:
     """One line for each run that ends."""
-    if isinstance(event, dict) and event.get("event") == "finished":
+    if event["event"] == "finished":
         print(f"{event['variant']} seed {event['seed']}", flush=True)
 
 

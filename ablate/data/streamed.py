@@ -138,7 +138,7 @@ class _Rows:
 class _Keyed:
     """A dataset whose samples are read each with the global generators at its own key, and which leaves them as they were.
 
-    Seeding generators takes longer (25 µs) than many samples to read: they are left alone until a batch is seen to draw from one of them, which is then
+    Seeding generators takes longer (16 µs) than many samples to read: they are left alone until a batch is seen to draw from one of them, which is then
     read once more.
     """
 

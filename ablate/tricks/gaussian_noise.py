@@ -11,8 +11,8 @@ from ablate.registry import Card, register
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
 from ablate.schedules import Scheduled
+from ablate.tricks.measurements import check_measurements
 from ablate.tricks.pictures import Share, choose
-from ablate.tricks.standardise import check_measurements
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:

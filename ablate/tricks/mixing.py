@@ -13,9 +13,9 @@ from ablate.registry.lazy import torch
 from ablate.schedules import Scheduled
 from ablate.tricks.beta import symmetric_beta
 from ablate.tricks.erase import rectangles
+from ablate.tricks.measurements import check_measurements
 from ablate.tricks.pictures import Share, as_planes, check_pictures, choose, cover_pictures
 from ablate.tricks.soft_targets import check_columns, soft
-from ablate.tricks.standardise import check_measurements
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:

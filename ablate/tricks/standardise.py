@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
+from ablate.tricks.measurements import check_measurements
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
@@ -54,12 +55,6 @@ class Standardise(Trick):
         mean, deviation = moments(train, self.per)
 
         return with_inputs(data, lambda inputs: (as_floats(inputs) - mean) / deviation)
-
-
-def check_measurements(trick: str, spec: Spec) -> None:
-    """Raise ValueError in one line where inputs are tokens, of which no mean or sum says anything."""
-    if spec.vocabulary:
-        raise ValueError(f"trick (={trick}) needs inputs that are measurements; the data's are tokens. Drop it.")
 
 
 def check_in_memory(trick: str, data: Parts) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ablate.registry import Card, register
-from ablate.tricks.standardise import Per, as_floats, check_in_memory, check_measurements, moments, with_inputs
+from ablate.tricks.measurements import check_measurements
+from ablate.tricks.standardise import Per, as_floats, check_in_memory, moments, with_inputs
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:

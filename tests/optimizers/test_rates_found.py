@@ -22,24 +22,29 @@ def batches(steps, noise, seed=0):
     return noise * torch.randn(steps, 20, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
+def take_step(optimizer, loss_now, twice):
+    """One step; ``twice``: by a closure, which the optimizer may call again elsewhere."""
+
+    def closure():
+        optimizer.zero_grad()
+        loss = loss_now()
+        loss.backward()
+        return loss
+
+    if twice:
+        optimizer.step(closure)
+    else:
+        closure()
+        optimizer.step()
+
+
 def descend(make, centres, *, twice=False, start=3.0):
     """The expected loss after each step, and the optimizer. ``twice``: it gets a closure, and so the gradient of the same batch elsewhere."""
     weight = nn.Parameter(torch.full((20,), start, dtype=torch.float64))
     optimizer = make([weight])
     losses = []
     for centre in centres:
-
-        def closure(centre=centre):
-            optimizer.zero_grad()
-            loss = (0.5 * CURVATURES * (weight - centre) ** 2).sum()
-            loss.backward()
-            return loss
-
-        if twice:
-            optimizer.step(closure)
-        else:
-            closure()
-            optimizer.step()
+        take_step(optimizer, lambda centre=centre: (0.5 * CURVATURES * (weight - centre) ** 2).sum(), twice)
         losses.append((0.5 * CURVATURES * weight.detach() ** 2).sum().item())
     return losses, optimizer
 
@@ -241,18 +246,7 @@ def loss_on_digits(make, twice=False):
     optimizer = make(model.parameters())
     for epoch in range(8):
         for rows in torch.randperm(len(inputs), generator=torch.Generator().manual_seed(epoch)).split(64):
-
-            def closure(rows=rows):
-                optimizer.zero_grad()
-                loss = cross_entropy(model(inputs[rows]), targets[rows])
-                loss.backward()
-                return loss
-
-            if twice:
-                optimizer.step(closure)
-            else:
-                closure()
-                optimizer.step()
+            take_step(optimizer, lambda rows=rows: cross_entropy(model(inputs[rows]), targets[rows]), twice)
     with torch.no_grad():
         return cross_entropy(model(inputs), targets).item()
 

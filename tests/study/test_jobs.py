@@ -331,14 +331,19 @@ def test_fresh_goes_on_from_its_own_checkpoint_after_a_death(stub_study, stub, f
     assert training.began_after == [0, 2]
 
 
+def renamed_statuses(disk) -> list[int]:
+    """The numbers of the operations by which statuses came into their place."""
+    return [
+        i for i, (operation, path) in enumerate(disk.operations) if (operation, path.name) == ("rename", "status.json")
+    ]
+
+
 def test_settled_seeds_of_a_stack_stay_as_they_are(stub_study, stub, faulty_disk, pulled):
     """Killed between the ends of two seeds: the stack goes on whole, and what had ended is not written again."""
     study = stub_study()
     disk = faulty_disk()
     study.command(disk, stack=3)
-    last = [
-        i for i, (operation, path) in enumerate(disk.operations) if (operation, path.name) == ("rename", "status.json")
-    ]
+    last = renamed_statuses(disk)
     again = stub_study("again")
     with pytest.raises(pulled):
         again.command(faulty_disk(last[-2] + 1), stack=3)
@@ -437,9 +442,7 @@ def test_clean_keeps_what_the_rest_of_a_stack_goes_on_from(stub_study, stub, fau
     """Its first seed has finished, in whose folder the checkpoint of the whole stack is."""
     study, disk = stub_study(), faulty_disk()
     study.command(disk, stack=3)
-    last = [
-        i for i, (operation, path) in enumerate(disk.operations) if (operation, path.name) == ("rename", "status.json")
-    ]
+    last = renamed_statuses(disk)
     again = stub_study("again")
     with pytest.raises(pulled):
         again.command(faulty_disk(last[-2] + 1), stack=3)

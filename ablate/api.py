@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablate.evidence.rows import Table, gather
+from ablate.evidence.gather import Table, gather
+from ablate.planning.plan import Plan, PlannedRun, make_plan
+from ablate.planning.study_file import write_study
 from ablate.recipe import Recipe
 from ablate.registry import suggestion
-from ablate.study.plan import Plan, PlannedRun, make_plan
-from ablate.study.register import write_study
-from ablate.study.store import Store
+from ablate.store.store import Store
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from ablate.data.dataset import Part, Spec
     from ablate.engine.predicting import Trained
-    from ablate.study.records import StudyRecord
-    from ablate.tracker.background import Background
-    from ablate.tracker.publish import Published, Rendering
+    from ablate.store.records import StudyRecord
+    from ablate.tracking.publish import Published, Rendering
+    from ablate.tracking.publisher import Background
 
 DEFAULT_ROOT = Path("runs")
 
@@ -90,11 +90,11 @@ def train_runs(
     plan: Plan, missing: list[PlannedRun], store: Store, options: RunOptions, listen: Listener | None
 ) -> None:
     """Train the missing runs of a plan; returns when all of them have ended."""
-    from ablate.study.executor import LocalExecutor
-    from ablate.study.jobs import make_jobs
-    from ablate.study.networks import known_networks
-    from ablate.study.provenance import of_command
-    from ablate.study.stacks import stack_rule
+    from ablate.execution.jobs import make_jobs
+    from ablate.execution.scheduler import LocalExecutor
+    from ablate.execution.stack_rule import stack_rule
+    from ablate.planning.networks import known_networks
+    from ablate.store.provenance import of_command
 
     places = slots(options)
     jobs = make_jobs(
@@ -172,7 +172,7 @@ def publish(
 
     ``within`` leaves what is not sent after so many seconds for the next time; ``check`` asks the server about every run that was sent before.
     """
-    from ablate.tracker.publish import publish as send
+    from ablate.tracking.publish import publish as send
 
     store = Store(Path(root).absolute())
     study = make_plan(as_recipe(recipe, need_files=False), store).record()
@@ -181,7 +181,7 @@ def publish(
 
 def publisher(plan: Plan, *, root: Path | str = DEFAULT_ROOT, uri: str | None = None) -> Background:
     """Publishes a study to MLflow while it trains: give it the events of `run`, and have it `finish` at the end."""
-    from ablate.tracker.background import Background
+    from ablate.tracking.publisher import Background
 
     return Background(plan, Store(Path(root).absolute()), uri, rendering)
 
@@ -192,8 +192,8 @@ def rendering(study: StudyRecord, store: Store, table: Table | None = None) -> R
     Rendered where MLflow lacks it only.
     """
     import ablate
-    from ablate.tracker.limits import digest
-    from ablate.tracker.publish import Artifacts, Rendering
+    from ablate.tracking.limits import digest
+    from ablate.tracking.publish import Artifacts, Rendering
 
     known = table or gather(study, provenance=store.provenance, curves=store.metrics)
 
@@ -223,7 +223,7 @@ def load(
     Raises ValueError in one line where that run is not finished, and for a row that joins others.
     """
     from ablate.engine.predicting import network_of
-    from ablate.study.trained import trained
+    from ablate.execution.trained import trained
 
     recipe = as_recipe(recipe)
     store = Store(Path(root).absolute())
@@ -304,7 +304,7 @@ def predictions(
 
 def _finished(recipe: Recipe, variant: str, seed: int | None, ensemble: bool, store: Store) -> list[Trained]:
     """The runs whose predictions are asked for."""
-    from ablate.study.trained import trained
+    from ablate.execution.trained import trained
 
     seed = recipe.seeds[0] if seed is None else seed
     runs = [run for run in make_plan(recipe, store).runs if run.variant.name == variant]

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ablate.api import RunOptions, run
+from ablate.planning.plan import make_plan
 from ablate.recipe import Recipe
 from ablate.report.formats import render
 from ablate.report.pictures import picture
-from ablate.study.plan import make_plan
-from ablate.study.store import Store
+from ablate.store.store import Store
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "keypoints.md"

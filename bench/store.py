@@ -13,16 +13,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ablate.engine.trainer import Outcome
+from ablate.engine.contract import Outcome
+from ablate.execution.jobs import Job, make_jobs
+from ablate.execution.run_recorder import StoreReport
+from ablate.execution.scheduler import LocalExecutor
+from ablate.execution.shutdown import Ending
+from ablate.execution.worker import train_job
+from ablate.planning.plan import make_plan
+from ablate.planning.study_file import write_study
 from ablate.recipe import Recipe
-from ablate.study.ending import Ending
-from ablate.study.executor import LocalExecutor
-from ablate.study.jobs import Job, make_jobs
-from ablate.study.plan import make_plan
-from ablate.study.register import write_study
-from ablate.study.reporting import StoreReport
-from ablate.study.store import Store
-from ablate.study.worker import train_job
+from ablate.store.store import Store
 from bench.measure import machine
 
 SMALL = """

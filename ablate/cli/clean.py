@@ -25,10 +25,10 @@ def clean(
 ) -> int:
     """Remove runs that no study names, and what crashes left behind. Never a run that is being trained."""
     from ablate.cli.console import output
+    from ablate.planning.cleaning import clean as remove
+    from ablate.planning.cleaning import find_spare
     from ablate.recipe import Recipe
-    from ablate.study.cleaning import clean as remove
-    from ablate.study.cleaning import find_spare
-    from ablate.study.store import Store
+    from ablate.store.store import Store
 
     store = Store(runs.absolute())
     study = Recipe.load(recipe, need_files=False) if recipe is not None else None

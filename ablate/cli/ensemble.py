@@ -10,7 +10,7 @@ import typer
 from ablate.cli.flags import DEFAULT_RUNS, Design, Only, RecipePath, Runs, Scale, Seeds, Sets, mention_last, read
 
 if TYPE_CHECKING:
-    from ablate.study.ensembles import Ensemble
+    from ablate.execution.ensembles import Ensemble
 
 
 def ensemble(
@@ -25,9 +25,9 @@ def ensemble(
 ) -> int:
     """Evaluate the mean prediction of each row's finished seeds; trains nothing. One number a row has no scatter, so there are no verdicts."""
     from ablate.cli.console import output, say
-    from ablate.study.ensembles import ensembles
-    from ablate.study.plan import make_plan
-    from ablate.study.store import Store
+    from ablate.execution.ensembles import ensembles
+    from ablate.planning.plan import make_plan
+    from ablate.store.store import Store
 
     study = read(recipe, seeds, only, design, sets, scale)
     store = Store(runs.absolute())

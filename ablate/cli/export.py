@@ -46,7 +46,7 @@ def export(
     from ablate.cli.console import say
     from ablate.cli.show_table import flags_named, mention_missing
     from ablate.report.formats import format_from_suffix, render
-    from ablate.study.store import Store
+    from ablate.store.store import Store
 
     spreadsheet = output.suffix.lower() == ".xlsx"
     with flags_named():

@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from ablate.recipe import Recipe
-    from ablate.study.store import Store
+    from ablate.store.store import Store
 
 RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.", show_default=False)]
 Seeds = Annotated[
@@ -70,10 +70,10 @@ def read(
 
     ``need_files=False``: for a look at what is trained, which may outlive the files of its data.
     """
-    from ablate import cli
+    from ablate.cli import module_path
     from ablate.recipe import Recipe, targets
 
-    targets.know_path(cli.STARTED_WITH)
+    targets.know_path(module_path.STARTED_WITH)
     read = Recipe.load(
         recipe, seeds=seeds, only=only, design=design, sets=sets or (), scale=scale, need_files=need_files
     )

@@ -21,8 +21,8 @@ def logs(
 ) -> int:
     """Print a row's logs: when each attempt began, what user code printed, tracebacks."""
     from ablate.cli.console import output, say
-    from ablate.study.plan import make_plan
-    from ablate.study.store import Store
+    from ablate.planning.plan import make_plan
+    from ablate.store.store import Store
 
     study = read(recipe, seeds, None, design, sets, scale, need_files=False)
     names = [row.name for row in study.variants]

@@ -40,7 +40,7 @@ def new(
     """Write a commented recipe to start from."""
     from ablate.cli.console import say
     from ablate.recipe.names import study_rule
-    from ablate.study.store import Store
+    from ablate.store.store import Store
 
     if (rule := study_rule(Path(name).stem if name.strip() else "")) is not None:
         raise ValueError(f"name (={name}) {rule}")

@@ -30,12 +30,12 @@ def plan(
     """Show the variants, what each changes, and what there is to train; exit code 2 where a network cannot be built, or a trick finds nothing to do."""
     from ablate.cli.console import say
     from ablate.cli.show_plan import show_plan
+    from ablate.planning.changed import changed
+    from ablate.planning.plan import make_plan
+    from ablate.planning.plan_summary import outlook
+    from ablate.planning.untracked import unwatched
     from ablate.recipe.advice import advice_of
-    from ablate.study.changed import changed
-    from ablate.study.outlook import outlook
-    from ablate.study.plan import make_plan
-    from ablate.study.store import Store
-    from ablate.study.unwatched import unwatched
+    from ablate.store.store import Store
 
     if designs:
         from ablate.cli.show_designs import design_outlooks, show_designs

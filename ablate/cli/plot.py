@@ -39,12 +39,12 @@ def plot(
     """Draw what a study has come to: learning curves, the ladder, or a forest plot of the effects."""
     from ablate.cli.console import say
     from ablate.cli.show_table import flags_named
-    from ablate.evidence.rows import gather
+    from ablate.evidence.gather import gather
+    from ablate.planning.plan import make_plan
     from ablate.recipe.measured import comparing
     from ablate.report.figure import picture_suffix
     from ablate.report.pictures import check_kind, picture
-    from ablate.study.plan import make_plan
-    from ablate.study.store import Store
+    from ablate.store.store import Store
 
     with flags_named():
         check_kind(kind)

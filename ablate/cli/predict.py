@@ -33,7 +33,7 @@ def predict(
     """Write a row's predictions of new inputs into a file; landmarks in pixels, classes with their probabilities."""
     from ablate import api
     from ablate.cli.console import say
-    from ablate.study.store import Store
+    from ablate.store.store import Store
 
     if not output.absolute().parent.is_dir():
         raise ValueError(f"--output (={output}) is in a folder that does not exist. Make {output.parent} first.")

@@ -11,8 +11,8 @@ from ablate.cli.flags import flag_of
 
 if TYPE_CHECKING:
     from ablate.recipe import Recipe
-    from ablate.tracker.background import Background
-    from ablate.tracker.publish import Rendering
+    from ablate.tracking.publish import Rendering
+    from ablate.tracking.publisher import Background
 
 
 def publish_rest(
@@ -28,7 +28,7 @@ def publish_rest(
         if messages().is_terminal:
             say(f"publishing to {shown} …")
 
-    from ablate.study.interrupts import ended_by_signals
+    from ablate.execution.signals import ended_by_signals
 
     try:
         with ended_by_signals():

@@ -26,7 +26,7 @@ from ablate.cli.flags import (
 )
 
 if TYPE_CHECKING:
-    from ablate.study.plan import Plan
+    from ablate.planning.plan import Plan
 
 
 def run(
@@ -56,15 +56,15 @@ def run(
     """Train what is missing and print the table. Run it again to continue."""
     from ablate import api
     from ablate.cli.console import say
-    from ablate.cli.live import Progress
+    from ablate.cli.progress import Progress
     from ablate.cli.publishing import publish_rest
     from ablate.cli.show_table import check_format, show_as
+    from ablate.execution.signals import ended_by_signals
+    from ablate.planning.changed import changed
+    from ablate.planning.plan import make_plan
+    from ablate.planning.untracked import unwatched
     from ablate.recipe.advice import advice_of
-    from ablate.study.changed import changed
-    from ablate.study.interrupts import ended_by_signals
-    from ablate.study.plan import make_plan
-    from ablate.study.store import Store
-    from ablate.study.unwatched import unwatched
+    from ablate.store.store import Store
 
     check_format(format)
     if executor != "local":
@@ -131,8 +131,8 @@ def run(
 
 def ended_badly(plan: Plan, runs: Path) -> list[str]:
     """What to do about runs that failed or diverged; nothing where none did."""
-    from ablate.study.plan import settings_flags
-    from ablate.study.records import ENDED_BADLY
+    from ablate.planning.plan import settings_flags
+    from ablate.store.records import ENDED_BADLY
 
     rows: dict[str, str] = {}
     for run in plan.runs:

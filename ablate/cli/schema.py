@@ -17,7 +17,7 @@ def schema(
     """Write the JSON schema of recipes, so that an editor completes and checks them."""
     from ablate.cli.console import say
     from ablate.recipe.schema import recipe_schema
-    from ablate.study.store import Store
+    from ablate.store.store import Store
 
     text = json.dumps(recipe_schema(), indent=1, ensure_ascii=False) + "\n"
     if output == "-":

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+from ablate.planning.plan import make_plan
 from ablate.recipe import Recipe, RecipeError
-from ablate.study.plan import make_plan
-from ablate.study.store import Store
+from ablate.store.store import Store
 
 
 @dataclass(frozen=True)

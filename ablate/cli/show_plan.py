@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from ablate.study.outlook import Outlook, RowOutlook
+from ablate.planning.plan_summary import Outlook, RowOutlook
 
 
 def show_plan(view: Outlook, *, as_json: bool) -> None:

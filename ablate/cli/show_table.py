@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ablate.cli.console import output, say
-from ablate.evidence.rows import Table
+from ablate.evidence.gather import Table
 from ablate.report.choosing import ArgumentError, select_columns
 from ablate.report.column import Cells, Column, cells
 from ablate.report.formats import FORMATS, render

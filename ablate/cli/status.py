@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablate.cli.advance import spoken
 from ablate.cli.flags import DEFAULT_RUNS, Design, Only, RecipePath, Runs, Scale, Seeds, Sets, mention_last, read
+from ablate.cli.progress_state import spoken
 
 if TYPE_CHECKING:
-    from ablate.study.watch import RowNow, RunNow
+    from ablate.planning.run_status import RowNow, RunNow
 
 
 def status(
@@ -27,9 +27,9 @@ def status(
 ) -> int:
     """Show what is running: each row's seeds, their epoch, and when they were last heard of."""
     from ablate.cli.console import output
-    from ablate.study.plan import make_plan
-    from ablate.study.store import Store
-    from ablate.study.watch import watch
+    from ablate.planning.plan import make_plan
+    from ablate.planning.run_status import watch
+    from ablate.store.store import Store
 
     study = read(recipe, seeds, only, design, sets, scale, need_files=False)
     store = Store(runs.absolute())

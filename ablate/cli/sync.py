@@ -18,7 +18,7 @@ def sync(
     """Publish to MLflow what a study has and MLflow lacks; trains nothing."""
     from ablate import api
     from ablate.cli.console import say, warn
-    from ablate.study.store import Store
+    from ablate.store.store import Store
 
     study = read(recipe, seeds, only, design, sets, scale, need_files=False)
     published = api.publish(study, api.table(study, root=runs), root=runs, uri=tracking_uri, check=True)

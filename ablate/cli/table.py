@@ -26,7 +26,7 @@ from ablate.cli.flags import (
 )
 
 if TYPE_CHECKING:
-    from ablate.evidence.rows import Table
+    from ablate.evidence.gather import Table
 
 ELSEWHERE = "Runs of others"
 
@@ -112,7 +112,7 @@ def table(
     if recipe is None:
         raise ValueError("RECIPE is missing: name a recipe's file, or an experiment with --from-mlflow.")
     from ablate import api
-    from ablate.study.store import Store
+    from ablate.store.store import Store
 
     study = read(recipe, seeds, only, design, sets, scale, need_files=False)
     show_as(api.table(study, root=runs), format, listed(columns), sort)
@@ -139,7 +139,7 @@ def _logged(
 ) -> Table:
     """The table of an experiment; what was found out about it goes to stderr."""
     from ablate.cli.console import say
-    from ablate.tracker.logged import Question, read_logged
+    from ablate.tracking.external_runs import Question, read_logged
 
     ways: dict[str | None, Literal["lower", "higher"] | None] = {"lower": "lower", "higher": "higher", None: None}
     if better not in ways:

@@ -22,7 +22,7 @@ def ui(
     """Serve MLflow's page on 127.0.0.1 until Ctrl-C."""
     from ablate.cli.console import say
     from ablate.recipe import Recipe
-    from ablate.tracker.ui import serve
+    from ablate.tracking.ui import serve
 
     study = Recipe.load(recipe, need_files=False).study if recipe is not None else None
     try:

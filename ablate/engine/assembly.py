@@ -14,20 +14,20 @@ from ablate.engine.compiling import compiled
 from ablate.engine.construction import build_network as build_network
 from ablate.engine.construction import make_optimizer, seed_globals, wants_closure
 from ablate.engine.construction import make_tricks as make_tricks
+from ablate.engine.contract import Assignment
+from ablate.engine.data_dependent_init import adapt_to_data
 from ablate.engine.device import autocast, dtype_of, place, prepare
 from ablate.engine.dry_run import SAMPLES, dry_run, try_one_sample
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
-from ablate.engine.first_look import adapt_to_data
 from ablate.engine.measures import Measure, has_gaps, make_loss, make_metric, no_numbers
 from ablate.engine.replicas import OneNetwork, Replicas, Stack
-from ablate.engine.trainer import Assignment
-from ablate.engine.tricks_of_stack import changed_data, has_hook, make_streams, of_seed, stream_name, tricks_for
-from ablate.engine.watching import Watching
+from ablate.engine.stacked_tricks import changed_data, has_hook, make_streams, of_seed, stream_name, tricks_for
+from ablate.engine.tracked_metrics import Watching
 from ablate.layers.noisy_dropout import noisy_layers
 from ablate.optimizers.build import rate_setter
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
-from ablate.tricks.noise import Noise, key
+from ablate.rng.noise import Noise, key
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:

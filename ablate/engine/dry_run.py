@@ -12,7 +12,7 @@ from ablate.data.dataset import Spec
 from ablate.engine.construction import build_network, make_optimizer
 from ablate.engine.each_seed import Measure, one_by_one, vmapped
 from ablate.engine.replicas import CannotStack, Stack
-from ablate.engine.tricks_of_stack import of_seed, tricks_for
+from ablate.engine.stacked_tricks import of_seed, tricks_for
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
 

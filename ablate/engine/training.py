@@ -29,12 +29,12 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.data.dataset import Batch, Parts
 from ablate.engine.assembly import Assembly
-from ablate.engine.averages import evaluation_weights
+from ablate.engine.averaged_weights import evaluation_weights
+from ablate.engine.contract import Assignment, Outcome, Report
 from ablate.engine.evaluation import evaluate
-from ablate.engine.grouping import begin, job_facts, job_state
-from ablate.engine.passes import Passes, grouped
-from ablate.engine.standing import Standing
-from ablate.engine.trainer import Assignment, Outcome, Report
+from ablate.engine.stacks import begin, job_facts, job_state
+from ablate.engine.step_closure import Passes, grouped
+from ablate.engine.training_state import Standing
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from ablate.evidence.folds import fold_spread
-from ablate.evidence.likeness import same_validation, unlike_losses, unlike_scaling
+from ablate.evidence.confounds import same_validation, unlike_losses, unlike_scaling
+from ablate.evidence.fold_variance import fold_spread
 from ablate.evidence.outliers import far_out
 from ablate.evidence.paired import Differences, Effect, Estimator, Spread, differences, effect, own_spread
 from ablate.evidence.seeds import Seeds, Unit, named
-from ablate.evidence.sharing import shared_spreads
 from ablate.evidence.table import ALL_LOSSES
+from ablate.evidence.variance_pooling import shared_spreads
 from ablate.evidence.verdicts import Better, Judgement, judge
-from ablate.study.records import Status
+from ablate.store.records import Status
 
 UNDER_WAY: frozenset[Status] = frozenset({"queued", "running", "interrupted", "stale"})
 

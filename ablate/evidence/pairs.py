@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ablate.evidence.confounds import same_validation
 from ablate.evidence.contrasts import UNDER_WAY, contrast, spread_apart
 from ablate.evidence.holm import holm
 from ablate.evidence.interactions import interaction
-from ablate.evidence.likeness import same_validation
 from ablate.evidence.paired import Effect, effect
 from ablate.evidence.seeds import Seeds
 from ablate.evidence.table import Row
-from ablate.recipe.recipe import Compare
+from ablate.recipe.variant import Compare
 
 
 def beside_singles(rows: Sequence[Row], known: Mapping[str, Seeds], compare: Compare) -> list[Row]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ablate.study.records import ENDED_BADLY, RunRecord, Status, VariantRecord
+from ablate.store.records import ENDED_BADLY, RunRecord, Status, VariantRecord
 
 Unit = Literal["seed", "fold"]
 """What the differences between rows are paired by."""

@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ablate.evidence.plain import plain_text
 from ablate.evidence.seeds import Tally, Unit
 from ablate.evidence.verdicts import Verdict
 from ablate.recipe.measured import TEST_LOSS
 from ablate.recipe.monitored import LOSSES
 from ablate.recipe.reach import Reach
-from ablate.recipe.recipe import Compare
-from ablate.study.records import Status
+from ablate.recipe.variant import Compare
+from ablate.store.records import Status
 
 ALL_LOSSES = (*LOSSES, TEST_LOSS)
 """What is in the unit of a row's loss."""
@@ -150,3 +149,57 @@ class Table:
         compare: dict[str, Any] = {"metric": self.compare.metric, "better": self.compare.better, "at": self.compare.at}
         compare["smallest_effect"] = self.compare.smallest_effect
         return {"study": self.study, "compare": compare, "rows": [row.dump() for row in self.rows]}
+
+
+TITLES = ("variant", "from", "{metric}", "sd", "seeds", "delta_parent", "95 %", "verdict", "status")
+WIDEST = 30
+"""Characters of a name."""
+
+
+def plain_text(table: Table) -> str:
+    """The study and what it compares in one line, then a line for each row; columns that are empty throughout are left out."""
+    from tabulate import tabulate
+
+    compare = table.compare
+    at = "" if compare.at == "selected" else f" at the {compare.at} epoch"
+    head = f"{table.study}: {compare.metric}{at}, {compare.better} is better"
+    lines = [_cells(row, compare.metric) for row in table.rows]
+    titles = [title.format(metric=compare.metric) for title in TITLES]
+    kept = [i for i in range(len(titles)) if i == 0 or any(line[i] for line in lines)]
+    body = tabulate(
+        [[line[i] for i in kept] for line in lines],
+        headers=[titles[i] for i in kept],
+        tablefmt="simple",
+        colalign=["right" if titles[i] in (compare.metric, "sd", "seeds", "delta_parent") else "left" for i in kept]
+        if lines
+        else None,
+        disable_numparse=True,
+    )
+    return f"{head}\n{body}"
+
+
+def _cells(row: Row, metric: str) -> list[str]:
+    """A row's texts, one for each of `TITLES`."""
+    between = None if row.ci_low is None or row.ci_high is None else f"[{row.ci_low:+.3g}, {row.ci_high:+.3g}]"
+    return [
+        short(row.variant),
+        short(row.parent or ""),
+        number(row.value(metric), ".4g"),
+        number(row.sd(metric), ".2g"),
+        str(row.seeds),
+        number(row.delta_parent, "+.3g"),
+        between or "",
+        row.verdict or "",
+        row.status,
+    ]
+
+
+def number(value: float | None, format: str) -> str:
+    """A number in few digits, nothing for what is not known."""
+    return "" if value is None else f"{value:{format}}"
+
+
+def short(name: str) -> str:
+    """A name on one line, without control characters, its end left out where it is long."""
+    line = "".join(c for c in " ".join(name.split()) if c.isprintable())
+    return line if len(line) <= WIDEST else line[: WIDEST - 1] + "…"

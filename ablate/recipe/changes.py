@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ablate.recipe.entries import Item, read_item
-from ablate.recipe.node import Node, Problems, show
-from ablate.recipe.recipe import Change, Position
+from ablate.recipe.node import Node, show
+from ablate.recipe.problems import Position, Problems
 from ablate.recipe.shape import Shape, did_you_mean
+from ablate.recipe.variant import Change
 from ablate.registry import entries
 
 MOST_CHANGES = 10_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ablate.recipe.node import Node, Problems, show
-from ablate.recipe.recipe import Position
+from ablate.recipe.node import Node, show
+from ablate.recipe.problems import Position, Problems
 from ablate.registry import UnknownName, entries, lookup
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 
 from ablate.recipe.changes import Own
 from ablate.recipe.entries import Item
-from ablate.recipe.node import Problems, show
-from ablate.recipe.recipe import Variant
+from ablate.recipe.node import show
+from ablate.recipe.problems import Problems
 from ablate.recipe.settings import Settings
+from ablate.recipe.variant import Variant
 
 
 def check_equal_rows(variants: Sequence[Variant], problems: Problems) -> None:

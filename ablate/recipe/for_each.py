@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from itertools import product
 from math import prod
 
-from ablate.recipe.node import Node, Problems, show
+from ablate.recipe.node import Node, show
+from ablate.recipe.problems import Problems
 from ablate.recipe.shape import Shape, did_you_mean
 
 MOST_ROWS = 1000

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from ablate.recipe.monitored import LOSSES, better
-from ablate.recipe.node import Node, Problems, show
-from ablate.recipe.recipe import Compare, Variant
+from ablate.recipe.node import Node, show
+from ablate.recipe.problems import Problems
 from ablate.recipe.rows import Row
 from ablate.recipe.settings import Choice, Settings
 from ablate.recipe.shape import Shape, did_you_mean
+from ablate.recipe.variant import Compare, Variant
 
 TEST_LOSS = "test_loss"
 """The loss on the test part, where there is one."""

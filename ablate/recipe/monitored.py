@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ablate.recipe.node import Node, Problems, show
+from ablate.recipe.node import Node, show
+from ablate.recipe.problems import Problems
 from ablate.recipe.settings import Choice, Monitor
 from ablate.registry import Named
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ablate.recipe.recipe import Position, Problem, RecipeError
+from ablate.recipe.problems import Position
 from ablate.recipe.scalar import Scalar, plain_scalar
 
 
@@ -103,31 +103,3 @@ def _unquoted(text: str) -> Scalar:
         return plain_scalar(text)
     except ValueError:
         return text
-
-
-class Problems:
-    """Collects what is wrong; the same text at the same place counts once."""
-
-    def __init__(self) -> None:
-        self._found: dict[Problem, None] = {}
-
-    def add(self, position: Position, text: str) -> None:
-        """Note a problem; ``text`` is one line."""
-        self._found.setdefault(Problem(position, text))
-
-    def __len__(self) -> int:
-        return len(self._found)
-
-    def all(self) -> list[Problem]:
-        """What was found so far, in the order in which it was."""
-        return list(self._found)
-
-    def extend(self, problems: Iterable[Problem]) -> None:
-        """Note several."""
-        for problem in problems:
-            self._found.setdefault(problem)
-
-    def check(self) -> None:
-        """Raise `RecipeError` with all of them, in the order of the file, if there are any."""
-        if self._found:
-            raise RecipeError(sorted(self._found, key=lambda p: (p.position.line, p.position.column)))

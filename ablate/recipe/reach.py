@@ -8,9 +8,10 @@ from typing import Literal
 
 from ablate.recipe.measured import measuring, metrics_of
 from ablate.recipe.monitored import better
-from ablate.recipe.node import Problems, show
-from ablate.recipe.recipe import Compare, Variant
+from ablate.recipe.node import show
+from ablate.recipe.problems import Problems
 from ablate.recipe.shape import Shape, did_you_mean
+from ablate.recipe.variant import Compare, Variant
 
 
 @dataclass(frozen=True)

@@ -1,95 +1,26 @@
-"""From a recipe's file to `Recipe`: read, inherit, replay, check, select. Everything that is wrong is reported together."""
+"""A recipe as written: its text, its baseline, its rows and its bundles, before any settings are resolved."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from ablate.recipe.arranged import read_design, rearrange
 from ablate.recipe.changes import read_bundles, read_own
-from ablate.recipe.equal_rows import check_equal_rows, check_repeated_tricks
-from ablate.recipe.folds import read_folds
-from ablate.recipe.measured import read_compare
+from ablate.recipe.design_rows import read_design, rearrange
 from ablate.recipe.names import study_rule
-from ablate.recipe.node import Node, Problems, show
-from ablate.recipe.reach import read_reach
-from ablate.recipe.recipe import Position, Problem, Recipe, RecipeError
+from ablate.recipe.node import Node, show
+from ablate.recipe.problems import Position, Problem, Problems, RecipeError
 from ablate.recipe.replay import SECTIONS, Tree, section
 from ablate.recipe.rows import Row, Rows, read_variants
-from ablate.recipe.selection import read_seeds, read_selection
 from ablate.recipe.shape import Shape
-from ablate.recipe.sources import needed_rows
-from ablate.recipe.unused_bundles import check_unused_bundles
-from ablate.recipe.variants import Written, build_variants
-from ablate.recipe.yaml_text import decode, read_yaml
+from ablate.recipe.variants import Written
+from ablate.recipe.yaml_text import decode
 from ablate.registry import suggestion
 
 LARGEST = 2**20
 """Bytes of a recipe: enough for any that a person writes, too few to read a data file by mistake."""
 
-KEYS = (
-    "study", "description", "data", "metrics", "watch", "seeds", "folds", "compare", "reach", "baseline", "tricks", "variants", "design",
-)  # fmt: skip
 SHARED = ("data", "metrics", "watch")
 """Settings that may stand at the top of a recipe, as all rows usually share them."""
-
-
-def load_recipe(
-    path: Path,
-    *,
-    seeds: int | str | Sequence[int] | None = None,
-    only: str | Sequence[str] | None = None,
-    design: str | None = None,
-    sets: Sequence[str] = (),
-    scale: float = 1.0,
-    need_files: bool = True,
-) -> Recipe:
-    """See `Recipe.load`."""
-    text = read_text(path)
-    problems = Problems()
-    document = read_yaml(text, str(path))
-    if document is None:
-        raise RecipeError([Problem(Position(str(path)), "is empty. 'ablate new NAME' writes a recipe to begin with.")])
-    if document.mapping is None:
-        what = "a list" if document.items is not None else f"one value (={show(document)})"
-        text_ = f"holds {what}. A recipe is a mapping with a 'baseline'; 'ablate new NAME' writes one to begin with."
-        raise RecipeError([Problem(document.position, text_)])
-    top = Shape(document, "", "a recipe", problems)
-    top.only(KEYS, {key: "is a setting: write it under 'baseline'." for key in SECTIONS if key not in KEYS})
-    written = read_written(top, path, design, problems)
-    selection = read_selection(
-        [row.name for row in written.rows], problems, seeds=seeds, only=only, design=design, sets=sets, scale=scale
-    )
-    folder = path.absolute().parent
-    own = (bundle.own for bundle in written.bundles.values())
-    check_repeated_tricks((*own, *(row.own for row in written.rows if not row.stack and not row.tricks)), problems)
-    check_unused_bundles(written.bundles, (one for row in written.rows for one in (row.own, *row.stack)), problems)
-    gone: dict[Path, str] = {}
-    variants, notes = build_variants(written, selection, folder, problems, None if need_files else gone)
-    if written.design is None and not selection.changes_settings:
-        check_equal_rows(variants, problems)
-    compare = read_compare(top, variants, problems)
-    numbers = read_seeds(node, "seeds", problems) if (node := top.get("seeds")) is not None else (0,)
-    folds, reach = read_folds(top, problems), read_reach(top, variants, compare, problems)
-    problems.check()
-    kept = [variant for variant in variants if selection.only is None or variant.name in selection.only]
-    return Recipe(
-        study=written.study,
-        description=top.text("description"),
-        variants=tuple(kept),
-        seeds=selection.seeds or numbers or (0,),
-        compare=compare,
-        path=path,
-        folder=folder,
-        text=text,
-        selection=selection.arguments,
-        design=written.design,
-        notes=(*notes, *gone.values()),
-        folds=folds,
-        reach=reach,
-        needed=needed_rows(variants, kept),
-        gone=tuple(gone),
-    )
 
 
 def read_text(path: Path) -> str:

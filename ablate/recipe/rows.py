@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from ablate.recipe.changes import Own, read_own
 from ablate.recipe.for_each import MOST_ROWS, repeats
 from ablate.recipe.names import name_rule
-from ablate.recipe.node import Node, Problems, show
-from ablate.recipe.recipe import Position
+from ablate.recipe.node import Node, show
+from ablate.recipe.problems import Position, Problems
 from ablate.recipe.replay import SECTIONS
 from ablate.recipe.shape import Shape, did_you_mean
 from ablate.recipe.sources import read_joined

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from ablate.recipe.changes import Assignment
 from ablate.recipe.designs import DESIGNS, design_rule
-from ablate.recipe.node import Node, Problems, one_line, show
-from ablate.recipe.recipe import Position, RecipeError
+from ablate.recipe.node import Node, one_line, show
+from ablate.recipe.problems import Position, Problems, RecipeError
 from ablate.recipe.replay import SECTIONS
 from ablate.recipe.scalar import plain_scalar
 from ablate.recipe.shape import did_you_mean

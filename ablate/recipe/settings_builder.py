@@ -10,15 +10,15 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from ablate.recipe.complaints import complain
 from ablate.recipe.entries import Item, mapped_arguments, read_item
 from ablate.recipe.monitored import LOSSES, Monitored
-from ablate.recipe.node import Node, Problems, show
-from ablate.recipe.recipe import Position
+from ablate.recipe.node import Node, show
+from ablate.recipe.problems import Position, Problems
 from ablate.recipe.replay import Tree
 from ablate.recipe.settings import Choice, Settings, Training
 from ablate.recipe.shape import did_you_mean
 from ablate.recipe.targets import target_rule
+from ablate.recipe.validation_errors import complain
 from ablate.registry import Named, UnknownName, entries, lookup
 
 LISTED = {"metrics": ("metric", "accuracy"), "watch": ("watch", "gradient_norm")}

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ablate.recipe.node import Problems, show
-from ablate.recipe.recipe import Position, Variant
+from ablate.recipe.node import show
+from ablate.recipe.problems import Position, Problems
 from ablate.recipe.replay import Tree
 from ablate.recipe.settings import Settings
 from ablate.recipe.shape import Shape, did_you_mean
+from ablate.recipe.variant import Variant
 
 JOINED = "a joined row trains nothing itself: it evaluates the rows that it joins on the data of 'from'."
 

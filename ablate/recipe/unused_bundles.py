@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ablate.recipe.changes import Bundle, Own
-from ablate.recipe.node import Problems, show
+from ablate.recipe.node import show
+from ablate.recipe.problems import Problems
 from ablate.recipe.replay import SECTIONS
 from ablate.recipe.shape import did_you_mean
 from ablate.registry import UnknownName, lookup

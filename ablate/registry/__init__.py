@@ -28,7 +28,7 @@ KINDS = {
     "init": "ablate.inits",
     "loss": "ablate.losses",
     "metric": "ablate.metrics",
-    "watch": "ablate.watched",
+    "watch": "ablate.tracked",
     "data": "ablate.data",
 }
 """The kinds of things that can be named, each with the room that holds the library's own."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ablate.evidence.reaching import reach_keys
+from ablate.evidence.reach import reach_keys
 from ablate.evidence.table import Table
 from ablate.recipe.monitored import LOSSES
 from ablate.report.column import (

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.study.records import Status, StudyRecord, VariantRecord
-from ablate.study.store import Store
+from ablate.store.records import Status, StudyRecord, VariantRecord
+from ablate.store.store import Store
 
 Values = NDArray[np.float64]
 

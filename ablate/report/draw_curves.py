@@ -27,7 +27,7 @@ from ablate.report.figure import (
     wrapped,
 )
 from ablate.report.wording import plain, seeds_between
-from ablate.study.records import StudyRecord
+from ablate.store.records import StudyRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ablate.evidence.rows import Row, Table
+from ablate.evidence.gather import Row, Table
 from ablate.evidence.seeds import Seeds
 from ablate.report.figure import FAINT, GREY, INK
 from ablate.report.numbers import probability
 from ablate.report.row_chart import Texts, differences, interactions, row_chart, seeds_text, verdict_colour, verdicts
 from ablate.report.wording import titled
-from ablate.study.records import StudyRecord
+from ablate.store.records import StudyRecord
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

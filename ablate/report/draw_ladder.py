@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ablate.evidence.rows import Row, Table
+from ablate.evidence.gather import Row, Table
 from ablate.report.figure import FAINT, GREY, INK
 from ablate.report.numbers import fixed, places
 from ablate.report.row_chart import Texts, differences, row_chart, seeds_text, verdict_colour, verdicts

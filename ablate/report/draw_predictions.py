@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from ablate.study.records import StudyRecord
-    from ablate.study.store import Store
+    from ablate.store.records import StudyRecord
+    from ablate.store.store import Store
 
 COLUMNS, MOST = 4, 8
 """Pictures beside each other, and of one figure."""
@@ -42,8 +42,8 @@ def read_predictions(study: StudyRecord, store: Store) -> Shown:
     Raises ValueError where nothing has finished, and where targets are no landmarks.
     """
     from ablate.engine.predicting import predict
-    from ablate.study.plan import make_plan
-    from ablate.study.trained import trained
+    from ablate.execution.trained import trained
+    from ablate.planning.plan import make_plan
 
     plan = make_plan(study.recipe, store)
     finished = [

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ablate.evidence.rows import Table
+from ablate.evidence.gather import Table
 from ablate.recipe.monitored import LOSSES
 from ablate.recipe.shape import did_you_mean
 from ablate.report.choosing import ArgumentError
 from ablate.report.curves import read_curves
 from ablate.report.figure import check_picture, drawing, picture_bytes
-from ablate.study.records import StudyRecord
-from ablate.study.store import Store
+from ablate.store.records import StudyRecord
+from ablate.store.store import Store
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

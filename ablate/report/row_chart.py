@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ablate.evidence.rows import Row, Table
+from ablate.evidence.gather import Row, Table
 from ablate.report.axes import MINUS, set_ticks
 from ablate.report.column import delta_places
 from ablate.report.columns import available

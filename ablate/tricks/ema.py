@@ -11,7 +11,7 @@ from ablate.registry import Card, register
 from ablate.registry.fields import Epochs, Range
 from ablate.registry.lazy import torch
 from ablate.schedules import Schedule, Scheduled
-from ablate.tricks.averaged import Averaged
+from ablate.tricks.shared.averaged import Averaged
 
 if TYPE_CHECKING:
     from torch import Tensor

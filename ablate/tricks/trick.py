@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from ablate.data.dataset import Batch, Parts, Spec
     from ablate.recipe.settings import Settings
-    from ablate.tricks.noise import Noise
+    from ablate.rng.noise import Noise
 
 
 class NoEffect(ValueError):

@@ -11,16 +11,16 @@ import time
 from pathlib import Path
 
 from ablate import api
-from ablate.evidence.rows import gather
+from ablate.evidence.gather import gather
+from ablate.execution.executors.local import ForkedProcesses
+from ablate.execution.jobs import make_jobs
+from ablate.execution.scheduler import LocalExecutor
+from ablate.execution.stack_rule import stack_rule
+from ablate.planning.plan import make_plan
+from ablate.planning.study_file import write_study
 from ablate.recipe import Recipe
-from ablate.study.executor import LocalExecutor
-from ablate.study.jobs import make_jobs
-from ablate.study.plan import make_plan
-from ablate.study.processes import ForkedProcesses
-from ablate.study.provenance import of_command
-from ablate.study.register import write_study
-from ablate.study.stacks import stack_rule
-from ablate.study.store import Store
+from ablate.store.provenance import of_command
+from ablate.store.store import Store
 from bench.rivals.work import asked
 
 

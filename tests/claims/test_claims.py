@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from ablate.api import RunOptions
+from ablate.planning.compatibility import check_fit
 from ablate.recipe import Recipe
 from ablate.recipe.measured import metrics_of
-from ablate.study.fitting import check_fit
 from bench.claims import book as book_file
 from bench.claims.__main__ import DOCS, README, draws, main, with_top
 from bench.claims.again import ask, drawn, other_seeds, read_draws, section, with_draw

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ablate.cli.advance import Advance, spoken
+from ablate.cli.progress_state import Advance, spoken
 
 
 def play(rows, events):

@@ -6,8 +6,8 @@ import re
 import pytest
 from rich.console import Console
 
-from ablate.cli.advance import RowState, RunState
-from ablate.cli.live import Progress, in_view
+from ablate.cli.progress import Progress, in_view
+from ablate.cli.progress_state import RowState, RunState
 
 
 class Clock:

@@ -68,7 +68,7 @@ def test_trick_snippet_works():
     import torch
 
     from ablate.data.dataset import Batch, Spec
-    from ablate.tricks.noise import Noise
+    from ablate.rng.noise import Noise
     from ablate.tricks.trick import Context
 
     names: dict[str, type] = {}
@@ -85,7 +85,7 @@ def test_trick_snippet_takes_a_schedule():
     import torch
 
     from ablate.data.dataset import Batch, Spec
-    from ablate.tricks.noise import Noise
+    from ablate.rng.noise import Noise
     from ablate.tricks.trick import Context
 
     names: dict[str, type] = {}

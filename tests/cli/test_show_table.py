@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from ablate.cli.show_table import show_table
-from ablate.evidence.rows import Row, Table
+from ablate.evidence.gather import Row, Table
 from ablate.evidence.seeds import Tally
-from ablate.recipe.recipe import Compare
+from ablate.recipe.variant import Compare
 from ablate.report.formats import render
 
 FIVE = Tally(5, 5)

@@ -12,11 +12,11 @@ from torch.optim.swa_utils import SWALR, AveragedModel, get_ema_multi_avg_fn, up
 
 from ablate.data.dataset import Part, Parts, Spec
 from ablate.engine.assembly import assemble
-from ablate.engine.averages import evaluation_weights
-from ablate.engine.passes import Passes
+from ablate.engine.averaged_weights import evaluation_weights
+from ablate.engine.step_closure import Passes
 from ablate.engine.training import train, train_epoch, validate
-from ablate.layers.velocity_sgd import VelocitySGD
-from ablate.layers.vsgd import VSGD
+from ablate.optimizers.steps.velocity_sgd import VelocitySGD
+from ablate.optimizers.steps.vsgd import VSGD
 from ablate.recipe.settings import Choice
 
 EXACT = {"rtol": 1e-11, "atol": 1e-13}

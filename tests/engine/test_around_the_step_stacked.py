@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ablate.engine.trainer import Assignment
+from ablate.engine.contract import Assignment
 from ablate.engine.training import train
 from ablate.recipe.settings import Choice
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from ablate.evidence.dead_switch import acts_at_once
-from ablate.evidence.rows import gather
+from ablate.evidence.gather import gather
+from ablate.evidence.inert_changes import acts_at_once
 from ablate.recipe.settings import Choice
 from ablate.registry import lookup
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ablate.evidence.rows import gather
-from ablate.recipe.recipe import Compare
+from ablate.evidence.gather import gather
+from ablate.recipe.variant import Compare
 
 
 def ladder(draw, rows=7, n=5, effect=0.0, at=4):
@@ -75,7 +75,7 @@ def test_copies_of_one_variant_under_other_noise_get_no_verdict(make_study, make
     """Really trained: same initial values and order, other streams of dropout noise."""
     from ablate.data.load import load_parts
     from ablate.engine.assembly import assemble
-    from ablate.engine.trainer import Assignment
+    from ablate.engine.contract import Assignment
     from ablate.engine.training import train_epoch, validate
     from ablate.recipe import Recipe
 

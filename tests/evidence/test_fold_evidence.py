@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ablate.evidence.folds import fold_spread
+from ablate.evidence.fold_variance import fold_spread
+from ablate.evidence.gather import gather
 from ablate.evidence.paired import effect
-from ablate.evidence.rows import gather
 from ablate.report.columns import default_keys
 from ablate.report.formats import render
 from ablate.report.summary import summary

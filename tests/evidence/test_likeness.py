@@ -5,17 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ablate.evidence.likeness import (
+from ablate.evidence.confounds import (
     same_validation,
     unlike_losses,
     unlike_samples,
     unlike_settings,
     unpaired_init,
 )
-from ablate.evidence.origins import mixtures, unlike_origins
-from ablate.evidence.rows import gather
-from ablate.recipe.recipe import Change, Compare, Variant
+from ablate.evidence.environments import mixtures, unlike_origins
+from ablate.evidence.gather import gather
 from ablate.recipe.settings import Choice, Settings
+from ablate.recipe.variant import Change, Compare, Variant
 
 
 def variant(name="child", changes=(), **fields):

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ablate.evidence.rows import gather
+from ablate.evidence.gather import gather
 from ablate.report.formats import render
 from ablate.report.summary import summary
-from ablate.study.records import StudyRecord
+from ablate.store.records import StudyRecord
 
 SHIFT = {"plain": 0.0, "only a": -0.3, "only b": -0.2, "only c": -0.1, "a + b": -0.5, "a + c": -0.4, "b + c": -0.3}
 

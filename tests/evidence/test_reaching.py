@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ablate.evidence.rows import gather
+from ablate.evidence.gather import gather
 from ablate.recipe.reach import Reach
 from ablate.report.columns import default_keys
 from ablate.report.formats import render

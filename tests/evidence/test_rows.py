@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from ablate.evidence.rows import Row, gather
-from ablate.recipe.recipe import Compare
+from ablate.evidence.gather import Row, gather
+from ablate.recipe.variant import Compare
 
 PARENT = [0.50, 0.52, 0.49, 0.51, 0.50]
 BETTER = [0.40, 0.43, 0.38, 0.41, 0.39]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ablate.evidence.paired import effect, own_spreads
-from ablate.evidence.sharing import ALIKE, MARGIN, OWN, STEPS, TRUST, overlap, shared_spreads
+from ablate.evidence.variance_pooling import ALIKE, MARGIN, OWN, STEPS, TRUST, overlap, shared_spreads
 
 LADDER = [("b", "a"), ("c", "b"), ("d", "c")]
 STAR = [("b", "a"), ("c", "a"), ("d", "a")]

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from ablate.evidence.rows import Row, Table
+from ablate.evidence.gather import Row, Table
 from ablate.evidence.seeds import Tally
-from ablate.recipe.recipe import Compare
+from ablate.recipe.variant import Compare
 
 HOSTILE = [
     "a|b",

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from ablate.evidence.rows import Row
+from ablate.evidence.gather import Row
 from ablate.evidence.seeds import Tally
-from ablate.recipe.recipe import Compare
+from ablate.recipe.variant import Compare
 from ablate.report.choosing import select_columns
 from ablate.report.column import cells
 from ablate.report.columns import default_keys

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from ablate.evidence.rows import Row
+from ablate.evidence.gather import Row
 from ablate.evidence.seeds import Tally
 from ablate.report.as_latex import escape
 from ablate.report.formats import FORMATS, format_from_suffix, render

@@ -15,10 +15,11 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from ablate.evidence.rows import gather
+from ablate.evidence.gather import gather
 from ablate.evidence.verdicts import Verdict
-from ablate.recipe.recipe import Change, Compare, Recipe, Variant
+from ablate.recipe.recipe import Recipe
 from ablate.recipe.settings import Choice, Settings
+from ablate.recipe.variant import Change, Compare, Variant
 from ablate.report.axes import linear_ticks, log_ticks, number
 from ablate.report.curves import MOST_POINTS, read_curves
 from ablate.report.draw_curves import MOST_PANELS, draw_curves
@@ -26,8 +27,8 @@ from ablate.report.draw_effects import draw_effects
 from ablate.report.draw_ladder import draw_ladder
 from ablate.report.figure import VERDICT_COLOURS, drawing, fitted, picture_suffix, text_width, wrapped
 from ablate.report.pictures import picture, pictures
-from ablate.study.records import RunRecord, StudyRecord, VariantRecord
-from ablate.study.store import Store
+from ablate.store.records import RunRecord, StudyRecord, VariantRecord
+from ablate.store.store import Store
 
 LONG = "a name that goes on and on until all of the hundred characters that a name may have are taken up: 001"
 HOSTILE = [

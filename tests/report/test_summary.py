@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ablate.evidence.rows import Row
+from ablate.evidence.gather import Row
 from ablate.evidence.seeds import Tally
-from ablate.recipe.recipe import Compare
+from ablate.recipe.variant import Compare
 from ablate.report.summary import summary
 
 

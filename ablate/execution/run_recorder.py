@@ -1,0 +1,240 @@
+"""What the engine reports of a job goes into the store, and to the parent a few times a second."""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO
+
+from ablate.engine.contract import Outcome
+from ablate.execution.jobs import Job
+from ablate.execution.peak_memory import peak_memory
+from ablate.execution.shutdown import Ending
+from ablate.store import checkpoints
+from ablate.store.checkpoints import Checkpoint
+from ablate.store.provenance import of_process
+from ablate.store.store import Store
+
+Tell = Callable[[dict[str, Any]], None]
+
+TOLD_EVERY = 0.2
+"""Seconds between two events of one run's epochs."""
+
+BEAT_EVERY = 5.0
+"""Seconds between two writings of a running run's status."""
+
+SHARE = 0.02
+"""Of the time so far: no checkpoint comes sooner after the last."""
+
+
+class StoreReport:
+    """Hears of a job's training (`Report`). ``settled`` runs of the stack have ended before: what is said of them again is left aside.
+
+    ``kept`` is the checkpoint that the job goes on from; ``check`` raises where data or code are no longer what the job was made of.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        store: Store,
+        tell: Tell,
+        ending: Ending,
+        kept: Checkpoint | None,
+        settled: set[int],
+        check: Callable[[], None],
+    ) -> None:
+        self.job, self.store, self.tell, self.ending, self.check = job, store, tell, ending, check
+        self.count = len(job.fingerprints)
+        self.ended_runs = set(settled)
+        self.epochs = job.assignment.settings.epochs
+        self.policy = job.assignment.settings.checkpoint
+        self.began = kept.began if kept else time.time()
+        self.before = kept.seconds if kept else 0.0
+        self.clock = self.saved = time.monotonic()
+        self.saved_epoch = kept.state["epoch"] if kept else 0
+        self.threads = kept.threads if kept else job.threads
+        known = (store.record(name).peak_memory for name in job.fingerprints) if kept else ()
+        self.peak_before = max((peak for peak in known if peak is not None), default=0)
+        self.parameters: int | None = None
+        self.steps_per_epoch: int | None = None
+        self.target_scaling: Mapping[str, Any] | None = None
+        self.notes: list[str] = []
+        self.lines = list(kept.lines) if kept else [0] * self.count
+        self.told = [-math.inf] * self.count
+        self.beat = [self.clock] * self.count
+        self.files: dict[int, BinaryIO] = {}
+        for replica in self.under_way():
+            self.files[replica] = store.append_to(job.fingerprints[replica], "metrics.jsonl")
+            self.status(replica, "running")
+
+    def under_way(self) -> list[int]:
+        """The runs of the stack that have not ended."""
+        return [replica for replica in range(self.count) if replica not in self.ended_runs]
+
+    @property
+    def seconds(self) -> float:
+        """Wall time that went into this training so far, earlier attempts included."""
+        return self.before + time.monotonic() - self.clock
+
+    def status(self, replica: int, status: str, *, durable: bool = False, **fields: Any) -> None:
+        """Write a run's status."""
+        now = time.time()
+        share = round(self.seconds / self.count, 3)
+        self.store.write_status(
+            self.job.fingerprints[replica],
+            {
+                "status": status,
+                "seed": self.job.assignment.seeds[replica],
+                "fold": self.job.assignment.fold,
+                "epoch": self.lines[replica],
+                "epochs": self.epochs,
+                "parameters": self.parameters,
+                "steps": self.steps_per_epoch and self.steps_per_epoch * self.lines[replica],
+                "peak_memory": max(peak_memory(self.job.assignment.device), self.peak_before),
+                "target_scaling": self.target_scaling,
+                "started": self.began,
+                "finished": None if status in ("running", "interrupted") else now,
+                "heartbeat": now,
+                "seconds": share,
+                "device_seconds": share,
+                "stack": list(self.job.assignment.seeds),
+                "threads": self.threads,
+                "notes": self.notes,
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+                **fields,
+            },
+            durable=durable,
+        )
+
+    def event(self, replica: int, event: str, **fields: Any) -> None:
+        """Tell the parent about a run."""
+        where: dict[str, Any] = {"seed": self.job.assignment.seeds[replica]}
+        if self.job.assignment.fold is not None:
+            where["fold"] = self.job.assignment.fold
+        self.tell({"event": event, **where, "epochs": self.epochs, **fields})
+
+    # what the engine calls
+
+    def started(self, facts: Mapping[str, Any]) -> None:
+        self.check()  # by now all has been loaded
+        with self.ending.shield():
+            self.parameters = facts["parameters"]
+            self.steps_per_epoch, self.target_scaling = facts.get("steps_per_epoch"), facts.get("target_scaling")
+            self.notes = list(facts["notes"])
+            for replica in self.under_way():
+                folder = self.store.run_folder(self.job.fingerprints[replica])
+                provenance = {**self.job.provenance, **of_process(self.job.assignment.device), "facts": dict(facts)}
+                self.store.write_json(folder / "provenance.json", provenance)
+                self.status(replica, "running")
+                self.event(replica, "started", parameters=self.parameters)
+            self.ending.training = True
+
+    def epoch(self, replica: int, line: Mapping[str, Any]) -> None:
+        if replica in self.ended_runs:
+            return
+        with self.ending.shield():
+            self.store.append_line(self.files[replica], line)
+            self.lines[replica] = line["epoch"]
+            now = time.monotonic()
+            if now - self.told[replica] > TOLD_EVERY:
+                self.told[replica] = now
+                known = {key: line.get(key) for key in ("epoch", "train_loss", "valid_loss", "seconds")}
+                self.event(replica, "epoch", **known)
+            if now - self.beat[replica] > BEAT_EVERY:
+                self.beat[replica] = now
+                self.status(replica, "running")
+
+    def due(self, epoch: int) -> bool:
+        if self.ending.asked is not None:
+            return True
+        if self.policy.epochs is not None:
+            return epoch - self.saved_epoch >= self.policy.epochs
+        assert self.policy.seconds is not None
+        return time.monotonic() - self.saved >= max(self.policy.seconds, SHARE * self.seconds)
+
+    def checkpoint(self, state: Mapping[str, Any]) -> None:
+        with self.ending.shield():
+            # after a power cut, the metrics must reach as far as what goes on from here
+            for file in self.files.values():
+                self.store.disk.sync(file)
+            checkpoints.save(
+                self.store,
+                Checkpoint(
+                    self.job.fingerprints, self.threads, self.began, self.seconds, tuple(self.lines), dict(state)
+                ),
+            )
+            self.saved, self.saved_epoch = time.monotonic(), state["epoch"]
+        self.ending.saved()
+
+    def weights(self, replica: int, which: str, state: Mapping[str, Any]) -> None:
+        if replica in self.ended_runs:
+            return
+        with self.ending.shield():
+            self.store.save_tensors(self.job.fingerprints[replica], f"{which}.pt", state)
+
+    def ended(self, replica: int, outcome: Outcome) -> None:
+        if replica in self.ended_runs:
+            return
+        with self.ending.shield():
+            self.store.disk.sync(self.files[replica])
+            results, unknown = known_results(outcome)
+            self.status(
+                replica,
+                outcome.status,
+                durable=True,
+                reason=outcome.reason,
+                epoch=outcome.epoch,
+                best_epoch=outcome.best_epoch,
+                selected_epoch=outcome.selected_epoch,
+                results=results,
+                notes=[*self.notes, *unknown],
+                first_loss=outcome.first_loss if math.isfinite(outcome.first_loss or 0.0) else None,
+            )
+            self.close(replica)
+            if not self.under_way():
+                checkpoints.drop(self.store, self.job.fingerprints[0])
+            selected = results.get("selected", {})
+            self.event(replica, outcome.status, **{**selected, "epoch": outcome.epoch, "reason": outcome.reason})
+
+    # what ends all runs at once
+
+    def close(self, replica: int) -> None:
+        """Nothing more will be said of a run."""
+        self.ended_runs.add(replica)
+        if file := self.files.pop(replica, None):
+            file.close()
+
+    def all_ended(self, status: str, reason: str) -> None:
+        """Every run that is under way ends for the same reason."""
+        for replica in self.under_way():
+            self.close(replica)
+            self.status(replica, status, reason=reason, durable=status != "interrupted")
+            self.event(replica, status, epoch=self.lines[replica], reason=reason)
+
+    def split(self, reason: str) -> None:
+        """The stack failed: its runs are to be tried one by one, so that one bad seed takes no neighbours along."""
+        seeds = self.job.assignment.seeds
+        checkpoints.drop(self.store, self.job.fingerprints[0])
+        alone = [(replica, seeds[replica]) for replica in self.under_way()]
+        for replica, seed in alone:
+            self.close(replica)
+            self.status(replica, "interrupted", reason=f"its stack failed ({reason})", stack=[seed])
+        self.tell({"event": "split", "seeds": [seed for _, seed in alone], "reason": reason})
+
+
+def known_results(outcome: Outcome) -> tuple[dict[str, dict[str, float]], list[str]]:
+    """An outcome's numbers without those that are not finite, which JSON cannot hold; and a note for each of these."""
+    kept: dict[str, dict[str, float]] = {}
+    notes = []
+    for which, values in outcome.results.items():
+        kept[which] = {name: value for name, value in values.items() if math.isfinite(value)}
+        notes += [
+            f"{name} (={value}) is not finite at its {which} epoch"
+            for name, value in values.items()
+            if not math.isfinite(value)
+        ]
+    return kept, notes

@@ -1,0 +1,216 @@
+"""Runs one job in its own process: claims its runs, goes on from a checkpoint where there is one, trains, and says how it ended."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import select
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, BinaryIO
+
+from ablate.data.load import load_parts
+from ablate.engine.contract import Report
+from ablate.engine.training import train
+from ablate.execution.failure_reason import diagnosis
+from ablate.execution.jobs import Job
+from ablate.execution.run_recorder import StoreReport, Tell
+from ablate.execution.shutdown import EndAsked, Ending
+from ablate.recipe import identity, run_fingerprint
+from ablate.registry.lazy import torch
+from ablate.store import checkpoints
+from ablate.store.checkpoints import Checkpoint
+from ablate.store.disk import DiskError
+from ablate.store.store import Store
+from ablate.trainers.joined import judge
+from ablate.trainers.leakage import check_leaks
+from ablate.tricks.trick import NoEffect
+
+Training = Callable[[Job, Report, Mapping[str, Any] | None], object]
+"""Trains a job's assignment from a state, or from nothing, and tells the report."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def train_job(job: Job, report: Report, state: Mapping[str, Any] | None) -> object:
+    """Load the data and let the engine train, or judge what others have trained."""
+    assignment = job.assignment
+    parts = load_parts(assignment.settings.data, assignment.folder, assignment.folds, assignment.fold)
+    if assignment.settings.sources:
+        check_leaks(assignment, parts)
+    return (judge if assignment.settings.joined else train)(assignment, parts, report, state)
+
+
+def run_job(
+    job: Job,
+    store: Store,
+    tell: Tell,
+    *,
+    training: Training = train_job,
+    ending: Ending | None = None,
+    capture: Callable[[BinaryIO], None] = lambda log: None,
+) -> None:
+    """Train a job to its end, whatever that is: the store has the runs' status afterwards, and the log has what was printed.
+
+    Tells ``busy`` and does nothing where another process trains one of the runs; ``split`` where a stack failed as a whole; ``halt`` where the store
+    cannot be written. ``capture`` gets the log, for what user code prints.
+    """
+    ending = ending or Ending()
+    try:
+        with store.claim(job.fingerprints) as ours:
+            if ours:
+                run_claimed(job, store, tell, training, ending, capture)
+            else:
+                tell({"event": "busy"})
+    except DiskError as error:
+        tell({"event": "halt", "number": error.errno, "text": error.strerror, "path": error.filename})
+    except EndAsked as asked:
+        # before anything was begun
+        for seed in job.assignment.seeds:
+            tell({"event": asked.status, "seed": seed, "reason": ""})
+
+
+def run_claimed(
+    job: Job, store: Store, tell: Tell, training: Training, ending: Ending, capture: Callable[[BinaryIO], None]
+) -> None:
+    """What `run_job` does once the runs are this process's own."""
+    job, settled = what_is_left(job, store, tell)
+    if len(settled) == len(job.fingerprints):
+        return
+    try:
+        check(job)
+    except Changed:
+        for seed in job.assignment.seeds:
+            tell({"event": "interrupted", "seed": seed, "reason": CHANGED})
+        return
+    log = store.append_to(job.fingerprints[0], "log.txt")
+    capture(log)
+    kept = go_on_from(job, store, settled, tell)
+    if kept is None and settled:
+        # no state to keep the stack together for
+        job = job.only([seed for i, seed in enumerate(job.assignment.seeds) if i not in settled])
+        settled = set()
+    where = f"after epoch {kept.state['epoch']}" if kept else "from the start"
+    log_line(
+        store, log, f"{time.strftime('%Y-%m-%d %H:%M:%S')}: {where}, seeds {job.assignment.seeds}, pid {os.getpid()}"
+    )
+    describe(job, store)
+    torch.set_num_threads(kept.threads if kept else job.threads)
+    with ending.shield():
+        report = StoreReport(job, store, tell, ending, kept, settled, check=lambda: check(job))
+    try:
+        training(job, report, kept.state if kept else None)
+    except EndAsked as asked:
+        report.all_ended(asked.status, f"not done after {job.timeout:g} s" if asked.status == "timeout" else "")
+    except Changed:
+        report.all_ended("interrupted", CHANGED)
+    except NoEffect as error:
+        report.all_ended("no_effect", str(error))
+    except DiskError:
+        raise
+    except (Exception, SystemExit, KeyboardInterrupt) as error:  # user code may call sys.exit
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise DiskError.about(error, store.root) from error
+        with suppress(OSError):
+            traceback.print_exc()
+        status, reason = diagnosis(error)
+        if len(report.under_way()) > 1:
+            report.split(reason)
+        else:
+            report.all_ended(status, reason)
+    finally:
+        log.close()
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def what_is_left(job: Job, store: Store, tell: Tell) -> tuple[Job, set[int]]:
+    """The job without runs that another process has ended meanwhile; those of a stack that goes on stay in it, and are told by their numbers."""
+    done = [(i, seed, record) for i, (seed, name) in enumerate(job.runs) if job.settles(record := store.record(name))]
+    for _, seed, record in done:
+        tell({"event": record.status, "seed": seed, "reason": record.reason, "elsewhere": True})
+    if len(done) < len(job.fingerprints) and not job.together:
+        gone = {seed for _, seed, _ in done}
+        return job.only([seed for seed in job.assignment.seeds if seed not in gone]), set()
+    return job, {i for i, _, _ in done}
+
+
+CHANGED = "its data or code changed after the command began. Run it again"
+
+
+class Changed(Exception):
+    """The data or the code are no longer those that the fingerprint stands for."""
+
+
+def check(job: Job) -> None:
+    """Raise `Changed` where data and code are not what the job's fingerprints were made of: the result would be another run's."""
+    settings, seed = job.assignment.settings, job.assignment.seeds[0]
+    try:
+        shared = identity(settings, folder=job.assignment.folder, folds=job.assignment.folds)
+    except ValueError:
+        raise Changed from None
+    if run_fingerprint(shared, seed, job.assignment.fold) != job.fingerprints[0]:
+        raise Changed
+
+
+def go_on_from(job: Job, store: Store, settled: set[int], tell: Tell) -> Checkpoint | None:
+    """The state to go on from, with the metrics cut to it; None, and nothing left of earlier attempts, where there is none."""
+    left = [i for i in range(len(job.fingerprints)) if i not in settled]
+    kept, damaged = checkpoints.load(store, job.fingerprints[0], job.assignment.device)
+    if kept is not None and (kept.runs != job.fingerprints or (job.fresh and kept.began < job.since)):
+        kept = None
+    if kept is not None:
+        # a power cut may have taken metrics that the checkpoint comes after
+        short = [i for i in left if store.cut_metrics(job.fingerprints[i], kept.lines[i]) != kept.lines[i]]
+        if short:
+            damaged.append("the metrics end before the checkpoint")
+            kept = None
+    for i in left:
+        if kept is None:
+            store.clear(job.fingerprints[i])
+        else:
+            store.tidy(job.fingerprints[i])
+    for sentence in damaged:
+        on = f"it goes on after epoch {kept.state['epoch']}" if kept else "it begins again"
+        tell({"event": "note", "text": f"{job.variant} seeds {job.assignment.seeds}: {sentence}; {on}"})
+    return kept
+
+
+def describe(job: Job, store: Store) -> None:
+    """Write what the runs are trained with."""
+    settings = job.assignment.settings.dump()
+    for seed, name in job.runs:
+        known = {**settings, "seed": seed, "fold": job.assignment.fold, "folder": str(job.assignment.folder)}
+        if job.assignment.folds is not None:
+            known["folds"] = job.assignment.folds.dump()
+        store.write_settings(name, known)
+        store.write_json(store.run_folder(name) / "identity.json", job.identity)
+
+
+def log_line(store: Store, log: BinaryIO, text: str) -> None:
+    """A line of our own in a job's log."""
+    store.disk.add(log, f"{text}\n".encode())
+
+
+def main(job: Job, channel: int) -> None:
+    """The body of a forked process: run the job; events go as JSON lines into the pipe ``channel``."""
+    ending = Ending()
+
+    def tell(event: dict[str, Any]) -> None:
+        if event["event"] == "epoch" and not select.select([], [channel], [], 0)[1]:
+            return  # a parent that is stopped must not stop the training
+        with suppress(BrokenPipeError):  # nobody listens any more; the store knows
+            os.write(channel, (json.dumps({"job": job.number, "variant": job.variant, **event}) + "\n").encode())
+
+    def capture(log: BinaryIO) -> None:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+
+    with suppress(EndAsked):
+        ending.listen(job.timeout)
+        run_job(job, Store(job.root), tell, ending=ending, capture=capture)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,13 +22,12 @@ if TYPE_CHECKING:
 
     from ablate.data.dataset import Part, Spec
     from ablate.engine.predicting import Trained
+    from ablate.execution.events import Listener
     from ablate.store.records import StudyRecord
     from ablate.tracking.publish import Published, Rendering
     from ablate.tracking.publisher import Background
 
 DEFAULT_ROOT = Path("runs")
-
-Listener = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def run(
     options: RunOptions | None = None,
     listen: Listener | None = None,
 ) -> Table:
-    """Train what is missing and return the table. ``listen`` hears every event of every job.
+    """Train what is missing and return the table. ``listen`` gets every event of every job.
 
     Raises RecipeError for a wrong recipe, and DiskError where the folder of runs cannot be written.
 
@@ -91,7 +89,7 @@ def train_runs(
 ) -> None:
     """Train the missing runs of a plan; returns when all of them have ended."""
     from ablate.execution.jobs import make_jobs
-    from ablate.execution.scheduler import LocalExecutor
+    from ablate.execution.scheduler import Scheduler
     from ablate.execution.stack_rule import stack_rule
     from ablate.planning.networks import known_networks
     from ablate.store.provenance import of_command
@@ -108,13 +106,13 @@ def train_runs(
         timeout=options.timeout,
         stack=stack_rule(missing, places, known_networks(plan, store)),
     )
-    executor = LocalExecutor(places, store, retries=options.retries)
+    scheduler = Scheduler(places, store, retries=options.retries)
     try:
-        for event in executor.run(jobs, fail_fast=options.fail_fast):
+        for event in scheduler.run(jobs, fail_fast=options.fail_fast):
             if listen is not None:
                 listen(event)
     finally:
-        executor.close()
+        scheduler.close()
 
 
 def slots(options: RunOptions) -> list[str]:

@@ -5,11 +5,21 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Self
 
-from ablate.cli.console import messages
+from ablate.cli.console import messages, say
 from ablate.cli.progress_state import Advance, RowState, RunState, remaining, spoken
+from ablate.execution.events import (
+    CheckpointDamaged,
+    EpochEnded,
+    Event,
+    JobRetried,
+    RunEvent,
+    StackFailed,
+    WaitingForOthers,
+)
+from ablate.planning.run_status import run_name
 from ablate.report.wording import plain
 
 if TYPE_CHECKING:
@@ -24,11 +34,7 @@ WIDE = 100
 
 
 class Progress:
-    """Shows how far a study's runs are.
-
-    Events are mappings with ``variant``, ``seed`` and ``event`` (``started``, ``epoch``, ``finished``, ``diverged``, ``failed`` …), and where they are known
-    ``fold``, ``epoch``, ``epochs``, ``train_loss``, ``valid_loss``, ``seconds`` and ``reason``. They may come from any thread.
-    """
+    """Shows the progress of a study's runs. Events may come from any thread."""
 
     def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.console = console or messages()
@@ -60,8 +66,12 @@ class Progress:
             )
             self.live.start()
 
-    def event(self, event: Mapping[str, Any]) -> None:
-        """Take an event; say so where it ends a run."""
+    def event(self, event: Event) -> None:
+        """Take an event; print a line if it ends a run, or is about a job."""
+        if not isinstance(event, RunEvent):
+            if text := job_text(event):
+                say(text)
+            return
         with self.lock:
             now = self.clock()
             run = self.advance.take(event, now)
@@ -69,10 +79,10 @@ class Progress:
             line: str | None = None
             if self.live is not None:
                 # The moving table tells the rest.
-                line = f"{who}: {ended(run)}" if not run.active and run.event != "finished" else None
+                line = f"{who}: {ended(run)}" if not run.active and run.status != "finished" else None
             elif not run.active:
                 line = f"{who}: {ended(run)} ({self.whole(now)})"
-            elif run.event == "epoch" and now - self.spoke >= EVERY:
+            elif isinstance(event, EpochEnded) and now - self.spoke >= EVERY:
                 line = f"{who}: {under_way(run)} ({self.whole(now)})"
             if line is not None:
                 self.spoke = now
@@ -89,7 +99,9 @@ class Progress:
         """A line on stderr, above the moving table where there is one."""
         from rich.text import Text
 
-        self.console.print(Text(plain(line), "" if run.active or run.event == "finished" else "yellow"), soft_wrap=True)
+        self.console.print(
+            Text(plain(line), "" if run.active or run.status == "finished" else "yellow"), soft_wrap=True
+        )
 
     def whole(self, now: float) -> str:
         """``7/35 runs, about 4 min left``."""
@@ -149,22 +161,47 @@ def drawn(rows: Sequence[RowState], now: float, room: int) -> RenderableType:
 
 def troubles(row: RowState) -> str:
     """``done``, or how many runs ended how: ``2 diverged``."""
-    events = [run.event.replace("_", " ") for run in row.runs.values() if run.event != "finished"]
-    return ", ".join(f"{events.count(event)} {event}" for event in dict.fromkeys(events)) or "done"
+    states = [run.status.replace("_", " ") for run in row.runs.values() if run.status != "finished"]
+    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "done"
 
 
-def named(event: Mapping[str, Any]) -> str:
-    """``net3 seed 2``, with the fold where there is one."""
-    fold = event.get("fold")
-    return f"{event['variant']} seed {event.get('seed')}" + (f" fold {fold}" if fold is not None else "")
+def named(event: RunEvent) -> str:
+    """``net3 seed 2``, with the fold if there is one."""
+    return f"{event.variant} {run_name(event.seed, event.fold)}"
+
+
+def job_text(event: Event) -> str | None:
+    """What a user should know about a job; None for events that concern the scheduler only."""
+    match event:
+        case WaitingForOthers(runs=runs):
+            return f"Waiting for {counted(runs, 'run')} that other processes train."
+        case StackFailed(variant=variant, reason=reason):
+            return f"{variant}: training the seeds together failed ({reason}). Retrying them one by one."
+        case JobRetried(variant=variant, seeds=seeds, reason=reason, one_by_one=alone):
+            how = "Retrying one by one." if alone else "Retrying from the last checkpoint."
+            return f"{variant} {seeds_text(seeds)}: {reason}. {how}"
+        case CheckpointDamaged(variant=variant, seeds=seeds, damage=damage, epoch=epoch):
+            how = "Starting from epoch 1." if epoch is None else f"Continuing after epoch {epoch}."
+            return f"{variant} {seeds_text(seeds)}: {'; '.join(damage)}. {how}"
+    return None
+
+
+def seeds_text(seeds: Sequence[int]) -> str:
+    """``seed 3``, or ``seeds 0, 3``."""
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 run``, ``3 runs``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def ended(run: RunState) -> str:
     """How a run ended: ``finished, epoch 400/400, train loss 0.002244, valid loss 0.003255, 12 s``, or why it did not."""
-    words = run.event.replace("_", " ")
-    if run.event != "finished":
+    words = run.status.replace("_", " ")
+    if run.status != "finished":
         return f"{words}: {run.reason}" if run.reason else words
-    if not run.epoch:
+    if run.elsewhere or not run.epoch:
         return f"{words} elsewhere"
     took = ""
     if run.seconds is not None:

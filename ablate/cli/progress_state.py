@@ -1,36 +1,35 @@
-"""How far a study's runs have come, from the events that jobs report. Counts only; `live` shows them."""
+"""The progress of a study's runs, from the events that jobs report. Numbers only; `progress` shows them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
-UNDER_WAY = ("started", "epoch")
-GOES_ON = ("interrupted",)
-"""Events after which a run is neither under way nor done."""
+from ablate.execution.events import EpochEnded, RunEnded, RunEvent, RunStarted
+from ablate.store.records import Status
 
 
 @dataclass
 class RunState:
-    """One run: its last event, and what it said."""
+    """One run, as of its last event."""
 
-    event: str = "started"
+    status: Status = "running"
     epoch: int = 0
     epochs: int = 0
     train_loss: float | None = None
     valid_loss: float | None = None
     seconds: float | None = None
     reason: str = ""
-    job: Any = None
+    job: int = 0
+    elsewhere: bool = False
 
     @property
     def active(self) -> bool:
-        return self.event in UNDER_WAY
+        return self.status == "running"
 
     @property
     def done(self) -> bool:
-        return not self.active and self.event not in GOES_ON
+        return self.status not in ("running", "interrupted")
 
 
 @dataclass
@@ -40,7 +39,7 @@ class RowState:
     variant: str
     planned: int
     epochs: int
-    runs: dict[tuple[Any, Any], RunState] = field(default_factory=dict)
+    runs: dict[tuple[int, int | None], RunState] = field(default_factory=dict)
     earned: int = 0
     began: float | None = None
 
@@ -70,7 +69,7 @@ class RowState:
 
     def loss(self, name: str) -> float | None:
         """The mean of the latest ``train_loss`` or ``valid_loss`` of the runs under way, or of those that have finished."""
-        runs = self.active or [run for run in self.runs.values() if run.event == "finished"]
+        runs = self.active or [run for run in self.runs.values() if run.status == "finished"]
         known = [value for run in runs if (value := getattr(run, name)) is not None]
         return sum(known) / len(known) if known else None
 
@@ -81,28 +80,29 @@ class Advance:
     def __init__(self, rows: Iterable[tuple[str, int, int]]) -> None:
         self.rows = {variant: RowState(variant, planned, epochs) for variant, planned, epochs in rows}
 
-    def take(self, event: Mapping[str, Any], now: float) -> RunState:
-        """Note an event; returns its run. A variant that was not announced gets a row of its own."""
-        name = str(event["variant"])
-        row = self.rows.setdefault(name, RowState(name, 1, int(event.get("epochs") or 0)))
-        key = (event.get("seed"), event.get("fold"))
+    def take(self, event: RunEvent, now: float) -> RunState:
+        """Record an event and return its run. A variant that was not announced gets a row of its own."""
+        epochs = getattr(event, "epochs", None)
+        row = self.rows.setdefault(event.variant, RowState(event.variant, 1, epochs or 0))
+        key = (event.seed, event.fold)
         run = row.runs.get(key)
-        if run is None or (event["event"] == "started" and not run.active):
-            # Tried again after it failed: what it said before no longer counts.
+        if run is None or (isinstance(event, RunStarted) and not run.active):
+            # retried: the earlier attempt no longer counts
             run = row.runs[key] = RunState()
         if row.began is None:
             row.began = now
-        run.event = str(event["event"])
-        run.job = event.get("job")
-        if (epoch := event.get("epoch")) is not None:
+        run.status = event.status if isinstance(event, RunEnded) else "running"
+        run.elsewhere = isinstance(event, RunEnded) and event.elsewhere
+        run.job = event.job
+        if isinstance(event, EpochEnded | RunEnded) and (epoch := event.epoch) is not None:
             # The seeds of a stack go together, but need not all say so.
-            together = [other for other in row.active if other.job == run.job is not None] if run.active else []
+            together = [other for other in row.active if other.job == run.job != 0] if run.active else []
             for each in {id(one): one for one in (run, *together)}.values():
-                row.earned += gained(each, int(epoch))
-                each.epoch = int(epoch)
+                row.earned += gained(each, epoch)
+                each.epoch = epoch
         for name in ("epochs", "train_loss", "valid_loss", "seconds", "reason"):
-            if event.get(name) is not None:
-                setattr(run, name, event[name])
+            if (value := getattr(event, name, None)) is not None:
+                setattr(run, name, value)
         return run
 
     @property

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +25,7 @@ from ablate.cli.flags import (
 )
 
 if TYPE_CHECKING:
+    from ablate.execution.events import Event
     from ablate.planning.plan import Plan
 
 
@@ -99,10 +99,7 @@ def run(
     if missing:
         progress.start([(v.name, counts[v.name], v.settings.epochs) for v in rows if counts[v.name]])
 
-    def listen(event: Mapping[str, Any]) -> None:
-        if event["event"] == "note":
-            say(event["text"])
-            return
+    def listen(event: Event) -> None:
         progress.event(event)
         if publisher is not None:
             publisher.event(event)

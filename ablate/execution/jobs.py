@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.engine.contract import Assignment
+from ablate.execution.events import RunKey
 from ablate.planning.estimates import Estimates
 from ablate.planning.plan import Plan, PlannedRun
 from ablate.recipe import Settings, run_fingerprint
@@ -17,9 +18,6 @@ from ablate.store.store import Store
 
 FROM_NOTHING = tuple(status for status in ENDED_BADLY if status != "timeout")
 """What ended so would only do so again from where it stands."""
-
-Event = dict[str, Any]
-"""What is heard of a job: ``event`` (started, epoch, note, finished …), ``variant``, ``seed``, and what belongs to it."""
 
 StackWidth = Callable[[PlannedRun, int], int]
 """How many seeds are one job, from one of the runs and how many of the same settings there are to train."""
@@ -52,6 +50,11 @@ class Job:
     def runs(self) -> tuple[tuple[int, str], ...]:
         """Each seed with its fingerprint."""
         return tuple(zip(self.assignment.seeds, self.fingerprints, strict=True))
+
+    def run_of(self, replica: int) -> RunKey:
+        """What events say of the run number ``replica`` of the job."""
+        seed, fold = self.assignment.seeds[replica], self.assignment.fold
+        return {"job": self.number, "variant": self.variant, "seed": seed, "fold": fold}
 
     def needed(self) -> set[str]:
         """The runs that must have ended before this job begins."""

@@ -7,18 +7,19 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 from ablate.engine.contract import Outcome
+from ablate.execution.events import EpochEnded, Listener, RunEnded, RunStarted, StackFailed
 from ablate.execution.jobs import Job
 from ablate.execution.peak_memory import peak_memory
 from ablate.execution.shutdown import Ending
 from ablate.store import checkpoints
 from ablate.store.checkpoints import Checkpoint
 from ablate.store.provenance import of_process
+from ablate.store.records import RunRecord, Status
 from ablate.store.store import Store
-
-Tell = Callable[[dict[str, Any]], None]
 
 TOLD_EVERY = 0.2
 """Seconds between two events of one run's epochs."""
@@ -40,13 +41,13 @@ class StoreReport:
         self,
         job: Job,
         store: Store,
-        tell: Tell,
+        listen: Listener,
         ending: Ending,
         kept: Checkpoint | None,
         settled: set[int],
         check: Callable[[], None],
     ) -> None:
-        self.job, self.store, self.tell, self.ending, self.check = job, store, tell, ending, check
+        self.job, self.store, self.listen, self.ending, self.check = job, store, listen, ending, check
         self.count = len(job.fingerprints)
         self.ended_runs = set(settled)
         self.epochs = job.assignment.settings.epochs
@@ -68,7 +69,7 @@ class StoreReport:
         self.files: dict[int, BinaryIO] = {}
         for replica in self.under_way():
             self.files[replica] = store.append_to(job.fingerprints[replica], "metrics.jsonl")
-            self.status(replica, "running")
+            store.write_status(self.record(replica, "running"))
 
     def under_way(self) -> list[int]:
         """The runs of the stack that have not ended."""
@@ -79,43 +80,33 @@ class StoreReport:
         """Wall time that went into this training so far, earlier attempts included."""
         return self.before + time.monotonic() - self.clock
 
-    def status(self, replica: int, status: str, *, durable: bool = False, **fields: Any) -> None:
-        """Write a run's status."""
+    def record(self, replica: int, status: Status, reason: str = "") -> RunRecord:
+        """A run as it is now."""
         now = time.time()
-        share = round(self.seconds / self.count, 3)
-        self.store.write_status(
+        seconds = round(self.seconds / self.count, 3)
+        return RunRecord(
             self.job.fingerprints[replica],
-            {
-                "status": status,
-                "seed": self.job.assignment.seeds[replica],
-                "fold": self.job.assignment.fold,
-                "epoch": self.lines[replica],
-                "epochs": self.epochs,
-                "parameters": self.parameters,
-                "steps": self.steps_per_epoch and self.steps_per_epoch * self.lines[replica],
-                "peak_memory": max(peak_memory(self.job.assignment.device), self.peak_before),
-                "target_scaling": self.target_scaling,
-                "started": self.began,
-                "finished": None if status in ("running", "interrupted") else now,
-                "heartbeat": now,
-                "seconds": share,
-                "device_seconds": share,
-                "stack": list(self.job.assignment.seeds),
-                "threads": self.threads,
-                "notes": self.notes,
-                "pid": os.getpid(),
-                "host": socket.gethostname(),
-                **fields,
-            },
-            durable=durable,
+            seed=self.job.assignment.seeds[replica],
+            fold=self.job.assignment.fold,
+            status=status,
+            reason=reason,
+            epoch=self.lines[replica],
+            epochs=self.epochs,
+            parameters=self.parameters,
+            steps=self.steps_per_epoch and self.steps_per_epoch * self.lines[replica],
+            peak_memory=max(peak_memory(self.job.assignment.device), self.peak_before),
+            target_scaling=self.target_scaling,
+            started=self.began,
+            finished=None if status in ("running", "interrupted") else now,
+            heartbeat=now,
+            seconds=seconds,
+            device_seconds=seconds,
+            stack=self.job.assignment.seeds,
+            threads=self.threads,
+            notes=tuple(self.notes),
+            pid=os.getpid(),
+            host=socket.gethostname(),
         )
-
-    def event(self, replica: int, event: str, **fields: Any) -> None:
-        """Tell the parent about a run."""
-        where: dict[str, Any] = {"seed": self.job.assignment.seeds[replica]}
-        if self.job.assignment.fold is not None:
-            where["fold"] = self.job.assignment.fold
-        self.tell({"event": event, **where, "epochs": self.epochs, **fields})
 
     # what the engine calls
 
@@ -129,8 +120,8 @@ class StoreReport:
                 folder = self.store.run_folder(self.job.fingerprints[replica])
                 provenance = {**self.job.provenance, **of_process(self.job.assignment.device), "facts": dict(facts)}
                 self.store.write_json(folder / "provenance.json", provenance)
-                self.status(replica, "running")
-                self.event(replica, "started", parameters=self.parameters)
+                self.store.write_status(self.record(replica, "running"))
+                self.listen(RunStarted(**self.job.run_of(replica), epochs=self.epochs, parameters=self.parameters))
             self.ending.training = True
 
     def epoch(self, replica: int, line: Mapping[str, Any]) -> None:
@@ -143,10 +134,10 @@ class StoreReport:
             if now - self.told[replica] > TOLD_EVERY:
                 self.told[replica] = now
                 known = {key: line.get(key) for key in ("epoch", "train_loss", "valid_loss", "seconds")}
-                self.event(replica, "epoch", **known)
+                self.listen(EpochEnded(**self.job.run_of(replica), epochs=self.epochs, **known))
             if now - self.beat[replica] > BEAT_EVERY:
                 self.beat[replica] = now
-                self.status(replica, "running")
+                self.store.write_status(self.record(replica, "running"))
 
     def due(self, epoch: int) -> bool:
         if self.ending.asked is not None:
@@ -182,23 +173,22 @@ class StoreReport:
         with self.ending.shield():
             self.store.disk.sync(self.files[replica])
             results, unknown = known_results(outcome)
-            self.status(
-                replica,
-                outcome.status,
-                durable=True,
-                reason=outcome.reason,
+            record = replace(
+                self.record(replica, outcome.status, outcome.reason),
                 epoch=outcome.epoch,
                 best_epoch=outcome.best_epoch,
                 selected_epoch=outcome.selected_epoch,
                 results=results,
-                notes=[*self.notes, *unknown],
+                notes=(*self.notes, *unknown),
                 first_loss=outcome.first_loss if math.isfinite(outcome.first_loss or 0.0) else None,
             )
+            self.store.write_status(record, durable=True)
             self.close(replica)
             if not self.under_way():
                 checkpoints.drop(self.store, self.job.fingerprints[0])
             selected = results.get("selected", {})
-            self.event(replica, outcome.status, **{**selected, "epoch": outcome.epoch, "reason": outcome.reason})
+            losses = {name: selected.get(name) for name in ("train_loss", "valid_loss", "seconds")}
+            self.report_end(record, **losses)
 
     # what ends all runs at once
 
@@ -208,12 +198,19 @@ class StoreReport:
         if file := self.files.pop(replica, None):
             file.close()
 
-    def all_ended(self, status: str, reason: str) -> None:
+    def report_end(self, record: RunRecord, **losses: float | None) -> None:
+        """Report that a run has ended."""
+        where = self.job.run_of(self.job.fingerprints.index(record.fingerprint))
+        ended = RunEnded(**where, status=record.status, reason=record.reason, epoch=record.epoch, epochs=self.epochs)
+        self.listen(replace(ended, **losses))
+
+    def all_ended(self, status: Status, reason: str) -> None:
         """Every run that is under way ends for the same reason."""
         for replica in self.under_way():
             self.close(replica)
-            self.status(replica, status, reason=reason, durable=status != "interrupted")
-            self.event(replica, status, epoch=self.lines[replica], reason=reason)
+            record = self.record(replica, status, reason)
+            self.store.write_status(record, durable=status != "interrupted")
+            self.report_end(record)
 
     def split(self, reason: str) -> None:
         """The stack failed: its runs are to be tried one by one, so that one bad seed takes no neighbours along."""
@@ -222,8 +219,13 @@ class StoreReport:
         alone = [(replica, seeds[replica]) for replica in self.under_way()]
         for replica, seed in alone:
             self.close(replica)
-            self.status(replica, "interrupted", reason=f"its stack failed ({reason})", stack=[seed])
-        self.tell({"event": "split", "seeds": [seed for _, seed in alone], "reason": reason})
+            record = self.record(replica, "interrupted", f"its stack failed ({reason})")
+            self.store.write_status(replace(record, stack=(seed,)))
+        self.listen(
+            StackFailed(
+                job=self.job.number, variant=self.job.variant, seeds=tuple(seed for _, seed in alone), reason=reason
+            )
+        )
 
 
 def known_results(outcome: Outcome) -> tuple[dict[str, dict[str, float]], list[str]]:

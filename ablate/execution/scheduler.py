@@ -1,7 +1,7 @@
-"""Carries out jobs on this machine: as many at once as there are slots, each in a process of its own.
+"""Runs jobs on an executor: as many at once as there are slots, each in a process of its own.
 
-Runs that another command trains are left to it: their jobs take no slot, and come back when the other process lets go. A job whose process dies is tried
-again from its checkpoint; a stack that fails is tried seed by seed.
+Runs that another command trains are left to it: their jobs take no slot, and come back when that command releases them.
+A job whose process dies is retried from its checkpoint; the seeds of a stack that fails are trained one by one.
 """
 
 from __future__ import annotations
@@ -12,16 +12,23 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Any, Protocol
+from typing import Protocol
 
-from ablate.execution.jobs import Event, Job
+from ablate.execution.events import (
+    Event,
+    JobBusy,
+    JobRetried,
+    ProcessExited,
+    RunEnded,
+    StackFailed,
+    StoreFailed,
+    WaitingForOthers,
+)
+from ablate.execution.jobs import Job
 from ablate.store import checkpoints
 from ablate.store.disk import DiskError
-from ablate.store.records import ENDED_BADLY, Status
+from ablate.store.records import RunRecord, Status
 from ablate.store.store import Store
-
-UNDER_WAY = ("started", "epoch", "note")
-"""Events that do not end a run."""
 
 POLL = 0.25
 """Seconds between two looks at runs that another command trains."""
@@ -30,17 +37,17 @@ OVERTIME = 10.0
 """Seconds that a job has to end by itself after its timeout."""
 
 
-class Processes(Protocol):
-    """Where processes come from."""
+class Executor(Protocol):
+    """Starts processes for jobs, and reports what happens in them."""
 
-    def start(self, job: Job) -> None:
-        """Begin a job in a process of its own."""
+    def submit(self, job: Job) -> None:
+        """Start a job in a process of its own."""
 
-    def kill(self, number: int) -> None:
-        """End a job's process without asking."""
+    def cancel(self, number: int) -> None:
+        """Kill a job's process."""
 
-    def events(self, wait: float | None) -> list[Event] | None:
-        """What jobs have said, ``exit`` of their processes among it; after ``wait`` seconds at the latest. None: all of them have ended at once."""
+    def poll(self, wait: float | None) -> list[Event] | None:
+        """The events since the last call, after ``wait`` seconds at most; `ProcessExited` is a job's last. None: all processes ended at once."""
 
     def close(self) -> None:
         """End all processes; returns when they are gone."""
@@ -48,7 +55,7 @@ class Processes(Protocol):
 
 @dataclass
 class Running:
-    """A job under way: its slot, when it must have ended (monotonic seconds), which seeds have ended, and what becomes of it after its process."""
+    """A running job: its slot, its deadline (monotonic seconds), the seeds that have ended, and what happens when its process exits."""
 
     job: Job
     slot: str
@@ -61,17 +68,17 @@ class Running:
         return [seed for seed in self.job.assignment.seeds if seed not in self.ended]
 
 
-class LocalExecutor:
+class Scheduler:
     """Runs jobs in slots. A slot is a CPU core (device ``cpu``) or a GPU (``cuda:0`` …). ``retries``: for jobs whose process was killed by a signal."""
 
     def __init__(
-        self, slots: Sequence[str], store: Store, *, retries: int = 1, processes: Processes | None = None
+        self, slots: Sequence[str], store: Store, *, retries: int = 1, executor: Executor | None = None
     ) -> None:
-        if processes is None:
-            from ablate.execution.executors.local import ForkedProcesses
+        if executor is None:
+            from ablate.execution.executors.local import LocalExecutor
 
-            processes = ForkedProcesses()
-        self.processes, self.store, self.retries = processes, store, retries
+            executor = LocalExecutor()
+        self.executor, self.store, self.retries = executor, store, retries
         self.free = list(slots)
         self.waiting: deque[Job] = deque()
         self.elsewhere: list[Job] = []
@@ -83,17 +90,15 @@ class LocalExecutor:
         self.stopped = False
 
     def run(self, jobs: Sequence[Job], *, fail_fast: bool = False) -> Iterator[Event]:
-        """Run all jobs; yields events as they come: ``started``, ``epoch``, ``finished``, ``failed`` …, each with ``variant`` and ``seed``.
+        """Run all jobs; yields events as they come. Closing the iterator ends all jobs.
 
-        A ``note`` has a ``text`` only.
-
-        Raises `DiskError` where the store cannot be written. Closing the iterator ends all jobs.
+        Raises `DiskError` if the store cannot be written.
         """
         self.waiting.extend(jobs)
         try:
             while self.waiting or self.elsewhere or self.running:
                 for event in chain(self._begin(), self._hear()):
-                    if fail_fast and event["event"] in ENDED_BADLY:
+                    if fail_fast and isinstance(event, RunEnded) and event.badly:
                         self.stopped = True
                         self.waiting.clear()
                         self.elsewhere.clear()
@@ -103,7 +108,7 @@ class LocalExecutor:
 
     def close(self) -> None:
         """End what still runs; returns when all of it is gone."""
-        self.processes.close()
+        self.executor.close()
 
     # what to do next
 
@@ -121,9 +126,7 @@ class LocalExecutor:
             yield from self._open(ready)
         if self.elsewhere and not self.running and not self.said_waiting:
             self.said_waiting = True
-            count = sum(len(job.fingerprints) for job in self.elsewhere)
-            what = "1 run that another process is" if count == 1 else f"{count} runs that other processes are"
-            yield {"event": "note", "text": f"waiting for {what} training"}
+            yield WaitingForOthers(runs=sum(len(job.fingerprints) for job in self.elsewhere))
 
     def _next(self) -> Job | None:
         """The first waiting job that nothing under way or still to come is needed for; it no longer waits."""
@@ -157,8 +160,7 @@ class LocalExecutor:
         done = [seed for seed, record in records.items() if job.settles(record)]
         if done and (len(done) == len(records) or not job.together):
             for seed in done:
-                record = records[seed]
-                yield self._event(job, seed, record.status, reason=record.reason, elsewhere=True)
+                yield self._ended(job, seed, records[seed], elsewhere=True)
             job = job.only([seed for seed in records if seed not in done])
         if not job.together and (lacking := self._lacking(job)):
             for seed, reason in lacking.items():
@@ -184,7 +186,7 @@ class LocalExecutor:
         job = replace(job, number=self.count, assignment=replace(job.assignment, device=slot))
         deadline = time.monotonic() + job.timeout + OVERTIME if job.timeout else float("inf")
         self.running[job.number] = Running(job, slot, deadline)
-        self.processes.start(job)
+        self.executor.submit(job)
 
     # what has happened
 
@@ -197,9 +199,9 @@ class LocalExecutor:
         wait = self._overdue()
         if self.elsewhere and self.free:
             wait = min(wait, POLL)
-        events = self.processes.events(None if wait == float("inf") else wait)
+        events = self.executor.poll(None if wait == float("inf") else wait)
         if events is None:
-            events = [{"event": "exit", "job": number, "code": -9} for number in self.running]
+            events = [ProcessExited(job=number, code=-signal.SIGKILL) for number in self.running]
         for event in events:
             yield from self._take(event)
 
@@ -211,33 +213,33 @@ class LocalExecutor:
                 continue
             if now >= running.deadline:
                 running.fate = "timeout"
-                self.processes.kill(running.job.number)
+                self.executor.cancel(running.job.number)
             else:
                 nearest = min(nearest, running.deadline - now)
         return nearest
 
     def _take(self, event: Event) -> Iterator[Event]:
-        if event["event"] == "halt":
-            raise DiskError(event["number"], event["text"], event["path"])
-        if event["event"] == "ready" or event["job"] not in self.running:
+        if isinstance(event, StoreFailed):
+            raise DiskError(event.number, event.reason, event.path)
+        if (running := self.running.get(event.job)) is None:
             return
-        running = self.running[event["job"]]
-        if event["event"] == "exit":
-            del self.running[event["job"]]
-            self.free.append(running.slot)
-            yield from self._after(running, event["code"])
-        elif event["event"] == "busy":
-            running.fate = "busy"
-        elif event["event"] == "split":
-            running.fate = "split"
-            text = f"{running.job.variant}: its stack failed ({event['reason']}); its seeds are tried one by one"
-            yield {"event": "note", "text": text}
-        elif event["event"] == "interrupted" and not event.get("reason"):
-            running.fate = "asked"  # by somebody else: we close, and hear no more, when we want an end
-        else:
-            if event["event"] not in UNDER_WAY:
-                running.ended.add(event["seed"])
-            yield event
+        match event:
+            case ProcessExited(code=code):
+                del self.running[event.job]
+                self.free.append(running.slot)
+                yield from self._after(running, code)
+            case JobBusy():
+                running.fate = "busy"
+            case RunEnded(status="interrupted", reason=""):
+                running.fate = "asked"  # by somebody else: if this command wants an end, it closes and polls no more
+            case RunEnded(seed=seed):
+                running.ended.add(seed)
+                yield event
+            case StackFailed():
+                running.fate = "split"
+                yield event
+            case _:
+                yield event
 
     def _after(self, running: Running, code: int) -> Iterator[Event]:
         """See to a job whose process has ended."""
@@ -259,21 +261,20 @@ class LocalExecutor:
         return [replace(job.only([seed]), together=False) for seed in job.assignment.seeds]
 
     def _died(self, running: Running, code: int) -> Iterator[Event]:
-        """A process ended without a word on some of its runs: try again, or say that they failed."""
+        """A process ended before some of its runs did: retry them, or record that they failed."""
         job, left = running.job, running.left()
-        reason = f"its process ended with signal {-code}" if code < 0 else f"its process ended with code {code}"
-        if code == -9:
-            reason += ", as it does when the machine runs out of memory"
         if running.fate == "timeout":
-            yield from self._write_off(job, left, "timeout", f"not done after {job.timeout:g} s, and deaf to signals")
+            yield from self._write_off(job, left, "timeout", str(Unresponsive(job.timeout)))
             return
+        reason = str(ProcessDied(code))
+        retried = JobRetried(job=job.number, variant=job.variant, seeds=tuple(left), reason=reason, one_by_one=False)
         key = job.fingerprints[0]
         self.deaths[key] = self.deaths.get(key, 0) + 1
         if code < 0 and self.deaths[key] <= self.retries:
-            yield {"event": "note", "text": f"{job.variant} seeds {seeds_of(left)}: {reason}; tried again"}
+            yield retried
             self._again([replace(job, together=len(job.fingerprints) > 1)], self.waiting)
         elif len(left) > 1:
-            yield {"event": "note", "text": f"{job.variant} seeds {seeds_of(left)}: {reason}; tried one by one"}
+            yield replace(retried, one_by_one=True)
             checkpoints.drop(self.store, job.fingerprints[0])
             self._again(self._one_by_one(job.only(left)), self.waiting)
         else:
@@ -289,30 +290,31 @@ class LocalExecutor:
                     continue
                 record = self.store.record(one.fingerprints[0], seed)
                 if job.settles(record):
-                    yield self._event(job, seed, record.status, reason=record.reason)
+                    yield self._ended(job, seed, record)
                     continue
-                known = {
-                    "status": status,
-                    "reason": reason,
-                    "seed": seed,
-                    "fold": job.assignment.fold,
-                    "epoch": record.epoch,
-                    "epochs": job.assignment.settings.epochs,
-                    "started": record.started,
-                    "finished": time.time(),
-                    "seconds": record.seconds,
-                    "device_seconds": record.device_seconds,
-                    "stack": list(record.stack),
-                    "threads": record.threads,
-                }
-                self.store.write_status(one.fingerprints[0], known, durable=True)
-            yield self._event(job, seed, status, epoch=record.epoch, reason=reason)
+                epochs, fold = job.assignment.settings.epochs, job.assignment.fold
+                lost = replace(record, seed=seed, fold=fold, epochs=epochs, finished=time.time())
+                lost = replace(lost, status=status, reason=reason)
+                self.store.write_status(lost, durable=True)
+            yield self._ended(job, seed, lost)
 
-    def _event(self, job: Job, seed: int, event: str, **fields: Any) -> Event:
-        fold = {} if job.assignment.fold is None else {"fold": job.assignment.fold}
-        return {"event": event, "job": job.number, "variant": job.variant, "seed": seed, **fold, **fields}
+    def _ended(self, job: Job, seed: int, record: RunRecord, *, elsewhere: bool = False) -> RunEnded:
+        where = job.run_of(job.assignment.seeds.index(seed))
+        epoch = None if elsewhere else record.epoch
+        return RunEnded(**where, status=record.status, reason=record.reason, epoch=epoch, elsewhere=elsewhere)
 
 
-def seeds_of(seeds: Sequence[int]) -> str:
-    """Seeds in a sentence."""
-    return ", ".join(map(str, seeds))
+class ProcessDied(Exception):
+    """A job's process ended before its runs did."""
+
+    def __init__(self, code: int) -> None:
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        hint = ", as when the machine runs out of memory" if code == -signal.SIGKILL else ""
+        super().__init__(f"its process ended with {how}{hint}")
+
+
+class Unresponsive(Exception):
+    """A job did not end at its timeout."""
+
+    def __init__(self, timeout: float | None) -> None:
+        super().__init__(f"not done after {timeout:g} s, and did not respond to signals")

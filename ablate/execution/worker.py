@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import select
 import sys
@@ -16,9 +15,19 @@ from typing import Any, BinaryIO
 from ablate.data.load import load_parts
 from ablate.engine.contract import Report
 from ablate.engine.training import train
+from ablate.execution.events import (
+    CheckpointDamaged,
+    EpochEnded,
+    Event,
+    JobBusy,
+    Listener,
+    RunEnded,
+    StoreFailed,
+    encode,
+)
 from ablate.execution.failure_reason import diagnosis
 from ablate.execution.jobs import Job
-from ablate.execution.run_recorder import StoreReport, Tell
+from ablate.execution.run_recorder import StoreReport
 from ablate.execution.shutdown import EndAsked, Ending
 from ablate.recipe import identity, run_fingerprint
 from ablate.registry.lazy import torch
@@ -48,7 +57,7 @@ def train_job(job: Job, report: Report, state: Mapping[str, Any] | None) -> obje
 def run_job(
     job: Job,
     store: Store,
-    tell: Tell,
+    listen: Listener,
     *,
     training: Training = train_job,
     ending: Ending | None = None,
@@ -56,40 +65,41 @@ def run_job(
 ) -> None:
     """Train a job to its end, whatever that is: the store has the runs' status afterwards, and the log has what was printed.
 
-    Tells ``busy`` and does nothing where another process trains one of the runs; ``split`` where a stack failed as a whole; ``halt`` where the store
-    cannot be written. ``capture`` gets the log, for what user code prints.
+    Reports `JobBusy` and does nothing if another process trains one of the runs, `StackFailed` if a stack failed as a whole, and `StoreFailed` if the
+    store cannot be written. ``capture`` gets the log, for what user code prints.
     """
     ending = ending or Ending()
     try:
         with store.claim(job.fingerprints) as ours:
             if ours:
-                run_claimed(job, store, tell, training, ending, capture)
+                run_claimed(job, store, listen, training, ending, capture)
             else:
-                tell({"event": "busy"})
+                listen(JobBusy(job=job.number))
     except DiskError as error:
-        tell({"event": "halt", "number": error.errno, "text": error.strerror, "path": error.filename})
+        number, reason, path = error.errno or 0, str(error.strerror), str(error.filename)
+        listen(StoreFailed(job=job.number, number=number, reason=reason, path=path))
     except EndAsked as asked:
         # before anything was begun
-        for seed in job.assignment.seeds:
-            tell({"event": asked.status, "seed": seed, "reason": ""})
+        for replica in range(len(job.fingerprints)):
+            listen(RunEnded(**job.run_of(replica), status=asked.status))
 
 
 def run_claimed(
-    job: Job, store: Store, tell: Tell, training: Training, ending: Ending, capture: Callable[[BinaryIO], None]
+    job: Job, store: Store, listen: Listener, training: Training, ending: Ending, capture: Callable[[BinaryIO], None]
 ) -> None:
     """What `run_job` does once the runs are this process's own."""
-    job, settled = what_is_left(job, store, tell)
+    job, settled = what_is_left(job, store, listen)
     if len(settled) == len(job.fingerprints):
         return
     try:
         check(job)
     except Changed:
-        for seed in job.assignment.seeds:
-            tell({"event": "interrupted", "seed": seed, "reason": CHANGED})
+        for replica in range(len(job.fingerprints)):
+            listen(RunEnded(**job.run_of(replica), status="interrupted", reason=CHANGED))
         return
     log = store.append_to(job.fingerprints[0], "log.txt")
     capture(log)
-    kept = go_on_from(job, store, settled, tell)
+    kept = go_on_from(job, store, settled, listen)
     if kept is None and settled:
         # no state to keep the stack together for
         job = job.only([seed for i, seed in enumerate(job.assignment.seeds) if i not in settled])
@@ -101,7 +111,7 @@ def run_claimed(
     describe(job, store)
     torch.set_num_threads(kept.threads if kept else job.threads)
     with ending.shield():
-        report = StoreReport(job, store, tell, ending, kept, settled, check=lambda: check(job))
+        report = StoreReport(job, store, listen, ending, kept, settled, check=lambda: check(job))
     try:
         training(job, report, kept.state if kept else None)
     except EndAsked as asked:
@@ -129,11 +139,11 @@ def run_claimed(
         sys.stderr.flush()
 
 
-def what_is_left(job: Job, store: Store, tell: Tell) -> tuple[Job, set[int]]:
+def what_is_left(job: Job, store: Store, listen: Listener) -> tuple[Job, set[int]]:
     """The job without runs that another process has ended meanwhile; those of a stack that goes on stay in it, and are told by their numbers."""
     done = [(i, seed, record) for i, (seed, name) in enumerate(job.runs) if job.settles(record := store.record(name))]
-    for _, seed, record in done:
-        tell({"event": record.status, "seed": seed, "reason": record.reason, "elsewhere": True})
+    for i, _, record in done:
+        listen(RunEnded(**job.run_of(i), status=record.status, reason=record.reason, elsewhere=True))
     if len(done) < len(job.fingerprints) and not job.together:
         gone = {seed for _, seed, _ in done}
         return job.only([seed for seed in job.assignment.seeds if seed not in gone]), set()
@@ -158,7 +168,7 @@ def check(job: Job) -> None:
         raise Changed
 
 
-def go_on_from(job: Job, store: Store, settled: set[int], tell: Tell) -> Checkpoint | None:
+def go_on_from(job: Job, store: Store, settled: set[int], listen: Listener) -> Checkpoint | None:
     """The state to go on from, with the metrics cut to it; None, and nothing left of earlier attempts, where there is none."""
     left = [i for i in range(len(job.fingerprints)) if i not in settled]
     kept, damaged = checkpoints.load(store, job.fingerprints[0], job.assignment.device)
@@ -175,9 +185,10 @@ def go_on_from(job: Job, store: Store, settled: set[int], tell: Tell) -> Checkpo
             store.clear(job.fingerprints[i])
         else:
             store.tidy(job.fingerprints[i])
-    for sentence in damaged:
-        on = f"it goes on after epoch {kept.state['epoch']}" if kept else "it begins again"
-        tell({"event": "note", "text": f"{job.variant} seeds {job.assignment.seeds}: {sentence}; {on}"})
+    if damaged:
+        epoch = kept.state["epoch"] if kept else None
+        about = {"job": job.number, "variant": job.variant, "seeds": job.assignment.seeds}
+        listen(CheckpointDamaged(**about, damage=tuple(damaged), epoch=epoch))
     return kept
 
 
@@ -201,11 +212,11 @@ def main(job: Job, channel: int) -> None:
     """The body of a forked process: run the job; events go as JSON lines into the pipe ``channel``."""
     ending = Ending()
 
-    def tell(event: dict[str, Any]) -> None:
-        if event["event"] == "epoch" and not select.select([], [channel], [], 0)[1]:
+    def listen(event: Event) -> None:
+        if isinstance(event, EpochEnded) and not select.select([], [channel], [], 0)[1]:
             return  # a parent that is stopped must not stop the training
         with suppress(BrokenPipeError):  # nobody listens any more; the store knows
-            os.write(channel, (json.dumps({"job": job.number, "variant": job.variant, **event}) + "\n").encode())
+            os.write(channel, encode(event))
 
     def capture(log: BinaryIO) -> None:
         os.dup2(log.fileno(), 1)
@@ -213,4 +224,4 @@ def main(job: Job, channel: int) -> None:
 
     with suppress(EndAsked):
         ending.listen(job.timeout)
-        run_job(job, Store(job.root), tell, ending=ending, capture=capture)
+        run_job(job, Store(job.root), listen, ending=ending, capture=capture)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from ablate.recipe.recipe import Recipe
@@ -74,6 +74,11 @@ class RunRecord:
         }
         known |= {name: tuple(known.get(name, ())) for name in ("notes", "stack")}
         return cls(fingerprint=fingerprint, **known)
+
+    def to_status(self) -> dict[str, Any]:
+        """The contents of its ``status.json``. Nothing else writes one."""
+        known = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "fingerprint"}
+        return known | {"stack": list(self.stack), "notes": list(self.notes)}
 
 
 @dataclass(frozen=True)

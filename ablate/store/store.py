@@ -139,9 +139,10 @@ class Store:
         """Replace a text file atomically: a reader sees the old one or the new one, whole."""
         self.disk.replace(path, text.encode())
 
-    def write_status(self, fingerprint: str, status: Mapping[str, Any], *, durable: bool = False) -> None:
+    def write_status(self, record: RunRecord, *, durable: bool = False) -> None:
         """Replace a run's status. ``durable``: wait until it is on the disk."""
-        self.disk.replace(self.run_folder(fingerprint) / "status.json", as_json(status).encode(), durable=durable)
+        path = self.run_folder(record.fingerprint) / "status.json"
+        self.disk.replace(path, as_json(record.to_status()).encode(), durable=durable)
 
     def write_settings(self, fingerprint: str, settings: Mapping[str, Any]) -> None:
         """Write what a run was trained with, as YAML that a person can read."""

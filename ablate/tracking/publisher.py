@@ -9,9 +9,9 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
+from ablate.execution.events import Event, RunEnded
 from ablate.planning.plan import Plan
 from ablate.store.records import StudyRecord
 from ablate.store.store import Store
@@ -66,14 +66,14 @@ class Background:
         self._helper: subprocess.Popen[bytes] | None = None
         self._said = b""
 
-    def event(self, event: Mapping[str, Any]) -> None:
+    def event(self, event: Event) -> None:
         """Take an event of a job, and have the helper publish where it is time."""
         now = self.clock()
         if self.began is None:
             self.began = now
         try:
             if self._helper is None:
-                if now >= self.next and (event["event"] not in ("started", "epoch") or now - self.began >= FIRST):
+                if now >= self.next and (isinstance(event, RunEnded) or now - self.began >= FIRST):
                     self._order()
                 return
             self._listen(0)

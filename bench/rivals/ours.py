@@ -12,9 +12,10 @@ from pathlib import Path
 
 from ablate import api
 from ablate.evidence.gather import gather
-from ablate.execution.executors.local import ForkedProcesses
+from ablate.execution.events import RunEnded
+from ablate.execution.executors.local import LocalExecutor
 from ablate.execution.jobs import make_jobs
-from ablate.execution.scheduler import LocalExecutor
+from ablate.execution.scheduler import Scheduler
 from ablate.execution.stack_rule import stack_rule
 from ablate.planning.plan import make_plan
 from ablate.planning.study_file import write_study
@@ -24,13 +25,13 @@ from ablate.store.store import Store
 from bench.rivals.work import asked
 
 
-class Warm(ForkedProcesses):
+class Warm(LocalExecutor):
     """A server that is there before the first job."""
 
     def __init__(self) -> None:
         super().__init__()
         self._server = self._serve()
-        self.events(None)
+        self.poll(None)
 
 
 def study(
@@ -47,8 +48,9 @@ def study(
         jobs = make_jobs(
             missing, plan, store, of_command(recipe.folder), now=time.time(), stack=stack_rule(missing, places)
         )
-        executor = LocalExecutor(places, store, processes=processes)
-        bad = [event for event in executor.run(jobs) if event["event"] not in ("started", "epoch", "finished")]
+        scheduler = Scheduler(places, store, executor=processes)
+        ended = [event for event in scheduler.run(jobs) if isinstance(event, RunEnded)]
+        bad = [event for event in ended if event.status != "finished"]
         if bad:
             raise RuntimeError(f"a run did not finish: {bad[0]}")
         table = gather(plan.renewed(store).record(), provenance=store.provenance)

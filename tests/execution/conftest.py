@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from ablate.data.faces import FRAME, POINTS
 from ablate.engine.contract import Outcome
+from ablate.execution.events import Event, ProcessExited, decode, encode
 from ablate.execution.jobs import make_jobs
-from ablate.execution.scheduler import LocalExecutor
+from ablate.execution.scheduler import Scheduler
 from ablate.execution.worker import run_job
 from ablate.planning.plan import Plan, make_plan
 from ablate.planning.study_file import write_study
@@ -202,28 +203,28 @@ class InProcess:
 
     def __init__(self, training: Any, disk: Callable[[], FaultyDisk], whole: bool) -> None:
         self.training, self.disk, self.whole = training, disk, whole
-        self.heard: list[dict[str, Any]] = []
+        self.heard: list[Event] = []
 
-    def start(self, job: Any) -> None:
+    def submit(self, job: Any) -> None:
         disk = self.disk()
 
-        def tell(event: dict[str, Any]) -> None:
-            self.heard.append(json.loads(json.dumps({"job": job.number, "variant": job.variant, **event})))
+        def listen(event: Event) -> None:
+            self.heard.append(decode(encode(event)))
 
         code = 0
         try:
-            run_job(job, Store(job.root, disk), tell, training=self.training)
+            run_job(job, Store(job.root, disk), listen, training=self.training)
         except Pulled:
             disk.die()
             if self.whole:
                 raise
             code = -9
-        self.heard.append({"event": "exit", "job": job.number, "code": code})
+        self.heard.append(ProcessExited(job=job.number, code=code))
 
-    def kill(self, number: int) -> None:
+    def cancel(self, number: int) -> None:
         raise AssertionError("nothing runs between two calls")
 
-    def events(self, wait: float | None) -> list[dict[str, Any]]:
+    def poll(self, wait: float | None) -> list[Event]:
         heard, self.heard = self.heard, []
         return heard
 
@@ -248,7 +249,7 @@ class StubStudy:
         fresh: bool = False,
         retry_failed: bool = False,
         **options: Any,
-    ) -> list[dict[str, Any]]:
+    ) -> list[Event]:
         """What `ablate run` does, up to the table; the events of its jobs."""
         whole = job_disk is None
         disk = disk or FaultyDisk()
@@ -258,8 +259,8 @@ class StubStudy:
             write_study(plan, store)
             missing = plan.to_do(fresh=fresh, retry_failed=retry_failed)
             jobs = make_jobs(missing, plan, store, {}, now=time.time(), stack=lambda run, count: stack, fresh=fresh)
-            processes = InProcess(training or Stub(), job_disk or (lambda: disk), whole)
-            return list(LocalExecutor(["cpu"], store, processes=processes, **options).run(jobs))
+            executor = InProcess(training or Stub(), job_disk or (lambda: disk), whole)
+            return list(Scheduler(["cpu"], store, executor=executor, **options).run(jobs))
         finally:
             disk.die()
 

@@ -10,6 +10,7 @@ import pytest
 
 from ablate.api import RunOptions, run, table
 from ablate.engine.training import train
+from ablate.execution.events import RunEnded
 from ablate.execution.peak_memory import peak_memory
 from ablate.execution.worker import load_parts
 from ablate.planning.changed import changed
@@ -31,7 +32,7 @@ def test_seeds_of_a_fold_share_a_job_and_nothing_is_trained_twice(stub_study, st
     study, trainer = stub_study(more="folds: 4\n"), stub()
     events = study.command(training=trainer, stack=3)
     assert [len(names) for names in trainer.trained] == [3] * 4
-    finished = [(event["seed"], event["fold"]) for event in events if event["event"] == "finished"]
+    finished = [(event.seed, event.fold) for event in events if isinstance(event, RunEnded)]
     assert Counter(finished) == Counter((s, f) for s in range(3) for f in range(4))
     again = stub()
     study.command(training=again, stack=3)

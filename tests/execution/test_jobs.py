@@ -15,7 +15,8 @@ import torch
 from ablate.cli.app import run_command
 from ablate.cli.run import ended_badly
 from ablate.execution.ensembles import ensembles
-from ablate.execution.scheduler import LocalExecutor
+from ablate.execution.events import CheckpointDamaged, JobRetried, ProcessExited, RunEnded, RunStarted, StackFailed
+from ablate.execution.scheduler import Scheduler
 from ablate.execution.shutdown import EndAsked, Ending
 from ablate.execution.worker import CHANGED, run_job
 from ablate.planning.changed import changed
@@ -46,8 +47,17 @@ def crash(at_epoch, seeds=None, error=None):
     return before_epoch
 
 
-def texts(events):
-    return [event["text"] for event in events if event["event"] == "note"]
+def of_kind(events, kind):
+    return [event for event in events if isinstance(event, kind)]
+
+
+def kinds(events):
+    return [event.status if isinstance(event, RunEnded) else type(event).__name__ for event in events]
+
+
+def ended(events):
+    """The seeds of the runs that have finished, in that order."""
+    return [event.seed for event in of_kind(events, RunEnded) if event.status == "finished"]
 
 
 def test_stacks_go_on_as_they_began(stub_study, stub, faulty_disk, pulled):
@@ -105,7 +115,9 @@ def test_a_failed_stack_is_tried_seed_by_seed(stub_study, stub):
     training = stub(crash(2, [1]))
     events = study.command(training=training, stack=3)
     assert seeds_of(study, training.trained) == [(0, 1, 2), (0,), (1,), (2,)]
-    assert any("its stack failed (RuntimeError: the second law" in text for text in texts(events))
+    [failed] = of_kind(events, StackFailed)
+    assert failed.seeds == (0, 1, 2)
+    assert failed.reason.startswith("RuntimeError: the second law")
     runs = study.plan().runs
     assert [run.record.status for run in runs] == ["finished", "failed", "finished"]
     assert re.fullmatch(r"RuntimeError: the second law \(\w+\.py, line \d+, in \w+\)", runs[1].record.reason)
@@ -125,9 +137,9 @@ def test_a_process_that_dies_goes_on_once_and_then_fails(stub_study, stub, fault
     events = study.command(job_disk=faulty_disk, training=training, stack=1)
     assert seeds_of(study, training.trained) == [(0,), (1,), (1,), (2,)]
     assert training.began_after == [0, 0, 2, 0]
-    assert texts(events) == [
-        "one seeds 1: its process ended with signal 9, as it does when the machine runs out of memory; tried again"
-    ]
+    [retried] = of_kind(events, JobRetried)
+    assert (retried.variant, retried.seeds, retried.one_by_one) == ("one", (1,), False)
+    assert "signal 9" in retried.reason
     [failed] = [run.record for run in study.plan().runs if run.record.status == "failed"]
     assert "signal 9" in failed.reason
     assert failed.epoch == 2
@@ -154,7 +166,7 @@ def test_a_damaged_checkpoint_is_skipped_with_a_message(stub_study, stub, pulled
     study = stub_study()
     undisturbed = stub_study("undisturbed")
     undisturbed.command(stack=3)
-    for damaged, began_after, words in ((1, 1, "it goes on after epoch 1"), (2, 0, "it begins again")):
+    for damaged, began_after, epoch in ((1, 1, 1), (2, 0, None)):
         study = stub_study(f"damaged{damaged}")
         with pytest.raises(pulled):
             study.command(training=stub(crash(3, None, pulled())), stack=3)
@@ -166,7 +178,9 @@ def test_a_damaged_checkpoint_is_skipped_with_a_message(stub_study, stub, pulled
         training = stub()
         events = study.command(training=training)
         assert training.began_after == [began_after]
-        assert any("checkpoint.pt is damaged" in text and words in text for text in texts(events))
+        [found] = of_kind(events, CheckpointDamaged)
+        assert (found.seeds, found.epoch, len(found.damage)) == ((0, 1, 2), epoch, damaged)
+        assert "checkpoint.pt" in found.damage[0]
         assert study.results() == undisturbed.results()
 
 
@@ -179,7 +193,8 @@ def test_metrics_that_a_power_cut_took_are_trained_again(stub_study, stub, pulle
     training = stub()
     events = study.command(training=training)
     assert training.began_after == [0]
-    assert any("the metrics end before the checkpoint" in text for text in texts(events))
+    [found] = of_kind(events, CheckpointDamaged)
+    assert (len(found.damage), found.epoch) == (1, None)
     lines = [[line["epoch"] for line in Store(study.root).metrics(run.fingerprint)] for run in study.plan().runs]
     assert lines == [[1, 2, 3]] * 3
 
@@ -279,7 +294,7 @@ def test_what_another_process_trains_is_left_to_it(stub_study, stub, faulty_disk
     events = study.command(training=training, stack=1)
     assert seeds_of(study, training.trained) == [(1,), (2,), (0,)]
     assert len(study.finished()) == 3
-    assert [event["seed"] for event in events if event["event"] == "finished"] == [1, 2, 0]
+    assert ended(events) == [1, 2, 0]
 
 
 def test_a_stack_leaves_out_what_another_process_trains(stub_study, stub):
@@ -304,7 +319,7 @@ def test_what_another_process_has_finished_is_not_trained_again(stub_study, stub
     events = study.command(training=outer, stack=1)
     assert seeds_of(study, outer.trained) == [(0,)]
     assert seeds_of(study, inner.trained) == [(1,), (2,)]
-    told = {event["seed"]: event.get("elsewhere", False) for event in events if event["event"] == "finished"}
+    told = {event.seed: event.elsewhere for event in events if isinstance(event, RunEnded)}
     assert told == {0: False, 1: True, 2: True}
 
 
@@ -361,7 +376,7 @@ def test_settled_seeds_of_a_stack_stay_as_they_are(stub_study, stub, faulty_disk
     assert seeds_of(again, training.trained) == [(0, 1, 2)]
     assert again.results() == study.results()
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
-    assert sorted(event["seed"] for event in events if event["event"] == "finished") == [0, 1, 2]
+    assert sorted(ended(events)) == [0, 1, 2]
 
 
 def test_code_that_changes_while_a_job_waits_is_not_trained_under_the_old_name(stub_study, stub, tmp_path):
@@ -375,7 +390,9 @@ def test_code_that_changes_while_a_job_waits_is_not_trained_under_the_old_name(s
     training = stub(edit)
     events = study.command(training=training, stack=1)
     assert len(training.trained) == 1
-    assert [event["reason"] for event in events if event["event"] == "interrupted"] == [CHANGED]
+    assert [event.reason for event in events if isinstance(event, RunEnded) and event.status == "interrupted"] == [
+        CHANGED
+    ]
     study.command(training=training, stack=1)
     assert len(training.trained) == 3
 
@@ -567,8 +584,7 @@ def test_asked_to_end_a_job_saves_at_the_end_of_its_epoch(stub_study, stub):
 
     events = []
     run_job(job, Store(study.root), events.append, training=stub(ask), ending=ending)
-    assert events[-1]["event"] == "interrupted"
-    assert events[-1]["epoch"] == 2
+    assert (events[-1].status, events[-1].epoch) == ("interrupted", 2)
     training = stub()
     study.command(training=training)
     assert training.began_after == [2]
@@ -603,19 +619,19 @@ def jobs_of(study):
     return plan, jobs[0]
 
 
-class Deaf:
+class Unresponsive:
     """Processes that do nothing until they are killed."""
 
     def __init__(self):
         self.heard = []
 
-    def start(self, job):
-        self.heard.append({"event": "started", "job": job.number, "variant": job.variant, "seed": 0})
+    def submit(self, job):
+        self.heard.append(RunStarted(**job.run_of(0), epochs=1))
 
-    def kill(self, number):
-        self.heard.append({"event": "exit", "job": number, "code": -9})
+    def cancel(self, number):
+        self.heard.append(ProcessExited(job=number, code=-9))
 
-    def events(self, wait):
+    def poll(self, wait):
         assert wait is not None or self.heard
         heard, self.heard = self.heard, []
         return heard
@@ -624,29 +640,29 @@ class Deaf:
         pass
 
 
-def test_a_job_that_is_deaf_to_its_timeout_is_killed_and_not_tried_again(stub_study, monkeypatch):
+def test_a_job_that_ignores_its_timeout_is_killed_and_not_tried_again(stub_study, monkeypatch):
     study = stub_study(seeds=2)
     monkeypatch.setattr("ablate.execution.scheduler.OVERTIME", 0.0)
     _, job = jobs_of(study)
     jobs = [replace(job, timeout=0.01)]
-    events = list(LocalExecutor(["cpu"], Store(study.root), processes=Deaf()).run(jobs))
-    assert [event["event"] for event in events] == ["started", "timeout"]
+    events = list(Scheduler(["cpu"], Store(study.root), executor=Unresponsive()).run(jobs))
+    assert kinds(events) == ["RunStarted", "timeout"]
     record = Store(study.root).record(job.fingerprints[0])
-    assert (record.status, record.reason) == ("timeout", "not done after 0.01 s, and deaf to signals")
+    assert (record.status, record.reason) == ("timeout", "not done after 0.01 s, and did not respond to signals")
 
 
-class Dying(Deaf):
+class Dying(Unresponsive):
     """A server that dies with all its jobs whenever it is listened to; ``times`` times, then its jobs end as they should."""
 
     def __init__(self, times, stub_events):
         super().__init__()
         self.times, self.stub_events, self.starts = times, stub_events, 0
 
-    def start(self, job):
+    def submit(self, job):
         self.starts += 1
         self.heard = self.stub_events(job)
 
-    def events(self, wait):
+    def poll(self, wait):
         if self.times:
             self.times -= 1
             return None
@@ -659,17 +675,16 @@ def test_jobs_outlive_the_server_they_were_forked_from(stub_study):
     _, job = jobs_of(study)
 
     def done(job):
-        event = {"job": job.number, "variant": job.variant}
-        return [{**event, "event": "finished", "seed": 0}, {**event, "event": "exit", "code": 0}]
+        return [RunEnded(**job.run_of(0), status="finished"), ProcessExited(job=job.number, code=0)]
 
-    processes = Dying(1, done)
-    events = list(LocalExecutor(["cpu"], Store(study.root), processes=processes).run([job]))
-    assert processes.starts == 2
-    assert [event["event"] for event in events] == ["note", "finished"]
-    processes = Dying(5, done)
-    events = list(LocalExecutor(["cpu"], Store(study.root), processes=processes).run([job]))
-    assert processes.starts == 2
-    assert [event["event"] for event in events] == ["note", "failed"]
+    executor = Dying(1, done)
+    events = list(Scheduler(["cpu"], Store(study.root), executor=executor).run([job]))
+    assert executor.starts == 2
+    assert kinds(events) == ["JobRetried", "finished"]
+    executor = Dying(5, done)
+    events = list(Scheduler(["cpu"], Store(study.root), executor=executor).run([job]))
+    assert executor.starts == 2
+    assert kinds(events) == ["JobRetried", "failed"]
 
 
 def test_changes_are_told_with_their_reasons(stub_study):

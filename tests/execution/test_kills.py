@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from ablate.execution.events import EpochEnded, JobRetried
 from ablate.execution.jobs import make_jobs
-from ablate.execution.scheduler import LocalExecutor
+from ablate.execution.scheduler import Scheduler
 from ablate.planning.plan import make_plan
 from ablate.recipe import Recipe
 from ablate.store.store import Store
@@ -211,17 +212,17 @@ def train_as_one_stack(recipe, runs, until_epoch=None, kill=None):
     plan = make_plan(recipe, store)
     jobs = make_jobs(plan.to_do(), plan, store, {}, now=time.time(), stack=lambda run, count: count)
     told = []
-    executor = LocalExecutor(["cpu"], store)
+    scheduler = Scheduler(["cpu"], store)
     try:
-        for event in executor.run(jobs):
+        for event in scheduler.run(jobs):
             told.append(event)
-            if event["event"] == "epoch" and until_epoch is not None and event["epoch"] >= until_epoch:
+            if isinstance(event, EpochEnded) and until_epoch is not None and event.epoch >= until_epoch:
                 if not kill:
                     break
                 os.kill(store.record(plan.runs[0].fingerprint).pid, signal.SIGKILL)
                 until_epoch = None
     finally:
-        executor.close()
+        scheduler.close()
     return jobs, told
 
 
@@ -249,7 +250,8 @@ def test_a_real_stack_goes_on_bit_for_bit(own, tmp_path):
 
     killed = tmp_path / "killed"
     _, told = train_as_one_stack(recipe, killed, until_epoch=50, kill=True)
-    assert next(event["text"] for event in told if event["event"] == "note").endswith("tried again")
+    [retried] = [event for event in told if isinstance(event, JobRetried)]
+    assert not retried.one_by_one
     assert trained(killed) == results
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 
+from ablate.execution.events import decode
 from ablate.execution.executors.forkserver import reap
 
 
@@ -18,8 +18,8 @@ def test_a_job_that_has_ended_is_told_without_what_only_some_systems_have(monkey
     jobs = {processes[0].pid: 1, processes[1].pid: 2}
     while jobs:
         reap(jobs, write)
-    told = [json.loads(line) for line in os.read(read, 1000).splitlines()]
-    assert sorted((event["job"], event["code"]) for event in told) == [(1, 0), (2, 3)]
+    events = [decode(line) for line in os.read(read, 1000).splitlines()]
+    assert sorted((event.job, event.code) for event in events) == [(1, 0), (2, 3)]
     for descriptor in (read, write):
         os.close(descriptor)
     for process in processes:

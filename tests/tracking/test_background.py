@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 from ablate.api import rendering
+from ablate.execution.events import EpochEnded, RunEnded, RunStarted
 from ablate.store import locks
 from ablate.tracking.publisher import EVERY, FIRST, Background
 
-FINISHED = {"event": "finished", "variant": "net1", "seed": 0}
-EPOCH = {"event": "epoch", "variant": "net1", "seed": 1}
+FINISHED = RunEnded(variant="net1", seed=0, status="finished")
+EPOCH = EpochEnded(variant="net1", seed=1, epoch=1, epochs=3)
 
 
 class Clock:
@@ -50,8 +51,7 @@ def beside(lab: Any, clock: Clock) -> Iterator[Background]:
 def tell(lab: Any, run: Any, **changes: Any) -> None:
     """Write a run's status as its job would."""
     run = replace(run, **changes)
-    names = ("status", "seed", "epoch", "epochs", "started", "finished", "selected_epoch", "results", "seconds")
-    lab.store.write_status(run.fingerprint, {name: getattr(run, name) for name in names})
+    lab.store.write_status(run)
 
 
 def answered(background: Background, clock: Clock) -> None:
@@ -74,8 +74,8 @@ def steps(lab: Any) -> dict[str, list[int]]:
 
 
 def test_first_publication_follows_the_first_run_that_ends_and_the_next_its_pause(lab, beside, clock):
-    for name in ("started", "epoch"):
-        beside.event({**EPOCH, "event": name})
+    for event in (RunStarted(variant="net1", seed=1, epochs=3), EPOCH):
+        beside.event(event)
     assert beside._helper is None
     beside.event(FINISHED)
     answered(beside, clock)
@@ -193,13 +193,14 @@ import sys
 from ablate.api import rendering
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.variant import Compare
+from ablate.execution.events import RunEnded
 from ablate.planning.plan import Plan
 from ablate.store.store import Store
 from ablate.tracking.publisher import Background
 from pathlib import Path
 plan = Plan(Recipe("s", "", (), (0,), Compare(), None, Path(), ""), ())
 beside = Background(plan, Store(Path("runs")), "http://127.0.0.1:9", rendering)
-beside.event({"event": "finished"})
+beside.event(RunEnded(variant="net1", seed=0, status="finished"))
 print(beside._helper.pid, flush=True)
 sys.stdin.read()
 """

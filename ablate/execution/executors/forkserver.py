@@ -9,7 +9,6 @@ group of its own, so that what a job started goes with it.
 from __future__ import annotations
 
 import base64
-import json
 import os
 import pickle
 import selectors
@@ -19,6 +18,8 @@ import threading
 import time
 import traceback
 from contextlib import suppress
+
+from ablate.execution.events import Event, ExecutorReady, ProcessExited, encode
 
 PATIENCE = 8.0
 """Seconds that a job has to end once it was asked to."""
@@ -37,7 +38,7 @@ def serve() -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     jobs: dict[int, int] = {}
-    say(channel, {"event": "ready"})
+    send(channel, ExecutorReady())
 
     with selectors.DefaultSelector() as selector:
         selector.register(0, selectors.EVENT_READ)
@@ -126,7 +127,7 @@ def reap(jobs: dict[int, int], channel: int | None) -> None:
         kill_group(pid)
         number = jobs.pop(pid)
         if channel is not None:
-            say(channel, {"event": "exit", "job": number, "code": os.waitstatus_to_exitcode(status)})
+            send(channel, ProcessExited(job=number, code=os.waitstatus_to_exitcode(status)))
 
 
 def end_all(jobs: dict[int, int], patience: float = PATIENCE) -> None:
@@ -153,10 +154,10 @@ def kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def say(channel: int, event: dict[str, object]) -> None:
+def send(channel: int, event: Event) -> None:
     """Write one event."""
     with suppress(BrokenPipeError):
-        os.write(channel, (json.dumps(event) + "\n").encode())
+        os.write(channel, encode(event))
 
 
 if __name__ == "__main__":

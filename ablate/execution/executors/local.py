@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import pickle
 import select
@@ -13,10 +12,11 @@ import sys
 import time
 from contextlib import suppress
 
-from ablate.execution.jobs import Event, Job
+from ablate.execution.events import Event, decode
+from ablate.execution.jobs import Job
 
 
-class ForkedProcesses:
+class LocalExecutor:
     """Jobs forked from one server (`ablate.execution.executors.forkserver`), which is started anew if it should die."""
 
     def __init__(self) -> None:
@@ -24,18 +24,18 @@ class ForkedProcesses:
         self._ready = False
         self._buffer = b""
 
-    def start(self, job: Job) -> None:
+    def submit(self, job: Job) -> None:
         """Begin a job in a process of its own."""
         if self._server is None:
             self._server = self._serve()
             self._ready, self._buffer = False, b""
         self._order(b"run " + base64.b64encode(pickle.dumps(job)))
 
-    def kill(self, number: int) -> None:
+    def cancel(self, number: int) -> None:
         """End a job's process without asking."""
         self._order(b"kill %d" % number)
 
-    def events(self, wait: float | None) -> list[Event] | None:
+    def poll(self, wait: float | None) -> list[Event] | None:
         """What jobs have said, after ``wait`` seconds at the latest. None: the server has died, and all jobs with it.
 
         Raises RuntimeError where it could not even begin.
@@ -55,7 +55,7 @@ class ForkedProcesses:
             *lines, self._buffer = (self._buffer + data).split(b"\n")
             if lines:
                 self._ready = True
-                return [json.loads(line) for line in lines]
+                return [decode(line) for line in lines]
 
     def close(self) -> None:
         """End the server and what still runs; returns when all of it is gone. A second Ctrl-C meanwhile ends it without patience."""

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from ablate.cli.progress_state import Advance, spoken
+from ablate.execution.events import EpochEnded, RunEnded, RunStarted
 
 
 def play(rows, events):
     """Events as (second, variant, seed, event, epoch or None, further facts)."""
     advance = Advance(rows)
     for now, variant, seed, event, epoch, *more in events:
-        facts = {"variant": variant, "seed": seed, "event": event} | ({"epoch": epoch} if epoch is not None else {})
-        advance.take(facts | (more[0] if more else {}), float(now))
+        facts = {"variant": variant, "seed": seed, "epochs": 10, **(more[0] if more else {})}
+        made = {"started": RunStarted, "epoch": partial(EpochEnded, epoch=epoch)}
+        ended = partial(RunEnded, status=event, epoch=epoch)
+        advance.take(made.get(event, ended)(**facts), float(now))
     return advance
 
 

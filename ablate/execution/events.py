@@ -138,7 +138,7 @@ class ExecutorReady(Event):
 Listener = Callable[[Event], None]
 """Gets every event."""
 
-_KINDS = {
+_KINDS: dict[str, Callable[..., Event]] = {
     kind.__name__: kind
     for kind in (
         *(RunStarted, EpochEnded, RunEnded, CheckpointDamaged, StackFailed, JobRetried, WaitingForOthers),

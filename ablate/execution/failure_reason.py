@@ -10,6 +10,7 @@ from types import FrameType
 
 from ablate.registry import Named, entries
 from ablate.registry.lazy import torch
+from ablate.store.records import Status
 
 LIMIT = 300
 """Characters of a reason."""
@@ -25,7 +26,7 @@ WAYS_OUT = {
 """What torch says, and what that means here."""
 
 
-def diagnosis(error: BaseException) -> tuple[str, str]:
+def diagnosis(error: BaseException) -> tuple[Status, str]:
     """The status and the one-line reason of a job that raised."""
     text = " ".join(str(error).split())
     if (

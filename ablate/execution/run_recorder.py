@@ -133,8 +133,16 @@ class StoreReport:
             now = time.monotonic()
             if now - self.told[replica] > TOLD_EVERY:
                 self.told[replica] = now
-                known = {key: line.get(key) for key in ("epoch", "train_loss", "valid_loss", "seconds")}
-                self.listen(EpochEnded(**self.job.run_of(replica), epochs=self.epochs, **known))
+                self.listen(
+                    EpochEnded(
+                        **self.job.run_of(replica),
+                        epoch=line["epoch"],
+                        epochs=self.epochs,
+                        train_loss=line.get("train_loss"),
+                        valid_loss=line.get("valid_loss"),
+                        seconds=line.get("seconds"),
+                    )
+                )
             if now - self.beat[replica] > BEAT_EVERY:
                 self.beat[replica] = now
                 self.store.write_status(self.record(replica, "running"))
@@ -186,9 +194,7 @@ class StoreReport:
             self.close(replica)
             if not self.under_way():
                 checkpoints.drop(self.store, self.job.fingerprints[0])
-            selected = results.get("selected", {})
-            losses = {name: selected.get(name) for name in ("train_loss", "valid_loss", "seconds")}
-            self.report_end(record, **losses)
+            self.report_end(record)
 
     # what ends all runs at once
 
@@ -198,11 +204,21 @@ class StoreReport:
         if file := self.files.pop(replica, None):
             file.close()
 
-    def report_end(self, record: RunRecord, **losses: float | None) -> None:
+    def report_end(self, record: RunRecord) -> None:
         """Report that a run has ended."""
-        where = self.job.run_of(self.job.fingerprints.index(record.fingerprint))
-        ended = RunEnded(**where, status=record.status, reason=record.reason, epoch=record.epoch, epochs=self.epochs)
-        self.listen(replace(ended, **losses))
+        selected = record.results.get("selected", {})
+        self.listen(
+            RunEnded(
+                **self.job.run_of(self.job.fingerprints.index(record.fingerprint)),
+                status=record.status,
+                reason=record.reason,
+                epoch=record.epoch,
+                epochs=self.epochs,
+                train_loss=selected.get("train_loss"),
+                valid_loss=selected.get("valid_loss"),
+                seconds=selected.get("seconds"),
+            )
+        )
 
     def all_ended(self, status: Status, reason: str) -> None:
         """Every run that is under way ends for the same reason."""

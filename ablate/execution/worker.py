@@ -187,8 +187,8 @@ def go_on_from(job: Job, store: Store, settled: set[int], listen: Listener) -> C
             store.tidy(job.fingerprints[i])
     if damaged:
         epoch = kept.state["epoch"] if kept else None
-        about = {"job": job.number, "variant": job.variant, "seeds": job.assignment.seeds}
-        listen(CheckpointDamaged(**about, damage=tuple(damaged), epoch=epoch))
+        seeds, damage = job.assignment.seeds, tuple(damaged)
+        listen(CheckpointDamaged(job=job.number, variant=job.variant, seeds=seeds, damage=damage, epoch=epoch))
     return kept
 
 

@@ -12,9 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, BinaryIO
 
-from ablate.data.load import load_parts
 from ablate.engine.contract import Report
-from ablate.engine.training import train
 from ablate.execution.events import (
     CheckpointDamaged,
     EpochEnded,
@@ -35,8 +33,7 @@ from ablate.store import checkpoints
 from ablate.store.checkpoints import Checkpoint
 from ablate.store.disk import DiskError
 from ablate.store.store import Store
-from ablate.trainers.joined import judge
-from ablate.trainers.leakage import check_leaks
+from ablate.trainers.train import train
 from ablate.tricks.trick import NoEffect
 
 Training = Callable[[Job, Report, Mapping[str, Any] | None], object]
@@ -46,12 +43,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def train_job(job: Job, report: Report, state: Mapping[str, Any] | None) -> object:
-    """Load the data and let the engine train, or judge what others have trained."""
-    assignment = job.assignment
-    parts = load_parts(assignment.settings.data, assignment.folder, assignment.folds, assignment.fold)
-    if assignment.settings.sources:
-        check_leaks(assignment, parts)
-    return (judge if assignment.settings.joined else train)(assignment, parts, report, state)
+    """Train a job's assignment."""
+    return train(job.assignment, report, state)
 
 
 def run_job(

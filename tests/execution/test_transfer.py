@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from ablate.data.faces import POINTS
+from ablate.execution.events import RunEnded
 from ablate.execution.worker import train_job
 from ablate.planning.plan import make_plan
 from ablate.recipe import Recipe, RecipeError
@@ -74,7 +75,7 @@ def record(study, row: str, seed: int = 0):
 
 
 def test_sources_train_first_and_joined_rows_are_judged_last(study):
-    ended = [(e["variant"], e["seed"]) for e in study.command(training=train_job) if e["event"] == "finished"]
+    ended = [(e.variant, e.seed) for e in study.command(training=train_job) if isinstance(e, RunEnded)]
     assert len(ended) == 10
     order = [row for row, _ in ended]
     assert order.index("eyes again") > max(i for i, row in enumerate(order) if row == "all")

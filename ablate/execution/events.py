@@ -1,4 +1,4 @@
-"""What jobs and executors report, as typed records. Each is one line of JSON on its way through a pipe or a file (`encode`, `decode`)."""
+"""What jobs and executors report, as typed records; one line of JSON each in a pipe or a file (`encode`, `decode`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the engine reports of a job goes into the store, and to the parent a few times a second."""
+"""Writes what the engine reports about a job into the store, and sends events to the parent."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ from ablate.store.records import RunRecord, Status
 from ablate.store.store import Store
 
 TOLD_EVERY = 0.2
-"""Seconds between two events of one run's epochs."""
+"""Seconds between two `EpochEnded` of one run, at least."""
 
 BEAT_EVERY = 5.0
-"""Seconds between two writings of a running run's status."""
+"""Seconds between two writes of a running run's status."""
 
 SHARE = 0.02
-"""Of the time so far: no checkpoint comes sooner after the last."""
+"""Two checkpoints are at least this fraction of the training time so far apart."""
 
 
 class StoreReport:
-    """Hears of a job's training (`Report`). ``settled`` runs of the stack have ended before: what is said of them again is left aside.
+    """Records a job's training (`Report`).
 
-    ``kept`` is the checkpoint that the job goes on from; ``check`` raises where data or code are no longer what the job was made of.
+    ``settled``: indices of the runs of the stack that had ended before; reports about them are ignored.
+    ``kept``: the checkpoint that the job continues from. ``check`` raises if data or code have changed since the job was made.
     """
 
     def __init__(
@@ -72,12 +73,12 @@ class StoreReport:
             store.write_status(self.record(replica, "running"))
 
     def under_way(self) -> list[int]:
-        """The runs of the stack that have not ended."""
+        """The indices of the runs that have not ended."""
         return [replica for replica in range(self.count) if replica not in self.ended_runs]
 
     @property
     def seconds(self) -> float:
-        """Wall time that went into this training so far, earlier attempts included."""
+        """Wall time of this training so far, including earlier attempts."""
         return self.before + time.monotonic() - self.clock
 
     def record(self, replica: int, status: Status, reason: str = "") -> RunRecord:
@@ -111,7 +112,7 @@ class StoreReport:
     # what the engine calls
 
     def started(self, facts: Mapping[str, Any]) -> None:
-        self.check()  # by now all has been loaded
+        self.check()  # data and code are loaded by now
         with self.ending.shield():
             self.parameters = facts["parameters"]
             self.steps_per_epoch, self.target_scaling = facts.get("steps_per_epoch"), facts.get("target_scaling")
@@ -157,7 +158,7 @@ class StoreReport:
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
         with self.ending.shield():
-            # after a power cut, the metrics must reach as far as what goes on from here
+            # after a power cut, the metrics must reach at least as far as this checkpoint
             for file in self.files.values():
                 self.store.disk.sync(file)
             checkpoints.save(
@@ -199,7 +200,7 @@ class StoreReport:
     # what ends all runs at once
 
     def close(self, replica: int) -> None:
-        """Nothing more will be said of a run."""
+        """Close the files of a run that has ended."""
         self.ended_runs.add(replica)
         if file := self.files.pop(replica, None):
             file.close()
@@ -221,7 +222,7 @@ class StoreReport:
         )
 
     def all_ended(self, status: Status, reason: str) -> None:
-        """Every run that is under way ends for the same reason."""
+        """End all running runs for the same reason."""
         for replica in self.under_way():
             self.close(replica)
             record = self.record(replica, status, reason)
@@ -229,7 +230,7 @@ class StoreReport:
             self.report_end(record)
 
     def split(self, reason: str) -> None:
-        """The stack failed: its runs are to be tried one by one, so that one bad seed takes no neighbours along."""
+        """The stack failed: have its seeds trained one by one, so that one bad seed does not fail the others."""
         seeds = self.job.assignment.seeds
         checkpoints.drop(self.store, self.job.fingerprints[0])
         alone = [(replica, seeds[replica]) for replica in self.under_way()]

@@ -31,10 +31,10 @@ from ablate.store.records import RunRecord, Status
 from ablate.store.store import Store
 
 POLL = 0.25
-"""Seconds between two looks at runs that another command trains."""
+"""Seconds between two checks of runs that another command trains."""
 
 OVERTIME = 10.0
-"""Seconds that a job has to end by itself after its timeout."""
+"""Seconds that a job has to end by itself after its timeout, before it is killed."""
 
 
 class Executor(Protocol):
@@ -47,7 +47,10 @@ class Executor(Protocol):
         """Kill a job's process."""
 
     def poll(self, wait: float | None) -> list[Event] | None:
-        """The events since the last call, after ``wait`` seconds at most; `ProcessExited` is a job's last. None: all processes ended at once."""
+        """The events since the last call, after ``wait`` seconds at most; `ProcessExited` is a job's last.
+
+        None: all processes ended at once.
+        """
 
     def close(self) -> None:
         """End all processes; returns when they are gone."""
@@ -55,7 +58,10 @@ class Executor(Protocol):
 
 @dataclass
 class Running:
-    """A running job: its slot, its deadline (monotonic seconds), the seeds that have ended, and what happens when its process exits."""
+    """A running job: its slot, its deadline (monotonic seconds), the seeds that have ended.
+
+    ``fate`` decides what happens when its process exits.
+    """
 
     job: Job
     slot: str
@@ -69,7 +75,10 @@ class Running:
 
 
 class Scheduler:
-    """Runs jobs in slots. A slot is a CPU core (device ``cpu``) or a GPU (``cuda:0`` …). ``retries``: for jobs whose process was killed by a signal."""
+    """Runs jobs in slots. A slot is a CPU core (device ``cpu``) or a GPU (``cuda:0`` …).
+
+    ``retries``: how often a job is retried whose process was killed by a signal.
+    """
 
     def __init__(
         self, slots: Sequence[str], store: Store, *, retries: int = 1, executor: Executor | None = None
@@ -107,13 +116,13 @@ class Scheduler:
             self.close()
 
     def close(self) -> None:
-        """End what still runs; returns when all of it is gone."""
+        """End all running jobs; returns when they are gone."""
         self.executor.close()
 
     # what to do next
 
     def _begin(self) -> Iterator[Event]:
-        """Fill the free slots, and look after runs that were left to other processes."""
+        """Fill the free slots, and check the runs that were left to other processes."""
         if self.elsewhere and time.monotonic() - self.looked >= POLL:
             self.looked = time.monotonic()
             jobs, self.elsewhere = self.elsewhere, []
@@ -129,7 +138,7 @@ class Scheduler:
             yield WaitingForOthers(runs=sum(len(job.fingerprints) for job in self.elsewhere))
 
     def _next(self) -> Job | None:
-        """The first waiting job that nothing under way or still to come is needed for; it no longer waits."""
+        """Take the first waiting job whose sources have all ended."""
         unsettled = self._unsettled()
         for i, job in enumerate(self.waiting):
             if unsettled.isdisjoint(job.needed()):
@@ -138,24 +147,24 @@ class Scheduler:
         return None
 
     def _unsettled(self) -> set[str]:
-        """Runs of jobs that have not ended, where any job waits for others."""
+        """The runs that have not ended; empty if no job waits for others."""
         if not any(job.needed() for job in self.waiting):
             return set()
         under_way = (running.job.only(running.left()) for running in self.running.values())
         return {name for job in chain(self.waiting, self.elsewhere, under_way) for name in job.fingerprints}
 
     def _lacking(self, job: Job) -> dict[int, str]:
-        """The seeds of a job whose sources have ended without weights, each with the reason."""
+        """The seeds of a job whose sources ended without weights, each with the reason."""
         found: dict[int, str] = {}
         for seed in job.assignment.seeds:
             for row, name in job.needs.get(seed, {}).items():
                 record = self.store.record(name)
                 if record.status != "finished":
-                    found[seed] = f"it is built upon {row}, seed {seed}, which is {record.status.replace('_', ' ')}"
+                    found[seed] = f"it is based on {row}, seed {seed}, which is {record.status.replace('_', ' ')}"
         return found
 
     def _open(self, job: Job) -> Iterator[Event]:
-        """Start what is left of a job, and leave to others what they train."""
+        """Start what is left of a job; leave the rest to the processes that train it."""
         records = {seed: self.store.record(name) for seed, name in job.runs}
         done = [seed for seed, record in records.items() if job.settles(record)]
         if done and (len(done) == len(records) or not job.together):
@@ -177,7 +186,7 @@ class Scheduler:
             self._start(job)
 
     def _taken(self, job: Job) -> list[int]:
-        """The seeds that a process trains now."""
+        """The seeds that some process trains now."""
         return [seed for seed, name in job.runs if self.store.is_claimed(name)]
 
     def _start(self, job: Job) -> None:
@@ -191,7 +200,7 @@ class Scheduler:
     # what has happened
 
     def _hear(self) -> Iterator[Event]:
-        """Wait for events and see to them."""
+        """Wait for events and handle them."""
         if not self.running:
             if self.elsewhere:
                 time.sleep(POLL)
@@ -206,7 +215,7 @@ class Scheduler:
             yield from self._take(event)
 
     def _overdue(self) -> float:
-        """Kill jobs that outlived their timeout. Returns seconds until the next one does."""
+        """Kill jobs that are past their deadline. Returns the seconds until the next deadline."""
         now, nearest = time.monotonic(), float("inf")
         for running in self.running.values():
             if running.fate == "timeout":
@@ -242,7 +251,7 @@ class Scheduler:
                 yield event
 
     def _after(self, running: Running, code: int) -> Iterator[Event]:
-        """See to a job whose process has ended."""
+        """Handle a job whose process has ended."""
         job = running.job.only(running.left()) if not running.job.together else running.job
         if not running.left():
             return
@@ -281,7 +290,7 @@ class Scheduler:
             yield from self._write_off(job, left, "failed", reason)
 
     def _write_off(self, job: Job, seeds: list[int], status: Status, reason: str) -> Iterator[Event]:
-        """Write the last status of runs whose process cannot do it any more. Another process may have them by now: then they are left to it."""
+        """Write the last status of runs whose process died, unless another process has claimed them by now."""
         for seed in seeds:
             one = job.only([seed])
             with self.store.claim(one.fingerprints) as ours:

@@ -1,4 +1,4 @@
-"""Runs one job in its own process: claims its runs, goes on from a checkpoint where there is one, trains, and says how it ended."""
+"""Runs one job in its own process: claim its runs, continue from a checkpoint if there is one, train, report the end."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from ablate.trainers.train import train
 from ablate.tricks.trick import NoEffect
 
 Training = Callable[[Job, Report, Mapping[str, Any] | None], object]
-"""Trains a job's assignment from a state, or from nothing, and tells the report."""
+"""Trains a job's assignment, from a checkpoint's state or from the start."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -56,10 +56,10 @@ def run_job(
     ending: Ending | None = None,
     capture: Callable[[BinaryIO], None] = lambda log: None,
 ) -> None:
-    """Train a job to its end, whatever that is: the store has the runs' status afterwards, and the log has what was printed.
+    """Train a job until it ends in any way. Afterwards the store has the status of its runs, and the log has their output.
 
-    Reports `JobBusy` and does nothing if another process trains one of the runs, `StackFailed` if a stack failed as a whole, and `StoreFailed` if the
-    store cannot be written. ``capture`` gets the log, for what user code prints.
+    Reports `JobBusy` and does nothing if another process trains one of the runs, `StackFailed` if a stack failed as a
+    whole, and `StoreFailed` if the store cannot be written. ``capture`` gets the log, for the output of user code.
     """
     ending = ending or Ending()
     try:
@@ -72,7 +72,7 @@ def run_job(
         number, reason, path = error.errno or 0, str(error.strerror), str(error.filename)
         listen(StoreFailed(job=job.number, number=number, reason=reason, path=path))
     except EndAsked as asked:
-        # before anything was begun
+        # before anything had started
         for replica in range(len(job.fingerprints)):
             listen(RunEnded(**job.run_of(replica), status=asked.status))
 
@@ -80,7 +80,7 @@ def run_job(
 def run_claimed(
     job: Job, store: Store, listen: Listener, training: Training, ending: Ending, capture: Callable[[BinaryIO], None]
 ) -> None:
-    """What `run_job` does once the runs are this process's own."""
+    """What `run_job` does once this process has claimed the runs."""
     job, settled = what_is_left(job, store, listen)
     if len(settled) == len(job.fingerprints):
         return
@@ -94,7 +94,7 @@ def run_claimed(
     capture(log)
     kept = go_on_from(job, store, settled, listen)
     if kept is None and settled:
-        # no state to keep the stack together for
+        # without a checkpoint there is no reason to keep the stack together
         job = job.only([seed for i, seed in enumerate(job.assignment.seeds) if i not in settled])
         settled = set()
     where = f"after epoch {kept.state['epoch']}" if kept else "from the start"
@@ -133,7 +133,10 @@ def run_claimed(
 
 
 def what_is_left(job: Job, store: Store, listen: Listener) -> tuple[Job, set[int]]:
-    """The job without runs that another process has ended meanwhile; those of a stack that goes on stay in it, and are told by their numbers."""
+    """The job without the runs that another process has ended meanwhile, and their indices if they stay in the job.
+
+    They stay if the job continues a stack, which needs all of its seeds.
+    """
     done = [(i, seed, record) for i, (seed, name) in enumerate(job.runs) if job.settles(record := store.record(name))]
     for i, _, record in done:
         listen(RunEnded(**job.run_of(i), status=record.status, reason=record.reason, elsewhere=True))
@@ -143,15 +146,15 @@ def what_is_left(job: Job, store: Store, listen: Listener) -> tuple[Job, set[int
     return job, {i for i, _, _ in done}
 
 
-CHANGED = "its data or code changed after the command began. Run it again"
+CHANGED = "its data or code changed after the command started. Run the command again"
 
 
 class Changed(Exception):
-    """The data or the code are no longer those that the fingerprint stands for."""
+    """The data or the code no longer match the fingerprint."""
 
 
 def check(job: Job) -> None:
-    """Raise `Changed` where data and code are not what the job's fingerprints were made of: the result would be another run's."""
+    """Raise `Changed` if data or code no longer match the job's fingerprints."""
     settings, seed = job.assignment.settings, job.assignment.seeds[0]
     try:
         shared = identity(settings, folder=job.assignment.folder, folds=job.assignment.folds)
@@ -162,13 +165,13 @@ def check(job: Job) -> None:
 
 
 def go_on_from(job: Job, store: Store, settled: set[int], listen: Listener) -> Checkpoint | None:
-    """The state to go on from, with the metrics cut to it; None, and nothing left of earlier attempts, where there is none."""
+    """The checkpoint to continue from, with the metrics cut to it; or None, with earlier attempts removed."""
     left = [i for i in range(len(job.fingerprints)) if i not in settled]
     kept, damaged = checkpoints.load(store, job.fingerprints[0], job.assignment.device)
     if kept is not None and (kept.runs != job.fingerprints or (job.fresh and kept.began < job.since)):
         kept = None
     if kept is not None:
-        # a power cut may have taken metrics that the checkpoint comes after
+        # a power cut may have lost metrics from before the checkpoint
         short = [i for i in left if store.cut_metrics(job.fingerprints[i], kept.lines[i]) != kept.lines[i]]
         if short:
             damaged.append("the metrics end before the checkpoint")
@@ -186,7 +189,7 @@ def go_on_from(job: Job, store: Store, settled: set[int], listen: Listener) -> C
 
 
 def describe(job: Job, store: Store) -> None:
-    """Write what the runs are trained with."""
+    """Write the settings and the identity of the runs."""
     settings = job.assignment.settings.dump()
     for seed, name in job.runs:
         known = {**settings, "seed": seed, "fold": job.assignment.fold, "folder": str(job.assignment.folder)}
@@ -197,18 +200,18 @@ def describe(job: Job, store: Store) -> None:
 
 
 def log_line(store: Store, log: BinaryIO, text: str) -> None:
-    """A line of our own in a job's log."""
+    """Write a line of `ablate`'s own into a job's log."""
     store.disk.add(log, f"{text}\n".encode())
 
 
 def main(job: Job, channel: int) -> None:
-    """The body of a forked process: run the job; events go as JSON lines into the pipe ``channel``."""
+    """The body of a forked process: run the job and write its events into the pipe ``channel``."""
     ending = Ending()
 
     def listen(event: Event) -> None:
         if isinstance(event, EpochEnded) and not select.select([], [channel], [], 0)[1]:
-            return  # a parent that is stopped must not stop the training
-        with suppress(BrokenPipeError):  # nobody listens any more; the store knows
+            return  # a stopped parent must not stop the training
+        with suppress(BrokenPipeError):  # the parent is gone; the store has everything
             os.write(channel, encode(event))
 
     def capture(log: BinaryIO) -> None:

@@ -1,9 +1,9 @@
-"""A small server that has imported torch and forks a fresh process for every job: 0.04 s instead of the 4 s that an import takes.
+"""A small server that has imported torch and forks a process for every job: 0.04 s instead of 4 s for the import.
 
-It reads lines from its standard input (``run <base64 pickle of a Job>``, ``kill <job number>``), and writes JSON lines, its own and its
-jobs', to its standard output. No CUDA is touched here and no user code is imported. When its input closes (its parent ended, however
-that came about), it ends its jobs and itself; when the server dies, its jobs see their pipe close and end too. Each job leads a process
-group of its own, so that what a job started goes with it.
+It reads lines from its standard input (``run <base64 pickle of a Job>``, ``kill <job number>``), and writes events, its
+own and its jobs', to its standard output. It neither touches CUDA nor imports user code. When its input closes, because its
+parent ended, it ends its jobs and itself; when the server dies, its jobs see their pipe close and end too. Each job leads a
+process group, so whatever a job started ends with it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from contextlib import suppress
 from ablate.execution.events import Event, ExecutorReady, ProcessExited, encode
 
 PATIENCE = 8.0
-"""Seconds that a job has to end once it was asked to."""
+"""Seconds that a job has to end after SIGTERM, before it is killed."""
 
 
 def serve() -> None:
@@ -30,7 +30,7 @@ def serve() -> None:
     warm_up()
 
     channel = os.dup(1)
-    os.dup2(2, 1)  # nothing but events may go into the pipe
+    os.dup2(2, 1)  # only events may go into the pipe
     alive_read, alive_write = os.pipe()
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
@@ -72,7 +72,7 @@ def serve() -> None:
 
 
 def warm_up() -> None:
-    """Import what every job needs, torch's late imports too: its first optimizer takes a second to load. No thread is started, so forking is safe."""
+    """Import what every job needs, torch's lazy imports too. Starts no thread, so forking is safe."""
     import torch
 
     import ablate.execution.worker  # noqa: F401  what the forked jobs will ask for
@@ -107,23 +107,23 @@ def become(job: object, channel: int, alive: int, others: tuple[int, int]) -> No
         main(job, channel)  # type: ignore[arg-type]
         code = 0
     except BaseException:
-        # nobody above sees it: into the job's log, or on the screen where it has none yet
+        # no caller sees it: print it into the job's log, or on the screen if there is no log yet
         with suppress(OSError):
             traceback.print_exc()
             sys.stderr.flush()
     finally:
         if os.getppid() != server:
-            kill_group(os.getpid())  # nobody is left to end what user code may have started
+            kill_group(os.getpid())  # the server is gone and cannot end what user code started
         os._exit(code)
 
 
 def reap(jobs: dict[int, int], channel: int | None) -> None:
-    """Say which jobs' processes have ended, and how; what they started ends with them."""
+    """Report which jobs' processes have ended, and kill what they started."""
     for pid in list(jobs):
         ended, status = os.waitpid(pid, os.WNOHANG)
         if not ended:
             continue
-        # at once: as long as any of the group is left, its number is nobody else's
+        # at once: the group's number stays reserved only while a member of it is alive
         kill_group(pid)
         number = jobs.pop(pid)
         if channel is not None:
@@ -131,7 +131,7 @@ def reap(jobs: dict[int, int], channel: int | None) -> None:
 
 
 def end_all(jobs: dict[int, int], patience: float = PATIENCE) -> None:
-    """End all jobs: ask first, insist after ``patience`` seconds."""
+    """End all jobs: SIGTERM first, SIGKILL after ``patience`` seconds."""
     for pid in jobs:
         os.kill(pid, signal.SIGTERM)
     wait_for(jobs, patience)
@@ -141,7 +141,7 @@ def end_all(jobs: dict[int, int], patience: float = PATIENCE) -> None:
 
 
 def wait_for(jobs: dict[int, int], seconds: float) -> None:
-    """Wait until all jobs have ended, at most so long."""
+    """Wait until all jobs have ended, at most ``seconds``."""
     until = time.monotonic() + seconds
     while jobs and time.monotonic() < until:
         reap(jobs, None)
@@ -149,7 +149,7 @@ def wait_for(jobs: dict[int, int], seconds: float) -> None:
 
 
 def kill_group(pid: int) -> None:
-    """End a job and all that it started."""
+    """Kill a job and everything that it started."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
 
@@ -163,4 +163,4 @@ def send(channel: int, event: Event) -> None:
 if __name__ == "__main__":
     sys.path = [entry for entry in sys.path if entry]
     serve()
-    os._exit(0)  # taking torch apart would take a second, for which the command waits
+    os._exit(0)  # tearing torch down takes a second, and the command would wait for it

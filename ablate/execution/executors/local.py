@@ -1,4 +1,4 @@
-"""The parent's end of the server that forks jobs: starts it when the first job comes, sends orders, hears events."""
+"""The executor for this machine: the parent's end of the fork server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ablate.execution.jobs import Job
 
 
 class LocalExecutor:
-    """Jobs forked from one server (`ablate.execution.executors.forkserver`), which is started anew if it should die."""
+    """Forks jobs from a server (`ablate.execution.executors.forkserver`), started with the first job, and again if it dies."""
 
     def __init__(self) -> None:
         self._server: subprocess.Popen[bytes] | None = None
@@ -25,20 +25,20 @@ class LocalExecutor:
         self._buffer = b""
 
     def submit(self, job: Job) -> None:
-        """Begin a job in a process of its own."""
+        """Start a job in a process of its own."""
         if self._server is None:
             self._server = self._serve()
             self._ready, self._buffer = False, b""
         self._order(b"run " + base64.b64encode(pickle.dumps(job)))
 
     def cancel(self, number: int) -> None:
-        """End a job's process without asking."""
+        """Kill a job's process."""
         self._order(b"kill %d" % number)
 
     def poll(self, wait: float | None) -> list[Event] | None:
-        """What jobs have said, after ``wait`` seconds at the latest. None: the server has died, and all jobs with it.
+        """The events since the last call, after ``wait`` seconds at most. None: the server died, and all jobs with it.
 
-        Raises RuntimeError where it could not even begin.
+        Raises RuntimeError if the server could not start.
         """
         if self._server is None:
             return None
@@ -58,7 +58,7 @@ class LocalExecutor:
                 return [decode(line) for line in lines]
 
     def close(self) -> None:
-        """End the server and what still runs; returns when all of it is gone. A second Ctrl-C meanwhile ends it without patience."""
+        """End the server and its jobs; returns when they are gone. A second Ctrl-C meanwhile kills them."""
         server, self._server = self._server, None
         if server is None:
             return
@@ -67,7 +67,7 @@ class LocalExecutor:
         try:
             with suppress(BrokenPipeError):
                 server.stdin.close()
-            # jobs go on talking until they have ended: nobody may meet a full pipe
+            # read until the end: a full pipe would block jobs that still write
             while os.read(server.stdout.fileno(), 1 << 16):
                 pass
             server.wait()
@@ -93,7 +93,7 @@ class LocalExecutor:
         assert self._server is not None
         assert self._server.stdin is not None
         data = line + b"\n"
-        with suppress(BrokenPipeError):  # it has died, as the next look at its events will say
+        with suppress(BrokenPipeError):  # it died, as the next poll will find
             while data:
                 data = data[self._server.stdin.write(data) :]
 
@@ -107,6 +107,4 @@ class LocalExecutor:
         server.stdout.close()
         code = server.wait()
         if not self._ready:
-            raise RuntimeError(
-                f"the process that jobs are forked from ended with code {code} before it was ready; what it said is above"
-            )
+            raise RuntimeError(f"the fork server ended with exit code {code} before it was ready; see its output above")

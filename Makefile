@@ -8,7 +8,7 @@ RIVALS := $(VENV)/.rivals
 .PHONY: help demo test lint bench claims keypoints ui clean
 .DEFAULT_GOAL := help
 
-help:  ## this list
+help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 $(READY): pyproject.toml constraints.txt
@@ -22,7 +22,7 @@ demo: $(READY)  ## seven variants of a digit reader, five seeds each: the table,
 test: $(READY)  ## all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-lint: $(READY)  ## ruff, mypy --strict, and the floors of the house
+lint: $(READY)  ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

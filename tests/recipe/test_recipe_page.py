@@ -19,7 +19,7 @@ from ablate.registry import entries
 PAGE = (Path(__file__).parents[2] / "docs" / "recipe.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 MODULE = (
-    "class Net: ...\nclass Jitter: ...\ndef pictures(count): ...\ndef top_two(p, t): ...\ndef robust_loss(p, t): ...\n"
+    "class Net: ...\nclass Jitter: ...\ndef images(count): ...\ndef top_two(p, t): ...\ndef robust_loss(p, t): ...\n"
 )
 
 

@@ -57,7 +57,7 @@ def test_only_with_commas_in_some_of_several_names(rows):
         recipe = rows(*lines, only=only)
         assert [v.name for v in recipe.variants] == kept
         assert [v.name for v in rows(*lines, only=recipe.selection[1]).variants] == kept
-    with pytest.raises(RecipeError, match="^--only a: "):
+    with pytest.raises(RecipeError, match=r"^--only a: "):
         rows(*lines, only="a, c")
 
 

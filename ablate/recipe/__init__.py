@@ -1,4 +1,7 @@
-"""Recipes: YAML → `Recipe` → variants → `Settings` → fingerprint. Errors have line numbers; nothing here imports torch or a user's code."""
+"""Recipes: YAML → `Recipe` → variants → `Settings` → fingerprint.
+
+Errors have line numbers. Nothing here imports torch or the user's code.
+"""
 
 from ablate.recipe.diff import differences
 from ablate.recipe.fingerprint import ENGINE_VERSION, code_files, fingerprint, identity, run_fingerprint

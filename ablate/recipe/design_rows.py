@@ -1,4 +1,4 @@
-"""Rows that a design makes: out of a recipe's list of tricks, or out of the rows of a written ladder."""
+"""Variants that a design generates: from a recipe's list of tricks, or from the recipe's variants."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ablate.recipe.shape import Shape, did_you_mean
 
 
 def read_design(rows: Rows, shape: Shape, bundles: Mapping[str, Bundle], chosen: str | None) -> str | None:
-    """Append the rows that ``design: {ladder: [a, b, c]}`` asks for; ``chosen`` is what ``--design`` says instead.
+    """Append the variants of ``design: {ladder: [a, b, c]}``; ``chosen`` is the design from ``--design``, if given.
 
-    Returns the design that was followed, None where none was.
+    Returns the name of the design, or None.
     """
     pairs = shape.pairs("design", "{ladder: [flip, dropout]}")
     problems = rows.problems
@@ -47,12 +47,12 @@ def read_design(rows: Rows, shape: Shape, bundles: Mapping[str, Bundle], chosen:
 
 
 def _listed_tricks(listed: Node, path: str, bundles: Mapping[str, Bundle], problems: Problems) -> list[Row] | None:
-    """A row for each trick of a list, named after it; None, and a problem, where the list is not right."""
+    """One variant per trick in the list, named after the trick; None, and a problem, if the list is invalid."""
     if not listed.items:
         problems.add(listed.position, f"{path} (={show(listed)}) must be a list of tricks, such as [flip, dropout].")
         return None
     if len(listed.items) > MOST_ROWS:
-        problems.add(listed.position, f"{path} has {len(listed.items)} tricks; a study has at most {MOST_ROWS} rows.")
+        problems.add(listed.position, f"{path} (={len(listed.items)} tricks) must list at most {MOST_ROWS} tricks.")
         return None
     rungs: list[Row] = []
     twice = False
@@ -62,8 +62,8 @@ def _listed_tricks(listed: Node, path: str, bundles: Mapping[str, Bundle], probl
             continue
         if any(item.label == rung.name for rung in rungs):
             twice = True
-            text = f"{path}[{i}] (={show(item.label)}) is listed twice. Rows are named after their tricks."
-            problems.add(item.position, text)
+            rule = "must not be repeated, because variants are named after their tricks."
+            problems.add(item.position, f"{path}[{i}] (={show(item.label)}) {rule}")
         bundle = bundles.get(item.name or "")
         own = Own(f"{path}[{i}]", add=(item,))
         rungs.append(Row(item.label, own.where, item.position, None, bundle.description if bundle else "", own))
@@ -71,29 +71,29 @@ def _listed_tricks(listed: Node, path: str, bundles: Mapping[str, Bundle], probl
 
 
 def rearrange(rows: Rows, design: str) -> None:
-    """Take each written row's changes as one trick named after the row, and arrange these by a design.
+    """Take each variant's changes as one trick named after the variant, and generate variants with a design.
 
-    All rows count, in the order in which they are written, on whichever branch they stand; a trick that several rows switch on in the same way
-    belongs to each of them.
+    All variants count, in the order in which they are written, whatever their parents. A trick that several variants
+    add with the same settings belongs to each of them.
     """
-    baseline, *written = (row for row in rows.rows if not row.joined)  # what joins others is no change
+    baseline, *written = (row for row in rows.rows if not row.joined)
     flag = Position(f"--design {one_line(design)}")
     rule = count_rule(design, len(written), MOST_ROWS)
     if rule is not None:
-        rows.problems.add(flag, f"{rule.rstrip('.')}: rows with changes, each of which counts as one.")
+        rows.problems.add(flag, f"{rule.rstrip('.')} (each variant with changes counts as one trick).")
         return
     rows.rows = [baseline]
     _arrange(rows, written, design, Row("", f"design.{design}", flag, None, "", Own("")), written=True)
 
 
 def _arrange(rows: Rows, rungs: Sequence[Row], design: str, full: Row, *, written: bool = False) -> None:
-    """Append the rows of a design; ``full`` is the pattern of one that stands for no single trick."""
+    """Append the variants of a design; ``full`` is the template of a variant that has no trick of its own."""
     known = {rung.name: rung for rung in rungs}
     baseline = rows.rows[0].name
     lines = _lines(rungs, baseline) if written else {}
     ends = {tricks: known[name] for name, tricks in reversed(lines.items())}
     planned = DESIGNS[design].rows([rung.name for rung in rungs], baseline)
-    # a name that is written in the recipe stays with what is written there, so that no run is taken for a stale one
+    # a name used in the recipe keeps its meaning, so that its runs do not become outdated
     renamed = {p.name: f"+ {p.name}" for p in planned if p.name in lines and lines[p.name] != p.tricks}
     on = {baseline: (), **{one.name: one.tricks for one in planned}}
     for one in planned:
@@ -117,11 +117,11 @@ def _arrange(rows: Rows, rungs: Sequence[Row], design: str, full: Row, *, writte
 
 
 def _row(planned: DesignRow, on: tuple[str, ...], known: Mapping[str, Row], full: Row) -> Row:
-    """A planned row on a parent that has the tricks ``on``: what it changes, and what to say of it."""
+    """A planned variant on a parent that has the tricks ``on``, with its changes and description."""
     before, after = set(on), set(planned.tricks)
     added = [known[trick] for trick in planned.tricks if trick not in before]
     removed = [known[trick] for trick in on if trick not in after]
-    if removed:  # what comes after the one that is left out is put on what is left, as if that had never been
+    if removed:  # the remaining tricks are replayed as if the removed one had never been there
         [gone] = removed
         stack = tuple(_less(known[trick].own, gone.own) for trick in planned.tricks)
         own = Own(gone.where, remove=((gone.name, gone.position),))
@@ -142,13 +142,13 @@ def _row(planned: DesignRow, on: tuple[str, ...], known: Mapping[str, Row], full
 
 
 def _less(own: Own, gone: Own) -> Own:
-    """A row's changes where another one is left out: what that switched on is not switched on again in the same way."""
+    """A variant's changes without the tricks that ``gone`` adds with the same settings."""
     brought = [(item.key, item.value) for item in gone.add]
     return replace(own, add=tuple(item for item in own.add if (item.key, item.value) not in brought))
 
 
 def _lines(rungs: Sequence[Row], baseline: str) -> dict[str, tuple[str, ...]]:
-    """The rows that each written row has behind it, itself included; none for those that lead nowhere."""
+    """The ancestors of each variant, itself included; variants whose parent is unknown are left out."""
     lines: dict[str, tuple[str, ...]] = {baseline: ()}
     for rung in rungs:
         if rung.parent in lines:

@@ -1,4 +1,4 @@
-"""A value of a recipe together with the place where it was written."""
+"""A value of a recipe with its position."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ablate.recipe.scalar import Scalar, plain_scalar
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A scalar, a tuple of nodes, or a mapping of nodes, with its place; never changed, so that rows may share it.
+    """A scalar, a tuple of nodes, or a mapping of nodes, with its position. Immutable, so that variants can share it.
 
-    ``keys`` says where each key of a mapping stands. ``size`` counts the nodes below and including this one, aliases written out.
+    ``keys`` has the position of each key of a mapping. ``size`` is the number of nodes in this tree, aliases expanded.
     """
 
     value: Scalar | tuple[Node, ...] | Mapping[str, Node]
@@ -39,7 +39,7 @@ class Node:
         return self.value if isinstance(self.value, str) else None
 
     def plain(self) -> Any:
-        """The same as plain dicts, lists and scalars."""
+        """The value as plain dicts, lists and scalars."""
         if isinstance(self.value, Mapping):
             return {key: node.plain() for key, node in self.value.items()}
         if isinstance(self.value, tuple):
@@ -47,11 +47,11 @@ class Node:
         return self.value
 
     def key_position(self, key: str) -> Position:
-        """Where a key of this mapping stands."""
+        """The position of a key of this mapping."""
         return self.keys.get(key, self.position)
 
     def child(self, part: str | int) -> Node | None:
-        """The value under a key or at an index, None where there is none."""
+        """The value under a key or at an index, None if there is none."""
         if isinstance(self.value, Mapping):
             return self.value.get(str(part))
         if isinstance(self.value, tuple) and str(part).isdecimal():

@@ -1,4 +1,4 @@
-"""What is wrong with a recipe, with its place. Everything else in this room builds on this file."""
+"""Errors in a recipe with their positions. All other files of this package may import this one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Position:
-    """A place in a recipe: file (or flag), line and column, both from 1; line 0 where there is none."""
+    """A position in a recipe: file (or flag), line and column, both from 1; line 0 if there is none."""
 
     source: str
     line: int = 0
@@ -20,7 +20,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a recipe, in one line: where, and what is wrong with the way out."""
+    """One error in a recipe: its position, and one line of text with the error and its fix."""
 
     position: Position
     text: str
@@ -30,7 +30,7 @@ class Problem:
 
 
 class RecipeError(ValueError):
-    """All that is wrong with a recipe, reported together; ``str()`` gives a line each."""
+    """All errors in a recipe; ``str()`` has one line per error."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -38,28 +38,28 @@ class RecipeError(ValueError):
 
 
 class Problems:
-    """Collects what is wrong; the same text at the same place counts once."""
+    """Collects errors; the same text at the same position counts once."""
 
     def __init__(self) -> None:
         self._found: dict[Problem, None] = {}
 
     def add(self, position: Position, text: str) -> None:
-        """Note a problem; ``text`` is one line."""
+        """Add an error; ``text`` is one line."""
         self._found.setdefault(Problem(position, text))
 
     def __len__(self) -> int:
         return len(self._found)
 
     def all(self) -> list[Problem]:
-        """What was found so far, in the order in which it was."""
+        """All errors so far, in the order in which they were added."""
         return list(self._found)
 
     def extend(self, problems: Iterable[Problem]) -> None:
-        """Note several."""
+        """Add several errors."""
         for problem in problems:
             self._found.setdefault(problem)
 
     def check(self) -> None:
-        """Raise `RecipeError` with all of them, in the order of the file, if there are any."""
+        """Raise `RecipeError` with all errors, in the order of the file, if there are any."""
         if self._found:
             raise RecipeError(sorted(self._found, key=lambda p: (p.position.line, p.position.column)))

@@ -1,10 +1,10 @@
-"""A recipe as written: its text, its baseline, its rows and its bundles, before any settings are resolved."""
+"""A recipe as written: its text, baseline, variants and bundles, before any settings are resolved."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ablate.recipe.changes import read_bundles, read_own
+from ablate.recipe.changes import Own, read_bundles, read_own
 from ablate.recipe.design_rows import read_design, rearrange
 from ablate.recipe.names import study_rule
 from ablate.recipe.node import Node, show
@@ -17,14 +17,14 @@ from ablate.recipe.yaml_text import decode
 from ablate.registry import suggestion
 
 LARGEST = 2**20
-"""Bytes of a recipe: enough for any that a person writes, too few to read a data file by mistake."""
+"""Maximum size of a recipe in bytes, so that a data file is not read as a recipe by mistake."""
 
 SHARED = ("data", "metrics", "watch")
-"""Settings that may stand at the top of a recipe, as all rows usually share them."""
+"""Settings allowed at the top level of a recipe, because variants usually share them."""
 
 
 def read_text(path: Path) -> str:
-    """The text of a recipe's file. Raises `RecipeError` where it cannot be read."""
+    """The text of a recipe's file. Raises `RecipeError` if it cannot be read."""
 
     def fail(rule: str) -> RecipeError:
         return RecipeError([Problem(Position(str(path)), rule)])
@@ -35,19 +35,19 @@ def read_text(path: Path) -> str:
     except FileNotFoundError:
         beside = [other.name for other in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
         near = suggestion(path.name, beside)
-        hint = f"Did you mean '{path.with_name(near)}'?" if near else "'ablate new NAME' writes a recipe to begin with."
+        hint = f"Did you mean '{path.with_name(near)}'?" if near else "Run 'ablate new NAME' to create a recipe."
         raise fail(f"does not exist. {hint}") from None
     except IsADirectoryError:
-        raise fail("is a folder. Name the recipe's file in it.") from None
+        raise fail("is a folder. Give the path of the recipe's file.") from None
     except (OSError, ValueError) as error:
         raise fail(f"cannot be read: {getattr(error, 'strerror', None) or error}.") from None
     if len(data) > LARGEST:
-        raise fail(f"has more than {LARGEST >> 20} MiB, so it is no recipe.")
+        raise fail(f"must be at most {LARGEST >> 20} MiB.")
     return decode(data, str(path))
 
 
 def read_written(top: Shape, path: Path, design: str | None, problems: Problems) -> Written:
-    """Everything but the resolved settings."""
+    """The recipe's parts, settings not resolved."""
     study = top.text("study", path.stem)
     rule = study_rule(study)
     if rule is not None:
@@ -57,13 +57,13 @@ def read_written(top: Shape, path: Path, design: str | None, problems: Problems)
     baseline, start = _read_baseline(top, problems)
     rows = Rows(baseline, problems)
     if top.get("design") is not None and "variants" in top.entries:
-        problems.add(top.node.key_position("design"), "design stands beside 'variants'. Keep one of them.")
+        problems.add(top.node.key_position("design"), "design cannot be combined with 'variants'. Remove one of them.")
     known = design if design is not None and not _unknown(design) else None
     followed = read_design(rows, top, bundles, known)
     if top.get("design") is None:
         read_variants(rows, top.items("variants", "[{name: net2, add: [flip]}]"))
         if known is not None:
-            rows.check_names()  # as they are written; after that, as the design calls them
+            rows.check_names()  # the written names; those of the design are checked below
             rearrange(rows, known)
             followed = known
     rows.check_names()
@@ -77,33 +77,23 @@ def _unknown(design: str) -> bool:
 
 
 def _read_baseline(top: Shape, problems: Problems) -> tuple[Row, Tree]:
-    """The first row, and the settings that all others start from."""
+    """The baseline, and its settings."""
     node = top.get("baseline")
     if node is None:
         place = top.node.key_position("baseline")
-        problems.add(
-            place,
-            "baseline is missing. It holds the settings that the other rows change, such as model, loss and epochs.",
-        )
-        return Row(
-            "baseline",
-            "baseline",
-            place,
-            None,
-            "",
-            read_own(Shape(Node({}, place), "", "", problems), problems),
-            broken=True,
-        ), Tree()
+        what = "It defines the settings that variants change, such as model, loss and epochs."
+        problems.add(place, f"baseline is required. {what}")
+        return Row("baseline", "baseline", place, None, "", Own("baseline"), broken=True), Tree()
     shape = Shape(node, "baseline", "the baseline", problems)
     own_keys = ("name", "description", "published", "add")
     shape.only(
         (*own_keys, *SECTIONS),
         {
-            "set": "is not needed: a baseline's settings stand directly under 'baseline'.",
-            "remove": "has nothing to remove: a baseline has no parent.",
-            "from": "is not a key of the baseline: it has no parent.",
-            "for": "is not a key of the baseline: repeat variants instead.",
-            "tricks": "is not a setting: switch tricks on with 'add'.",
+            "set": "is not allowed. Write settings directly under 'baseline'.",
+            "remove": "is not allowed, because the baseline has no parent.",
+            "from": "is not allowed, because the baseline has no parent.",
+            "for": "is not allowed. Use 'for' in a variant.",
+            "tricks": "is not a setting. Add tricks with 'add'.",
         },
     )
     sections: dict[str, Node] = {}
@@ -115,9 +105,8 @@ def _read_baseline(top: Shape, problems: Problems) -> tuple[Row, Tree]:
             continue
         if key in sections:
             line = sections[key].position.line
-            problems.add(
-                node.key_position(key), f"baseline.{key} is written at the top too, in line {line}. Keep one of them."
-            )
+            text = f"baseline.{key} is also set at the top level (line {line}). Remove one of them."
+            problems.add(node.key_position(key), text)
         sections[key] = section(key, below)
     if "init" not in sections:
         sections["init"] = section("init", Node("default", node.position))

@@ -1,4 +1,4 @@
-"""A recipe: read, inherit, replay, check, select. Everything that is wrong is reported together."""
+"""Loads a recipe: read, resolve the variants, check, select. All errors are reported together."""
 
 from __future__ import annotations
 
@@ -23,36 +23,38 @@ from ablate.recipe.variants import build_variants
 from ablate.recipe.yaml_text import read_yaml
 
 KEYS = (
-    "study", "description", "data", "metrics", "watch", "seeds", "folds", "compare", "reach", "baseline", "tricks", "variants", "design",
+    "study", "description", "data", "metrics", "watch", "seeds", "folds", "compare", "reach", "baseline", "tricks",
+    "variants", "design",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A study's recipe. ``folder`` is where the user's own modules are looked for; ``text`` what was read, for the record.
-
-    ``selection`` holds the flags that chose this part or change of it, as command-line arguments: ``("--seeds", "3", "--set", "epochs=50")``.
-    A variant's parent need not be among ``variants`` where ``--only`` left it out. ``design`` is the one that made the rows, None where they are as
-    written; ``notes`` are sentences for whoever reads them. With ``folds`` every seed trains once a fold; ``reach`` holds the marks that rows are timed to.
-    ``needed`` are rows that ``--only`` left out and that others are built upon: they are trained where they are missing, and not shown.
-    ``gone`` are files that its settings name and that are not there: none, unless it was read for a look at what is trained.
-    """
+    """A study's recipe."""
 
     study: str
     description: str
     variants: tuple[Variant, ...]
+    """The selected variants; ``--only`` can leave out a variant's parent."""
     seeds: tuple[int, ...]
     compare: Compare
     path: Path | None
     folder: Path
+    """The folder in which the user's modules are searched."""
     text: str
+    """The recipe's YAML text."""
     selection: tuple[str, ...] = ()
+    """The selecting flags as command-line arguments, such as ``("--seeds", "3", "--set", "epochs=50")``."""
     design: str | None = None
+    """The design that generated the variants, if any."""
     notes: tuple[str, ...] = ()
+    """Messages for the user."""
     folds: Folds | None = None
     reach: tuple[Reach, ...] = ()
     needed: tuple[Variant, ...] = ()
+    """Variants left out by ``--only`` that the selected ones require: trained if missing, but not shown."""
     gone: tuple[Path, ...] = ()
+    """Files in the settings that do not exist; empty unless loaded with ``need_files=False``."""
 
     @classmethod
     def load(
@@ -66,18 +68,22 @@ class Recipe:
         scale: float = 1.0,
         need_files: bool = True,
     ) -> Recipe:
-        """Read a recipe's file; the arguments are the selecting flags of the command line. Raises `RecipeError` with all that is wrong.
+        """Read a recipe's file; the arguments are the selecting flags of the command line. Raises `RecipeError`.
 
-        ``seeds``: a count, a list, or text such as ``"3"`` or ``"0,3,7"``. ``only``: the rows to keep. ``sets``: texts such as ``"epochs=50"`` (all
-        rows) and ``"net3.epochs=50"`` (one). ``scale`` multiplies every number of epochs. ``need_files=False`` is for a look at what is trained, for which
-        the files of its data need not be there any more.
+        Args:
+            seeds: a number of seeds, a list of seeds, or a string such as ``"3"`` or ``"0,3,7"``.
+            only: the variants to keep.
+            design: the design that generates the variants from the tricks.
+            sets: settings to override, such as ``"epochs=50"`` (all variants) or ``"net3.epochs=50"`` (one).
+            scale: a factor for all numbers of epochs.
+            need_files: with False, data files may be missing; enough for reading results, but not for training.
         """
         return load_recipe(
             Path(path), seeds=seeds, only=only, design=design, sets=sets, scale=scale, need_files=need_files
         )
 
     def variant(self, name: str) -> Variant:
-        """The variant of that name. Raises KeyError."""
+        """The variant with this name. Raises KeyError."""
         for variant in self.variants:
             if variant.name == name:
                 return variant
@@ -99,13 +105,12 @@ def load_recipe(
     problems = Problems()
     document = read_yaml(text, str(path))
     if document is None:
-        raise RecipeError([Problem(Position(str(path)), "is empty. 'ablate new NAME' writes a recipe to begin with.")])
+        raise RecipeError([Problem(Position(str(path)), "is empty. Run 'ablate new NAME' to create a recipe.")])
     if document.mapping is None:
-        what = "a list" if document.items is not None else f"one value (={show(document)})"
-        text_ = f"holds {what}. A recipe is a mapping with a 'baseline'; 'ablate new NAME' writes one to begin with."
-        raise RecipeError([Problem(document.position, text_)])
+        rule = "must be a mapping with the key 'baseline'. Run 'ablate new NAME' to create a recipe."
+        raise RecipeError([Problem(document.position, f"recipe (={show(document)}) {rule}")])
     top = Shape(document, "", "a recipe", problems)
-    top.only(KEYS, {key: "is a setting: write it under 'baseline'." for key in SECTIONS if key not in KEYS})
+    top.only(KEYS, {key: "is a setting. Write it under 'baseline'." for key in SECTIONS if key not in KEYS})
     written = read_written(top, path, design, problems)
     selection = read_selection(
         [row.name for row in written.rows], problems, seeds=seeds, only=only, design=design, sets=sets, scale=scale

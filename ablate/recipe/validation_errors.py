@@ -1,4 +1,4 @@
-"""Puts pydantic's findings into a recipe's own words: dotted path, value, rule, way out, each with its place."""
+"""Turns pydantic's errors into those of a recipe: dotted path, value, rule and fix, each with its position."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from ablate.recipe.names import available
 from ablate.recipe.node import Node, show
 from ablate.recipe.problems import Position, Problems
 from ablate.recipe.shape import did_you_mean
@@ -18,7 +19,7 @@ RULES = {
     "int_type": "must be a whole number.",
     "int_from_float": "must be a whole number.",
     "float_type": "must be a number.",
-    "string_type": "must be text.",
+    "string_type": "must be a string.",
     "bool_type": "must be true or false.",
     "tuple_type": "must be a list.",
     "list_type": "must be a list.",
@@ -31,27 +32,27 @@ RULES = {
     "less_than": "must be less than {lt}.",
     "less_than_equal": "must be at most {le}.",
     "multiple_of": "must be a multiple of {multiple_of}.",
-    "too_short": "must have at least {min_length} of them; it has {actual_length}.",
-    "too_long": "must have at most {max_length} of them; it has {actual_length}.",
+    "too_short": "must have at least {min_length} items, but has {actual_length}.",
+    "too_long": "must have at most {max_length} items, but has {actual_length}.",
     "string_too_short": "must have at least {min_length} characters.",
     "string_too_long": "must have at most {max_length} characters.",
     "literal_error": "must be {expected}.",
     "finite_number": "must be a finite number.",
 }
-"""pydantic's error types → the rule, with the numbers of the error's context."""
+"""pydantic's error type → the rule, with placeholders for the error's context."""
 
 
 def complain(
     error: ValidationError, model: type[BaseModel], node: Node, path: str, owner: str, problems: Problems
 ) -> None:
-    """Report all findings of a validation of ``node``, which stands at ``path``; ``owner`` is what has the settings (``sgd``)."""
+    """Report all errors in ``node``, which is at ``path``; ``owner`` is the entry that has the settings (``sgd``)."""
     found: dict[tuple[str | int, ...], list[tuple[bool, tuple[Position, str, str, str]]]] = {}
     for finding in error.errors(include_url=False):
         keys, there = _walk(node, finding["loc"])
         of_type = finding["type"].endswith("_type")
         found.setdefault(keys, []).append((of_type, _sentence(finding, keys, there, model, node, path, owner)))
     for keys, sentences in found.items():
-        # of the members of a union, the one that looked deeper into the value, or liked its type, has more to say
+        # of a union's members, keep the error of the one that got deeper into the value, or accepted its type
         if keys and any(len(other) > len(keys) and other[: len(keys)] == keys for other in found):
             continue
         chosen = [sentence for of_type, sentence in sentences if not of_type] or [sentence for _, sentence in sentences]
@@ -64,7 +65,7 @@ def complain(
 
 
 def _walk(node: Node, location: tuple[str | int, ...]) -> tuple[tuple[str | int, ...], Node]:
-    """The keys of a location that stand in the recipe, and the node they lead to; pydantic mixes the names of union members in."""
+    """The keys of a location that exist in the recipe, and their node; pydantic adds the names of union members."""
     keys: list[str | int] = []
     for part in location:
         below = node.child(part)
@@ -77,22 +78,23 @@ def _walk(node: Node, location: tuple[str | int, ...]) -> tuple[tuple[str | int,
 def _sentence(
     finding: Any, keys: tuple[str | int, ...], there: Node, model: type[BaseModel], node: Node, path: str, owner: str
 ) -> tuple[Position, str, str, str]:
-    """Place, subject, rule and hint of one finding."""
+    """Position, subject, rule and hint of one error."""
     kind, context = finding["type"], finding.get("ctx", {})
     last = finding["loc"][-1] if finding["loc"] else ""
     where = dotted(path, keys)
     if kind == "extra_forbidden":
         above = _at(node, keys[:-1])
         known = list(dict(_fields(model, keys[:-1])))
-        whose = f"of {owner}" if len(keys) == 1 else f"of {dotted(path, keys[:-1])}"
-        return above.key_position(str(last)), where, f"is not a setting {whose}.", did_you_mean(str(last), known)
+        whose = owner if len(keys) == 1 else dotted(path, keys[:-1])
+        hint = available(str(last), known) or f" {whose} has no settings."
+        return above.key_position(str(last)), where, f"is not a setting of {whose}.", hint
     if kind == "missing" and isinstance(last, int):
         count = len(there.items or ())
-        return there.position, f"{where} (={show(there)})", f"must have more items: it has {count}.", ""
+        return there.position, f"{where} (={show(there)})", f"must have at least {last + 1} items, but has {count}.", ""
     if kind == "missing":
-        return there.position, dotted(path, (*keys, last)), f"is missing: {owner} needs it.", ""
+        return there.position, dotted(path, (*keys, last)), "is required.", ""
     value = show(there) if keys or not isinstance(there.value, dict) else owner
-    if not keys and finding["loc"]:  # a default that does not hold, such as one that --scale has changed
+    if not keys and finding["loc"]:  # an invalid default, such as one multiplied by --scale
         where, value = dotted(path, finding["loc"]), show(finding["input"])
     subject = f"{where} (={value})"
     if kind in ("value_error", "assertion_error"):
@@ -111,7 +113,7 @@ def _sentence(
         hint = ""
         described = [field.description for name, field in _fields(model, keys[:-1]) if keys and name == keys[-1]]
         if kind == "string_type" and described and described[0]:
-            hint = f" It is {described[0]}."
+            hint = f" It is described as: {described[0]}."
         if kind == "literal_error":
             hint = did_you_mean(str(there.value), re.findall(r"'([^']*)'", str(context["expected"])))
         return there.position, subject, RULES[kind].format(**numbers), hint
@@ -120,7 +122,7 @@ def _sentence(
 
 
 def _unquoted(node: Node) -> str:
-    """A value as an item of a list; a number in quotes was surely meant as one."""
+    """A value as an item of a list; a quoted number without its quotes."""
     text = (node.text or "").strip()
     return text if re.fullmatch(r"[+-]?\d+(\.\d+)?", text) else show(node)
 
@@ -139,7 +141,7 @@ def _at(node: Node, keys: tuple[str | int, ...]) -> Node:
 
 
 def _fields(model: type[BaseModel], keys: tuple[str | int, ...]) -> Iterator[tuple[str, FieldInfo]]:
-    """The fields of the settings class that a path inside ``model`` leads to."""
+    """The fields of the settings class at a path inside ``model``."""
     if not keys:
         yield from model.model_fields.items()
         return
@@ -158,7 +160,7 @@ def _annotations(model: type[BaseModel], keys: tuple[str | int, ...]) -> Iterato
 
 
 def _parts(annotation: Any) -> Iterator[Any]:
-    """An annotation and everything inside it that can be hashed."""
+    """An annotation and its hashable parts, at any depth."""
     try:
         hash(annotation)
     except TypeError:

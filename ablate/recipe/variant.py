@@ -1,4 +1,4 @@
-"""A variant after reading: its parent, its changes and its resolved settings; and what verdicts compare."""
+"""A loaded variant with its parent, changes and resolved settings, and the metric that verdicts compare."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ablate.recipe.settings import Settings
 class Change:
     """One entry of a variant's ordered list of changes.
 
-    ``row`` is the variant that made it; ``subject`` the trick's name or the dotted path; ``value`` what a recipe says about it.
+    ``row`` is the variant's name; ``subject`` the trick's name or the dotted path; ``value`` as in the recipe.
     """
 
     row: str
@@ -33,9 +33,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Compare:
-    """What verdicts are about. ``at``: the epoch that each row reports (its ``select``), or the last or best one for all rows.
+    """The metric that verdicts compare.
 
-    ``smallest_effect``, in the metric's unit and above zero: differences that are surely smaller than that are called ``no difference``.
+    ``at``: the epoch that each variant reports (its ``select``), or the last or the best epoch of all variants.
+    ``smallest_effect``, in the metric's unit: the verdict is ``no difference`` if the whole interval lies below it.
     """
 
     metric: str = "valid_loss"
@@ -46,9 +47,9 @@ class Compare:
 
 @dataclass(frozen=True)
 class Variant:
-    """One row: a name, a parent, its own changes, and the settings that result.
+    """A variant: its name, parent, own changes, and resulting settings.
 
-    ``of`` names the two rows whose effects a row of the design ``pairs`` puts together; the first of them is its parent.
+    ``of``: in the design ``pairs``, the two variants that this one combines, the first of which is its parent.
     """
 
     name: str

@@ -174,5 +174,5 @@ def test_designs_and_a_design_are_not_asked_for_at_once(ablate):
 def test_rows_that_a_design_leaves_out_are_said_on_stderr(ablate):
     done = ablate("plan", Path(__file__).parents[2] / "recipes" / "digits.yaml", "--design", "one-at-a-time", "--quick")
     assert done.returncode == 0
-    assert "only net5 (as only net3)" in done.stderr
+    assert "only net5 (same as only net3)" in done.stderr
     assert "only net5" not in done.stdout

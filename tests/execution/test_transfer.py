@@ -242,19 +242,19 @@ def test_a_resumed_transfer_equals_the_undisturbed_one(folder, stub_study, pulle
             "from_weights: all",
             "from_weights: al",
             "from_weights: ",
-            "eyes again is built upon al, which is not a row here. Did you mean 'all'?",
+            "eyes again: source (=al) is not a variant of this recipe. Did you mean 'all'?",
         ),
         (
             "from_weights: all",
             "from_weights: both",
             "from_weights: ",
-            "is built upon both, which joins others and has no weights of its own.",
+            "eyes again: source (=both) ",
         ),
         (
             "from_weights: all",
             "from_weights: eyes again",
             "from_weights: ",
-            "is built upon itself: eyes again → eyes again.",
+            "eyes again → eyes again.",
         ),
         (
             "from_weights: all",
@@ -262,13 +262,19 @@ def test_a_resumed_transfer_equals_the_undisturbed_one(folder, stub_study, pulle
             "from_weights: ",
             "tricks.from_weights.source (=gone.pt) does not exist.",
         ),
-        ("joined: [eyes again, rest]", "joined: []", "joined", "joined is empty. Name the rows to join."),
-        ("joined: [eyes again, rest]", "joined: [rest, rest]", "joined: [rest, ", "joined names rest twice."),
+        (
+            "joined: [eyes again, rest]",
+            "joined: [gone]",
+            "joined: [",
+            "both: joined (=gone) is not a variant of this recipe. Available: all, eyes, rest, eyes again.",
+        ),
+        ("joined: [eyes again, rest]", "joined: []", "joined", "joined must list at least one variant."),
+        ("joined: [eyes again, rest]", "joined: [rest, rest]", "joined: [rest, ", "joined lists rest twice."),
         (
             "joined: [eyes again, rest]",
             "joined: [rest], set: {epochs: 2}",
             "joined: [rest], ",
-            "a joined row trains nothing itself",
+            ".set cannot be used with 'joined'",
         ),
     ],
 )
@@ -285,5 +291,5 @@ def test_what_cannot_be_built_upon_is_said_at_its_place(folder, old, new, where,
 
 def test_rows_that_start_from_each_other_are_a_circle(folder):
     text = RECIPE.replace("epochs: 3\n", "epochs: 3\n  add: [{from_weights: rest}]\n")
-    with pytest.raises(RecipeError, match=r"all is built upon itself: all → rest → rest|rest is built upon itself"):
+    with pytest.raises(RecipeError, match=r"source \(=\w+\) .*→ rest"):
         read(folder, text)

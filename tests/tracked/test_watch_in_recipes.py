@@ -44,9 +44,9 @@ def test_it_stands_at_the_top_or_in_the_baseline(write):
 WRONG = {
     "watch: speed": "must be a list, such as [gradient_norm]",
     "watch: [gradient_nrom]": "Did you mean 'gradient_norm'?",
-    "watch: [speed, speed]": "is there already",
+    "watch: [speed, speed]": "watch[1] (=speed)",
     "watch: [{jitter: {metric: accuracyy}}]": "Did you mean 'accuracy'?",
-    "watch: [{target: a:B}]": "must be a name",
+    "watch: [{target: a:B}]": "watch[0].target",
     "watch: [{gradient_norm: {every: 0}}]": "must be at least 1",
 }
 
@@ -83,5 +83,5 @@ def test_numbers_reach_the_record_and_the_table_and_are_not_made_up(write, ablat
 def test_a_row_that_only_watches_more_is_no_row(write):
     path = write()
     path.write_text(path.read_text() + "variants: [{name: seen, set: {watch: [speed]}}]\n")
-    with pytest.raises(RecipeError, match="watch changes how a row is computed or recorded, not what it is"):
+    with pytest.raises(RecipeError, match=r"variants\[0\] \(=seen\) .* watch"):
         Recipe.load(path)

@@ -196,11 +196,12 @@ def rendering(study: StudyRecord, store: Store, table: Table | None = None) -> R
     known = table or gather(study, provenance=store.provenance, curves=store.metrics)
 
     def render() -> Artifacts:
+        from ablate.report.as_json import row_tree
         from ablate.report.formats import FORMATS, render
         from ablate.report.pictures import pictures
 
         columns = {
-            row.variant: {key: float(v) for key, v in row.dump().items() if isinstance(v, int | float)}
+            row.variant: {key: float(v) for key, v in row_tree(row).items() if isinstance(v, int | float)}
             for row in known.rows
         }
         tables = {f"table.{format}": render(known, format) for format in FORMATS}

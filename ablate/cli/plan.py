@@ -33,8 +33,9 @@ def plan(
     from ablate.planning.changed import changed
     from ablate.planning.plan import make_plan
     from ablate.planning.plan_summary import outlook
-    from ablate.planning.untracked import unwatched
+    from ablate.planning.untracked import untracked
     from ablate.recipe.advice import advice_of
+    from ablate.report.notes import lines_by_variant
     from ablate.store.store import Store
 
     if designs:
@@ -58,7 +59,7 @@ def plan(
     for row in view.rows:
         if row.stack_reason:
             say(f"{row.variant}: its seeds train one by one, not as a stack. {row.stack_reason}")
-    for sentence in (*changed(made, store), *unwatched(made, store)):
+    for sentence in lines_by_variant((*changed(made, store), *untracked(made, store))):
         say(sentence)
     for sentence in advice_of(study):
         say(f"warning: {sentence}")

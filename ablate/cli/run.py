@@ -62,8 +62,9 @@ def run(
     from ablate.execution.signals import ended_by_signals
     from ablate.planning.changed import changed
     from ablate.planning.plan import make_plan
-    from ablate.planning.untracked import unwatched
+    from ablate.planning.untracked import untracked
     from ablate.recipe.advice import advice_of
+    from ablate.report.notes import lines_by_variant
     from ablate.store.store import Store
 
     check_format(format)
@@ -82,7 +83,7 @@ def run(
     folds = "" if study.folds is None else f" × {study.folds.k} folds"
     say(f"{study.study}: {len(study.variants)} variants × {len(study.seeds)} seeds{folds}; {known}")
 
-    for sentence in (*changed(plan, store), *(() if fresh else unwatched(plan, store))):
+    for sentence in lines_by_variant((*changed(plan, store), *(() if fresh else untracked(plan, store)))):
         say(sentence)
     for sentence in advice_of(study):
         say(f"warning: {sentence}")

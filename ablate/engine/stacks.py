@@ -15,6 +15,7 @@ from ablate.engine.replicas import CannotStack
 from ablate.engine.stack_width import in_stacks, memory_of, stack_width
 from ablate.engine.training_state import Standing
 from ablate.models.size import physical_memory
+from ablate.notes.note import Note, as_notes
 from ablate.tricks.trick import Trick
 
 LOG = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def begin(assignment: Assignment, data: Parts, resume: Mapping[str, Any] | None)
             LOG.warning("seeds %s train one by one, not as a stack. %s", group, reason)
             for seed in group:
                 standings.append(Standing(assemble(replace(part, seeds=(seed,)), data), count(standings)))
-                standings[-1].assembly.facts["notes"].append(f"its seeds are not stacked: {reason}")
+                standings[-1].assembly.facts["notes"].append(Note("not_stacked", values={"reason": str(reason)}))
     return standings
 
 
@@ -79,6 +80,7 @@ def job_facts(standings: Sequence[Standing]) -> dict[str, Any]:
     """The facts of the first stack, which are those of all, with every note once, and under ``stack`` which seeds train together."""
     assemblies = [standing.assembly for standing in standings]
     notes = dict.fromkeys(note for assembly in assemblies for note in assembly.facts["notes"])
-    notes |= dict.fromkeys(note for a in assemblies for t in a.tricks if isinstance(t, Trick) for note in t.notes())
+    tricks = (trick for assembly in assemblies for trick in assembly.tricks if isinstance(trick, Trick))
+    notes |= dict.fromkeys(note for trick in tricks for note in as_notes(trick.notes()))
     together = [list(standing.seeds) for standing in standings]
     return {**standings[0].assembly.facts, "notes": list(notes), "stack": together}

@@ -1,4 +1,4 @@
-"""From a study's runs to its table."""
+"""From the runs of a study to its table."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from functools import cache
 
 import numpy as np
 
-from ablate.evidence.confounds import unlike_samples, unlike_settings, unlike_steps, unpaired_init
+from ablate.evidence.confounds import different_samples, different_settings, different_steps, unpaired_init
 from ablate.evidence.contrasts import UNDER_WAY, Finding, contrast, examine
-from ablate.evidence.environments import mixtures, unlike_origins
-from ablate.evidence.inert_changes import dead_switch
+from ablate.evidence.environments import different_origins, mixtures
+from ablate.evidence.inert_changes import inert
+from ablate.evidence.interactions import with_interactions
 from ablate.evidence.paired import FLAT, Estimator
-from ablate.evidence.pairs import beside_singles
 from ablate.evidence.reach import Curves, Provenance, reaching
 from ablate.evidence.seeds import Seeds
 from ablate.evidence.table import Row, Table
 from ablate.evidence.variance_pooling import shared_spreads
+from ablate.notes.note import Note
 from ablate.recipe.measured import metrics_of
 from ablate.recipe.monitored import LOSSES
 from ablate.recipe.variant import Compare
@@ -32,28 +33,28 @@ def gather(
     provenance: Provenance | None = None,
     curves: Curves | None = None,
 ) -> Table:
-    """The evidence that a study's runs give.
+    """The table of a study.
 
-    ``estimate`` says how much each comparison scatters; with ``provenance``, rows say which versions and devices they mix or do not share with their parent;
+    ``estimate`` estimates the variance of each comparison. With ``provenance``, rows note versions and devices that are mixed or differ from the parent's.
     ``curves`` are read for the recipe's ``reach`` only.
     """
     compare = study.recipe.compare
-    provenance = cache(provenance) if provenance is not None else None  # a row's is asked for again beside its children
+    provenance = cache(provenance) if provenance is not None else None  # read again for children
     known = {record.variant.name: Seeds(record) for record in study.rows}
     metrics = metric_names(study, known)
     baseline = next((name for name, seeds in known.items() if seeds.variant.parent is None), None)
 
-    def findings(reference: Mapping[str, str | None], relation: str) -> dict[str, Finding]:
+    def findings(reference: Mapping[str, str | None]) -> dict[str, Finding]:
         pairs = {
-            name: contrast(seeds, known[other], relation, compare.metric, compare.at)
+            name: contrast(seeds, known[other], compare.metric, compare.at)
             for name, seeds in known.items()
             if (other := reference[name]) in known and other is not None
         }
         return examine(pairs, compare.better, compare.smallest_effect, estimate)
 
     parents = {name: seeds.variant.parent for name, seeds in known.items()}
-    to_parent = findings(parents, "parent")
-    to_baseline = findings({name: baseline if name != baseline else None for name in known}, "baseline")
+    to_parent = findings(parents)
+    to_baseline = findings({name: baseline if name != baseline else None for name in known})
     rows = []
     for name, seeds in known.items():
         row = describe(seeds, metrics, compare, provenance)
@@ -62,13 +63,27 @@ def gather(
             row = replace(row, reached={key: value for mark in marks for key, value in mark.items()})
         row = beside_parent(row, seeds, known, to_parent.get(name), compare, provenance)
         rows.append(beside_baseline(row, to_baseline.get(name), compare))
-    rows = beside_singles(rows, known, compare)
-    return Table(study.recipe.study, compare, tuple(rows), metrics, study.recipe.description, study.recipe.reach)
+    rows = with_interactions(rows, known, compare)
+    return Table(
+        study.recipe.study,
+        compare,
+        tuple(rows),
+        metrics,
+        study.recipe.description,
+        study.recipe.reach,
+        tuple(recipe_metrics(study)),
+    )
+
+
+def recipe_metrics(study: StudyRecord) -> list[str]:
+    """The metrics that the recipe asks for, in its order."""
+    labels = (choice.label for record in study.rows for choice in record.variant.settings.metrics)
+    return list(dict.fromkeys(labels))
 
 
 def metric_names(study: StudyRecord, known: Mapping[str, Seeds]) -> tuple[str, ...]:
-    """The recipe's metrics first, in its order, then whatever else runs measured."""
-    asked = [choice.label for record in study.rows for choice in record.variant.settings.metrics]
+    """The recipe's metrics first, in its order, then any other that was measured."""
+    asked = recipe_metrics(study)
     measured = [name for seeds in known.values() for name in seeds.metrics()]
     return tuple(name for name in dict.fromkeys(asked + measured) if name not in LOSSES)
 
@@ -92,15 +107,15 @@ def describe(
         numbers[name] = float(np.mean(values)) if values else None
         numbers[f"{name}_sd"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
         lacking = seeds.lacking(name, at)
-        told = any(note.startswith(f"{name} (=") and "is not finite" in note for note in notes)
+        noted = any(note.kind == "not_finite" and note.values["metric"] == name for note in notes)
         if lacking and name == compare.metric and name not in metrics_of(variant.settings):
-            notes.append(f"does not measure {name}: it is there for the rows that are built upon it")
+            notes.append(Note("not_measured", values={"metric": name}))
         elif (
-            lacking and not told and "/" not in name and (name == compare.metric or len(lacking) < len(seeds.finished))
+            lacking and not noted and "/" not in name and (name == compare.metric or len(lacking) < len(seeds.finished))
         ):
-            notes.append(f"{name} is not known for {seeds.named(lacking)}")
+            notes.append(Note("missing_values", seeds=tuple(lacking), values={"metric": name}))
     if len(seeds.finished) > 1 and all(seeds.measured(s) == seeds.measured(seeds.finished[0]) for s in seeds.finished):
-        notes.append(f"all {seeds.unit}s gave the same result: they are not repeats")
+        notes.append(Note("same_result"))
     trained = {seed: max(int(n), 0) for seed, n in seeds.facts("epoch").items()}
     return Row(
         variant=variant.name,
@@ -144,10 +159,10 @@ def beside_parent(
     compare: Compare,
     provenance: Provenance | None,
 ) -> Row:
-    """The row with what its comparison with its parent found."""
+    """The row with the comparison with its parent."""
     notes = list(row.notes)
     if row.parent is not None and row.parent not in known:
-        notes.append(f"its parent ({row.parent}) is not among the rows")
+        notes.append(Note("parent_missing", values={"parent": row.parent}))
     if row.status == "diverged":
         return replace(row, verdict="unstable", notes=tuple(notes))
     if finding is not None:
@@ -155,17 +170,17 @@ def beside_parent(
     if finding is not None and finding.effect is not None and row.parent is not None:
         found, judged, parent = finding.effect, finding.judgement, known[row.parent]
         if unpaired_init(seeds.variant, parent.variant):
-            notes.append("init not paired")
-        if dead_switch(seeds, parent) and not any(
-            note.startswith("identical to its parent for every") for note in notes
-        ):
-            notes.append(f"did nothing in the first step: the same loss as {row.parent}")
-        unlike = unlike_settings(seeds.variant, parent.variant)
+            notes.append(Note("init_not_paired"))
+        if inert(seeds, parent) and not any(note.kind == "identical" and not note.seeds for note in notes):
+            notes.append(Note("no_effect_at_first", values={"parent": row.parent}))
+        unlike = different_settings(seeds.variant, parent.variant)
         origins = [[provenance(name) for name in s.fingerprints()] if provenance else [] for s in (seeds, parent)]
-        counted = unlike_samples(*origins) if not seeds.variant.settings.joined else []
+        counted = different_samples(*origins) if not seeds.variant.settings.joined else []
         if not counted and seeds.variant.settings.batch_size == parent.variant.settings.batch_size:
-            unlike += unlike_steps(*((run for runs in side.runs.values() for run in runs) for side in (seeds, parent)))
-        unlike += counted + unlike_origins(*origins)
+            unlike += different_steps(
+                *((run for runs in side.runs.values() for run in runs) for side in (seeds, parent))
+            )
+        unlike += counted + different_origins(*origins)
         row = replace(
             row,
             delta_parent=found.delta,
@@ -179,7 +194,7 @@ def beside_parent(
             unlike=tuple(unlike),
         )
     if row.repeats and row.status in UNDER_WAY:
-        notes.append(f"{row.repeats} of {row.tally.planned} {row.tally.unit}s so far: no verdict yet")
+        notes.append(Note("unfinished", values={"finished": row.repeats, "planned": row.tally.planned}))
     return replace(row, notes=tuple(notes))
 
 
@@ -199,25 +214,25 @@ def beside_baseline(row: Row, finding: Finding | None, compare: Compare) -> Row:
 
 
 def effect_size(delta: float, row: Mapping[int, float], parent: Mapping[int, float]) -> float | None:
-    """A difference in standard deviations of seeds: Hedges' g (1981) over the mean variance of the two rows. None where they do not scatter."""
+    """A difference in standard deviations over seeds: Hedges' g (1981) with the mean variance of the two variants. None if that is 0."""
     sides = [list(values.values()) for values in (row, parent)]
     if min(map(len, sides)) < 2:
         return None
     sd = float(np.sqrt(np.mean([np.var(values, ddof=1) for values in sides])))
     degrees = sum(map(len, sides)) - 2
-    # Rounding alone gives equal numbers a deviation.
+    # Rounding alone gives equal numbers a small standard deviation.
     if sd <= FLAT * max(abs(value) for values in sides for value in values):
         return None
     return delta / sd * (1 - 3 / (4 * degrees - 1))
 
 
 def mean(values: Mapping[int, float]) -> float | None:
-    """The mean over seeds, None of none."""
+    """The mean over seeds, or None."""
     return float(np.mean(list(values.values()))) if values else None
 
 
 def agreed(values: Mapping[int, float]) -> float | None:
-    """The whole number that all seeds agree on, else their mean."""
+    """The whole number that all seeds share, else their mean."""
     distinct = set(values.values())
     if len(distinct) == 1 and (only := distinct.pop()) == int(only):
         return int(only)

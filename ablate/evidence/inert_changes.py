@@ -1,4 +1,4 @@
-"""Rows whose change did nothing where it should have shown at once: in the loss of the first step, before anything was learned."""
+"""Changes without an effect on the loss of the first step, although they act before it."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ HOOKS = ("on_data", "on_model", "on_batch", "on_loss")
 """Hooks that are called before the first loss is known."""
 
 SAME = 1e-6
-"""Losses that differ by less, relative to their size, are equal: a stack rounds otherwise than one seed alone (docs/design.md, 10)."""
+"""Losses that differ by less, relative to their size, are equal: a stack rounds differently from a single seed (docs/design.md, 10)."""
 
 
-def dead_switch(row: Seeds, parent: Seeds) -> bool:
-    """Whether every seed's first loss is its parent's, although the row's change acts before it."""
+def inert(row: Seeds, parent: Seeds) -> bool:
+    """Whether every seed's first loss equals the parent's, although the variant's change acts before it."""
     common = [seed for seed in row.finished if seed in parent.finished]
     pairs = [
         (mine.first_loss, theirs.first_loss)
@@ -36,12 +36,12 @@ def dead_switch(row: Seeds, parent: Seeds) -> bool:
 
 
 def same(mine: float | None, theirs: float | None) -> bool:
-    """Whether both are known and differ by rounding at most."""
+    """Whether both are known and differ at most by rounding."""
     return mine is not None and theirs is not None and math.isclose(mine, theirs, rel_tol=SAME)
 
 
 def acts_at_once(row: Settings, parent: Settings) -> bool:
-    """Whether something that the two differ in acts before the first loss is known. A trick with a schedule may begin with nothing."""
+    """Whether a difference between the two acts before the first loss. A trick with a schedule may start without effect."""
     if any(plain(getattr(row, field)) != plain(getattr(parent, field)) for field in AT_ONCE):
         return True
     mine, theirs = ([(choice, choice.dump()) for choice in side.tricks] for side in (row, parent))
@@ -51,7 +51,7 @@ def acts_at_once(row: Settings, parent: Settings) -> bool:
 
 
 def early(choice: Choice) -> bool:
-    """Whether a trick is sure to act before the first loss; of the user's own, nothing is sure without running it."""
+    """Whether a trick certainly acts before the first loss; for custom tricks, this is unknown."""
     trick = choice.options
     return (
         isinstance(trick, Trick)
@@ -62,7 +62,7 @@ def early(choice: Choice) -> bool:
 
 
 def in_time(value: Any) -> bool:
-    """Whether a value has a schedule in it."""
+    """Whether a value contains a schedule."""
     return isinstance(value, Schedule) or (isinstance(value, tuple) and any(map(in_time, value)))
 
 

@@ -1,4 +1,4 @@
-"""How long rows took to reach a value: epochs and seconds, from the lines that each run wrote of its epochs."""
+"""Epochs and seconds that variants took to reach a value, from the metrics of each run's epochs."""
 
 from __future__ import annotations
 
@@ -11,26 +11,25 @@ from ablate.recipe.reach import Reach
 from ablate.store.records import RunRecord
 
 Curves = Callable[[str], Iterable[Mapping[str, Any]]]
-"""From a fingerprint to the lines of a run's epochs: `Store.metrics`."""
+"""From a fingerprint to the metrics of a run's epochs: `Store.metrics`."""
 
 Provenance = Callable[[str], Mapping[str, Any]]
-"""From a fingerprint to where its run comes from: `Store.provenance`."""
+"""From a fingerprint to the provenance of its run: `Store.provenance`."""
 
 ENDED = ("finished", "diverged")
 
 
 def reach_keys(mark: Reach) -> tuple[str, str, str]:
-    """What a row calls the epochs, the seconds and the number of runs that came there."""
+    """The keys of the epochs, the seconds and the number of runs that reached the value."""
     return f"reach_{mark.metric}_epochs", f"reach_{mark.metric}_seconds", f"reach_{mark.metric}_runs"
 
 
 def reaching(
     seeds: Seeds, mark: Reach, curves: Curves, provenance: Provenance | None = None
 ) -> dict[str, float | None]:
-    """Median epochs and seconds to the mark over the runs that have ended, None where one of them never came there; and how many did.
+    """Median epochs and seconds to the value over the runs that have ended (None if one of them never reached it), and how many did.
 
-    A median over those that did would flatter a row that seldom does. Seconds are a seed's share of its stack's; ``provenance`` tells which seeds of a job
-    were one.
+    A median over those that did would be biased. Seconds are a seed's share of its stack's; ``provenance`` holds which seeds of a job were stacked.
     """
     runs = [run for each in seeds.runs.values() for run in each if run.status in ENDED]
     found = [first(run, mark, curves, together(run, provenance)) for run in runs]
@@ -45,7 +44,7 @@ def reaching(
 
 
 def together(run: RunRecord, provenance: Provenance | None) -> int:
-    """How many seeds trained as one with this one: those of its job, unless these could not be one stack."""
+    """The number of seeds in this run's stack: those of its job, unless they were not stacked together."""
     stacks = (provenance(run.fingerprint) if provenance is not None else {}).get("facts", {}).get("stack") or [
         run.stack
     ]
@@ -53,9 +52,9 @@ def together(run: RunRecord, provenance: Provenance | None) -> int:
 
 
 def first(run: RunRecord, mark: Reach, curves: Curves, count: int) -> tuple[int, float] | None:
-    """The first epoch at which a run was as good as the mark, and the seconds that it had trained by then; None where it never was.
+    """The first epoch at which a run reached the value, and its training time until then; None if it never did.
 
-    A line tells the time of all ``count`` seeds that trained as one.
+    The recorded time is that of all ``count`` seeds of a stack.
     """
     for line in curves(run.fingerprint):
         if mark.reached(line.get(mark.metric)):

@@ -15,6 +15,7 @@ from ablate.execution.events import EpochEnded, Listener, RunEnded, RunStarted, 
 from ablate.execution.jobs import Job
 from ablate.execution.peak_memory import peak_memory
 from ablate.execution.shutdown import Ending
+from ablate.notes.note import Note, as_notes
 from ablate.store import checkpoints
 from ablate.store.checkpoints import Checkpoint
 from ablate.store.provenance import of_process
@@ -63,7 +64,7 @@ class StoreReport:
         self.parameters: int | None = None
         self.steps_per_epoch: int | None = None
         self.target_scaling: Mapping[str, Any] | None = None
-        self.notes: list[str] = []
+        self.notes: list[Note] = []
         self.lines = list(kept.lines) if kept else [0] * self.count
         self.told = [-math.inf] * self.count
         self.beat = [self.clock] * self.count
@@ -116,10 +117,11 @@ class StoreReport:
         with self.ending.shield():
             self.parameters = facts["parameters"]
             self.steps_per_epoch, self.target_scaling = facts.get("steps_per_epoch"), facts.get("target_scaling")
-            self.notes = list(facts["notes"])
+            self.notes = as_notes(facts["notes"])
             for replica in self.under_way():
                 folder = self.store.run_folder(self.job.fingerprints[replica])
-                provenance = {**self.job.provenance, **of_process(self.job.assignment.device), "facts": dict(facts)}
+                recorded = {**facts, "notes": [note.dump() for note in self.notes]}
+                provenance = {**self.job.provenance, **of_process(self.job.assignment.device), "facts": recorded}
                 self.store.write_json(folder / "provenance.json", provenance)
                 self.store.write_status(self.record(replica, "running"))
                 self.listen(RunStarted(**self.job.run_of(replica), epochs=self.epochs, parameters=self.parameters))
@@ -245,14 +247,14 @@ class StoreReport:
         )
 
 
-def known_results(outcome: Outcome) -> tuple[dict[str, dict[str, float]], list[str]]:
+def known_results(outcome: Outcome) -> tuple[dict[str, dict[str, float]], list[Note]]:
     """An outcome's numbers without those that are not finite, which JSON cannot hold; and a note for each of these."""
     kept: dict[str, dict[str, float]] = {}
-    notes = []
+    notes: list[Note] = []
     for which, values in outcome.results.items():
         kept[which] = {name: value for name, value in values.items() if math.isfinite(value)}
         notes += [
-            f"{name} (={value}) is not finite at its {which} epoch"
+            Note("not_finite", values={"metric": name, "value": str(value), "at": which})
             for name, value in values.items()
             if not math.isfinite(value)
         ]

@@ -1,4 +1,4 @@
-"""What is new, changed or stale in a recipe since its study was last recorded, in sentences; and why."""
+"""What is new, changed or stale in a recipe since its study was last recorded; and why."""
 
 from __future__ import annotations
 
@@ -6,87 +6,83 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ablate.notes.note import Note
 from ablate.planning.plan import Plan, PlannedRun
 from ablate.recipe.fingerprint import facts, without_defaults
 from ablate.store.store import Store
 
-MOST = 3
-"""Differences that a sentence names before it only counts them."""
+Difference = dict[str, Any]
+"""``what`` differs (setting, source, contents, code, version, engine, unknown), its ``name``, and its ``old`` and ``new`` value if it has one."""
 
 
-def changed(plan: Plan, store: Store) -> list[str]:
-    """Sentences about rows that are new, have more seeds, or are not what they were trained as. None for a study that was never recorded."""
+def changed(plan: Plan, store: Store) -> list[Note]:
+    """A note for each variant that is new, changed or stale or has more runs. None for a study that was never recorded."""
     if not plan.rows_before:
         return []
-    words: dict[str, list[str]] = {}
+    notes = []
     for variant in plan.recipe.variants:
         runs = plan.runs_of(variant.name)
         missing = [run for run in runs if run.record.status in ("queued", "stale")]
         stale = [run for run in missing if run.record.status == "stale"]
+        others = [run for run in runs if run not in missing]
         if stale:
-            words.setdefault(f"stale, as trained with {why(stale[0], plan, store)}", []).append(variant.name)
+            notes.append(Note("stale", variant.name, values={"differences": why(stale[0], plan, store)}))
         elif missing and variant.name not in plan.rows_before:
-            words.setdefault("new", []).append(variant.name)
+            notes.append(Note("new", variant.name))
         elif missing and any(run.before for run in missing):
-            words.setdefault("changed", []).append(variant.name)
-        elif (
-            missing
-            and len(missing) < len(runs)
-            and all(run.record.status == "finished" for run in runs if run not in missing)
-        ):
-            words.setdefault(f"{len(missing)} more {'seeds' if plan.recipe.folds is None else 'runs'}", []).append(
-                variant.name
-            )
-    return [f"{', '.join(names)}: {what}" for what, names in words.items()]
+            notes.append(Note("changed", variant.name))
+        elif missing and others and all(run.record.status == "finished" for run in others):
+            unit = "seed" if plan.recipe.folds is None else "run"
+            notes.append(Note("more_runs", variant.name, values={"count": len(missing), "unit": unit}))
+    return notes
 
 
-def why(run: PlannedRun, plan: Plan, store: Store) -> str:
-    """What a stale run was trained with, where that differs from now: ``optimizer.lr 0.1 (now 0.2)``."""
+def why(run: PlannedRun, plan: Plan, store: Store) -> list[Difference]:
+    """The differences between what a stale run was trained with and the recipe."""
     assert run.before is not None
     then = store.identity(run.before)
     if not then:
-        return "other settings, data or code"
+        return [{"what": "unknown"}]
     settings = run.variant.settings
     now = json.loads(json.dumps(facts(settings, folder=plan.recipe.folder, folds=plan.recipe.folds)))
     before, after = dict(flat(then)), dict(flat(now))
     chosen = dict(flat({"settings": without_defaults(settings, now["settings"])}))
-    # what is new and has its default makes nothing stale: a later version of the library may know more fields
+    # a new field with its default value makes nothing stale: a later version of the library may have more fields
     after = {
         path: v for path, v in after.items() if path in before or path in chosen or path.split(" ")[0] != "settings"
     }
-    found = list(dict.fromkeys(differences(before, after))) or ["other settings, data or code"]
-    more = f" and {len(found) - MOST} more" if len(found) > MOST else ""
-    return ", ".join(found[:MOST]) + more
+    found: list[Difference] = []
+    for one in differences(before, after):
+        if one not in found:
+            found.append(one)
+    return found or [{"what": "unknown"}]
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    """Each part of two identities (`flat`) that differs, in words."""
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Difference]:
+    """Each entry of two identities (`flat`) that differs."""
     for path in dict.fromkeys([*before, *after]):
         old, new = before.get(path), after.get(path)
         if old == new:
             continue
         kind, _, name = path.partition(" ")
+        both = {"old": old, "new": new}
         if path.endswith(".source.identity") or path == "settings joined":
-            yield "another training of what it is built upon"
-            continue
-        if path.endswith(".contents"):
-            yield f"other contents of {name.removesuffix('.contents')}"
+            yield {"what": "source"}
+        elif path.endswith(".contents"):
+            yield {"what": "contents", "name": name.removesuffix(".contents")}
         elif kind == "code":
-            yield f"other code of {name}"
+            yield {"what": "code", "name": name}
         elif kind == "versions":
-            # a trick that came or went is told by its settings
+            # an added or removed trick is covered by its settings
             if old is not None and new is not None:
-                yield f"version {old} of {name} (now {new})"
-        elif kind == "folds":
-            yield f"folds.{name} {'none' if old is None else shown(old)} (now {'none' if new is None else shown(new)})"
+                yield {"what": "version", "name": name, **both}
         elif kind == "engine":
-            yield f"version {old} of the engine (now {new})"
-        elif path not in after:
-            yield f"{name} {shown(old)} (now gone)"
-        elif path not in before:
-            yield f"no {name} (now {shown(new)})"
+            yield {"what": "engine", **both}
+        elif kind == "folds":
+            yield {"what": "setting", "name": f"folds.{name}", **{k: v for k, v in both.items() if v is not None}}
         else:
-            yield f"{name} {shown(old)} (now {shown(new)})"
+            held = {"old": path in before, "new": path in after}
+            yield {"what": "setting", "name": name, **{key: both[key] for key in both if held[key]}}
 
 
 def flat(identity: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -101,7 +97,7 @@ def flat(identity: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Every plain value below a tree of settings with its dotted path; things in lists go by name."""
+    """Every plain value of a tree of settings with its dotted path; items of lists go by name."""
     if isinstance(value, Mapping) and value:
         for key, below in value.items():
             yield from leaves(below, f"{path}.{key}" if path else str(key))
@@ -110,8 +106,3 @@ def leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield from leaves(item, f"{path}.{item.get('name') or item.get('target') or i}")
     else:
         yield path, value
-
-
-def shown(value: Any) -> str:
-    """A value as a recipe would have it."""
-    return value if isinstance(value, str) else json.dumps(value)

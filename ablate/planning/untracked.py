@@ -1,14 +1,15 @@
-"""Which runs were trained without what the recipe watches now, in sentences: their numbers are not there, and nothing is trained again for them."""
+"""Finished runs that were trained without metrics that the recipe tracks now. They are not trained again for them."""
 
 from __future__ import annotations
 
+from ablate.notes.note import Note
 from ablate.planning.plan import Plan
 from ablate.store.store import Store
 
 
-def unwatched(plan: Plan, store: Store) -> list[str]:
-    """A sentence for each group of rows that lack the same, with the way to train them again."""
-    rows: dict[str, list[str]] = {}
+def untracked(plan: Plan, store: Store) -> list[Note]:
+    """A note for each variant with finished runs that lack tracked metrics."""
+    notes = []
     for variant in plan.recipe.variants:
         asked = [choice.label for choice in variant.settings.watch]
         finished = [run for run in plan.runs_of(variant.name) if run.record.status == "finished"]
@@ -17,8 +18,5 @@ def unwatched(plan: Plan, store: Store) -> list[str]:
         seen = [store.provenance(run.fingerprint).get("facts", {}).get("watch", ()) for run in finished]
         lacking = [label for label in asked if any(label not in labels for labels in seen)]
         if lacking:
-            rows.setdefault(", ".join(lacking), []).append(variant.name)
-    return [
-        f"{', '.join(names)}: trained without watching {what}; --fresh trains them again"
-        for what, names in rows.items()
-    ]
+            notes.append(Note("not_tracked", variant.name, values={"metrics": lacking}))
+    return notes

@@ -1,11 +1,11 @@
-"""A table as a small page that needs nothing else."""
+"""A table as a self-contained HTML page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
 
-from ablate.report.column import Cells
+from ablate.report.column import Alignment, Cells
 
 STYLE = """
 body { font: 15px/1.4 system-ui, sans-serif; margin: 2em; color: #222; background: #fff }
@@ -18,18 +18,13 @@ ul { padding-left: 1.2em; color: #555 }
 
 def html(cells: Cells, sentences: Sequence[str], title: str, description: str) -> str:
     """A whole page: title, description, table, and the sentences as a list."""
-    from tabulate import tabulate
-
-    table = tabulate(
-        [
-            [minus(text) if a == "right" else text for text, a in zip(row, cells.alignments, strict=True)]
-            for row in cells.rows
-        ],
-        headers=cells.titles,
-        tablefmt="html",
-        colalign=cells.alignments if cells.rows else None,
-        disable_numparse=True,
-    )
+    head = "".join(cell("th", title, a) for title, a in zip(cells.titles, cells.alignments, strict=True))
+    rows = [
+        "".join(cell("td", minus(t) if a == "right" else t, a) for t, a in zip(row, cells.alignments, strict=True))
+        for row in cells.rows
+    ]
+    body = "".join(f"<tr>{row}</tr>\n" for row in rows)
+    table = f"<table>\n<thead>\n<tr>{head}</tr>\n</thead>\n<tbody>\n{body}</tbody>\n</table>"
     about = f"<p>{escape(description)}</p>\n" if description else ""
     items = "".join(f"<li>{escape(line)}</li>\n" for line in sentences)
     return (
@@ -38,6 +33,12 @@ def html(cells: Cells, sentences: Sequence[str], title: str, description: str) -
         + (f"<ul>\n{items}</ul>\n" if items else "")
         + "</body>\n</html>\n"
     )
+
+
+def cell(tag: str, text: str, alignment: Alignment) -> str:
+    """One cell."""
+    style = ' style="text-align: right"' if alignment == "right" else ""
+    return f"<{tag}{style}>{escape(text)}</{tag}>"
 
 
 def minus(number: str) -> str:

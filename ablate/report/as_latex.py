@@ -1,9 +1,9 @@
-r"""A table for a paper: ``\usepackage{booktabs,graphicx}`` is all that it needs.
+r"""A table for a paper; it needs ``\usepackage{booktabs,graphicx}``.
 
-It is set small, with long texts on several lines, and drawn in where it would still be wider than the line: the usual columns of a usual study fit
-an article's page at 8 or 9 points.
+It is set in a small font, long texts are wrapped, and it is scaled down if it is still wider than the line: the default columns fit the page of an
+article at 8 or 9 points.
 
-Greek letters and the usual signs become commands; other letters outside Latin stay, and want XeLaTeX or LuaLaTeX.
+Greek letters and common signs become commands; other letters outside Latin stay and need XeLaTeX or LuaLaTeX.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ def latex(cells: Cells, sentences: Sequence[str], study: str, description: str) 
     head = line(cells.titles, ["left"] * len(wide))
     body = [line(row, cells.alignments) for row in cells.rows]
     lines = [
+        r"% needs \usepackage{booktabs,graphicx}",
         r"\begin{table}[htbp]",
         r"  \centering",
         f"  \\caption{{{escape(' '.join((description or f'Ablation of {study}').split()))}}}",

@@ -26,10 +26,12 @@ LONGEST = 32_767
 """Characters that a cell holds."""
 
 
-def xlsx_bytes(table: Table, columns: Sequence[str] | None = None, sort: str | None = None) -> bytes:
-    """The file's contents: a sheet ``table`` as a reader has it, the sentences below, and a sheet ``data`` with all values at full precision.
+def xlsx_bytes(
+    table: Table, columns: Sequence[str] | None = None, sort: str | None = None, *, notes: bool = False
+) -> bytes:
+    """The file's contents: a sheet ``table`` for readers with the lines below it, and a sheet ``data`` with all values in full precision.
 
-    Text is text, whatever it begins with: no formula is ever run. Raises ValueError for unknown columns, and where openpyxl is not installed.
+    Text is never run as a formula. ``notes``: as in `render`. Raises ValueError for unknown columns, and if openpyxl is not installed.
     """
     try:
         from openpyxl import Workbook
@@ -45,7 +47,8 @@ def xlsx_bytes(table: Table, columns: Sequence[str] | None = None, sort: str | N
     for line, (words, row) in enumerate(zip(text.rows, values, strict=True), start=2):
         for column, (word, value) in enumerate(zip(words, row, strict=True), start=1):
             _fill(sheet.cell(line, column), word, value, text.alignments[column - 1])
-    for line, sentence in enumerate(summary(table, [column.key for column in chosen]), start=len(text.rows) + 3):
+    lines = summary(table, [column.key for column in chosen], details=notes)
+    for line, sentence in enumerate(lines, start=len(text.rows) + 3):
         _write(sheet.cell(line, 1), sentence)
     _widths(sheet, [[title, *(row[i] for row in text.rows)] for i, title in enumerate(text.titles)])
     known = available(table)

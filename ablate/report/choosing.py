@@ -15,7 +15,7 @@ class ArgumentError(ValueError):
     """An argument of a function of this room that is wrong, by its name: the command line calls it ``--name``."""
 
 
-ALIASES = {"name": "variant", "parent": "from", "sd": "spread", "n": "seeds"}
+ALIASES = {"name": "variant", "parent": "from", "sd": "spread", "± sd": "spread", "± sd (n)": "spread", "n": "seeds"}
 
 
 def select_columns(

@@ -97,7 +97,7 @@ def _remark(rows: Sequence[Row], near: float | None) -> str:
     several = any(row.ci_low is not None for row in rows)
     unit = rows[0].tally.unit
     parts = ["squares: mean paired difference" if several else f"squares: the difference of one {unit}"]
-    parts += ["bars: 95 % interval", f"dots: {unit}s"] if several else []
+    parts += ["bars: 95% interval", f"dots: {unit}s"] if several else []
     parts += ["diamonds: interaction"] if any(row.interaction is not None for row in rows) else []
     parts += ["grey band: too small to matter"] if near is not None else []
     return "; ".join(parts)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ablate.evidence.gather import Row, Table
 from ablate.report.figure import FAINT, GREY, INK
-from ablate.report.numbers import fixed, places
+from ablate.report.numbers import fixed, mean_places
 from ablate.report.row_chart import Texts, differences, row_chart, seeds_text, verdict_colour, verdicts
 from ablate.report.wording import titled
 
@@ -80,7 +80,7 @@ def _limits(
 
 def _means(table: Table) -> Texts:
     metric = table.compare.metric
-    decimals = places(row.value(metric) for row in table.rows)
+    decimals = mean_places([row.value(metric) for row in table.rows], [row.sd(metric) for row in table.rows])
     texts = []
     for row in table.rows:
         value, sd = row.value(metric), row.sd(metric)
@@ -94,7 +94,7 @@ def _remark(table: Table, published: bool) -> str:
     points = f"points: means over the {table.unit}s" if table.planned > 1 else f"points: one {table.unit}"
     parts = [points, "bars: from the row's parent"]
     parts += (
-        ["whiskers: 95 % interval of that step"]
+        ["whiskers: 95% interval of that step"]
         if several
         else [f"what one {table.unit} shows may be chance"] * (table.planned < 2)
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ablate.evidence.table import Table
 from ablate.recipe.shape import did_you_mean
+from ablate.report.as_json import table_tree
 from ablate.report.choosing import ArgumentError, select_columns
 from ablate.report.column import cells
 from ablate.report.columns import data_keys
@@ -16,6 +17,8 @@ from ablate.report.summary import summary
 from ablate.report.wording import plain
 
 FORMATS = ("md", "tex", "html", "csv", "json")
+"""The formats of files; ``text`` is plain text for terminals and pipes."""
+
 SUFFIXES = {
     ".md": "md",
     ".markdown": "md",
@@ -27,18 +30,21 @@ SUFFIXES = {
 }
 
 
-def render(table: Table, format: str, columns: Sequence[str] | None = None, sort: str | None = None) -> str:
+def render(
+    table: Table, format: str, columns: Sequence[str] | None = None, sort: str | None = None, *, notes: bool = False
+) -> str:
     """The table as text that ends with a newline.
 
-    ``columns`` are keys or titles; unless given, ``csv`` holds every value and the formats for readers the default table. ``json`` always has all its keys.
-    Raises ValueError for an unknown format, column or sort key.
+    ``columns`` are keys or titles; by default, ``csv`` has all columns and the formats for readers the default ones. ``json`` always has all keys.
+    ``notes``: all notes of each variant, instead of a short legend. Raises ValueError for an unknown format, column or sort key.
     """
-    if format not in FORMATS:
-        raise ArgumentError(f"format (={format}) must be one of {', '.join(FORMATS)}.{did_you_mean(format, FORMATS)}")
+    known = ("text", *FORMATS)
+    if format not in known:
+        raise ArgumentError(f"format (={format}) must be one of {', '.join(known)}.{did_you_mean(format, known)}")
     names = columns or (data_keys(table) if format == "csv" else None)
     table, chosen = select_columns(table, names, sort)
     if format == "json":
-        return json.dumps(table.dump(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(table_tree(table), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if format == "csv":
         from ablate.report.as_csv import csv_text
 
@@ -46,24 +52,27 @@ def render(table: Table, format: str, columns: Sequence[str] | None = None, sort
     if format == "tex":
         # a page is narrower than a screen
         chosen = narrow(table, chosen, coarse=True)
-    once = any(column.key == "spread" and column.title == "± sd" for column in chosen)
-    text, sentences = cells(table, chosen), summary(table, [column.key for column in chosen], once=once)
+    shown, sentences = cells(table, chosen), summary(table, [column.key for column in chosen], details=notes)
     title, description = plain(table.study), plain(table.description)
+    if format == "text":
+        from ablate.report.as_text import text
+
+        return text(shown, sentences)
     if format == "md":
         from ablate.report.as_markdown import markdown
 
-        return markdown(text, sentences)
+        return markdown(shown, sentences)
     if format == "html":
         from ablate.report.as_html import html
 
-        return html(text, sentences, title, description)
+        return html(shown, sentences, title, description)
     from ablate.report.as_latex import latex
 
-    return latex(text, sentences, title, description)
+    return latex(shown, sentences, title, description)
 
 
 def format_from_suffix(path: Path | str, *others: str) -> str:
-    """The format that a file's name asks for. Raises ValueError where its suffix says nothing; ``others`` are suffixes that the caller takes beside ours."""
+    """The format of a file by its suffix. Raises ValueError for an unknown one; ``others`` are further suffixes that the caller accepts."""
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise ArgumentError(f"output (={path}) must end in {', '.join((*(f'.{name}' for name in FORMATS), *others))}.")

@@ -113,10 +113,10 @@ def verdict_colour(row: Row) -> str:
 
 def differences(table: Table, rows: Sequence[Row]) -> Texts:
     """Differences to the parent with their intervals."""
-    decimals = delta_places(table, lambda row: row.delta_parent)
+    decimals = delta_places(table, lambda row: row.delta_parent, lambda row: row.ci_low, lambda row: row.ci_high)
     texts = [difference(row.delta_parent, row.ci_low, row.ci_high, decimals).replace("-", MINUS) for row in rows]
     intervals = any(row.ci_low is not None for row in rows)
-    return Texts("Δ parent [95 %]" if intervals else "Δ parent", [(text, INK) for text in texts])
+    return Texts("Δ parent [95% CI]" if intervals else "Δ parent", [(text, INK) for text in texts])
 
 
 def interactions(table: Table, rows: Sequence[Row]) -> Texts:
@@ -125,7 +125,7 @@ def interactions(table: Table, rows: Sequence[Row]) -> Texts:
     texts = dict(zip((row.variant for row in table.rows), column.texts(table), strict=True))
     intervals = any(row.interaction_low is not None for row in rows)
     cells = [(texts[row.variant].replace("-", MINUS), INK) for row in rows]
-    return Texts("Interaction [95 %]" if intervals else "Interaction", cells)
+    return Texts("Interaction [95%]" if intervals else "Interaction", cells)
 
 
 def verdicts(rows: Sequence[Row]) -> Texts:

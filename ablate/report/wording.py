@@ -5,8 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Collection
 
-from ablate.evidence.more_seeds import MOST
 from ablate.evidence.table import Row
+from ablate.evidence.verdicts import MOST
 from ablate.report.numbers import count
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from ablate.notes.note import Note
+from ablate.notes.old_sentences import read_note
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.variant import Variant
 
@@ -64,7 +66,7 @@ class RunRecord:
     threads: int | None = None
     pid: int | None = None
     host: str | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     @classmethod
     def from_status(cls, fingerprint: str, status: Mapping[str, Any]) -> RunRecord:
@@ -72,13 +74,13 @@ class RunRecord:
         known = {
             key: value for key, value in status.items() if key in cls.__dataclass_fields__ and key != "fingerprint"
         }
-        known |= {name: tuple(known.get(name, ())) for name in ("notes", "stack")}
+        known |= {"stack": tuple(known.get("stack", ())), "notes": tuple(map(read_note, known.get("notes", ())))}
         return cls(fingerprint=fingerprint, **known)
 
     def to_status(self) -> dict[str, Any]:
         """The contents of its ``status.json``. Nothing else writes one."""
         known = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "fingerprint"}
-        return known | {"stack": list(self.stack), "notes": list(self.notes)}
+        return known | {"stack": list(self.stack), "notes": [note.dump() for note in self.notes]}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 import ablate
 from ablate.recipe.settings import Settings
+from ablate.report.notes import sentence
 from ablate.store.records import ENDED_BADLY, RunRecord, StudyRecord, VariantRecord
 from ablate.store.store import Store
 from ablate.tracking.limits import NAME, PARAM_VALUE, TAG_VALUE, cut, cut_lines, digest, legal_key
@@ -94,7 +95,7 @@ def of_seed(study: StudyRecord, row: VariantRecord, run: RunRecord, store: Store
         "ablate.seed": str(run.seed),
         "ablate.status": run.status,
         "ablate.reason": run.reason,
-        "ablate.notes": "\n".join(run.notes),
+        "ablate.notes": "\n".join(map(sentence, run.notes)),
         "ablate.row": _row(study, row),
         "ablate.seconds": "" if run.seconds is None else f"{run.seconds:.1f}",
         "ablate.device_seconds": "" if run.device_seconds is None else f"{run.device_seconds:.1f}",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ablate.evidence.gather import Table, gather
+from ablate.notes.note import Note
 from ablate.recipe.monitored import LOSSES
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.scalar import plain_scalar
@@ -306,7 +307,7 @@ def record(run: LoggedRun, seed: int, metric: str, paired: bool) -> RunRecord:
         seconds=(run.end - run.start) / 1000 if run.end is not None and status == "finished" else None,
         started=run.start / 1000,
         finished=run.end / 1000 if run.end is not None else None,
-        notes=() if paired else ("its runs say no seed, so it is compared with nothing",),
+        notes=() if paired else (Note("no_seed"),),
     )
 
 

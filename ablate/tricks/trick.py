@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ablate.data.dataset import Batch, Parts, Spec
+    from ablate.notes.note import Note
     from ablate.recipe.settings import Settings
     from ablate.rng.noise import Noise
 
@@ -248,8 +249,8 @@ class Trick(Named):
         Only what is ``stacked`` can have it in a stack.
         """
 
-    def notes(self) -> Sequence[str]:
-        """Sentences for the record: what it did before the first epoch, what its settings come to; asked after `between_epochs` (0), or after `restore`."""
+    def notes(self) -> Sequence[Note | str]:
+        """Notes for the record, or sentences. Called after `between_epochs` (0), or after `restore`."""
         return ()
 
     def state(self) -> dict[str, Any]:

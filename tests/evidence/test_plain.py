@@ -19,8 +19,8 @@ def test_a_printed_table_has_a_short_line_for_each_row(make_study):
         "sd",
         "seeds",
         "delta_parent",
-        "95",
-        "%",
+        "95%",
+        "CI",
         "verdict",
         "status",
     ]

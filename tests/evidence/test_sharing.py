@@ -121,7 +121,7 @@ def test_one_pair_has_nothing_to_borrow_for():
 def test_the_bench_measures_these_very_statistics(monkeypatch):
     from pathlib import Path
 
-    from ablate.evidence.holm import holm
+    from ablate.evidence.verdicts import holm
 
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
     from bench import calibration

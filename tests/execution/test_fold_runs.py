@@ -87,8 +87,9 @@ def test_other_folds_make_rows_stale(stub_study, tmp_path):
     path.write_text(path.read_text().replace("folds: 2", "folds: 3"))
     plan = study.plan(Recipe.load(path))
     assert Counter(run.record.status for run in plan.runs) == {"stale": 6, "queued": 3}
-    [sentence] = changed(plan, Store(study.root))
-    assert sentence == "one: stale, as trained with folds.k 2 (now 3)"
+    [note] = changed(plan, Store(study.root))
+    assert note.kind == "stale"
+    assert note.values["differences"] == [{"what": "setting", "name": "folds.k", "old": 2, "new": 3}]
 
 
 TRAINED = """
@@ -132,7 +133,7 @@ def test_a_study_with_folds_from_recipe_to_table(crossed):
     plan = make_plan(Recipe.load(path), Store(root))
     firsts = [run.record.first_loss for run in plan.runs_of("one")]
     assert len(set(firsts)) == 3
-    assert "did nothing" not in " ".join(two.notes)
+    assert "no_effect_at_first" not in [note.kind for note in two.notes]
 
 
 def test_a_fold_is_trained_on_its_own_samples(crossed, heard):

@@ -19,14 +19,17 @@ from ablate.execution.events import CheckpointDamaged, JobRetried, ProcessExited
 from ablate.execution.scheduler import Scheduler
 from ablate.execution.shutdown import EndAsked, Ending
 from ablate.execution.worker import CHANGED, run_job
+from ablate.notes.note import Note
 from ablate.planning.changed import changed
 from ablate.planning.cleaning import clean, find_spare
 from ablate.planning.networks import known_networks
 from ablate.planning.study_file import named_runs
-from ablate.planning.untracked import unwatched
+from ablate.planning.untracked import untracked
 from ablate.store import checkpoints, locks
 from ablate.store.disk import Disk
 from ablate.store.store import Store
+
+STUB = Note("text", values={"text": "a stub"})
 
 TWO = "variants:\n  - {name: two, set: {epochs: 2}}\n"
 
@@ -486,9 +489,9 @@ def test_a_file_that_a_power_cut_left_empty_stops_no_command(stub_study, monkeyp
     path = study.recipe.path
     path.write_text(path.read_text().replace("lr: 0.1", "lr: 0.2"))
     plan = study.plan(type(study.recipe).load(path, seeds=2))
-    [sentence] = changed(plan, store)
-    assert sentence.startswith("one: stale, as trained with ")
-    assert unwatched(study.plan(), store) == ["one: trained without watching gradient_norm; --fresh trains them again"]
+    [note] = changed(plan, store)
+    assert (note.kind, note.variant) == ("stale", "one")
+    assert untracked(study.plan(), store) == [Note("not_tracked", "one", values={"metrics": ["gradient_norm"]})]
     assert known_networks(plan, store) == {}
     study.command(fresh=True)
     assert {run.record.status for run in study.plan().runs} == {"finished"}
@@ -511,7 +514,11 @@ def test_what_is_not_finite_is_said_of_its_own_seed(stub_study, stub):
     study = stub_study()
     study.command(training=Undefined(), stack=3)
     notes = [run.record.notes for run in study.plan().runs]
-    assert notes == [("a stub", "auc (=nan) is not finite at its last epoch"), ("a stub",), ("a stub",)]
+    assert notes == [
+        (STUB, Note("not_finite", values={"metric": "auc", "value": "nan", "at": "last"})),
+        (STUB,),
+        (STUB,),
+    ]
 
 
 def test_a_trial_under_other_flags_stays_until_the_recipe_is_cleaned(stub_study):
@@ -687,6 +694,12 @@ def test_jobs_outlive_the_server_they_were_forked_from(stub_study):
     assert kinds(events) == ["JobRetried", "failed"]
 
 
+def stale(variant, *settings):
+    """The note about a variant whose settings have changed: name, old value, new value."""
+    found = [{"what": "setting", "name": name, "old": old, "new": new} for name, old, new in settings]
+    return Note("stale", variant, values={"differences": found})
+
+
 def test_changes_are_told_with_their_reasons(stub_study):
     study = stub_study(more=TWO)
     assert changed(study.plan(), Store(study.root)) == []
@@ -696,20 +709,19 @@ def test_changes_are_told_with_their_reasons(stub_study):
         recipe = stub_study(more=more, **flags).recipe
         return changed(study.plan(recipe), Store(study.root))
 
-    assert told() == ["one: 1 more seeds"]
-    assert told(TWO) == ["one: 1 more seeds", "two: new"]
+    more = Note("more_runs", "one", values={"count": 1, "unit": "seed"})
+    assert told() == [more]
+    assert told(TWO) == [more, Note("new", "two")]
     study.command(recipe=stub_study(more=TWO).recipe)
     assert told(TWO) == []
-    assert told(TWO.replace("epochs: 2", "epochs: 2, optimizer.lr: 0.2")) == [
-        "two: stale, as trained with optimizer.lr 0.1 (now 0.2)"
-    ]
+    assert told(TWO.replace("epochs: 2", "epochs: 2, optimizer.lr: 0.2")) == [stale("two", ("optimizer.lr", 0.1, 0.2))]
     # an edited recipe, as opposed to a trial under other flags
     edited = stub_study(more=TWO).recipe
     text = edited.path.read_text().replace("hidden: [4]", "hidden: [5]").replace("lr: 0.1", "lr: 0.3, momentum: 0.5")
     edited.path.write_text(text)
     edited = type(edited).load(edited.path)
-    sentence = "one, two: stale, as trained with model.hidden [4] (now [5]), optimizer.lr 0.1 (now 0.3), optimizer.momentum 0.9 (now 0.5)"
-    assert changed(study.plan(edited), Store(study.root)) == [sentence]
+    found = ("model.hidden", [4], [5]), ("optimizer.lr", 0.1, 0.3), ("optimizer.momentum", 0.9, 0.5)
+    assert changed(study.plan(edited), Store(study.root)) == [stale("one", *found), stale("two", *found)]
     assert {run.record.status for run in study.plan(edited).runs} == {"stale"}
 
 
@@ -725,7 +737,7 @@ def test_a_default_that_is_new_is_no_reason(stub_study, monkeypatch):
 
     monkeypatch.setattr(Store, "identity", older)
     edited = stub_study(more=TWO.replace("epochs: 2", "epochs: 2, optimizer.lr: 0.2")).recipe
-    assert changed(study.plan(edited), Store(study.root)) == ["two: stale, as trained with optimizer.lr 0.1 (now 0.2)"]
+    assert changed(study.plan(edited), Store(study.root)) == [stale("two", ("optimizer.lr", 0.1, 0.2))]
 
 
 def test_changed_data_and_code_are_told_apart(stub_study, tmp_path):
@@ -733,7 +745,8 @@ def test_changed_data_and_code_are_told_apart(stub_study, tmp_path):
     study = stub_study(sets=["model={target: own:net}"], seeds=1)
     study.command()
     (tmp_path / "own.py").write_text("def net(): return 2\n")
-    assert changed(study.plan(), Store(study.root)) == ["one: stale, as trained with other code of own:net"]
+    [note] = changed(study.plan(), Store(study.root))
+    assert note.values == {"differences": [{"what": "code", "name": "own:net"}]}
     (tmp_path / "own.py").write_text("def net(): return 1  # as before\n")
     assert changed(study.plan(), Store(study.root)) == []
     assert len(study.finished()) == 1

@@ -8,6 +8,7 @@ import torch
 
 import ablate as library
 from ablate.data.load import known_spec, load_parts
+from ablate.notes.note import Note
 from ablate.recipe import Recipe, RecipeError
 from ablate.recipe.settings import Choice
 from ablate.registry import lookup
@@ -56,9 +57,11 @@ def test_a_classifier_starts_from_the_encoder_and_the_rows_are_compared_without_
     assert stage.metrics["accuracy"] is None
     assert stage.metrics["rmse"] > 0
     assert (stage.delta_parent, stage.delta_baseline, stage.verdict) == (None, None, None)
-    assert "does not measure accuracy: it is there for the rows that are built upon it" in stage.notes
+    assert Note("not_measured", values={"metric": "accuracy"}) in stage.notes
     assert rows["pretrained"].delta_parent is not None
-    assert "starts from autoencoder: 4 of 6 tensors, all but output.weight, output.bias" in rows["pretrained"].notes
+    left = ["output.weight", "output.bias"]
+    values = {"source": "autoencoder", "taken": 4, "total": 6, "left": left, "more": 0}
+    assert Note("initial_weights", values=values) in rows["pretrained"].notes
     for seed in (0, 1):
         encoder = library.load(path, "autoencoder", seed, root=tmp_path / "runs").state_dict()
         frozen = library.load(path, "frozen", seed, root=tmp_path / "runs").state_dict()
@@ -123,5 +126,6 @@ def test_by_their_losses_the_others_are_compared_still(tmp_path):
     table = library.run(write(tmp_path, text), root=tmp_path / "runs")
     rows = {row.variant: row for row in table.rows}
     assert rows["autoencoder"].delta_parent is None
-    assert any("its loss is mse, its parent's cross_entropy" in note for note in rows["autoencoder"].notes)
+    losses = {"metric": "valid_loss", "own": "mse", "parent": "cross_entropy"}
+    assert Note("other_loss", values=losses) in rows["autoencoder"].notes
     assert rows["pretrained"].delta_parent is not None

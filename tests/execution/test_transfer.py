@@ -11,6 +11,7 @@ import torch
 from ablate.data.faces import POINTS
 from ablate.execution.events import RunEnded
 from ablate.execution.worker import train_job
+from ablate.notes.note import Note
 from ablate.planning.plan import make_plan
 from ablate.recipe import Recipe, RecipeError
 from ablate.store.store import Store
@@ -80,7 +81,9 @@ def test_sources_train_first_and_joined_rows_are_judged_last(study):
     order = [row for row, _ in ended]
     assert order.index("eyes again") > max(i for i, row in enumerate(order) if row == "all")
     assert order.index("both") > max(i for i, row in enumerate(order) if row in ("eyes again", "rest"))
-    assert record(study, "eyes again").notes == ("starts from all: 2 of 4 tensors, all but output.weight, output.bias",)
+    left = ["output.weight", "output.bias"]
+    values = {"source": "all", "taken": 2, "total": 4, "left": left, "more": 0}
+    assert record(study, "eyes again").notes == (Note("initial_weights", values=values),)
     assert study.command(training=train_job) == []
 
 
@@ -185,7 +188,7 @@ def test_a_metric_that_is_not_a_number_is_noted_of_a_joined_row(study):
     both = record(study, "both")
     assert (both.status, both.reason) == ("finished", "")
     assert "rmse_pixels" in both.results["selected"]
-    assert "undefined (=nan) is not finite at its selected epoch" in both.notes
+    assert Note("not_finite", values={"metric": "undefined", "value": "nan", "at": "selected"}) in both.notes
 
 
 def test_a_point_that_nobody_predicts_is_said(study):

@@ -13,6 +13,8 @@ import pytest
 
 from ablate.evidence.gather import Row
 from ablate.evidence.seeds import Tally
+from ablate.notes.note import Note
+from ablate.report.as_json import table_tree
 from ablate.report.as_latex import escape
 from ablate.report.formats import FORMATS, format_from_suffix, render
 from ablate.report.wording import plain
@@ -52,11 +54,38 @@ def test_markdown_escapes(hostile):
     assert not re.search(r"(?<!\\)[*`~]", text)
 
 
+def test_text_is_aligned_and_escapes_nothing(keypoints):
+    table = keypoints(Row("my_model_*_a", status="finished", train_loss=0.001, valid_loss=0.0012, tally=Tally()))
+    lines = render(table, "text").splitlines()
+    assert lines[0].split()[:2] == ["Name", "Description"]
+    assert len({line.index(".", 30) for line in lines[2:6]}) == 1
+    assert lines[5].startswith("my_model_*_a ")
+    assert lines[6] == ""
+    assert lines[7].startswith("± sd (n)")
+    assert not any("\\" in line or "|" in line or line != line.rstrip() for line in lines)
+
+
+def test_notes_are_given_in_full_on_request(keypoints):
+    table = keypoints()
+    noted = tuple(
+        replace(row, notes=tuple(Note("text", values={"text": f"{row.variant} {i}"}) for i in range(9)))
+        for row in table.rows
+    )
+    table = replace(table, rows=noted)
+    for format in ("text", "md", "html", "tex"):
+        assert "net3 8" not in render(table, format)
+        assert "net3 8" in render(table, format, notes=True)
+
+
+def test_html_cells_have_no_padding(keypoints):
+    text = render(keypoints(), "html")
+    assert "<td>net1</td>" in text
+    assert '<td style="text-align: right">0.003255</td>' in text
+
+
 def test_sentences_follow_the_markdown_table(keypoints):
     text = render(keypoints(), "md")
-    assert (
-        "\n\n- ± sd (n): standard deviation of valid_loss over n finished seeds.\n- Δ parent: valid_loss minus" in text
-    )
+    assert "\n\n- ± sd over 5 seeds. Δ parent: valid_loss minus" in text
     assert "± sd" not in render(keypoints(), "md", columns=["name", "valid_loss"])
 
 
@@ -151,7 +180,7 @@ def test_csv_leaves_no_sign_before_anything_but_words(keypoints, text):
 def test_json_is_the_table_exactly(keypoints):
     table = keypoints(Row("größe"))
     text = render(table, "json")
-    assert json.loads(text) == table.dump()
+    assert json.loads(text) == table_tree(table)
     assert "größe" in text
     assert json.loads(render(table, "json", sort="-valid_loss"))["rows"][1]["variant"] == "net3"
 
@@ -173,7 +202,8 @@ def test_latex(keypoints):
         in text
     )
     assert "|" not in text
-    assert r"$\pm$ sd: standard deviation of valid\_loss over 5 seeds." in text
+    assert r"$\pm$ sd over 5 seeds." in text
+    assert text.startswith(r"% needs \usepackage{booktabs,graphicx}")
 
 
 def test_latex_folds_long_text_and_says_how_many_seeds_where_rows_differ(keypoints):
@@ -259,7 +289,7 @@ def test_formats_are_known_by_suffix():
 def test_an_unknown_format_names_the_nearest(keypoints):
     with pytest.raises(
         ValueError,
-        match=re.escape("format (=jsn) must be one of md, tex, html, csv, json. Did you mean 'json'?"),
+        match=re.escape("format (=jsn) must be one of text, md, tex, html, csv, json. Did you mean 'json'?"),
     ):
         render(keypoints(), "jsn")
 

@@ -34,7 +34,7 @@ def test_the_first_sheet_is_the_readers_table_in_numbers(keypoints):
     assert second[6] == "-0.001732 [-0.001810, -0.001650]"
     assert sheet.freeze_panes == "B2"
     said = [row[0] for row in rows_of(sheet)[5:]]
-    assert any(text.startswith("Δ parent: valid_loss minus its parent's") for text in said)
+    assert any(text.startswith("± sd over 5 seeds. Δ parent: valid_loss minus the parent's") for text in said)
 
 
 def test_the_second_sheet_has_every_value(keypoints):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ablate.evidence.gather import gather
+from ablate.notes.note import Note
 from ablate.tracking.external_runs import LoggedRun, Question, as_study, direction, read_logged
 
 BY = Question("params.variant", metric="val_loss")
@@ -80,7 +81,7 @@ def test_what_differs_from_the_baseline_is_what_a_row_changes():
     assert hot.description == "lr 0.3, epochs 9"
     table = logged.table()
     assert [row.epochs for row in table.rows] == [5, 9]
-    assert any("9 epochs, its parent 5" in text for text in table.rows[1].unlike)
+    assert Note("other_epochs", values={"own": 9, "parent": 5}) in table.rows[1].unlike
 
 
 def test_the_baseline_can_be_chosen_and_comes_first():
@@ -123,7 +124,7 @@ def test_without_seeds_nothing_is_paired():
     assert [row.seeds for row in table.rows] == [3, 3]
     assert [row.delta_parent for row in table.rows] == [None, None]
     assert any("nothing is paired" in note for note in logged.notes)
-    assert all(any("compared with nothing" in note for note in row.notes) for row in table.rows)
+    assert all(Note("no_seed") in row.notes for row in table.rows)
 
 
 def test_seeds_may_stand_elsewhere_and_be_words():

@@ -31,8 +31,9 @@ def predict(
     runs: Runs = DEFAULT_RUNS,
 ) -> int:
     """Write a row's predictions of new inputs into a file; landmarks in pixels, classes with their probabilities."""
-    from ablate import api
     from ablate.cli.console import say
+    from ablate.execution.predictions import predictions_csv, trained_runs
+    from ablate.planning.plan import make_plan
     from ablate.store.store import Store
 
     if not output.absolute().parent.is_dir():
@@ -40,7 +41,8 @@ def predict(
     if ensemble and seed is not None:
         raise ValueError(f"--seed (={seed}) stands beside --ensemble, which takes all seeds. Keep one of them.")
     study = read(recipe, seeds, None, None, sets, scale)
-    text = api.predictions(study, variant, data, lookup=lookup, seed=seed, ensemble=ensemble, root=runs)
-    Store(runs.absolute()).disk.deliver(output, text.encode())
+    store = Store(runs.absolute())
+    networks = trained_runs(make_plan(study, store), store, variant, seed=seed, ensemble=ensemble)
+    store.disk.deliver(output, predictions_csv(networks, data, lookup).encode())
     say(f"wrote {output}")
     return 0

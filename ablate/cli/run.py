@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +27,9 @@ from ablate.cli.flags import (
 
 if TYPE_CHECKING:
     from ablate.execution.events import Event
+    from ablate.execution.run_options import RunOptions
     from ablate.planning.plan import Plan
+    from ablate.store.store import Store
 
 
 def run(
@@ -54,51 +57,43 @@ def run(
     format: Format = "text",
 ) -> int:
     """Train what is missing and print the table. Run it again to continue."""
-    from ablate import api
     from ablate.cli.console import say
     from ablate.cli.progress import Progress
     from ablate.cli.publishing import publish_rest
     from ablate.cli.show_table import check_format, show_as
+    from ablate.evidence.gather import table_of
+    from ablate.execution.devices import slots
+    from ablate.execution.run_options import RunOptions
+    from ablate.execution.run_study import run_study
     from ablate.execution.signals import ended_by_signals
-    from ablate.planning.changed import changed
     from ablate.planning.plan import make_plan
-    from ablate.planning.untracked import untracked
-    from ablate.recipe.advice import advice_of
-    from ablate.report.notes import lines_by_variant
     from ablate.store.store import Store
+    from ablate.tracking.publisher import Background
+    from ablate.tracking.rendering import rendering
 
     check_format(format)
     if executor != "local":
         raise ValueError(f"--executor (={executor}) must be local.")
-    study = read(recipe, seeds, only, design, sets, scale)
-    options = api.RunOptions(
-        number_of(jobs), threads, device, retry_failed, fail_fast, fresh, timeout, retries, jobs_per_gpu
+    options = RunOptions(
+        jobs=number_of(jobs),
+        threads=threads,
+        device=device,
+        retry_failed=retry_failed,
+        fail_fast=fail_fast,
+        fresh=fresh,
+        timeout=timeout,
+        retries=retries,
+        jobs_per_gpu=jobs_per_gpu,
     )
-    api.slots(options)  # a device that is not there is said before anything is written
+    study = read(recipe, seeds, only, design, sets, scale)
+    slots(options)  # reports a missing device before anything is written
     store = Store(runs.absolute())
     plan = make_plan(study, store)
-    missing = plan.to_do(retry_failed=retry_failed, fresh=fresh)
-    distinct = len({planned.fingerprint for planned in (*plan.runs, *missing)})
-    known = f"{distinct - len(missing)} of {distinct} runs are known, {len(missing)} to train"
-    folds = "" if study.folds is None else f" × {study.folds.k} folds"
-    say(f"{study.study}: {len(study.variants)} variants × {len(study.seeds)} seeds{folds}; {known}")
-
-    for sentence in lines_by_variant((*changed(plan, store), *(() if fresh else untracked(plan, store)))):
-        say(sentence)
-    for sentence in advice_of(study):
-        say(f"warning: {sentence}")
-
-    publisher = None if no_mlflow else api.publisher(plan, root=runs, uri=tracking_uri)
+    rows = announce(plan, store, options)
+    publisher = None if no_mlflow else Background(plan, store, tracking_uri, rendering)
     progress = Progress()
-
-    rows = (*study.needed, *study.variants)
-    counts = {variant.name: sum(planned.variant.name == variant.name for planned in missing) for variant in rows}
-    if study.needed and any(counts[variant.name] for variant in study.needed):
-        say(
-            f"trained as well, as rows are built upon them: {', '.join(v.name for v in study.needed if counts[v.name])}"
-        )
-    if missing:
-        progress.start([(v.name, counts[v.name], v.settings.epochs) for v in rows if counts[v.name]])
+    if rows:
+        progress.start(rows)
 
     def listen(event: Event) -> None:
         progress.event(event)
@@ -107,24 +102,56 @@ def run(
 
     try:
         with ended_by_signals():
-            table = api.run(study, root=runs, options=options, listen=listen)
+            plan = run_study(plan, store, options, listen=listen)
     except KeyboardInterrupt:
         progress.stop()
         if publisher is not None:
             publisher.interrupted()
-        say(f"interrupted; finished runs are kept. Continue with: {shlex.join(['ablate', *sys.argv[1:]])}")
+        say(f"Interrupted. Finished runs are kept. Resume with: {shlex.join(['ablate', *sys.argv[1:]])}")
         return 130
     finally:
         progress.stop()
-    ended = publisher is None or publish_rest(
-        publisher, api.rendering(plan.renewed(store).record(), store, table), study, runs, tracking_uri
+    table = table_of(plan.record(), store)
+    published = publisher is None or publish_rest(
+        publisher, rendering(plan.record(), store, table), study, runs, tracking_uri
     )
     show_as(table, format)
-    for sentence in ended_badly(plan.renewed(store), runs):
+    for sentence in ended_badly(plan, runs):
         say(sentence)
-    if not ended:
+    if not published:
         return 130
     return 0 if all(row.status == "finished" for row in table.rows) else 1
+
+
+def announce(plan: Plan, store: Store, options: RunOptions) -> list[tuple[str, int, int]]:
+    """Print what is going to be trained. Returns variant, number of runs and epochs for the progress display."""
+    from ablate.cli.console import say
+    from ablate.planning.changed import changed
+    from ablate.planning.untracked import untracked
+    from ablate.recipe.advice import advice_of
+    from ablate.report.notes import lines_by_variant
+
+    study, missing = plan.recipe, plan.to_do(retry_failed=options.retry_failed, fresh=options.fresh)
+    distinct = len({planned.fingerprint for planned in (*plan.runs, *missing)})
+    size = [number(len(study.variants), "variant"), number(len(study.seeds), "seed")]
+    if study.folds is not None:
+        size.append(f"{study.folds.k} folds")
+    finished = f"{distinct - len(missing)} of {number(distinct, 'run')} finished, {len(missing)} to train"
+    say(f"{study.study}: {' × '.join(size)}; {finished}")
+    for sentence in lines_by_variant((*changed(plan, store), *(() if options.fresh else untracked(plan, store)))):
+        say(sentence)
+    for sentence in advice_of(study):
+        say(f"warning: {sentence}")
+    counts = Counter(planned.variant.name for planned in missing)
+    if also := [variant.name for variant in study.needed if counts[variant.name]]:
+        say(f"Also training {', '.join(also)}, which other variants are based on.")
+    rows = (*study.needed, *study.variants)
+    return [(v.name, counts[v.name], v.settings.epochs) for v in rows if counts[v.name]]
+
+
+def number(count: int, noun: str) -> str:
+    """``1 seed`` or ``2 seeds``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def ended_badly(plan: Plan, runs: Path) -> list[str]:

@@ -16,13 +16,17 @@ def sync(
     tracking_uri: Uri = None,
 ) -> int:
     """Publish to MLflow what a study has and MLflow lacks; trains nothing."""
-    from ablate import api
     from ablate.cli.console import say, warn
+    from ablate.planning.plan import make_plan
     from ablate.store.store import Store
+    from ablate.tracking.publish import publish
+    from ablate.tracking.rendering import rendering
 
     study = read(recipe, seeds, only, design, sets, scale, need_files=False)
-    published = api.publish(study, api.table(study, root=runs), root=runs, uri=tracking_uri, check=True)
-    mention_last(study, Store(runs.absolute()), "sync")
+    store = Store(runs.absolute())
+    record = make_plan(study, store).record()
+    published = publish(record, store, tracking_uri=tracking_uri, artifacts=rendering(record, store), check=True)
+    mention_last(study, store, "sync")
     if not published.ok:
         warn(f"{published.reason} Nothing is lost; run it again when MLflow is back.")
         return 1

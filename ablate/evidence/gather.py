@@ -23,8 +23,9 @@ from ablate.recipe.measured import metrics_of
 from ablate.recipe.monitored import LOSSES
 from ablate.recipe.variant import Compare
 from ablate.store.records import StudyRecord
+from ablate.store.store import Store
 
-__all__ = ["Row", "Table", "gather"]
+__all__ = ["Row", "Table", "gather", "table_of"]
 
 
 def gather(
@@ -237,3 +238,8 @@ def agreed(values: Mapping[int, float]) -> float | None:
     if len(distinct) == 1 and (only := distinct.pop()) == int(only):
         return int(only)
     return mean(values)
+
+
+def table_of(study: StudyRecord, store: Store) -> Table:
+    """The evidence of a study, with the origins and curves of its runs."""
+    return gather(study, provenance=store.provenance, curves=store.metrics)

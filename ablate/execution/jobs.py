@@ -23,7 +23,7 @@ StackWidth = Callable[[PlannedRun, int], int]
 """How many seeds are one job, from one of the runs and how many of the same settings there are to train."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """What one process is told to do.
 
@@ -98,9 +98,9 @@ def make_jobs(
         needs = {seed: run.needs(seed) for seed in seeds}
         resumes = not fresh and bool(run.record.stack) and run.record.status not in FROM_NOTHING
         job = Job(
-            0,
-            run.variant.name,
-            Assignment(
+            number=0,
+            variant=run.variant.name,
+            assignment=Assignment(
                 run.variant.settings,
                 seeds,
                 plan.recipe.folder,
@@ -108,16 +108,16 @@ def make_jobs(
                 folds=plan.recipe.folds,
                 weights=weights_of(run.variant.settings, needs, store),
             ),
-            tuple(run_fingerprint(run.identity, seed, run.record.fold) for seed in seeds),
-            store.root,
-            (resumes and run.record.threads) or threads,
-            now if fresh or run.record.status in ENDED_BADLY else 0.0,
-            fresh or run.record.status in FROM_NOTHING,
-            resumes and len(seeds) > 1,
-            timeout,
-            provenance,
-            known[run.identity],
-            needs,
+            fingerprints=tuple(run_fingerprint(run.identity, seed, run.record.fold) for seed in seeds),
+            root=store.root,
+            threads=(resumes and run.record.threads) or threads,
+            since=now if fresh or run.record.status in ENDED_BADLY else 0.0,
+            fresh=fresh or run.record.status in FROM_NOTHING,
+            together=resumes and len(seeds) > 1,
+            timeout=timeout,
+            provenance=provenance,
+            identity=known[run.identity],
+            needs=needs,
         )
         jobs.append((estimates.cost(run) * len(seeds), job))
     jobs.sort(key=lambda pair: -pair[0])

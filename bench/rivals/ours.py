@@ -10,11 +10,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from ablate import api
 from ablate.evidence.gather import gather
+from ablate.execution.devices import slots
 from ablate.execution.events import RunEnded
 from ablate.execution.executors.local import LocalExecutor
 from ablate.execution.jobs import make_jobs
+from ablate.execution.run_options import RunOptions
 from ablate.execution.scheduler import Scheduler
 from ablate.execution.stack_rule import stack_rule
 from ablate.planning.plan import make_plan
@@ -40,7 +41,7 @@ def study(
     """Train a recipe from nothing. Returns seconds, the valid losses of every row's last epochs, and the stacks as they were made."""
     with tempfile.TemporaryDirectory() as folder:
         store, processes = Store(Path(folder)), Warm()
-        places = api.slots(api.RunOptions(device=device, jobs_per_gpu=jobs_per_gpu))
+        places = slots(RunOptions(device=device, jobs_per_gpu=jobs_per_gpu))
         began = time.perf_counter()
         plan = make_plan(recipe, store)
         write_study(plan, store)

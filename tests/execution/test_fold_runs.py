@@ -167,7 +167,7 @@ def test_who_asks_about_folds_is_told_which(stub_study):
     ]
     assert [one.params["fold"] for one in described[:2]] == ["0", "1"]
     assert describe.of_study(record, store).tags["ablate.folds"] == "2"
-    with pytest.raises(ValueError, match=r"fold \(=2\) must be one of this recipe's, which are 0 to 1"):
+    with pytest.raises(ValueError, match=r"fold \(=2\) must be between 0 and 1"):
         api.load(study.recipe, "one", 0, fold=2, root=study.root)
     status = store.run_folder(plan.runs[1].fingerprint) / "status.json"
     store.write_json(status, {**json.loads(status.read_text()), "status": "failed", "reason": "the second law"})

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from ablate.api import rendering
 from ablate.execution.events import EpochEnded, RunEnded, RunStarted
 from ablate.store import locks
 from ablate.tracking.publisher import EVERY, FIRST, Background
+from ablate.tracking.rendering import rendering
 
 FINISHED = RunEnded(variant="net1", seed=0, status="finished")
 EPOCH = EpochEnded(variant="net1", seed=1, epoch=1, epochs=3)
@@ -190,7 +190,7 @@ def test_interruption_is_told_to_mlflow(lab, beside, clock, monkeypatch):
 def test_helper_ends_with_its_parent(tmp_path: Path):
     script = """
 import sys
-from ablate.api import rendering
+from ablate.tracking.rendering import rendering
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.variant import Compare
 from ablate.execution.events import RunEnded

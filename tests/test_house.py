@@ -66,7 +66,7 @@ def test_an_import_within_a_floor_is_refused_for_every_pair_of_rooms(package):
 @pytest.mark.parametrize(
     ("module", "imported"),
     [
-        ("ablate.report.formats", "ablate.tracking.ledger"),
+        ("ablate.report.document", "ablate.tracking.ledger"),
         ("ablate.registry.constants", "ablate.cli.app"),
         ("ablate.engine.device", "ablate.api"),
     ],

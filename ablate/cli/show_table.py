@@ -1,4 +1,4 @@
-"""The table on a terminal; Markdown where stdout is a file or a pipe."""
+"""The table on a terminal, fitted to its width."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ablate.cli.console import output, say
+from ablate.cli.console import output
 from ablate.evidence.gather import Table
 from ablate.report.choosing import ArgumentError, select_columns
 from ablate.report.column import Cells, Column, cells
-from ablate.report.formats import FORMATS, render
+from ablate.report.document import Document
+from ablate.report.formats import render
 from ablate.report.narrow import narrow
-from ablate.report.summary import summary
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import Console, RenderableType
+
+    from ablate.cli.options import Layout
 
 STYLES = {"helps": "green", "hurts": "red", "unstable": "yellow", "no difference": "yellow"}
 
@@ -31,36 +31,31 @@ MOST_OF_A_WORD = (12, 8)
 """Characters of a word of text that stay together in a narrow column, and in a very narrow one."""
 
 
+def show(table: Table, format: str, layout: Layout) -> None:
+    """Print the table in a format on stdout; ``text`` is fitted to a terminal. Raises ValueError for unknown columns."""
+    with flags_named():
+        if format == "text" and output().is_terminal:
+            show_table(table, output(), layout.names, layout.sort, details=layout.notes)
+        else:
+            text = render(table, format, layout.names, layout.sort, details=layout.notes)
+            output().file.write(text)
+
+
 def show_table(
-    table: Table, columns: Sequence[str] | None = None, sort: str | None = None, console: Console | None = None
+    table: Table,
+    console: Console,
+    columns: Sequence[str] | None = None,
+    sort: str | None = None,
+    *,
+    details: bool = False,
 ) -> None:
-    """Print the table with its sentences. Raises ValueError for unknown columns."""
-    console = console or output()
-    if not console.is_terminal:
-        console.file.write(render(table, "md", columns, sort))
-        return
+    """Print the table and its notes, fitted to the width of the console. Raises ValueError for unknown columns."""
+    from rich.text import Text
+
     table, chosen = select_columns(table, columns, sort)
     console.print(in_room(table, chosen, console.width))
-    for sentence in summary(table, [column.key for column in chosen]):
-        from rich.text import Text
-
-        console.print(Text(sentence, "dim"))
-
-
-def show_as(table: Table, format: str, columns: Sequence[str] | None = None, sort: str | None = None) -> None:
-    """Print the table in a format on stdout; ``text`` draws it on a terminal. Raises ValueError for unknown formats and columns."""
-    check_format(format)
-    with flags_named():
-        if format == "text":
-            show_table(table, columns, sort)
-        else:
-            output().file.write(render(table, format, columns, sort))
-
-
-def mention_missing(runs: Path) -> None:
-    """Say on stderr where there is no folder of runs, so that nobody takes its rows for runs that wait."""
-    if not runs.is_dir():
-        say(f"--runs (={runs}) does not exist: nothing has been trained there")
+    for note in Document(table=table, columns=chosen, details=details).notes():
+        console.print(Text(note, "dim"))
 
 
 @contextmanager
@@ -70,13 +65,6 @@ def flags_named() -> Iterator[None]:
         yield
     except ArgumentError as error:
         raise ValueError(f"--{error}") from None
-
-
-def check_format(format: str) -> None:
-    """Raises ValueError for a format that there is not, before anything is trained for it."""
-    known = ("text", *FORMATS)
-    if format not in known:
-        raise ValueError(f"--format (={format}) must be one of {', '.join(known)}.")
 
 
 def in_room(table: Table, chosen: Sequence[Column], room: int) -> RenderableType:

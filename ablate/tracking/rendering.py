@@ -17,15 +17,15 @@ def rendering(study: StudyRecord, store: Store, table: Table | None = None) -> R
     known = table or table_of(study, store)
 
     def render() -> Artifacts:
-        from ablate.report.as_json import row_tree
-        from ablate.report.formats import FORMATS, render
+        from ablate.report.formats import FORMATS, PRINTED, render
+        from ablate.report.formats.json import row_tree
         from ablate.report.pictures import pictures
 
         columns = {
             row.variant: {key: float(v) for key, v in row_tree(row).items() if isinstance(v, int | float)}
             for row in known.rows
         }
-        tables = {f"table.{format}": render(known, format) for format in FORMATS}
+        tables = {f"table{FORMATS[name].suffixes[0]}": render(known, name) for name in PRINTED}
         finished = any(row.seeds for row in known.rows)
         drawn = pictures(study, store, known) if finished else {}
         return Artifacts(study.recipe.text, tables, render(known, "md"), drawn, columns)

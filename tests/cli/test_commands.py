@@ -15,10 +15,10 @@ DIGITS = ROOT / "recipes" / "digits.yaml"
 
 
 WRONG = {
-    "no such command": (["trian", "x.yaml"], "trian"),
+    "no such command": (["pln", "x.yaml"], "command (=pln) does not exist. Did you mean 'plan'?"),
     "no such file": (["run", "nowhere.yaml"], "nowhere.yaml"),
     "a folder": (["plan", "."], "."),
-    "unknown flag": (["plan", DIGITS, "--sedes", "3"], "--sedes"),
+    "unknown flag": (["plan", DIGITS, "--sedes", "3"], "Did you mean '--seeds'?"),
     "unknown row": (["table", DIGITS, "--only", "net9"], "net9"),
     "seeds": (["plan", DIGITS, "--seeds", "-1"], "-1"),
     "scale": (["plan", DIGITS, "--scale", "0"], "scale"),
@@ -27,6 +27,12 @@ WRONG = {
     "set wrong type": (["plan", DIGITS, "--set", "epochs=many"], "many"),
     "jobs": (["run", DIGITS, "--jobs", "none"], "--jobs (=none)"),
     "device": (["run", DIGITS, "--device", "tpu"], "--device (=tpu)"),
+    "not a number": (["run", DIGITS, "--threads", "two"], "--threads (=two) must be a whole number."),
+    "too small": (["run", DIGITS, "--timeout=0"], "--timeout (=0) must be at least 1."),
+    "too large": (["ui", "--port", "99999"], "--port (=99999) must be at most 65535."),
+    "no value": (["plan", DIGITS, "--seeds"], "--seeds requires a value."),
+    "one argument too many": (["plan", DIGITS, "more"], "argument (=more) is not expected."),
+    "no command": ([], "Missing command."),
     "format": (["run", DIGITS, "--format", "docx"], "--format (=docx)"),
     "suffix": (["export", DIGITS, "-o", "table.docx"], "--output (=table.docx)"),
     "exported column": (["export", DIGITS, "-o", "table.md", "--columns", "x"], "--columns (=x)"),
@@ -35,7 +41,7 @@ WRONG = {
     "column": (["table", DIGITS, "--columns", "valid_los"], "--columns (=valid_los)"),
     "variant": (["diff", DIGITS, "net1", "nte2"], "net2"),
     "catalog": (["catalog", "dropuot"], "dropout"),
-    "missing argument": (["diff", DIGITS, "net1"], "B"),
+    "missing argument": (["diff", DIGITS, "net1"], "VARIANT_B is missing."),
 }
 
 
@@ -62,7 +68,7 @@ def test_new_writes_a_recipe_that_reads(ablate, tmp_path):
     before = (tmp_path / "mine.yaml").read_text()
     again = ablate("new", "mine")
     assert again.code == 2
-    assert "exists already" in again.err
+    assert "already exists" in again.err
     assert (tmp_path / "mine.yaml").read_text() == before
 
 
@@ -123,7 +129,7 @@ def test_schema_is_written_and_takes_the_shipped_recipes(ablate, tmp_path):
         validator.validate(YAML(typ="safe").load(recipe))
 
 
-@pytest.mark.parametrize("suffix", ["md", "tex", "html", "csv", "json"])
+@pytest.mark.parametrize("suffix", ["md", "tex", "html", "csv", "json", "txt"])
 def test_export_writes_every_format(ablate, tmp_path, suffix):
     done = ablate("export", DIGITS, "-o", f"table.{suffix}")
     assert done.code == 0, done.err
@@ -134,7 +140,7 @@ def test_a_folder_of_runs_that_is_not_there_is_said(ablate, tmp_path):
     done = ablate("table", DIGITS, "--runs", "nowhere")
     assert done.code == 0
     assert "queued" in done.out
-    assert done.err == "--runs (=nowhere) does not exist: nothing has been trained there\n"
+    assert done.err.startswith("--runs (=nowhere) does not exist.")
     (tmp_path / "nowhere").mkdir()
     assert ablate("table", DIGITS, "--runs", "nowhere").err == ""
 
@@ -144,7 +150,7 @@ def test_nothing_is_made_where_there_is_nothing_to_publish(ablate, tmp_path):
     assert done.code == 1
     assert done.out == ""
     [line] = done.err.splitlines()
-    assert "nothing to publish yet" in line
+    assert "No results to publish" in line
     assert list(tmp_path.iterdir()) == []
 
 
@@ -202,5 +208,5 @@ def test_the_command_that_shows_the_last_run_names_its_folder(tmp_path, ablate):
     (tmp_path / "other" / "r").mkdir(parents=True)
     (tmp_path / "other" / "r" / "study.json").write_text('{"rows": [], "selection": ["--seeds", "2"]}')
     command = f"ablate table r.yaml --seeds 2 --runs {tmp_path / 'other'}"
-    assert ablate("table", "r.yaml", "--runs", "other").err.endswith(f"; its rows: {command}\n")
+    assert ablate("table", "r.yaml", "--runs", "other").err.endswith(f": {command}\n")
     assert ablate(*shlex.split(command)[1:]).err == ""

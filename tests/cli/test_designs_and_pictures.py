@@ -149,7 +149,7 @@ WRONG = {
     "metric of curves": (["--metric", "acuracy", "-o", "x.svg"], "Did you mean 'accuracy'?"),
     "metric of effects": (["--kind", "effects", "--metric", "acuracy", "-o", "x.svg"], "Did you mean 'accuracy'?"),
     "folder": (["-o", "nowhere/x.svg"], "nowhere"),
-    "scale of a ladder": (["--kind", "ladder", "--log", "-o", "x.svg"], "--log is for curves"),
+    "scale of a ladder": (["--kind", "ladder", "--log", "-o", "x.svg"], "--log requires --kind curves"),
     "nothing trained": (["--runs", "elsewhere", "-o", "x.svg"], "tricks has no curve to draw"),
     "row": (["--only", "flop", "-o", "x.svg"], "Did you mean 'flip'?"),
 }
@@ -168,7 +168,7 @@ def test_what_is_wrong_is_one_line(trained, ablate, folder, case):
 def test_designs_and_a_design_are_not_asked_for_at_once(ablate):
     done = ablate("plan", "r.yaml", "--designs", "--design", "pairs")
     assert done.returncode == 2
-    assert "--designs looks at all designs" in done.stderr
+    assert "--designs cannot be combined" in done.stderr
 
 
 def test_rows_that_a_design_leaves_out_are_said_on_stderr(ablate):

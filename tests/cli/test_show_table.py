@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from ablate.cli.show_table import show_table
+from ablate.cli.options import Layout
+from ablate.cli.show_table import show, show_table
 from ablate.evidence.gather import Row, Table
 from ablate.evidence.seeds import Tally
 from ablate.recipe.variant import Compare
@@ -29,11 +30,9 @@ def table():
     return Table("faces", Compare(), rows)
 
 
-def printed(table, width, terminal=True, **how):
-    console = Console(
-        file=io.StringIO(), force_terminal=terminal, width=width, color_system="standard" if terminal else None
-    )
-    show_table(table, console=console, **how)
+def printed(table, width, **how):
+    console = Console(file=io.StringIO(), force_terminal=True, width=width, color_system="standard")
+    show_table(table, console, **how)
     return console.file.getvalue()
 
 
@@ -122,9 +121,11 @@ def test_sentences_follow(table):
     assert "unstable: a seed diverged, so there is no mean." in bare(printed(table, 200))
 
 
-def test_elsewhere_it_is_the_markdown_table(table):
-    assert printed(table, 40, terminal=False) == render(table, "md")
-    assert printed(table, 40, False, columns=["name"], sort="-name") == render(table, "md", ["name"], "-name")
+def test_in_a_pipe_it_is_plain_text(table, capsys):
+    show(table, "text", Layout(columns="name,description", sort="-name"))
+    said = capsys.readouterr().out
+    assert said == render(table, "text", ["name", "description"], "-name")
+    assert "[red]convolutions[/red] <b>" in said
 
 
 def test_columns_and_order(table):

@@ -8,9 +8,9 @@ import pytest
 
 from ablate.evidence.gather import gather
 from ablate.recipe.reach import Reach
-from ablate.report.as_json import row_tree
 from ablate.report.columns import default_keys
 from ablate.report.formats import render
+from ablate.report.formats.json import row_tree
 
 MARK = Reach("valid_loss", 0.3)
 

@@ -9,7 +9,7 @@ import pytest
 from ablate.evidence.gather import Row, gather
 from ablate.notes.note import Note
 from ablate.recipe.variant import Compare
-from ablate.report.as_json import row_tree, table_tree
+from ablate.report.formats.json import row_tree, table_tree
 
 PARENT = [0.50, 0.52, 0.49, 0.51, 0.50]
 BETTER = [0.40, 0.43, 0.38, 0.41, 0.39]

@@ -406,7 +406,7 @@ def test_the_way_to_a_bad_rows_log_has_the_flags_that_it_takes(stub_study, stub,
     study.command(training=stub(crash(1)))
     [sentence] = ended_badly(study.plan(), study.root)
     words = f"ablate logs {study.recipe.path} one --set optimizer.lr=0.2 --scale 2 --runs {study.root}"
-    assert sentence.endswith(f"What it printed: {words}")
+    assert sentence.endswith(f": {words}")
     assert run_command(shlex.split(words)[1:]) == 0
     assert "--runs" not in ended_badly(study.plan(), Path("runs"))[0]
 

@@ -311,7 +311,7 @@ def test_a_reader_beside_a_writer(own, tmp_path, ablate):
     assert running
     assert all(run["pid"] in command.family() and run["silent"] < 60 for _, run in running)
     assert ablate("status", own, *flags).code == 0
-    assert ablate("clean").out == "nothing to remove\n"
+    assert ablate("clean").out == "Nothing to remove.\n"
     command.process.send_signal(signal.SIGINT)
     code, _, err = command.end()
     assert code == 130, err

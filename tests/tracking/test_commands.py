@@ -64,7 +64,7 @@ def test_interrupted_study_is_not_left_running_in_mlflow(fresh_desk):
         said = process.stderr.read()
         process.stdout.read()
     assert process.returncode == 130
-    assert "Continue with: ablate run recipe.yaml --jobs 4" in said
+    assert ": ablate run recipe.yaml --jobs 4" in said
     with closing(sqlite3.connect(desk.folder / "mlflow.db")) as database:
         states = {state for (state,) in database.execute("SELECT status FROM runs WHERE name LIKE 'net%'")}
     assert states <= {"FINISHED", "KILLED"}

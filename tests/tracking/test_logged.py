@@ -271,15 +271,15 @@ def test_an_experiment_is_found_by_name_and_by_id(somewhere):
 
 WRONG = {
     "no database": (["--from-mlflow", "x", "--by", "params.v", "--tracking-uri", "sqlite:///no.db"], "is not there"),
-    "no by": (["--from-mlflow", "x"], "--by is missing"),
+    "no by": (["--from-mlflow", "x"], "--by is required"),
     "by without a kind": (["--from-mlflow", "x", "--by", "variant"], "Did you mean 'params.variant'?"),
     "better": (
         ["--from-mlflow", "x", "--by", "params.v", "--better", "more"],
         "--better (=more) must be lower or higher",
     ),
-    "a recipe too": (["r.yaml", "--from-mlflow", "x", "--by", "params.v"], "RECIPE (=r.yaml) is about a recipe"),
-    "scale": (["--from-mlflow", "x", "--by", "params.v", "--scale", "2"], "--scale (=2.0) is about a recipe"),
-    "by without an experiment": (["r.yaml", "--by", "params.v"], "--by (=params.v) is about an experiment"),
+    "a recipe too": (["r.yaml", "--from-mlflow", "x", "--by", "params.v"], "RECIPE (=r.yaml) cannot"),
+    "scale": (["--from-mlflow", "x", "--by", "params.v", "--scale", "2"], "--scale (=2.0) cannot"),
+    "by without an experiment": (["r.yaml", "--by", "params.v"], "--by (=params.v) requires --from-mlflow"),
     "nothing": ([], "RECIPE is missing"),
 }
 

@@ -34,7 +34,7 @@ def test_commands_of_the_page(desk, server, is_whole):
                         )  # it serves the page itself; a server elsewhere is only named
                 out, error = process.communicate()
             assert process.returncode == 0, f"{line}: {error}"
-            assert ("| net1 " in out) == (words[0] == "run")
+            assert ("\nnet1 " in out) == (words[0] == "run")
     assert {"run", "ui", "sync"} <= set(seen)
     is_whole(server)
     is_whole(f"sqlite:///{desk.folder}/mlflow.db")

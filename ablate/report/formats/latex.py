@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from ablate.report.column import Cells
+from ablate.report.document import Document, Format
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -58,8 +58,10 @@ LONG = 26
 """Characters of a text above which its column is folded."""
 
 
-def latex(cells: Cells, sentences: Sequence[str], study: str, description: str) -> str:
-    """A floating table with caption, label and the sentences below it."""
+def render(document: Document) -> str:
+    """A floating table with caption, label and the notes below it."""
+    document = document.narrow()
+    cells, notes, study = document.cells(), document.notes(), document.title
     columns = list(zip(cells.titles, *cells.rows, strict=True))
     wide = [a == "left" and max(map(len, texts)) > LONG for texts, a in zip(columns, cells.alignments, strict=True)]
     forms = ["p{0.26\\linewidth}" if long else a[0] for long, a in zip(wide, cells.alignments, strict=True)]
@@ -74,7 +76,7 @@ def latex(cells: Cells, sentences: Sequence[str], study: str, description: str) 
         r"% needs \usepackage{booktabs,graphicx}",
         r"\begin{table}[htbp]",
         r"  \centering",
-        f"  \\caption{{{escape(' '.join((description or f'Ablation of {study}').split()))}}}",
+        f"  \\caption{{{escape(' '.join((document.description or f'Ablation of {study}').split()))}}}",
         f"  \\label{{tab:{label(study)}}}",
         r"  \small\setlength{\tabcolsep}{3pt}",
         r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
@@ -86,9 +88,9 @@ def latex(cells: Cells, sentences: Sequence[str], study: str, description: str) 
         r"    \bottomrule",
         r"  \end{tabular}}",
     ]
-    if sentences:
+    if notes:
         lines += [r"  \par\smallskip", r"  \begin{minipage}{\linewidth}\footnotesize"]
-        lines += [f"    {cell(line, 'left')}" + (r"\\" if line is not sentences[-1] else "") for line in sentences]
+        lines += [f"    {cell(line, 'left')}" + (r"\\" if line is not notes[-1] else "") for line in notes]
         lines += [r"  \end{minipage}"]
     return "\n".join([*lines, r"\end{table}"]) + "\n"
 
@@ -126,3 +128,6 @@ def label(study: str) -> str:
     """A study's name in letters, digits and hyphens."""
     ascii_only = unicodedata.normalize("NFKD", study).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", ascii_only).strip("-") or "ablation"
+
+
+FORMAT = Format("tex", (".tex",), render)

@@ -7,17 +7,13 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ablate.evidence.table import Table
-from ablate.report.axes import MINUS
-from ablate.report.choosing import select_columns
-from ablate.report.column import Value, cells
-from ablate.report.columns import available, data_keys
-from ablate.report.summary import summary
-from ablate.report.wording import plain
+from ablate.report.document import Document, Format
 
 if TYPE_CHECKING:
     from openpyxl.cell import Cell
     from openpyxl.worksheet.worksheet import Worksheet
+
+    from ablate.report.column import Value
 
 WIDEST = 60
 """Characters of a column; more are in the cell, but not all to be seen at once."""
@@ -26,29 +22,28 @@ LONGEST = 32_767
 """Characters that a cell holds."""
 
 
-def xlsx_bytes(
-    table: Table, columns: Sequence[str] | None = None, sort: str | None = None, *, notes: bool = False
-) -> bytes:
-    """The file's contents: a sheet ``table`` for readers with the lines below it, and a sheet ``data`` with all values in full precision.
+def render(document: Document) -> bytes:
+    """The file's contents: a sheet ``table`` for readers with the notes below, and a sheet ``data`` with all values at full precision.
 
-    Text is never run as a formula. ``notes``: as in `render`. Raises ValueError for unknown columns, and if openpyxl is not installed.
+    Text is text, whatever it begins with: no formula is ever run. Raises ValueError if openpyxl is not installed.
     """
+    from ablate.report.columns import available, data_keys
+
     try:
         from openpyxl import Workbook
     except ModuleNotFoundError:
-        raise ValueError("xlsx needs openpyxl. Install it with: pip install 'ablate-runner[xlsx]'") from None
-    table, chosen = select_columns(table, columns, sort)
+        raise ValueError("xlsx requires openpyxl. Install it with: pip install 'ablate-runner[xlsx]'") from None
+    table, chosen = document.table, document.columns
     book = Workbook()
     sheet = book.active
     sheet.title = "table"
-    text = cells(table, chosen)
+    text = document.cells()
     values: list[list[Value]] = [[column.value(row) for column in chosen] for row in table.rows]
     _head(sheet, text.titles)
     for line, (words, row) in enumerate(zip(text.rows, values, strict=True), start=2):
         for column, (word, value) in enumerate(zip(words, row, strict=True), start=1):
             _fill(sheet.cell(line, column), word, value, text.alignments[column - 1])
-    lines = summary(table, [column.key for column in chosen], details=notes)
-    for line, sentence in enumerate(lines, start=len(text.rows) + 3):
+    for line, sentence in enumerate(document.notes(), start=len(text.rows) + 3):
         _write(sheet.cell(line, 1), sentence)
     _widths(sheet, [[title, *(row[i] for row in text.rows)] for i, title in enumerate(text.titles)])
     known = available(table)
@@ -78,6 +73,8 @@ def _fill(cell: Cell, word: str, value: Value, alignment: str) -> None:
     """A number where the reader sees nothing but a number, with as many decimals; else the text."""
     from openpyxl.styles import Alignment
 
+    from ablate.report.axes import MINUS
+
     number = re.fullmatch(r"[-+]?[\d,]+(?:\.(\d+))?", word.replace(MINUS, "-"))
     if number and isinstance(value, int | float):
         cell.value = value
@@ -89,6 +86,8 @@ def _fill(cell: Cell, word: str, value: Value, alignment: str) -> None:
 
 def _write(cell: Any, value: Value) -> None:
     if isinstance(value, str):
+        from ablate.report.wording import plain
+
         cell.value = plain(value)[:LONGEST]
         cell.data_type = "s"  # '=1+1' stays what somebody wrote
         cell.quotePrefix = True
@@ -101,3 +100,6 @@ def _widths(sheet: Worksheet, columns: Sequence[Sequence[str]]) -> None:
 
     for i, texts in enumerate(columns, start=1):
         sheet.column_dimensions[get_column_letter(i)].width = min(WIDEST, max(map(len, texts)) + 2)
+
+
+FORMAT = Format("xlsx", (".xlsx",), render, binary=True)

@@ -1,19 +1,20 @@
-"""A table for notes, pull requests and plain terminals."""
+"""A table as Markdown, for notes and pull requests."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
-from ablate.report.column import Cells
+from ablate.report.document import Document, Format
 
 SPECIAL = re.compile(r"[\\`*<|~]|\](?=[(\[])|&(?=#?\w+;)|(?<!\w)_|_(?!\w)")
 """What Markdown would take as its own: not an underscore inside a word, nor a lone bracket, so that the source stays readable."""
 
 
-def markdown(cells: Cells, sentences: Sequence[str]) -> str:
-    """An aligned pipe table with the sentences as a list below."""
+def render(document: Document) -> str:
+    """An aligned pipe table with the notes as a list below."""
     from tabulate import tabulate
+
+    cells, notes = document.cells(), document.notes()
 
     body = [[escape(text) for text in row] for row in cells.rows]
     table = tabulate(
@@ -23,9 +24,12 @@ def markdown(cells: Cells, sentences: Sequence[str]) -> str:
         colalign=cells.alignments if body else None,
         disable_numparse=True,
     )
-    return "\n".join([table, *([""] if sentences else []), *(f"- {escape(line)}" for line in sentences)]) + "\n"
+    return "\n".join([table, *([""] if notes else []), *(f"- {escape(line)}" for line in notes)]) + "\n"
 
 
 def escape(text: str) -> str:
     """Text that Markdown shows as it is."""
     return SPECIAL.sub(lambda found: "\\" + found[0], text)
+
+
+FORMAT = Format("md", (".md", ".markdown"), render)

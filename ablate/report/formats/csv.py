@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from ablate.evidence.table import Row, Table
-from ablate.report.column import Column, Value
+from ablate.report.document import Document, Format
+
+if TYPE_CHECKING:
+    from ablate.evidence.table import Row
+    from ablate.report.column import Column, Value
 
 FORMULA = tuple("=+-@\t\r＝＋－＠")
 """A spreadsheet would run text that starts with one of these."""
@@ -19,15 +22,15 @@ WORDS = re.compile(r"[-+][^\W\d][\w .-]*")
 SIGNS = {"+ ": "add ", "− ": "remove "}
 
 
-def csv_text(table: Table, columns: Sequence[Column]) -> str:
-    """A line of keys, then a line per row; nothing stands for what is not known.
+def render(document: Document) -> str:
+    """A line of keys, then a line per row. Unknown values are empty.
 
     Changes read ``add flip; lr = 0.1``, without signs before them. Text that a spreadsheet would run gets an apostrophe before it; all else is as in JSON.
     """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([harmless(column.key) for column in columns])
-    writer.writerows([harmless(value(column, row)) for column in columns] for row in table.rows)
+    writer.writerow([harmless(column.key) for column in document.columns])
+    writer.writerows([harmless(value(column, row)) for column in document.columns] for row in document.table.rows)
     return file.getvalue()
 
 
@@ -46,3 +49,6 @@ def harmless(value: Value) -> Value:
     if not isinstance(value, str) or WORDS.fullmatch(value):
         return value
     return "'" + value if value.startswith(FORMULA) or value.lstrip().startswith(FORMULA) else value
+
+
+FORMAT = Format("csv", (".csv",), render, data=True)

@@ -41,7 +41,7 @@ def export(
     study, store = selection.read(recipe, metric=layout.metric, need_files=False), selection.store
     table = table_of(make_plan(study, store).record(), store)
     with flags_named():
-        written = contents(table, format, layout.names, layout.sort, details=layout.notes)
+        written = contents(table, format, layout.names, layout.sort, notes=layout.notes)
     check_output(output)
     store.disk.deliver(output, written)
     say(f"Wrote {output}.")

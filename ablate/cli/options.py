@@ -117,7 +117,12 @@ class Selection:
         )
         for note in study.notes:
             say(note)
-        return study if metric is None else replace(study, compare=comparing(study.variants, study.compare, metric))
+        if metric is None:
+            return study
+        try:
+            return replace(study, compare=comparing(study.variants, study.compare, metric))
+        except ValueError as error:
+            raise ValueError(f"--{error}") from None
 
     def mention_last(self, study: Recipe, command: str) -> None:
         """Print to stderr how to show the last run of this study, if it had other options."""
@@ -125,7 +130,7 @@ class Selection:
 
         last = self.store.study(study.study).get("selection")
         if last is not None and list(last) != list(study.selection):
-            words = ["ablate", command, str(study.path), *last, *flag_of(self.runs)]
+            words = ["ablate", command, str(study.path), *last, *flag_of(self.store.root)]
             say(f"Note: The study was last run with other options. To show those results, run: {shlex.join(words)}")
 
     def mention_missing(self) -> None:

@@ -35,9 +35,9 @@ def show(table: Table, format: str, layout: Layout) -> None:
     """Print the table in a format on stdout; ``text`` is fitted to a terminal. Raises ValueError for unknown columns."""
     with flags_named():
         if format == "text" and output().is_terminal:
-            show_table(table, output(), layout.names, layout.sort, details=layout.notes)
+            show_table(table, output(), layout.names, layout.sort, notes=layout.notes)
         else:
-            text = render(table, format, layout.names, layout.sort, details=layout.notes)
+            text = render(table, format, layout.names, layout.sort, notes=layout.notes)
             output().file.write(text)
 
 
@@ -47,14 +47,14 @@ def show_table(
     columns: Sequence[str] | None = None,
     sort: str | None = None,
     *,
-    details: bool = False,
+    notes: bool = False,
 ) -> None:
     """Print the table and its notes, fitted to the width of the console. Raises ValueError for unknown columns."""
     from rich.text import Text
 
     table, chosen = select_columns(table, columns, sort)
     console.print(in_room(table, chosen, console.width))
-    for note in Document(table=table, columns=chosen, details=details).notes():
+    for note in Document(table=table, columns=chosen, notes=notes).lines():
         console.print(Text(note, "dim"))
 
 

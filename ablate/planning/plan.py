@@ -10,6 +10,7 @@ from itertools import product
 from ablate.planning.compatibility import check_fit
 from ablate.planning.missing_data import last_contents
 from ablate.recipe import Recipe, Variant, identity, run_fingerprint
+from ablate.recipe.selection import of_compare
 from ablate.store.records import ENDED_BADLY, RunRecord, Status, StudyRecord, VariantRecord
 from ablate.store.store import Store
 
@@ -146,6 +147,11 @@ def run_key(seed: int, fold: int | None = None) -> str:
 
 
 def settings_flags(selection: Sequence[str]) -> list[str]:
-    """Of the flags that selected a study's rows (pairs of flag and value), those that change settings."""
+    """Of the flags that selected a study's rows (pairs of flag and value), those that change settings; ``compare`` is none."""
     pairs = zip(selection[::2], selection[1::2], strict=True)
-    return [word for flag, value in pairs if flag not in CHOOSING for word in (flag, value)]
+    return [
+        word
+        for flag, value in pairs
+        if flag not in CHOOSING and not (flag == "--set" and of_compare(value.partition("=")[0].strip()))
+        for word in (flag, value)
+    ]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ablate.recipe.changes import Assignment
 from ablate.recipe.monitored import LOSSES, better
-from ablate.recipe.names import available
 from ablate.recipe.node import Node, show
 from ablate.recipe.problems import Problems
 from ablate.recipe.rows import Row
 from ablate.recipe.settings import Choice, Settings
-from ablate.recipe.shape import Shape, did_you_mean
+from ablate.recipe.shape import Shape, available, did_you_mean
 from ablate.recipe.variant import Compare, Variant
 
 TEST_LOSS = "test_loss"
@@ -67,12 +67,14 @@ def measuring(variants: Sequence[Variant], metric: str) -> list[Variant]:
     return [one for one in variants if metric in metrics_of(one.settings) or one.name not in passed]
 
 
-def read_compare(top: Shape, variants: Sequence[Variant], problems: Problems) -> Compare:
+def read_compare(
+    top: Shape, variants: Sequence[Variant], problems: Problems, overrides: Sequence[Assignment] = ()
+) -> Compare:
     """Read ``compare``. All variants must have the metric, and a loss is only compared if all of them minimise it.
 
     Variants that others require are excepted.
     """
-    node = top.get("compare")
+    node = overridden(top.get("compare"), overrides)
     compare = _read(node, variants, problems) if node is not None else Compare()
     passed = stages(variants)
     alike = [variant for variant in variants if variant.name not in passed]
@@ -137,6 +139,19 @@ def comparing(variants: Sequence[Variant], compare: Compare, metric: str) -> Com
     if directions == {"higher"}:
         return Compare(metric, "higher", compare.at)
     raise ValueError(f"metric (={show(metric)}) requires a direction. Set compare.metric and compare.better instead.")
+
+
+def overridden(node: Node | None, overrides: Sequence[Assignment]) -> Node | None:
+    """``compare`` with what ``--set`` changes. Another metric has a direction and a smallest effect of its own."""
+    for line in sorted(overrides, key=lambda line: line.path != "compare.metric"):
+        key = line.path.partition(".")[2]
+        if node is not None and node.mapping is None:  # reported where it is read
+            return node
+        node = node or Node({}, line.position)
+        if key == "metric" and (there := node.child(key)) is not None and there.value != line.value.value:
+            node = node.without("better", "smallest_effect")
+        node = node.with_child(key, line.value, line.position)
+    return node
 
 
 def _positive(shape: Shape, key: str) -> float | None:

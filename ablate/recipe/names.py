@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Collection
 
-from ablate.recipe.shape import did_you_mean
+from ablate.recipe.shape import available
 
 LONGEST = 100
 MOST_BYTES = 255
@@ -40,14 +40,6 @@ def study_rule(name: str) -> str | None:
         return rule
     size = len(name.encode())
     return f"must have at most {MOST_BYTES} bytes in UTF-8, but has {size}." if size > MOST_BYTES else None
-
-
-def available(name: str, known: Collection[str], most: int = 20) -> str:
-    """A hint for an unknown name, starting with a space: the most similar known name, or a list of known names."""
-    if not known or (hint := did_you_mean(name, known)):
-        return hint if known else ""
-    more = ", …" if len(known) > most else ""
-    return f" Available: {', '.join(list(dict.fromkeys(known))[:most])}{more}."
 
 
 def unknown_variant(name: str, known: Collection[str]) -> str:

@@ -26,7 +26,7 @@ class Problem:
     text: str
 
     def __str__(self) -> str:
-        return f"{self.position}: {self.text}"
+        return f"{self.position}: {self.text}" if self.position.source else self.text
 
 
 class RecipeError(ValueError):

@@ -8,10 +8,9 @@ from typing import Literal
 
 from ablate.recipe.measured import measuring, metrics_of
 from ablate.recipe.monitored import better
-from ablate.recipe.names import available
 from ablate.recipe.node import show
 from ablate.recipe.problems import Problems
-from ablate.recipe.shape import Shape
+from ablate.recipe.shape import Shape, available
 from ablate.recipe.variant import Compare, Variant
 
 

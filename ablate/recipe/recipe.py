@@ -123,8 +123,8 @@ def load_recipe(
     variants, notes = build_variants(written, selection, folder, problems, None if need_files else gone)
     if written.design is None and not selection.changes_settings:
         check_equal_rows(variants, problems)
-    compare = read_compare(top, variants, problems)
-    numbers = read_seeds(node, "seeds", problems) if (node := top.get("seeds")) is not None else (0,)
+    compare = read_compare(top, variants, problems, selection.compare)
+    numbers = read_seeds(node, f"seeds (={show(node)})", problems) if (node := top.get("seeds")) is not None else (0,)
     folds, reach = read_folds(top, problems), read_reach(top, variants, compare, problems)
     problems.check()
     kept = [variant for variant in variants if selection.only is None or variant.name in selection.only]

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from ablate.recipe.changes import Assignment, Step
 from ablate.recipe.entries import Item, mapped_arguments
-from ablate.recipe.names import available
 from ablate.recipe.node import Node, show
 from ablate.recipe.problems import Problems
 from ablate.recipe.settings import Settings, Training
-from ablate.recipe.shape import did_you_mean
+from ablate.recipe.shape import available, did_you_mean
 
 SECTIONS = (*Settings.CHOICES, "metrics", "watch", *Training.model_fields)
 """The first part of a dotted path, except for ``tricks``."""
@@ -60,7 +59,7 @@ def assign(tree: Tree, line: Assignment, problems: Problems) -> Tree:
     if head == "tricks":
         return _assign_trick(tree, line, problems)
     if head not in SECTIONS:
-        hint = did_you_mean(head, SECTIONS)
+        hint = available(head, SECTIONS)
         problems.add(line.position, f"{show(line.path)}: '{show(head)}' is not a setting.{hint}")
         return tree
     if not rest:

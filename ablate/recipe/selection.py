@@ -13,20 +13,25 @@ from ablate.recipe.node import Node, one_line, show
 from ablate.recipe.problems import Position, Problems, RecipeError
 from ablate.recipe.replay import SECTIONS
 from ablate.recipe.scalar import plain_scalar
-from ablate.recipe.shape import did_you_mean
+from ablate.recipe.shape import available, did_you_mean
 from ablate.recipe.yaml_text import read_yaml
 
 MOST_SEEDS = 1000
 
+COMPARED = ("compare.metric", "compare.better", "compare.at", "compare.smallest_effect")
+"""What ``--set`` changes of ``compare``."""
+
 
 @dataclass(frozen=True)
 class Selection:
-    """The parsed flags. ``sets``: each assignment with its variant, None for all; ``arguments``: the flags as typed."""
+    """The parsed flags. ``sets``: each assignment with its variant, None for all; ``compare``: those of ``compare``, which change no
+    settings; ``arguments``: the flags as typed."""
 
     seeds: tuple[int, ...] | None = None
     only: tuple[str, ...] | None = None
     design: str | None = None
     sets: tuple[tuple[str | None, Assignment], ...] = ()
+    compare: tuple[Assignment, ...] = ()
     scale: float = 1.0
     arguments: tuple[str, ...] = field(default=())
 
@@ -36,16 +41,16 @@ class Selection:
         return bool(self.sets) or self.scale != 1
 
 
-def read_seeds(node: Node, path: str, problems: Problems) -> tuple[int, ...] | None:
+def read_seeds(node: Node, shown: str, problems: Problems) -> tuple[int, ...] | None:
     """A number of seeds (5 → 0 … 4) or a list of different seeds; None, and a problem, for anything else."""
     value = node.plain()
-    shown = f"{path} (={show(node)})"
+    example = "0,3,7" if shown.startswith("--") else "[0, 3, 7]"
     if isinstance(value, int) and not isinstance(value, bool):
         if 1 <= value <= MOST_SEEDS:
             return tuple(range(value))
         problems.add(node.position, f"{shown} must be between 1 and {MOST_SEEDS}.")
     elif not isinstance(value, list) or not all(isinstance(seed, int) and not isinstance(seed, bool) for seed in value):
-        problems.add(node.position, f"{shown} must be a number of seeds (5) or a list of whole numbers ([0, 3, 7]).")
+        problems.add(node.position, f"{shown} must be a number of seeds (5) or a list of whole numbers ({example}).")
     elif not 1 <= len(value) <= MOST_SEEDS:
         problems.add(node.position, f"{shown} must list 1 to {MOST_SEEDS} seeds.")
     elif any(seed < 0 for seed in value):
@@ -73,7 +78,7 @@ def read_selection(
     if seeds is not None:
         text = seeds if isinstance(seeds, str) else str(seeds) if isinstance(seeds, int) else ",".join(map(str, seeds))
         many = "," in text or not isinstance(seeds, (int, str))
-        chosen = read_seeds(_seeds_node(text, many), "seeds", problems)
+        chosen = read_seeds(_seeds_node(text, many), f"--seeds (={one_line(text)})", problems)
         arguments += ["--seeds", text if "," in text or not many else f"{text},"]
     kept = None
     if only is not None:
@@ -83,21 +88,34 @@ def read_selection(
         if (rule := design_rule(design)) is not None:
             problems.add(Position(f"--design {one_line(design)}"), rule + did_you_mean(design, DESIGNS))
         arguments += ["--design", design]
-    lines = []
+    lines: list[tuple[str | None, Assignment]] = []
     for text in sets:
         if (line := _read_set(text, names, problems)) is not None:
             lines.append(line)
         arguments += ["--set", text]
     if not (isinstance(scale, (int, float)) and math.isfinite(scale) and scale > 0):
-        problems.add(Position(f"--scale {show(scale)}"), "must be greater than 0.")
+        problems.add(Position(""), f"--scale (={show(scale)}) must be greater than 0.")
         scale = 1.0
     if scale != 1:
         arguments += ["--scale", f"{scale:g}"]
-    return Selection(chosen, kept, design, tuple(lines), float(scale), tuple(arguments))
+    return Selection(
+        seeds=chosen,
+        only=kept,
+        design=design,
+        sets=tuple((row, line) for row, line in lines if row is not None or not of_compare(line.path)),
+        compare=tuple(line for row, line in lines if row is None and of_compare(line.path)),
+        scale=float(scale),
+        arguments=tuple(arguments),
+    )
+
+
+def of_compare(path: str) -> bool:
+    """Whether a path is one of ``compare``, which is no setting of a variant."""
+    return path in COMPARED
 
 
 def _seeds_node(text: str, many: bool) -> Node:
-    place = Position(f"--seeds {one_line(text)}")
+    place = Position("")
 
     def number(part: str) -> Node:
         try:
@@ -154,8 +172,12 @@ def _read_set(text: str, names: Sequence[str], problems: Problems) -> tuple[str 
     if head == "seeds":
         problems.add(place, f"seeds is not a setting of a variant. Use --seeds {show(value)}.")
         return None
-    if row is None and head not in (*SECTIONS, "tricks"):
-        hint = did_you_mean(head, (*SECTIONS, "tricks", *names))
+    known = (*SECTIONS, "tricks", "compare")
+    if row is None and head not in known:
+        hint = did_you_mean(head, (*known, *names)) or available(head, known, 30)
         problems.add(place, f"'{show(head)}' is neither a setting nor a variant of this recipe.{hint}")
+        return None
+    if row is None and head == "compare" and not of_compare(path):
+        problems.add(place, f"{show(path)} cannot be set.{available(path, COMPARED)}")
         return None
     return row, Assignment(path, value, place)

@@ -16,6 +16,14 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     return f" Did you mean '{near}'?" if near else ""
 
 
+def available(name: str, known: Collection[str], most: int = 20) -> str:
+    """A hint for an unknown name, starting with a space: the most similar known name, or a list of known names."""
+    if not known or (hint := did_you_mean(name, known)):
+        return hint if known else ""
+    more = ", …" if len(known) > most else ""
+    return f" Available: {', '.join(list(dict.fromkeys(known))[:most])}{more}."
+
+
 T = TypeVar("T")
 
 
@@ -81,6 +89,6 @@ class Shape:
                 continue
             hint = (hints or {}).get(key)
             text = f"{self.where(show(key))} " + (
-                hint if hint is not None else f"is not a key of {self.what}.{did_you_mean(key, known)}"
+                hint if hint is not None else f"is not a key of {self.what}.{available(key, known, 50)}"
             )
             self.problems.add(self.node.key_position(key), text)

@@ -9,10 +9,9 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from ablate.recipe.names import available
 from ablate.recipe.node import Node, show
 from ablate.recipe.problems import Position, Problems
-from ablate.recipe.shape import did_you_mean
+from ablate.recipe.shape import available, did_you_mean
 from ablate.schedules import Schedule
 
 RULES = {

@@ -17,6 +17,7 @@ from functools import cache
 from typing import TypeVar
 
 from ablate.registry.named import Named
+from ablate.registry.synonyms import synonym
 
 __all__ = ["KINDS", "Card", "Entry", "Named", "UnknownName", "entries", "lookup", "register", "suggestion"]
 
@@ -142,6 +143,7 @@ def lookup(kind: str, name: str) -> Entry:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str | None:
-    """The most similar known word, or None."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return near[0] if near else None
+    """The known word that ``word`` most likely means: by another library's name for it, or misspelled; or None."""
+    known = list(known)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return synonym(word, known) or (near[0] if near else None)

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """A table in its order and its chosen columns. ``details``: all details of the notes."""
+    """A table in its order and its chosen columns. ``notes``: all notes of each variant."""
 
     table: Table
     columns: Sequence[Column]
-    details: bool = False
+    notes: bool = False
 
     @property
     def title(self) -> str:
@@ -43,7 +43,7 @@ class Document:
 
         return cells(self.table, self.columns)
 
-    def notes(self) -> list[str]:
+    def lines(self) -> list[str]:
         """The legend and the notes."""
         from ablate.report.summary import summary
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ablate.cli.app import run_command
+
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "recipes" / "digits.yaml"
 
@@ -32,7 +34,6 @@ WRONG = {
     "too large": (["ui", "--port", "99999"], "--port (=99999) must be at most 65535."),
     "no value": (["plan", DIGITS, "--seeds"], "--seeds requires a value."),
     "one argument too many": (["plan", DIGITS, "more"], "argument (=more) is not expected."),
-    "no command": ([], "Missing command."),
     "format": (["run", DIGITS, "--format", "docx"], "--format (=docx)"),
     "suffix": (["export", DIGITS, "-o", "table.docx"], "--output (=table.docx)"),
     "exported column": (["export", DIGITS, "-o", "table.md", "--columns", "x"], "--columns (=x)"),
@@ -57,6 +58,13 @@ def test_wrong_input_is_one_line(ablate, case, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_without_a_command_it_shows_the_help(capsys):
+    assert run_command([]) == 2
+    said = capsys.readouterr()
+    assert "Commands" in said.out
+    assert said.err == "Missing command. See 'ablate --help'.\n"
+
+
 def test_debug_shows_where(ablate):
     done = ablate("--debug", "plan", "nowhere.yaml")
     assert "Traceback" in done.err
@@ -77,7 +85,7 @@ def test_new_takes_any_name(ablate, tmp_path, name):
     done = ablate("new", name)
     assert done.code == 0
     assert shlex.quote(f"{name}.yaml") in done.err
-    assert ablate("plan", f"{name}.yaml", "--quick").out.startswith(f"{name}: ")
+    assert ablate("plan", f"{name}.yaml", "--quick").out.startswith(f"Plan of {name} ")
 
 
 @pytest.mark.parametrize("name", ["", " ", ".yaml"])
@@ -210,3 +218,32 @@ def test_the_command_that_shows_the_last_run_names_its_folder(tmp_path, ablate):
     command = f"ablate table r.yaml --seeds 2 --runs {tmp_path / 'other'}"
     assert ablate("table", "r.yaml", "--runs", "other").err.endswith(f": {command}\n")
     assert ablate(*shlex.split(command)[1:]).err == ""
+
+
+COMPARED = """
+data: digits
+metrics: [accuracy]
+seeds: 3
+baseline: {name: plain, model: {name: mlp, hidden: [4]}, loss: cross_entropy, optimizer: {name: sgd, lr: 0.1}, epochs: 1}
+variants: [{name: wide, set: {model.hidden: [16]}}]
+"""
+
+
+def test_another_metric_is_compared_from_the_same_runs(ablate, tmp_path):
+    (tmp_path / "r.yaml").write_text(COMPARED)
+    first = ablate("run", "r.yaml", "--metric", "accuracy", "--format", "json")
+    assert first.json()["compare"]["metric"] == "accuracy"
+    again = ablate("run", "r.yaml", "--format", "json")
+    assert "0 to train" in again.err
+    assert again.json()["compare"]["metric"] == "valid_loss"
+    assert first.rows()["wide"]["delta_parent"] > 0 > again.rows()["wide"]["delta_parent"]
+    for words in (["--metric", "accuracy"], ["--set", "compare.metric=accuracy"]):
+        assert ablate("table", "r.yaml", "--format", "json", *words).json() == first.json()
+    assert ablate("export", "r.yaml", "-o", "t.json", "--metric", "accuracy").code == 0
+    assert json.loads((tmp_path / "t.json").read_text()) == first.json()
+    wrong = ablate("table", "r.yaml", "--metric", "acuracy")
+    assert wrong.code == 2
+    assert wrong.err.startswith("--metric (=acuracy) must ")
+    assert "Did you mean 'accuracy'?" in wrong.err
+    piped = ablate("table", "r.yaml")
+    assert not any(line.startswith("|") for line in piped.out.splitlines())

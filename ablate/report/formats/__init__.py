@@ -25,7 +25,7 @@ SUFFIXES = [format.suffixes[0] for format in FORMATS.values()]
 
 
 def contents(
-    table: Table, format: str, columns: Sequence[str] | None = None, sort: str | None = None, *, details: bool = False
+    table: Table, format: str, columns: Sequence[str] | None = None, sort: str | None = None, *, notes: bool = False
 ) -> bytes:
     """The table as a file's contents.
 
@@ -37,15 +37,15 @@ def contents(
 
     known = FORMATS[checked(format, list(FORMATS))]
     table, chosen = select_columns(table, columns or (data_keys(table) if known.data else None), sort)
-    rendered = known.render(Document(table=table, columns=chosen, details=details))
+    rendered = known.render(Document(table=table, columns=chosen, notes=notes))
     return rendered if isinstance(rendered, bytes) else rendered.encode()
 
 
 def render(
-    table: Table, format: str, columns: Sequence[str] | None = None, sort: str | None = None, *, details: bool = False
+    table: Table, format: str, columns: Sequence[str] | None = None, sort: str | None = None, *, notes: bool = False
 ) -> str:
     """The table as text that ends with a newline. See `contents`."""
-    return contents(table, checked(format), columns, sort, details=details).decode()
+    return contents(table, checked(format), columns, sort, notes=notes).decode()
 
 
 def checked(format: str, known: Sequence[str] = PRINTED) -> str:

@@ -30,7 +30,7 @@ def render(document: Document) -> str:
     body = "".join(f"<tr>{row}</tr>\n" for row in rows)
     table = f"<table>\n<thead>\n<tr>{head}</tr>\n</thead>\n<tbody>\n{body}</tbody>\n</table>"
     about = f"<p>{escape(description)}</p>\n" if description else ""
-    items = "".join(f"<li>{escape(line)}</li>\n" for line in document.notes())
+    items = "".join(f"<li>{escape(line)}</li>\n" for line in document.lines())
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
         f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n{about}{table}\n"

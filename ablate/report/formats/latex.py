@@ -61,7 +61,7 @@ LONG = 26
 def render(document: Document) -> str:
     """A floating table with caption, label and the notes below it."""
     document = document.narrow()
-    cells, notes, study = document.cells(), document.notes(), document.title
+    cells, notes, study = document.cells(), document.lines(), document.title
     columns = list(zip(cells.titles, *cells.rows, strict=True))
     wide = [a == "left" and max(map(len, texts)) > LONG for texts, a in zip(columns, cells.alignments, strict=True)]
     forms = ["p{0.26\\linewidth}" if long else a[0] for long, a in zip(wide, cells.alignments, strict=True)]

@@ -14,7 +14,7 @@ def render(document: Document) -> str:
     """An aligned pipe table with the notes as a list below."""
     from tabulate import tabulate
 
-    cells, notes = document.cells(), document.notes()
+    cells, notes = document.cells(), document.lines()
 
     body = [[escape(text) for text in row] for row in cells.rows]
     table = tabulate(

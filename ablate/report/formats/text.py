@@ -9,7 +9,7 @@ def render(document: Document) -> str:
     """Titles, a rule, a line per row, and the notes below. Nothing is escaped."""
     from tabulate import tabulate
 
-    cells, notes = document.cells(), document.notes()
+    cells, notes = document.cells(), document.lines()
     table = tabulate(
         cells.rows,
         headers=cells.titles,

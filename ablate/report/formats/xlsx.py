@@ -43,7 +43,7 @@ def render(document: Document) -> bytes:
     for line, (words, row) in enumerate(zip(text.rows, values, strict=True), start=2):
         for column, (word, value) in enumerate(zip(words, row, strict=True), start=1):
             _fill(sheet.cell(line, column), word, value, text.alignments[column - 1])
-    for line, sentence in enumerate(document.notes(), start=len(text.rows) + 3):
+    for line, sentence in enumerate(document.lines(), start=len(text.rows) + 3):
         _write(sheet.cell(line, 1), sentence)
     _widths(sheet, [[title, *(row[i] for row in text.rows)] for i, title in enumerate(text.titles)])
     known = available(table)

@@ -25,14 +25,13 @@ def diff(
 
     from ablate.cli.console import grid_of, output
     from ablate.recipe.diff import differences
-    from ablate.recipe.shape import did_you_mean
+    from ablate.recipe.shape import available
 
     study = selection.read(recipe, need_files=False)
     names = [variant.name for variant in study.variants]
     for name in (a, b):
         if name not in names:
-            hint = did_you_mean(name, names) or f" Available: {', '.join(names)}."
-            raise ValueError(f"variant (={name}) is not defined in {recipe}.{hint}")
+            raise ValueError(f"variant (={name}) is not defined in {recipe}.{available(name, names)}")
     found = differences(study.variant(a).settings, study.variant(b).settings)
     if as_json:
         output().print_json(json.dumps([{"path": path, a: first, b: second} for path, first, second in found]))

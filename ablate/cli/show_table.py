@@ -68,7 +68,7 @@ def flags_named() -> Iterator[None]:
 
 
 def in_room(table: Table, chosen: Sequence[Column], room: int) -> RenderableType:
-    """The table as fully as a line for each row allows: abbreviated, then with its descriptions cut; on several lines where nothing else helps."""
+    """The table with as much text as fits on one line per row: abbreviated, then with cut descriptions; otherwise on several lines."""
     full = cells(table, chosen)
     short, shorter = (cells(table, narrow(table, chosen, coarse=coarse)) for coarse in (False, True))
     for content in (full, short, shorter):
@@ -82,12 +82,12 @@ def in_room(table: Table, chosen: Sequence[Column], room: int) -> RenderableType
 
 
 def excess(content: Cells, room: int) -> int:
-    """By how many characters a line for each row is too long; titles may break at spaces."""
+    """The number of characters by which the rows are too long; titles may break at spaces."""
     return sum(line_widths(content)) + GAP * len(content.titles) - room
 
 
 def line_widths(content: Cells) -> list[int]:
-    """What each column takes where only its title breaks."""
+    """The width of each column if only titles break."""
     from rich.cells import cell_len
 
     return [
@@ -97,7 +97,7 @@ def line_widths(content: Cells) -> list[int]:
 
 
 def clipped(content: Cells, place: int, over: int) -> Cells | None:
-    """The cells with one column of text narrower by so many characters; None where too little of it would be left."""
+    """The cells with one column of text cut by ``over`` characters; None if too little of it would be left."""
     from rich.cells import cell_len, set_cell_size
 
     width = line_widths(content)[place] - over

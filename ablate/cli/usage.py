@@ -18,7 +18,7 @@ RULES = {
 def usage(error: Any, words: Sequence[str]) -> str:
     """A wrong command line: an unknown command or option, a missing or invalid value."""
     kind, text = type(error).__name__, str(error.format_message()).strip()
-    context = getattr(error, "ctx", None)
+    context: Any = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "ablate"
     if kind == "NoArgsIsHelpError" or not text or len(text.splitlines()) > 1:
         return "Missing command. See 'ablate --help'."

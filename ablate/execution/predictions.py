@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ablate.execution.trained import trained
 from ablate.planning.plan import Plan, PlannedRun
-from ablate.recipe.shape import did_you_mean
+from ablate.recipe.shape import available
 from ablate.store.store import Store
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ def runs_of(plan: Plan, variant: str, seed: int | None = None) -> list[PlannedRu
     recipe = plan.recipe
     names = [one.name for one in recipe.variants]
     if variant not in names:
-        hint = did_you_mean(variant, names) or f" Available: {', '.join(names)}."
-        raise ValueError(f"variant (={variant}) is not defined in {recipe.path or recipe.study}.{hint}")
+        where = recipe.path or recipe.study
+        raise ValueError(f"variant (={variant}) is not defined in {where}.{available(variant, names)}")
     if seed is not None and seed not in recipe.seeds:
         raise ValueError(f"seed (={seed}) must be one of {', '.join(map(str, recipe.seeds))}.")
     return [run for run in plan.runs_of(variant) if seed in (None, run.seed)]

@@ -47,7 +47,7 @@ class Document:
         """The legend and the notes."""
         from ablate.report.summary import summary
 
-        return summary(self.table, [column.key for column in self.columns], details=self.details)
+        return summary(self.table, [column.key for column in self.columns], details=self.notes)
 
 
 @dataclass(frozen=True)

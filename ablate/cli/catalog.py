@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablate.cli.options import Json
+from ablate.cli.options import Json, argument
 
 if TYPE_CHECKING:
     from ablate.registry import Entry
@@ -22,13 +22,7 @@ def names() -> list[str]:
 
 def catalog(
     word: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="WORD",
-            help="Name or kind of an entry, or a word to search for.",
-            show_default=False,
-            autocompletion=names,
-        ),
+        str | None, argument("WORD", "Name or kind of an entry, or a word to search for.", autocompletion=names)
     ] = None,
     as_json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the whole catalog as Markdown.")] = False,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ablate.cli.options import Selection, Without
+from ablate.cli.options import Selection, Without, argument
 
 WORDS = {
     "named by no study": "unused run",
@@ -23,10 +23,9 @@ def clean(
     selection: Annotated[Selection, Without("seeds", "only", "design", "sets", "scale")],
     recipe: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="RECIPE",
-            help="Also remove this recipe's runs of deleted variants and of earlier invocations with different options.",
-            show_default=False,
+        argument(
+            "RECIPE",
+            "Also remove this recipe's runs of deleted variants and of earlier invocations with different options.",
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be removed without removing it.")] = False,

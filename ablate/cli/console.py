@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @cache
 def output() -> Console:
-    """The console for tables and data. Names are never markup; what goes into a file or a pipe is as wide as it likes."""
+    """The console for tables and data. Names are never markup; lines in a file or a pipe have any width."""
     import sys
 
     from rich.console import Console
@@ -29,14 +29,14 @@ def messages() -> Console:
 
 
 def say(message: str, style: str = "") -> None:
-    """A message on stderr, as it is: no markup, and one line stays one line."""
+    """Print a message to stderr as it is: no markup, and one line stays one line."""
     from rich.text import Text
 
     messages().print(Text(message, style), soft_wrap=True)
 
 
 def warn(message: str) -> None:
-    """A message on stderr about something that is wrong."""
+    """Print an error to stderr."""
     say(message, "red")
 
 

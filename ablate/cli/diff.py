@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-import typer
-
-from ablate.cli.options import Json, RecipePath, Selection, Without
+from ablate.cli.options import Json, RecipePath, Selection, Without, argument
 
 
 def diff(
     recipe: RecipePath,
-    a: Annotated[str, typer.Argument(metavar="VARIANT_A", help="A variant.", show_default=False)],
-    b: Annotated[str, typer.Argument(metavar="VARIANT_B", help="The variant to compare it with.", show_default=False)],
+    a: Annotated[str, argument("VARIANT_A", "A variant.")],
+    b: Annotated[str, argument("VARIANT_B", "The variant to compare it with.")],
     selection: Annotated[Selection, Without("only", "runs")],
     as_json: Json = False,
 ) -> int:

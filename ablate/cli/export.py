@@ -5,23 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from ablate.cli.options import Layout, RecipePath, Selection, check_output
+from ablate.cli.options import Layout, RecipePath, Selection, check_output, option
 from ablate.report.formats import SUFFIXES
 
 
 def export(
     recipe: RecipePath,
     output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help=f"Output file, ending in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.",
-            show_default=False,
-        ),
+        Path, option("FILE", f"Output file, ending in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.", "--output", "-o")
     ],
     selection: Selection,
     layout: Layout,

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
-from ablate.cli.options import RecipePath, Selection, Without
+from ablate.cli.options import RecipePath, Selection, Without, argument, option
 
 
 def logs(
     recipe: RecipePath,
-    variant: Annotated[str, typer.Argument(metavar="VARIANT", help="The variant's name.", show_default=False)],
+    variant: Annotated[str, argument("VARIANT", "The variant's name.")],
     selection: Annotated[Selection, Without("only")],
-    seed: Annotated[
-        int | None, typer.Option(metavar="SEED", help="Print the log of this seed only.", show_default=False)
-    ] = None,
+    seed: Annotated[int | None, option("SEED", "Print the log of this seed only.")] = None,
 ) -> int:
     """Print a variant's logs: start times, output of user code and tracebacks.
 

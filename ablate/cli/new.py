@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from ablate.cli.options import argument
 
 TEMPLATE = """\
 # {name}: an ablation study. Run it with: ablate run {file}
@@ -33,12 +33,7 @@ variants:                          # each builds on the previous variant, unless
 
 
 def new(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME", help="Name of the study. The recipe is written to NAME.yaml.", show_default=False
-        ),
-    ],
+    name: Annotated[str, argument("NAME", "Name of the study. The recipe is written to NAME.yaml.")],
 ) -> int:
     """Write a commented recipe to start from.
 

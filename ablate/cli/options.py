@@ -17,16 +17,22 @@ if TYPE_CHECKING:
     from ablate.recipe import Recipe
     from ablate.store.store import Store
 
-RecipePath = Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe file (YAML).", show_default=False)]
+
+def option(metavar: str, help: str, *names: str, **more: Any) -> Any:
+    """An option without a default to show."""
+    return typer.Option(*names, metavar=metavar, help=help, show_default=False, **more)
+
+
+def argument(metavar: str, help: str, **more: Any) -> Any:
+    """An argument without a default to show."""
+    return typer.Argument(metavar=metavar, help=help, show_default=False, **more)
+
+
+RecipePath = Annotated[Path, argument("RECIPE", "Recipe file (YAML).")]
 Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 Uri = Annotated[
     str | None,
-    typer.Option(
-        "--tracking-uri",
-        metavar="URI",
-        help="MLflow tracking URI. Defaults to $MLFLOW_TRACKING_URI or sqlite:///mlflow.db.",
-        show_default=False,
-    ),
+    option("URI", "MLflow tracking URI. Defaults to $MLFLOW_TRACKING_URI or sqlite:///mlflow.db.", "--tracking-uri"),
 ]
 Format = Annotated[
     str,
@@ -53,37 +59,24 @@ class Selection:
 
     seeds: Annotated[
         str | None,
-        typer.Option(
-            metavar="SEEDS",
-            help="Number of seeds (5 means seeds 0 to 4) or a list of seeds (0,3,7). Overrides the recipe.",
-            show_default=False,
-        ),
+        option("SEEDS", "Number of seeds (5 means seeds 0 to 4) or a list of seeds (0,3,7). Overrides the recipe."),
     ] = None
-    only: Annotated[
-        str | None,
-        typer.Option(
-            metavar="VARIANTS",
-            help="Comma-separated variants to include, such as net1,net3.",
-            show_default=False,
-        ),
-    ] = None
+    only: Annotated[str | None, option("VARIANTS", "Comma-separated variants to include, such as net1,net3.")] = None
     design: Annotated[
         str | None,
-        typer.Option(
-            metavar="DESIGN",
-            help="Generate the variants from the tricks with a design: ladder, leave-one-out, one-at-a-time or pairs.",
-            show_default=False,
+        option(
+            "DESIGN",
+            "Generate the variants from the tricks with a design: ladder, leave-one-out, one-at-a-time or pairs.",
             autocompletion=designs,
         ),
     ] = None
     sets: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="PATH=VALUE",
-            help="Override a setting in all variants (epochs=50) or in one (net3.epochs=50), or one of compare "
+        option(
+            "PATH=VALUE",
+            "Override a setting in all variants (epochs=50) or in one (net3.epochs=50), or one of compare "
             "(compare.at=last). Can be repeated.",
-            show_default=False,
+            "--set",
         ),
     ] = None
     scale: Annotated[float, typer.Option(metavar="FACTOR", help="Factor applied to all numbers of epochs.")] = 1.0
@@ -150,28 +143,14 @@ class Selection:
 class Layout:
     """The options that say what a table shows."""
 
-    metric: Annotated[
-        str | None,
-        typer.Option(
-            metavar="METRIC",
-            help="Metric to compare. Defaults to compare.metric of the recipe.",
-            show_default=False,
-        ),
-    ] = None
+    metric: Annotated[str | None, option("METRIC", "Metric to compare. Defaults to compare.metric of the recipe.")] = (
+        None
+    )
     columns: Annotated[
         str | None,
-        typer.Option(
-            metavar="COLUMNS",
-            help="Comma-separated columns to show, in this order, such as variant,valid_loss,verdict.",
-            show_default=False,
-        ),
+        option("COLUMNS", "Comma-separated columns to show, in this order, such as variant,valid_loss,verdict."),
     ] = None
-    sort: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN", help="Column to sort by; -COLUMN sorts in descending order.", show_default=False
-        ),
-    ] = None
+    sort: Annotated[str | None, option("COLUMN", "Column to sort by; -COLUMN sorts in descending order.")] = None
     notes: Annotated[bool, typer.Option("--notes", help="Show all details of the notes below the table.")] = False
 
     @property

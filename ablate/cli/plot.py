@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ablate.cli.options import RecipePath, Selection, check_output
+from ablate.cli.options import RecipePath, Selection, check_output, option
 
 
 def kinds() -> list[str]:
@@ -19,12 +19,7 @@ def kinds() -> list[str]:
 
 def plot(
     recipe: RecipePath,
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Output file, ending in .png, .svg or .pdf.", show_default=False
-        ),
-    ],
+    output: Annotated[Path, option("FILE", "Output file, ending in .png, .svg or .pdf.", "--output", "-o")],
     selection: Selection,
     kind: Annotated[
         str,
@@ -37,11 +32,7 @@ def plot(
     ] = "curves",
     metric: Annotated[
         str | None,
-        typer.Option(
-            metavar="METRIC",
-            help="Metric to plot. Defaults to the losses for curves, and to the compared metric otherwise.",
-            show_default=False,
-        ),
+        option("METRIC", "Metric to plot. Defaults to the losses for curves, and to the compared metric otherwise."),
     ] = None,
     log: Annotated[
         bool | None,

@@ -7,33 +7,19 @@ from typing import Annotated
 
 import typer
 
-from ablate.cli.options import RecipePath, Selection, Without, check_output
+from ablate.cli.options import RecipePath, Selection, Without, argument, check_output, option
 
 
 def predict(
     recipe: RecipePath,
-    variant: Annotated[str, typer.Argument(metavar="VARIANT", help="A trained variant.", show_default=False)],
+    variant: Annotated[str, argument("VARIANT", "A trained variant.")],
     selection: Annotated[Selection, Without("only")],
-    data: Annotated[
-        Path, typer.Option("--data", metavar="FILE", help="Input file (.csv or .npz).", show_default=False)
-    ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Output file (.csv).", show_default=False)
-    ],
+    data: Annotated[Path, option("FILE", "Input file (.csv or .npz).", "--data")],
+    output: Annotated[Path, option("FILE", "Output file (.csv).", "--output", "-o")],
     lookup: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Kaggle's IdLookupTable.csv. The output then has the columns RowId and Location.",
-            show_default=False,
-        ),
+        Path | None, option("FILE", "Kaggle's IdLookupTable.csv. The output then has the columns RowId and Location.")
     ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            metavar="SEED", help="Seed of the network to use. Defaults to the first seed.", show_default=False
-        ),
-    ] = None,
+    seed: Annotated[int | None, option("SEED", "Seed of the network to use. Defaults to the first seed.")] = None,
     ensemble: Annotated[bool, typer.Option("--ensemble", help="Average the predictions of all seeds.")] = False,
 ) -> int:
     """Write a variant's predictions for new inputs to a CSV file: landmarks in pixels, or class probabilities.

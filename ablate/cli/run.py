@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablate.cli.options import Format, Layout, RecipePath, Selection, Uri, flag_of
+from ablate.cli.options import Format, Layout, RecipePath, Selection, Uri, flag_of, option
 
 if TYPE_CHECKING:
     from ablate.execution.events import Event
@@ -30,10 +30,7 @@ def run(
         str, typer.Option(metavar="EXECUTOR", help="Executor that runs the jobs. Only local is available.")
     ] = "local",
     jobs_per_gpu: Annotated[int, typer.Option(metavar="N", help="Number of parallel processes per GPU.")] = 1,
-    timeout: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", help="Time limit of a job in seconds.", show_default=False),
-    ] = None,
+    timeout: Annotated[float | None, option("SECONDS", "Time limit of a job in seconds.")] = None,
     retries: Annotated[
         int, typer.Option(metavar="N", help="Number of times that a job is restarted after its process was killed.")
     ] = 1,

@@ -113,8 +113,10 @@ def clipped(content: Cells, place: int, over: int) -> Cells | None:
 
 
 def drawn(content: Cells, room: int, whole: Cells | None = None) -> RenderableType:
-    """The cells as a table ``room`` characters wide at most: text folds, numbers break at spaces only; a block per row where that is too wide still,
-    of ``whole`` where it is given."""
+    """The cells as a table of at most ``room`` characters: text folds, numbers break at spaces only.
+
+    If that is still too wide, a block per row, with the cells of ``whole`` if given.
+    """
     from rich import box
     from rich.table import Table as Drawn
     from rich.text import Text
@@ -131,7 +133,7 @@ def drawn(content: Cells, room: int, whole: Cells | None = None) -> RenderableTy
 
 
 def fitted(content: Cells, room: int, most: int) -> list[int] | None:
-    """A width for each column, in characters; None where they cannot fit. The column with most to give gives first.
+    """A width for each column, in characters; None if they do not fit. The column with the most room shrinks first.
 
     ``most`` characters of a word of text stay together; of a number, all. Where a line for each row is enough, only titles give.
     """

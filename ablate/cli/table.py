@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
-from ablate.cli.options import Format, Layout, Selection, Uri
+from ablate.cli.options import Format, Layout, Selection, Uri, argument, option
 
 if TYPE_CHECKING:
     from ablate.evidence.gather import Table
@@ -23,46 +21,37 @@ class Logged:
 
     from_mlflow: Annotated[
         str | None,
-        typer.Option(
-            metavar="EXPERIMENT",
-            help="Build the table from an MLflow experiment instead of a recipe. --metric then defaults to valid_loss or val_loss.",
-            show_default=False,
+        option(
+            "EXPERIMENT",
+            "Build the table from an MLflow experiment instead of a recipe. --metric then defaults to valid_loss or val_loss.",
             rich_help_panel=ELSEWHERE,
         ),
     ] = None
     by: Annotated[
         str | None,
-        typer.Option(
-            metavar="FIELD",
-            help="Field that identifies the variant of a run: params.NAME, tags.NAME or run_name.",
-            show_default=False,
+        option(
+            "FIELD",
+            "Field that identifies the variant of a run: params.NAME, tags.NAME or run_name.",
             rich_help_panel=ELSEWHERE,
         ),
     ] = None
     seed: Annotated[
         str | None,
-        typer.Option(
-            metavar="FIELD",
-            help="Field that holds the seed of a run. Defaults to params.seed.",
-            show_default=False,
-            rich_help_panel=ELSEWHERE,
-        ),
+        option("FIELD", "Field that holds the seed of a run. Defaults to params.seed.", rich_help_panel=ELSEWHERE),
     ] = None
     better: Annotated[
         str | None,
-        typer.Option(
-            metavar="lower|higher",
-            help="Whether lower or higher values are better, if it cannot be inferred from the metric's name.",
-            show_default=False,
+        option(
+            "lower|higher",
+            "Whether lower or higher values are better, if it cannot be inferred from the metric's name.",
             rich_help_panel=ELSEWHERE,
         ),
     ] = None
     baseline: Annotated[
         str | None,
-        typer.Option(
-            metavar="VARIANT",
-            help="Variant to compare the others with. Defaults to the first one logged.",
-            show_default=False,
+        option(
+            "VARIANT",
+            "Variant to compare the others with. Defaults to the first one logged.",
             rich_help_panel=ELSEWHERE,
         ),
     ] = None
@@ -72,9 +61,7 @@ def table(
     selection: Selection,
     layout: Layout,
     logged: Logged,
-    recipe: Annotated[
-        Path | None, typer.Argument(metavar="RECIPE", help="Recipe file (YAML).", show_default=False)
-    ] = None,
+    recipe: Annotated[Path | None, argument("RECIPE", "Recipe file (YAML).")] = None,
     format: Format = "text",
     tracking_uri: Uri = None,
 ) -> int:

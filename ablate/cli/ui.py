@@ -7,13 +7,11 @@ from typing import Annotated
 
 import typer
 
-from ablate.cli.options import Uri
+from ablate.cli.options import Uri, argument
 
 
 def ui(
-    recipe: Annotated[
-        Path | None, typer.Argument(metavar="RECIPE", help="Link to this recipe's study.", show_default=False)
-    ] = None,
+    recipe: Annotated[Path | None, argument("RECIPE", "Link to this recipe's study.")] = None,
     tracking_uri: Uri = None,
     port: Annotated[
         int,

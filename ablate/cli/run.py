@@ -4,43 +4,61 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablate.cli.options import Format, Layout, RecipePath, Selection, Uri, flag_of, option
+from ablate.cli.options import Format, Layout, RecipePath, Selection, Uri, Without, flag_of, option
 
 if TYPE_CHECKING:
     from ablate.execution.events import Event
+    from ablate.execution.run_options import RunOptions
     from ablate.planning.plan import Plan
+
+
+@dataclass(frozen=True)
+class Training:
+    """The options that say how to train."""
+
+    jobs: Annotated[
+        str, typer.Option(metavar="N", help="Number of parallel processes, or auto (one per core or GPU).")
+    ] = "auto"
+    threads: Annotated[int, typer.Option(metavar="N", help="Number of CPU threads per process.")] = 1
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")] = "auto"
+    executor: Annotated[
+        str, typer.Option(metavar="EXECUTOR", help="Executor that runs the jobs. Only local is available.")
+    ] = "local"
+    jobs_per_gpu: Annotated[int, typer.Option(metavar="N", help="Number of parallel processes per GPU.")] = 1
+    timeout: Annotated[float | None, option("SECONDS", "Time limit of a job in seconds.")] = None
+    retries: Annotated[
+        int, typer.Option(metavar="N", help="Number of times that a job is restarted after its process was killed.")
+    ] = 1
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Retrain failed and diverged runs.")] = False
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Start no further jobs after the first failure.")] = (
+        False
+    )
+    fresh: Annotated[bool, typer.Option("--fresh", help="Retrain all selected variants from scratch.")] = False
+
+    def options(self) -> RunOptions:
+        """What these options ask for. Raises ValueError."""
+        from ablate.execution.run_options import RunOptions
+
+        if self.executor != "local":
+            raise ValueError(f"--executor (={self.executor}) must be local.")
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "executor"}
+        return RunOptions(**{**values, "jobs": number_of(self.jobs)})
 
 
 def run(
     recipe: RecipePath,
     selection: Selection,
-    layout: Layout,
+    layout: Annotated[Layout, Without("columns", "sort")],
+    training: Training,
     format: Format = "text",
-    jobs: Annotated[
-        str, typer.Option(metavar="N", help="Number of parallel processes, or auto (one per core or GPU).")
-    ] = "auto",
-    threads: Annotated[int, typer.Option(metavar="N", help="Number of CPU threads per process.")] = 1,
-    device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    executor: Annotated[
-        str, typer.Option(metavar="EXECUTOR", help="Executor that runs the jobs. Only local is available.")
-    ] = "local",
-    jobs_per_gpu: Annotated[int, typer.Option(metavar="N", help="Number of parallel processes per GPU.")] = 1,
-    timeout: Annotated[float | None, option("SECONDS", "Time limit of a job in seconds.")] = None,
-    retries: Annotated[
-        int, typer.Option(metavar="N", help="Number of times that a job is restarted after its process was killed.")
-    ] = 1,
     tracking_uri: Uri = None,
     no_mlflow: Annotated[bool, typer.Option("--no-mlflow", help="Do not log to MLflow.")] = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Retrain failed and diverged runs.")] = False,
-    fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="Start no further jobs after the first failure.")
-    ] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Retrain all selected variants from scratch.")] = False,
 ) -> int:
     """Train all runs that have not finished and print the table. Rerun the command to resume an interrupted study.
 
@@ -53,7 +71,6 @@ def run(
     from ablate.cli.show_table import flags_named, show
     from ablate.evidence.gather import table_of
     from ablate.execution.devices import slots
-    from ablate.execution.run_options import RunOptions
     from ablate.execution.run_study import run_study
     from ablate.execution.signals import ended_by_signals
     from ablate.planning.plan import make_plan
@@ -63,19 +80,7 @@ def run(
 
     with flags_named():
         checked(format)
-    if executor != "local":
-        raise ValueError(f"--executor (={executor}) must be local.")
-    options = RunOptions(
-        jobs=number_of(jobs),
-        threads=threads,
-        device=device,
-        retry_failed=retry_failed,
-        fail_fast=fail_fast,
-        fresh=fresh,
-        timeout=timeout,
-        retries=retries,
-        jobs_per_gpu=jobs_per_gpu,
-    )
+    options = training.options()
     study, store = selection.read(recipe, metric=layout.metric), selection.store
     slots(options)  # reports a missing device before anything is written
     plan = make_plan(study, store)

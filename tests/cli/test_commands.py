@@ -37,6 +37,7 @@ WRONG = {
     "format": (["run", DIGITS, "--format", "docx"], "--format (=docx)"),
     "suffix": (["export", DIGITS, "-o", "table.docx"], "--output (=table.docx)"),
     "exported column": (["export", DIGITS, "-o", "table.md", "--columns", "x"], "--columns (=x)"),
+    "metric of a run": (["run", DIGITS, "--metric", "acuracy"], "--metric (=acuracy)"),
     "order": (["table", DIGITS, "--sort", "zzz"], "--sort (=zzz)"),
     "no folder": (["export", DIGITS, "-o", "nowhere/table.md"], "nowhere"),
     "column": (["table", DIGITS, "--columns", "valid_los"], "--columns (=valid_los)"),

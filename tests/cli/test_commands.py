@@ -7,10 +7,12 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ablate.cli.app import run_command
+from ablate.cli.run import ended_badly
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "recipes" / "digits.yaml"
@@ -248,3 +250,19 @@ def test_another_metric_is_compared_from_the_same_runs(ablate, tmp_path):
     assert "Did you mean 'accuracy'?" in wrong.err
     piped = ablate("table", "r.yaml")
     assert not any(line.startswith("|") for line in piped.out.splitlines())
+
+
+def test_the_log_that_is_named_is_that_of_the_variant_whose_code_failed():
+    statuses = {"first": "diverged", "second": "failed", "third": "finished", "fourth": "failed"}
+    runs = [
+        SimpleNamespace(variant=SimpleNamespace(name=name), record=SimpleNamespace(status=status))
+        for name, status in statuses.items()
+    ]
+    plan = SimpleNamespace(runs=runs, recipe=SimpleNamespace(path=Path("r.yaml"), selection=("--seeds", "2")))
+    [line] = ended_badly(plan, Path("runs"))
+    assert "first (diverged), second (failed), fourth (failed)" in line
+    assert line.endswith("run: ablate logs r.yaml second")
+    runs[1].record.status = runs[3].record.status = "finished"
+    assert ended_badly(plan, Path("runs"))[0].endswith("run: ablate logs r.yaml first")
+    runs[0].record.status = "finished"
+    assert ended_badly(plan, Path("runs")) == []

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from ablate.cli.options import Json, RecipePath, Selection
-from ablate.cli.progress_state import spoken
 
 if TYPE_CHECKING:
     from ablate.planning.run_status import RowNow, RunNow
@@ -52,6 +51,8 @@ def show(rows: list[RowNow]) -> None:
 
 def cells(run: RunNow) -> tuple[str, ...]:
     """A run under way: seed, epoch, loss, time since its last update, process."""
+    from ablate.cli.progress_state import spoken
+
     return (
         run.name,
         f"{run.epoch}/{run.epochs}",

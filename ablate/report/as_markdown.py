@@ -1,4 +1,4 @@
-"""A table for notes, pull requests and plain terminals."""
+"""A table in Markdown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ablate.report.column import Cells
 
 SPECIAL = re.compile(r"[\\`*<|~]|\](?=[(\[])|&(?=#?\w+;)|(?<!\w)_|_(?!\w)")
-"""What Markdown would take as its own: not an underscore inside a word, nor a lone bracket, so that the source stays readable."""
+"""Markdown syntax; not an underscore inside a word, nor a single bracket, so that the source stays readable."""
 
 
 def markdown(cells: Cells, sentences: Sequence[str]) -> str:
@@ -27,5 +27,5 @@ def markdown(cells: Cells, sentences: Sequence[str]) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that Markdown shows as it is."""
+    """Text with escaped Markdown syntax."""
     return SPECIAL.sub(lambda found: "\\" + found[0], text)

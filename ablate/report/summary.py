@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 
 from ablate.evidence.paired import LEVEL
 from ablate.evidence.table import Row, Table
@@ -15,6 +15,9 @@ from ablate.report.wording import plain
 
 MOST = 4
 """Lines under a table, unless its details are asked for."""
+
+LONGEST = 200
+"""The most characters of a line of notes."""
 
 FIRST: tuple[Kind, ...] = (
     "ended_badly",
@@ -35,50 +38,58 @@ def summary(table: Table, keys: Collection[str] | None = None, *, details: bool 
     shown = set(default_keys(table) if keys is None else keys)
     legend, others = main_legend(table, shown), column_legend(table, shown)
     if details:
-        lines = [*legend, *test_legend(table, shown), *others, *variant_lines(table)]
-    else:
-        first, rest = kind_lines(table, "delta_parent" in shown)
-        lines = [*legend, *first, *others, *rest]
-        if len(lines) > MOST:
-            hidden = len(lines) - MOST + 1
-            lines = [*lines[: MOST - 1], f"{hidden} more {counted('note', hidden)}: add --notes."]
+        lines = [*legend, *marks(table, shown), *pooling_legend(table, shown), *others, *variant_lines(table)]
+        return [plain(line) for line in lines]
+    kinds = by_kind((row, row.notes) for row in table.rows)
+    first = [kind for kind in kinds if kind in FIRST]
+    notes = [*kind_lines(table, kinds, first), *others, *kind_lines(table, kinds, kinds.keys() - first)]
+    lines = [*legend, *marks(table, shown, parents=True), *(cut(line) for line in notes)]
+    if len(lines) > MOST:
+        hidden = len(lines) - MOST + 1
+        lines = [*lines[: MOST - 1], f"{hidden} more {counted('note', hidden)}: add --notes."]
     return [plain(line) for line in lines]
 
 
 def main_legend(table: Table, shown: Set[str]) -> list[str]:
-    """What the differences and verdicts are."""
-    rows, lines = table.rows, []
+    """What the differences and verdicts are, in at most two lines."""
+    rows, metric = table.rows, table.compare.metric
+    values = []
     if len(rows) > 1 and table.planned == 1:
-        lines.append(
+        values.append(
             "With one seed, differences may be due to chance. Intervals require two seeds, verdicts three (--seeds 3)."
         )
-    first = (
-        [deviations(table)]
-        if "spread" in shown and any(row.sd(table.compare.metric) is not None for row in rows)
-        else []
-    )
+    if "spread" in shown and any(row.sd(metric) is not None for row in rows):
+        values.append(deviations(table))
     parent, baseline = "delta_parent" in shown, "delta_baseline" in shown
     if (parent and any(row.delta_parent is not None for row in rows)) or (
         baseline and any(row.delta_baseline is not None for row in rows)
     ):
-        first.append(differences(table, parent, baseline))
-    if first:
-        lines.append(" ".join(first))
+        values.append(differences(table, parent, baseline))
+    tests = []
     if shown & {"verdict", "p", "p_adjusted"}:
-        lines += verdicts(table)
+        tests += verdicts(table)
     if len(rows) > 1 and table.planned == 2 and table.unit == "seed" and "verdict" in shown:
-        lines.append("Verdicts require at least three seeds (--seeds 3).")
-    if table.compare.metric.startswith("test_"):
-        lines.append(
-            f"Verdicts are based on {table.compare.metric}. Selecting variants on the test set biases the results: "
+        tests.append("Verdicts require at least three seeds (--seeds 3).")
+    if metric.startswith("test_"):
+        tests.append(
+            f"Verdicts are based on {metric}. Selecting variants on the test set biases the results: "
             "compare a validation metric instead."
         )
-    marks = []
-    if any(row.partial for row in rows) and any(key in LOSSES or key in table.metrics for key in shown):
-        marks.append(f"{PARTIAL} mean over finished {table.unit}s only.")
-    if any(row.verdict == "unstable" for row in rows):
-        marks.append(f"unstable: a {table.unit} diverged, so no mean is given.")
-    return [*lines, " ".join(marks)] if marks else lines
+    return [" ".join(line) for line in (values, tests) if line]
+
+
+def marks(table: Table, shown: Set[str], *, parents: bool = False) -> list[str]:
+    """What the marks in the table mean, in one line; with ``parents``, also what differs from the parents."""
+    texts = []
+    unlike = by_kind((row, row.unlike) for row in table.rows if row.delta_parent is not None)
+    if parents and unlike and "delta_parent" in shown:
+        lines = kind_lines(table, unlike, unlike)
+        texts.append(cut(f"{UNLIKE} " + "; ".join(line.removesuffix(".") for line in lines) + "."))
+    if any(row.partial for row in table.rows) and any(key in LOSSES or key in table.metrics for key in shown):
+        texts.append(f"{PARTIAL} mean over finished {table.unit}s only.")
+    if any(row.verdict == "unstable" for row in table.rows):
+        texts.append(f"unstable: a {table.unit} diverged, so no mean is given.")
+    return [" ".join(texts)] if texts else []
 
 
 def deviations(table: Table) -> str:
@@ -120,9 +131,9 @@ def verdicts(table: Table) -> list[str]:
     found = {row.verdict for row in rows}
     words = []
     if "helps" in found or "hurts" in found:
-        words.append("helps, hurts: significant")
+        words.append("helps/hurts: significant")
     if "unclear" in found:
-        more = " (≈n: estimated seeds to add for 80% power)" if table.unit == "seed" else ""
+        more = " (≈n more seeds for 80% power)" if table.unit == "seed" else ""
         words.append(f"unclear: not significant{more}")
     if "no difference" in found:
         within = f"interval within ±{smallest:g}" if smallest is not None else "same results as the parent"
@@ -130,7 +141,7 @@ def verdicts(table: Table) -> list[str]:
     return [f"Verdict: {test}{over}, 5% level" + "".join(f"; {word}" for word in words) + "."]
 
 
-def test_legend(table: Table, shown: Set[str]) -> list[str]:
+def pooling_legend(table: Table, shown: Set[str]) -> list[str]:
     """How the variances of verdicts are estimated."""
     pooled = table.unit == "seed" and sum(row.ci_low is not None for row in table.rows) > 1
     if not shown & {"delta_parent", "verdict", "p", "p_adjusted"} or not pooled:
@@ -176,15 +187,14 @@ def interactions(table: Table) -> str:
     return text + "."
 
 
-def kind_lines(table: Table, marked: bool) -> tuple[list[str], list[str]]:
-    """A line for each kind of note: differences from parents (if they are ``marked``) and those that tell of bugs, then the others."""
-    unlike = by_kind((row, row.unlike) for row in table.rows if row.delta_parent is not None)
-    own = by_kind((row, row.notes) for row in table.rows)
-    lines = {kind: short_line(kind, found, len(table.rows), table.unit) for kind, found in (unlike | own).items()}
-    mark = (
-        [f"{UNLIKE} " + "; ".join(lines[kind].removesuffix(".") for kind in unlike) + "."] if unlike and marked else []
-    )
-    return mark + [lines[kind] for kind in own if kind in FIRST], [lines[kind] for kind in own if kind not in FIRST]
+def kind_lines(table: Table, found: Mapping[Kind, list[tuple[str, Note]]], kinds: Collection[Kind]) -> list[str]:
+    """A line for each of these kinds of notes."""
+    return [short_line(kind, notes, len(table.rows), table.unit) for kind, notes in found.items() if kind in kinds]
+
+
+def cut(line: str) -> str:
+    """A line without its end if it is long."""
+    return line if len(line) <= LONGEST else f"{line[:LONGEST].rstrip()}… (--notes)"
 
 
 def by_kind(rows: Iterable[tuple[Row, Iterable[Note]]]) -> dict[Kind, list[tuple[str, Note]]]:

@@ -150,7 +150,7 @@ WRONG = {
     "metric of effects": (["--kind", "effects", "--metric", "acuracy", "-o", "x.svg"], "Did you mean 'accuracy'?"),
     "folder": (["-o", "nowhere/x.svg"], "nowhere"),
     "scale of a ladder": (["--kind", "ladder", "--log", "-o", "x.svg"], "--log requires --kind curves"),
-    "nothing trained": (["--runs", "elsewhere", "-o", "x.svg"], "tricks has no curve to draw"),
+    "nothing trained": (["--runs", "elsewhere", "-o", "x.svg"], "tricks has no curves"),
     "row": (["--only", "flop", "-o", "x.svg"], "Did you mean 'flip'?"),
 }
 

@@ -27,7 +27,7 @@ def test_five_seeds(keypoints):
     )
     assert "95% intervals for one variant each, not simultaneous" in first
     assert "moderated paired t-test, Holm-corrected over 2 planned comparisons" in second
-    assert "helps, hurts: significant" in second
+    assert "helps/hurts: significant" in second
     assert "unclear: not significant" in second
     assert "no difference" not in second
 
@@ -83,6 +83,8 @@ def test_a_legend_has_few_lines_whatever_there_is_to_note(keypoints):
     assert lines[-1].endswith("more notes: add --notes.")
     every = list(available(table))
     assert len(summary(table, every)) == MOST
+    assert lines[2].startswith("‡ epochs")
+    assert "unstable: " in lines[2]
     hidden = int(lines[-1].split()[0])
     assert hidden + MOST - 1 > len(kinds)
     details = "\n".join(summary(table, details=True))

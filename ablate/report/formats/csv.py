@@ -1,4 +1,4 @@
-"""A table as data: plain values at full precision, one column per key."""
+"""A table as data: values in full precision, one column per key."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from ablate.report.column import Column, Value
 
 FORMULA = tuple("=+-@\t\r＝＋－＠")
-"""A spreadsheet would run text that starts with one of these."""
+"""Spreadsheets run text that starts with one of these."""
 
 WORDS = re.compile(r"[-+][^\W\d][\w .-]*")
-"""A sign and plain words, such as ``-rf``: with no call, link or command in it there is nothing to run, so it stays as it is in JSON."""
+"""A sign and plain words, such as ``-rf``: without a call, link or command it is harmless, and stays as in JSON."""
 
 SIGNS = {"+ ": "add ", "− ": "remove "}
 
@@ -25,7 +25,8 @@ SIGNS = {"+ ": "add ", "− ": "remove "}
 def render(document: Document) -> str:
     """A line of keys, then a line per row. Unknown values are empty.
 
-    Changes read ``add flip; lr = 0.1``, without signs before them. Text that a spreadsheet would run gets an apostrophe before it; all else is as in JSON.
+    Changes read ``add flip; lr = 0.1``, without signs before them. Text that a spreadsheet would run gets an
+    apostrophe; everything else is as in JSON.
     """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -45,7 +46,7 @@ def in_words(change: str) -> str:
 
 
 def harmless(value: Value) -> Value:
-    """The value, with an apostrophe before text that is not meant to be a formula."""
+    """The value, with an apostrophe before text that a spreadsheet would run."""
     if not isinstance(value, str) or WORDS.fullmatch(value):
         return value
     return "'" + value if value.startswith(FORMULA) or value.lstrip().startswith(FORMULA) else value

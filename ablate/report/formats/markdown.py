@@ -7,7 +7,7 @@ import re
 from ablate.report.document import Document, Format
 
 SPECIAL = re.compile(r"[\\`*<|~]|\](?=[(\[])|&(?=#?\w+;)|(?<!\w)_|_(?!\w)")
-"""What Markdown would take as its own: not an underscore inside a word, nor a lone bracket, so that the source stays readable."""
+"""Markdown syntax; not an underscore inside a word, nor a single bracket, so that the source stays readable."""
 
 
 def render(document: Document) -> str:
@@ -28,7 +28,7 @@ def render(document: Document) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that Markdown shows as it is."""
+    """Text with escaped Markdown syntax."""
     return SPECIAL.sub(lambda found: "\\" + found[0], text)
 
 

@@ -1,4 +1,4 @@
-"""From settings to a training that is ready to run: data, networks, optimizer, tricks and noise, put together in one order."""
+"""Builds a training from settings: data, networks, optimizer, tricks and random streams, in a fixed order."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Assembly:
-    """Everything that the loop touches, for the seeds of one stack: what is said of R seeds holds for one as well."""
+    """Everything that the training loop uses, for the R seeds of one stack; R can be 1."""
 
     settings: Settings
     seeds: tuple[int, ...]
@@ -66,13 +66,13 @@ class Assembly:
 
     @property
     def network(self) -> nn.Module:
-        """The network of the one seed; in a stack, that of the last seed without its values."""
+        """The network of a single seed; in a stack, the architecture without values."""
         return self.replicas.template
 
     def hooks(self, hook: str) -> list[Callable[..., Any]]:
-        """The bound methods of those tricks that have this hook, in hook order; ``on_batch`` with the trick's own noise.
+        """The bound methods of the tricks that have this hook, in hook order; ``on_batch`` with the trick's own noise.
 
-        What is watched sees gradients before the tricks, and weights after them.
+        Tracked metrics see gradients before the tricks, and weights after them.
         """
         tricks = [trick for trick in self.tricks if has_hook(trick, hook)]
         if hook == "on_batch":
@@ -83,14 +83,14 @@ class Assembly:
         return [*methods, *self.watching.hooks(hook)] if hook == "on_weights" else methods
 
     def predict(self, inputs: Tensor, batch: int) -> Tensor:
-        """Predictions in evaluation, (N, …), in a stack (R, N, …), of batch number ``batch`` of a part."""
+        """Predictions in evaluation mode, (N, …), in a stack (R, N, …), for batch number ``batch``."""
         predict = self.replicas.predict
         for hook in self.hooks("on_predict"):
             predict = partial(hook, self.replicas.template, predict, batch=batch)
         return predict(inputs)
 
     def between_epochs(self, epoch: int) -> None:
-        """Let tricks see and change what the next epoch begins with."""
+        """Call the hooks ``between_epochs``, which may change the weights."""
         if hooks := self.hooks("between_epochs"):
             with torch.no_grad():
                 weights = {name: tensor.detach() for name, tensor in self.replicas.state().items()}
@@ -103,7 +103,7 @@ class Assembly:
         return self.streams[stream_name(trick)]
 
     def begin_epoch(self, epoch: int) -> None:
-        """Key all random numbers by (seed, stream, epoch): an epoch's noise does not depend on how the training got there."""
+        """Key all random numbers by (seed, stream, epoch), so that they do not depend on earlier epochs."""
         for noise in self.streams.values():
             noise.begin(epoch)
         self.train.begin([key(seed, f"data/{epoch}") for seed in self.seeds])
@@ -111,7 +111,10 @@ class Assembly:
         self.watching.begin(epoch)
 
     def order(self, epoch: int) -> Tensor | None:
-        """The order of the training samples in an epoch, in a stack (R, n): (seed, data, epoch) decide it, and tricks that say so. None: as they stand."""
+        """The order of the training samples in an epoch, in a stack (R, n); None for the order of the data set.
+
+        It depends on (seed, data, epoch), and on tricks with ``on_order``.
+        """
         tricks = [trick for trick in self.tricks if has_hook(trick, "on_order")]
         n = len(self.train)
         if self.settings.shuffle:
@@ -135,40 +138,35 @@ class Assembly:
 
 
 def assemble(assignment: Assignment, data: Parts) -> Assembly:
-    """Put a training together: one seed as it is, several as a stack.
+    """Build a training of one seed, or of several seeds as a stack.
 
-    Raises ValueError in one line where settings, data and network do not fit, `NoEffect` where a trick changes nothing, `CannotStack` where several seeds
-    cannot train together.
+    Raises ValueError with one line if settings, data and network do not match, `NoEffect` if a trick has no effect, and
+    `CannotStack` if several seeds cannot be trained in parallel.
     """
     settings, seeds, device, folder = assignment.settings, assignment.seeds, assignment.device, assignment.folder
     prepare(device, settings.precision)
 
+    # data
     tricks, context = tricks_for(settings, data.spec, folder, seeds, device)
-    context = replace(context, weights=assignment.weights)
     data = changed_data(tricks, data, seeds)
     spec = data.spec
-
     dtype = dtype_of(settings.precision)
     load = partial(loader_for, mode=settings.loader, device=device, dtype=dtype, workers=settings.workers)
     train = load(data.train, batch_size=settings.batch_size)
-    together = math.prod(trick.batches_per_step() for trick in tricks)
-    steps = -(-train.steps // together)
     wide = wide_batch(settings.batch_size, spec)
+    batches_per_step = math.prod(trick.batches_per_step() for trick in tricks)
+    steps = -(-train.steps // batches_per_step)
+    context = replace(context, spec=spec, steps_per_epoch=steps, weights=assignment.weights)
     for trick in tricks:
-        trick.bind(replace(context, spec=spec, steps_per_epoch=steps))
+        trick.bind(context)
 
-    networks: list[nn.Module] = []
-    changed: dict[str, list[str]] = {}
-    for i, seed in enumerate(seeds):
-        network, changed = build_network(settings, spec, folder, of_seed(tricks, i), seed)
-        adapt_to_data(network, settings, seed, train, data)
-        networks.append(place(network, device, settings.precision))
-    try_one_sample(networks[0], train, settings.batch_size)
-    gaps = has_gaps(data)
-    loss, loss_weight = make_loss(settings.loss, spec, folder, missing=gaps, targets=data.train.targets)
+    # networks, loss and metrics
+    networks, surgery = build_networks(assignment, tricks, train, data)
+    loss, loss_weight = make_loss(settings.loss, spec, folder, missing=has_gaps(data), targets=data.train.targets)
     metrics = {choice.label: make_metric(choice, spec, folder) for choice in settings.metrics}
     notes: list[Note] = []
     replicas: Replicas = OneNetwork(networks[0])
+
     if len(seeds) > 1:
         replicas = stack = Stack(networks)
         few = torch.arange(min(SAMPLES, settings.batch_size, len(train)))
@@ -176,28 +174,14 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         loss_weight = weight_of_each(loss_weight)
         metrics = {name: one_by_one(measure) for name, measure in metrics.items()}
 
+    # random streams, compilation, optimizer
     streams = make_streams(tricks, seeds, device)
     for name, layer in noisy_layers(replicas.template).items():
         streams[f"dropout/{name}"] = Noise(seeds, f"dropout/{name}", device)
         layer.bind(streams[f"dropout/{name}"])
     if settings.compile:
         notes += compile_network(replicas, settings, train, device)
-    changes = [trick.on_rate for trick in tricks if has_hook(trick, "on_rate")]
-    optimizer, set_optimizer = make_optimizer(
-        settings, replicas.parameters, steps, folder, stacked=replicas.lead > 0, moved=bool(changes)
-    )
-    closure = wants_closure(optimizer)
-    again = [stream_name(trick) for trick in tricks if has_hook(trick, "on_pass")]
-    # an optimizer that asks for closures itself, such as vsgd, takes gradients only
-    if closure and again and not hasattr(optimizer, "wants_closure"):
-        raise ValueError(
-            f"trick (={again[0].rpartition(':')[2].lower()}) takes gradients elsewhere than the loss that optimizer (={settings.optimizer.label}) searches by. "
-            "Use another optimizer, or drop the trick."
-        )
-    scheduled = [trick.now for i in range(len(seeds)) for trick in of_seed(tricks, i) if trick.now.scheduled]
-    setters = [now.set for now in dict.fromkeys(scheduled)]
-    if changes:
-        set_optimizer = rate_setter(optimizer, set_optimizer, changes)
+    optimizer, setters = optimizer_and_setters(assignment, tricks, replicas, steps)
     return Assembly(
         settings=settings,
         seeds=seeds,
@@ -214,34 +198,80 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         valid=load(data.valid, batch_size=wide),
         test=load(data.test, batch_size=wide) if data.test is not None else None,
         streams=streams,
-        setters=setters + ([set_optimizer] if set_optimizer else []),
-        batches_per_step=together,
+        setters=setters,
+        batches_per_step=batches_per_step,
         steps_per_epoch=steps,
-        wants_closure=closure,
+        wants_closure=wants_closure(optimizer),
         judged=judged_by(tricks),
         targets=data.train.targets,
-        watching=Watching(settings, replace(context, spec=spec, steps_per_epoch=steps), len(train)),
+        watching=Watching(settings, context, len(train)),
         facts={
             "parameters": sum(parameter.numel() for parameter in replicas.template.parameters()),
             "steps_per_epoch": steps,
             "target_scaling": None if spec.target_scaling is None else asdict(spec.target_scaling),
             "data": dict(data.notes),
             "watch": [choice.label for choice in settings.watch],
-            "surgery": changed,
-            "notes": notes
-            + ([Note("missing_targets")] if gaps and settings.loss.target is not None else [])
-            # the library's own data hold none
-            + (not_finite_inputs(data) if settings.data.target is not None else []),
+            "surgery": surgery,
+            "notes": notes + data_notes(settings, data),
         },
     )
 
 
+def build_networks(
+    assignment: Assignment, tricks: Sequence[Trick | EachSeed], train: Loader, data: Parts
+) -> tuple[list[nn.Module], dict[str, list[str]]]:
+    """Each seed's network with its initial values, on its device; and the layers that each trick changed."""
+    settings = assignment.settings
+    networks: list[nn.Module] = []
+    surgery: dict[str, list[str]] = {}
+    for i, seed in enumerate(assignment.seeds):
+        network, surgery = build_network(settings, data.spec, assignment.folder, of_seed(tricks, i), seed)
+        adapt_to_data(network, settings, seed, train, data)
+        networks.append(place(network, assignment.device, settings.precision))
+    try_one_sample(networks[0], train, settings.batch_size)
+    return networks, surgery
+
+
+def optimizer_and_setters(
+    assignment: Assignment, tricks: Sequence[Trick | EachSeed], replicas: Replicas, steps_per_epoch: int
+) -> tuple[torch.optim.Optimizer, list[Callable[[int], None]]]:
+    """The optimizer, and the functions that set scheduled values of tricks and optimizer for a step."""
+    settings = assignment.settings
+    changes = [trick.on_rate for trick in tricks if has_hook(trick, "on_rate")]
+    optimizer, set_optimizer = make_optimizer(
+        settings,
+        replicas.parameters,
+        steps_per_epoch,
+        assignment.folder,
+        stacked=replicas.lead > 0,
+        moved=bool(changes),
+    )
+    again = [stream_name(trick) for trick in tricks if has_hook(trick, "on_pass")]
+    # an optimizer with the attribute wants_closure, such as vsgd, only reads gradients in its closure
+    if again and wants_closure(optimizer) and not hasattr(optimizer, "wants_closure"):
+        subject = f"trick (={again[0].rpartition(':')[2].lower()})"
+        rule = f"optimizer (={settings.optimizer.label}), which requires gradients at the current weights"
+        raise ValueError(f"{subject} cannot be combined with {rule}. Use another optimizer, or remove the trick.")
+    scheduled = [trick.now for i in range(len(assignment.seeds)) for trick in of_seed(tricks, i) if trick.now.scheduled]
+    setters: list[Callable[[int], None]] = [now.set for now in dict.fromkeys(scheduled)]
+    if changes:
+        set_optimizer = rate_setter(optimizer, set_optimizer, changes)
+    return optimizer, setters + ([set_optimizer] if set_optimizer else [])
+
+
+def data_notes(settings: Settings, data: Parts) -> list[Note]:
+    """Notes about missing targets for a custom loss, and about invalid inputs of custom data."""
+    notes = [Note("missing_targets")] if settings.loss.target is not None and has_gaps(data) else []
+    return notes + (not_finite_inputs(data) if settings.data.target is not None else [])
+
+
 def judged_by(tricks: Sequence[Trick | EachSeed]) -> Trick | EachSeed | None:
-    """The trick that may have weights of its own to be judged by. Raises ValueError where several do."""
+    """The trick whose weights are evaluated instead of the network's. Raises ValueError if there are several."""
     found = [trick for trick in tricks if has_hook(trick, "evaluation_weights")]
     if len(found) > 1:
         names = ", ".join(stream_name(trick).rpartition(":")[2] for trick in found)
-        raise ValueError(f"tricks (={names}) all have weights of their own to be judged by. Keep one of them.")
+        rule = "cannot be combined: each evaluates its own averaged weights"
+        raise ValueError(f"tricks (={names}) {rule}. Remove all but one.")
     return found[0] if found else None
 
 
@@ -259,7 +289,7 @@ def compile_network(replicas: Replicas, settings: Settings, train: Loader, devic
 
 
 def wide_batch(batch_size: int, spec: Spec) -> int:
-    """Samples per batch where no gradient is kept: more than in training, as long as the inputs stay below about 16 MB."""
+    """Batch size without gradients: larger than in training, if the inputs stay below about 16 MB."""
     elements = 1
     for side in spec.input_shape:
         elements *= side

@@ -1,4 +1,4 @@
-"""Weights of a trick's own (an average) in place of the live ones, for as long as an epoch is measured and kept."""
+"""Evaluation with a trick's averaged weights instead of the network's current weights."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def evaluation_weights(assembly: Assembly) -> Iterator[None]:
-    """Inside, the networks have the weights that a trick wants to be judged by (`Trick.evaluation_weights`); afterwards they have their own again.
+    """Inside, the networks have the weights from `Trick.evaluation_weights`, if any; afterwards their own again.
 
-    Raises ValueError where it names weights that the networks have not.
+    Raises ValueError for unknown names of weights.
     """
     trick = assembly.judged
     weights = trick.evaluation_weights() if trick is not None else None
@@ -26,12 +26,10 @@ def evaluation_weights(assembly: Assembly) -> Iterator[None]:
         return
     state = assembly.replicas.state()
     if odd := next((name for name in weights if name not in state), None):
-        raise ValueError(
-            f"evaluation weights (={odd}) are none of the network's. Give them the names of its parameters."
-        )
+        raise ValueError(f"evaluation weights (={odd}) must have the names of the network's parameters.")
     live = {name: tensor.clone() for name, tensor in state.items()}
     try:
-        # one by one: loaded with all others, a weight that two layers share would get its live value back under its second name
+        # one by one: load() with all weights would reset a weight that two layers share, under its second name
         for name, weight in weights.items():
             state[name].copy_(weight)
         if trick.fresh_norms:
@@ -42,10 +40,10 @@ def evaluation_weights(assembly: Assembly) -> Iterator[None]:
 
 
 def measure_norms(assembly: Assembly) -> None:
-    """Set the running statistics of batch norm to their mean over the training part, in evaluation order, without augmentation or dropout.
+    """Set the running statistics of batch norm to their mean over the training set, without augmentation or dropout.
 
-    As `torch.optim.swa_utils.update_bn`, but that batches count by their samples and dropout is off. It costs a forward pass over the training part where there
-    is batch norm, and nothing where there is none.
+    Like `torch.optim.swa_utils.update_bn`, except that batches are weighted by their size and dropout is off. Costs a
+    forward pass over the training set if the network has batch norm.
     """
     replicas = assembly.replicas
     kinds = torch.nn.modules.batchnorm._BatchNorm

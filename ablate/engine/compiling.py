@@ -1,4 +1,4 @@
-"""torch.compile for a seed that trains alone, tried before the first step: what cannot be compiled trains as it is."""
+"""torch.compile for a seed that is trained alone, tried before the first step; if it fails, training does without."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Forward = Callable[[Tensor], Tensor]
 
 LOG = logging.getLogger(__name__)
-"""What it says goes into the job's log."""
+"""Writes to the job's log."""
 
 BACKEND: str | Callable[..., Any] = "inductor"
 
@@ -23,10 +23,11 @@ BACKEND: str | Callable[..., Any] = "inductor"
 def compiled(
     network: nn.Module, batches: Iterable[Tensor], mixed: AbstractContextManager[object]
 ) -> tuple[Forward, str | None]:
-    """The forward pass of a network, compiled, and None; or the network itself and why it is not compiled.
+    """The compiled forward pass of a network and None; or the network itself and the reason for the failure.
 
-    ``batches`` are inputs of every size that training brings. Each is tried in a forward and a backward pass in training mode (under ``mixed``, the training's
-    autocast), and in a forward pass in evaluation mode. Parameters and buffers stay as they were.
+    ``batches`` are inputs of every size that occurs in training. Each is tried in a forward and a backward pass in
+    training mode (under ``mixed``, the autocast of training), and in a forward pass in evaluation mode. Parameters and
+    buffers are not changed.
     """
     kept = {name: tensor.clone() for name, tensor in network.named_buffers()}
     try:
@@ -44,7 +45,7 @@ def compiled(
         if isinstance(error, MemoryError | torch.OutOfMemoryError):
             raise
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        LOG.warning("compile (=true): the network is not compiled and trains as it is. %s", reason)
+        LOG.warning("compile (=true): Compilation failed; training without it. %s", reason)
         return network, reason
     finally:
         network.zero_grad(set_to_none=True)
@@ -56,12 +57,13 @@ def compiled(
 def _compile(network: nn.Module) -> Forward:
     import torch._inductor.config as inductor
 
-    # what a model draws from the global generator is to be what it draws uncompiled
+    # draw the same numbers from the global generator as without compilation
     inductor.fallback_random = True
-    # a job has no cores but its own
+    # use the job's own cores only
     inductor.compile_threads = torch.get_num_threads()
     for layer in network.modules():
         if callable(draw := getattr(layer, "draw", None)):
-            layer.draw = torch.compiler.disable(draw)  # type: ignore[no-untyped-call]  # masks come from a seed's own stream, which no graph can hold
+            # masks come from a seed's own stream, which cannot be part of a graph
+            layer.draw = torch.compiler.disable(draw)  # type: ignore[no-untyped-call]
     made: Forward = torch.compile(network, backend=BACKEND)
     return made

@@ -1,4 +1,4 @@
-"""How much a network computes in a step, which decides whether its seeds gain by training together."""
+"""The compute cost of a step, which decides whether training several seeds in parallel is faster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def work_of_settings(settings: Settings, input_shape: tuple[int, ...]) -> float | None:
-    """Millions of multiplications in one seed's forward pass over a batch, of the library's mlp and plain convnet; None for others. Needs no torch."""
+    """Millions of multiplications in one seed's forward pass over a batch, without torch.
+
+    Only for the built-in mlp and plain convnet; None for others.
+    """
     model = settings.model.options
     if isinstance(model, Mlp | Convnet) and model.parameters is not None:
         return None
@@ -40,7 +43,10 @@ def work_of_settings(settings: Settings, input_shape: tuple[int, ...]) -> float 
 
 
 def work_of_network(network: nn.Module, spec: Spec, batch_size: int) -> float | None:
-    """The same for any network, counted in a forward pass on torch's meta device; None where it has none there. ``network`` stays as it is."""
+    """The same for any network, counted in a forward pass on torch's meta device; None if that fails.
+
+    ``network`` is not changed.
+    """
     from torch.func import functional_call
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -57,7 +63,7 @@ def work_of_network(network: nn.Module, spec: Spec, batch_size: int) -> float | 
 
 
 def known_size(settings: Settings, spec: Spec, folder: Path) -> tuple[float | None, int | None]:
-    """A network's work (`work_of_settings`, or else counted) and its parameters, from building it on the meta device; None for what cannot be told."""
+    """A network's compute cost and number of parameters, from building it on the meta device; None if unknown."""
     from ablate.engine.construction import build_network, make_tricks
 
     work = work_of_settings(settings, spec.input_shape)
@@ -65,7 +71,7 @@ def known_size(settings: Settings, spec: Spec, folder: Path) -> tuple[float | No
         tricks, _ = make_tricks(settings, spec, folder)
         with torch.device("meta"):
             network, _ = build_network(settings, spec, folder, tricks, None)
-    except Exception:  # the job itself will say what is wrong
+    except Exception:  # the job reports the error
         return work, None
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return work if work is not None else work_of_network(network, spec, settings.batch_size), parameters

@@ -1,4 +1,4 @@
-"""The parts of a training, each from its settings: tricks, one seed's network with its initial values, the optimizer."""
+"""Builds the parts of a training from settings: tricks, one seed's initialised network, the optimizer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def seed_globals(seed: int, stream: str) -> None:
-    """Seed what a user's own code may draw from: torch's, NumPy's and Python's global generators."""
+    """Seed the global generators that the user's code may use: those of torch, NumPy and Python."""
     import numpy as np
 
     number = key(seed, stream)
@@ -41,7 +41,7 @@ def seed_globals(seed: int, stream: str) -> None:
 def make_tricks(
     settings: Settings, spec: Spec, folder: Path, seeds: tuple[int, ...] = (0,), device: str = "cpu"
 ) -> tuple[list[Trick], Context]:
-    """The tricks of a training, bound to what is known before its data are loaded, and that context."""
+    """The tricks of a training, bound to a context before the data are loaded; and the context."""
     context = Context(spec, seeds, settings.epochs, 1, device, settings.monitor.metric, settings.monitor.better)
     tricks = [make_trick(choice, folder) for choice in settings.tricks]
     for trick in tricks:
@@ -50,7 +50,7 @@ def make_tricks(
 
 
 def make_trick(choice: Choice, folder: Path) -> Trick:
-    """A trick of this training's own: a fresh copy of the recipe's, or the user's class with its settings checked."""
+    """A new trick: a copy of the recipe's, or an instance of the user's class, validated."""
     if choice.name is not None:
         trick = choice.named.model_copy()
         assert isinstance(trick, Trick)
@@ -65,7 +65,7 @@ def make_trick(choice: Choice, folder: Path) -> Trick:
         where = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             near = suggestion(where, target.model_fields)
-            hint = f"Did you mean '{near}'?" if near else f"It has {', '.join(target.model_fields) or 'none'}."
+            hint = f"Did you mean '{near}'?" if near else f"Available: {', '.join(target.model_fields) or 'none'}."
             raise ValueError(f"tricks.{choice.target}.{where} is not a setting of {choice.label}. {hint}") from None
         raise ValueError(f"tricks.{choice.target}.{where} (={first['input']!r}): {first['msg']}.") from None
 
@@ -73,9 +73,9 @@ def make_trick(choice: Choice, folder: Path) -> Trick:
 def build_network(
     settings: Settings, spec: Spec, folder: Path, tricks: Sequence[Trick], seed: int | None
 ) -> tuple[nn.Module, dict[str, list[str]]]:
-    """One seed's network with its initial values, after all surgery; and what each trick changed in it. Tricks must be bound.
+    """One seed's initialised network after all changes by tricks; and the layers that each trick changed.
 
-    Without a seed, the network keeps whatever values its construction gave it (for weights from a file, and on the meta device).
+    Tricks must be bound. Without a seed, the network is not initialised (for loading weights, and on the meta device).
     """
     if seed is not None:
         seed_globals(seed, "model")
@@ -94,18 +94,14 @@ def build_network(
         if overrides(trick, "on_model"):
             network, layers = trick.on_model(network)
             if not layers:
-                raise NoEffect(
-                    f"{type(trick).__name__.lower()} changes nothing: the network has no layer that it applies to."
-                )
+                name = type(trick).__name__.lower()
+                raise NoEffect(f"{name} has no effect: it does not apply to any layer of the network.")
             changed[type(trick).__name__] = list(layers)
     return network, changed
 
 
 def initialise(network: nn.Module, settings: Settings, seed: int, folder: Path) -> None:
-    """Give a network the initial values that the recipe asks for.
-
-    A network of the user's own keeps what its constructor gave it, unless the recipe names an initialisation.
-    """
+    """Initialise a network with the recipe's ``init``. A custom network keeps its own initialisation by default."""
     if settings.init.target is not None:
         settings.init.resolve(folder)(network, **settings.init.options)  # type: ignore[arg-type]
     elif settings.model.name is not None or settings.init.name != "default":
@@ -123,10 +119,10 @@ def make_optimizer(
     stacked: bool = False,
     moved: bool = False,
 ) -> tuple[torch.optim.Optimizer, Callable[[int], None] | None]:
-    """The torch optimizer, and what sets its values for a step (None where nothing is scheduled). ``stacked``: parameters are (R, …);
-    ``moved``: tricks change its rate.
+    """The torch optimizer, and the function that sets its scheduled values for a step (None if there are none).
 
-    Raises `CannotStack` where a stack's seeds would not stay apart.
+    ``stacked``: parameters are (R, …). ``moved``: tricks change the learning rate. Raises `CannotStack` if the
+    optimizer would couple the seeds of a stack.
     """
     from ablate.optimizers.steps.rate_per_seed import take_rates
 
@@ -136,7 +132,7 @@ def make_optimizer(
         if stacked:
             if type(made) not in elementwise_optimizers():
                 raise CannotStack(
-                    f"optimizer (={choice.target}) is not known to treat every weight by itself, so seeds might mix."
+                    f"optimizer (={choice.target}) may couple parameters, so seeds cannot be trained in parallel."
                 )
             take_rates(made)
         return made, None
@@ -158,7 +154,7 @@ def make_optimizer(
 
 
 def wants_closure(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether an optimizer computes losses and gradients itself in its step: one that says ``wants_closure``, or whose step needs the argument (LBFGS)."""
+    """Whether an optimizer's step requires a closure: ``wants_closure`` is true, or it is not optional (LBFGS)."""
     if hasattr(optimizer, "wants_closure"):
         return bool(optimizer.wants_closure)
     closure = inspect.signature(optimizer.step).parameters.get("closure")
@@ -166,6 +162,6 @@ def wants_closure(optimizer: torch.optim.Optimizer) -> bool:
 
 
 def elementwise_optimizers() -> tuple[type[torch.optim.Optimizer], ...]:
-    """Those of torch's optimizers that treat every weight by itself, so that a stack of seeds is to them one larger network."""
+    """torch's elementwise optimizers, for which a stack of seeds is one larger network."""
     o = torch.optim
     return (o.SGD, o.ASGD, o.Adagrad, o.Adadelta, o.RMSprop, o.Rprop, o.Adam, o.AdamW, o.Adamax, o.NAdam, o.RAdam)

@@ -1,7 +1,7 @@
-"""The interface between a study and whatever trains: a job goes in, a report hears of every epoch.
+"""The interface between a study and a trainer: a job goes in, and every epoch is reported.
 
-The engine's own `ablate.engine.training.train` is one `Trainer`; a user's training function or command can stand in its place.
-Everything that is said per seed is an array over the job's R seeds, in their order: R = 1 is no special case here.
+`ablate.engine.training.train` is one `Trainer`; a user's training function or command can be another. Values per seed
+are arrays over the job's R seeds, in their order; R = 1 is not a special case.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from ablate.recipe.settings import Settings
 
 @dataclass(frozen=True)
 class Assignment:
-    """What to train: one variant's settings with R seeds, as one stack where they can be one, on one device.
+    """What to train: one variant's settings with R seeds on one device, as one stack if possible.
 
-    ``folder`` is the recipe's, where the user's own modules are looked for. ``fold`` is the number of the fold, of ``folds``, that validates.
-    ``weights`` are the files of weights of rows that these settings build upon, by row and seed.
+    ``folder`` is the recipe's, in which the user's modules are searched. ``fold`` is the number of the validation fold.
+    ``weights`` are the weight files of the variants that these settings require, by variant and seed.
     """
 
     settings: Settings
@@ -35,10 +35,10 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one seed ended.
+    """The result of one seed.
 
-    ``results`` maps ``selected``, ``last`` and ``best`` to metric values; it is empty for a seed that diverged before its first epoch ended.
-    ``first_loss`` is the loss of the first step, before anything was learned: two rows that share it have the same network, batch and loss there.
+    ``results`` maps ``selected``, ``last`` and ``best`` to metric values; it is empty for a seed that diverged.
+    ``first_loss`` is the loss of the first step: equal for variants with the same initial network, batch and loss.
     """
 
     seed: int
@@ -52,30 +52,36 @@ class Outcome:
 
 
 class Report(Protocol):
-    """Hears of a training's progress. Written by the study; the engine only calls it."""
+    """Receives a training's progress. Implemented by the study and called by the trainer."""
 
     def started(self, facts: Mapping[str, Any]) -> None:
-        """Before the first epoch: ``parameters`` (a count), ``steps_per_epoch``, ``target_scaling`` (None: targets are in their unit), ``notes`` and
-        other facts for the record."""
+        """Before the first epoch.
+
+        ``facts``: ``parameters`` (number), ``steps_per_epoch``, ``target_scaling`` (None if targets are not scaled),
+        ``notes`` and others.
+        """
 
     def epoch(self, replica: int, line: Mapping[str, Any]) -> None:
-        """Seed number ``replica`` of the stack ended an epoch: ``epoch``, ``train_loss``, ``valid_loss``, metrics, ``lr`` …"""
+        """Seed number ``replica`` finished an epoch: ``epoch``, ``train_loss``, ``valid_loss``, metrics, ``lr`` …"""
 
     def due(self, epoch: int) -> bool:
-        """Whether a checkpoint is wanted now that this epoch's lines are written. Asked after every epoch but the last."""
+        """Whether to save a checkpoint after this epoch. Called after every epoch except the last."""
 
     def checkpoint(self, state: Mapping[str, Any]) -> None:
-        """A state of the whole stack from which `Trainer` can go on exactly; comes after the lines of its epoch."""
+        """A state of all seeds from which the trainer can resume exactly. Called after `epoch` for all seeds."""
 
     def weights(self, replica: int, which: Literal["best", "last"], state: Mapping[str, Any]) -> None:
-        """A seed's weights by parameter name: those of its best epoch, or of its last."""
+        """A seed's weights by parameter name, of its best or last epoch."""
 
     def ended(self, replica: int, outcome: Outcome) -> None:
-        """A seed is done: finished, stopped early or diverged."""
+        """A seed has finished, stopped early or diverged."""
 
 
 class Trainer(Protocol):
-    """Trains an assignment on data and tells the report. Raises what goes wrong for the whole stack; what goes wrong for one seed is its `Outcome`."""
+    """Trains an assignment on data and reports progress.
+
+    Raises errors that concern all seeds; a failure of one seed is its `Outcome`.
+    """
 
     def __call__(
         self, assignment: Assignment, data: Parts, report: Report, resume: Mapping[str, Any] | None = None

@@ -1,4 +1,4 @@
-"""The learning rate and momentum that a step was made with, as an optimizer holds them."""
+"""The learning rate and momentum of the last step, read from an optimizer."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 
 def applied_rates(optimizer: Any, replica: int) -> dict[str, float | None]:
-    """``lr`` and ``momentum`` of one seed as last applied, in the group that no pattern took, or else the first; ``lr/<pattern>`` of the other groups.
+    """``lr`` and ``momentum`` of one seed, from the default parameter group; ``lr/<pattern>`` of the other groups.
 
-    Adam's like call their momentum β₁. What an optimizer does not have is not there.
+    For Adam and its variants, momentum is β₁. Values that an optimizer does not have are left out.
     """
     groups = optimizer.param_groups
     base = next((group for group in groups if group.get("match") is None), groups[0])
@@ -26,7 +26,7 @@ def applied_rates(optimizer: Any, replica: int) -> dict[str, float | None]:
 
 
 def of_seed(value: Any, replica: int) -> float | None:
-    """A number that an optimizer's group holds for all seeds, or for each."""
+    """One seed's value of an option that a parameter group has for all seeds, or for each."""
     if hasattr(value, "dim"):
         return float(value[replica] if value.dim() else value)
     return float(value)

@@ -1,4 +1,4 @@
-"""Initial values that ask for a look at the data."""
+"""Initialisation that depends on data."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from torch import nn
 
 SAMPLES = 256
-"""Of the batch that an initialisation sees."""
+"""Number of samples that an initialisation sees."""
 
 
 def adapt_to_data(network: nn.Module, settings: Settings, seed: int, train: Loader, data: Parts) -> None:
-    """Let the recipe's init, where it asks for that, see a batch of the training part and its targets. Raises ValueError where they do not suit it."""
+    """If the recipe's init depends on data, adapt it to samples of the training set. Raises ValueError."""
     init = settings.init.options
     if not isinstance(init, Init) or not init.wants_data():
         return

@@ -12,29 +12,29 @@ if TYPE_CHECKING:
 
 
 def prepare(device: str, precision: str) -> None:
-    """Set this process's switches for float32 products: TensorFloat-32 under ``tf32``, full float32 otherwise."""
+    """Set this process's precision of float32 matrix products: TensorFloat-32 for ``tf32``, full float32 otherwise."""
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     if device.startswith("cuda"):
         torch.backends.cudnn.allow_tf32 = precision == "tf32"
-        # a resumed training is to be the undisturbed one, bit for bit: no sums in whatever order threads come
+        # a resumed training must equal an uninterrupted one bit for bit
         torch.backends.cudnn.deterministic = True
         torch.cuda.set_device(device)
 
 
 def dtype_of(precision: str) -> torch.dtype:
-    """The type of weights and inputs: float64 where asked for, float32 otherwise (bf16 is an autocast over float32 weights)."""
+    """The dtype of weights and inputs: float64 if requested, else float32 (bf16 is an autocast of float32 weights)."""
     return torch.float64 if precision == "float64" else torch.float32
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[object]:
-    """Around forward passes: bfloat16 products under ``bf16``, nothing otherwise."""
+    """The context of forward passes: bfloat16 autocast for ``bf16``, otherwise none."""
     if precision == "bf16":
         return torch.autocast(device.partition(":")[0], dtype=torch.bfloat16)
     return nullcontext()
 
 
 def place(network: nn.Module, device: str, precision: str) -> nn.Module:
-    """The network on its device in its type; convolutions in channels-last order on CUDA, where they run faster so."""
+    """The network on its device with its dtype; in channels-last format on CUDA, where convolutions are then faster."""
     network = network.to(device=device, dtype=dtype_of(precision))
     if device.startswith("cuda"):
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

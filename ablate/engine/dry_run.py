@@ -1,4 +1,4 @@
-"""Whether a network stacks, found out by trying: a stack must give each seed's predictions and gradients as that seed's network does alone."""
+"""Tests whether a network can be stacked: each seed must get the same predictions and gradients as alone."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 SAMPLES = 4
 
 REASONS = {
-    "data-dependent control flow": "decides by a tensor's value (such as 'if tensor')",
+    "data-dependent control flow": "branches on a tensor's value (such as 'if tensor')",
     ".item()": "reads a tensor's value (.item(), float() or int())",
-    "random operation": "draws from torch's global random numbers",
-    "dynamic shape": "picks entries by a mask, so that shapes depend on values",
-    "inplace arithmetic": "writes in place into a tensor that all seeds share",
-    "numpy": "turns tensors into NumPy arrays",
+    "random operation": "uses torch's global random generator",
+    "dynamic shape": "indexes with a mask, so that shapes depend on values",
+    "inplace arithmetic": "modifies a tensor in place that all seeds share",
+    "numpy": "converts tensors to NumPy arrays",
 }
-"""What vmap says → what the network does."""
+"""Part of vmap's error message → the reason, as a property of the network."""
 
 
 def explained(error: Exception) -> str:
-    """Why vmap refused, in a few words about the network."""
+    """The reason for an error of vmap, in a few words about the network."""
     text = " ".join(str(error).split())
     for said, reason in REASONS.items():
         if said in text:
@@ -50,10 +50,10 @@ def explained(error: Exception) -> str:
 def dry_run(
     stack: Stack, networks: Sequence[nn.Module], inputs: Tensor, targets: Tensor, loss: Measure
 ) -> tuple[Measure, list[Note]]:
-    """Try a forward and a backward pass in training mode and a forward pass in evaluation mode, on a few samples; leaves the stack as it was.
+    """Try a forward and a backward pass in training mode and a forward pass in evaluation mode on a few samples.
 
-    ``networks`` are those that the stack was made of. Returns the loss as the stack's, and notes for the record;
-    raises `CannotStack` with the reason.
+    ``networks`` are those of the stack, which is not changed. Returns the stacked loss, and notes; raises `CannotStack`
+    with the reason.
     """
     kept = {name: tensor.clone() for name, tensor in stack.network.buffers.items()}
     ends = {0: networks[0], len(networks) - 1: networks[-1]}
@@ -80,7 +80,7 @@ def dry_run(
             raise CannotStack(f"model: its backward pass {explained(error)}.") from None
         for i, network in ends.items():
             expected[i].backward()  # type: ignore[no-untyped-call]
-            # a bias before batch norm has a gradient of nothing but rounding: all are judged by the largest
+            # the gradient of a bias before batch norm is only rounding error: compare relative to the largest gradient
             largest = max(p.grad.abs().max() for p in network.parameters() if p.grad is not None)
             for name, parameter in network.named_parameters():
                 found = stack.parameters[name].grad
@@ -99,9 +99,9 @@ def dry_run(
 
 
 def try_one_sample(network: nn.Module, train: Loader, batch_size: int) -> None:
-    """Where an epoch's last batch is a single sample, see that batch norm can do with it; leaves the network as it was.
+    """If an epoch's last batch has one sample, check that the network's batch norm accepts it; raises ValueError.
 
-    Raises ValueError in one line where it cannot, before an epoch is trained up to that batch.
+    The network is not changed.
     """
     norms = torch.nn.modules.batchnorm._BatchNorm
     if (len(train) - 1) % batch_size or not any(isinstance(layer, norms) for layer in network.modules()):
@@ -112,10 +112,9 @@ def try_one_sample(network: nn.Module, train: Loader, batch_size: int) -> None:
             network.train()(next(iter(train.batches(torch.arange(1))))[0])
     except ValueError as error:
         if "more than 1 value per channel" in str(error):
-            raise ValueError(
-                f"batch_size (={batch_size}) leaves a last batch of one of the {len(train)} training samples, and batch norm needs two. Choose another."
-            ) from None
-    except Exception:  # the training will say what it is
+            rule = f"The last batch of {len(train)} training samples has one sample, but batch norm requires two."
+            raise ValueError(f"batch_size (={batch_size}): {rule} Choose another batch size.") from None
+    except Exception:  # the training reports it
         return
     finally:
         for name, tensor in network.named_buffers():
@@ -123,7 +122,7 @@ def try_one_sample(network: nn.Module, train: Loader, batch_size: int) -> None:
 
 
 def attempt(stack: Stack, inputs: Tensor, *, shared: bool) -> Tensor:
-    """A forward pass of the stack with the same inputs for all. Raises `CannotStack` with what the network does that cannot be stacked."""
+    """A forward pass of the stack with the same inputs for all seeds. Raises `CannotStack` with the reason."""
     try:
         return stack.predict(inputs) if shared else stack.forward(stack.shared(inputs).contiguous())
     except Exception as error:
@@ -133,18 +132,21 @@ def attempt(stack: Stack, inputs: Tensor, *, shared: bool) -> Tensor:
 
 
 def same(what: str, stacked: Tensor, alone: Tensor, scale: Tensor | None = None) -> None:
-    """Raise `CannotStack` unless a seed gets in the stack what it gets alone, but for rounding errors relative to ``scale`` (the largest of its numbers)."""
+    """Raise `CannotStack` if a seed's values in the stack differ from those alone by more than rounding errors.
+
+    These are relative to ``scale``, by default the largest of the values.
+    """
     share = 1e-8 if alone.dtype == torch.float64 else 1e-2
     scale = (alone.detach().abs().max() if scale is None else scale).clamp(min=1e-6)
-    # a difference that is no number, where both are none, is none
+    # NaN in both is no difference
     far = (stacked.detach() - alone.detach()).abs().nan_to_num(0.0).max() > share * scale
     if stacked.shape != alone.shape or bool(far) or bool((stacked.isfinite() != alone.isfinite()).any()):
-        raise CannotStack(f"model: a seed's {what} in a stack differ from those it has alone.")
+        raise CannotStack(f"model: {what[0].upper()}{what[1:]} of seeds trained in parallel and individually differ.")
 
 
 @contextmanager
 def without_dropout(networks: Iterable[nn.Module]) -> Iterator[None]:
-    """Inside, the networks' dropout layers keep everything."""
+    """Inside, the networks' dropout layers drop nothing."""
     from ablate.layers.noisy_dropout import handed_in, noisy_layers
 
     with ExitStack() as stack:
@@ -154,9 +156,9 @@ def without_dropout(networks: Iterable[nn.Module]) -> Iterator[None]:
 
 
 def stack_reason(settings: Settings, folder: Path, spec: Spec) -> str | None:
-    """Why the seeds of these settings cannot train as a stack, or None: two networks are built on the CPU and tried on random inputs.
+    """The reason why seeds of these settings cannot be stacked, or None; tried with two networks on the CPU.
 
-    For plans, which have no data: where a network takes no random numbers as inputs (tokens), the job finds out.
+    For plans, which have no data and use random inputs. If a network does not accept these (tokens), the job finds out.
     """
     try:
         tricks, _ = tricks_for(settings, spec, folder, (0, 1), "cpu")

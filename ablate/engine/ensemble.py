@@ -1,4 +1,4 @@
-"""The trained networks of several seeds as one predictor: the mean of what they say."""
+"""The mean prediction of the networks of several seeds."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def seed_ensemble(assignment: Assignment, data: Parts, weights: Mapping[int, Mapping[str, Tensor]]) -> dict[str, float]:
-    """``valid_loss`` and the metrics of the mean prediction of all seeds of an assignment, on the validation part.
+    """``valid_loss`` and the metrics of the mean prediction of all seeds on the validation set.
 
-    ``weights`` are each seed's own, as the record keeps them; how the seeds were trained, as a stack or one after another, makes no difference.
+    ``weights``: seed → weights. Whether the seeds were trained in parallel makes no difference.
     """
     settings = assignment.settings.replace(watch=())
     mean: MeanPrediction | None = None

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def evaluate(assembly: Assembly, loader: Loader, *, metrics: bool, watched: bool = False) -> dict[str, Tensor]:
-    """``loss`` and, if asked for, the recipe's metrics over a whole part: each (R,), still on the device. ``watched``: show its predictions to the watches."""
+    """``loss`` and, with ``metrics``, the recipe's metrics over a data set: each (R,), on the device.
+
+    ``watched``: pass the predictions to tracked metrics.
+    """
     replicas = assembly.replicas
     replicas.eval()
     total: Tensor | float = 0.0

@@ -23,7 +23,7 @@ Measure = Callable[["Tensor", "Tensor"], "Tensor"]
 
 
 def has_gaps(data: Parts) -> bool:
-    """Whether any target may be missing (NaN); asked once, so that no batch has to be. Data that are not in memory may have gaps."""
+    """Whether any target can be missing (NaN), checked once instead of in every batch. True for streamed data."""
     parts = [part for part in (data.train, data.valid, data.test) if part is not None]
     return any(
         part.targets is None or (part.targets.is_floating_point() and bool(part.targets.isnan().any()))
@@ -48,9 +48,9 @@ def not_finite_inputs(data: Parts) -> list[Note]:
 def make_loss(
     choice: Choice, spec: Spec, folder: Path, *, missing: bool, targets: Tensor | None = None
 ) -> tuple[Measure, Callable[[Tensor], Tensor | int]]:
-    """The loss, and what each batch counts for in an epoch's mean.
+    """The loss, and the weight of a batch in an epoch's mean.
 
-    ``missing`` says whether targets may be NaN; ``targets`` are the training part's, None where they are streamed.
+    ``missing``: targets can be NaN. ``targets``: those of the training set, None if it is streamed.
     """
     if choice.target is not None:
         return with_arguments(choice, folder), len
@@ -59,12 +59,12 @@ def make_loss(
     assert choice.name is not None
     loss.check(choice.name, spec)
     loss = loss.for_data(targets, spec)
-    told = loss.for_targets(missing=missing)
-    return told, told.weight
+    loss = loss.for_targets(missing=missing)
+    return loss, loss.weight
 
 
 def make_metric(choice: Choice, spec: Spec, folder: Path) -> Measure:
-    """A metric as a function of all predictions and targets of a part, in the data's own unit."""
+    """A metric as a function of all predictions and targets of a data set, in the data's original unit."""
     if choice.target is not None:
         return in_original_unit(with_arguments(choice, folder), spec)
     metric = choice.named
@@ -75,9 +75,9 @@ def make_metric(choice: Choice, spec: Spec, folder: Path) -> Measure:
 
 
 def with_arguments(choice: Choice, folder: Path) -> Measure:
-    """The user's function with the recipe's arguments; a class is made into an object first.
+    """The user's function with the recipe's arguments; a class is instantiated first.
 
-    Raises ValueError when it is called and returns anything but one number.
+    When called, it raises ValueError if the function does not return one number.
     """
     target = choice.resolve(folder)
     options: Mapping[str, Any] = choice.options  # type: ignore[assignment]
@@ -88,14 +88,11 @@ def with_arguments(choice: Choice, folder: Path) -> Measure:
         if choice.kind == "metric" and isinstance(value, int | float):
             return torch.as_tensor(float(value), device=prediction.device)
         if not isinstance(value, torch.Tensor) or value.dim() != 0:
-            came = (
-                f"a tensor of shape {tuple(value.shape)}"
-                if isinstance(value, torch.Tensor)
-                else f"a {type(value).__name__}"
-            )
-            raise ValueError(
-                f"{choice.kind} (={choice.target}) must return one number, a 0-d tensor; it returned {came}. Take its mean, for example."
-            )
+            what = f"a {type(value).__name__}"
+            if isinstance(value, torch.Tensor):
+                what = f"a tensor of shape {tuple(value.shape)}"
+            rule = f"must return one number (a 0-d tensor), but returned {what}. Use its mean, for example."
+            raise ValueError(f"{choice.kind} (={choice.target}) {rule}")
         return value
 
     return measure

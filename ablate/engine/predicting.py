@@ -1,4 +1,4 @@
-"""Predictions of trained networks, on a part of their data or on new inputs, in the unit of the data."""
+"""Predictions of trained networks for their own data or new inputs, in the original unit of the targets."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ablate.engine.construction import build_network, make_tricks
 from ablate.engine.device import autocast, dtype_of, place, prepare
 from ablate.engine.stacked_tricks import changed_data
 from ablate.recipe.folds import Folds
+from ablate.recipe.node import show
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
 from ablate.tricks.from_weights import read_weights
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trained:
-    """One run of a variant: its settings, seed and fold, and where its weights are. A row that joins others has ``members`` instead, by name."""
+    """One trained run: settings, seed, fold and weights; for a variant with ``joined``, ``members`` by name instead."""
 
     settings: Settings
     seed: int
@@ -38,7 +39,7 @@ class Trained:
     device: str = "cpu"
 
     def parts(self) -> Parts:
-        """Its data as the recipe has them, before any trick."""
+        """Its data, before any trick."""
         return load_parts(self.settings.data, self.folder, self.folds, self.fold)
 
 
@@ -52,22 +53,23 @@ def network_of(run: Trained, spec: Spec) -> nn.Module:
 
 
 def predict(run: Trained, inputs: Part, data: Parts | None = None) -> tuple[Tensor, Spec]:
-    """Predictions (n, …) on the CPU for the inputs of a part, in the targets' original unit, and the facts of the outputs.
+    """Predictions (n, …) on the CPU in the original unit of the targets, and the spec of the outputs.
 
-    Inputs go through the row's tricks for data (`on_data`), with all that these measure of the training part. ``data`` are the run's own, where they are at
-    hand. Raises ValueError in one line for inputs of another shape, and where members of a joined row leave an output out.
+    The variant's tricks are applied to the inputs (`on_data`), with statistics of the training set. ``data`` are the
+    run's own, if loaded. Raises ValueError for inputs of another shape, and if ``joined`` lacks an output.
     """
     if run.members is not None:
         return _joined(run, inputs)
     spec = known_spec(run.settings.data)
-    measures = any(choice.name is None or overrides(choice.named, "on_data") for choice in run.settings.tricks)  # type: ignore[arg-type]
+    tricks_of = run.settings.tricks
+    measures = any(one.name is None or overrides(one.named, "on_data") for one in tricks_of)  # type: ignore[arg-type]
     if data is None and (spec is None or measures):
         data = run.parts()
     spec = data.spec if data is not None else spec
     assert spec is not None
     shape = tuple(inputs.inputs.shape[1:]) if inputs.inputs is not None else spec.input_shape
     if shape != spec.input_shape:
-        raise ValueError(f"inputs (={shape}) must have the shape {spec.input_shape} that the network was trained with.")
+        raise ValueError(f"inputs (={show(shape)}) must have the shape {show(spec.input_shape)} of the training data.")
     if data is not None:
         tricks, _ = make_tricks(run.settings, spec, run.folder, (run.seed,), run.device)
         own = changed_data(tricks, replace(data, test=with_targets(inputs, data.train)), (run.seed,))
@@ -79,14 +81,14 @@ def predict(run: Trained, inputs: Part, data: Parts | None = None) -> tuple[Tens
 
 
 def with_targets(inputs: Part, like: Part) -> Part:
-    """A part with targets of 0 where it has none or other ones: tricks may expect some of the training part's kind."""
+    """Inputs with targets of 0 like those of the training set, which tricks may expect."""
     if inputs.inputs is None or like.targets is None:
         return inputs
     return replace(inputs, targets=torch.zeros(len(inputs), *like.targets.shape[1:], dtype=like.targets.dtype))
 
 
 def _outputs(run: Trained, network: nn.Module, part: Part, spec: Spec) -> Tensor:
-    """What the network says of all samples of a part."""
+    """The network's outputs for all samples."""
     settings = run.settings
     if part.inputs is not None and part.targets is None:
         part = replace(part, targets=torch.zeros(len(part), 1))
@@ -105,7 +107,7 @@ def _outputs(run: Trained, network: nn.Module, part: Part, spec: Spec) -> Tensor
 
 
 def _joined(run: Trained, inputs: Part) -> tuple[Tensor, Spec]:
-    """The members' predictions put together by the names of their outputs; an output that several have is their mean."""
+    """The members' predictions combined by the names of their outputs, averaged if several predict the same output."""
     spec = run.parts().spec
     names = output_names(spec)
     total = torch.zeros(len(inputs), len(names))
@@ -114,18 +116,17 @@ def _joined(run: Trained, inputs: Part) -> tuple[Tensor, Spec]:
         prediction, own = predict(member, inputs)
         for i, name in enumerate(output_names(own)):
             if name not in names:
-                raise ValueError(f"joined (={row}) predicts '{name}', which the data of this row has not.")
+                raise ValueError(f"joined (={row}) predicts '{name}', which is not in the data of this variant.")
             total[:, names.index(name)] += prediction[:, i]
             count[names.index(name)] += 1
     if (missing := [name for name, n in zip(names, count.tolist(), strict=True) if not n]) != []:
-        raise ValueError(
-            f"joined (={', '.join(run.members or ())}) leaves out {', '.join(missing[:4])}. Join a row that predicts it."
-        )
+        members, lacking = ", ".join(run.members or ()), ", ".join(missing[:4])
+        raise ValueError(f"joined (={members}) does not predict {lacking}. Add a variant that does.")
     return total / count, spec
 
 
 def output_names(spec: Spec) -> tuple[str, ...]:
-    """What the outputs are called: the targets, the classes, or numbers."""
+    """The names of the outputs: those of the targets or classes, or numbers."""
     for names in (spec.target_names, spec.classes):
         if len(names) == spec.outputs:
             return names

@@ -1,4 +1,4 @@
-"""The networks of a stack's seeds behind one face, so that the loop need not know how many they are."""
+"""One interface for one network and for a stack of networks, so that the loop does not depend on their number."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class CannotStack(ValueError):
-    """Why several seeds cannot train together; each of them alone can."""
+    """Seeds cannot be trained in parallel, but each of them alone can."""
 
 
 class Replicas(Protocol):
-    """R networks with their values. ``lead`` is the number of axes before a batch's own: 0 for one network, 1 in a stack."""
+    """R networks. ``lead`` is the number of axes before the batch axis: 0 for one network, 1 in a stack."""
 
     template: nn.Module
     count: int
@@ -24,38 +24,38 @@ class Replicas(Protocol):
 
     @property
     def parameters(self) -> Mapping[str, Tensor]:
-        """What the optimizer steps and hooks see: by name, in a stack (R, …)."""
+        """The parameters by name, in a stack (R, …), for the optimizer and hooks."""
 
     def train(self) -> None:
-        """Training mode from here on."""
+        """Switch to training mode."""
 
     def eval(self) -> None:
-        """Evaluation mode from here on."""
+        """Switch to evaluation mode."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Predictions (N, …), in a stack (R, N, …), from inputs of the same lead."""
+        """Predictions (N, …), in a stack (R, N, …), from inputs with the same leading axes."""
 
     def predict(self, inputs: Tensor) -> Tensor:
-        """Predictions, in a stack (R, N, …), from inputs (N, …) that all share."""
+        """Predictions (N, …), in a stack (R, N, …), from inputs (N, …) shared by all networks."""
 
     def shared(self, values: Tensor) -> Tensor:
-        """Values (N, …) that all share with the lead of predictions."""
+        """Shared values (N, …), in a stack expanded to (R, N, …)."""
 
     def backward(self, loss: Tensor) -> None:
-        """Gradients of every replica's loss."""
+        """Compute the gradients of every network's loss."""
 
     def state(self) -> dict[str, Tensor]:
-        """The live tensors of the networks' state, in a stack (R, …)."""
+        """The networks' own tensors by name, in a stack (R, …)."""
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take over values, in place."""
+        """Copy values into the networks' tensors."""
 
     def one(self, state: Mapping[str, Tensor], replica: int) -> dict[str, Tensor]:
-        """The ``state_dict`` of one replica's network, out of a state of all."""
+        """The ``state_dict`` of one network, from a state of all."""
 
 
 class OneNetwork:
-    """A plain module: one seed passes by all that stacks need."""
+    """A plain module, for one seed."""
 
     count = 1
     lead = 0
@@ -66,7 +66,7 @@ class OneNetwork:
         self.run_by(network)
 
     def run_by(self, forward: Callable[[Tensor], Tensor]) -> None:
-        """Take another way through the same network, such as a compiled one."""
+        """Use another forward pass of the same network, such as a compiled one."""
         self.forward = self.predict = forward
 
     def train(self) -> None:
@@ -92,7 +92,7 @@ class OneNetwork:
 
 
 class Stack:
-    """R networks stacked to one. Raises `CannotStack` where they differ in more than values."""
+    """R networks stacked to one. Raises `CannotStack` if they differ in more than values."""
 
     lead = 1
 
@@ -135,7 +135,7 @@ class Stack:
 
 
 def keep(kept: dict[str, Tensor], current: Mapping[str, Tensor], which: Sequence[int], replicas: Replicas) -> None:
-    """Copy the state of some replicas into ``kept``, which is filled where it is empty."""
+    """Copy the state of some networks into ``kept``, or of all if it is empty."""
     if not kept:
         kept.update({name: tensor.clone() for name, tensor in current.items()})
     elif len(which) == replicas.count:

@@ -1,7 +1,8 @@
-"""When seeds train as a stack: a choice before the first step, from the settings alone and without torch.
+"""How many seeds to train in parallel as a stack: decided before the first step, from the settings, without torch.
 
-Measured: one CPU thread of an x86-64 machine with two cores, torch 2.13, an epoch of training and validation (``python -m bench.seeds``). What is small gains,
-for its time goes into the calls; what is large loses, for its values no longer stay in the cache.
+Measured with ``python -m bench.seeds``: one CPU thread of an x86-64 machine with two cores, torch 2.13, an epoch of
+training and validation. Small networks are faster in stacks, because most of their time is call overhead; large ones
+are slower, because their values no longer fit in the cache.
 """
 
 from __future__ import annotations
@@ -43,15 +44,15 @@ GAINS: Mapping[str, Sequence[tuple[float, tuple[float, ...]]]] = {
         (200.0, (0.89, 0.67, 0.59, 0.59)),
     ),
 }
-"""Kind of network → (millions of multiplications in a seed's forward pass over a batch, gains with stacks of `WIDTHS`).
+"""Kind of network → (millions of multiplications in a seed's forward pass over a batch, speedups for `WIDTHS`).
 
-*Gain*: the time of the seeds one after another / stacked. ``other`` are networks that run under vmap."""
+The speedup is the time of the seeds one by one divided by that of the stack. ``other`` are networks under vmap."""
 
 PAYS = 1.08
-"""The least gain for which seeds give up being jobs of their own."""
+"""Minimum speedup for stacking seeds instead of running them as separate jobs."""
 
 COPIES = 6
-"""Weights, gradients, two moments, the best weights, and one more while they are copied."""
+"""Copies of the weights in memory: weights, gradients, two moments, the best weights, and one during copying."""
 
 
 def stack_width(
@@ -63,11 +64,11 @@ def stack_width(
     work: float | None = None,
     parameters: int | None = None,
 ) -> int:
-    """How many of a variant's ``seeds`` should train together: 1 to ``seeds``; `in_stacks` shares them out.
+    """How many of a variant's ``seeds`` to train in parallel, from 1 to ``seeds``; `in_stacks` divides them.
 
-    ``stack: auto`` takes the narrowest stacks within 5 % of the least time; if the work (`ablate.engine.compute_cost`) is unknown, 1.
-    ``parameters`` (of one network) keep a stack within a quarter of the machine's memory, on CUDA within half of what is free.
-    On CUDA all seeds train together if one does not fill the device: a rule, not a measurement.
+    ``stack: auto`` chooses the smallest stacks within 5 % of the shortest time, or 1 if the compute cost
+    (`ablate.engine.compute_cost`) is unknown. With ``parameters`` (of one network), a stack uses at most a quarter of
+    the machine's memory, on CUDA half of the free memory. On CUDA, all seeds are stacked if they fit (not measured).
     """
     if settings.stack == "off" or seeds == 1:
         return 1
@@ -86,14 +87,14 @@ def stack_width(
 
 
 def memory_of(settings: Settings, parameters: int) -> int:
-    """Bytes that the weights of one seed take in a training, all copies of them."""
+    """Bytes of all copies of one seed's weights in a training."""
     return parameters * COPIES * (8 if settings.precision == "float64" else 4)
 
 
 def stack_cost(
     settings: Settings, width: int, *, input_shape: tuple[int, ...] | None = None, work: float | None = None
 ) -> float:
-    """The time that a stack of ``width`` seeds takes on a CPU, in units of one seed's; ``width`` where nothing is known."""
+    """The time of a stack of ``width`` seeds on a CPU, relative to one seed; ``width`` if unknown."""
     model = settings.model.options
     kind = "mlp" if isinstance(model, Mlp) else "convnet" if isinstance(model, Convnet) else "other"
     if work is None and input_shape is not None:
@@ -106,7 +107,7 @@ def stack_cost(
 
 
 def _between(places: Sequence[float], values: Sequence[float], place: float) -> float:
-    """A value on the line through the points; beyond them, that of the last."""
+    """Linear interpolation between points; constant beyond them."""
     if place <= places[0]:
         return values[0]
     if place >= places[-1]:
@@ -117,7 +118,7 @@ def _between(places: Sequence[float], values: Sequence[float], place: float) -> 
 
 
 def in_stacks(seeds: Sequence[int], width: int) -> list[tuple[int, ...]]:
-    """Seeds in stacks of at most ``width``, as even as they go: five in stacks of three are 3 + 2."""
+    """Seeds in stacks of at most ``width``, as even as possible: five seeds in stacks of three are 3 + 2."""
     stacks = -(-len(seeds) // max(width, 1))
     size, more = divmod(len(seeds), stacks)
     ends = [0]

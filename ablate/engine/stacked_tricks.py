@@ -1,4 +1,4 @@
-"""The tricks of a stack: those that see all seeds at once as they are, all others as a copy for each seed."""
+"""The tricks of a stack: stacked tricks as they are, all others as one copy per seed."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 def tricks_for(
     settings: Settings, spec: Spec, folder: Path, seeds: tuple[int, ...], device: str
 ) -> tuple[list[Trick | EachSeed], Context]:
-    """The tricks of one seed or of a stack, bound, and their context. Raises `CannotStack` where one of them does not stack."""
+    """The tricks of one seed or of a stack, bound, and their context. Raises `CannotStack` if one cannot be stacked."""
     single, context = make_tricks(settings, spec, folder, seeds, device)
     if len(seeds) == 1:
         return list(single), context
     tricks: list[Trick | EachSeed] = []
     for trick, choice in zip(single, settings.tricks, strict=True):
         if trick.stacks is not True:
-            raise CannotStack(f"trick (={choice.label}) does not stack: {trick.stacks or 'it says so'}.")
+            reason = f": {trick.stacks}" if trick.stacks else ""
+            raise CannotStack(f"trick (={choice.label}) does not support training seeds in parallel{reason}.")
         for hook in ("on_pass", "on_predict", "between_epochs"):
             if not trick.stacked and overrides(trick, hook):
-                raise CannotStack(
-                    f"trick (={choice.label}) has {hook}, which sees a whole stack; it is written for one network."
-                )
+                rule = f"has the hook {hook}, which requires stacked = True to train seeds in parallel"
+                raise CannotStack(f"trick (={choice.label}) {rule}.")
         if trick.stacked:
             tricks.append(trick)
         else:
@@ -45,23 +45,23 @@ def tricks_for(
 
 
 def of_seed(tricks: Sequence[Trick | EachSeed], i: int) -> list[Trick]:
-    """The tricks as the i-th seed has them."""
+    """The tricks of the i-th seed."""
     return [trick.copies[i] if isinstance(trick, EachSeed) else trick for trick in tricks]
 
 
 def has_hook(trick: Trick | EachSeed, hook: str) -> bool:
-    """Whether a trick has its own version of a hook."""
+    """Whether a trick overrides a hook."""
     return overrides(trick.copies[0] if isinstance(trick, EachSeed) else trick, hook)
 
 
 def stream_name(trick: Trick | EachSeed) -> str:
-    """The name of a trick's own stream of noise: its class with its module, as two tricks may call their classes alike."""
+    """The name of a trick's random stream: its module and class, because class names may not be unique."""
     kind = type(trick.copies[0] if isinstance(trick, EachSeed) else trick)
     return f"trick/{kind.__module__}:{kind.__qualname__}"
 
 
 def make_streams(tricks: Sequence[Trick | EachSeed], seeds: tuple[int, ...], device: str) -> dict[str, Noise]:
-    """A stream of noise for each trick that changes batches; one for each seed where the trick does not see the stack."""
+    """A random stream for each trick that changes batches; one per seed for tricks that are not stacked."""
     streams: dict[str, Noise] = {}
     for trick in tricks:
         if has_hook(trick, "on_batch"):
@@ -74,7 +74,7 @@ def make_streams(tricks: Sequence[Trick | EachSeed], seeds: tuple[int, ...], dev
 
 
 def changed_data(tricks: Sequence[Trick | EachSeed], data: Parts, seeds: tuple[int, ...]) -> Parts:
-    """The data as tricks want them. Raises `CannotStack` where they want other data for each seed."""
+    """The data after the tricks' ``on_data``. Raises `CannotStack` if they differ between seeds."""
     by_seed = any(isinstance(trick, EachSeed) and has_hook(trick, "on_data") for trick in tricks)
     changed: Parts | None = None
     for i, seed in enumerate(seeds if by_seed else seeds[:1]):
@@ -83,14 +83,14 @@ def changed_data(tricks: Sequence[Trick | EachSeed], data: Parts, seeds: tuple[i
         for trick in of_seed(tricks, i):
             own = trick.on_data(own)
         if changed is not None and not same_data(changed, own):
-            raise CannotStack("tricks give each seed data of its own.")
+            raise CannotStack("tricks change the data differently for each seed.")
         changed = changed or own
     assert changed is not None
     return changed
 
 
 def same_data(a: Parts, b: Parts) -> bool:
-    """Whether two sets of data hold the same numbers."""
+    """Whether two data sets are equal."""
 
     def same(x: Tensor | None, y: Tensor | None) -> bool:
         return x is y or (x is not None and y is not None and torch.equal(x, y))

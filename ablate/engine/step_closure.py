@@ -1,4 +1,4 @@
-"""The passes of one step: losses and gradients of its batches, and the same once more for tricks and optimizers that ask for it."""
+"""The closure of an optimizer step: the loss and gradients of its batches, repeatable for tricks and optimizers."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class Passes:
-    """The closure of each step: gradients of the step's batches, with all that tricks make of them.
+    """The closure of each step: gradients of the step's batches, after the hooks of tricks.
 
-    ``loss`` and ``weight`` are those of the step's first pass, as trained: 0-d or (R,). A further pass in the same step (`again`, which tricks get) has the
-    same batches and random numbers, and leaves no trace but gradients: neither in the generators nor in the network's buffers.
+    ``loss`` and ``weight`` are those of the step's first pass: 0-d or (R,). Further passes in the same step (`again`)
+    use the same batches and random numbers, and change neither the generators nor the network's buffers.
     """
 
     loss: Tensor
@@ -38,11 +38,11 @@ class Passes:
         self.first = True
 
     def begin(self, batches: list[Batch]) -> None:
-        """Take the batches of the next step."""
+        """Begin a step with its batches."""
         self.batches, self.first = batches, True
 
     def __call__(self) -> Tensor:
-        """Gradients for the optimizer's step, at the weights as they are; returns the loss."""
+        """Compute the gradients for the optimizer's step at the current weights; returns the loss."""
         if self.first:
             self.first = False
             self.random = self._random() if self.repeats else []
@@ -57,7 +57,7 @@ class Passes:
         return loss
 
     def again(self, part: slice | None = None) -> Tensor:
-        """Gradients at the weights as they now are, of all samples of the step or a part of them (`ablate.tricks.trick.Gradients`)."""
+        """Gradients at the current weights, of all or some samples of the step (`ablate.tricks.trick.Gradients`)."""
         generators, now = self._generators(), self._random()
         buffers = [tensor for name, tensor in self.replicas.state().items() if name not in self.replicas.parameters]
         kept = [tensor.clone() for tensor in buffers]
@@ -70,11 +70,11 @@ class Passes:
 
     @property
     def samples(self) -> int:
-        """Samples of the step, of one seed."""
+        """Number of samples of the step, of one seed."""
         return sum(batch.inputs.shape[self.replicas.lead] for batch in self.batches)
 
     def _gradients(self, batches: list[Batch]) -> tuple[Tensor, Tensor | int]:
-        """The mean loss over all samples of the batches, its gradients in the parameters, and what it counts for."""
+        """Compute the gradients of the mean loss over all samples; returns the loss and its weight in a mean."""
         assembly = self.assembly
         weights = [assembly.loss_weight(batch.targets) for batch in batches]
         whole = weights[0] if len(weights) == 1 else _at_least_one(sum(weights[1:], weights[0]))
@@ -87,13 +87,13 @@ class Passes:
             for hook in self.on_loss:
                 loss = hook(loss, prediction, batch)
             if len(batches) > 1:
-                loss = loss * weight / whole  # counts divided by counts would be float32
+                loss = loss * weight / whole  # weight / whole alone would be float32
             self.replicas.backward(loss)
             total = total + loss.detach()
         return total, whole  # type: ignore[return-value]
 
     def _cut(self, part: slice) -> Iterator[Batch]:
-        """The batches of some of the step's samples, which are counted through all its batches."""
+        """The batches with a slice of the step's samples, which are numbered across its batches."""
         axis, begin = self.replicas.lead, 0
         start, stop, _ = part.indices(self.samples)
         for batch in self.batches:
@@ -106,7 +106,7 @@ class Passes:
             begin = end
 
     def _generators(self) -> list[Generator]:
-        """Of all streams, and torch's own, from which a user's network may draw."""
+        """The generators of all streams, and torch's own, which the user's network may use."""
         device = torch.device(self.assembly.device)
         own = [torch.default_generator]
         if device.type == "cuda":
@@ -118,7 +118,7 @@ class Passes:
 
 
 class Again:
-    """What tricks get of a step's passes: its gradients once more."""
+    """The interface of a step's closure for tricks: repeats the gradients."""
 
     def __init__(self, passes: Passes) -> None:
         self._passes = passes
@@ -132,7 +132,7 @@ class Again:
 
 
 def grouped(batches: Iterable[Pair], size: int) -> Iterator[list[Pair]]:
-    """Batches in groups of ``size``; the last one may be smaller."""
+    """Batches in groups of ``size``; the last group may be smaller."""
     iterator = iter(batches)
     while group := list(islice(iterator, size)):
         yield group
@@ -144,5 +144,5 @@ def _set_random(generators: list[Generator], states: list[Tensor]) -> None:
 
 
 def _at_least_one(weight: Tensor | int) -> Tensor | int:
-    """Where all targets of a step are missing, its loss is 0."""
+    """Avoids division by 0 if all targets of a step are missing; its loss is then 0."""
     return weight.clamp(min=1) if isinstance(weight, torch.Tensor) else weight

@@ -1,4 +1,4 @@
-"""What a recipe watches, in a training: every watch is shown what it asks for, and an epoch's numbers are read from the device once."""
+"""Computes the tracked metrics of a recipe during training, and reads an epoch's values from the device at once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Numbers = Mapping[str, NDArray[np.float64]]
 
 
 class Watched(Protocol):
-    """What of an assembly is looked at."""
+    """The parts of an assembly that tracked metrics use."""
 
     settings: Settings
     device: str
@@ -36,7 +36,7 @@ class Watched(Protocol):
 
 
 class Watching:
-    """The watches of one stack. Its numbers go to the record, never to tricks: what is watched must change nothing."""
+    """The tracked metrics of one stack. Tricks cannot see them, so that tracking does not change the training."""
 
     def __init__(self, settings: Settings, context: Context, samples: int) -> None:
         self.watches: list[Watch] = []
@@ -49,30 +49,30 @@ class Watching:
 
     @property
     def clean(self) -> bool:
-        """Whether any of them needs the clean train loss of every epoch."""
+        """Whether any of them requires ``train_loss_clean`` every epoch."""
         return any(watch.clean for watch in self.watches)
 
     @property
     def valid(self) -> bool:
-        """Whether any of them looks at the predictions of the validation part."""
+        """Whether any of them uses the predictions on the validation set."""
         return bool(self.hooks("on_valid"))
 
     def hooks(self, hook: str) -> list[Callable[..., Any]]:
-        """The bound methods of those watches that have this hook."""
+        """The bound methods of the tracked metrics that have this hook."""
         return [getattr(watch, hook) for watch in self.watches if looks(watch, hook)]
 
     def begin(self, epoch: int) -> None:
-        """An epoch begins."""
+        """Begin an epoch."""
         for watch in self.watches:
             watch.begin(epoch)
 
     def show_valid(self, prediction: Tensor, target: Tensor) -> None:
-        """Show the predictions of the validation part."""
+        """Pass the predictions on the validation set to the tracked metrics."""
         for hook in self.hooks("on_valid"):
             hook(prediction, target)
 
     def numbers(self, watched: Watched, epoch: int, numbers: Numbers) -> dict[str, NDArray[np.float64]]:
-        """What the watches have to tell of an epoch, each (R,)."""
+        """The values of an epoch, each (R,)."""
         for watch in self.watches:
             if looks(watch, "on_layers"):
                 look_into(watch, watched)
@@ -82,20 +82,20 @@ class Watching:
         return read_together(found)
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint must keep, by name: a training that goes on may watch other things."""
+        """The states for a checkpoint, by name, because a resumed training may have other tracked metrics."""
         return {
             label: state for label, watch in zip(self.labels, self.watches, strict=True) if (state := watch.state())
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to a saved state."""
+        """Restore a saved state."""
         for label, watch in zip(self.labels, self.watches, strict=True):
             if label in state:
                 watch.restore(state[label])
 
 
 def read_together(values: Mapping[str, Tensor | NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    """Tensors and arrays (R,) as arrays: all tensors come from the device in one transfer."""
+    """Tensors and arrays (R,) as arrays; all tensors are transferred from the device at once."""
     tensors = {name: value.reshape(-1).double() for name, value in values.items() if isinstance(value, torch.Tensor)}
     read = torch.stack(list(tensors.values())).cpu().numpy() if tensors else np.empty((0, 0))
     arrays = dict(zip(tensors, read, strict=True))
@@ -103,14 +103,14 @@ def read_together(values: Mapping[str, Tensor | NDArray[np.float64]]) -> dict[st
 
 
 def look_into(watch: Watch, watched: Watched) -> None:
-    """Run each seed's network over the watch's samples, in evaluation mode, and show it the outputs of its layers."""
+    """Run each seed's network on some samples in evaluation mode, and pass the outputs of its layers to ``watch``."""
     replicas = watched.replicas
     layers = watch.layers(replicas.template)
     if not layers:
         return
     loader = watched.train_clean
     count = min(getattr(watch, "samples", len(loader)), len(loader))
-    # spread evenly: data may be sorted by class
+    # evenly spaced, because data may be sorted by class
     chosen = torch.arange(count) * len(loader) // count
     batches = [inputs for inputs, _ in loader.batches(chosen)]
     state = replicas.state()
@@ -126,13 +126,13 @@ def look_into(watch: Watch, watched: Watched) -> None:
 
 @contextmanager
 def outputs_of(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, list[Tensor]]]:
-    """Inside, what comes out of layers is kept: for each a list, in the order of its calls."""
+    """Inside, the outputs of layers are recorded: a list per layer, in the order of its calls."""
     kept: dict[str, list[Tensor]] = {name: [] for name in layers}
 
     def keeper(name: str) -> Callable[..., None]:
         def keep(layer: nn.Module, inputs: Sequence[Any], output: Any) -> None:
             if isinstance(output, torch.Tensor):
-                # a later layer may write into it
+                # a later layer may modify it in place
                 kept[name].append(output.clone())
 
         return keep

@@ -1,7 +1,7 @@
-"""The training loop. The docstring of ``ablate/tricks/trick.py`` shows it as pseudocode with all hooks.
+"""The training loop; `ablate.tricks.trick` shows where it calls the hooks of tricks.
 
-Losses are accumulated on the device: nothing synchronizes within an epoch. Values per seed are arrays over the R seeds of the stack.
-Seeds that cannot be stacked train side by side, an epoch of each in turn.
+Losses are summed on the device: nothing waits for it within an epoch. Values per seed are arrays over the R seeds of
+the stack. Stacks, and seeds that cannot be stacked, take turns: one epoch each.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def train(
     assignment: Assignment, data: Parts, report: Report, resume: Mapping[str, Any] | None = None
 ) -> Sequence[Outcome]:
-    """Train a job's seeds to their end (`Trainer`): together as a stack, or side by side. Returns each seed's outcome; raises what goes wrong for all."""
+    """Train the seeds of a job (`Trainer`) and return each seed's outcome. Raises errors that concern all seeds."""
     standings = begin(assignment, data, resume)
     if resume is None:
         for standing in standings:
@@ -63,13 +63,13 @@ def train(
 
 
 def finish(standing: Standing, report: Report) -> list[Outcome]:
-    """How each seed of a stack ended, by the weights that its last epoch was judged by."""
+    """The outcome of each seed of a stack, with the weights that its last epoch was evaluated with."""
     with evaluation_weights(standing.assembly):
         return standing.finish(report)
 
 
 def train_epoch(assembly: Assembly, epoch: int) -> Tensor:
-    """One pass over the training part. Returns the mean loss as trained, (R,), weighted by samples, still on the device."""
+    """One pass over the training set. Returns the mean training loss (R,), weighted by samples, on the device."""
     optimizer, on_batch, on_weights = assembly.optimizer, assembly.hooks("on_batch"), assembly.hooks("on_weights")
     passes = Passes(assembly)
     step = (epoch - 1) * assembly.steps_per_epoch
@@ -101,7 +101,7 @@ def train_epoch(assembly: Assembly, epoch: int) -> Tensor:
 
 
 def validate(assembly: Assembly) -> dict[str, Tensor]:
-    """``valid_loss``, the recipe's metrics on the validation part and, where every epoch is asked for, ``train_loss_clean``; each (R,)."""
+    """``valid_loss``, the metrics on the validation set and, if required in every epoch, ``train_loss_clean``; (R,)."""
     values = evaluate(assembly, assembly.valid, metrics=True, watched=True)
     values = {"valid_loss": values.pop("loss"), **values}
     if assembly.settings.clean_train_loss == "every" or assembly.watching.clean:

@@ -1,4 +1,4 @@
-"""Where each seed of a stack stands: its best epoch and weights, whether it diverged or stopped, and the state to go on from."""
+"""The training state of each seed of a stack: best epoch and weights, divergence, early stopping, checkpoints."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Numbers = Mapping[str, NDArray[np.float64]]
 
 
 class Standing:
-    """Bookkeeping over epochs for the R seeds of an assembly. ``first`` is the number that its first seed has in the job.
+    """The state of the R seeds of an assembly over the epochs. ``first`` is the number of its first seed in the job.
 
-    A seed that has stopped keeps its best weights and its last ones, whatever the stack goes on to do with its place.
+    A seed that has stopped keeps its best and last weights while the stack continues.
     """
 
     def __init__(self, assembly: Assembly, first: int = 0) -> None:
@@ -50,11 +50,11 @@ class Standing:
         self.stopped_weights: dict[str, Tensor] = {}
 
     def active(self) -> list[int]:
-        """The numbers of the seeds that still train."""
+        """The numbers of the seeds that are still being trained."""
         return [int(i) for i in np.flatnonzero(~self.stopped)]
 
     def take(self, epoch: int, numbers: Numbers) -> NDArray[np.bool_]:
-        """Note an epoch's numbers; keep the weights of those at their best. Returns which seeds have a loss that is no number any more, (R,)."""
+        """Record an epoch's values and the weights of new best epochs. Returns which seeds have diverged, (R,)."""
         if self.metric not in numbers:
             raise ValueError(f"monitor.metric (={self.metric}) must be one of {', '.join(numbers)}.")
         self.epoch = epoch
@@ -81,20 +81,20 @@ class Standing:
         return lost
 
     def line(self, replica: int, epoch: int, numbers: Numbers) -> dict[str, Any]:
-        """What the record says of one seed's epoch; a number that is not finite is None."""
+        """The line of one seed's epoch in the metrics file; values that are not finite are None."""
         values = {name: float(v) if math.isfinite(v := values[replica]) else None for name, values in numbers.items()}
         rates = applied_rates(self.assembly.optimizer, replica)
         return {"epoch": epoch, "time": time.time(), "seconds": round(self.seconds, 4), **values, **rates}
 
     def stop(self, which: NDArray[np.bool_]) -> None:
-        """Mark seeds as done; while others go on, their weights are put aside."""
+        """Stop some seeds, and keep their weights if others continue."""
         newly = [int(i) for i in np.flatnonzero(which & ~self.stopped)]
         self.stopped |= which
         if newly and self.active():
             keep(self.stopped_weights, self.assembly.replicas.state(), newly, self.assembly.replicas)
 
     def finish(self, report: Report) -> list[Outcome]:
-        """Measure what is measured at the end, hand over the weights, and say how each seed ended."""
+        """Compute the metrics of the end of training, report the weights, and return each seed's outcome."""
         replicas = self.assembly.replicas
         last_weights: dict[str, Tensor] = {}
         keep(last_weights, replicas.state(), range(replicas.count), replicas)
@@ -103,7 +103,7 @@ class Standing:
             keep(last_weights, self.stopped_weights, earlier, replicas)
         whole = [i for i in range(replicas.count) if i not in self.diverged]
         last = dict(zip(whole, self._measured(self.last, last_weights, whole), strict=True))
-        # a metric that is never a number has no best epoch: its last one stands for it
+        # a metric that is always NaN has no best epoch: use the last one
         other = [i for i in whole if self.best_epoch[i] not in (0, self.last_epoch[i])]
         best = last | dict(zip(other, self._measured(self.best, self.best_weights, other), strict=True))
         outcomes = []
@@ -129,7 +129,7 @@ class Standing:
     def _measured(
         self, values: list[dict[str, float]], weights: dict[str, Tensor], which: list[int]
     ) -> list[dict[str, float]]:
-        """The seeds' numbers with those that are only measured at the end: clean train loss, and the test part."""
+        """The seeds' values with those only computed at the end: ``train_loss_clean`` and the test set."""
         assembly = self.assembly
         extra: dict[str, Tensor] = {}
         if which:
@@ -142,7 +142,7 @@ class Standing:
         return [values[i] | {name: float(value[i]) for name, value in extra.items()} for i in which]
 
     def state(self) -> dict[str, Any]:
-        """All that a resumed training needs, in tensors and plain values. Noise and order need nothing: they are keyed by epoch."""
+        """The state for a checkpoint, in tensors and plain values. Random streams are keyed by epoch and have none."""
         return {
             "epoch": self.epoch,
             "seconds": self.seconds,
@@ -164,7 +164,7 @@ class Standing:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to a saved state."""
+        """Restore a saved state."""
         self.assembly.replicas.load(state["network"])
         self.assembly.optimizer.load_state_dict(state["optimizer"])
         for trick, saved in zip(self.assembly.tricks, state["tricks"], strict=True):

@@ -1,4 +1,4 @@
-"""Rows that train nothing: several trained rows, each with its part of the answer, judged as one on the same samples."""
+"""Evaluates variants with ``joined``: the combined predictions of several trained variants, without training."""
 
 from __future__ import annotations
 
@@ -21,17 +21,15 @@ if TYPE_CHECKING:
 def judge(
     assignment: Assignment, data: Parts, report: Report, resume: Mapping[str, Any] | None = None
 ) -> Sequence[Outcome]:
-    """Judge joined rows as a `Trainer` does trainings: loss and metrics on the validation part (and test part) of ``data``, seed by seed.
+    """A `Trainer` that only evaluates: loss and metrics on the validation (and test) set of ``data``, seed by seed.
 
-    There is no train loss, as each member has other samples to train. Raises ValueError where a member's rows cannot be those of ``data``, or an output is
-    predicted by none.
+    There is no training loss, because members may have different training sets. Raises ValueError if a member has other
+    data, or if no member predicts an output.
     """
     settings, spec, folder = assignment.settings, data.spec, assignment.folder
     for row, below in settings.sources.items():
         if not same_rows(settings, below):
-            raise ValueError(
-                f"joined (={row}) is trained on other data than '{settings.data.label}' of this row, so its inputs would not fit."
-            )
+            raise ValueError(f"joined (={row}) must be trained on the data of this variant ({settings.data.label}).")
     loss, _ = make_loss(settings.loss, spec, folder, missing=has_gaps(data), targets=data.train.targets)
     measures = {"loss": loss} | {choice.label: make_metric(choice, spec, folder) for choice in settings.metrics}
     runs = [joined_run(assignment, seed) for seed in assignment.seeds]
@@ -59,7 +57,7 @@ def judge(
 
 
 def joined_run(assignment: Assignment, seed: int) -> Trained:
-    """A joined row of one seed, with its members' weights as the study hands them in."""
+    """A variant with ``joined`` for one seed, with its members and their weights."""
     own = Trained(
         assignment.settings,
         seed,
@@ -76,14 +74,14 @@ def joined_run(assignment: Assignment, seed: int) -> Trained:
 
 
 def targets_of(part: Part) -> Tensor:
-    """A part's targets. Raises ValueError for what is streamed."""
+    """The targets of a data set. Raises ValueError if it is streamed."""
     if part.targets is None:
-        raise ValueError("joined needs data whose targets are in memory; they are streamed.")
+        raise ValueError("joined requires data with targets in memory, but they are streamed.")
     return part.targets
 
 
 def parameters(run: Trained) -> int:
-    """Of all members together."""
+    """The number of parameters of all members."""
     from ablate.tricks.from_weights import read_weights
 
     total = 0

@@ -1,4 +1,4 @@
-"""Whether what a training is built upon has seen the samples that it is judged by."""
+"""Checks that the validation and test samples were not used to train a variant that another one requires."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FILE = ("path", "lacking")
-"""Fields of a data set that decide what its rows are; all others choose among them."""
+"""Fields of a data set that define its samples; all others select among them."""
 
 
 def check_leaks(assignment: Assignment, data: Parts) -> None:
-    """Raise ValueError where a sample of the validation or test part stood in the training part of any row that this one is built upon.
+    """Raise ValueError if a validation or test sample is in the training set of a variant that this one requires.
 
-    Samples are known by their rows in the source; data of other sources, the user's own targets and streamed data are not looked at.
+    Samples are identified by their rows in the data source. Data of other sources, custom data and streamed data are
+    not checked.
     """
     judged = {name: part.rows for name, part in (("validation", data.valid), ("test", data.test)) if part is not None}
     seen: dict[str, Tensor | None] = {}
@@ -37,14 +38,13 @@ def check_leaks(assignment: Assignment, data: Parts) -> None:
                 continue
             count = int(torch.isin(rows, trained).sum())
             if count:
-                raise ValueError(
-                    f"source (={row}) was trained on {count} of the {len(rows)} {part} samples, so the loss would lie. "
-                    "Split both alike: with data.split_on: complete for faces, or by the same 'group'."
-                )
+                rule = f"was trained on {count} of the {len(rows)} {part} samples, so the {part} loss would be biased"
+                way = "Use the same split for both: data.split_on: complete for faces, or the same data.group."
+                raise ValueError(f"source (={row}) {rule}. {way}")
 
 
 def _all_sources(settings: Settings) -> list[tuple[str, Settings]]:
-    """All rows below, with those that they are built upon in turn."""
+    """All variants that these settings require, directly or not."""
     found = list(settings.sources.items())
     for below in settings.sources.values():
         found += _all_sources(below)
@@ -52,7 +52,7 @@ def _all_sources(settings: Settings) -> list[tuple[str, Settings]]:
 
 
 def same_rows(one: Settings, other: Settings) -> bool:
-    """Whether two data sets number the same samples in the same way."""
+    """Whether two data sets number their samples in the same way."""
     a, b = one.data, other.data
     return a.name is not None and a.name == b.name and _file(a.options) == _file(b.options)
 

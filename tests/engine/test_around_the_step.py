@@ -469,7 +469,7 @@ def test_a_plateau_moves_the_rate_inside_the_velocity(assembled, make_choice):
 
 def test_a_search_by_the_loss_takes_its_own_gradients(assembled):
     lbfgs = Choice("optimizer", None, "torch.optim:LBFGS", {})
-    with pytest.raises(ValueError, match=r"trick \(=sam\) takes gradients elsewhere.*optimizer \(=LBFGS\) searches by"):
+    with pytest.raises(ValueError, match=r"trick \(=sam\) .*optimizer \(=LBFGS\)"):
         assembled(("sam", {}), optimizer=lbfgs)
 
 

@@ -76,7 +76,7 @@ def test_what_cannot_be_compiled_trains_as_it_is(full, pictures, assign, report,
     (note,) = report.facts["notes"]
     assert note.kind == "not_compiled"
     assert "no compiler at hand" in note.values["reason"]
-    assert "the network is not compiled and trains as it is" in caplog.text
+    assert "compile (=true): Compilation failed" in caplog.text
     plain = type(report)()
     train(assign(full), pictures, plain)
     assert lines_of(report) == lines_of(plain)

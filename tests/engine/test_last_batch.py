@@ -16,7 +16,7 @@ def test_one_sample_under_batch_norm_is_refused_before_training(settings, make_c
     norms = (make_choice("trick", "batch_norm"), make_choice("trick", "dropout", hidden=0.5))
     mlp = make_choice("model", "mlp", hidden=[8])
     chosen = settings(model=mlp, tricks=norms, batch_size=13, stack=len(seeds))
-    with pytest.raises(ValueError, match=r"batch_size \(=13\) leaves a last batch of one of the 40 training samples"):
+    with pytest.raises(ValueError, match=r"batch_size \(=13\): .* 40 training samples"):
         assemble(replace(assign(chosen), seeds=seeds), pictures)
     for fits in (chosen.replace(batch_size=12), chosen.replace(tricks=norms[1:])):
         assemble(replace(assign(fits), seeds=seeds), pictures)

@@ -25,8 +25,8 @@ class Bare(Trick):
     ("name", "options", "message"),
     [
         ("Fading", {"moost": 1}, "moost is not a setting of Fading. Did you mean 'most'?"),
-        ("Fading", {"rate": 1}, "rate is not a setting of Fading. It has most."),
-        ("Bare", {"rate": 1}, "rate is not a setting of Bare. It has none."),
+        ("Fading", {"rate": 1}, "rate is not a setting of Fading. Available: most."),
+        ("Bare", {"rate": 1}, "rate is not a setting of Bare. Available: none."),
         (
             "Fading",
             {"most": "high"},

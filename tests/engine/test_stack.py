@@ -325,11 +325,11 @@ def test_a_users_network_stacks(settings, run, tmp_path, name):
     ("name", "reason"),
     [
         ("Recurrent", "uses aten::lstm.input, which cannot be vmapped"),
-        ("Deciding", "decides by a tensor's value"),
+        ("Deciding", "branches on a tensor's value"),
         ("Reading", "reads a tensor's value"),
-        ("Drawing", "draws from torch's global random numbers"),
-        ("Masking", "picks entries by a mask"),
-        ("Stored", "predictions in a stack differ from those it has alone"),
+        ("Drawing", "torch's global random"),
+        ("Masking", "indexes with a mask"),
+        ("Stored", "model: Predictions of seeds"),
     ],
 )
 def test_a_network_that_cannot_stack_trains_seed_by_seed_and_says_why(settings, run, tmp_path, name, reason):
@@ -425,7 +425,7 @@ class Own(Trick):
     for fields, reason in (
         ({"tricks": (Choice("trick", None, "alone_only:Alone", {}),)}, "looks at all weights at once"),
         ({"optimizer": Choice("optimizer", None, "alone_only:Normed", {"lr": 0.1})}, "every weight by itself"),
-        ({"tricks": (Choice("trick", None, "alone_only:Own", {}),)}, "data of its own"),
+        ({"tricks": (Choice("trick", None, "alone_only:Own", {}),)}, "tricks change the data"),
     ):
         report = run(settings(**fields), folder=tmp_path)
         assert report.facts["stack"] == [[seed] for seed in SEEDS]

@@ -324,9 +324,7 @@ def test_a_loss_that_is_not_one_number_says_so(settings, pictures, assign, repor
     name = f"losses_{abs(hash(body))}"
     (tmp_path / f"{name}.py").write_text(f"def loss(prediction, target):\n    return {body}\n")
     chosen = settings(loss=Choice("loss", None, f"{name}:loss", {}))
-    with pytest.raises(
-        ValueError, match=rf"loss \(={name}:loss\) must return one number, a 0-d tensor; it returned {came}"
-    ):
+    with pytest.raises(ValueError, match=rf"loss \(={name}:loss\) .* returned {came}"):
         train(replace(assign(chosen), folder=tmp_path), pictures, report)
 
 

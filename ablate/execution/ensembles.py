@@ -1,6 +1,6 @@
-"""What the seeds of each row know together: the mean prediction of their trained networks, from the weights that the store has.
+"""Evaluates the mean prediction of the trained networks of each variant's seeds, without training.
 
-Nothing is trained for it. As networks may be the user's code, they are built in a helper process; what was found is kept in the study's folder.
+The networks, which may be the user's code, are built in a helper process. Results are cached in the study's folder.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from ablate.store.store import Store, read_or_nothing
 
 @dataclass(frozen=True)
 class Ensemble:
-    """A row's seeds as one predictor: one number where the row has one for each seed, so there is no scatter, and no verdict.
+    """The ensemble of a variant's seeds. It has one value per metric, so there is no variance and no verdict.
 
-    ``together`` are the mean prediction's loss and metrics, ``single`` the means over the seeds of their own. ``reason`` says why there is none.
+    ``together``: loss and metrics of the mean prediction; ``single``: means over the seeds; ``reason``: why there is
+    none.
     """
 
     variant: str
@@ -34,12 +35,12 @@ class Ensemble:
 
     @property
     def label(self) -> str:
-        """What to call it, so that nobody takes it for a row of the table."""
+        """The name for display, different from the variant's."""
         return f"{self.variant} (ensemble of {len(self.seeds)} seeds)" if self.together else self.variant
 
 
 def ensembles(plan: Plan, store: Store) -> list[Ensemble]:
-    """Of each row, the seeds that have finished, together. Computed where the store does not know it yet."""
+    """The ensemble of the finished seeds of each variant; computed if not cached."""
     path = store.study_folder(plan.recipe.study) / "ensembles.json"
     known = read_or_nothing(path)
     found: dict[str, dict[str, Any]] = {}
@@ -63,33 +64,29 @@ def ensembles(plan: Plan, store: Store) -> list[Ensemble]:
 
 
 def key_of(runs: Sequence[PlannedRun]) -> str:
-    """Runs with their last end: a run that is trained afresh has other weights."""
+    """The cache key of an ensemble: its runs with their end times, because a retrained run has new weights."""
     text = ",".join(f"{run.fingerprint}@{run.record.finished}" for run in runs)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def described(name: str, runs: Sequence[PlannedRun], values: dict[str, Any] | None) -> Ensemble:
-    """What is known of one row."""
+    """The ensemble of one variant."""
     seeds = tuple(run.seed for run in runs)
     if any(run.record.fold is not None for run in runs):
-        return Ensemble(name, seeds, reason="its folds validate on other samples each")
+        return Ensemble(name, seeds, reason="its folds have different validation sets")
     if any(run.variant.settings.joined for run in runs):
-        return Ensemble(name, seeds, reason="it joins other rows, and has no network of its own")
+        return Ensemble(name, seeds, reason="it combines the predictions of other variants ('joined')")
     if values is None:
-        return Ensemble(
-            name,
-            seeds,
-            reason=f"it takes two finished seeds; there {'is' if len(seeds) == 1 else 'are'} {len(seeds) or 'none'}",
-        )
+        return Ensemble(name, seeds, reason=f"it requires at least 2 finished seeds, but has {len(seeds)}")
     if "error" in values or not values:
-        return Ensemble(name, seeds, reason=values.get("error", "none of its numbers is finite"))
+        return Ensemble(name, seeds, reason=values.get("error", "no finite metrics"))
     own = [run.record.results.get("selected", {}) for run in runs]
     single = {key: math.fsum(v[key] for v in own) / len(own) for key in values if all(key in v for v in own)}
     return Ensemble(name, seeds, dict(values), single)
 
 
 def ask(plan: Plan, store: Store, groups: Sequence[Sequence[PlannedRun]]) -> list[dict[str, Any]]:
-    """Evaluate in a helper process: metrics of each group of runs, or ``{"error": "one line"}``."""
+    """The metrics of each group of runs from a helper process, or ``{"error": "one line"}``."""
     questions = []
     for runs in groups:
         settings = runs[0].variant.settings
@@ -99,7 +96,7 @@ def ask(plan: Plan, store: Store, groups: Sequence[Sequence[PlannedRun]]) -> lis
 
 
 def evaluated(settings: Settings, files: Mapping[int, Path], folder: Path) -> dict[str, Any]:
-    """The metrics of one group, from its weights by seed; those that are not finite, which JSON cannot hold, are left out."""
+    """The finite metrics of one group, from its weights by seed."""
     from ablate.data.load import load_parts
     from ablate.engine.contract import Assignment
     from ablate.engine.ensemble import seed_ensemble

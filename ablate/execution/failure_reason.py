@@ -1,4 +1,4 @@
-"""Why a job failed, in one line that says where: which trick, loss, metric or network, and which line of the user's own code."""
+"""The reason why a job failed, in one line with the trick, loss, metric or network, or the line of the user's code."""
 
 from __future__ import annotations
 
@@ -13,21 +13,30 @@ from ablate.registry.lazy import torch
 from ablate.store.records import Status
 
 LIMIT = 300
-"""Characters of a reason."""
+"""Maximum number of characters of a reason."""
 
 OWN = Path(__file__).parents[1]
 
 WAYS_OUT = {
-    "Expected more than 1 value per channel when training": "a batch has one sample, and batch norm needs two: choose another batch_size",
-    "IndexError: Target ": "the network has fewer outputs than the data have classes: a network of your own is told how many as 'outputs'",
-    "mat1 and mat2 shapes cannot be multiplied": "a layer gets other inputs than it was made for: a network of your own is told their shape as 'input_shape'",
-    "does not require grad and does not have a grad_fn": "the loss does not depend on the weights: detach(), .item() or argmax in it cut the gradient",
+    "Expected more than 1 value per channel when training": (
+        "batch norm requires at least two samples per batch: change batch_size"
+    ),
+    "IndexError: Target ": (
+        "the network has fewer outputs than the data have classes: "
+        "custom networks receive the number of classes as the argument 'outputs'"
+    ),
+    "mat1 and mat2 shapes cannot be multiplied": (
+        "a layer received inputs of the wrong shape: custom networks receive it as the argument 'input_shape'"
+    ),
+    "does not require grad and does not have a grad_fn": (
+        "the loss does not depend on the weights: check for detach(), .item() or argmax"
+    ),
 }
-"""What torch says, and what that means here."""
+"""Part of torch's error message → its cause and fix."""
 
 
 def diagnosis(error: BaseException) -> tuple[Status, str]:
-    """The status and the one-line reason of a job that raised."""
+    """The status and the one-line reason of a job that raised an exception."""
     text = " ".join(str(error).split())
     if (
         isinstance(error, MemoryError | torch.OutOfMemoryError)
@@ -46,7 +55,7 @@ def diagnosis(error: BaseException) -> tuple[Status, str]:
 
 
 def place(error: BaseException) -> str:
-    """Where an error comes from: ``my_model.py, line 12, in forward``; ``trick mixup``. Empty where the message says all: a ValueError of the library's own."""
+    """The origin of an error: ``my_model.py, line 12, in forward`` or ``trick mixup``; empty for this package's ValueErrors."""
     frames = list(walk_tb(error.__traceback__))
     for frame, line in reversed(frames):
         if users(path := frame.f_code.co_filename):
@@ -57,7 +66,7 @@ def place(error: BaseException) -> str:
 
 
 def users(path: str) -> bool:
-    """Whether a file is neither the library's, nor installed, nor Python's."""
+    """Whether a file is the user's: not part of this package, an installed package or Python."""
     file = Path(path)
     return file.is_absolute() and not any(file.is_relative_to(folder) for folder in not_the_users())
 
@@ -70,7 +79,7 @@ def not_the_users() -> Iterator[Path]:
 
 
 def named(frame: FrameType) -> str:
-    """``trick mixup`` for a frame inside a method of something that recipes name."""
+    """``trick mixup`` for a frame inside a method of a registry entry."""
     owner = frame.f_locals.get("self")
     if not isinstance(owner, Named):
         return ""
@@ -78,5 +87,5 @@ def named(frame: FrameType) -> str:
 
 
 def shortened(text: str, limit: int = LIMIT) -> str:
-    """At most ``limit`` characters, with an ellipsis where something is left out."""
+    """The text truncated to ``limit`` characters, ending in an ellipsis."""
     return text if len(text) <= limit else text[: limit - 1] + "…"

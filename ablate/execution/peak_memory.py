@@ -1,4 +1,4 @@
-"""How much memory a job took."""
+"""The peak memory of a job."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ablate.registry.lazy import torch
 
 
 def peak_memory(device: str) -> int:
-    """The most bytes that this process had at once: of the GPU's, as torch allocated them, where ``device`` is one; else of its own, torch included."""
+    """Peak memory in bytes: torch's allocations on a GPU, otherwise the memory of this process."""
     if device.startswith("cuda"):
         return int(torch.cuda.max_memory_allocated(device))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

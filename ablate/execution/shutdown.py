@@ -1,6 +1,6 @@
-"""Ending a job in order: at the end of the epoch, with a checkpoint, where that comes soon; at once where it does not.
+"""Shuts down a job: after the current epoch with a checkpoint if that is soon, otherwise immediately.
 
-Signals come at any moment. What is being written then is written to its end: nothing is raised inside `Ending.shield`.
+Signals can arrive at any time. Files are written completely: nothing is raised inside `Ending.shield`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from typing import Literal
 
 GRACE = 4.0
-"""Seconds that a job has to reach the end of its epoch. The server's patience is longer."""
+"""Seconds for a job to reach the end of its epoch; less than the server waits."""
 
 Reason = Literal["interrupted", "timeout"]
 
 
 class EndAsked(BaseException):
-    """Somebody asked this job to end: ``status`` says what its runs are then."""
+    """The job was asked to end; ``status`` is the status of its runs."""
 
     def __init__(self, status: Reason) -> None:
         super().__init__(status)
@@ -25,7 +25,7 @@ class EndAsked(BaseException):
 
 
 class Ending:
-    """Whether this process was asked to end. ``training`` is set once epochs come, whose ends are worth waiting for."""
+    """Whether this process was asked to end. ``training`` is set when the first epoch starts."""
 
     def __init__(self) -> None:
         self.asked: Reason | None = None
@@ -34,14 +34,14 @@ class Ending:
         self._shields = 0
 
     def listen(self, timeout: float | None) -> None:
-        """Take SIGTERM as a wish to end, and so does the end of ``timeout`` seconds. For the main thread."""
+        """End on SIGTERM and after ``timeout`` seconds. Call it in the main thread."""
         signal.signal(signal.SIGTERM, lambda *_: self.ask("interrupted"))
         signal.signal(signal.SIGALRM, lambda *_: self._alarm())
         if timeout is not None:
             signal.setitimer(signal.ITIMER_REAL, timeout)
 
     def ask(self, status: Reason) -> None:
-        """End soon, or now where no epoch will."""
+        """End after the current epoch, or immediately if no epoch has started."""
         if self.asked is None:
             self.asked = status
             signal.setitimer(signal.ITIMER_REAL, GRACE)
@@ -49,13 +49,13 @@ class Ending:
                 self._raise()
 
     def saved(self) -> None:
-        """A checkpoint is on the disk: the best moment to end, if that was asked for."""
+        """Called when a checkpoint is on the disk: ends the job if requested."""
         if self.asked is not None:
             self._raise()
 
     @contextmanager
     def shield(self) -> Iterator[None]:
-        """Around writing: raises `EndAsked` after it, not inside."""
+        """Context for writing files: `EndAsked` is raised after it, not inside."""
         self._shields += 1
         try:
             yield
@@ -74,7 +74,7 @@ class Ending:
         if self._shields:
             self._overdue = True
             return
-        # said once: what is done about it must not be interrupted again
+        # raised once, so that its handler is not interrupted
         signal.setitimer(signal.ITIMER_REAL, 0)
         self._overdue = False
         assert self.asked is not None

@@ -1,4 +1,4 @@
-"""A closed terminal and a polite kill, as batch systems send before they take a machine away, end a command like Ctrl-C does."""
+"""SIGHUP (closed terminal) and SIGTERM (batch systems) end a command as Ctrl-C does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Inside, SIGTERM and SIGHUP raise KeyboardInterrupt; one that is ignored, as ``nohup`` has it, stays ignored. For the main thread."""
+    """Inside, SIGTERM and SIGHUP raise KeyboardInterrupt, unless ignored (``nohup``). Use it in the main thread."""
 
     def interrupt(number: int, frame: Any) -> None:
         raise KeyboardInterrupt

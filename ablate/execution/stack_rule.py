@@ -1,4 +1,4 @@
-"""How many seeds of a variant make one job: what the engine gains by a stack, without leaving cores idle. Imports no torch."""
+"""The number of seeds per job: as many as a stack makes faster, without leaving cores idle. Does not import torch."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ablate.execution.jobs import StackWidth
 from ablate.planning.plan import PlannedRun
 
 JOBS_EACH = 2
-"""Jobs for every slot at least, where a job is to find out by itself whether its seeds gain by a stack: those that do not take longer together."""
+"""Minimum number of jobs per slot if the jobs decide about stacks themselves, because they may not be faster."""
 
 
 def stack_rule(
     runs: Sequence[PlannedRun], slots: Sequence[str], networks: Mapping[str, Mapping[str, Any]] | None = None
 ) -> StackWidth:
-    """The rule for the runs that are to be trained in these slots.
+    """The rule for training ``runs`` in these slots.
 
-    A variant's seeds are shared out so that every slot has a job: two cores train five seeds of one variant as 3 + 2, but five seeds of each of seven variants
-    as seven stacks. A number in the recipe (``stack: 5``) is kept as it is.
+    Every slot gets a job: two cores train five seeds of one variant as 3 + 2, but five seeds of each of seven variants
+    as seven stacks. A number in the recipe (``stack: 5``) is not changed.
 
-    ``networks`` is what an earlier look at the plan found (`known_networks`): what cannot be stacked becomes jobs of one seed. Where a network's work is not
-    known, as a user's own before its first plan, the job decides when it has built it.
+    ``networks`` are the facts from an earlier plan (`known_networks`): seeds that cannot be stacked become separate
+    jobs. If the compute cost of a network is unknown, the job decides when it has built it.
     """
     variants = len({(run.identity, run.record.fold) for run in runs})
     jobs_each = -(-len(slots) // max(variants, 1))

@@ -1,4 +1,4 @@
-"""What may go from a folder of runs: runs that no study names, and what crashes left behind. Never what a process is writing."""
+"""Removes runs that no study uses, and files left behind by crashes; never files that a process is writing."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ablate.store.records import RunRecord
 from ablate.store.store import Store, leftovers, read_json
 
 GONE = ".gone-"
-"""Before the name of a run that is being removed: a removal that is cut short leaves no half of a run."""
+"""Prefix of the folder of a run that is being removed, so that an interrupted removal leaves no incomplete run."""
 
 
 @dataclass(frozen=True)
 class Spare:
-    """Something that may go: a run's folder, or a file in one; ``busy`` where a process is writing there, so that it stays."""
+    """A run's folder, or a file in one, that can be removed. ``busy``: a process is writing, so it is kept."""
 
     path: Path
     run: str
@@ -29,9 +29,9 @@ class Spare:
 
 
 def find_spare(store: Store, recipe: Recipe | None = None) -> list[Spare]:
-    """All that may go. With a recipe also what only its former rows, and trials under other flags, are named for.
+    """Everything that can be removed; with a recipe, also runs of its deleted variants and of runs with other options.
 
-    Raises ValueError where a study's file cannot be read: then nobody knows what is named.
+    Raises ValueError if a study's file cannot be read, because its runs are then unknown.
     """
     named: dict[str, str] = {}
     for path, study in studies(store):
@@ -50,7 +50,7 @@ def find_spare(store: Store, recipe: Recipe | None = None) -> list[Spare]:
 
 
 def clean(store: Store, recipe: Recipe | None = None) -> list[Spare]:
-    """Remove all that may go; returns what went."""
+    """Remove everything that can be removed; returns what was removed."""
     if recipe is not None:
         keep_rows_of(recipe, store)
     gone = []
@@ -60,7 +60,7 @@ def clean(store: Store, recipe: Recipe | None = None) -> list[Spare]:
             gone.append(spare)
             continue
         with store.claim((spare.run,)) as ours:
-            # looked at again now that nobody else can begin with it
+            # checked again, now that no other process can start the run
             if not ours or not still_spare(store, spare):
                 continue
             if spare.path.is_dir():
@@ -74,7 +74,7 @@ def clean(store: Store, recipe: Recipe | None = None) -> list[Spare]:
 
 
 def still_spare(store: Store, spare: Spare) -> bool:
-    """Whether it may go now, too."""
+    """Whether it can still be removed."""
     named = {name: identity for _, study in studies(store) for name, identity in named_runs(study).items()}
     if spare.run not in named:
         return True
@@ -87,13 +87,12 @@ def studies(store: Store) -> Iterator[tuple[Path, dict[str, Any]]]:
         try:
             yield path, read_json(path) or {}
         except ValueError:
-            raise ValueError(
-                f"study (={path}) cannot be read, so nobody knows which runs it names. Run its recipe again to write it anew."
-            ) from None
+            rule = "is not readable, so its runs cannot be determined. Rerun its recipe to recreate the file."
+            raise ValueError(f"study (={path}) {rule}") from None
 
 
 def spare_files(store: Store, folder: Path, identity: str) -> Iterator[Spare]:
-    """Files that a named run needs no longer: half-written ones, and checkpoints of a run that has finished, with all of its stack."""
+    """Files that a run no longer needs: incomplete ones, and checkpoints if all runs of its stack have finished."""
     busy = store.is_claimed(folder.name)
     for path in leftovers(folder):
         yield Spare(path, folder.name, "half-written", size(path), busy)
@@ -103,7 +102,7 @@ def spare_files(store: Store, folder: Path, identity: str) -> Iterator[Spare]:
 
 
 def has_ended(store: Store, run: RunRecord, identity: str) -> bool:
-    """Whether a run has finished, and so have the others of its stack, which go on from the checkpoint in its folder."""
+    """Whether all runs of a run's stack, which share a checkpoint, have finished."""
     stack = [store.record(run_fingerprint(identity, seed, run.fold)) for seed in run.stack]
     return run.status == "finished" and all(one.status == "finished" for one in stack if one.stack == run.stack)
 
@@ -116,5 +115,5 @@ def size(path: Path) -> int:
         try:
             total += file.stat().st_size
         except FileNotFoundError:
-            continue  # a process replaced it meanwhile
+            continue  # replaced by another process
     return total

@@ -1,4 +1,4 @@
-"""Whether data can be grouped as asked, and whether networks, losses, metrics and tricks suit them, said before anything trains."""
+"""Checks before training that data, networks, losses, metrics and tricks are compatible."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ablate.tricks.trick import Trick
 
 
 def check_fit(recipe: Recipe) -> None:
-    """Raise `RecipeError` with a line for each network, loss, metric or trick of a row that its data do not allow, and for data that cannot be grouped so.
+    """Raise `RecipeError` with a line per network, loss, metric or trick that does not support its data.
 
-    Asks only data whose facts are known without reading them (`Data.spec`); the job asks again, of all data.
+    Only for data whose spec is known without reading them (`Data.spec`); the job checks all data.
     """
     problems: dict[str, Problem] = {}
     for variant in (*recipe.variants, *recipe.needed):
@@ -30,7 +30,7 @@ def check_fit(recipe: Recipe) -> None:
             try:
                 _check(choice, spec)
             except ValueError as error:
-                # rows that inherit it would only say it again
+                # report it once, not for every variant that inherits it
                 problems.setdefault(str(error), Problem(variant.position, f"{variant.name}: {error}"))
     if problems:
         raise RecipeError(list(problems.values()))

@@ -1,4 +1,4 @@
-"""How long runs will take, from those that are done: the row's own pace, else the study's, else epochs and sizes of networks."""
+"""Estimates the duration of runs: from finished runs of the variant or study, or from epochs and network sizes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ablate.store.store import Store, read_or_nothing
 
 
 class Estimates:
-    """Paces of a study, in seconds per epoch and seed."""
+    """Durations in a study, in seconds per epoch and seed."""
 
     def __init__(self, plan: Plan, store: Store) -> None:
         paces: dict[str, list[float]] = defaultdict(list)
@@ -27,23 +27,23 @@ class Estimates:
         return run.identity in self.paces
 
     def seconds(self, runs: Iterable[PlannedRun]) -> float:
-        """What is left of runs that it `knows`."""
+        """The remaining time of runs with known durations."""
         return sum(self.paces[run.identity] * epochs_left(run) for run in runs)
 
     def cost(self, run: PlannedRun) -> float:
-        """What is left of a run, to compare with others: in seconds where any pace is known, else in a unit of its own."""
+        """The remaining cost of a run, relative to other runs: in seconds if any duration is known."""
         size = self.sizes.get(run.fingerprint, 1.0)
         return epochs_left(run) * (self.paces.get(run.identity) or self.typical or size)
 
 
 def epochs_left(run: PlannedRun) -> int:
-    """Epochs that a run still needs: all of them unless it was interrupted."""
+    """Number of remaining epochs: all of them unless the run was interrupted."""
     done = run.record.epoch if run.record.status in ("interrupted", "running", "timeout") else 0
     return max(run.variant.settings.epochs - done, 1)
 
 
 def known_sizes(plan: Plan, store: Store) -> dict[str, float]:
-    """Parameters of each run's network as an earlier look at the plan found them; empty unless all are known, so that like is compared with like."""
+    """Number of parameters of each run's network, from an earlier plan; empty unless all are known."""
     facts = read_or_nothing(store.study_folder(plan.recipe.study) / "networks.json")
     by_row = {
         run.identity: facts[run.fingerprint]["parameters"]

@@ -1,4 +1,4 @@
-"""Questions whose answers take the user's code, answered by a helper process: the command's own runs none of it."""
+"""Runs functions that execute the user's code in a helper process, so that the command's own process does not."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 MARK = b"\n--- answers ---\n"
-"""Goes before the answers: users' code prints what it likes."""
+"""Written before the answers, because the user's code may print to stdout."""
 
 
 def asked(module: str, questions: Sequence[Any]) -> list[dict[str, Any]]:
-    """The answers to ``questions`` by ``python -m module``, which calls `answer`; ``{"error": "one line"}`` for each where it broke down."""
+    """The answers of ``python -m module``, which calls `answer`; ``{"error": "one line"}`` for each if it failed."""
     done = subprocess.run(
         [sys.executable, "-P", "-m", module], input=pickle.dumps(list(questions)), capture_output=True, check=False
     )
@@ -26,7 +26,7 @@ def asked(module: str, questions: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def answer(function: Callable[[Any], dict[str, Any]]) -> None:
-    """Be that process: what ``function`` says to each question, or why it could not."""
+    """In the helper process: answer each question with ``function``, or with its error."""
     found = []
     for question in pickle.loads(sys.stdin.buffer.read()):
         try:
@@ -39,7 +39,7 @@ def answer(function: Callable[[Any], dict[str, Any]]) -> None:
 
 
 def in_words(error: BaseException) -> str:
-    """An error in one line; a ValueError, as the library raises, says all by itself."""
+    """An error in one line; with its type unless it is a ValueError."""
     text = " ".join(str(error).split())
     if type(error) is ValueError:
         return text

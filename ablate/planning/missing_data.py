@@ -1,4 +1,4 @@
-"""What files held that are no longer there, as the runs that were trained on them have recorded it."""
+"""Content hashes of missing data files, from the records of the runs that were trained on them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ablate.recipe.fingerprint import recorded_contents
 from ablate.store.store import Store
 
 NOTHING = ""
-"""What a file held that no run knows: no run is of such data."""
+"""The hash of a missing file that no run has recorded."""
 
 
 def last_contents(recipe: Recipe, store: Store) -> dict[Path, str]:
-    """For each file that a recipe names and that is gone, the hash of its contents when a row of that name was last trained on it."""
+    """For each missing file of a recipe, the hash of its contents when a variant was last trained on it."""
     if not recipe.gone:
         return {}
     found = dict.fromkeys(recipe.gone, (0.0, NOTHING))

@@ -1,7 +1,7 @@
-"""Facts of the networks of a plan: parameters, receptive field, work, and why seeds cannot be stacked, found by building each in a helper process.
+"""Facts about the networks of a plan: parameters, receptive field, compute cost, and whether seeds can be stacked.
 
-Users' networks are imported there and nowhere else, so reading and planning run no user code in the command's own process. What was found is
-kept in the study's folder under the fingerprint of what it was found for.
+Networks are built in a helper process, so that planning does not run the user's code in the command's own process. The
+facts are cached in the study's folder by fingerprint.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from ablate.recipe import Recipe, Settings
 from ablate.store.store import Store, read_or_nothing
 
 TRIED = 2**23
-"""Parameters above which plans do not try whether seeds stack: two networks are built for it, with their gradients."""
+"""Maximum number of parameters for trying whether seeds can be stacked, which needs two networks and gradients."""
 
 
 def network_facts(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
-    """For each variant ``{"parameters": …, "receptive_field": …, "work": …, "stack_reason": …}`` (None: not known, or nothing in the way).
+    """For each variant ``{"parameters": …, "receptive_field": …, "work": …, "stack_reason": …}``.
 
-    ``{"error": "one line"}`` where its network cannot be built.
+    Values are None if unknown. ``{"error": "one line"}`` if its network cannot be built.
     """
     path = store.study_folder(plan.recipe.study) / "networks.json"
-    # what was found before stacks were looked at is looked for again
+    # entries without stack_reason are of an older format
     known = {
         name: facts for name, facts in read_or_nothing(path).items() if "stack_reason" in facts or "error" in facts
     }
@@ -43,18 +43,18 @@ def network_facts(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
 
 
 def known_networks(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
-    """By the identity of a variant's settings, what an earlier look found; starts no process, so rows may be missing."""
+    """The cached facts by identity of the settings; starts no process, so some may be missing."""
     facts = read_or_nothing(store.study_folder(plan.recipe.study) / "networks.json")
     return {run.identity: facts[run.fingerprint] for run in plan.runs if run.fingerprint in facts}
 
 
 def ask(recipe: Recipe, settings: Sequence[Settings]) -> list[dict[str, Any]]:
-    """Build networks in a helper process; facts in the order of ``settings``."""
+    """The facts of each of ``settings``, from a helper process."""
     return asked("ablate.planning.networks", [(recipe.folder, one) for one in settings])
 
 
 def describe(settings: Settings, folder: Path, specs: dict[str, Any]) -> dict[str, Any]:
-    """The facts of one variant's network; ``specs`` remembers the data sets that were looked at."""
+    """The facts of one variant's network; ``specs`` caches the specs of data sets."""
     from ablate.data.load import known_spec, load_parts
     from ablate.engine.assembly import build_network, make_tricks
     from ablate.engine.compute_cost import work_of_network, work_of_settings
@@ -77,7 +77,7 @@ def describe(settings: Settings, folder: Path, specs: dict[str, Any]) -> dict[st
     if isinstance(init := settings.init.options, Init):
         init.check(network, spec)
     if isinstance(optimizer := settings.optimizer.options, Optimizer):
-        parameter_groups(optimizer, network.named_parameters())  # each must take a parameter
+        parameter_groups(optimizer, network.named_parameters())  # each must match a parameter
     parameters = sum(parameter.numel() for parameter in network.parameters())
     work = work_of_settings(settings, spec.input_shape)
     return {
@@ -89,14 +89,14 @@ def describe(settings: Settings, folder: Path, specs: dict[str, Any]) -> dict[st
 
 
 def why_alone(settings: Settings, folder: Path, spec: Any) -> str | None:
-    """Why seeds of these settings cannot be a stack; None where nothing is in the way, where none is wanted, or where random inputs do not tell."""
+    """The reason why seeds of these settings cannot be stacked; None if they can, if it is off, or if unknown."""
     from ablate.engine.dry_run import stack_reason
 
     if settings.stack == "off":
         return None
     try:
         return stack_reason(settings, folder, spec)
-    except Exception:  # the job, which has real samples, will say what is wrong
+    except Exception:  # the job reports it
         return None
 
 

@@ -1,4 +1,4 @@
-"""From a recipe and the store to what there is to do: one run for each variant, seed and fold, each known by its fingerprint."""
+"""The plan of a study, from its recipe and the store: one run per variant, seed and fold, each with its fingerprint."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ablate.store.records import ENDED_BADLY, RunRecord, Status, StudyRecord, Va
 from ablate.store.store import Store
 
 CHOOSING = ("--seeds", "--only")
-"""Flags that choose among runs; the other selecting flags change settings."""
+"""Flags that select runs; the other ones change settings."""
 
-STALE = "its settings, data or code have changed since it was trained"
+STALE = "settings, data or code have changed since training"
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run as the recipe has it, and what the store knows of it.
+    """One run of the recipe, with its record in the store.
 
-    ``identity`` is what all seeds of its settings share. ``before`` is the run that the same row was with the same seed when last recorded, where that is
-    another one. ``upon`` are the rows whose weights it is built upon, with their identities.
+    ``identity`` is shared by all seeds of its settings. ``before`` is the previous run of the variant with this seed,
+    if different. ``upon`` are the variants that it requires, with their identities.
     """
 
     variant: Variant
@@ -37,13 +37,13 @@ class PlannedRun:
     upon: Mapping[str, str] = field(default_factory=dict)
 
     def needs(self, seed: int | None = None) -> dict[str, str]:
-        """The runs that must have finished before, with the same seed (or another one) and fold, by row."""
+        """The runs that must finish before this one, by variant, with the same fold and seed (or ``seed``)."""
         seed = self.seed if seed is None else seed
         return {row: run_fingerprint(shared, seed, self.record.fold) for row, shared in self.upon.items()}
 
     @property
     def leader(self) -> str:
-        """The run of its stack whose folder has the stack's log and checkpoints; itself where it trains alone."""
+        """The first run of its stack, whose folder has the log and checkpoints; itself if it is trained alone."""
         if not self.record.stack:
             return self.fingerprint
         return run_fingerprint(self.identity, self.record.stack[0], self.record.fold)
@@ -51,9 +51,10 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Plan:
-    """All runs of a study. A fingerprint that several rows share is one run. ``rows_before`` names the rows that the study had when last recorded.
+    """All runs of a study. Variants with the same fingerprint share a run.
 
-    ``needed`` are the runs of rows that were not chosen, which chosen ones are built upon.
+    ``rows_before`` are the variants of the study when last recorded. ``needed`` are the runs of variants that were not
+    selected, but that selected ones require.
     """
 
     recipe: Recipe
@@ -69,13 +70,13 @@ class Plan:
         return {name: tuple(runs) for name, runs in rows.items()}
 
     def runs_of(self, variant: str) -> tuple[PlannedRun, ...]:
-        """The runs of one row, in the order of its seeds, fold by fold."""
+        """The runs of one variant, by seed and fold."""
         return self._by_row[variant]
 
     def to_do(self, *, retry_failed: bool = False, fresh: bool = False) -> list[PlannedRun]:
-        """The runs that are missing, each once. Failed ones only where asked for; all of them under ``fresh``.
+        """The runs to train, each once: with ``retry_failed`` also failed ones, with ``fresh`` all.
 
-        What they are built upon comes along where it is missing, also where its row was not chosen.
+        Includes missing runs that these require, even of variants that were not selected.
         """
         done: tuple[Status, ...] = ("finished",) if retry_failed else ("finished", *ENDED_BADLY)
         known: dict[str, PlannedRun] = {}
@@ -91,7 +92,7 @@ class Plan:
         return [run for name, run in known.items() if name in wanted]
 
     def record(self) -> StudyRecord:
-        """The study as far as the store knows it."""
+        """The state of the study in the store."""
         rows = tuple(
             VariantRecord(variant, tuple(run.record for run in self.runs_of(variant.name)))
             for variant in self.recipe.variants
@@ -99,7 +100,7 @@ class Plan:
         return StudyRecord(self.recipe, rows)
 
     def renewed(self, store: Store) -> Plan:
-        """The same runs as the store knows them now, whatever became of the recipe's data and code since."""
+        """The same runs with their current records, ignoring later changes of data and code."""
 
         def now(run: PlannedRun) -> PlannedRun:
             epochs = run.variant.settings.epochs
@@ -109,9 +110,9 @@ class Plan:
 
 
 def make_plan(recipe: Recipe, store: Store) -> Plan:
-    """Fingerprint every run of a recipe and look each up in the store. Raises `RecipeError` where a loss or metric does not suit the data.
+    """Compute the fingerprint of every run of a recipe and look it up in the store. Raises `RecipeError`.
 
-    A run that is missing, where the same row and seed was trained as another one before, is `stale`: the recipe, its data or its code have changed since.
+    A missing run is `stale` if the variant was trained with this seed before: its settings, data or code have changed.
     """
     check_fit(recipe)
     flags = settings_flags(recipe.selection)
@@ -142,12 +143,12 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
 
 
 def run_key(seed: int, fold: int | None = None) -> str:
-    """What a row's run is called in ``study.json``: ``3``, and ``3.0`` for the first fold of seed 3."""
+    """The key of a variant's run in ``study.json``: ``3``, or ``3.0`` for the first fold of seed 3."""
     return str(seed) if fold is None else f"{seed}.{fold}"
 
 
 def settings_flags(selection: Sequence[str]) -> list[str]:
-    """Of the flags that selected a study's rows (pairs of flag and value), those that change settings; ``compare`` is none."""
+    """The flags of a selection (pairs of flag and value) that change settings; ``compare`` is not one."""
     pairs = zip(selection[::2], selection[1::2], strict=True)
     return [
         word

@@ -1,4 +1,4 @@
-"""What a plan means before it is carried out: what each row changes, its network, the runs to do, and an estimate of time and disk."""
+"""Summarises a plan: each variant's changes, network and runs, and an estimate of time and disk space."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ablate.store.store import Store
 
 @dataclass(frozen=True)
 class RowOutlook:
-    """One row: its changes, its network (None where it was not looked at), and how many of its runs are in which state."""
+    """One variant: its changes, its network (None if not built), and the number of its runs by status."""
 
     variant: str
     parent: str | None
@@ -32,7 +32,7 @@ class RowOutlook:
 
 @dataclass(frozen=True)
 class Outlook:
-    """All rows, and the sums over the runs that are to be trained: process seconds, bytes on disk; None where nothing is known to guess from."""
+    """All variants, and the totals of the runs to train: process seconds and bytes on disk, None if unknown."""
 
     study: str
     rows: tuple[RowOutlook, ...]
@@ -42,7 +42,7 @@ class Outlook:
 
 
 def outlook(plan: Plan, store: Store, *, networks: bool) -> Outlook:
-    """Look ahead. ``networks=False`` builds nothing and leaves parameters, receptive field and disk out."""
+    """Summarise a plan. With ``networks=False``, no networks are built, and their facts and disk space are left out."""
     facts = network_facts(plan, store) if networks else {}
     missing = {run.fingerprint for run in plan.to_do()}
     estimates = Estimates(plan, store)
@@ -69,7 +69,7 @@ def outlook(plan: Plan, store: Store, *, networks: bool) -> Outlook:
                 fact.get("error"),
                 fact.get("stack_reason") if len(plan.recipe.seeds) > 1 else None,
                 estimates.seconds(new) if estimates.knows(runs[0]) else None,
-                # best and last weights, four bytes each, and about 200 bytes an epoch of metrics
+                # best and last weights of four bytes each, and about 200 bytes of metrics per epoch
                 len(new) * (8 * parameters + 200 * variant.settings.epochs) if parameters is not None else None,
             )
         )

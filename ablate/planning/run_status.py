@@ -1,4 +1,4 @@
-"""What a study's runs are doing now, seen from outside: any process may look, whoever trains."""
+"""The current status of a study's runs, from any process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ablate.store.store import Store
 
 @dataclass(frozen=True)
 class RunNow:
-    """A run under way: its last whole epoch, seconds since its last sign of life, and the process that trains it."""
+    """A run in training: its last finished epoch, seconds since its last update, and its process."""
 
     seed: int
     epoch: int
@@ -26,13 +26,13 @@ class RunNow:
 
     @property
     def name(self) -> str:
-        """``seed 3``, with the fold where there is one."""
+        """``seed 3``, with the fold if there is one."""
         return run_name(self.seed, self.fold)
 
 
 @dataclass(frozen=True)
 class RowNow:
-    """A row: how many of its runs are in which state, those under way, and the reasons of those that ended badly."""
+    """A variant: the number of its runs by status, those in training, and the reasons of failures."""
 
     variant: str
     runs: dict[str, int]
@@ -41,7 +41,7 @@ class RowNow:
 
 
 def watch(plan: Plan, store: Store, now: float | None = None) -> list[RowNow]:
-    """Look at all rows of a plan. ``now``: seconds since 1970."""
+    """The status of all variants of a plan. ``now``: seconds since 1970."""
     now = time.time() if now is None else now
     rows = []
     for variant in plan.recipe.variants:
@@ -58,7 +58,7 @@ def watch(plan: Plan, store: Store, now: float | None = None) -> list[RowNow]:
 
 
 def run_now(run: PlannedRun, store: Store, now: float) -> RunNow:
-    """One run under way. Its metrics are fresher than its status, which is written every few seconds."""
+    """One run in training. Its metrics are newer than its status, which is written every few seconds."""
     last = store.last_epoch(run.fingerprint)
     signs = [sign for sign in (run.record.heartbeat, last.get("time")) if sign is not None]
     return RunNow(

@@ -1,7 +1,7 @@
-"""``study.json``: which rows a study has, and which run each of them is with each seed and fold.
+"""``study.json``: the variants of a study and the run of each seed and fold.
 
-A row is known by its name and by the flags that changed settings (``--set``, ``--scale``, ``--design``), so that a trial under other settings does not
-forget the runs of the recipe as written; ``--seeds`` and ``--only`` choose among a row's runs and forget none of them.
+A variant is identified by its name and the flags that change settings (``--set``, ``--scale``, ``--design``), so that
+runs with such flags do not replace those of the recipe as written. ``--seeds`` and ``--only`` remove no runs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ablate.store.store import Store
 
 
 def write_study(plan: Plan, store: Store) -> None:
-    """Record which rows a study has and which run each of them is, and the recipe as it was read. Writes nothing where nothing is new."""
+    """Record the variants of a study with their runs, and the recipe's text. Writes only changes."""
     recipe = plan.recipe
     text = store.study_folder(recipe.study) / "recipe.yaml"
     if store.study(recipe.study) != _merged(plan, store):
@@ -25,18 +25,18 @@ def write_study(plan: Plan, store: Store) -> None:
 
 
 def named_runs(study: dict[str, Any]) -> dict[str, str]:
-    """The fingerprints that a study's file names, each with the identity that it shares with the other seeds of its row."""
+    """The fingerprints in a study's file, each with the identity of its variant's settings."""
     return {name: row["identity"] for row in study.get("rows", ()) for name in row["runs"].values()}
 
 
 def kept_rows(recipe: Recipe, study: dict[str, Any]) -> list[dict[str, Any]]:
-    """The rows of a study's file that the recipe as written still has."""
+    """The entries of a study's file whose variants are still in the recipe as written."""
     names = {variant.name for variant in recipe.variants}
     return [row for row in study.get("rows", ()) if row["variant"] in names and not row.get("flags")]
 
 
 def keep_rows_of(recipe: Recipe, store: Store) -> None:
-    """Forget the rows that the recipe as written no longer has, and those of trials under other flags."""
+    """Remove the variants that the recipe no longer has, and those of runs with other flags."""
     with store.change_study(recipe.study):
         study = store.study(recipe.study)
         kept = kept_rows(recipe, study)
@@ -66,7 +66,7 @@ def _merged(plan: Plan, store: Store) -> dict[str, Any]:
             "flags": flags,
             "identity": runs[0].identity if runs else None,
             "runs": {**(earlier.get("runs", {}) if same else {}), **now},
-            # what the row was before its settings, data or code changed: to be able to say that it is stale
+            # the runs before settings, data or code changed, to recognise that the variant is outdated
             "before": before,
         }
     path = str(recipe.path) if recipe.path else None

@@ -1,4 +1,4 @@
-"""States to go on from: one for all runs of a job, with a checksum, the one before kept until the next is whole."""
+"""Checkpoints: one for all runs of a job, with a checksum; the previous one is kept until the next is complete."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from ablate.store.store import Store
 
 NAMES = ("checkpoint.pt", "checkpoint.old.pt")
 DIGEST = 32
-"""Bytes of the checksum at the head of a file."""
+"""Bytes of the checksum at the beginning of a file."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a job can go on from.
+    """The state from which a job can resume.
 
-    ``runs``: the stack's fingerprints in order; ``threads`` it computed with; ``began``: when its first attempt did, in seconds since 1970;
-    ``seconds``: wall time that went into it; ``lines``: the last epoch in each run's metrics; ``state``: the trainer's own.
+    ``runs``: the fingerprints of the stack, in order; ``threads``: number of threads; ``began``: time of its first
+    attempt in seconds since 1970; ``seconds``: wall time so far; ``lines``: the last epoch in each run's metrics;
+    ``state``: the trainer's state.
     """
 
     runs: tuple[str, ...]
@@ -34,7 +35,7 @@ class Checkpoint:
 
 
 def save(store: Store, checkpoint: Checkpoint) -> None:
-    """Keep a checkpoint in the folder of the stack's first run."""
+    """Save a checkpoint in the folder of the stack's first run."""
     buffer = io.BytesIO()
     torch.save({**_plain(checkpoint), "state": dict(checkpoint.state)}, buffer)
     payload = buffer.getvalue()
@@ -45,7 +46,7 @@ def save(store: Store, checkpoint: Checkpoint) -> None:
 
 
 def load(store: Store, fingerprint: str, device: str = "cpu") -> tuple[Checkpoint | None, list[str]]:
-    """The newest whole checkpoint in a run's folder, or None; and a sentence for each that is not whole."""
+    """The newest valid checkpoint in a run's folder, or None; and a message for each invalid one."""
     damaged = []
     for path in _paths(store, fingerprint):
         try:
@@ -54,7 +55,7 @@ def load(store: Store, fingerprint: str, device: str = "cpu") -> tuple[Checkpoin
             continue
         payload = data[DIGEST:]
         if _digest(payload) != data[:DIGEST]:
-            damaged.append(f"{path.name} is damaged and was left aside")
+            damaged.append(f"{path.name} is damaged and was ignored")
             continue
         try:
             found = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
@@ -66,14 +67,14 @@ def load(store: Store, fingerprint: str, device: str = "cpu") -> tuple[Checkpoin
 
 
 def drop(store: Store, fingerprint: str) -> None:
-    """Remove the checkpoints in a run's folder, the newest last: there is one as long as there is any."""
+    """Remove the checkpoints in a run's folder, the newest last."""
     for path in reversed(_paths(store, fingerprint)):
         if path.exists():
             store.disk.remove(path)
 
 
 def _plain(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Its fields in plain lists and numbers, without the state."""
+    """The fields as plain lists and numbers, without the state."""
     fields = {name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__ if name != "state"}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 

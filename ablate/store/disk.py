@@ -1,4 +1,4 @@
-"""Everything that changes files under a folder of runs, as a handful of operations: faults are injected here and nowhere else."""
+"""All operations that change files in the folder of runs; tests inject faults here."""
 
 from __future__ import annotations
 
@@ -11,40 +11,37 @@ from pathlib import Path
 from typing import BinaryIO
 
 REASONS = {
-    errno.ENOSPC: "no space left on the device. Free some",
-    errno.EDQUOT: "the disk quota is used up. Free some space",
-    errno.EROFS: "the file system is read-only. Make it writable",
-    errno.EACCES: "permission denied. Make it writable",
-    errno.EPERM: "permission denied. Make it writable",
+    errno.ENOSPC: "no space left on device. Free disk space",
+    errno.EDQUOT: "disk quota exceeded. Free disk space",
+    errno.EROFS: "the file system is read-only. Remount it, or use another --runs",
+    errno.EACCES: "permission denied. Change its permissions, or use another --runs",
+    errno.EPERM: "permission denied. Change its permissions, or use another --runs",
 }
 
 
 class DiskError(OSError):
-    """The folder of runs could not be written. One line with the file, the reason and the way out; what was there before is still there."""
+    """A file could not be written. One line with the file, the reason and the fix; earlier contents are unchanged."""
 
     @classmethod
     def about(cls, error: OSError, path: Path) -> DiskError:
-        """The system's own error, in words that say what to do."""
-        reason = REASONS.get(error.errno or 0, f"{error.strerror or error}. Mend that")
-        return cls(error.errno or 0, f"{reason}, then run the same command again: it goes on where it stood", str(path))
+        """The error of the operating system, with a fix."""
+        reason = REASONS.get(error.errno or 0, f"{error.strerror or error}. Fix the problem")
+        return cls(error.errno or 0, f"{reason}, and rerun the command to resume", str(path))
 
     def __str__(self) -> str:
         return f"file (={self.filename}) cannot be written: {self.strerror}."
 
 
 class Disk:
-    """Operations on files. Each calls `point` first, so that a test can make any of them fail, or be the last that happened.
-
-    All raise `DiskError` for what the system refuses.
-    """
+    """Operations on files, which raise `DiskError`. Each calls `point` first, so that tests can make it fail."""
 
     def point(self, operation: str, path: Path) -> None:
-        """Called before anything changes. The real disk does nothing here."""
+        """Called before a change; does nothing except in tests."""
 
     def replace(self, path: Path, contents: bytes, *, durable: bool = False) -> None:
-        """Put new contents in place of a file, atomically: a reader sees the old ones or the new ones, whole.
+        """Replace a file atomically: readers see the old or the new contents.
 
-        ``durable`` waits until the contents have reached the disk, so that they survive a power cut.
+        ``durable`` waits until the contents are on the disk, so that they survive a power failure.
         """
         self._make_folder(path.parent)
         beside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -64,7 +61,7 @@ class Disk:
                 self._flush_folder(path.parent)
 
     def deliver(self, path: Path, contents: bytes) -> None:
-        """Write a file that the user has named: as `replace` does, but a link stays a link, and a device or a pipe gets the contents itself."""
+        """Write a file of the user's: like `replace`, but follow links, and write to devices and pipes directly."""
         path = Path(os.path.realpath(path))
         if not path.exists() or path.is_file():
             self.replace(path, contents)
@@ -73,35 +70,35 @@ class Disk:
             path.write_bytes(contents)
 
     def rename(self, old: Path, new: Path) -> None:
-        """Give a file or folder another name beside it; a file of that name goes."""
+        """Rename a file or folder, replacing an existing file."""
         with self._asked("rename", new):
             os.replace(old, new)
 
     def append(self, path: Path) -> BinaryIO:
-        """A file open for adding to its end, unbuffered; made with its folder where it is not there."""
+        """Open a file for appending, unbuffered; creates it and its folder."""
         self._make_folder(path.parent)
         with self._asked("open", path):
             return path.open("ab", buffering=0)
 
     def add(self, file: BinaryIO, data: bytes) -> None:
-        """Add to a file opened with `append`."""
+        """Write to a file opened with `append`."""
         with self._asked("add", Path(file.name)):
-            # an almost full disk takes a part and says so
+            # an almost full disk may write a part only
             while data:
                 data = data[file.write(data) :]
 
     def sync(self, file: BinaryIO) -> None:
-        """Wait until all that was added to a file has reached the disk."""
+        """Wait until everything written to a file is on the disk."""
         with self._asked("sync", Path(file.name)):
             self._flush(file.fileno())
 
     def cut(self, path: Path, size: int) -> None:
-        """Shorten a file to ``size`` bytes."""
+        """Truncate a file to ``size`` bytes."""
         with self._asked("cut", path):
             os.truncate(path, size)
 
     def remove(self, path: Path) -> None:
-        """Remove a file or a folder with all that is in it; nothing happens where there is none."""
+        """Remove a file, or a folder with its contents, if it exists."""
         with self._asked("remove", path):
             if path.is_dir():
                 shutil.rmtree(path)

@@ -1,4 +1,4 @@
-"""Whose turn it is to write: one lock file each for runs and studies, held by a process and let go of by the system when that process ends."""
+"""Lock files for runs and studies; the operating system releases them when the process exits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from ablate.store.disk import Disk
 
 
 def take(disk: Disk, path: Path, *, wait: bool) -> BinaryIO | None:
-    """Lock a file, which is made where it is not there; closing it lets go. None: another process has it, and ``wait`` is off."""
+    """Lock a file, which is created if necessary; closing it releases the lock.
+
+    Without ``wait``, None if another process holds the lock.
+    """
     while True:
         file = disk.append(path)
         try:
@@ -26,13 +29,13 @@ def take(disk: Disk, path: Path, *, wait: bool) -> BinaryIO | None:
             raise
         if _is_at(file, path):
             return file
-        # its folder was removed while we waited: what we hold is no longer anybody's lock
+        # its folder was removed while waiting: this is no longer the lock file
         file.close()
 
 
 @contextmanager
 def held(disk: Disk, path: Path) -> Iterator[None]:
-    """Wait for a lock and hold it for a while."""
+    """Wait for a lock and hold it within the context."""
     file = take(disk, path, wait=True)
     assert file is not None
     with file:
@@ -41,7 +44,7 @@ def held(disk: Disk, path: Path) -> Iterator[None]:
 
 @contextmanager
 def all_or_none(disk: Disk, paths: list[Path]) -> Iterator[bool]:
-    """Hold all locks, or none where another process has one of them; says which."""
+    """Hold all locks (True), or none (False) if another process holds one of them."""
     with ExitStack() as stack:
         for path in sorted(paths):
             file = take(disk, path, wait=False)
@@ -54,7 +57,7 @@ def all_or_none(disk: Disk, paths: list[Path]) -> Iterator[bool]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether some process holds a lock. Changes nothing."""
+    """Whether a process holds a lock."""
     try:
         file = path.open("rb")
     except OSError:

@@ -1,4 +1,4 @@
-"""Where a run comes from: versions, commit, command line, host and device. Recorded with each run; no part of its identity."""
+"""The provenance of a run: versions, commit, command line, host and device. Not part of its identity."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ablate.registry.lazy import torch
 
 
 def of_command(folder: Path) -> dict[str, Any]:
-    """What the command knows once for all its runs: command line, host, Python, and the git state of the recipe's folder."""
+    """The provenance shared by all runs of a command: command line, host, Python, git state of the recipe's folder."""
     return {
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "host": socket.gethostname(),
@@ -27,7 +27,7 @@ def of_command(folder: Path) -> dict[str, Any]:
 
 
 def of_process(device: str) -> dict[str, Any]:
-    """What the job's process knows: torch, device, threads."""
+    """The provenance of a job's process: torch, device, threads."""
     facts: dict[str, Any] = {
         "torch": torch.__version__,
         "device": device,
@@ -40,7 +40,7 @@ def of_process(device: str) -> dict[str, Any]:
 
 
 def git_state(folder: Path) -> dict[str, Any]:
-    """``git_commit`` and ``git_dirty`` of the repository that holds ``folder``; empty where there is none."""
+    """``git_commit`` and ``git_dirty`` of the repository of ``folder``; empty if there is none."""
 
     def git(*words: str) -> str:
         return subprocess.run(

@@ -1,18 +1,18 @@
-"""The folder of runs: the truth about what was trained. All writing to it happens here, through a `Disk`.
+"""The store: the folder of runs. All files in it are written here, with a `Disk`.
 
-Layout below the root (``runs`` unless told otherwise)::
+Layout of the folder (by default ``runs``)::
 
     store/<fingerprint>/settings.yaml      resolved settings, seed, fold
-                        identity.json      all that the fingerprint was made of
+                        identity.json      everything that the fingerprint was computed from
                         provenance.json    versions, git commit, command line, host, device
-                        metrics.jsonl      a line an epoch
+                        metrics.jsonl      a line per epoch
                         status.json        replaced atomically
                         best.pt, last.pt   weights
-                        checkpoint.pt      state to go on from, while it trains; checkpoint.old.pt, the one before
-                        log.txt            what the job printed
-                        lock               held by the process that writes here
-    <study>/study.json                     rows → fingerprints
-            recipe.yaml                    the recipe as it was read
+                        checkpoint.pt      during training; checkpoint.old.pt: the previous one
+                        log.txt            output of the job
+                        lock               locked by the process that writes to the folder
+    <study>/study.json                     variants → fingerprints
+            recipe.yaml                    the recipe's text
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from ablate.store.disk import Disk
 from ablate.store.records import RunRecord
 
 KEPT = ("lock", "log.txt")
-"""What stays in a run's folder when it begins again."""
+"""The files that stay in a run's folder when it is retrained."""
 
 TAIL = 1 << 16
-"""Bytes from the end of a run's metrics that hold at least one whole line."""
+"""Number of bytes at the end of a run's metrics that contain at least one complete line."""
 
 
 class Store:
@@ -46,42 +46,42 @@ class Store:
     # where things are
 
     def run_folder(self, fingerprint: str) -> Path:
-        """The folder of one run; it need not exist."""
+        """The folder of one run, which may not exist."""
         return self.root / "store" / fingerprint
 
     def study_folder(self, study: str) -> Path:
-        """The folder of one study; it need not exist."""
+        """The folder of one study, which may not exist."""
         return self.root / study
 
     def lock_file(self, fingerprint: str) -> Path:
-        """The file that the one writer of a run holds a lock on."""
+        """The lock file of a run's writer."""
         return self.run_folder(fingerprint) / "lock"
 
     # reading
 
     def record(self, fingerprint: str, seed: int = 0, epochs: int = 0, fold: int | None = None) -> RunRecord:
-        """What is known of a run; a queued record with ``seed``, ``epochs`` and ``fold`` where nothing is.
+        """The record of a run; a queued one with ``seed``, ``epochs`` and ``fold`` if there is none.
 
-        A run that says it is running, with no process that holds its lock, was interrupted: its process is gone.
+        A run with status running whose lock is not held was interrupted.
         """
         status = self._status(fingerprint)
         if status.get("status") == "running" and not locks.is_held(self.lock_file(fingerprint)):
-            # it may have ended between the two looks
+            # it may have finished in the meantime
             status = self._status(fingerprint)
             if status.get("status") == "running":
-                status |= {"status": "interrupted", "reason": "its process is gone"}
+                status |= {"status": "interrupted", "reason": "process no longer running"}
         return RunRecord.from_status(fingerprint, {"seed": seed, "epochs": epochs, "fold": fold, **status})
 
     def _status(self, fingerprint: str) -> dict[str, Any]:
         return read_or_nothing(self.run_folder(fingerprint) / "status.json")
 
     def metrics(self, fingerprint: str) -> Iterator[dict[str, Any]]:
-        """The lines of a run's metrics, oldest first; a line that was cut off by a crash ends them."""
+        """The lines of a run's metrics, oldest first, up to a line that is incomplete after a crash."""
         for line, _ in self._metric_lines(fingerprint):
             yield line
 
     def last_epoch(self, fingerprint: str) -> dict[str, Any]:
-        """The last line of a run's metrics, without reading all of them; empty where there is none."""
+        """The last line of a run's metrics, without reading the whole file; empty if there is none."""
         try:
             with (self.run_folder(fingerprint) / "metrics.jsonl").open("rb") as file:
                 file.seek(max(file.seek(0, io.SEEK_END) - TAIL, 0))
@@ -96,7 +96,7 @@ class Store:
         return {}
 
     def _metric_lines(self, fingerprint: str) -> Iterator[tuple[dict[str, Any], int]]:
-        """Each whole line, and how many bytes into the file it ends."""
+        """Each complete line, with the position of its end in bytes."""
         try:
             file = (self.run_folder(fingerprint) / "metrics.jsonl").open("rb")
         except FileNotFoundError:
@@ -114,15 +114,15 @@ class Store:
                 yield line, size
 
     def provenance(self, fingerprint: str) -> dict[str, Any]:
-        """Versions, commit, command line, host and device of a run; empty where nothing is known."""
+        """Versions, commit, command line, host and device of a run; empty if unknown."""
         return read_or_nothing(self.run_folder(fingerprint) / "provenance.json")
 
     def identity(self, fingerprint: str) -> dict[str, Any]:
-        """All that a run's fingerprint was made of; empty where nothing is known."""
+        """Everything that a run's fingerprint was computed from; empty if unknown."""
         return read_or_nothing(self.run_folder(fingerprint) / "identity.json")
 
     def study(self, study: str) -> dict[str, Any]:
-        """The study's file: its rows, each with its fingerprints; empty where there is none that can be read."""
+        """The study's file: its variants with their fingerprints; empty if it does not exist or cannot be read."""
         return read_or_nothing(self.study_folder(study) / "study.json")
 
     # writing
@@ -132,11 +132,11 @@ class Store:
         self.write_text(path, as_json(value))
 
     def write_study(self, study: str, value: Mapping[str, Any]) -> None:
-        """Replace a study's file, for whoever holds `change_study`; returns when it is on the disk."""
+        """Replace a study's file, within `change_study`; returns when it is on the disk."""
         self.disk.replace(self.study_folder(study) / "study.json", as_json(value).encode(), durable=True)
 
     def write_text(self, path: Path, text: str) -> None:
-        """Replace a text file atomically: a reader sees the old one or the new one, whole."""
+        """Replace a text file atomically."""
         self.disk.replace(path, text.encode())
 
     def write_status(self, record: RunRecord, *, durable: bool = False) -> None:
@@ -145,7 +145,7 @@ class Store:
         self.disk.replace(path, as_json(record.to_status()).encode(), durable=durable)
 
     def write_settings(self, fingerprint: str, settings: Mapping[str, Any]) -> None:
-        """Write what a run was trained with, as YAML that a person can read."""
+        """Write the settings of a run as readable YAML."""
         from ruamel.yaml import YAML
 
         buffer = io.BytesIO()
@@ -153,22 +153,22 @@ class Store:
         self.disk.replace(self.run_folder(fingerprint) / "settings.yaml", buffer.getvalue())
 
     def append_to(self, fingerprint: str, name: str) -> BinaryIO:
-        """A run's file, open for appending; its folder is made."""
+        """Open a run's file for appending; creates its folder."""
         return self.disk.append(self.run_folder(fingerprint) / name)
 
     def append_line(self, file: BinaryIO, line: Mapping[str, Any]) -> None:
-        """Add a line to metrics opened with `append_to`: it is the system's at once, so the process may die."""
+        """Append a line to metrics opened with `append_to`; it is not lost if the process is killed."""
         self.disk.add(file, (json.dumps(line, allow_nan=False) + "\n").encode())
 
     def save_tensors(self, fingerprint: str, name: str, state: Mapping[str, Any]) -> None:
-        """Write tensors atomically and durably, to be read with ``torch.load(weights_only=True)``."""
-        # torch's own writing to a file hides why the system refuses
+        """Write tensors atomically and durably, for ``torch.load(weights_only=True)``."""
+        # torch.save to a file hides the system's error
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
         self.disk.replace(self.run_folder(fingerprint) / name, buffer.getvalue(), durable=True)
 
     def cut_metrics(self, fingerprint: str, epoch: int) -> int:
-        """Drop the metric lines after an epoch, and a line that a crash cut off. Returns the last epoch that is left, 0 for none."""
+        """Remove the metric lines after an epoch, and an incomplete line. Returns the last epoch left, 0 for none."""
         path = self.run_folder(fingerprint) / "metrics.jsonl"
         if not path.exists():
             return 0
@@ -182,9 +182,9 @@ class Store:
         return last
 
     def clear(self, fingerprint: str) -> None:
-        """Remove what an earlier attempt at a run left behind; its lock and its log stay.
+        """Remove the files of an earlier attempt at a run, except its lock and log.
 
-        The status goes first: a run whose clearing was cut short is not taken for a finished one.
+        The status is removed first, so that a run does not count as finished if this is interrupted.
         """
         folder = self.run_folder(fingerprint)
         there = list(folder.iterdir()) if folder.is_dir() else []
@@ -193,44 +193,44 @@ class Store:
                 self.disk.remove(path)
 
     def tidy(self, fingerprint: str) -> None:
-        """Remove files that a crash left half-written beside those they were to replace. For whoever holds the run's lock."""
+        """Remove incomplete files left by a crash. The caller must hold the run's lock."""
         for path in leftovers(self.run_folder(fingerprint)):
             self.disk.remove(path)
 
     # whose turn it is
 
     def claim(self, fingerprints: tuple[str, ...]) -> AbstractContextManager[bool]:
-        """Be the one writer of some runs: of all, or of none (False) where another process has one of them."""
+        """Become the only writer of all runs (True), or of none (False) if another process has one of them."""
         return locks.all_or_none(self.disk, [self.lock_file(name) for name in fingerprints])
 
     def is_claimed(self, fingerprint: str) -> bool:
-        """Whether some process is the writer of a run now."""
+        """Whether a process is the writer of a run."""
         return locks.is_held(self.lock_file(fingerprint))
 
     def change_study(self, study: str) -> AbstractContextManager[None]:
-        """Be the one who reads and replaces a study's file; waits for the others."""
+        """Lock a study's file for reading and replacing it; waits for other processes."""
         return locks.held(self.disk, self.study_folder(study) / "study.lock")
 
 
 def as_json(value: Mapping[str, Any]) -> str:
-    """JSON for a file that people read too. Half a character, as in the name of a file that is not UTF-8, stands there as ``\\udce9``."""
+    """Readable JSON. Lone surrogates, as in file names that are not UTF-8, are written as ``\\udce9``."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     return text.encode(errors="backslashreplace").decode()
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object from a file, None where there is no such file. Raises ValueError for anything else."""
+    """A JSON object from a file, None if the file does not exist. Raises ValueError for anything else."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     if not isinstance(value, dict):
-        raise ValueError(f"file (={path}) must hold a JSON object.")
+        raise ValueError(f"file (={path}) must contain a JSON object.")
     return value
 
 
 def read_or_nothing(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; empty where there is none that can be read: of what is written, only a run's last status is sure to survive a power cut."""
+    """A JSON object from a file; empty if the file does not exist or cannot be read, as after a power failure."""
     try:
         return read_json(path) or {}
     except ValueError:
@@ -238,5 +238,5 @@ def read_or_nothing(path: Path) -> dict[str, Any]:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """Half-written files in a folder: ``.status.json.123`` for a ``status.json``."""
+    """Incomplete files in a folder: ``.status.json.123`` for a ``status.json``."""
     return [path for path in folder.glob(".*.*") if path.suffix[1:].isdigit() and path.is_file()]

@@ -1,4 +1,4 @@
-"""Where MLflow keeps its record: a SQLite file in the working folder unless told otherwise."""
+"""The MLflow tracking URI: by default a SQLite file in the working directory."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ SQLITE = "sqlite:///"
 
 @dataclass(frozen=True)
 class Address:
-    """A tracking URI as MLflow gets it (a SQLite path is absolute), and the file behind it, if it is one."""
+    """A tracking URI (with an absolute SQLite path), and the database file, if there is one."""
 
     uri: str
     database: Path | None = None
 
     @property
     def remote(self) -> bool:
-        """Whether a server of its own shows the page."""
+        """Whether it is a tracking server, which has its own UI."""
         return self.uri.startswith(("http://", "https://"))
 
     @property
     def shown(self) -> str:
-        """The URI for messages and files: without user name and password."""
+        """The URI for messages and files, without user name and password."""
         return re.sub(r"//[^/@]*@", "//", self.uri).rstrip("/")
 
     def key(self, root: Path) -> str:
-        """What the ledger below ``root`` calls it: a SQLite file by its relative path, so that a moved project stays published."""
+        """The key in the ledger below ``root``: a relative path for a SQLite file, so that projects can be moved."""
         if self.database is None:
             return self.shown
         try:
@@ -39,12 +39,12 @@ class Address:
 
     @property
     def artifacts(self) -> Path | None:
-        """The folder for files beside a SQLite database; None where the tracking server decides."""
+        """The folder for artifacts next to a SQLite database; None if the tracking server decides."""
         return self.database.parent / "mlartifacts" if self.database else None
 
 
 def resolve(tracking_uri: str | None = None) -> Address:
-    """The address that is meant: ``tracking_uri``, else the environment's ``MLFLOW_TRACKING_URI``, else ``sqlite:///mlflow.db`` here."""
+    """The address of ``tracking_uri``; defaults to ``$MLFLOW_TRACKING_URI`` or ``sqlite:///mlflow.db``."""
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT
     if not uri.startswith(SQLITE):
         return Address(uri)

@@ -1,4 +1,4 @@
-"""What the caller has rendered for MLflow's pages."""
+"""Rendered tables and plots for MLflow."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pathlib import PurePosixPath
 
 @dataclass(frozen=True)
 class Artifacts:
-    """What the caller has rendered. ``tables`` and ``pictures`` map file names to contents, ``note`` is markdown, ``columns`` maps each variant to the
-    table's numbers; numbers that are not finite count as unknown."""
+    """Rendered artifacts. ``tables`` and ``pictures`` map file names to contents; ``note`` is Markdown.
+
+    ``columns`` maps each variant to the table's numbers; those that are not finite count as unknown.
+    """
 
     recipe: str = ""
     tables: Mapping[str, str] = field(default_factory=dict)
@@ -27,7 +29,7 @@ class Artifacts:
 
 @dataclass(frozen=True)
 class Rendering:
-    """Artifacts that are rendered where they are wanted only. ``key`` changes whenever what they are rendered from does."""
+    """Artifacts that are rendered on demand. ``key`` changes whenever their contents do."""
 
     key: str
     render: Callable[[], Artifacts]

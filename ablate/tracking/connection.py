@@ -1,4 +1,4 @@
-"""A quiet, bounded connection to MLflow, which is imported here and nowhere else, when a connection is opened."""
+"""A connection to MLflow without log output and with short timeouts. MLflow is imported when it is opened."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ QUIET = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-"""Read when MLflow is imported, so they are set for good; what the user has set stays."""
+"""Environment variables read when MLflow is imported; the user's own values are kept."""
 
 BOUNDED = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
 }
-"""Read at every request (MLflow's own: 7 retries of 120 s each), so they are set while publishing only."""
+"""Environment variables read at every request, set only while publishing (MLflow's defaults: 7 retries of 120 s)."""
 
 LOCK_SECONDS = 120.0
 _turns: dict[Path, list[int]] = {}
 
 
 class OutOfTime(Exception):
-    """The time that was granted is over."""
+    """The time limit was reached."""
 
 
 class Connection:
-    """Writes runs of one experiment. Every call holds the lock of the SQLite file, so that studies publishing at once take turns.
+    """Writes runs of one experiment. Every call holds the lock of the SQLite file, so that studies can share it.
 
-    No call begins after ``until`` (`time.monotonic`): it raises `OutOfTime` instead.
+    After ``until`` (`time.monotonic`), calls raise `OutOfTime`.
     """
 
     def __init__(self, address: Address, until: float | None = None) -> None:
@@ -58,13 +58,16 @@ class Connection:
 
             address.database.parent.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(f"{address.database}.lock", timeout=LOCK_SECONDS)
-        with self._locked():  # a new SQLite file is prepared here, seconds of migrations
+        with self._locked():  # creates a new SQLite file, which takes seconds
             from mlflow import MlflowClient
 
             self.client = MlflowClient(_prepared(address))
 
     def enter(self, study: str, run: str | None, description: str) -> bool:
-        """Go to the experiment of the study's ``run``, or to the one named ``study``; make or restore it. Returns whether the run is there."""
+        """Select the experiment of the study's ``run``, or that named ``study``; create or restore it if necessary.
+
+        Returns whether the run exists.
+        """
         found = self.find(run) if run else None
         experiment: Any
         if found is not None:
@@ -78,7 +81,7 @@ class Connection:
             if experiment.lifecycle_stage == "deleted":
                 self._call(self.client.restore_experiment, self.experiment)
                 found = self.find(run) if run else None
-        # without its kind MLflow 3 asks every visitor whether the experiment is about language models
+        # without this tag, MLflow 3 asks the user for the type of the experiment
         tags = {"mlflow.experimentKind": "custom_model_development", NOTE: description}
         known = experiment.tags if experiment is not None else {}
         for key, value in tags.items():
@@ -88,7 +91,7 @@ class Connection:
         return found is not None
 
     def find(self, run: str) -> Any | None:
-        """MLflow's record of a run, None where the tracker knows no such run."""
+        """MLflow's record of a run, None if it does not exist."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -99,20 +102,20 @@ class Connection:
             raise
 
     def there(self, run: str) -> bool:
-        """Whether a run can be written to; one that lies in MLflow's trash is taken out of it."""
+        """Whether a run exists; a deleted one is restored."""
         found = self.find(run)
         self._revive(found)
         return found is not None
 
     def create(self, description: Description, parent: str | None, publication: str) -> str:
-        """Make a run and return its id. ``publication`` is marked on it, so that a run whose id got lost on the way can be found."""
+        """Create a run and return its id. It is tagged with ``publication``, to find it if its id was not recorded."""
         start = int(time.time() * 1000) if description.start is None else description.start
         tags = {**description.tags, PUBLICATION: publication} | ({PARENT: parent} if parent else {})
         run = self._call(self.client.create_run, self.experiment, start, tags, description.name)
         return str(run.info.run_id)
 
     def params(self, run: str, description: Description) -> None:
-        """Set the params, which can be set once."""
+        """Set the params, which cannot be changed later."""
         from mlflow.entities import Param
 
         params = [Param(*pair) for pair in description.params.items()]
@@ -120,7 +123,7 @@ class Connection:
             self._call(self.client.log_batch, run, params=few)
 
     def describe(self, run: str, description: Description, old_tags: Iterable[str]) -> None:
-        """Set name and tags; take away ``old_tags`` that are no more."""
+        """Set name and tags; remove obsolete ``old_tags``."""
         from mlflow.entities import RunTag
 
         tags = [RunTag(*pair) for pair in description.tags.items()]
@@ -132,22 +135,22 @@ class Connection:
         self.rename(run, description.name)
 
     def state(self, run: str, description: Description) -> None:
-        """Set the status, and the time of the end."""
+        """Set the status and the end time."""
         if description.status == "RUNNING":
             self._call(self.client.update_run, run, "RUNNING")
         else:
             self._call(self.client.set_terminated, run, description.status, description.end)
 
     def rename(self, run: str, name: str) -> None:
-        """Give a run another name."""
+        """Rename a run."""
         self._call(self.client.update_run, run, None, name)
 
     def trash(self, run: str) -> None:
-        """Put a run into MLflow's trash, from where it can be restored."""
+        """Delete a run; MLflow can restore it."""
         self._call(self.client.delete_run, run)
 
     def made_by(self, publication: str) -> Iterator[str]:
-        """The ids of the runs that a publication has made in this experiment."""
+        """The ids of the runs that a publication created in this experiment."""
         page = None
         while True:
             query = f"tags.`{PUBLICATION}` = '{publication}'"
@@ -158,12 +161,12 @@ class Connection:
                 return
 
     def discard(self, run: str) -> None:
-        """Put a run that nobody knows of into the trash, as one that is not going on."""
+        """Delete a run that the ledger does not have, with the status killed."""
         self._call(self.client.set_terminated, run, "KILLED")
         self.trash(run)
 
     def last_step(self, run: str, keys: Iterable[str]) -> int | None:
-        """The last step that any of a run's curves has there; None without any."""
+        """The last step of a run's curves in MLflow, None if there is none."""
         known = self._call(self.client.get_run, run).data.metrics
         points = [self._call(self.client.get_metric_history, run, key) for key in keys if key in known]
         return max((point.step for curve in points for point in curve), default=None)
@@ -202,7 +205,7 @@ class Connection:
             return str(self._call(self.client.create_experiment, cut(study, NAME), location))
         except MlflowException as error:
             experiment = self._call(self.client.get_experiment_by_name, cut(study, NAME))
-            if error.error_code == "RESOURCE_ALREADY_EXISTS" and experiment is not None:  # somebody was faster
+            if error.error_code == "RESOURCE_ALREADY_EXISTS" and experiment is not None:  # created by another process
                 return str(experiment.experiment_id)
             raise
 
@@ -228,16 +231,15 @@ class Connection:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """MLflow without telemetry, log lines and links on the screen, and with short waits."""
+    """Inside, MLflow has short timeouts and no telemetry, log output or printed links."""
     for key, value in QUIET.items():
         os.environ.setdefault(key, value)
     mine = [key for key in BOUNDED if key not in os.environ]
     os.environ.update({key: BOUNDED[key] for key in mine})
     logger = logging.getLogger("mlflow")
     disabled = logger.manager.disable
-    logging.disable(
-        logging.CRITICAL
-    )  # importing MLflow sets up its loggers, so their own levels cannot be lowered beforehand
+    # importing MLflow configures its loggers, so their levels cannot be set before
+    logging.disable(logging.CRITICAL)
     try:
         yield
     finally:
@@ -247,7 +249,7 @@ def quiet() -> Iterator[None]:
 
 
 def knows(address: Address, run: str) -> bool:
-    """Whether a run may be known there, asked without MLflow: a look into a SQLite file; of other trackers it is assumed."""
+    """Whether a run may exist in MLflow: looked up in a SQLite file without MLflow, assumed for other trackers."""
     if address.database is None:
         return True
     try:
@@ -260,18 +262,18 @@ def knows(address: Address, run: str) -> bool:
 
 
 def _prepared(address: Address) -> str:
-    """The URI for MLflow, with a SQLite file behind it that has its tables (call it under the lock).
+    """The URI for MLflow; creates the tables of a new SQLite file. Call it under the lock.
 
-    A new file is prepared beside its place and moved there when done: migrations that are interrupted cannot be taken up again. MLflow keeps SQLite
-    files open, per URI, for as long as the process lives: a file that was replaced is reached by another spelling of its URI.
+    A new file is created under another name and then moved, because interrupted migrations cannot be resumed. MLflow
+    keeps SQLite files open, per URI, as long as the process lives: a replaced file needs another spelling of its URI.
     """
     database = address.database
     if database is None:
         return address.uri
     if not database.exists() or database.stat().st_size == 0:
-        for left in database.parent.glob(f".{database.name}.*"):  # by processes that were killed meanwhile
+        for left in database.parent.glob(f".{database.name}.*"):  # left by killed processes
             left.unlink(missing_ok=True)
-        if os.name != "nt":  # Windows moves no open files: there MLflow prepares it in place
+        if os.name != "nt":  # Windows cannot move open files: there, MLflow creates it in place
             from mlflow import MlflowClient
 
             beside = database.with_name(f".{database.name}.{os.getpid()}.{len(_turns.get(database, []))}")
@@ -293,5 +295,5 @@ def _prepared(address: Address) -> str:
 
 
 def _size(*texts: str) -> int:
-    """Bytes of texts in a request, where whatever is not ASCII takes six of them."""
+    """Bytes of texts in a request, with up to six per non-ASCII character."""
     return sum(len(text) if text.isascii() else 6 * len(text) for text in texts) + 50

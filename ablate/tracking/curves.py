@@ -24,10 +24,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Stretch:
-    """A stretch of curves for one call: whole epochs up to and including ``epoch``.
+    """A segment of curves for one call: whole epochs up to and including ``epoch``.
 
-    ``not_finite`` maps metrics to the first epoch where they were NaN or infinite. Such values are left out of the curves: MLflow would draw infinity
-    as 1.8e308, which flattens all the rest, and has no way to draw NaN.
+    ``not_finite`` maps metrics to the first epoch with NaN or infinity. Such values are left out of the curves, because
+    MLflow cannot plot NaN, and plots infinity as 1.8e308, which flattens all other values.
     """
 
     points: tuple[Point, ...]
@@ -36,7 +36,7 @@ class Stretch:
 
 
 def stretches(lines: Iterable[Mapping[str, Any]], after: int | None) -> Iterator[Stretch]:
-    """The curves beyond epoch ``after`` (None: from the beginning), as many whole epochs at once as one call takes."""
+    """The curves after epoch ``after`` (None: from the beginning), with as many whole epochs as one call allows."""
     points: list[Point] = []
     not_finite: dict[str, int] = {}
     last = after

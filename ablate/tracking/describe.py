@@ -1,4 +1,4 @@
-"""What MLflow says about a study, a variant and a seed: plain values, worked out from the store alone."""
+"""Describes a study, a variant and a seed for MLflow, in plain values from the store."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ablate.store.records import ENDED_BADLY, RunRecord, StudyRecord, VariantRec
 from ablate.store.store import Store
 from ablate.tracking.limits import NAME, PARAM_VALUE, TAG_VALUE, cut, cut_lines, digest, legal_key
 
-NOTE = "mlflow.note.content"  # the description on a run's or experiment's page, in markdown
+NOTE = "mlflow.note.content"  # the description of a run or experiment in the UI, in Markdown
 PARENT = "mlflow.parentRunId"
-PUBLICATION = "mlflow.ablate.publication"  # with a prefix whose tags MLflow's page does not show
+PUBLICATION = "mlflow.ablate.publication"  # the UI hides tags with the prefix mlflow
 
 
 @dataclass(frozen=True)
 class Description:
-    """One MLflow run without its curves. ``status`` is MLflow's; ``start`` and ``end`` are milliseconds since 1970, None where unknown."""
+    """One MLflow run without its curves. ``start`` and ``end`` are milliseconds since 1970, None if unknown."""
 
     name: str
     status: str
@@ -36,12 +36,12 @@ class Description:
 
     @property
     def digest(self) -> str:
-        """Changes when something has to be sent again. (Params are fixed from the beginning, in MLflow and here.)"""
+        """Changes when something has to be sent again. Params are not included, because they cannot be changed."""
         return digest([self.name, self.status, self.end, dict(self.tags), dict(self.results)])
 
 
 def of_study(study: StudyRecord, store: Store) -> Description:
-    """The study's own run."""
+    """The study's run."""
     recipe = study.recipe
     runs = [run for row in study.rows for run in row.runs]
     better = f"{recipe.compare.metric}, {recipe.compare.better} is better, at {recipe.compare.at}"
@@ -85,7 +85,7 @@ def of_variant(study: StudyRecord, row: VariantRecord, store: Store) -> Descript
 
 
 def of_seed(study: StudyRecord, row: VariantRecord, run: RunRecord, store: Store) -> Description:
-    """A seed's run without its curves; ``results`` holds what the row reports of it."""
+    """A seed's run without its curves; ``results`` has its reported values."""
     provenance = store.provenance(run.fingerprint)
     fold = "" if run.fold is None else f" · fold {run.fold}"
     tags = {
@@ -105,7 +105,7 @@ def of_seed(study: StudyRecord, row: VariantRecord, run: RunRecord, store: Store
         **{f"ablate.provenance.{key}": value for key, value in _flat(provenance).items()},
         **_source_tags(study, provenance),
     }
-    # curves end with the values of the last epoch: others are given only where the row reports another epoch
+    # curves end with the last epoch's values: add the reported ones only if they are of another epoch
     other = run.selected_epoch is not None and run.selected_epoch != run.epoch
     results = {f"{name}.selected": value for name, value in run.results.get("selected", {}).items() if other}
     fixed = {"seed": str(run.seed), "fold": "" if run.fold is None else str(run.fold), "fingerprint": run.fingerprint}
@@ -121,7 +121,7 @@ def of_seed(study: StudyRecord, row: VariantRecord, run: RunRecord, store: Store
 
 
 def params(row: VariantRecord) -> dict[str, str]:
-    """A variant's settings as flat params: ``model`` is the name of the model and ``model.hidden`` its field; tricks go by name."""
+    """A variant's settings as flat params: ``model`` is a name, ``model.hidden`` a setting; tricks by name."""
     settings = row.variant.settings
     flat: dict[str, str] = {}
     for key, value in settings.dump().items():
@@ -133,7 +133,7 @@ def params(row: VariantRecord) -> dict[str, str]:
             for choice, options in zip(getattr(settings, key), value, strict=True):
                 seen[choice.label] += 1
                 again = f" {seen[choice.label]}" if seen[choice.label] > 1 else ""
-                # a target's options come with the target itself, a name is in the list already
+                # names are in the list, targets are not
                 flat |= _options(f"{key}.{choice.label}{again}", options, named=choice.target is not None)
         else:
             flat |= _flat({key: value})
@@ -141,7 +141,7 @@ def params(row: VariantRecord) -> dict[str, str]:
 
 
 def overall(runs: Iterable[RunRecord]) -> str:
-    """MLflow's status of some runs together: running while one is, failed when one failed, killed when one was interrupted."""
+    """MLflow's status of several runs: running if one is, failed if one failed, killed if one was interrupted."""
     states = {run.status for run in runs}
     if "running" in states:
         return "RUNNING"
@@ -158,7 +158,7 @@ def finite(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def _row(study: StudyRecord, row: VariantRecord) -> str:
-    """The place in the study's table, in digits that sort."""
+    """The variant's position in the study's table, as a sortable string."""
     return f"{[each.variant.name for each in study.rows].index(row.variant.name) + 1:03}"
 
 
@@ -203,13 +203,13 @@ def _source_tags(study: StudyRecord, provenance: Mapping[str, Any]) -> dict[str,
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container's user need not have a name
+    except (KeyError, OSError, ImportError):  # users of containers may have no name
         return ""
 
 
 def _legal_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """Empty ones are left out."""
-    rest = "… cut: MLflow keeps 8000 characters."
+    """Tags with legal keys and truncated values, without empty ones."""
+    rest = f"… (truncated to {TAG_VALUE} characters)"
     return {legal_key(key): cut_lines(value, TAG_VALUE, rest) for key, value in tags.items() if value}
 
 

@@ -1,4 +1,4 @@
-"""What has been sent to MLflow, kept beside the store in ``<study>/published.json``: so nothing goes twice."""
+"""Records in ``<study>/published.json`` what has been sent to MLflow, so that nothing is sent twice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ VERSION = 1
 
 @dataclass
 class Sent:
-    """One MLflow run that was made: its id, the digest of the description it has, and the tags it carries."""
+    """One MLflow run: its id, the digest of its description, and its tags."""
 
     run: str
     name: str
@@ -24,8 +24,11 @@ class Sent:
 
 @dataclass
 class SentSeed(Sent):
-    """A seed's run: curves are there up to ``epoch``; ``first`` is the time of their first line, which tells a training from its
-    repetition; ``results`` is the digest of the values that the row reports of it."""
+    """A seed's run, whose curves were sent up to ``epoch``.
+
+    ``first`` is the time of the first line of its metrics, which changes if it is retrained. ``results`` is the digest
+    of its reported values.
+    """
 
     seed: int = 0
     fold: int | None = None
@@ -38,7 +41,7 @@ class SentSeed(Sent):
 
 @dataclass
 class SentVariant(Sent):
-    """A variant's run. ``settings`` is the digest of its settings, ``columns`` the table's columns as sent (None: taken back)."""
+    """A variant's run. ``settings``: digest of its settings; ``columns``: the table's sent numbers (None: removed)."""
 
     variant: str = ""
     settings: str = ""
@@ -48,8 +51,11 @@ class SentVariant(Sent):
 
 @dataclass
 class SentStudy:
-    """All that was sent to one tracking URI. ``files`` maps names of artifacts to digests of their contents, ``rendered`` is the key of those that were
-    rendered last. ``publication`` names the publication that is under way, or that was broken off: MLflow may have more than is written here."""
+    """Everything that was sent to one tracking URI.
+
+    ``files`` maps names of artifacts to digests of their contents; ``rendered`` is the key of the last rendering.
+    ``publication`` is the id of a publication in progress or interrupted: MLflow may have more than is recorded here.
+    """
 
     study: Sent | None = None
     files: dict[str, str] = field(default_factory=dict)
@@ -58,7 +64,7 @@ class SentStudy:
     publication: str = ""
 
     def find(self, rows: Mapping[str, str]) -> dict[str, SentVariant]:
-        """For rows (name → digest of settings) the runs they have: by name and settings, or, after renaming, by settings alone."""
+        """The runs of variants (name → digest of settings): by name and settings, or by settings if renamed."""
         found = {sent.variant: sent for sent in self.variants if rows.get(sent.variant) == sent.settings}
         spare = [sent for sent in self.variants if sent.variant not in rows]
         for name, settings in rows.items():
@@ -71,12 +77,12 @@ class SentStudy:
         return found
 
     def forget(self) -> None:
-        """Begin again: the record in MLflow is gone."""
+        """Start over, because the study was deleted in MLflow."""
         self.study, self.files, self.variants, self.rendered = None, {}, [], ""
 
 
 class Ledger:
-    """The ledger of one study. One process writes at a time: whoever holds the lock."""
+    """The ledger of one study, written by the process that holds its lock."""
 
     def __init__(self, store: Store, study: str) -> None:
         self.store = store
@@ -88,7 +94,7 @@ class Ledger:
         return self.path.with_suffix(".lock")
 
     def read(self, key: str) -> SentStudy:
-        """What was sent to the tracking URI ``key``. An unreadable ledger counts as empty: MLflow then gets the study once more."""
+        """What was sent to the tracking URI ``key``. An unreadable ledger counts as empty: the study is sent again."""
         try:
             return _study(self._trackers().get(key, {}))
         except (TypeError, KeyError, AttributeError):

@@ -1,6 +1,6 @@
-"""What MLflow accepts: characters and lengths of keys and values, and how much goes into one call.
+"""The limits of MLflow: characters and lengths of keys and values, and the size of one call.
 
-The numbers are those of ``mlflow.utils.validation`` (3.17); names of experiments and runs are as long as their database columns allow.
+The numbers are from ``mlflow.utils.validation`` (3.17); lengths of names are those of the database columns.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TAG_VALUE = 8000
 METRICS_PER_CALL = 1000
 PARAMS_PER_CALL = 100
 TAGS_PER_CALL = 100
-BYTES_PER_CALL = 500_000  # MLflow takes 1 MB; half of it leaves room for the frame around the values
+BYTES_PER_CALL = 500_000  # MLflow allows 1 MB; the rest is for the overhead of the request
 
 Item = TypeVar("Item")
 
@@ -31,12 +31,12 @@ def digest(value: object) -> str:
 
 
 def legal_key(key: str) -> str:
-    """The key in characters that MLflow takes on every system (letters of any script, digits, ``_ - . /`` and spaces), at most 250 of them.
+    """A key that MLflow accepts on every system: at most 250 letters of any script, digits, ``_ - . /`` and spaces.
 
-    A key that had to be changed ends in a hash of the original, so that two of them never become one. Legal keys stay as they are.
+    A changed key ends in a hash of the original, so that different keys stay different. Legal keys are not changed.
     """
     legal = re.sub(r"[^\w.\- /]", "_", key)
-    # MLflow may keep a key as a file of that name, so it refuses what is no plain relative path
+    # MLflow may store a key as a file of that name, so it requires a plain relative path
     if posixpath.normpath(legal) != legal or legal.startswith("/"):
         legal = legal.replace("/", "_")
     if legal.startswith("..") or legal in ("", "."):
@@ -47,12 +47,12 @@ def legal_key(key: str) -> str:
 
 
 def cut(text: str, most: int) -> str:
-    """The text in at most ``most`` characters, with an ellipsis where something is missing."""
+    """The text truncated to ``most`` characters, ending in an ellipsis."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def cut_lines(text: str, most: int, rest: str) -> str:
-    """The text in at most ``most`` characters, cut after a whole line and followed by the line ``rest``, which says where all of it is."""
+    """The text truncated to ``most`` characters after a whole line, followed by the line ``rest``."""
     if len(text) <= most:
         return text
     head = text[: most - len(rest) - 2]
@@ -60,7 +60,7 @@ def cut_lines(text: str, most: int, rest: str) -> str:
 
 
 def calls(items: Iterable[Item], most: int, size: Callable[[Item], int]) -> Iterator[list[Item]]:
-    """The items in lists of at most ``most`` items and ``BYTES_PER_CALL`` bytes, ``size(item)`` each."""
+    """The items in lists of at most ``most`` items and ``BYTES_PER_CALL`` bytes (the sum of ``size(item)``)."""
     batch: list[Item] = []
     filled = 0
     for item in items:

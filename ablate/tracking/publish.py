@@ -1,7 +1,8 @@
-"""Writes a study from the store to MLflow: the study ▸ a run per variant ▸ a run per seed with its curves.
+"""Publishes a study from the store to MLflow: the study ▸ a run per variant ▸ a run per seed with its curves.
 
-Only what is new goes out, in batches, and a ledger beside the store says what has gone, so that an interruption at any point neither loses nor doubles
-anything. Whatever goes wrong comes back as a reason: training never fails because of the tracker. Without news nothing is imported.
+Only new data are sent, in batches. A ledger in the study's folder records what was sent, so that an interruption
+neither loses nor duplicates anything. Errors are returned as a reason: training never fails because of the tracker.
+MLflow is not imported if there is nothing to send.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ __all__ = ["Artifacts", "Published", "Rendering", "needs_publishing", "publish"]
 
 @dataclass(frozen=True)
 class Published:
-    """What came of it: ``runs`` were made and ``points`` of curves and columns sent to ``uri``, or the one-line ``reason`` why not (all).
-    ``experiment`` is the id of the study's, None where nothing had to be sent.
+    """The result of a publication: number of ``runs`` created and ``points`` sent to ``uri``; ``reason`` if incomplete.
 
-    Whatever the reason, nothing is lost: the next publication sends what is missing. The caller says which command that is.
+    ``experiment`` is the id of the study's experiment, None if nothing was sent. The next publication sends what is
+    missing.
     """
 
     ok: bool
@@ -42,10 +43,10 @@ class Published:
 def needs_publishing(
     study: StudyRecord, store: Store, tracking_uri: str | None = None, artifacts: Artifacts | Rendering | None = None
 ) -> bool:
-    """Whether MLflow lacks something, told from the ledger without MLflow. Without ``artifacts`` only the runs and the recipe's text count."""
+    """Whether there is something to send, according to the ledger. Without ``artifacts``, only runs are considered."""
     address = resolve(tracking_uri)
     sent = Ledger(store, study.recipe.study).read(address.key(store.root))
-    if sent.publication:  # one that was broken off
+    if sent.publication:  # an interrupted one
         return True
     if not isinstance(artifacts, Rendering):
         return news(study, store, sent, address, artifacts)
@@ -61,10 +62,10 @@ def publish(
     check: bool = False,
     within: float | None = None,
 ) -> Published:
-    """Send to MLflow what it lacks. Never raises for what the tracker does.
+    """Send what is missing in MLflow. Does not raise errors of the tracker.
 
-    ``check`` asks the tracker about every run that the ledger says is there, and sends again what is gone. ``within`` is a number of seconds after
-    which the rest is left for the next time.
+    ``check`` asks MLflow about every run in the ledger, and sends deleted ones again. ``within`` is a time limit in
+    seconds; the rest is sent by the next publication.
     """
     address = resolve(tracking_uri)
     until = None if within is None else time.monotonic() + within

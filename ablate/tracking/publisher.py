@@ -1,4 +1,4 @@
-"""Publishing while a study trains: a helper process is started once there is something to publish, and told to go on every so often."""
+"""Publishes a study during training, in a helper process that is asked for a publication at intervals."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from ablate.tracking.publish import Published, needs_publishing
 from ablate.tracking.publisher_process import Errand
 
 FIRST = 60.0
-"""Seconds of training after which curves are published even though no run has ended."""
+"""Seconds of training before curves are published although no run has ended."""
 
 EVERY = 20.0
-"""Seconds between the end of one publication and the beginning of the next."""
+"""Seconds between publications."""
 
 MOST = 3600.0
-"""Seconds between two attempts at a tracker that fails, at most; the first is repeated after 15 times `EVERY`."""
+"""Maximum number of seconds between attempts after errors; the first interval is 15 times `EVERY`."""
 
 WITHIN = 120.0
-"""Seconds that the command waits for the last publication, after training."""
+"""Seconds that the command waits for the last publication after training."""
 
 PATIENCE = 3.0
-"""Seconds of waiting after which the user is told what for."""
+"""Seconds of waiting before a message is shown."""
 
 FAREWELL = 3.0
-"""Seconds that an interrupted command waits until MLflow knows that its runs do not go on."""
+"""Seconds that an interrupted command waits for the publication of its runs' status."""
 
 
 class Background:
-    """Publishes a study beside its training. `event` never waits and never raises; `finish` sends the rest, and waits so long and no longer.
+    """Publishes a study during its training. `event` never blocks or raises; `finish` sends the rest with a time limit.
 
-    ``rendering`` makes the table and its formats; it must be a function of a module.
+    ``rendering`` renders the table; it must be a function of a module.
     """
 
     def __init__(
@@ -85,9 +85,9 @@ class Background:
     def finish(
         self, rendering: Rendering, within: float = WITHIN, waiting: Callable[[], None] | None = None
     ) -> Published:
-        """Publish what is missing and end the helper. ``waiting`` is called once, should it take more than a moment.
+        """Publish what is missing and stop the helper. ``waiting`` is called once if it takes more than a few seconds.
 
-        A KeyboardInterrupt passes through, with the helper ended.
+        On KeyboardInterrupt, the helper is stopped and the exception raised.
         """
         try:
             if self._helper is None:
@@ -108,7 +108,7 @@ class Background:
             self.stop()
 
     def interrupted(self) -> None:
-        """Let MLflow know that runs do not go on, if it was told that they were, and end the helper."""
+        """Publish that runs were interrupted, if anything was published, and stop the helper."""
         try:
             if self._helper is not None:
                 self._order()
@@ -119,14 +119,14 @@ class Background:
             self.stop()
 
     def stop(self) -> None:
-        """End the helper, in whatever it does."""
+        """Kill the helper."""
         if self._helper is not None:
             self._helper.kill()
             self._helper.communicate()
             self._helper = None
 
     def _order(self) -> None:
-        """Ask for one more publication; starts the helper if need be."""
+        """Request a publication; starts the helper if necessary."""
         if self._helper is None:
             self._start()
         assert self._helper is not None
@@ -141,7 +141,7 @@ class Background:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the command
+            start_new_session=True,  # not interrupted by Ctrl-C
             env={**QUIET, **os.environ},
         )
         self.asked = self.answered = 0
@@ -151,7 +151,7 @@ class Background:
         self._helper.stdin.write(b"%d\n%s" % (len(errand), errand))
 
     def _wait(self, seconds: float) -> bool:
-        """Whether everything that was asked for is answered within so many seconds."""
+        """Wait for all requested publications; returns whether they were done within ``seconds``."""
         until = self.clock() + seconds
         while self.answered < self.asked:
             left = until - self.clock()
@@ -161,7 +161,7 @@ class Background:
         return True
 
     def _listen(self, seconds: float) -> None:
-        """Take in answers, waiting for the first so many seconds at most. Raises BrokenPipeError where the helper has ended."""
+        """Read answers, waiting up to ``seconds`` for the first. Raises BrokenPipeError if the helper has exited."""
         assert self._helper is not None
         assert self._helper.stdout is not None
         while select.select([self._helper.stdout], [], [], seconds)[0]:
@@ -183,6 +183,6 @@ class Background:
         self.next = self.clock() + self.pause
 
     def _ended(self) -> None:
-        """The helper is gone, or could not be started: another one is, in its time."""
+        """The helper has exited or could not be started: a new one is started later."""
         self.stop()
-        self._note(Published(False, self.address.shown, "the process that publishes to MLflow ended unexpectedly."))
+        self._note(Published(False, self.address.shown, "The MLflow publisher exited unexpectedly."))

@@ -1,9 +1,9 @@
-"""The process that publishes beside a training, so that neither MLflow's import (seconds, most of them under Python's global lock) nor a server that does not
-answer holds up the events of the jobs, and so that it can be ended at any moment.
+"""The process that publishes during training, which can be killed at any time.
 
-Its standard input brings a pickled `Errand`, its length in a line before it, and then a line for every publication that is wanted; its standard output
-gives a line of JSON for each. When the input closes (its parent ended, however that came about) it ends at once, in the middle of whatever it does: the
-ledger is made for that.
+In a separate process, neither the import of MLflow (seconds, mostly with Python's global lock) nor a slow server delays
+the events of jobs. Its standard input has the length of a pickled `Errand` in a line, the errand, and then a line per
+requested publication; its standard output has a line of JSON for each. It exits as soon as the input is closed, because
+its parent has exited; the ledger allows for that.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from ablate.tracking.artifacts import Rendering
 from ablate.tracking.publish import Published, publish
 
 NICE = 10
-"""How far the helper stands back behind the training: as far as the system's ``nice`` does unless told otherwise."""
+"""Niceness of the process, so that it does not slow down training; the default of ``nice``."""
 
 
 @dataclass(frozen=True)
 class Errand:
-    """What to publish and where. ``rendering`` is a function of a module: it is pickled by its name."""
+    """What to publish, and where. ``rendering`` is a function of a module, because it is pickled by name."""
 
     plan: Plan
     store: Store
@@ -38,24 +38,24 @@ class Errand:
     rendering: Callable[[StudyRecord, Store], Rendering]
 
     def now(self) -> StudyRecord:
-        """The study as far as the store knows it now; which run belongs to which row stays as it was planned."""
+        """The current state of the study in the store; the runs of each variant stay as planned."""
         return self.plan.renewed(self.store).record()
 
     def publish(self) -> Published:
-        """Send what is missing. Never raises."""
+        """Send what is missing. Does not raise."""
         try:
             study = self.now()
             rendering = self.rendering(study, self.store)
         except Exception as error:
-            reason = f"the table for MLflow could not be made: {type(error).__name__}: {error}"
+            reason = f"The table for MLflow could not be rendered: {type(error).__name__}: {error}"
             return Published(False, self.tracking_uri, " ".join(reason.split()))
         return publish(study, self.store, tracking_uri=self.tracking_uri, artifacts=rendering)
 
 
 def main() -> None:
-    """Publish whenever the input says so, until it closes."""
+    """Publish for each line of the input, until it is closed."""
     answers = os.dup(1)
-    os.dup2(2, 1)  # nothing but answers may go into the pipe
+    os.dup2(2, 1)  # only answers may be written to the pipe
     os.nice(NICE)
     source = sys.stdin.buffer
     errand: Errand = pickle.loads(source.read(int(source.readline())))
@@ -66,20 +66,20 @@ def main() -> None:
 
 
 def listen(source: BinaryIO, orders: queue.SimpleQueue[bytes]) -> None:
-    """Pass orders on; end the process with the input."""
+    """Queue the lines of the input; exit when it is closed."""
     while line := source.readline():
         orders.put(line)
     os._exit(0)
 
 
 def answer(published: Published) -> str:
-    """A publication in one line."""
+    """The result of a publication as one line of JSON."""
     fields = ("ok", "uri", "reason", "experiment", "runs", "points")
     return json.dumps({name: getattr(published, name) for name in fields})
 
 
 if __name__ == "__main__":
-    # under its own name, so that what is pickled elsewhere finds the same class
+    # imported under its own name, for pickle
     from ablate.tracking.publisher_process import main as run
 
     run()

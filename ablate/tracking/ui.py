@@ -1,4 +1,4 @@
-"""MLflow's page: a server of its own on 127.0.0.1 for a database, or the link to a server that runs already."""
+"""The MLflow UI: a server on 127.0.0.1 for a database, or the link to an existing tracking server."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from ablate.tracking.limits import NAME, cut
 
 HOST = "127.0.0.1"
 START_SECONDS = 120.0
-RUNS = "?workflowType=machine_learning&orderByKey=attributes.start_time&orderByAsc=true"  # other orders are shown without nesting
+RUNS = "?workflowType=machine_learning&orderByKey=attributes.start_time&orderByAsc=true"  # other orders are not nested
 
 
 @dataclass(frozen=True)
 class Page:
-    """MLflow's page at ``url``; ``note`` says what was not as asked for; ``server`` is the process that serves it, if it is ours."""
+    """The MLflow UI at ``url``; ``note`` is a message for the user, ``server`` the process started for it, if any."""
 
     url: str
     note: str = ""
@@ -39,9 +39,9 @@ class Page:
 
 
 def serve(tracking_uri: str | None, port: int, study: str | None, say: Callable[[str], None]) -> int:
-    """Serve MLflow's page until Ctrl-C, or give the link where a server runs already; ``say`` gets the lines for the user. Returns the exit code.
+    """Serve the MLflow UI until Ctrl-C, or print the link of an existing server with ``say``. Returns the exit code.
 
-    Raises RuntimeError with one line when the server does not start.
+    Raises RuntimeError with one line if the server does not start.
     """
     try:
         with ended_by_signals(), page(tracking_uri, port, study) as shown:
@@ -50,7 +50,7 @@ def serve(tracking_uri: str | None, port: int, study: str | None, say: Callable[
             if shown.server is None:
                 say(shown.url)
                 return 0
-            say(f"{shown.url}  (Ctrl-C ends it)")
+            say(f"{shown.url}  (press Ctrl-C to stop)")
             return 1 if shown.server.wait() else 0
     except KeyboardInterrupt:
         return 0
@@ -58,9 +58,9 @@ def serve(tracking_uri: str | None, port: int, study: str | None, say: Callable[
 
 @contextmanager
 def page(tracking_uri: str | None, port: int, study: str | None) -> Iterator[Page]:
-    """MLflow's page on a study (None: on all of them), served on ``port`` of 127.0.0.1 or on a free one, as long as the context lasts.
+    """The MLflow UI for a study (None: for all), served on ``port`` of 127.0.0.1 or on a free port within the context.
 
-    Raises RuntimeError with one line when the database cannot be opened or the server does not start.
+    Raises RuntimeError with one line if the database cannot be opened or the server does not start.
     """
     address = resolve(tracking_uri)
     if address.remote:
@@ -70,9 +70,9 @@ def page(tracking_uri: str | None, port: int, study: str | None) -> Iterator[Pag
         with quiet():
             Connection(address)  # a new database is prepared under the lock
     except Exception as error:
-        raise RuntimeError(f"{trouble(error, address)} Nothing can be shown.") from error
+        raise RuntimeError(f"{trouble(error, address)} The MLflow UI cannot be started.") from error
     free = _free_port(port)
-    note = "" if port in (free, 0) else f"port (={port}) is taken: using {free}."
+    note = "" if port in (free, 0) else f"--port (={port}) is in use; using {free}."
     base = f"http://{HOST}:{free}"
     with tempfile.TemporaryFile() as said:
         server = _start(address, free, said)
@@ -80,19 +80,19 @@ def page(tracking_uri: str | None, port: int, study: str | None) -> Iterator[Pag
             _wait(server, base, said)
             experiment = _experiment(base, cut(study, NAME)) if study else None
             if study and experiment is None:
-                note = f"{note} study (={study}) is not published there yet: 'ablate sync' publishes it.".strip()
+                note = f"{note} {_unpublished(study)}".strip()
             yield Page(link(base, experiment), note, server)
         finally:
             _stop(server)
 
 
 def link(base: str, experiment: str | None) -> str:
-    """The address of an experiment's runs on the server at ``base``: the study ▸ variants ▸ seeds, the first one first."""
+    """The URL of an experiment's runs on the server at ``base``: study ▸ variants ▸ seeds, oldest first."""
     return f"{base.rstrip('/')}/#/experiments" + (f"/{experiment}/runs{RUNS}" if experiment else "")
 
 
 def _link(address: Address, study: str | None) -> tuple[str, str]:
-    """Link and note for a server that is not ours. MLflow's client asks it, since it knows how to log in."""
+    """Link and note for an existing server. MLflow's client is used, because it can log in."""
     if study is None:
         return link(address.shown, None), ""
     try:
@@ -101,12 +101,16 @@ def _link(address: Address, study: str | None) -> tuple[str, str]:
     except Exception as error:
         return link(address.shown, None), trouble(error, address)
     if found is None:
-        return link(address.shown, None), f"study (={study}) is not published there yet: 'ablate sync' publishes it."
+        return link(address.shown, None), _unpublished(study)
     return link(address.shown, found.experiment_id), ""
 
 
+def _unpublished(study: str) -> str:
+    return f"study (={study}) has not been published. Publish it with 'ablate sync'."
+
+
 def _free_port(port: int) -> int:
-    """The port itself, or any free one if it is taken."""
+    """The port itself, or any free port if it is in use."""
     for number in (port, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -115,7 +119,7 @@ def _free_port(port: int) -> int:
             except OSError:
                 continue
             return int(probe.getsockname()[1])
-    raise RuntimeError(f"port (={port}) is taken and no other is free on {HOST}.")
+    raise RuntimeError(f"--port (={port}) is in use, and no other port of {HOST} is free.")
 
 
 def _start(address: Address, port: int, said: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -135,16 +139,16 @@ def _start(address: Address, port: int, said: IO[bytes]) -> subprocess.Popen[byt
     ]
     if address.artifacts is not None:
         command += ["--artifacts-destination", str(address.artifacts)]
-    # no background jobs: those are for judging language models, and would be three more processes
+    # no background jobs: they evaluate language models, in three more processes
     env = {**QUIET, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_LOGGING_LEVEL": "ERROR"} | os.environ
-    env["MLFLOW_BACKEND_STORE_URI"] = address.uri  # not on the command line, where everybody reads the password
+    env["MLFLOW_BACKEND_STORE_URI"] = address.uri  # the command line would show the password
     return subprocess.Popen(
         command,
         env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=said,
-        start_new_session=True,  # so that its workers can be ended with it
+        start_new_session=True,  # to stop its workers with it
     )
 
 
@@ -155,7 +159,7 @@ def _wait(server: subprocess.Popen[bytes], base: str, said: IO[bytes]) -> None:
             _stop(server)
             said.seek(0)
             lines = said.read().decode(errors="replace").strip().splitlines()
-            raise RuntimeError(f"MLflow's server (={base}) did not start: {lines[-1] if lines else 'it says nothing'}")
+            raise RuntimeError(f"MLflow server (={base}) did not start: {lines[-1] if lines else 'no output'}")
         time.sleep(0.1)
 
 
@@ -175,7 +179,7 @@ def _get(url: str) -> bytes | None:
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:
-    """End the server and its workers."""
+    """Stop the server and its workers."""
     for number in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
         try:
             if hasattr(os, "killpg"):

@@ -1,4 +1,4 @@
-"""What MLflow lacks: the store compared with the ledger, without MLflow."""
+"""Compares the store with the ledger to find what has not been published, without MLflow."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def seed_news(store: Store, run: RunRecord, sent: SentSeed | None, description: 
 
 
 def changed_columns(sent: SentVariant, columns: Mapping[str, float]) -> dict[str, float | None]:
-    """Columns to send; None takes back what is no longer known, such as the mean of a row after a seed has diverged."""
+    """Columns to send; None removes one that is no longer known, such as the mean after a seed has diverged."""
     changed: dict[str, float | None] = {
         key: value for key, value in columns.items() if key not in sent.columns or sent.columns[key] != value
     }
@@ -89,5 +89,5 @@ def begun(row: VariantRecord) -> bool:
 
 
 def trained(run: RunRecord) -> bool:
-    """Whether there is something to tell of a run: it was at least begun, with the settings, data and code that it has now."""
+    """Whether a run was started with its current settings, data and code."""
     return run.status not in ("queued", "stale")

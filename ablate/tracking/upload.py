@@ -21,10 +21,10 @@ from ablate.tracking.limits import NAME, TAG_VALUE, cut_lines, digest
 from ablate.tracking.unpublished import begun, changed_columns, row_news, seed_news, settings, trained
 from ablate.tracking.views import TAG, views
 
-NOTE_REST = "… cut: the whole table is among the artifacts."
+NOTE_REST = "… (truncated; see the artifacts for the full table)"
 NOT_FINITE = "ablate.not_finite"
 SAVE_SECONDS = 1.0
-"""The ledger is written at most this often while much is sent: what a killed process did not write down is looked up at the next publication."""
+"""Minimum time between two writes of the ledger. What a killed process did not record is looked up in MLflow."""
 
 Kind = TypeVar("Kind", bound=Sent)
 
@@ -32,8 +32,8 @@ Kind = TypeVar("Kind", bound=Sent)
 class Sending:
     """One publication: the ledger in memory, the connection, and the counts.
 
-    The ledger says from the beginning to the end that a publication is under way. Where an earlier one did not come to its end, MLflow is asked what it has:
-    runs whose ids never reached the ledger go into its trash, and curves go on behind their last point.
+    The ledger records that a publication is in progress. After an interrupted one, MLflow is asked what it has: runs
+    that are not in the ledger are deleted, and curves continue after their last point.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Sending:
         self.saved = self.took = 0.0
 
     def everything(self, rendered: str = "") -> None:
-        """Send the study, then its variants, then the curves: what is small and says most comes first. ``rendered`` is the key of the artifacts."""
+        """Send the study, then its variants, then the curves. ``rendered`` is the key of the artifacts."""
         try:
             self._everything()
         except BaseException:
@@ -82,7 +82,7 @@ class Sending:
                 if trained(run):
                     self._seed(row, run, sent_variant)
         if self.runs and self.connection.address.remote:
-            self._sweep()  # a request that was repeated, since its answer got lost, made a run twice
+            self._sweep()  # a repeated request may have created a run twice
 
     def _files(self, sent: Sent) -> None:
         files = self.artifacts.files()
@@ -121,7 +121,7 @@ class Sending:
         columns = describe.finite(self.artifacts.columns.get(row.variant.name, {}))
         changed = changed_columns(sent, columns) if self.artifacts.columns else {}
         if changed:
-            # at the variant's last epoch, so that the dot lies at the end of its seeds' curves; the time says which of two is the later
+            # at the last epoch, so that the point is at the end of the seeds' curves; of two, the later time counts
             now, step = int(time.time() * 1000), row.variant.settings.epochs
             points = [Point(key, math.nan if value is None else value, now, step) for key, value in changed.items()]
             self._points(sent, points)
@@ -141,7 +141,7 @@ class Sending:
             sent = None
         first = next((float(line["time"]) for line in self.store.metrics(run.fingerprint)), None)
         if sent is not None and sent.first is not None and first is not None and sent.first != first:
-            self.connection.trash(sent.run)  # trained anew: its curves are no longer those of the store
+            self.connection.trash(sent.run)  # retrained: its curves are outdated
             sent = None
         if sent is None:
             sent = self._create(SentSeed, description, parent)
@@ -172,12 +172,12 @@ class Sending:
         self._save()
 
     def _last_there(self, run: RunRecord, sent: SentSeed) -> int | None:
-        """The last epoch that MLflow has, whatever the ledger knows: a call's points arrive all or not at all."""
+        """The last epoch in MLflow; the points of one call arrive together or not at all."""
         first = next(stretches(self.store.metrics(run.fingerprint), sent.epoch), None)
         return self.connection.last_step(sent.run, {point.key for point in first.points}) if first else None
 
     def _sweep(self) -> None:
-        """Put the runs of this publication, or of the one that was broken off, that the ledger does not know into MLflow's trash."""
+        """Delete runs of this publication, or of an interrupted one, that are not in the ledger."""
         known = {sent.run for sent in self.sent.variants} | {self.sent.study.run if self.sent.study else ""}
         known |= {seed.run for sent in self.sent.variants for seed in sent.seeds.values()}
         for run in list(self.connection.made_by(self.sent.publication)):
@@ -185,7 +185,7 @@ class Sending:
                 self.connection.discard(run)
 
     def _mark_earlier(self, current: Mapping[str, SentVariant]) -> None:
-        """Name runs that others have taken the place of (other settings, other data or code) so that nobody mistakes them."""
+        """Mark the names of runs that were replaced because their settings, data or code changed."""
         rows = {row.variant.name: row for row in self.study.rows}
         now = [id(sent) for sent in current.values()]
         for sent in self.sent.variants:
@@ -213,7 +213,7 @@ class Sending:
         if sent.digest != description.digest or sent.name != description.name:
             if not sent.digest:
                 self.connection.params(sent.run, description)
-            if sent.run not in self.made:  # which have name and tags from the beginning
+            if sent.run not in self.made:  # new runs have their name and tags
                 self.connection.describe(sent.run, description, sent.tags)
             self.connection.state(sent.run, description)
             sent.digest, sent.name, sent.tags = description.digest, description.name, list(description.tags)

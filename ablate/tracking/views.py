@@ -1,6 +1,6 @@
-"""Two ready views of a study on MLflow's page: its table, and its curves averaged over seeds.
+"""Two saved views of a study in the MLflow UI: its table, and its curves averaged over seeds.
 
-MLflow (3.17) keeps a view as a tag of the experiment and lists it in the menu *Views*. Older pages ignore the tags.
+MLflow (3.17) stores a view as a tag of the experiment and lists it in the menu *Views*. Older versions ignore the tags.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CURVES = "ablate-curves"
 
 
 def views(study: StudyRecord, columns: Iterable[str]) -> dict[str, str]:
-    """The experiment's tags that make the views; ``columns`` are the variants' metrics that exist."""
+    """The experiment's tags with the views; ``columns`` are the existing metrics of variants."""
     wanted = ["epochs", "train_loss", "valid_loss", study.recipe.compare.metric, "delta_parent"]
     known = set(columns)
     metrics = [f"metrics.`{name}`" for name in dict.fromkeys(wanted) if name in known]
@@ -40,5 +40,5 @@ def views(study: StudyRecord, columns: Iterable[str]) -> dict[str, str]:
 
 
 def _view(name: str, state: object) -> str:
-    # MLflow wants a time of creation in milliseconds; a fixed one keeps the tag the same from publication to publication
+    # MLflow requires a time of creation in milliseconds; a constant keeps the tag from changing
     return json.dumps({"name": name, "createdAt": 1, "state": json.dumps(state)})

@@ -229,7 +229,7 @@ def test_a_run_whose_process_is_gone_is_not_running(stub_study, stub, pulled):
         study.command(training=stub(look), stack=3)
     assert seen == ["running", "running"]
     record = store.record(study.plan().runs[0].fingerprint)
-    assert (record.status, record.reason) == ("interrupted", "its process is gone")
+    assert (record.status, record.reason) == ("interrupted", "process no longer running")
     assert json.loads((store.run_folder(record.fingerprint) / "status.json").read_text())["status"] == "running"
 
 

@@ -13,7 +13,7 @@ IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "1", "MLFLOW_HTTP_REQUEST_MAX_RETRIE
 
 
 def test_table_is_printed_whatever_the_server_does_and_sync_publishes_all_of_it_later(desk, server, doors, is_whole):
-    for mode, reason in (("500", "answers with error 500."), ("silent", "does not answer.")):
+    for mode, reason in (("500", "responds with error 500."), ("silent", "does not respond.")):
         door = doors(server, mode)
         done = desk.give("run", "recipe.yaml", "--tracking-uri", door.uri, **IMPATIENT)
         assert (done.returncode, done.stdout.splitlines()[0][:12]) == (0, "Name    Desc")
@@ -35,11 +35,11 @@ def test_server_that_is_not_there_costs_one_line(desk, is_whole):
     assert done.returncode == 0
     assert "net2" in done.stdout
     last = done.stderr.splitlines()[-1]
-    assert last.startswith(f"MLflow (={uri}) does not answer.")
+    assert last.startswith(f"MLflow (={uri}) does not respond.")
     assert last.endswith(f": ablate sync recipe.yaml --seeds 1 --tracking-uri {uri}")
     failed = desk.give("sync", "recipe.yaml", "--tracking-uri", uri)
     assert failed.returncode == 1
-    assert failed.stderr.splitlines()[-1].startswith(f"MLflow (={uri}) does not answer.")
+    assert failed.stderr.splitlines()[-1].startswith(f"MLflow (={uri}) does not respond.")
     assert desk.give("sync", "recipe.yaml").returncode == 0
     is_whole(f"sqlite:///{desk.folder}/mlflow.db")
 
@@ -74,7 +74,7 @@ def test_answer_that_is_lost_midway_neither_doubles_nor_loses_anything(desk, ser
     done = desk.give("run", "recipe.yaml", "--tracking-uri", door.uri, **IMPATIENT)
     assert done.returncode == 0
     assert door.lost
-    assert f"MLflow (={door.uri}) does not answer." in done.stderr
+    assert f"MLflow (={door.uri}) does not respond." in done.stderr
     door.mode = "open"
     assert desk.give("sync", "recipe.yaml", "--tracking-uri", door.uri).returncode == 0
     is_whole(server, f"tiny {left}")

@@ -56,7 +56,7 @@ def test_variants_seeds_and_values():
     assert row.delta_parent == pytest.approx(-0.1 + 0.001 / 3)
     assert row.verdict == "helps"
     assert row.epochs is None
-    assert logged.notes == ("the baseline is plain, which was logged first; --baseline chooses another",)
+    assert [note.split(",")[0] for note in logged.notes] == ["Using plain"]
 
 
 def test_it_is_the_same_evidence_as_from_our_own_runs():
@@ -143,15 +143,15 @@ def test_of_several_runs_with_one_seed_the_newest_counts():
     runs = [*two(), run("better", 1, 0.5)]
     logged = as_study("sweep", runs, BY)
     assert logged.study.rows[1].runs[1].results["last"]["val_loss"] == 0.5
-    assert "better has several runs with seed 1: the newest counts" in logged.notes
+    assert any(note.startswith("better has several runs with seed 1.") for note in logged.notes)
 
 
 def test_what_belongs_to_nothing_is_left_aside_and_counted():
     runs = [*two(), run(None, 3), run("better"), run("plain")]
     logged = as_study("sweep", runs, BY)
     assert [len(row.runs) for row in logged.study.rows] == [3, 3]
-    assert "1 run without params.variant is left aside" in logged.notes
-    assert "2 runs without params.seed are left aside" in logged.notes
+    assert "1 run without params.variant is ignored" in logged.notes
+    assert "2 runs without params.seed are ignored" in logged.notes
 
 
 def test_names_of_runs_can_name_variants():
@@ -175,9 +175,7 @@ def test_names_of_metrics_say_which_way_is_good(name, better):
 
 @pytest.mark.parametrize("name", ["thing", "loss_accuracy", "glosses"])
 def test_a_metric_without_a_direction_asks(name):
-    with pytest.raises(
-        ValueError, match=rf"metric \(={name}\) does not say which direction is better. Add --better lower"
-    ):
+    with pytest.raises(ValueError, match=rf"--better .* metric {name}"):
         direction(name)
 
 
@@ -188,13 +186,13 @@ def with_accuracy(runs):
 @pytest.mark.parametrize(
     ("runs", "question", "text"),
     [
-        (two(), Question("params.varient"), "by (=params.varient) is in no run of sweep. Did you mean 'params.variant'?"),
-        (two(), Question("tags.variant"), "by (=tags.variant) is in no run of sweep. Did you mean 'params.variant'?"),
-        ([], BY, "by (=params.variant) is in no run of sweep. It has no runs."),
-        (two(), replace(BY, seed="params.sed"), "seed (=params.sed) is in no run. Did you mean 'params.seed'?"),
-        (two(), replace(BY, metric="val_los"), "metric (=val_los) is in none of the runs. Did you mean 'val_loss'?"),
-        (with_accuracy(two()), Question("params.variant"), "metric is missing: say what to compare with --metric, one of accuracy, lr."),
-        (two(), replace(BY, baseline="plane"), "baseline (=plane) is no params.variant of sweep. Did you mean 'plain'?"),
+        (two(), Question("params.varient"), "--by (=params.varient) was not found in any run of sweep. Did you mean 'params.variant'?"),
+        (two(), Question("tags.variant"), "--by (=tags.variant) was not found in any run of sweep. Did you mean 'params.variant'?"),
+        ([], BY, "--by (=params.variant) was not found in any run of sweep. It has no runs."),
+        (two(), replace(BY, seed="params.sed"), "--seed (=params.sed) was not found in any run. Did you mean 'params.seed'?"),
+        (two(), replace(BY, metric="val_los"), "--metric (=val_los) was not found in any run. Did you mean 'val_loss'?"),
+        (with_accuracy(two()), Question("params.variant"), "--metric is required. Available: accuracy, lr."),
+        (two(), replace(BY, baseline="plane"), "--baseline (=plane) must be a value of params.variant. Did you mean 'plain'?"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_told_is_one_line(runs, question, text):
@@ -249,7 +247,7 @@ def test_one_command_tables_what_a_plain_script_logged(somewhere):
     }  # fmt: skip
     assert rows["dropout"]["ci_low"] < 0.05 < rows["dropout"]["ci_high"]
     assert rows["dropout"]["description"] == "rate 0.5"
-    assert done.stderr.splitlines() == ["the baseline is plain, which was logged first; --baseline chooses another"]
+    assert [line.split(",")[0] for line in done.stderr.splitlines()] == ["Using plain"]
     markdown = ablate(somewhere, *words)
     assert "helps" in markdown.stdout
     assert "Epochs" not in markdown.stdout  # nobody has logged how many there were
@@ -263,14 +261,12 @@ def test_an_experiment_is_found_by_name_and_by_id(somewhere):
     number = MlflowClient(uri).get_experiment_by_name("somebody's sweep").experiment_id
     question = Question("params.variant", metric="val/accuracy")
     assert read_logged(number, question, uri).study.rows == read_logged("somebody's sweep", question, uri).study.rows
-    with pytest.raises(
-        ValueError, match=r"experiment \(=somebodys sweep\) is not in MLflow .* Did you mean 'somebody's sweep'\?"
-    ):
+    with pytest.raises(ValueError, match=r"--from-mlflow \(=somebodys sweep\) .* Did you mean 'somebody's sweep'\?"):
         read_logged("somebodys sweep", question, uri)
 
 
 WRONG = {
-    "no database": (["--from-mlflow", "x", "--by", "params.v", "--tracking-uri", "sqlite:///no.db"], "is not there"),
+    "no database": (["--from-mlflow", "x", "--by", "params.v", "--tracking-uri", "sqlite:///no.db"], "does not exist"),
     "no by": (["--from-mlflow", "x"], "--by is required"),
     "by without a kind": (["--from-mlflow", "x", "--by", "variant"], "Did you mean 'params.variant'?"),
     "better": (

@@ -43,7 +43,7 @@ def test_server_that_is_not_there_gives_a_reason(lab):
     lab.row("net1", lab.run("a0"))
     published = publish(lab.study, lab.store, tracking_uri="http://user:secret@127.0.0.1:9")
     assert not published.ok
-    assert published.reason == "MLflow (=http://127.0.0.1:9) does not answer."
+    assert published.reason == "MLflow (=http://127.0.0.1:9) does not respond."
     assert published.error is not None
     assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ
     assert "secret" not in "".join(path.read_text() for path in lab.root.rglob("*.json"))
@@ -144,7 +144,7 @@ def test_time_that_is_over_leaves_the_rest_for_later(lab):
     lab.row("net1", lab.run("a0"))
     published = lab.publish(within=0.0)
     assert not published.ok
-    assert "took longer than 0 s" in published.reason
+    assert "timed out after 0 s" in published.reason
     lab.sent(within=600.0)
     assert steps(lab) == [1, 2, 3, 4]
 

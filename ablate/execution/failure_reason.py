@@ -55,7 +55,7 @@ def diagnosis(error: BaseException) -> tuple[Status, str]:
 
 
 def place(error: BaseException) -> str:
-    """The origin of an error: ``my_model.py, line 12, in forward`` or ``trick mixup``; empty for this package's ValueErrors."""
+    """The origin of an error: ``my_model.py, line 12, in forward`` or ``trick mixup``; empty for our ValueErrors."""
     frames = list(walk_tb(error.__traceback__))
     for frame, line in reversed(frames):
         if users(path := frame.f_code.co_filename):

@@ -55,7 +55,7 @@ class Data(Named):
     @model_validator(mode="after")
     def _check_shares(self) -> Self:
         if self.valid + self.test >= 1:
-            raise ValueError(f"data.valid (={self.valid:g}) + data.test (={self.test:g}) must be less than 1.")
+            raise ValueError(f"valid (={self.valid:g}) + data.test (={self.test:g}) must be less than 1.")
         return self
 
     def of_fold(self, fold: Fold) -> Self:

@@ -77,12 +77,12 @@ class Text(Data):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.task == "topic" and self.predict == "last":
-            raise ValueError("data.predict (=last) requires task: next, but data.task is topic. Remove 'predict'.")
+            raise ValueError("predict (=last) requires task: next, but the task is topic. Remove 'predict'.")
         if self.group not in (None, "topic"):
-            raise ValueError(f"data.group (={self.group}) must be 'topic'.")
+            raise ValueError(f"group (={self.group}) must be 'topic'.")
         if self.group is not None and self.task == "topic":
             raise ValueError(
-                "data.group (=topic) cannot be combined with task: topic, because topics would have no training "
+                "group (=topic) cannot be combined with task: topic, because topics would have no training "
                 "samples. Remove 'group'."
             )
         return self

@@ -111,7 +111,5 @@ class Sgd(Optimizer):
     @model_validator(mode="after")
     def nesterov_needs_momentum(self) -> Self:
         if self.nesterov and self.momentum == 0:
-            raise ValueError(
-                "optimizer.nesterov (=True) requires a momentum above 0. Set momentum: 0.9, or remove nesterov."
-            )
+            raise ValueError("nesterov (=True) requires a momentum above 0. Set momentum: 0.9, or remove nesterov.")
         return self

@@ -72,7 +72,7 @@ class Restart(Trick):
     @model_validator(mode="after")
     def one_rate(self) -> Self:
         if self.lr is not None and self.factor is not None:
-            raise ValueError("restart.lr cannot be combined with restart.factor. Remove one of them.")
+            raise ValueError("lr cannot be combined with factor. Remove one of them.")
         return self
 
     def on_settings(self, settings: Settings) -> Settings:

@@ -1,7 +1,8 @@
-"""What everything in the registry keeps to, walked over all of it: a new entry is tested the day it appears.
+"""The contract of everything in the registry: each entry is tested as soon as it is registered.
 
-Tricks are run in process: two seeds, two batches, 8×8 pictures, with the hooks called in the order that `ablate.tricks.trick` documents. A trick must have
-settings in ``TRICKS``; other kinds need a line in ``EXAMPLES`` only where some field has no default.
+Tricks are run in process: two seeds, two batches, 8×8 images, with the hooks called in the order that
+`ablate.tricks.trick` documents, and with the settings in `Trick.examples`. Other kinds need a line in ``EXAMPLES`` only
+if some field has no default.
 """
 
 from __future__ import annotations
@@ -32,69 +33,7 @@ from ablate.tricks.trick import Context, Trick, overrides
 
 FOLDER = tempfile.TemporaryDirectory()
 WEIGHTS = Path(FOLDER.name) / "weights.pt"
-"""Of two layers of `pictures_network`, written before the tests that start from them."""
-
-TRICKS: dict[str, list[dict]] = {
-    "activation": [{}, {"kind": "rrelu"}],
-    "accumulate": [{"batches": 2}, {"batches": 3}],
-    "balanced_sampling": [{}, {"how": "drawn"}],
-    "batch_norm": [{}, {"where": "hidden"}],
-    "brightness": [{}, {"amount": {"linear": [0.1, 0.3]}, "share": 0.5}],
-    "class_weights": [{}, {"weights": [1, 0.5, 2, 0]}],
-    "clip_norm": [{"limit": 0.1}, {"limit": {"linear": [0.2, 0.1]}}],
-    "clip_value": [{"limit": 0.01}, {"limit": {"linear": [0.02, 0.01]}}],
-    "colour_pca": [{}, {"deviation": {"linear": [0.2, 0.1]}, "share": 0.5}],
-    "contrast": [{}, {"by": {"linear": [0.1, 0.5]}, "share": 0.5}],
-    "crop": [{}, {"area": {"linear": [1, 0.3]}, "share": 0.5}, {"form": "padded", "pixels": 2}],
-    "cutmix": [{}, {"alpha": {"linear": [1, 0.2]}, "per": "sample", "share": 0.5}],
-    "cutout": [{"pixels": 3}, {"pixels": 4, "share": 0.5}],
-    "drop_path": [{"rate": 0.5}, {"rate": {"linear": [0.2, 0.5]}, "rule": "uniform", "wrong": True}],
-    "dropout": [{}, {"conv": [0.3], "hidden": {"linear": [0.2, 0.6]}}],
-    "dropout2d": [{"rate": 0.5}, {"rate": [{"linear": [0.5, 0.3]}]}],
-    "dropout3d": [{"rate": 0.5}, {"rate": [{"linear": [0.5, 0.3]}]}],
-    "early_stop": [
-        {},
-        {"patience": 1, "min_delta": 0.5, "baseline": 0.1, "monitor": {"metric": "train_loss"}},
-    ],
-    "ema": [{}, {"decay": {"linear": [0.1, 0.5]}, "warmup": True, "every": 2, "norms": "live"}],
-    "flip": [{}, {"share": {"linear": [0, 1]}}],
-    "freeze": [{"layers": "conv*"}, {"layers": ["*"], "but": "output.*", "until": 1}],
-    "from_weights": [{"source": str(WEIGHTS)}, {"source": str(WEIGHTS), "layers": ["hidden1.*"], "but": "*.bias"}],
-    "group_norm": [{}, {"groups": 2, "where": "conv"}],
-    "instance_norm": [{}],
-    "l1": [{}, {"rate": {"linear": [0, 0.1]}, "biases_and_norms": True}],
-    "label_noise": [{}, {"share": 0.5, "seed": 1}],
-    "label_smoothing": [{}, {"epsilon": {"linear": [0.3, 0.1]}}],
-    "layer_norm": [{}, {"where": "conv"}],
-    "lookahead": [{"steps": 2}, {"steps": 1, "alpha": {"linear": [0.1, 0.5]}}],
-    "max_norm": [{"limit": 0.5}, {"limit": {"linear": [0.6, 0.5]}}],
-    "mc_dropout": [{}, {"passes": 3}],
-    "mixup": [{}, {"alpha": {"linear": [1, 0.2]}, "per": "sample", "share": 0.5}],
-    "noise": [{}, {"deviation": {"linear": [0.1, 0.2]}, "share": 0.5}],
-    "normalise_targets": [{}, {"to": "unit", "per": "all"}],
-    "plateau": [
-        {"patience": 0, "threshold": 0.99},
-        {"factor": 0.5, "patience": 0, "threshold": 9, "threshold_mode": "abs", "monitor": {"metric": "train_loss"}},
-    ],
-    "random_erasing": [{}, {"share": 1, "largest": {"linear": [0.2, 0.6]}, "fill": "normal"}],
-    "restart": [
-        {"at": 2, "from_epoch": 1, "factor": 0.1},
-        {"at": 2, "from_epoch": 0, "lr": 0.001, "optimizer": "fresh"},
-    ],
-    "rotate": [{}, {"degrees": {"linear": [10, 90]}, "share": 0.5, "fill": "reflect"}],
-    "sam": [{}, {"rho": {"linear": [0.1, 0.5]}, "adaptive": True}],
-    "scale": [{}, {"by": {"linear": [0.1, 0.5]}, "share": 0.5, "fill": "zero"}],
-    "scale_lr": [{"base": 16}, {"rule": "sqrt", "base": 256}],
-    "separable": [{}, {"first": True}],
-    "shift": [{}, {"pixels": 3, "fill": "zero"}],
-    "standardise": [{}, {"per": "channel"}],
-    "swa": [{"start": 1}, {"start": 0, "every": "step", "lr": 0.01, "anneal": 1}],
-    "train_fraction": [{"share": 0.5}, {"share": 0.75, "seed": 1}],
-    "weight_decay": [{}, {"rate": {"linear": [0, 0.1]}, "biases_and_norms": False}],
-    "whitening": [{}, {"kind": "pca", "epsilon": 0.1}],
-    "zero_center": [{}, {"per": "channel"}],
-}
-"""Settings to train with, for each trick. An entry of the registry that is missing here fails."""
+"""Weights of two layers of `pictures_network`: the file ``weights.pt`` of examples."""
 
 EXAMPLES: dict[tuple[str, str], dict] = {
     ("schedule", "constant"): {"value": 0.1},
@@ -111,8 +50,6 @@ EXAMPLES: dict[tuple[str, str], dict] = {
     ("data", "csv"): {"path": "table.csv", "target": "price"},
     ("data", "images"): {"path": "pets"},
     ("data", "npz"): {"path": "arrays.npz"},
-    ("trick", "freeze"): {"layers": "conv*"},
-    ("trick", "from_weights"): {"source": "net6"},
     ("loss", "multi_task"): {"tasks": [{"outputs": 2}, {"loss": "cross_entropy", "outputs": 3, "weight": 0.5}]},
     ("schedule", "warmup"): {"warmup": 2, "then": {"linear": [0.1, 0]}},
 }
@@ -138,6 +75,8 @@ named = pytest.mark.parametrize("entry", ALL, ids=lambda entry: f"{entry.kind}-{
 
 
 def example(entry: Entry):
+    if entry.kind == "trick":
+        return entry.settings(**entry.settings.examples[0])
     return entry.settings(**EXAMPLES.get((entry.kind, entry.name), {}))
 
 
@@ -278,26 +217,21 @@ LONG = World(PICTURES.spec, epochs=3)
 DROPPED = World(PICTURES.spec, dropout=True)
 
 WORLDS = {
-    "balanced_sampling": CLASSES,
-    "class_weights": CLASSES,
-    "dropout3d": VOLUMES,
-    "ema": LONG,
-    "label_noise": CLASSES,
-    "label_smoothing": CLASSES,
-    "mc_dropout": DROPPED,
-    "normalise_targets": NUMBERS,
-    "plateau": LONG,
-    "restart": LONG,
-    "swa": LONG,
+    "images": PICTURES,
+    "numbers": NUMBERS,
+    "classes": CLASSES,
+    "volumes": VOLUMES,
+    "epochs": LONG,
+    "dropout": DROPPED,
 }
-"""Tricks that ask for other data than pictures with landmarks, or for more than one epoch."""
+"""The values of `Trick.example_needs`."""
 
 
 def world(name: str) -> World:
-    return WORLDS.get(name, PICTURES)
+    return WORLDS[lookup("trick", name).settings.example_needs]
 
 
-CASES = [(entry.name, fields) for entry in entries("trick") for fields in TRICKS.get(entry.name, [])]
+CASES = [(entry.name, fields) for entry in entries("trick") for fields in entry.settings.examples]
 
 
 def cases(hook: str | None = None, *, stacked: bool = False) -> pytest.MarkDecorator:
@@ -456,6 +390,7 @@ class Step:
 
 
 def make(name: str, fields: dict) -> Trick:
+    fields = {key: str(WEIGHTS) if value == "weights.pt" else value for key, value in fields.items()}
     trick = lookup("trick", name).settings(**fields)
     assert isinstance(trick, Trick)
     return trick
@@ -477,9 +412,8 @@ def same_state(a, b) -> bool:
 
 
 def test_every_trick_has_settings_to_be_tested_with():
-    missing = {entry.name for entry in entries("trick")} - set(TRICKS)
-    assert not missing, f"no settings in TRICKS for {sorted(missing)}"
-    assert set(TRICKS) <= {entry.name for entry in entries("trick")}
+    missing = [entry.name for entry in entries("trick") if not entry.settings.examples]
+    assert not missing, f"no examples for {missing}"
 
 
 @every_trick

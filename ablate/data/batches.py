@@ -1,4 +1,4 @@
-"""Values on their way from a part of the data into a batch: in which type they are kept, which they have in a batch, and how they get to the device."""
+"""Move samples of a split into a batch: the dtype in storage, the dtype in a batch, and the copy to the device."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def stored(values: Tensor, dtype: torch.dtype, *, is_target: bool = False) -> Tensor:
-    """Values in the type they are kept in: floats in ``dtype``, uint8 inputs as they are, all other whole numbers int64."""
+    """Values in their storage type: floats in ``dtype``, uint8 inputs unchanged, other integers int64."""
     if values.is_floating_point():
         return values.to(dtype)
     return values if values.dtype == torch.uint8 and not is_target else values.long()
 
 
 def floats(inputs: Tensor, dtype: torch.dtype) -> Tensor:
-    """A batch's inputs as the network sees them: uint8 as floats in [0, 1]."""
+    """A batch's inputs as the network gets them: uint8 as floats in [0, 1]."""
     return inputs.to(dtype).div_(255) if inputs.dtype == torch.uint8 else inputs
 
 
@@ -29,7 +29,7 @@ def gather(values: Tensor, index: Tensor) -> Tensor:
 
 
 def on_device(values: Tensor, device: torch.device) -> Tensor:
-    """Values on a device. What goes to CUDA goes through pinned memory, so that nobody waits for it."""
+    """Values on a device. Copies to CUDA use pinned memory, so that they do not block."""
     if device.type == "cuda" and values.device.type == "cpu":
         return values.pin_memory().to(device, non_blocking=True)
     return values.to(device)

@@ -1,4 +1,4 @@
-"""Arrays that took a while to make, kept between runs in ``$ABLATE_CACHE`` or ``~/.cache/ablate``."""
+"""Arrays that are slow to compute, cached between runs in ``$ABLATE_CACHE`` or ``~/.cache/ablate``."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ else:
 
 
 def folder() -> Path:
-    """Where the arrays are kept; it need not exist."""
+    """The folder of the arrays; it may not exist yet."""
     named = os.environ.get("ABLATE_CACHE")
     return Path(named).expanduser() if named else Path.home() / ".cache" / "ablate"
 
 
 def cached(name: str, key: str, make: Callable[[], Arrays]) -> Arrays:
-    """The arrays that ``make`` gives, from disk where they are known under ``name`` and ``key``.
+    """The arrays that ``make`` returns, or those on disk with the same ``name`` and ``key``.
 
-    A new key replaces the arrays of the old one, so the folder does not grow with every change of a file. A file that cannot be read is made again; a
-    folder that cannot be written is done without.
+    A new key replaces the arrays of the old one, so the folder does not grow. A file that cannot be read is created
+    again; a folder that cannot be written is not used.
     """
     path = folder() / f"{name}-{_digest(key)}.npz"
     with contextlib.suppress(OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile), path.open("rb") as file:
@@ -44,7 +44,7 @@ def cached(name: str, key: str, make: Callable[[], Arrays]) -> Arrays:
 
 
 def of_file(path: Path, kind: str, make: Callable[[], Arrays]) -> Arrays:
-    """`cached` for what is read from a file: made anew when its path, size or time of change differ."""
+    """`cached` for arrays read from a file: computed again if its path, size or modification time changes."""
     facts = path.stat()
     real = str(path.resolve())
     return cached(f"{kind}-{_digest(real)}", f"{real} {facts.st_size} {facts.st_mtime_ns}", make)

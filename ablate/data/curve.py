@@ -1,4 +1,4 @@
-"""A noisy curve with few training points: what overfitting looks like, in one dimension."""
+"""A noisy curve with few training points, to show overfitting in one dimension."""
 
 from __future__ import annotations
 
@@ -23,34 +23,41 @@ else:
     "data",
     "curve",
     card=Card(
-        "Few noisy points of a sine; validation asks for the curve itself.",
+        "Few noisy samples of a sine; the validation targets have no noise.",
         source="generated with NumPy; Bishop 2006, Pattern Recognition and Machine Learning, section 1.1",
-        helps="Seeing a large net learn noise, and what dropout, weight decay or early stopping do about it, in seconds.",
-        interacts="The train loss can go below the noise's variance, which is where overfitting begins; the valid loss has no noise in it.",
+        helps="To see a large network fit noise, and what dropout, weight decay or early stopping change, in seconds.",
+        interacts=(
+            "A training loss below the variance of the noise means overfitting. The validation loss contains no noise."
+        ),
     ),
     version=2,
 )
 class Curve(Data):
-    """Inputs x float32 (n, 1), drawn evenly from −1 … 1; targets float32 (n, 1): sin(π·waves·x) plus normal noise in the training part.
+    """Inputs x float32 (n, 1), uniform in −1 … 1; targets float32 (n, 1): sin(π·waves·x), plus Gaussian noise in the
+    training set.
 
-    By default 20 points train and 80 validate: an mlp of 200 and 200 units learns the noise by heart.
+    By default, 20 samples are for training and 80 for validation: an mlp with hidden: [200, 200] memorizes the noise.
     """
 
     group_names = ()
 
     valid: Annotated[float, Range(gt=0, lt=1)] = Field(
-        default=0.8, description="share of the points kept for validation"
+        default=0.8, description="fraction of the samples for validation"
     )
-    points: int = Field(default=100, ge=4, description="points in all parts together; more of them keep those of fewer")
+    points: int = Field(
+        default=100, ge=4, description="number of samples in all splits; larger data sets contain smaller ones"
+    )
     waves: Annotated[float, Range(gt=0)] = Field(
-        default=0.5, description="waves between -1 and 1; 0.5: from the trough to the crest"
+        default=0.5, description="number of waves between -1 and 1; 0.5: from minimum to maximum"
     )
-    noise: Annotated[float, Range(ge=0)] = Field(default=0.3, description="deviation of the noise; the curve's is 0.7")
-    noisy_valid: bool = Field(default=False, description="whether targets of the valid and test parts have noise too")
-    seed: int = Field(default=42, ge=0, description="decides points and noise, for all runs alike")
+    noise: Annotated[float, Range(ge=0)] = Field(
+        default=0.3, description="standard deviation of the noise; that of the curve is 0.7"
+    )
+    noisy_valid: bool = Field(default=False, description="add noise to the validation and test targets too")
+    seed: int = Field(default=42, ge=0, description="seed of the samples and the noise, the same in all runs")
 
     def load(self) -> Parts:
-        # a stream for each, so that more points keep those of fewer
+        # one stream for each, so that larger data sets contain smaller ones
         x = np.random.default_rng((self.seed, 0)).uniform(-1, 1, self.points)
         noise = self.noise * np.random.default_rng((self.seed, 1)).standard_normal(self.points)
         curve = np.sin(np.pi * self.waves * x)

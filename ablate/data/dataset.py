@@ -1,4 +1,4 @@
-"""What a data set hands to the engine: its parts, and the facts that networks, tricks and metrics ask for."""
+"""Data sets for the engine: their splits, and the facts that networks, tricks and metrics need."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Task = Literal["classification", "regression", "other"]
 
 @dataclass(frozen=True)
 class Landmarks:
-    """Targets that are points in a picture: (x, y) pairs, flattened to (2·P,), each (pixel − ``centre``)/``scale``.
+    """Targets that are landmarks in an image: (x, y) pairs, flattened to (2·P,), each (pixel − ``centre``)/``scale``.
 
-    ``pairs`` are the left/right points (indices 0 … P−1) that change places when the picture is mirrored; ``frame`` is the picture's side in the pixels
-    that the points are measured in (96 for the keypoint study, whatever size the network sees).
+    ``pairs`` are the left and right landmarks (indices 0 … P−1) that swap when the image is flipped. ``frame`` is the
+    image size in the pixels of the landmarks: 96 for the keypoint study, whatever size the network gets.
     """
 
     pairs: tuple[tuple[int, int], ...]
@@ -32,30 +32,31 @@ class Landmarks:
 
 @dataclass(frozen=True)
 class TargetScaling:
-    """Targets that are stored as (value − ``shift``)/``scale``, one number of each for every output, or one for all."""
+    """Targets stored as (value − ``shift``)/``scale``, with one number per output or one for all."""
 
     shift: tuple[float, ...]
     scale: tuple[float, ...]
 
     def scaled(self, values: torch.Tensor) -> torch.Tensor:
-        """Values (..., outputs) in the original unit as the network sees them, a new tensor."""
+        """Values (..., outputs) in the original unit, normalized for the network; a new tensor."""
         return (values - constant_like(self.shift, values)) / constant_like(self.scale, values)
 
     def original(self, values: torch.Tensor) -> torch.Tensor:
-        """Stored targets or predictions (..., outputs) in the original unit, a new tensor."""
+        """Stored targets or predictions (..., outputs) in the original unit; a new tensor."""
         return values * constant_like(self.scale, values) + constant_like(self.shift, values)
 
 
 @dataclass(frozen=True)
 class Spec:
-    """The facts of a data set that do not need its contents.
+    """The facts of a data set that do not depend on the values of its samples.
 
-    ``input_shape`` is one sample's, such as (1, 96, 96); ``outputs`` is the width of the network's last layer; ``classes`` names the classes, if any.
-    ``target_scaling`` says how targets differ from their original unit, in which metrics are measured; None: not at all.
+    ``input_shape`` is the shape of one sample, such as (1, 96, 96); ``outputs`` is the number of outputs of the
+    network; ``classes`` are the names of the classes, if any. ``target_scaling`` converts targets to the original unit,
+    in which metrics are computed; None: no scaling.
 
-    ``places`` is what a sample has one class each for, such as the (H, W) pixels of a mask or the (T,) positions of a text; (): the sample has one.
-    Targets are then (n, *places) and predictions (n, outputs, *places). ``vocabulary`` has the tokens that whole-number inputs (n, T) count, from 0;
-    (): inputs are measurements.
+    ``places`` is the shape of the class targets of one sample, such as (H, W) for masks or (T,) for the positions of a
+    text; (): one class per sample. Targets are (n, *places), predictions (n, outputs, *places). ``vocabulary`` lists
+    the tokens of integer inputs (n, T), counted from 0; (): inputs are not tokens.
     """
 
     input_shape: tuple[int, ...]
@@ -71,10 +72,11 @@ class Spec:
 
 @dataclass(frozen=True)
 class Part:
-    """One part (train, valid or test): either tensors in memory or any torch ``Dataset`` of (input, target).
+    """One split (train, valid or test): tensors in memory, or any torch ``Dataset`` of (input, target).
 
-    ``inputs`` (n, …) may be uint8: batches of it become floats in [0, 1] on the device. ``targets`` (n, …) are float (NaN: missing) or int64 class numbers.
-    ``rows`` are the samples' positions in the source, before the split; ``groups`` their group numbers, if the source has any.
+    ``inputs`` (n, …) may be uint8; batches then have floats in [0, 1] on the device. ``targets`` (n, …) are floats
+    (NaN: missing) or int64 class indices. ``rows`` are the samples' positions in the source, before the split;
+    ``groups`` are their group indices, if the source has any.
     """
 
     inputs: torch.Tensor | None = None
@@ -87,7 +89,7 @@ class Part:
         return len(self.inputs) if self.inputs is not None else len(self.dataset)  # type: ignore[arg-type]
 
     def take(self, index: torch.Tensor) -> Part:
-        """The samples at ``index`` (int64, any order) as a new part; tensors in memory only."""
+        """The samples at ``index`` (int64, any order) as a new split; for tensors in memory."""
         assert self.inputs is not None
         assert self.targets is not None
         return Part(
@@ -100,7 +102,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Parts:
-    """A data set, split. ``notes`` are facts for provenance, such as how many samples each part has."""
+    """A data set, split. ``notes`` are recorded with a run, such as the number of samples per split."""
 
     train: Part
     valid: Part
@@ -109,15 +111,16 @@ class Parts:
     notes: Mapping[str, object] = field(default_factory=dict)
 
     def with_train(self, train: Part) -> Parts:
-        """The same with another training part."""
+        """The same data with another training set."""
         return replace(self, train=train)
 
 
 @dataclass
 class Batch:
-    """What tricks and the loss see of a step: ``inputs`` (N, …) float on the device, ``targets`` (N, …); ``true_targets`` stay as the data has them.
+    """A batch of a step: ``inputs`` (N, …) float on the device, ``targets`` (N, …); ``true_targets`` are never changed
+    by tricks.
 
-    In a stack of R seeds every tensor has a leading R axis; hooks are written for ``(..., N, …)`` so that both work.
+    In a stack of R seeds, every tensor has a leading R axis; hooks are written for ``(..., N, …)`` to support both.
     """
 
     inputs: torch.Tensor

@@ -1,4 +1,4 @@
-"""1797 real handwritten digits that come with scikit-learn: data without a download."""
+"""1797 real handwritten digits from scikit-learn, without a download."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ablate.registry.lazy import torch
     card=Card(
         "1797 real handwritten digits of 8×8 pixels, ten classes.",
         source="scikit-learn's load_digits; Alpaydin and Kaynak 1998, UCI",
-        helps="Trains in seconds without a download.",
+        helps="For experiments that train in seconds, without a download.",
     ),
 )
 class Digits(Data):
-    """Inputs float32 (n, 1, 8, 8) in [0, 1], the 17 grey levels divided by 16; targets int64 0 … 9."""
+    """Inputs float32 (n, 1, 8, 8) in [0, 1], 17 gray levels divided by 16; targets int64 0 … 9."""
 
     group_names = ()
 
@@ -36,7 +36,10 @@ class Digits(Data):
 
 
 def read_digits() -> dict[str, Any]:
-    """``pixels`` uint8 (1797, 64) and ``digits`` int64 (1797,), through scikit-learn, which takes a second to import: hence the cache."""
+    """``pixels`` uint8 (1797, 64) and ``digits`` int64 (1797,).
+
+    Cached, because importing scikit-learn takes a second.
+    """
     from sklearn.datasets import load_digits
 
     pixels, digits = load_digits(return_X_y=True)

@@ -1,4 +1,4 @@
-"""Where text comes from: a file, a folder of files, or the documentation topics that Python itself brings."""
+"""Sources of text: a file, a folder of files, or Python's documentation topics."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ else:
     np = LazyModule("numpy")
 
 WORDS = re.compile(r"\w+|[^\w\s]")
-"""A word, or a single mark of punctuation."""
+"""A word, or a single punctuation mark."""
 
 
 def python_topics() -> Path | None:
-    """The file of `pydoc_data.topics`, the reference that ``help()`` shows. None where this Python comes without it."""
+    """The file of `pydoc_data.topics`, the text of ``help()``; None if this Python installation does not have it."""
     try:
         found = importlib.util.find_spec("pydoc_data.topics")
     except ImportError:
@@ -33,42 +33,46 @@ def python_topics() -> Path | None:
 
 @dataclass(frozen=True)
 class Documents:
-    """Texts, each with a name, in the order of their names."""
+    """Texts and their names, sorted by name."""
 
     names: tuple[str, ...]
     texts: tuple[str, ...]
 
     @classmethod
     def read(cls, path: Path | None, longest: int | None = None) -> Self:
-        """A text file, the .txt files of a folder, or Python's topics where ``path`` is `python_topics`; only the ``longest`` so many.
+        """A text file, the .txt files of a folder, or Python's topics if ``path`` is `python_topics`; only the
+        ``longest`` n texts.
 
-        Raises ValueError with one line where there is no text.
+        Raises ValueError (one line) if there is no text.
         """
         if path is None:
             raise ValueError(
-                "data.path (=none) means Python's documentation topics, and this Python comes without them. Name a text file."
+                "data.path is required, because this Python installation has no documentation topics. Set it to "
+                "a text file."
             )
         if not path.exists():
-            raise ValueError(f"data.path (={shown(path)}) does not exist. Name a text file, or drop 'path'.")
+            raise ValueError(
+                f"data.path (={shown(path)}) does not exist. Use the path of a text file, or remove 'path'."
+            )
         if path == python_topics():
             found = _topics(path)
         elif path.is_dir():
             found = {file.stem: _text(file) for file in sorted(path.glob("*.txt"))}
             if not found:
                 raise ValueError(
-                    f"data.path (={shown(path)}) has no .txt files. Name a folder of them, or a text file."
+                    f"data.path (={shown(path)}) has no .txt files. Use a folder with .txt files, or a text file."
                 )
         else:
             found = {path.stem: _text(path)}
-        # of texts of one length the first by name, whatever the order of the source
+        # of equally long texts the first by name, whatever the order of the source
         by_length = sorted(found, key=lambda name: (-len(found[name]), name))[:longest]
         names = sorted(name for name in by_length if found[name].strip())
         if not names:
-            raise ValueError(f"data.path (={shown(path)}) has no text in it.")
+            raise ValueError(f"data.path (={shown(path)}) contains no text.")
         return cls(tuple(names), tuple(found[name] for name in names))
 
     def tokens(self, number: int, level: Literal["char", "word"]) -> NDArray[np.str_]:
-        """The characters of a text, or its words in lower case and its punctuation marks, as strings (n,)."""
+        """The characters of a text, or its lower-case words and punctuation marks, as strings (n,)."""
         text = self.texts[number]
         if level == "word":
             return np.array(WORDS.findall(text.lower()), np.str_)
@@ -80,15 +84,15 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"data.path (={shown(path)}) is not UTF-8: byte {error.start} cannot be read. Save it as UTF-8."
+            f"data.path (={shown(path)}) must be UTF-8, but byte {error.start} is not. Save it as UTF-8."
         ) from None
 
 
 def _topics(path: Path) -> dict[str, str]:
-    """The dict in the topics' file, read as text: what is hashed is then what is used."""
+    """The dict in the topics' file, parsed from the text, so that the hash covers exactly the text that is used."""
     for statement in ast.parse(path.read_text(encoding="utf-8")).body:
         value = getattr(statement, "value", None)
         if isinstance(value, ast.Dict):
             topics: dict[str, str] = ast.literal_eval(value)
             return topics
-    raise ValueError(f"data.path (={shown(path)}) is not the file of topics it should be. Name a text file.")
+    raise ValueError(f"data.path (={shown(path)}) is not a valid topics file. Use a text file.")

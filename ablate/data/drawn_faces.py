@@ -1,7 +1,8 @@
-"""Drawn faces: 7049 grey pictures with the same points, and the same ones missing, as the competition's, for whoever has not downloaded it.
+"""Synthetic faces: 7049 gray images with the keypoints, and the missing keypoints, of the Kaggle competition's data.
 
-Drawn from a fixed seed: 1500 people (proportions, tones, hair, glasses, beard) in random pose, light and mood. The points are laid out in three dimensions,
-turned, and projected; every feature is then painted where its points are. Pixel i covers [i, i + 1), so a picture mirrored has its points at 96 − x.
+The faces are generated from a fixed seed: 1500 people (proportions, tones, hair, glasses, beard) in random pose, light
+and mood. Keypoints are placed in three dimensions, rotated and projected, and each feature is painted at its keypoints.
+Pixel i covers [i, i + 1), so a flipped image has its keypoints at 96 − x.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ else:
 
 COUNT, PEOPLE, SEED = 7049, 1500, 20130507
 CHUNK = 32
-"""Pictures drawn at a time: small enough for the processor's cache."""
+"""Number of images drawn at a time: they fit in the CPU cache."""
 
 INDEX = {name: i for i, name in enumerate(POINTS)}
 
 
 def draw_faces(count: int = COUNT, *, seed: int = SEED) -> Faces:
-    """``count`` faces with all that is missing taken out; the same ones every time."""
+    """``count`` faces, with the missing keypoints as NaN; always the same."""
     rng = np.random.default_rng(seed)
     person = rng.integers(0, PEOPLE, count)
     people = _people(rng)
@@ -49,9 +50,12 @@ def draw_faces(count: int = COUNT, *, seed: int = SEED) -> Faces:
 
 
 def missing_pattern(count: int = COUNT, *, seed: int = SEED) -> NDArray[np.bool_]:
-    """True (count, 15) where a point is missing. For 7049 rows the competition's counts hold exactly, by group of points:
+    """True (count, 15) if a keypoint is missing.
 
-    eye centres 7033, nose tip 7049, mouth corners and top lip 2260, bottom lip 7016, eye corners 2247, brows 2190, all of them 2140.
+    For 7049 images the counts equal the competition's, by group of keypoints:
+
+    eye centers 7033, nose tip 7049, mouth corners and top lip 2260, bottom lip 7016, eye corners 2247, brows 2190, all
+    of them 2140.
     """
     rng = np.random.default_rng([seed, 1])
     full = round(count * 2278 / COUNT)
@@ -78,7 +82,9 @@ def missing_pattern(count: int = COUNT, *, seed: int = SEED) -> NDArray[np.bool_
 
 
 def _people(rng: np.random.Generator) -> dict[str, Floats]:
-    """Proportions (in pixels of an upright face), tones (0 black … 1 white) and habits of every person, each (PEOPLE,)."""
+    """Proportions (in pixels of an upright face), tones (0 black … 1 white) and other features of each person, each
+    (PEOPLE,).
+    """
 
     def about(mean: float, sd: float) -> Floats:
         return (mean + sd * rng.standard_normal(PEOPLE).clip(-2, 2)).astype(np.float32)
@@ -113,7 +119,9 @@ def _people(rng: np.random.Generator) -> dict[str, Floats]:
 
 
 def _points(rng: np.random.Generator, looks: dict[str, Floats]) -> tuple[Floats, dict[str, Floats]]:
-    """The fifteen points, then the middle of the head and of the hair line, (n, 17, 2) in pixels; and the mood of each picture."""
+    """The fifteen keypoints and the centers of the head and the hairline, (n, 17, 2) in pixels; and the mood of each
+    image.
+    """
     n = len(looks["skin"])
 
     def about(mean: float, sd: float) -> Floats:
@@ -155,7 +163,7 @@ def _points(rng: np.random.Generator, looks: dict[str, Floats]) -> tuple[Floats,
 def _draw(
     rng: np.random.Generator, points: Floats, looks: dict[str, Floats], mood: dict[str, Floats]
 ) -> NDArray[np.uint8]:
-    """Pictures uint8 (n, 96, 96) with the features where ``points`` (n, 17, 2) say."""
+    """Images uint8 (n, 96, 96) with the features at ``points`` (n, 17, 2)."""
     n = len(points)
     scale, skin, hair = mood["scale"], looks["skin"], looks["hair"]
     across = np.stack([np.cos(mood["roll"]), np.sin(mood["roll"])], -1) * scale[:, None]
@@ -165,7 +173,7 @@ def _draw(
 
     canvas = np.empty((n, FRAME, FRAME), np.float32)
     canvas[:] = rng.uniform(0.05, 0.95, (n, 1, 1))
-    for _ in range(2):  # things in the background
+    for _ in range(2):  # objects in the background
         paint(
             canvas,
             rng.uniform(0, FRAME, (n, 2)),

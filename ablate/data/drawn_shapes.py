@@ -1,4 +1,4 @@
-"""Drawn scenes: grey pictures (or small volumes) of overlapping figures, and the mask that says which figure each pixel belongs to."""
+"""Synthetic scenes: gray images (or small volumes) of overlapping shapes, and masks with the class of each pixel."""
 
 from __future__ import annotations
 
@@ -19,25 +19,26 @@ NAMES = {
     2: ("background", "disc", "box", "cross", "ring", "triangle"),
     3: ("background", "ball", "cuboid", "cross", "shell", "tetrahedron"),
 }
-"""The classes of two and of three dimensions, in order."""
+"""The classes in two and in three dimensions, in order."""
 
 RADII = (0.0, 0.24, 0.20, 0.20, 0.18, 0.16)
-"""Mean radius of each class's figures, as a share of the side: later classes are smaller."""
+"""Mean radius of each class, as a fraction of the side: later classes are smaller."""
 
 RARER = 0.75
-"""Each class of figures is so much as frequent as the one before it."""
+"""Frequency of each class relative to the class before it."""
 
 PIXELS = 2**20
-"""Pixels that are painted at once: what is at work stays in the processor's cache."""
+"""Number of pixels painted at a time: they fit in the CPU cache."""
 
 
 @dataclass(frozen=True)
 class Scenes:
-    """Where everything lies, before it is painted; n pictures of at most k figures, later figures on top.
+    """The layout of n images with at most k shapes each; later shapes are on top.
 
-    ``kind`` (n, k) is the class, 0 where there is no figure; ``centre`` (n, k, D) and ``radius`` (n, k) are shares of the side; ``turn`` (n, k, D, D) are
-    rotations; ``tone`` (n, k) and ``ground`` (n,) are brightness in 0 … 1; ``light`` (n, D) is how much brighter the far side is than the near one;
-    ``grain`` (n, side, …) is noise of deviation 1.
+    ``kind`` (n, k) is the class, 0 if there is no shape; ``centre`` (n, k, D) and ``radius`` (n, k) are fractions of
+    the side; ``turn`` (n, k, D, D) are rotations; ``tone`` (n, k) and ``ground`` (n,) are brightness in 0 … 1;
+    ``light`` (n, D) is the brightness of the far side minus that of the near side; ``grain`` (n, side, …) is noise of
+    standard deviation 1.
     """
 
     kind: NDArray[np.int64]
@@ -51,7 +52,7 @@ class Scenes:
 
 
 def scenes(count: int, dimensions: int, size: int, classes: int, figures: int, seed: int) -> Scenes:
-    """``count`` scenes. Scene i depends on (seed, i) and on what a scene is like, not on how many there are."""
+    """``count`` scenes. Scene i depends on (seed, i) and the settings of a scene, not on the number of scenes."""
     each = [_scene(np.random.default_rng((seed, i)), dimensions, size, classes, figures) for i in range(count)]
     return Scenes(*(np.stack(values) for values in zip(*each, strict=True)))
 
@@ -72,14 +73,14 @@ def _scene(
 
 
 def _rotation(rng: np.random.Generator, dimensions: int) -> NDArray[np.float64]:
-    """A rotation drawn evenly: the orthogonal factor of normal numbers, signs made unique (Stewart 1980)."""
+    """A uniformly distributed rotation: the orthogonal factor of normal numbers with unique signs (Stewart 1980)."""
     q, r = np.linalg.qr(rng.standard_normal((dimensions, dimensions)))
     turned: NDArray[np.float64] = q * np.sign(np.diag(r))
     return turned
 
 
 def paint(given: Scenes, noise: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Pictures and masks, both uint8 (n, side, …); ``noise`` is the deviation of the grain, 1 being from black to white."""
+    """Images and masks, both uint8 (n, side, …); ``noise`` is the standard deviation, 1 is white − black."""
     pictures = np.empty(given.grain.shape, np.uint8)
     masks = np.empty(given.grain.shape, np.uint8)
     step = max(PIXELS // given.grain[0].size, 1)
@@ -94,7 +95,7 @@ def _painted(given: Scenes, noise: float) -> tuple[NDArray[np.uint8], NDArray[np
     n, dimensions = given.light.shape
     size = given.grain.shape[1]
     middles = ((np.arange(size) + 0.5) / size).astype(np.float32)
-    # axis d of the picture is coordinate d
+    # axis d of the image is coordinate d
     grid = np.stack(np.meshgrid(*[middles] * dimensions, indexing="ij")).reshape(dimensions, -1)
     values = np.broadcast_to(given.ground[:, None], (n, grid.shape[1])).copy()
     masks = np.zeros(values.shape, np.uint8)
@@ -114,7 +115,7 @@ def _painted(given: Scenes, noise: float) -> tuple[NDArray[np.uint8], NDArray[np
 
 
 def inside(kind: int, own: Floats) -> NDArray[np.bool_]:
-    """Which points (n, D, pixels), in a figure's own coordinates (its middle 0, its radius 1), it covers: (n, pixels)."""
+    """The points (n, D, pixels) that a shape covers, as (n, pixels), in its own coordinates (center 0, radius 1)."""
     covered: NDArray[np.bool_]
     dimensions = own.shape[1]
     if kind == 1:
@@ -122,7 +123,7 @@ def inside(kind: int, own: Floats) -> NDArray[np.bool_]:
     elif kind == 2:
         covered = np.abs(own).max(1) <= 0.85
     elif kind == 3:
-        # two bars of a plus, three in space: all but one coordinate are small
+        # a plus has two bars, in space three: all but one coordinate are small
         covered = (np.sort(np.abs(own), axis=1)[:, -2] <= 0.33) & (np.abs(own).max(1) <= 1.1)
     elif kind == 4:
         squared = (own**2).sum(1)
@@ -135,7 +136,7 @@ def inside(kind: int, own: Floats) -> NDArray[np.bool_]:
 
 
 def _simplex(dimensions: int) -> Floats:
-    """The outward normals (D + 1, D) of a triangle's sides or a tetrahedron's faces."""
+    """The outward normals (D + 1, D) of the sides of a triangle or the faces of a tetrahedron."""
     if dimensions == 2:
         angles = np.pi * np.array([90, 210, 330]) / 180
         return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Pictures of faces with fifteen points each, as they come from a source: a Kaggle file, an .npz, or the pencil."""
+"""Images of faces with fifteen keypoints, from a Kaggle file, an .npz file or the generator of synthetic faces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ else:
     np = LazyModule("numpy")
 
 FRAME = 96
-"""Side of a picture in pixels; points are measured in them, whatever size a network sees."""
+"""Image size in pixels; keypoints are in these pixels, whatever size the network gets."""
 
 Point = Literal[
     "left_eye_center",
@@ -34,10 +34,10 @@ Point = Literal[
     "mouth_center_top_lip",
     "mouth_center_bottom_lip",
 ]
-"""The name of a point."""
+"""The name of a keypoint."""
 
 POINTS: tuple[str, ...] = get_args(Point)
-"""The points in the order of the competition's columns. Left is the subject's left: the larger x."""
+"""The keypoints in the order of the competition's columns. Left is the subject's left: the larger x."""
 
 PAIRS = (
     ("left_eye_center", "right_eye_center"),
@@ -47,31 +47,34 @@ PAIRS = (
     ("left_eyebrow_outer_end", "right_eyebrow_outer_end"),
     ("mouth_left_corner", "mouth_right_corner"),
 )
-"""The points that change places when a picture is mirrored."""
+"""The pairs of keypoints that swap when an image is flipped."""
 
 
 @dataclass(frozen=True)
 class Faces:
-    """``images`` uint8 (n, 96, 96); ``keypoints`` float32 (n, 15, 2), (x, y) in pixels, NaN where missing; ``person`` int64 (n,) or None."""
+    """``images`` uint8 (n, 96, 96); ``keypoints`` float32 (n, 15, 2), (x, y) in pixels, NaN if missing; ``person``
+    int64 (n,) or None.
+    """
 
     images: NDArray[np.uint8]
     keypoints: NDArray[np.float32]
     person: NDArray[np.int64] | None = None
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """What `from_arrays` reads."""
+        """The arrays that `from_arrays` reads."""
         known: dict[str, NDArray[np.generic]] = {"images": self.images, "keypoints": self.keypoints}
         return known if self.person is None else {**known, "person": self.person}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Faces:
-        """From named arrays such as an .npz holds; ``columns``, where there are any, name the points in another order.
+        """From named arrays, as in an .npz file; ``columns``, if given, has the names of the keypoints in another
+        order.
 
-        Raises ValueError that says which array is missing or what is wrong with it.
+        Raises ValueError if an array is missing or invalid.
         """
         for name in ("images", "keypoints"):
             if name not in arrays:
-                raise ValueError(f"has no array '{name}'. It needs images (n, 96, 96) and keypoints (n, 15, 2).")
+                raise ValueError(f"has no array '{name}'. It must have images (n, 96, 96) and keypoints (n, 15, 2).")
         images, keypoints = np.asarray(arrays["images"]), np.asarray(arrays["keypoints"])
         n = len(images)
         if images.dtype != np.uint8 or images.shape != (n, FRAME, FRAME):
@@ -81,21 +84,19 @@ class Faces:
         if "columns" in arrays:
             columns = [str(name) for name in arrays["columns"]]
             if sorted(columns) != sorted(POINTS):
-                odd = next((name for name in columns if name not in POINTS), "a point twice")
-                raise ValueError(f"has columns with {odd}. They must be the fifteen points of the competition.")
+                odd = next((name for name in columns if name not in POINTS), "a duplicate")
+                raise ValueError(f"has columns with {odd}. They must be the fifteen keypoints of the competition.")
             keypoints = keypoints[:, [columns.index(name) for name in POINTS]]
         person = arrays.get("person")
         if person is not None and (np.shape(person) != (n,) or np.asarray(person).dtype.kind not in "iu"):
-            raise ValueError(
-                f"has person {np.asarray(person).dtype} {np.shape(person)}. It must be whole numbers ({n},)."
-            )
+            raise ValueError(f"has person {np.asarray(person).dtype} {np.shape(person)}. It must be integers ({n},).")
         return cls(
             images, keypoints.astype(np.float32), None if person is None else np.asarray(person).astype(np.int64)
         )
 
 
 def resample(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Pictures (n, H, H) as (n, size, size): every new pixel is the mean of the area that it covers, rounded."""
+    """Images (n, H, H) resized to (n, size, size): each new pixel is the mean of the area that it covers, rounded."""
     side = images.shape[-1]
     if size == side:
         return images

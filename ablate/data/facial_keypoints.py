@@ -1,4 +1,4 @@
-"""Fifteen points on a face: the data of the keypoint study."""
+"""Fifteen keypoints on a face: the data of the keypoint study."""
 
 from __future__ import annotations
 
@@ -28,49 +28,66 @@ else:
     "data",
     "facial_keypoints",
     card=Card(
-        "Grey 96×96 faces with fifteen points, many of them missing.",
-        source="Kaggle's Facial Keypoints Detection; Nouri 2014, Using convolutional neural nets to detect facial keypoints",
-        helps="Regression with left and right in it, where a picture may be mirrored; without a path, faces are drawn.",
-        costs="The first reading of the CSV takes seconds, the next ones come from a cache.",
-        interacts="A flip swaps the points of the left and the right side.",
+        "Gray 96×96 faces with fifteen keypoints, many of them missing.",
+        source=(
+            "Kaggle's Facial Keypoints Detection; Nouri 2014, Using convolutional neural nets to detect facial "
+            "keypoints"
+        ),
+        helps="For regression with mirror symmetry. Without path, synthetic faces are generated.",
+        costs="Reading the CSV takes seconds the first time; later runs use a cache.",
+        interacts="flip swaps the keypoints of the left and the right side.",
     ),
 )
 class FacialKeypoints(Data):
-    """Inputs uint8 (n, 1, size, size); targets float32 (n, 2·P), x and y of each point as (pixel − 48)/48 of the 96×96 frame, NaN where missing."""
+    """Inputs uint8 (n, 1, size, size); targets float32 (n, 2·P), x and y of each keypoint as (pixel − 48)/48 of the
+    96×96 frame, NaN if missing.
+    """
 
     group_names = ("person",)
 
-    missing_hint: ClassVar[str] = "Download it from the competition page, or drop 'path' to use drawn faces."
+    missing_hint: ClassVar[str] = "Download it from the competition page, or remove 'path' to use synthetic faces."
 
     needs_file: ClassVar[bool] = True
 
     path: DataPath | None = Field(
         default=None,
-        description="the competition's training.csv or its zip, or an .npz of images, keypoints and person; none: drawn faces",
+        description=(
+            "the competition's training.csv or its zip, or an .npz with images, keypoints and person; null: drawn faces"
+        ),
     )
     missing: Literal["drop", "mask"] = Field(
         default="drop",
-        description="drop rows that lack a chosen point, or keep all that have one and mask the missing ones (NaN)",
+        description=(
+            "drop: use only samples with all chosen keypoints; mask: use samples with at least one, the missing ones "
+            "are NaN"
+        ),
     )
     columns: tuple[Point, ...] | None = Field(
-        default=None, min_length=1, description="the points to learn, in this order; none: all fifteen"
+        default=None, min_length=1, description="the keypoints to predict, in this order; null: all fifteen"
     )
-    size: int = Field(
-        default=FRAME, ge=8, le=FRAME, description="side of the pictures that the network sees, in pixels"
-    )
+    size: int = Field(default=FRAME, ge=8, le=FRAME, description="side of the images that the network gets, in pixels")
     lacking: Literal["source", "kaggle"] = Field(
         default="source",
-        description="which points are missing: those that the source lacks, or those that the competition's file does, for faces that have them all",
+        description=(
+            "the missing keypoints: those of the source, or, for faces without missing ones, those of the "
+            "competition's file"
+        ),
     )
     split_on: Literal["kept", "complete"] = Field(
         default="kept",
-        description="what 'valid' is a share of: the rows that are kept, or those with all fifteen points, which are then the same ones whatever "
-        "'columns' says; all other rows train, those of a person in 'valid' apart (with 'group')",
+        description=(
+            "samples that 'valid' is a fraction of. kept: all samples in use. complete: those with all fifteen "
+            "keypoints; the validation set is then the same for all 'columns', and all other samples are for "
+            "training, except those of people in the validation set (with 'group')"
+        ),
     )
     limit: int | None = Field(
         default=None,
         ge=2,
-        description="only the first rows, counted after dropping and before the split; with 'group' these are fewer persons, the last perhaps not whole",
+        description=(
+            "use only the first n samples, counted after dropping and before the split; with 'group', these are "
+            "fewer people, and the last one may be incomplete"
+        ),
     )
 
     @field_validator("columns")
@@ -78,7 +95,7 @@ class FacialKeypoints(Data):
     def _once(cls, columns: tuple[str, ...] | None) -> tuple[str, ...] | None:
         twice = next((name for i, name in enumerate(columns or ()) if name in (columns or ())[:i]), None)
         if twice is not None:
-            raise ValueError(f"must name every point once ('{twice}' is there twice).")
+            raise ValueError(f"must list each keypoint once ('{twice}' is duplicated).")
         return columns
 
     def load(self) -> Parts:
@@ -87,7 +104,7 @@ class FacialKeypoints(Data):
             rule = (
                 "must be 'person'"
                 if self.group != "person"
-                else "needs a source that knows persons: an .npz, or drawn faces"
+                else "requires person labels. Use an .npz file or the synthetic faces"
             )
             raise ValueError(f"data.group (={self.group}) {rule}.")
         if self.lacking == "kaggle":
@@ -115,8 +132,12 @@ class FacialKeypoints(Data):
         )
 
     def _split_on(self, samples: Part, complete: torch.Tensor, last: int, **notes: object) -> Parts:
-        """The split of the complete rows, with all others in the training part, or where their person is; then only rows up to ``last``."""
-        whole = self.model_copy(update={"limit": None})  # the limit comes after the split, which must not know of it
+        """Split the complete samples and add all others to the training set, or to the set of their person; then apply
+        ``last``.
+        """
+        whole = self.model_copy(
+            update={"limit": None}
+        )  # the limit is applied after the split, which must not depend on it
         data = whole.parts(samples.take(complete.nonzero()[:, 0]), self.spec(), **notes)
         other = samples.take((~complete).nonzero()[:, 0])
         free = torch.ones(len(other), dtype=torch.bool)
@@ -137,7 +158,7 @@ class FacialKeypoints(Data):
         assert valid is not None
         for name, count in counts.items():
             if not count:
-                raise ValueError(f"data.limit (={self.limit}) leaves no sample in the {name} part. Raise it.")
+                raise ValueError(f"data.limit (={self.limit}) leaves no samples in the {name} split. Increase it.")
         notes = {**data.notes, **counts, "samples": sum(counts.values())}
         return replace(data, train=train, valid=valid, test=changed.get("test"), notes=notes)
 
@@ -160,7 +181,7 @@ class FacialKeypoints(Data):
         if self.path is None:
             from ablate.data import drawn_faces, pencil
 
-            # the code that draws them is their identity: a line changed, and they are drawn again
+            # the key is the code that generates the faces: after any change, they are generated again
             key = "".join(inspect.getsource(module) for module in (drawn_faces, pencil))
             return Faces.from_arrays(cache.cached("drawn-faces", key, lambda: drawn_faces.draw_faces().arrays()))
         path = self.existing(self.path)
@@ -174,21 +195,21 @@ class FacialKeypoints(Data):
 
 
 def _lacking(faces: Faces) -> Faces:
-    """Faces that have all points, without those that as many of the competition's rows lack; which rows are fixed, and have nothing to do with persons."""
+    """Remove as many keypoints of complete faces as are missing in the competition's data; the selection is fixed and
+    independent of the persons.
+    """
     from ablate.data.drawn_faces import SEED, missing_pattern
 
     n = len(faces.keypoints)
     if np.isnan(faces.keypoints).any():
-        raise ValueError(
-            "data.lacking (=kaggle) needs faces that have all their points; some lack one already. Drop it."
-        )
+        raise ValueError("data.lacking (=kaggle) requires faces without missing keypoints. Remove it.")
     keypoints = faces.keypoints.copy()
     keypoints[missing_pattern(n)[np.random.default_rng([SEED, 2]).permutation(n)]] = np.nan
     return Faces(faces.images, keypoints, faces.person)
 
 
 def joined(one: Part, other: Part) -> Part:
-    """The samples of two parts in memory, one after the other."""
+    """The samples of two splits in memory, concatenated."""
 
     def both(a: torch.Tensor | None, b: torch.Tensor | None) -> torch.Tensor | None:
         return None if a is None or b is None else torch.cat([a, b])

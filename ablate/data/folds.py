@@ -1,4 +1,7 @@
-"""Cross-validation: which samples validate in a fold, and which train. All rows and seeds of a study share the folds."""
+"""Cross-validation: the training and validation samples of a fold.
+
+All variants and seeds of a study use the same folds.
+"""
 
 from __future__ import annotations
 
@@ -29,15 +32,16 @@ class Fold:
 
 
 def fold_of(fold: Fold, seed: int, targets: Tensor, groups: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Positions (int64) of the train and valid samples among those with these ``targets`` (n, …) and ``groups`` (n,), by scikit-learn's splitters.
+    """Positions (int64) of the training and validation samples, given their ``targets`` (n, …) and ``groups`` (n,).
 
-    Stratified where the targets are class numbers (n,), unless ``folds.stratified`` is false; groups are never parted. Every sample validates in one fold.
-    Raises ValueError with one line where there are fewer samples, groups or members of any class than folds, and where there is nothing to stratify by.
+    Uses scikit-learn's splitters: stratified if the targets are class indices (n,), unless ``folds.stratified`` is
+    false; groups are never split. Every sample is in the validation set of one fold. Raises ValueError (one line) if
+    there are fewer samples, groups or members of a class than folds, or no classes to stratify by.
     """
     k, n = fold.folds.k, len(targets)
     classes = targets.dim() == 1 and not targets.is_floating_point()
     if fold.folds.stratified and not classes:
-        raise ValueError("folds.stratified (=True) needs targets that are classes. Drop it.")
+        raise ValueError("folds.stratified (=true) requires class targets. Remove it.")
     stratified = classes and fold.folds.stratified is not False
     units, what = (n, "samples") if groups is None else (len(torch.unique(groups)), "groups")
     if units < k:
@@ -51,7 +55,7 @@ def fold_of(fold: Fold, seed: int, targets: Tensor, groups: Tensor | None = None
 
 
 def numbered(k: int, stratified: bool, seed: int, targets: Tensor, groups: Tensor | None) -> NDArray[np.int64]:
-    """The fold in which each sample validates, (n,); kept between runs, as scikit-learn takes a second to import."""
+    """The fold in which each sample is for validation, (n,). Cached, because importing scikit-learn takes a second."""
     from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
     kinds = {
@@ -65,7 +69,7 @@ def numbered(k: int, stratified: bool, seed: int, targets: Tensor, groups: Tenso
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", UserWarning
-        )  # of a class with fewer members than folds: some folds do without it
+        )  # if a class has fewer members than there are folds, some folds do not contain it
         given = targets.numpy() if stratified else nothing, None if groups is None else groups.numpy()
         for number, (_, valid) in enumerate(splitter.split(nothing, *given)):
             numbers[valid] = number
@@ -73,7 +77,7 @@ def numbered(k: int, stratified: bool, seed: int, targets: Tensor, groups: Tenso
 
 
 def digest(*tensors: Tensor | None) -> str:
-    """A short hash of what is in tensors."""
+    """A short hash of the contents of tensors."""
     known = hashlib.blake2b(digest_size=8)
     for tensor in tensors:
         known.update(b"none" if tensor is None else tensor.contiguous().numpy().tobytes())
@@ -81,11 +85,15 @@ def digest(*tensors: Tensor | None) -> str:
 
 
 def in_fold(parts: Parts, fold: Fold, seed: int, where: str) -> Parts:
-    """Data that come with their train and valid parts, as one fold of both together; the test part stays. Raises ValueError for what is streamed."""
+    """One fold of data that come as training and validation sets; the test set does not change.
+
+    Raises ValueError if they are streamed.
+    """
     train, valid = parts.train, parts.valid
     if train.targets is None or train.inputs is None or valid.targets is None or valid.inputs is None:
         raise ValueError(
-            f"{where} is streamed, and cannot be shared out to folds. Let it take the arguments 'fold' and 'folds' and return that fold's parts."
+            f"{where} is streamed and cannot be split into folds. Accept the arguments 'fold' and 'folds', and "
+            "return the data of that fold."
         )
     together = Part(torch.cat([train.inputs, valid.inputs]), torch.cat([train.targets, valid.targets]))
     train_at, valid_at = fold_of(fold, seed, together.targets)  # type: ignore[arg-type]

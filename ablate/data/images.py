@@ -1,4 +1,4 @@
-"""The user's pictures: a folder for each class."""
+"""Custom images: one folder per class."""
 
 from __future__ import annotations
 
@@ -22,43 +22,49 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KEPT = 2**30
-"""Bytes of pictures up to which they are kept in the cache on disk."""
+"""Maximum size in bytes of images kept in the cache on disk."""
 
 
 @register(
     "data",
     "images",
     card=Card(
-        "Your own pictures, in a folder for each class.",
+        "Your own images, one folder per class.",
         source="Pillow; the layout of torchvision's ImageFolder",
-        helps="Classification of pictures as they lie on disk: pets/cat/1.jpg, pets/dog/7.png.",
-        costs="Read once and kept as bytes, in a cache too, where half of the free memory holds them; else read anew in every epoch.",
-        interacts="What is read anew cannot be standardised by the trick. group: folder keeps together what lies in a folder below the class.",
+        helps="For image classification with a folder layout such as pets/cat/1.jpg, pets/dog/7.png.",
+        costs=(
+            "Images are read once and kept as bytes, also in a cache, if they fit in half of the free memory; "
+            "otherwise they are read again in every epoch."
+        ),
+        interacts=(
+            "Images that are read in every epoch cannot be standardized by the trick. group: folder keeps images of "
+            "the same subfolder in one split."
+        ),
     ),
 )
 class Images(Data):
-    """Inputs uint8 (n, 1 or 3, size, size); targets int64 (n,), classes numbered in the order of their folders' names."""
+    """Inputs uint8 (n, 1 or 3, size, size); targets int64 (n,), with classes in the alphabetical order of their
+    folders.
+    """
 
     group_names = ("folder",)
 
-    path: DataPath = Field(description="the folder that has the classes' folders")
-    size: int = Field(default=64, ge=4, le=1024, description="side that pictures are brought to, in pixels")
-    grey: bool = Field(default=False, description="one channel instead of red, green and blue")
-    fit: Fit = Field(
-        default="crop", description="how a picture becomes a square: its middle is cut out, it is stretched, or padded"
-    )
+    path: DataPath = Field(description="folder with one subfolder per class")
+    size: int = Field(default=64, ge=4, le=1024, description="side that images are resized to, in pixels")
+    grey: bool = Field(default=False, description="one gray channel instead of red, green and blue")
+    fit: Fit = Field(default="crop", description="how an image becomes square: crop the center, stretch it, or pad it")
 
     def load(self) -> Parts:
-        """Raises ValueError where folders or files are not as expected; a file that is no picture is named."""
+        """Raises ValueError if folders or files are not as expected, with the name of a file that is not an image."""
         pictures = Pictures.below(self.path)
         if self.group not in (None, "folder"):
-            raise ValueError(f"data.group (={self.group}) must be 'folder': that below the class.")
+            raise ValueError(f"data.group (={self.group}) must be 'folder', the subfolder of the class folder.")
         labels, folders = torch.from_numpy(pictures.labels), torch.from_numpy(pictures.folders)
         rows = torch.arange(len(labels))
         left_out: dict[str, object] = {"left_out": pictures.left_out} if pictures.left_out else {}
         whole = Part(rows, labels, rows=rows, groups=folders)
         parts = self.parts(whole, self._spec(pictures.classes), source=shown(self.path), **left_out)
-        # a limit leaves files that nobody has to read; places count those that are left
+        # with a limit, most files need not be read; positions count the remaining ones
         used = (
             torch.cat([_rows(part) for part in (parts.train, parts.valid, parts.test) if part is not None])
             .sort()
@@ -78,7 +84,7 @@ class Images(Data):
 
 
 def resident(parts: Parts, pictures: Pictures, look: Look) -> Parts:
-    """Parts of places as parts of pictures in memory; up to `KEPT` they are kept in the cache until a file changes."""
+    """Splits of file positions as splits of images in memory; up to `KEPT` bytes are cached until a file changes."""
 
     def read() -> dict[str, NDArray[Any]]:
         pictures.check()
@@ -96,7 +102,7 @@ def resident(parts: Parts, pictures: Pictures, look: Look) -> Parts:
 
 
 def streamed(parts: Parts, pictures: Pictures, look: Look) -> Parts:
-    """Parts of places as parts whose pictures are read when they are asked for."""
+    """Splits of file positions as splits whose images are read on access."""
     pictures.check()
 
     def asked(part: Part) -> Part:

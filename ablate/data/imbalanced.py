@@ -1,4 +1,4 @@
-"""A made table with a rare class."""
+"""A synthetic table with a rare class."""
 
 from __future__ import annotations
 
@@ -21,33 +21,39 @@ if TYPE_CHECKING:
     "data",
     "imbalanced",
     card=Card(
-        "A made table of two classes, one of them rare.",
-        source="sklearn.datasets.make_classification; Guyon 2003, Design of experiments for the NIPS 2003 variable selection benchmark",
-        helps="What class weights, balanced sampling and focal loss are worth.",
-        interacts="Always saying 'common' has an accuracy of 1 − share: compare f1, ece or the loss.",
+        "A synthetic table of two classes, one of them rare.",
+        source=(
+            "sklearn.datasets.make_classification; Guyon 2003, Design of experiments for the NIPS 2003 variable "
+            "selection benchmark"
+        ),
+        helps="To measure the effect of class weights, balanced sampling and focal loss.",
+        interacts="Always predicting 'common' has an accuracy of 1 − share: compare f1, ece or the loss.",
     ),
 )
 class Imbalanced(Data):
-    """Inputs float32 (n, features); targets int64 (n,): 0 common, 1 rare. Each class is two clusters of normal points on a cube's corners.
+    """Inputs float32 (n, features); targets int64 (n,): 0 common, 1 rare.
 
-    ``share · count`` of all samples are rare, give or take one for rounding; of each part about that share.
+    Each class is two Gaussian clusters at the corners of a cube.
+
+    ``share · count`` of all samples are rare (±1 from rounding), and about this fraction of each split.
     """
 
     group_names = ()
 
-    count: int = Field(default=2000, ge=10, description="samples of both classes")
-    share: Annotated[float, Range(gt=0, le=0.5)] = Field(default=0.05, description="share of the rare class")
-    features: int = Field(default=10, ge=3, description="columns; half of them say something, at least 3")
+    count: int = Field(default=2000, ge=10, description="number of samples of both classes")
+    share: Annotated[float, Range(gt=0, le=0.5)] = Field(default=0.05, description="fraction of the rare class")
+    features: int = Field(default=10, ge=3, description="number of columns; half of them (at least 3) are informative")
     separation: Annotated[float, Range(gt=0)] = Field(
-        default=1.0, description="half the distance of the clusters, in their deviations: less is harder"
+        default=1.0, description="half the distance between clusters, in their standard deviations: smaller is harder"
     )
-    seed: int = Field(default=42, ge=0, lt=2**32, description="decides what is made, for all runs alike")
+    seed: int = Field(default=42, ge=0, lt=2**32, description="seed of the data, the same in all runs")
 
     def load(self) -> Parts:
-        """Raises ValueError where hardly a sample would be rare."""
+        """Raises ValueError if fewer than two samples would be rare."""
         if self.share * self.count < 2:
             raise ValueError(
-                f"data.share (={self.share:g}) makes less than two of {self.count} samples rare. Raise it, or 'count'."
+                f"data.share (={self.share:g}) of data.count (={self.count}) must give at least two rare samples. "
+                "Increase share or count."
             )
         key = f"{self.count} {self.share!r} {self.features} {self.separation!r} {self.seed}"
         arrays = cached("imbalanced", key, self._made)

@@ -1,4 +1,4 @@
-"""The competition's ``training.csv``, as it is or in the zip that it comes in."""
+"""The competition's ``training.csv``, plain or zipped."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ ROWS_AT_ONCE = 512
 
 
 def read_kaggle(path: Path) -> Faces:
-    """Faces of a CSV with the columns ``left_eye_center_x`` … ``mouth_center_bottom_lip_y`` and ``Image`` (9216 numbers); empty cells are missing points.
+    """Faces from a CSV with the columns ``left_eye_center_x`` … ``mouth_center_bottom_lip_y`` and ``Image`` (9216
+    numbers); empty cells are missing keypoints.
 
-    Raises ValueError that says what is wrong with the file (no path in it).
+    Raises ValueError (without the path) if the file is invalid.
     """
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
@@ -34,7 +35,7 @@ def read_kaggle(path: Path) -> Faces:
 
 
 def _read_zip(archive: zipfile.ZipFile) -> Faces:
-    """``training.csv`` in an archive, or in the ``training.zip`` that the competition's whole download holds."""
+    """``training.csv`` in a zip, or in the ``training.zip`` inside the competition's complete download."""
     by_name = {Path(name).name: name for name in archive.namelist()}
     if "training.csv" in by_name:
         with archive.open(by_name["training.csv"]) as file:
@@ -42,7 +43,7 @@ def _read_zip(archive: zipfile.ZipFile) -> Faces:
     if "training.zip" in by_name:
         with zipfile.ZipFile(io.BytesIO(archive.read(by_name["training.zip"]))) as inner:
             return _read_zip(inner)
-    raise ValueError("is a zip without training.csv in it. Give the competition's training.zip.")
+    raise ValueError("must contain training.csv, but does not. Use the competition's training.zip.")
 
 
 def _read_csv(file: IO[bytes]) -> Faces:
@@ -58,7 +59,8 @@ def _read_csv(file: IO[bytes]) -> Faces:
                 lacking = [name for name in [*COLUMNS, "Image"] if name not in chunk.columns]
                 if lacking:
                     raise _Wrong(
-                        f"has no column '{lacking[0]}' (the first of {len(lacking)} that are missing). Give the competition's training.csv."
+                        f"has no column '{lacking[0]}' ({len(lacking)} columns are missing). Use the "
+                        "competition's training.csv."
                     )
                 if chunk.empty:
                     continue
@@ -68,17 +70,17 @@ def _read_csv(file: IO[bytes]) -> Faces:
     except _Wrong as error:
         raise ValueError(str(error)) from None
     except (UnicodeDecodeError, ValueError):  # pandas' ParserError and EmptyDataError are ValueErrors
-        raise ValueError("cannot be read as CSV. Give the competition's training.csv, its zip, or an .npz.") from None
+        raise ValueError("cannot be read as CSV. Use the competition's training.csv, its zip, or an .npz.") from None
     if not images:
-        raise ValueError("has no rows. Give the competition's training.csv.")
+        raise ValueError("contains no samples. Use the competition's training.csv.")
     keypoints = np.concatenate(points).reshape(-1, len(POINTS), 2)
-    # half a point is no point
+    # a keypoint with one missing coordinate is missing
     keypoints[np.isnan(keypoints).any(axis=-1)] = np.nan
     return Faces(np.concatenate(images).reshape(-1, FRAME, FRAME), keypoints)
 
 
 class _Wrong(Exception):
-    """What is wrong with a file, as against errors of the CSV reader."""
+    """An invalid file, as opposed to an error of the CSV reader."""
 
 
 def _numbers(chunk: Any, row: int) -> NDArray[np.float32]:
@@ -99,31 +101,34 @@ def _is_number(text: object) -> bool:
 
 
 def _pixels(text: object, row: int) -> NDArray[np.uint8]:
-    """One picture (9216,) from its numbers. The text mode of ``fromstring`` (not the deprecated binary one) is 4 times faster than ``str.split``."""
+    """One image (9216,) from its numbers.
+
+    The text mode of ``fromstring`` (not deprecated) is 4 times faster than ``str.split``.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", DeprecationWarning)
             # wider than a byte, in which 300 would silently become 44
             values = np.fromstring(text if isinstance(text, str) else "", np.int16, sep=" ")
     except (ValueError, DeprecationWarning):
-        raise _Wrong(f"has something else than whole numbers in Image, row {row + 1}.") from None
+        raise _Wrong(f"must have integers in column Image, row {row + 1}.") from None
     if len(values) != FRAME * FRAME:
-        raise _Wrong(f"has {len(values)} numbers in Image, row {row + 1}. A picture has 9216 (96×96).")
+        raise _Wrong(f"has {len(values)} numbers in column Image, row {row + 1}. An image must have 9216 (96×96).")
     if values.min() < 0 or values.max() > 255:
-        raise _Wrong(f"has grey values outside 0 … 255 in Image, row {row + 1}.")
+        raise _Wrong(f"has gray values outside 0 … 255 in column Image, row {row + 1}.")
     return values.astype(np.uint8)
 
 
 def read_kaggle_test(path: Path) -> tuple[list[int], NDArray[np.uint8]]:
-    """The ids and pictures (n, 96, 96) of the competition's ``test.csv``. Raises ValueError that says what is wrong with the file."""
+    """The ids and images (n, 96, 96) of the competition's ``test.csv``. Raises ValueError if the file is invalid."""
     import pandas
 
     table = pandas.read_csv(path, dtype={"Image": str})
     for name in ("ImageId", "Image"):
         if name not in table.columns:
-            raise ValueError(f"has no column '{name}'. Give the competition's test.csv.")
+            raise ValueError(f"has no column '{name}'. Use the competition's test.csv.")
     if table.empty:
-        raise ValueError("has no rows. Give the competition's test.csv.")
+        raise ValueError("contains no samples. Use the competition's test.csv.")
     try:
         images = np.stack([_pixels(text, row) for row, text in enumerate(table["Image"])])
     except _Wrong as error:

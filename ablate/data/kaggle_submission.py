@@ -1,4 +1,4 @@
-"""What the keypoint competition wants back: one number for each row of its lookup table."""
+"""The submission of the keypoint competition: one number per row of its lookup table."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ COLUMNS = ("RowId", "ImageId", "FeatureName")
 
 
 def submission(predictions: Tensor, names: Sequence[str], ids: Sequence[int], lookup: Path) -> str:
-    """``RowId,Location`` in CSV, a line for each row of ``IdLookupTable.csv``. ``predictions`` (n, outputs) are in pixels, of pictures with these ``ids``.
+    """``RowId,Location`` in CSV, one line per row of ``IdLookupTable.csv``.
 
-    Raises ValueError in one line for a table with other columns, and for a picture or a feature that was not predicted.
+    ``predictions`` (n, outputs) are in pixels, for the images ``ids``.
+
+    Raises ValueError (one line) for a table with other columns, or for an image or feature without a prediction.
     """
     import pandas
 
@@ -31,7 +33,7 @@ def submission(predictions: Tensor, names: Sequence[str], ids: Sequence[int], lo
     for column in COLUMNS:
         if column not in table.columns:
             raise ValueError(
-                f"--lookup (={shown(lookup)}) has no column '{column}'. Give the competition's IdLookupTable.csv."
+                f"--lookup (={shown(lookup)}) has no column '{column}'. Use the competition's IdLookupTable.csv."
             )
     place = {number: i for i, number in enumerate(ids)}
     output = {name: i for i, name in enumerate(names)}
@@ -39,23 +41,21 @@ def submission(predictions: Tensor, names: Sequence[str], ids: Sequence[int], lo
     values = predictions.tolist()
     for row, image, feature in zip(*(table[column].tolist() for column in COLUMNS), strict=True):
         if image not in place:
-            raise ValueError(
-                f"--lookup (={shown(lookup)}) asks for picture {image} in row {row}, which --data has not."
-            )
+            raise ValueError(f"--lookup (={shown(lookup)}) requests image {image} (row {row}), which is not in --data.")
         if feature not in output:
             near = suggestion(str(feature), names)
             hint = (
                 f" Did you mean '{near}'?"
                 if near
-                else " Use a row that predicts all points, such as one that joins specialists."
+                else " Use a variant that predicts all keypoints, such as one that combines specialists."
             )
             raise ValueError(
-                f"--lookup (={shown(lookup)}) asks for '{feature}', which this row does not predict.{hint}"
+                f"--lookup (={shown(lookup)}) requests '{feature}', which this variant does not predict.{hint}"
             )
         lines.append(f"{row},{values[place[image]][output[feature]]:.6f}")
     return "\n".join(lines) + "\n"
 
 
 def in_pixels(predictions: Tensor, marks: Landmarks) -> Tensor:
-    """Points (n, 2·P) in pixels of the frame, clipped to it."""
+    """Keypoints (n, 2·P) in pixels of the frame, clipped to it."""
     return (predictions * marks.scale + marks.centre).clamp(0, marks.frame)

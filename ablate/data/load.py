@@ -1,4 +1,4 @@
-"""From what a recipe says about data to its parts, be it a name or the user's own target."""
+"""Load the data of a recipe, from a named data set or a custom target."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from ablate.recipe.settings import Choice
 from ablate.registry.lazy import torch
 
 STEADY = 42
-"""What global generators are seeded with while a user's data are made."""
+"""Seed of the global random generators while custom data are loaded."""
 
 
 def load_parts(choice: Choice, folder: Path | None, folds: Folds | None = None, number: int | None = None) -> Parts:
-    """Read and split; with ``folds``, such that fold ``number`` validates. A target is imported from the recipe's ``folder`` and called: jobs only.
+    """Read and split; with ``folds``, fold ``number`` is the validation set.
 
-    ``notes`` of the result count the samples of each part. Raises ValueError with one line.
+    A target is imported from the recipe's ``folder`` and called; only jobs do this.
+
+    ``notes`` of the result include the number of samples per split. Raises ValueError (one line).
     """
     fold = None if folds is None or number is None else Fold(folds, number)
     if choice.target is not None:
@@ -31,7 +33,7 @@ def load_parts(choice: Choice, folder: Path | None, folds: Folds | None = None, 
             return from_target(choice, folder, fold)
     data = choice.named
     if not isinstance(data, Data):
-        raise ValueError(f"data (={choice.label}) is no data set: its class must be a subclass of Data.")
+        raise ValueError(f"data (={choice.label}) must be a subclass of Data.")
     parts = (data if fold is None else data.of_fold(fold)).load()
     if data.reconstruct:
         parts = reconstructed(parts)
@@ -40,7 +42,10 @@ def load_parts(choice: Choice, folder: Path | None, folds: Folds | None = None, 
 
 
 def known_spec(choice: Choice) -> Spec | None:
-    """The facts that are known without reading anything or running user code, or None. Raises ValueError in one line where they do not go together."""
+    """The facts that are known without reading data or running custom code, or None.
+
+    Raises ValueError (one line) for invalid settings.
+    """
     if not isinstance(choice.options, Data) or (spec := choice.options.spec()) is None:
         return None
     return reconstructed_spec(spec) if choice.options.reconstruct else spec
@@ -48,9 +53,10 @@ def known_spec(choice: Choice) -> Spec | None:
 
 @contextmanager
 def steady_generators() -> Iterator[None]:
-    """Global generators (torch's, NumPy's, Python's) in one and the same state, and as before afterwards.
+    """Sets the global generators (torch's, NumPy's, Python's) to a fixed state, and restores them afterwards.
 
-    A user's function that splits or draws without a seed of its own then gives the same data to every run, row and command.
+    A custom function that splits or samples without its own seed then returns the same data in every run, variant and
+    command.
     """
     import random
 

@@ -1,9 +1,7 @@
-"""Batches for the engine: from tensors that live on the device (`resident`), or read while training goes on (`streamed`).
+"""Batches for the engine, from tensors on the device (`resident`) or read during training (`streamed`).
 
-Both give the same batches in the same order.
-
-Whatever the source, a batch's inputs are floats on the device, uint8 divided by 255 (whole numbers such as tokens stay int64); its targets are floats of the
-same type or int64 class numbers.
+Both give the same batches in the same order. Inputs of a batch are floats on the device, with uint8 divided by 255
+(other integers, such as tokens, are int64); targets are floats of the same type or int64 class indices.
 """
 
 from __future__ import annotations
@@ -24,31 +22,34 @@ Pair = tuple["Tensor", "Tensor"]
 
 
 class Loader(Protocol):
-    """What the engine asks of a part of the data."""
+    """The interface of a split for the engine."""
 
     @property
     def steps(self) -> int:
-        """Batches in an epoch; the last, smaller one counts."""
+        """Number of batches in an epoch, including a smaller last one."""
         ...
 
     def __len__(self) -> int:
-        """Samples."""
+        """Number of samples."""
         ...
 
     def begin(self, keys: Sequence[int]) -> None:
-        """Key what a dataset may draw in the passes to come: a number of (seed, epoch) for each seed of the orders. Without, every pass draws the same."""
+        """Set the random state for the following passes: one number, from (seed, epoch), for each seed.
+
+        Without it, every pass draws the same.
+        """
         ...
 
     def batches(self, order: Tensor | None = None) -> Iterator[Pair]:
-        """The samples at ``order`` (int64, any length), a batch at a time; all of them from first to last without it.
+        """The samples at ``order`` (int64, any length) in batches; without it, all samples in order.
 
-        An order (R, n) of a stack gives batches with a leading R axis. Batches of an order are the caller's own; those without one may be views of the data and
-        must not be written to.
+        An order (R, n) of a stack gives batches with a leading R axis. Batches of an order belong to the caller.
+        Batches without one may be views of the data: do not write to them.
         """
         ...
 
     def with_batch_size(self, batch_size: int) -> Loader:
-        """The same samples, not stored again, in batches of another size."""
+        """The same samples, not copied, in batches of another size."""
         ...
 
 
@@ -60,14 +61,15 @@ def loader_for(
     dtype: torch.dtype | None = None,
     workers: int = 0,
 ) -> Loader:
-    """The loader of a part. ``auto``: resident when the part is in memory and what it adds to the device fits half of what is free there.
+    """The loader of a split. ``auto``: resident if the split is in memory and fits in half of the device's free memory.
 
-    ``dtype`` is the batches' float type, float32 by default. Raises ValueError for ``resident`` where the part is not in memory.
+    ``dtype`` is the float type of the batches, float32 by default. Raises ValueError for ``resident`` if the split is
+    not in memory.
     """
     dtype = dtype or torch.float32
     if mode == "resident" and part.inputs is None:
         raise ValueError(
-            "loader (=resident) needs samples that are the same at every reading and that fit into memory. Use 'auto' or 'streamed'."
+            "loader (=resident) requires deterministic samples that fit in memory. Use 'auto' or 'streamed'."
         )
     if mode == "auto":
         mode = (
@@ -81,7 +83,7 @@ def loader_for(
 
 
 def _added(part: Part, device: str, dtype: torch.dtype) -> int:
-    """Bytes that a part in memory adds to the device: nothing where it is there already, in the right type."""
+    """Bytes that a split in memory adds to the device: 0 if it is already there in the right type."""
     total = 0
     assert part.inputs is not None
     assert part.targets is not None

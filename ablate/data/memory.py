@@ -1,4 +1,4 @@
-"""How much memory is free, to decide whether data is kept there."""
+"""Free memory, to decide whether data are kept there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ablate.registry.lazy import torch
 
 
 def free_bytes(device: str) -> int:
-    """Free bytes of a CUDA device, or of the machine's main memory (of the container's, where it has a limit)."""
+    """Free bytes of a CUDA device, or of main memory (of the container, if it has a limit)."""
     kind = torch.device(device)
     if kind.type == "cuda":
         free, _ = torch.cuda.mem_get_info(kind)
@@ -25,14 +25,14 @@ def _available() -> int:
     except OSError:
         pass
     try:
-        # no figure for what is free outside Linux: half of what is built in
+        # outside Linux free memory is unknown: use half of the total
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     except (AttributeError, ValueError, OSError):
         return 4 * 2**30
 
 
 def _container() -> int:
-    """What a control group (version 2) leaves free; its file cache counts as free, because the kernel gives it back."""
+    """The free memory of a control group (version 2); its file cache counts as free, because the kernel reclaims it."""
     folder = Path("/sys/fs/cgroup")
     try:
         limit = int((folder / "memory.max").read_text())

@@ -1,4 +1,4 @@
-"""Two numbers of unlike magnitude to predict from the same inputs."""
+"""Two targets of different magnitude to predict from the same inputs."""
 
 from __future__ import annotations
 
@@ -23,30 +23,34 @@ else:
     "data",
     "multi_task",
     card=Card(
-        "Two targets of unlike magnitude that rest on the same features.",
+        "Two targets of different magnitude based on the same features.",
         source="generated with NumPy: a random network of one hidden layer; Caruana 1997, Multitask Learning",
-        helps="Seeing the small task starve, and what the loss multi_task or normalise_targets do about it.",
-        interacts="Under mse the large target's loss is ratio² times the small one's. Compare metrics of one magnitude, such as r2.",
+        helps="To see the small target being neglected, and the effect of the loss multi_task or of normalise_targets.",
+        interacts=(
+            "With mse, the loss of the large target is ratio² times that of the small one. Compare metrics of equal "
+            "scale, such as r2."
+        ),
     ),
 )
 class MultiTask(Data):
-    """Inputs float32 (n, features), normal; targets float32 (n, 2): ``large``, of deviation ``ratio``, and ``small``, of deviation 1.
+    """Inputs float32 (n, features), normal; targets float32 (n, 2): ``large``, of standard deviation ``ratio``, and
+    ``small``, of standard deviation 1.
 
     Both are weighted sums of the same tanh units, plus noise.
     """
 
     group_names = ()
 
-    count: int = Field(default=1000, ge=10, description="samples; more of them keep those of fewer")
+    count: int = Field(default=1000, ge=10, description="number of samples; larger data sets contain smaller ones")
     features: int = Field(default=8, ge=1, description="columns")
-    shared: int = Field(default=12, ge=2, description="hidden units that both targets rest on")
+    shared: int = Field(default=12, ge=2, description="number of hidden units of the generating network")
     ratio: Annotated[float, Range(gt=0)] = Field(
-        default=1000.0, description="the large target's size against the small one's"
+        default=1000.0, description="standard deviation of the large target relative to the small one"
     )
     noise: Annotated[float, Range(ge=0)] = Field(
-        default=0.1, description="deviation of the noise, as a share of the target's"
+        default=0.1, description="standard deviation of the noise, relative to that of the target"
     )
-    seed: int = Field(default=42, ge=0, description="decides what is made, for all runs alike")
+    seed: int = Field(default=42, ge=0, description="seed of the data, the same in all runs")
 
     def load(self) -> Parts:
         inputs, targets = self._made()
@@ -63,7 +67,7 @@ class MultiTask(Data):
         out = np.linalg.qr(weights.standard_normal((self.shared, 2)))[0]
         x = points.standard_normal((self.count, self.features))
         y = np.tanh(x @ into) @ out
-        # of the distribution, not of these points: so more of them keep the values of fewer
+        # of the distribution, not of these samples, so that larger data sets contain smaller ones
         many = np.tanh(weights.standard_normal((10_000, self.features)) @ into) @ out
         y = (y / many.std(0) + self.noise * noise.standard_normal(y.shape)) * np.array([self.ratio, 1.0])
         return x.astype(np.float32), y.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Inputs from a file, for predictions: as a data set would read them, but without targets."""
+"""Read inputs for predictions from a file, like the data set but without targets."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ else:
 
 
 def read_inputs(choice: Choice, path: Path) -> tuple[Part, list[int] | None]:
-    """The samples of a ``.npz`` or ``.csv``, and their ids where the file has them (Kaggle's ``ImageId``).
+    """The samples of an ``.npz`` or ``.csv`` file, and their ids if it has any (Kaggle's ``ImageId``).
 
-    Raises ValueError in one line for a file that cannot be read, or that lacks what the data set of ``choice`` needs.
+    Raises ValueError (one line) if the file cannot be read, or does not have the inputs of the data set ``choice``.
     """
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
-        raise ValueError(f"--data (={shown(path)}) {what}. Name a .csv or .npz of inputs.")
+        raise ValueError(f"--data (={shown(path)}) {what}. Use a .csv or .npz file of inputs.")
     data = choice.options
     suffix = path.suffix.lower()
     if suffix == ".npz":
@@ -56,18 +56,20 @@ def read_inputs(choice: Choice, path: Path) -> tuple[Part, list[int] | None]:
         names = [str(name) for name in known]
     lacking = next((name for name in names if name not in table.columns), None)
     if lacking is not None:
-        raise ValueError(f"--data (={shown(path)}) has no column '{lacking}', which the network was trained with.")
+        raise ValueError(f"--data (={shown(path)}) has no column '{lacking}', which the network requires.")
     if (text := next((name for name in names if table[name].dtype.kind not in "biuf"), None)) is not None:
-        raise ValueError(f"--data (={shown(path)}) has text in the column '{text}'. Its inputs must be numbers.")
+        raise ValueError(f"--data (={shown(path)}) has text in column '{text}'. Inputs must be numbers.")
     values = table[names].to_numpy(np.float32)
     if not np.isfinite(values).all():
         row = int(np.argwhere(~np.isfinite(values))[0][0]) + 1
-        raise ValueError(f"--data (={shown(path)}) has an empty or infinite number in row {row}. Fill it in.")
+        raise ValueError(
+            f"--data (={shown(path)}) has an empty or infinite number in row {row}. Inputs must be finite."
+        )
     return Part(torch.from_numpy(np.array(values))), None
 
 
 def _sized(inputs: torch.Tensor, data: object) -> torch.Tensor:
-    """Faces at the size that the network sees."""
+    """Faces at the image size of the network."""
     if not isinstance(data, FacialKeypoints) or inputs.shape[-1] != FRAME:
         return inputs
     return torch.from_numpy(resample(inputs[:, 0].numpy(), data.size)).unsqueeze(1)

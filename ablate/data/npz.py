@@ -1,4 +1,4 @@
-"""Arrays in a numpy archive."""
+"""Arrays in an .npz file."""
 
 from __future__ import annotations
 
@@ -31,18 +31,21 @@ TARGETS = ("targets", "y", "Y", "labels", "target")
     card=Card(
         "Your own arrays of inputs and targets in one .npz file.",
         source="numpy.savez",
-        helps="Whatever fits into memory and has one target per sample.",
-        interacts="uint8 inputs stay bytes until they are in a batch, where they become 0 … 1.",
+        helps="For data that fit in memory and have one target per sample.",
+        interacts="uint8 inputs stay bytes in memory; in a batch they become 0 … 1.",
     ),
 )
 class Npz(Data):
-    """Inputs (n, …), pictures (n, H, W) as (n, 1, H, W); whole-number targets (n,) are classes, floats (n,) or (n, k) numbers to predict, NaN where missing."""
+    """Inputs (n, …), images (n, H, W) as (n, 1, H, W).
+
+    Integer targets (n,) are classes, floats (n,) or (n, k) are for regression, NaN if missing.
+    """
 
     needs_file: ClassVar[bool] = True
 
     path: DataPath = Field(description="the .npz file")
-    inputs: str | None = Field(default=None, description="key of the inputs; none: inputs, x, X, images or data")
-    targets: str | None = Field(default=None, description="key of the targets; none: targets, y, Y, labels or target")
+    inputs: str | None = Field(default=None, description="key of the inputs; null: inputs, x, X, images or data")
+    targets: str | None = Field(default=None, description="key of the targets; null: targets, y, Y, labels or target")
 
     def load(self) -> Parts:
         path = self.existing(self.path)
@@ -51,12 +54,12 @@ class Npz(Data):
         y = _array(arrays, "targets", self.targets, TARGETS)
         groups = None if self.group is None else _array(arrays, "group", self.group, ())
         if not len(x):
-            raise ValueError(
-                f"data.path (={shown(path)}) has inputs of shape {x.shape}, which are no samples. Store (n, …)."
-            )
+            raise ValueError(f"data.path (={shown(path)}) has inputs of shape {x.shape}. They must be (n, …).")
         for name, values in (("targets", y), ("group", groups)):
             if values is not None and len(values) != len(x):
-                raise ValueError(f"data.{name} has {len(values)} rows, inputs have {len(x)}. They must be as many.")
+                raise ValueError(
+                    f"data.{name} has {len(values)} samples, but the inputs have {len(x)}. The numbers must be equal."
+                )
         inputs, targets = _inputs(x), _targets(y)
         task, outputs, classes = _kind(targets)
         samples = Part(
@@ -69,10 +72,10 @@ class Npz(Data):
 
 
 def read_arrays(path: Path, field: str) -> dict[str, NDArray[Any]]:
-    """All arrays of an archive, by name. Raises ValueError in one line, where ``field`` names what gave the path."""
+    """All arrays of an .npz file, by name. Raises ValueError (one line); ``field`` is the setting with the path."""
     try:
         if not zipfile.is_zipfile(path):
-            raise ValueError("it is no zip archive")
+            raise ValueError("it is not a zip archive")
         with np.load(path) as archive:
             return {name: archive[name] for name in archive.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -84,7 +87,7 @@ def _array(arrays: dict[str, NDArray[Any]], field: str, wanted: str | None, usua
     there = ", ".join(arrays) or "nothing"
     if name is None:
         raise ValueError(
-            f"data.{field} must name one of the file's arrays ({there}): none is called {', '.join(usual)}."
+            f"data.{field} must be one of the file's arrays ({there}), because none is called {', '.join(usual)}."
         )
     if name not in arrays:
         near = suggestion(name, arrays)
@@ -92,7 +95,7 @@ def _array(arrays: dict[str, NDArray[Any]], field: str, wanted: str | None, usua
         raise ValueError(f"data.{field} (={name}) is not in the file, which has {there}.{hint}")
     if arrays[name].ndim == 0 or arrays[name].dtype.kind not in "biuf" + ("US" if field == "group" else ""):
         raise ValueError(
-            f"data.{field} (={name}) is {arrays[name].dtype} {arrays[name].shape}. It must hold numbers (n, …)."
+            f"data.{field} (={name}) is {arrays[name].dtype} {arrays[name].shape}. It must be numeric (n, …)."
         )
     return arrays[name]
 
@@ -106,7 +109,8 @@ def _inputs(x: NDArray[Any]) -> torch.Tensor:
         bad = ~np.isfinite(x.reshape(len(x), -1)).all(1)
         if bad.any():
             raise ValueError(
-                f"data.inputs has a missing or infinite number in row {int(bad.argmax())}. Fill it in, or leave the row out."
+                f"data.inputs has a missing or infinite number in sample {int(bad.argmax())}. Replace it, or "
+                "remove the sample."
             )
     if x.dtype == np.uint8:
         return torch.from_numpy(x)
@@ -120,13 +124,13 @@ def _targets(y: NDArray[Any]) -> torch.Tensor:
         y = y[:, 0]
     if y.size and y.min() < 0:
         raise ValueError(
-            f"data.targets has a class number {y.min()}. Number the classes from 0, or store floats for regression."
+            f"data.targets has the class index {y.min()}. Class indices must start at 0; use floats for regression."
         )
     return torch.from_numpy(y.astype(np.int64))
 
 
 def _kind(targets: torch.Tensor) -> tuple[Task, int, tuple[str, ...]]:
-    """The task, the width of the last layer, and the classes, as the targets have them."""
+    """The task, the number of outputs and the classes, from the targets."""
     if targets.is_floating_point():
         return "regression" if targets.dim() == 2 else "other", targets[:1].numel(), ()
     outputs = int(targets.max()) + 1 if len(targets) else 1

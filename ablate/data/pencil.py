@@ -1,4 +1,4 @@
-"""Soft-edged shapes painted on many grey pictures at once, and a photograph taken of them."""
+"""Draw soft-edged shapes on many gray images at once, and simulate a photograph of them."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def paint(
     tone: Floats,
     strength: Floats | float = 1.0,
 ) -> None:
-    """Paint one feature on every picture, inside a window around its centre.
+    """Paint one feature on every image, inside a window around its center.
 
-    ``cover(s, t)`` says how much of a pixel is painted, 0 … 1: s runs from −1 to 1 over the vector ``along`` (n, 2), t over ``across`` (n,) pixels at a
-    right angle to it.
+    ``cover(s, t)`` returns the painted fraction of a pixel, 0 … 1: s runs from −1 to 1 along the vector ``along`` (n,
+    2), t along ``across`` (n,) pixels perpendicular to it.
     """
     n = len(canvas)
     corner = np.rint(centre - window / 2).clip(0, FRAME - window).astype(np.int64)
@@ -59,7 +59,7 @@ def ellipse(s: Floats, t: Floats) -> Floats:
 
 
 def ring(s: Floats, t: Floats) -> Floats:
-    """The rim of an ellipse."""
+    """The outline of an ellipse."""
     return _soft(1 - np.abs(s * s + t * t - 0.85) * 5)
 
 
@@ -69,7 +69,7 @@ def box(s: Floats, t: Floats) -> Floats:
 
 
 def stroke(bend: Floats, thick: Floats) -> Cover:
-    """A line that runs through both ends and is bent by ``bend`` pixels in the middle (down is positive)."""
+    """A line through both ends, bent by ``bend`` pixels in the middle (down is positive)."""
 
     def cover(s: Floats, t: Floats) -> Floats:
         bow = (1 - s * s).clip(0)
@@ -80,7 +80,9 @@ def stroke(bend: Floats, thick: Floats) -> Cover:
 
 
 def lips(upper: Floats, lower: Floats, half: Floats) -> Cover:
-    """Between two bows that meet at the corners, ``upper`` pixels above and ``lower`` pixels below their line in the middle."""
+    """The area between two arcs that meet at the corners, ``upper`` pixels above and ``lower`` pixels below their
+    midpoint.
+    """
 
     def cover(s: Floats, t: Floats) -> Floats:
         bow = (1 - s * s).clip(0)
@@ -92,13 +94,13 @@ def lips(upper: Floats, lower: Floats, half: Floats) -> Cover:
 
 
 def _soft(share: Floats) -> Floats:
-    """A share of a pixel: an edge fades over one pixel or so instead of being cut."""
+    """The fraction of a pixel: an edge fades over about one pixel."""
     kept: Floats = share.clip(0, 1)
     return kept
 
 
 def photograph(rng: np.random.Generator, canvas: Floats) -> NDArray[np.uint8]:
-    """Light from one side, exposure and grain, to uint8."""
+    """Light from one side, exposure and noise, converted to uint8."""
     n = len(canvas)
     ramp = np.linspace(-1, 1, FRAME, dtype=np.float32)
     slope = rng.normal(0, 0.16, (2, n, 1)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Picture files of a folder, one folder below it for each class: found, opened, made of one size."""
+"""Image files in one folder per class: find, open and resize them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ else:
     np = LazyModule("numpy")
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-"""What counts as a picture; other files in a class's folder are left out."""
+"""File extensions of images; other files in a class folder are ignored."""
 
 Fit = Literal["crop", "stretch", "pad"]
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a picture is made one that the network can see: uint8 (C, side, side), C = 1 where ``grey``, else 3."""
+    """How an image becomes an input of the network: uint8 (C, side, side), with C = 1 if ``grey``, else 3."""
 
     side: int
     grey: bool
@@ -33,11 +33,11 @@ class Look:
 
     @property
     def bytes(self) -> int:
-        """Of one picture."""
+        """The pixels of one image."""
         return self.side**2 * (1 if self.grey else 3)
 
     def picture(self, path: Path) -> NDArray[np.uint8]:
-        """Raises ValueError with one line for a file that is no picture."""
+        """Raises ValueError (one line) if the file is not an image."""
         from PIL import Image, ImageOps
 
         try:
@@ -56,7 +56,7 @@ class Look:
 
 
 def with_bytes(image: Image.Image) -> Image.Image:
-    """A picture of 16 bits as one of 8: PIL would cut it at 255."""
+    """A 16-bit image as 8-bit: PIL would clip it at 255."""
     if not image.mode.startswith("I"):
         return image
     from PIL import Image
@@ -65,14 +65,16 @@ def with_bytes(image: Image.Image) -> Image.Image:
 
 
 def unreadable(path: Path, error: Exception) -> str:
-    """One line for a file that PIL does not read."""
-    said = "it is no picture that Pillow knows" if type(error).__name__ == "UnidentifiedImageError" else str(error)
-    return f"data.path (={shown(path)}) cannot be read as a picture: {said.rstrip('.')}. Mend it, or take it away."
+    """One line about a file that PIL cannot read."""
+    said = "Pillow does not recognize it" if type(error).__name__ == "UnidentifiedImageError" else str(error)
+    return f"data.path (={shown(path)}) is not a valid image file: {said.rstrip('.')}. Repair or remove it."
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """The files, sorted by class and name; ``labels`` (n,) their classes, ``folders`` (n,) numbers of the folders below the class that they are in."""
+    """The files, sorted by class and name; ``labels`` (n,) are their classes, ``folders`` (n,) the indices of their
+    subfolders.
+    """
 
     root: Path
     classes: tuple[str, ...]
@@ -83,18 +85,18 @@ class Pictures:
 
     @classmethod
     def below(cls, root: Path) -> Self:
-        """Every class's folder with all folders in it; hidden files and folders are passed over.
+        """The files of all class folders and their subfolders; hidden files and folders are ignored.
 
-        Raises ValueError with one line where there are no two classes, or a class has no picture.
+        Raises ValueError (one line) if there are fewer than two classes, or a class has no images.
         """
         if not root.exists():
             raise ValueError(
-                f"data.path (={shown(root)}) does not exist. Name a folder that has a folder of pictures for each class."
+                f"data.path (={shown(root)}) does not exist. Use a folder with one subfolder of images per class."
             )
         classes = class_folders(root)
         if len(classes) < 2:
             raise ValueError(
-                f"data.path (={shown(root)}) must be a folder that has a folder of pictures for each of two classes or more; it has {len(classes)}."
+                f"data.path (={shown(root)}) must contain at least two class folders, but has {len(classes)}."
             )
         names, labels, left_out = [], [], 0
         for number, name in enumerate(classes):
@@ -102,23 +104,27 @@ class Pictures:
             found = [file.relative_to(root).as_posix() for file in files if file.suffix.lower() in SUFFIXES]
             if not found:
                 raise ValueError(
-                    f"data.path (={shown(root / name)}) has no pictures ({', '.join(sorted(SUFFIXES))}). Fill the class, or take its folder away."
+                    f"data.path (={shown(root / name)}) contains no images ({', '.join(sorted(SUFFIXES))}). Add "
+                    "images, or remove the folder."
                 )
             left_out += len(files) - len(found)
             names += found
             labels += [number] * len(found)
-        # the same name in two classes is one folder: a person may be in both
+        # equal names in two classes are one folder: a person may be in both
         inner = ["/".join(name.split("/")[1:-1]) for name in names]
         folders = np.unique(inner, return_inverse=True)[1].reshape(-1)
         return cls(root, classes, tuple(names), np.array(labels, np.int64), folders.astype(np.int64), left_out)
 
     def take(self, index: NDArray[np.int64]) -> Self:
-        """Those at ``index``, in its order."""
+        """The files at ``index``, in its order."""
         names = tuple(self.names[i] for i in index)
         return replace(self, names=names, labels=self.labels[index], folders=self.folders[index])
 
     def check(self) -> None:
-        """Open every file as far as its head. Raises ValueError that names the first that is no picture, and how many more there are."""
+        """Read the header of every file.
+
+        Raises ValueError with the first file that is not an image, and the number of others.
+        """
         from PIL import Image
 
         bad: list[str] = []
@@ -132,12 +138,12 @@ class Pictures:
             raise ValueError(bad[0] + more)
 
     def facts(self) -> str:
-        """Names, sizes and times of change: what decides whether pictures that were read before are still these."""
+        """Names, sizes and modification times, which decide whether cached images are still valid."""
         status = [(name, (self.root / name).stat()) for name in self.names]
         return "\n".join(f"{name} {one.st_size} {one.st_mtime_ns}" for name, one in status)
 
     def read(self, look: Look) -> NDArray[np.uint8]:
-        """All pictures, (n, C, side, side). Raises ValueError for a file that is no picture."""
+        """All images, (n, C, side, side). Raises ValueError if a file is not an image."""
         pixels = np.empty((len(self.names), 1 if look.grey else 3, look.side, look.side), np.uint8)
         for i, name in enumerate(self.names):
             pixels[i] = look.picture(self.root / name)
@@ -145,7 +151,7 @@ class Pictures:
 
 
 class PictureFiles:
-    """Some of the pictures as a map-style dataset that reads a file when it is asked for it: (uint8 (C, side, side), int64 class)."""
+    """Some of the images as a map-style dataset that reads a file on access: (uint8 (C, side, side), int64 class)."""
 
     def __init__(self, pictures: Pictures, look: Look, places: torch.Tensor) -> None:
         self.pictures, self.look, self.places = pictures, look, places
@@ -160,7 +166,7 @@ class PictureFiles:
 
 
 def class_folders(root: Path) -> tuple[str, ...]:
-    """Names of the folders right below, sorted, without hidden ones."""
+    """Names of the direct subfolders, sorted, without hidden ones."""
     if not root.is_dir():
         return ()
     return tuple(sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")))

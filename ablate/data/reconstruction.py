@@ -1,4 +1,4 @@
-"""Data whose targets are their own inputs: what autoencoders are trained on, without labels."""
+"""Data whose targets are their inputs, for autoencoders, without labels."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ from ablate.registry.lazy import torch
 
 
 def reconstructed(data: Parts) -> Parts:
-    """The same split; targets are float32 (n, numbers of a sample), bytes as [0, 1]. Raises ValueError where inputs are streamed or tokens."""
+    """The same split with targets float32 (n, values per sample), bytes as [0, 1].
+
+    Raises ValueError if inputs are streamed or tokens.
+    """
     test = None if data.test is None else _own_targets(data.test)
     train, valid, spec = _own_targets(data.train), _own_targets(data.valid), reconstructed_spec(data.spec)
     return replace(data, train=train, valid=valid, test=test, spec=spec)
 
 
 def reconstructed_spec(spec: Spec) -> Spec:
-    """Its facts: a regression of as many outputs as a sample has numbers. Raises ValueError for tokens."""
+    """The facts: a regression with one output per value of a sample. Raises ValueError for tokens."""
     if spec.vocabulary:
-        raise ValueError("data.reconstruct (=true) needs inputs that are measurements; these are tokens. Drop it.")
+        raise ValueError("data.reconstruct (=true) requires floating-point inputs, but the data are tokens. Remove it.")
     return Spec(spec.input_shape, outputs=prod(spec.input_shape), task="regression")
 
 
 def _own_targets(part: Part) -> Part:
     if part.inputs is None:
-        raise ValueError("data.reconstruct (=true) needs inputs in memory; these are streamed. Drop it.")
+        raise ValueError("data.reconstruct (=true) requires inputs in memory, but they are streamed. Remove it.")
     numbers = part.inputs.flatten(1).to(torch.float32)
     return replace(part, targets=numbers / 255 if part.inputs.dtype == torch.uint8 else numbers.clone())

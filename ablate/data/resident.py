@@ -1,4 +1,4 @@
-"""Batches from tensors that live on the device."""
+"""Batches from tensors on the device."""
 
 from __future__ import annotations
 
@@ -15,16 +15,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SPAN = 2**20
-"""Bytes of inputs that are gathered at once: small batches share one gather (2 to 4 times faster), large ones stay in the processor's cache."""
+"""Bytes of inputs gathered at once.
+
+Small batches share one gather, which is 2 to 4 times faster; large ones stay in the CPU cache.
+"""
 
 AS_FLOATS = 2**28
-"""Bytes up to which uint8 inputs are kept as floats on a CPU: making them anew in every batch took 6 % of an epoch of a small mlp on faces."""
+"""Maximum size in bytes of uint8 inputs kept as floats on a CPU.
+
+Converting every batch took 6% of an epoch of a small mlp on faces.
+"""
 
 
 class ResidentLoader:
-    """A part whose tensors are put on the device once; batches are gathered there.
+    """A split whose tensors are copied to the device once; batches are gathered there.
 
-    uint8 stays uint8 until it is in a batch, but on a CPU small inputs (`AS_FLOATS`, an eighth of what is free) become floats at once: the same numbers.
+    uint8 is converted in each batch. On a CPU, inputs of up to `AS_FLOATS` bytes (at most an eighth of the free memory)
+    are converted in advance, with equal results.
     """
 
     def __init__(self, part: Part, batch_size: int, device: str = "cpu", dtype: torch.dtype | None = None) -> None:
@@ -52,7 +59,7 @@ class ResidentLoader:
         return other
 
     def begin(self, keys: Sequence[int]) -> None:
-        """What is in memory draws no random numbers."""
+        """Data in memory draw no random numbers."""
 
     def batches(self, order: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         if order is None:
@@ -71,6 +78,6 @@ class ResidentLoader:
 
 
 def span_of(inputs: Tensor, dtype: torch.dtype, batch_size: int, order: Tensor) -> int:
-    """How many samples (of each seed of a stack) are gathered at once: whole batches within `SPAN`, at least one."""
+    """Number of samples (of each seed of a stack) gathered at once: whole batches within `SPAN` bytes, at least one."""
     batch_bytes = inputs[:1].numel() * dtype.itemsize * batch_size * order[..., :1].numel()
     return max(SPAN // max(batch_bytes, 1), 1) * batch_size

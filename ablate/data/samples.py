@@ -1,4 +1,4 @@
-"""Samples of any map-style dataset as pairs of tensors, and the question whether they may be read once and kept."""
+"""Samples of any map-style dataset as pairs of tensors, and whether they can be read once and kept."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 READ_TWICE = 64
-"""Samples that are compared between two readings: a random change with a chance of 0.1 goes unseen once in 300,000 times."""
+"""Number of samples compared between two readings: a random change with probability 0.1 is missed once in 300,000
+times.
+"""
 
 
 class Samples:
-    """A map-style dataset whose samples are (input, target) tensors: numbers and arrays converted, a single float target as (1,)."""
+    """A map-style dataset with (input, target) tensors: numbers and arrays are converted; a single float target becomes
+    (1,).
+    """
 
     def __init__(self, source: Any, where: str) -> None:
         self.source, self.where = source, where
@@ -28,9 +32,9 @@ class Samples:
         sample = self.source[index]
         if not (isinstance(sample, tuple | list) and len(sample) == 2):
             came = f"a {type(sample).__name__}" + (f" of {len(sample)}" if isinstance(sample, tuple | list) else "")
-            raise ValueError(f"{self.where} has {came} as sample {index}, expected (input, target).")
+            raise ValueError(f"{self.where} has {came} as sample {index}. It must be (input, target).")
         inputs, target = sample
-        # the text for an error costs more than most samples do: it is made where something has to be converted
+        # building the error text costs more than most samples: only do it if something has to be converted
         if not _is_ready(inputs):
             inputs = as_tensor(inputs, f"{self.where} sample {index}")
         if not _is_ready(target) or target.dtype == torch.uint8:
@@ -39,16 +43,18 @@ class Samples:
 
 
 def _is_ready(value: Any) -> bool:
-    """Whether a value is a tensor that `as_tensor` would give back as it is."""
+    """Whether a value is a tensor that `as_tensor` would return unchanged."""
     if not isinstance(value, torch.Tensor) or value.requires_grad:
         return False
     return value.dtype in (torch.float32, torch.int64, torch.uint8) or value.is_floating_point()
 
 
 def as_tensor(value: Any, where: str, *, is_target: bool = False) -> Tensor:
-    """A tensor from a tensor, an array, a number or a list of numbers: floats and uint8 inputs keep their type, whole numbers become int64.
+    """A tensor from a tensor, an array, a number or a list of numbers.
 
-    A single float is float32. Raises ValueError with one line for anything else.
+    Floats and uint8 inputs keep their type; other integers become int64.
+
+    A single float is float32. Raises ValueError (one line) for other values.
     """
     import numpy as np
 
@@ -59,24 +65,26 @@ def as_tensor(value: Any, where: str, *, is_target: bool = False) -> Tensor:
     else:
         if not isinstance(value, np.ndarray | np.generic | numbers.Number | list | tuple):
             raise ValueError(
-                f"{where} has a {type(value).__name__} as {what}, expected a tensor, an array or a number."
+                f"{where} has a {type(value).__name__} as {what}. It must be a tensor, an array or a number."
             )
         single = isinstance(value, float | list | tuple) and not isinstance(value, np.generic)
         try:
             tensor = torch.from_numpy(np.array(value))
         except (TypeError, ValueError):
-            raise ValueError(f"{where} has a {type(value).__name__} as {what} that is not of numbers.") from None
+            raise ValueError(f"{where} has a {type(value).__name__} as {what}. It must be numeric.") from None
         if single and tensor.is_floating_point():
             tensor = tensor.float()
     if tensor.is_complex():
-        raise ValueError(f"{where} has complex numbers as {what}. Give real ones.")
+        raise ValueError(f"{where} has complex numbers as {what}. They must be real.")
     if tensor.is_floating_point() or (tensor.dtype == torch.uint8 and not is_target):
         return tensor
     return tensor.float() if tensor.dtype == torch.bool and not is_target else tensor.long()
 
 
 def repeats(samples: Samples) -> bool:
-    """Whether the samples may be kept in memory: the same when read twice (some are tried) and half of what is free holds them all."""
+    """Whether the samples may be kept in memory: two readings (of some samples) are equal, and all fit in half of the
+    free memory.
+    """
     first = samples[0]
     needed = len(samples) * sum(value.numel() * value.element_size() for value in first)
     if needed > free_bytes("cpu") // 2:
@@ -91,21 +99,25 @@ def repeats(samples: Samples) -> bool:
 
 
 def read(samples: Samples) -> tuple[Tensor, Tensor]:
-    """All samples as tensors (n, …). Raises ValueError naming the first sample whose shape or type is not that of sample 0."""
+    """All samples as tensors (n, …).
+
+    Raises ValueError with the first sample whose shape or type differs from sample 0.
+    """
     first = samples[0]
     kept = tuple(torch.empty((len(samples), *value.shape), dtype=value.dtype) for value in first)
     for i in range(len(samples)):
         for store, value, what in zip(kept, samples[i], ("input", "target"), strict=True):
             if value.shape != store.shape[1:] or value.dtype != store.dtype:
                 raise ValueError(
-                    f"{samples.where} has {_described(value)} as {what} of sample {i}, but {_described(store[0])} of sample 0. Make them alike."
+                    f"{samples.where} has {_described(value)} as {what} of sample {i}, but {_described(store[0])} "
+                    "of sample 0. All samples must have the same shape and type."
                 )
             store[i] = value
     return kept[0], kept[1]
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
-    # missing targets are NaN, which equals nothing
+    # missing targets are NaN, which is not equal to itself
     return a.shape == b.shape and bool(torch.equal(torch.nan_to_num(a), torch.nan_to_num(b)))
 
 

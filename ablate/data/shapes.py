@@ -1,4 +1,4 @@
-"""Drawn scenes with masks: segmentation without a download."""
+"""Synthetic scenes with masks: segmentation without a download."""
 
 from __future__ import annotations
 
@@ -17,30 +17,34 @@ from ablate.registry.lazy import torch
     "data",
     "shapes",
     card=Card(
-        "Drawn scenes of overlapping figures, with a mask of classes.",
-        source="drawn with NumPy, by seed",
-        helps="Segmentation in two or three dimensions without a download: what dropout, context and losses of overlap are worth.",
-        costs="Drawn anew in every job: some tenths of a second for 500 pictures of 32×32, more for volumes.",
-        interacts="Masks move along with augmentation. Figures of the same tone overlap, so no network reaches a Dice of 1.",
+        "Synthetic scenes of overlapping shapes, with class masks.",
+        source="generated with NumPy, by seed",
+        helps=(
+            "For segmentation in two or three dimensions without a download; to measure the effect of dropout, "
+            "context and overlap losses."
+        ),
+        costs="Generated in every job: some tenths of a second for 500 images of 32×32, more for volumes.",
+        interacts="Augmentation transforms masks too. Shapes of equal tone overlap, so no network reaches a Dice of 1.",
     ),
 )
 class Shapes(Data):
-    """Inputs uint8 (n, 1, S, S) or (n, 1, S, S, S); targets int64 (n, S, S) or (n, S, S, S): 0 the background, then disc, box, cross, ring and triangle.
+    """Inputs uint8 (n, 1, S, S) or (n, 1, S, S, S); targets int64 (n, S, S) or (n, S, S, S): 0 background, then disc,
+    box, cross, ring and triangle.
 
-    Their forms alone tell figures apart: tone, place and angle are drawn for each. Later classes are smaller and rarer.
+    Classes differ only in shape: tone, position and angle are random. Later classes are smaller and rarer.
     """
 
     group_names = ()
 
-    dimensions: Literal[2, 3] = Field(default=2, description="pictures or volumes")
+    dimensions: Literal[2, 3] = Field(default=2, description="2: images; 3: volumes")
     size: int = Field(default=32, ge=8, le=256, description="side, in pixels")
-    count: int = Field(default=500, ge=2, description="scenes; more of them keep those of fewer")
-    classes: int = Field(default=4, ge=2, le=6, description="classes, the background among them")
-    figures: int = Field(default=5, ge=1, le=20, description="most figures in a scene, at least one")
+    count: int = Field(default=500, ge=2, description="number of scenes; larger data sets contain smaller ones")
+    classes: int = Field(default=4, ge=2, le=6, description="number of classes, including the background")
+    figures: int = Field(default=5, ge=1, le=20, description="maximum number of shapes per scene; the minimum is one")
     noise: Annotated[float, Range(ge=0, le=1)] = Field(
-        default=0.1, description="deviation of each pixel's noise, where 1 is from black to white"
+        default=0.1, description="standard deviation of the pixel noise; 1 is white − black"
     )
-    seed: int = Field(default=42, ge=0, description="decides what is drawn, for all runs alike")
+    seed: int = Field(default=42, ge=0, description="seed of the scenes, the same in all runs")
 
     def load(self) -> Parts:
         from ablate.data.drawn_shapes import paint, scenes

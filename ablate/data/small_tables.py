@@ -1,4 +1,4 @@
-"""Three small real tables that come with scikit-learn."""
+"""Three small real tables from scikit-learn."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 
 class SmallTable(Data):
-    """Base: inputs float32 (n, columns) in their own units; targets int64 (n,) classes, or float32 (n, 1)."""
+    """Base: inputs float32 (n, columns) in their original units; targets int64 (n,) classes, or float32 (n, 1)."""
 
     group_names = ()
 
     source: ClassVar[str]
-    """The part of ``sklearn.datasets.load_…`` that names it."""
+    """The name of the data set in ``sklearn.datasets.load_…``."""
 
     @abstractmethod
     def spec(self) -> Spec:
-        """Known without reading: the tables do not change."""
+        """The facts, known without reading: the tables do not change."""
 
     def load(self) -> Parts:
         spec = self.spec()
-        # scikit-learn takes a second to import
+        # importing scikit-learn takes a second
         arrays = cached(
             f"table-{self.source}", f"scikit-learn's {self.source}, in its units", lambda: read(self.source)
         )
@@ -39,7 +39,7 @@ class SmallTable(Data):
 
 
 def read(source: str) -> dict[str, NDArray[Any]]:
-    """``inputs`` (n, columns) and ``targets`` (n,) of a table of scikit-learn, as measured."""
+    """``inputs`` (n, columns) and ``targets`` (n,) of a table of scikit-learn, not scaled."""
     from sklearn import datasets
 
     how = {"scaled": False} if source == "diabetes" else {}
@@ -53,12 +53,12 @@ def read(source: str) -> dict[str, NDArray[Any]]:
     card=Card(
         "178 wines of three growers, by thirteen chemical measurements.",
         source="scikit-learn's load_wine; Forina et al. 1991, UCI",
-        helps="A small table of three classes whose columns have unlike units.",
-        interacts="Columns from 0.1 to 1700: add `standardise`, or see what comes without.",
+        helps="A small table of three classes whose columns have different units.",
+        interacts="Columns range from 0.1 to 1700: use standardise.",
     ),
 )
 class Wine(SmallTable):
-    """Inputs float32 (178, 13) in their own units; targets int64 (178,): the grower, 0 … 2."""
+    """Inputs float32 (178, 13) in their original units; targets int64 (178,): the grower, 0 … 2."""
 
     source = "wine"
 
@@ -70,14 +70,14 @@ class Wine(SmallTable):
     "data",
     "breast_cancer",
     card=Card(
-        "569 tumours, malignant or benign, by thirty measurements of cells.",
+        "569 tumors, malignant or benign, by thirty measurements of cells.",
         source="scikit-learn's load_breast_cancer; Wolberg, Street and Mangasarian 1995, UCI",
-        helps="A small table of two classes, 37 % of them malignant.",
-        interacts="Columns from 0.001 to 4000: add `standardise`.",
+        helps="A small table of two classes, 37% of them malignant.",
+        interacts="Columns range from 0.001 to 4000: use standardise.",
     ),
 )
 class BreastCancer(SmallTable):
-    """Inputs float32 (569, 30) in their own units; targets int64 (569,): 0 malignant, 1 benign."""
+    """Inputs float32 (569, 30) in their original units; targets int64 (569,): 0 malignant, 1 benign."""
 
     source = "breast_cancer"
 
@@ -89,14 +89,22 @@ class BreastCancer(SmallTable):
     "data",
     "diabetes",
     card=Card(
-        "442 patients: how far diabetes goes in a year, by ten measurements.",
-        source="scikit-learn's load_diabetes(scaled=False); Efron, Hastie, Johnstone and Tibshirani 2004, Least Angle Regression",
-        helps="A small regression whose targets are far from 0: 25 to 346.",
-        interacts="Inputs need `standardise`, targets `normalise_targets`; compare a metric in the original unit, such as rmse.",
+        "442 patients: progression of diabetes after one year, from ten measurements.",
+        source=(
+            "scikit-learn's load_diabetes(scaled=False); Efron, Hastie, Johnstone and Tibshirani 2004, Least Angle "
+            "Regression"
+        ),
+        helps="A small regression with targets far from 0: 25 to 346.",
+        interacts=(
+            "Use standardise for the inputs and normalise_targets for the targets; compare a metric in the original "
+            "unit, such as rmse."
+        ),
     ),
 )
 class Diabetes(SmallTable):
-    """Inputs float32 (442, 10) in their own units, years and mm Hg; targets float32 (442, 1): the progression score."""
+    """Inputs float32 (442, 10) in their original units, such as years and mm Hg; targets float32 (442, 1): the
+    progression score.
+    """
 
     source = "diabetes"
 

@@ -1,4 +1,4 @@
-"""Batches of data that do not fit, or that come out different at every reading: read while training goes on."""
+"""Batches of data that do not fit in memory or are random, read during training."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ else:
 
 Pair = tuple["Tensor", "Tensor"]
 Ask = tuple[list[int], list[int]]
-"""Of a batch: the samples' places in the data, and the key of each sample's random numbers."""
+"""Of a batch: the positions of the samples, and the key of each sample's random numbers."""
 
 
 class StreamedLoader:
-    """A part that is read a batch at a time: by torch's DataLoader in ``workers`` processes that live as long as the loader, or right here without any.
+    """A split that is read batch by batch by torch's DataLoader, in ``workers`` persistent processes or in this
+    process.
 
-    On CUDA batches travel through pinned memory while the device computes. What a dataset draws from the global generators is keyed sample by sample
-    (`begin`), so that neither ``workers``, nor a stack's other seeds, nor what a model draws changes it.
+    On CUDA, batches are copied through pinned memory while the device computes. Random numbers that a dataset draws
+    from the global generators are keyed by sample (`begin`), so they do not depend on ``workers``, the other seeds of a
+    stack, or what the model draws.
     """
 
     def __init__(
@@ -65,7 +67,10 @@ class StreamedLoader:
         return StreamedLoader(self.part, batch_size, str(self.device), self.dtype, workers=self.workers)
 
     def begin(self, keys: Sequence[int]) -> None:
-        """Key the random numbers of the passes to come: a number of (seed, epoch) for each seed. Without keys every pass draws the same."""
+        """Set the random state for the following passes: one number, from (seed, epoch), for each seed.
+
+        Without it, every pass draws the same.
+        """
         self._keys = tuple(keys)
 
     def batches(self, order: Tensor | None = None) -> Iterator[Pair]:
@@ -79,13 +84,13 @@ class StreamedLoader:
             yield self._ready(inputs, order), self._ready(targets, order, is_target=True)
 
     def _gathered(self, order: Tensor) -> Iterator[Pair]:
-        """From memory, without a process between: several small batches at once, as resident data are."""
+        """From memory, without worker processes: several small batches at once, as for resident data."""
         inputs, targets = self.part.inputs, self.part.targets
         assert inputs is not None
         assert targets is not None
         axis = order.dim() - 1
         for span in torch.split(order, span_of(inputs, self.dtype, self.batch_size, order), dim=-1):
-            # first to the device, then to floats: uint8 is a quarter on the way
+            # first to the device, then to floats: uint8 is a quarter of the bytes to copy
             x = floats(on_device(stored(gather(inputs, span), self.dtype), self.device), self.dtype)
             y = on_device(stored(gather(targets, span), self.dtype, is_target=True), self.device)
             yield from zip(torch.split(x, self.batch_size, axis), torch.split(y, self.batch_size, axis), strict=True)
@@ -98,7 +103,7 @@ class StreamedLoader:
 
 
 class _Order:
-    """The batch sampler of a DataLoader that outlives its epochs: order and keys are set anew for each of them."""
+    """A batch sampler for a DataLoader that is kept for all epochs: order and keys are set for each epoch."""
 
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
@@ -120,7 +125,7 @@ class _Order:
 
 
 class _Rows:
-    """Tensors in memory as a dataset that is asked for a whole batch at once."""
+    """Tensors in memory as a dataset that returns a whole batch at once."""
 
     def __init__(self, part: Part) -> None:
         assert part.inputs is not None
@@ -136,10 +141,11 @@ class _Rows:
 
 
 class _Keyed:
-    """A dataset whose samples are read each with the global generators at its own key, and which leaves them as they were.
+    """A dataset that sets the global generators to the key of each sample before reading it, and restores them
+    afterwards.
 
-    Seeding generators takes longer (16 µs) than many samples to read: they are left alone until a batch is seen to draw from one of them, which is then
-    read once more.
+    Seeding the generators (16 µs) takes longer than reading many samples. So they are not seeded until a batch draws
+    from one of them; that batch is then read again.
     """
 
     def __init__(self, dataset: Any) -> None:
@@ -169,7 +175,7 @@ class _Keyed:
 
 
 class _Generators:
-    """The states of torch's (CPU), NumPy's and Python's global generators as they were when this was made."""
+    """The states of the global generators of torch (CPU), NumPy and Python when this object was created."""
 
     def __init__(self) -> None:
         self.torchs, self.numpys, self.pythons = torch.get_rng_state(), np.random.get_state(), random.getstate()
@@ -187,7 +193,9 @@ class _Generators:
 
 
 def mixed(key: int, place: int) -> int:
-    """A 63-bit key for the sample at ``place`` of an order: SplitMix64, as generators look at the low 32 bits only (Steele, Lea and Flood 2014)."""
+    """A 63-bit key for the sample at ``place`` of an order: SplitMix64 (Steele, Lea and Flood 2014), because generators
+    use only the low 32 bits.
+    """
     value = (key + (place + 1) * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
     value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF

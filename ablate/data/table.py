@@ -1,4 +1,4 @@
-"""A table in a CSV file: some columns are inputs, one or more are what to predict."""
+"""A table in a CSV file: some columns are inputs, one or more are targets."""
 
 from __future__ import annotations
 
@@ -21,39 +21,47 @@ else:
     pandas = LazyModule("pandas")
 
 FEW = 20
-"""So many different whole numbers in the target are still taken for classes."""
+"""Maximum number of distinct integers in a target column that is treated as classes."""
 
 
 @register(
     "data",
     "csv",
     card=Card(
-        "Your own table: columns of numbers in, one or more out.",
+        "Your own table: numeric columns as inputs, one or more as targets.",
         source="pandas.read_csv",
-        helps="Small tables; the first line names the columns.",
-        interacts="Columns of unlike size learn badly: add `standardise`.",
+        helps="For small tables with column names in the first line.",
+        interacts="Columns of different scale train badly: use standardise.",
     ),
 )
 class Table(Data):
-    """Inputs float32 (n, columns); targets int64 (n,) for classification, float32 (n, targets) for regression, NaN where a cell is empty."""
+    """Inputs float32 (n, columns); targets int64 (n,) for classification, float32 (n, targets) for regression, NaN if a
+    cell is empty.
+    """
 
     needs_file: ClassVar[bool] = True
 
     path: DataPath = Field(description="the CSV file, with column names in its first line")
-    target: str | tuple[str, ...] = Field(description="the column to predict, or several")
+    target: str | tuple[str, ...] = Field(description="the target column, or a list of columns")
     inputs: tuple[str, ...] | None = Field(
-        default=None, min_length=1, description="the columns to predict from; none: all others, which must be numbers"
+        default=None, min_length=1, description="the input columns; null: all others, which must be numeric"
     )
     task: Literal["classification", "regression"] | None = Field(
         default=None,
-        description=f"none: classification where the target is one column of text or of at most {FEW} different whole numbers",
+        description=(
+            f"null: classification if the target is one column of text or of at most {FEW} distinct integers, else "
+            "regression"
+        ),
     )
 
     def load(self) -> Parts:
         path = self.existing(self.path)
         table = read_table(path, "data.path")
         if table.empty:
-            raise ValueError(f"data.path (={shown(path)}) has no rows below its first line. Each sample is a row.")
+            raise ValueError(
+                f"data.path (={shown(path)}) contains no samples. It must have one row per sample below the column "
+                "names."
+            )
         targets = (self.target,) if isinstance(self.target, str) else self.target
         for field, names in (
             ("target", targets),
@@ -63,19 +71,24 @@ class Table(Data):
             for name in names:
                 if name not in table.columns:
                     near = suggestion(name, map(str, table.columns))
-                    hint = f"Did you mean '{near}'?" if near else f"It has {', '.join(map(str, table.columns[:20]))}."
+                    hint = f"Did you mean '{near}'?" if near else f"Columns: {', '.join(map(str, table.columns[:20]))}."
                     raise ValueError(f"data.{field} (={name}) is not a column of {shown(path)}. {hint}")
         names = self.inputs or tuple(str(name) for name in table.columns if name not in {*targets, self.group})
         if overlap := next((name for name in names if name in {*targets, self.group}), None):
-            raise ValueError(f"data.inputs (={overlap}) is a target or the group as well. Take it out of the inputs.")
+            raise ValueError(
+                f"data.inputs (={overlap}) must not include a target or the group. Remove it from the inputs."
+            )
         if not names:
-            raise ValueError(f"data.inputs has no column left in {shown(path)}. Add columns, or name fewer targets.")
+            raise ValueError(
+                f"data.inputs is empty: {shown(path)} has no other columns. Add columns, or use fewer targets."
+            )
         inputs = _numbers(table, names, "inputs")
         missing = ~np.isfinite(inputs)
         if missing.any():
             row, column = np.argwhere(missing)[0]
             raise ValueError(
-                f"data.inputs (={names[column]}) is empty or infinite in row {row + 1} of {shown(path)}. Fill it in, or leave the column out of 'inputs'."
+                f"data.inputs (={names[column]}) is empty or infinite in row {row + 1} of {shown(path)}. Replace "
+                "the value, or remove the column from 'inputs'."
             )
         classify = self.task == "classification" or (self.task is None and _looks_like_classes(table, targets))
         y, classes = _classes(table, targets, shown(path)) if classify else (_numbers(table, targets, "target"), ())
@@ -92,25 +105,25 @@ class Table(Data):
 
 
 def read_table(path: Path, field: str) -> pandas.DataFrame:
-    """A CSV file. Raises ValueError in one line, where ``field`` names what gave the path."""
+    """A CSV file. Raises ValueError (one line); ``field`` is the setting with the path."""
     try:
         return pandas.read_csv(path)
-    except ValueError as error:  # pandas' own errors, and text that is not UTF-8
+    except ValueError as error:  # pandas' errors, and text that is not UTF-8
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise ValueError(f"{field} (={shown(path)}) cannot be read as CSV: {reason}.") from None
 
 
 def _numbers(table: pandas.DataFrame, names: tuple[str, ...], field: str) -> np.ndarray:
-    """Columns as float32 (n, columns). Raises ValueError for one that holds text."""
+    """Columns as float32 (n, columns). Raises ValueError if one contains text."""
     for name in names:
         if table[name].dtype.kind not in "biuf":
             way = (
-                "Name the columns of numbers in 'inputs'"
+                "List numeric columns in 'inputs'"
                 if field == "inputs"
-                else "Use 'task: classification', or a column of numbers"
+                else "Use 'task: classification', or a numeric column"
             )
-            raise ValueError(f"data.{field} (={name}) is a column of text, not of numbers. {way}.")
-    # a copy: pandas gives a view that must not be written to, torch wants one that may
+            raise ValueError(f"data.{field} (={name}) must be numeric, but contains text. {way}.")
+    # a copy, because torch needs a writable array and pandas returns a read-only view
     return np.array(table[list(names)], np.float32)
 
 
@@ -122,16 +135,14 @@ def _looks_like_classes(table: pandas.DataFrame, targets: tuple[str, ...]) -> bo
 
 
 def _classes(table: pandas.DataFrame, targets: tuple[str, ...], where: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Class numbers (n,) in the sorted order of the target's values, and their names."""
+    """Class indices (n,) in the sorted order of the target's values, and their names."""
     if len(targets) > 1:
         raise ValueError(f"data.target (={', '.join(targets)}) must be one column for classification.")
     column = table[targets[0]]
     if column.isna().any():
         row = int(column.isna().to_numpy().argmax()) + 1
-        raise ValueError(f"data.target (={targets[0]}) is empty in row {row} of {where}. Every row needs its class.")
+        raise ValueError(f"data.target (={targets[0]}) is empty in row {row} of {where}. Every row must have a class.")
     values, numbers = np.unique(column.to_numpy(str if column.dtype.kind == "O" else None), return_inverse=True)
     if len(values) < 2:
-        raise ValueError(
-            f"data.target (={targets[0]}) has one class only in {where}, so there is nothing to tell apart."
-        )
+        raise ValueError(f"data.target (={targets[0]}) must have at least two classes in {where}.")
     return numbers.astype(np.int64), tuple(str(value) for value in values)

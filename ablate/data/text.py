@@ -23,64 +23,72 @@ else:
     np = LazyModule("numpy")
 
 UNKNOWN = "<unknown>"
-"""Token 0: what the training part does not have, or too rarely."""
+"""Token 0: unknown, for tokens that are rare or not in the training set."""
 
 
 @register(
     "data",
     "text",
     card=Card(
-        "Characters or words of a text: predict the next, or the topic.",
+        "Characters or words of a text: predict the next token or the topic.",
         source="pydoc_data.topics of Python's standard library; your own .txt file, or a folder of them",
-        helps="Recurrent networks: embedding, clipping, initial values; without a download.",
-        costs="Another release of Python may have other topics: its runs are then other runs.",
-        interacts="For rnn, lstm and gru with `embedding`; `predict: each` here and there. Compare perplexity; group: topic keeps a topic on one side.",
+        helps="For recurrent networks, embeddings, clipping and initialization; without a download.",
+        costs="The topics of another Python release may differ, which requires new runs.",
+        interacts=(
+            "For rnn, lstm and gru with embedding; set predict: each in both the data and the model. Compare "
+            "perplexity. group: topic keeps a topic in one split."
+        ),
     ),
 )
 class Text(Data):
-    """Inputs int64 (n, T) token numbers; targets int64 (n, T) the next token of each, (n,) the one after the last, or (n,) topics.
+    """Inputs int64 (n, T) token indices; targets int64 (n, T) the next token of each, (n,) the token after the last, or
+    (n,) topics.
 
-    Windows of T + 1 tokens do not overlap and do not cross topics, so that no place of the text is in two parts. The vocabulary is that of the *training* part,
-    the most frequent token first, behind 0 for all others; ``spec`` of what is loaded has it.
+    Windows of T + 1 tokens do not overlap and do not cross topics, so no position of the text is in two splits. The
+    vocabulary is that of the *training* set, sorted by frequency, after 0 for all others; it is in the ``spec`` of the
+    loaded data.
     """
 
     path: DataPath | None = Field(
         default=None,
-        description="a text file (UTF-8), or a folder whose .txt files are topics; none: Python's documentation topics",
+        description="a text file (UTF-8), or a folder whose .txt files are topics; null: Python's documentation topics",
     )
     level: Literal["char", "word"] = Field(
         default="char", description="tokens: characters, or lower-case words and punctuation marks"
     )
-    length: int = Field(default=64, ge=1, description="tokens of a sample")
+    length: int = Field(default=64, ge=1, description="number of tokens per sample")
     task: Literal["next", "topic"] = Field(default="next", description="what to predict: the next token, or the topic")
     predict: Literal["each", "last"] = Field(
-        default="each", description="the next token after each, or only the one after the last"
+        default="each", description="each: predict the next token at each position; last: only the token after the last"
     )
     vocabulary: int | None = Field(
-        default=None, ge=2, description="so many tokens at most, the most frequent; none: all of the training part"
+        default=None,
+        ge=2,
+        description="maximum size of the vocabulary, the most frequent tokens; null: all of the training set",
     )
-    topics: int | None = Field(default=None, ge=1, description="only the longest so many topics; none: all")
+    topics: int | None = Field(default=None, ge=1, description="use only the n longest topics; null: all")
 
     @field_validator("path")
     @classmethod
     def _file(cls, path: Path | None) -> Path | None:
-        # its contents belong to what a run is known by, as those of a file of the user's do
+        # its contents are part of a run's fingerprint, like those of a custom file
         return path or python_topics()
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.task == "topic" and self.predict == "last":
-            raise ValueError("predict (=last) says which next token to predict; the task is 'topic'. Drop 'predict'.")
+            raise ValueError("predict (=last) requires task: next, but the task is topic. Remove 'predict'.")
         if self.group not in (None, "topic"):
             raise ValueError(f"group (={self.group}) must be 'topic'.")
         if self.group is not None and self.task == "topic":
             raise ValueError(
-                "group (=topic) would leave topics without training samples; the task is 'topic'. Drop 'group'."
+                "group (=topic) cannot be combined with task: topic, because topics would have no training "
+                "samples. Remove 'group'."
             )
         return self
 
     def load(self) -> Parts:
-        """Raises ValueError where there is no text, or too little of it."""
+        """Raises ValueError if there is no text, or too little."""
         documents = Documents.read(self.path, self.topics)
         where = shown(self.path) if self.path not in (None, python_topics()) else "Python's topics"
         words = [documents.tokens(i, self.level) for i in range(len(documents.names))]
@@ -89,36 +97,38 @@ class Text(Data):
         kept = np.unique(topic)
         if self.task == "topic" and len(kept) < 2:
             raise ValueError(
-                f"data.task (=topic) needs two topics of {self._window} tokens or more; {where} has {len(kept)}. Use 'task: next', or a folder of .txt files."
+                f"data.task (=topic) requires at least two topics with {self._window} tokens or more, but {where} "
+                f"has {len(kept)}. Use 'task: next', or a folder of .txt files."
             )
         if len(windows) < 2:
             raise ValueError(
-                f"data.length (={self.length}) leaves {len(windows)} windows of {self._window} tokens in {where}. Lower it, or bring more text."
+                f"data.length (={self.length}) gives {len(windows)} windows of {self._window} tokens in {where}, "
+                "which are too few. Decrease it, or use more text."
             )
         names = tuple(documents.names[i] for i in kept)
         groups = torch.from_numpy(np.searchsorted(kept, topic))
         whole = torch.from_numpy(windows)
-        # topics are targets already now, so that folds may balance them
+        # topics are the targets at this stage, so that folds can be stratified
         raw = Part(whole, groups if self.task == "topic" else whole, rows=torch.arange(len(whole)), groups=groups)
         parts = self.parts(raw, Spec((self.length,), 1, "classification"), source=where, topics=len(names))
         return self._encoded(parts, tokens, names)
 
     @property
     def _window(self) -> int:
-        """Tokens of a window: those of a sample, and the next one."""
+        """Tokens per window: those of a sample, and the next one."""
         return self.length + (self.task == "next")
 
     def _windows(self, documents: list[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Windows (n, T + 1) and the topic of each (n,); what is left at a topic's end is left out."""
+        """Windows (n, T + 1) and the topic of each (n,); an incomplete window at a topic's end is dropped."""
         counts = [len(one) // self._window for one in documents]
         cut = [one[: n * self._window].reshape(n, self._window) for one, n in zip(documents, counts, strict=True)]
         return np.concatenate(cut), np.repeat(np.arange(len(counts)), counts)
 
     def _encoded(self, parts: Parts, tokens: NDArray[np.str_], topics: tuple[str, ...]) -> Parts:
-        """Tokens as numbers of the training part's vocabulary, and what each task is to predict."""
+        """Tokens as indices in the training set's vocabulary, and the targets of each task."""
         assert parts.train.inputs is not None
         counts = np.bincount(parts.train.inputs.numpy().ravel(), minlength=len(tokens))
-        # the most frequent first; those alike in the order of their text
+        # the most frequent first; ties in the order of their text
         order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
         order = order if self.vocabulary is None else order[: self.vocabulary - 1]
         number = torch.zeros(len(tokens), dtype=torch.int64)

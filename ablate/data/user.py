@@ -1,4 +1,4 @@
-"""The user's own data: any torch dataset, or tensors, that a ``target`` in the recipe returns."""
+"""Custom data: any torch dataset, or tensors, returned by a ``target`` of the recipe."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SHARED_OUT = 42
-"""Seed of the folds of a user's data, which have no ``split_seed``."""
+"""Seed of the folds of custom data, which have no ``split_seed``."""
 
 KEYS = ("train", "valid", "test", "outputs", "classes")
 EXPECTED = "(train, valid), or a dict with train, valid and, if wanted, test, outputs and classes"
 
 
 def from_target(choice: Choice, folder: Path | None, fold: Fold | None = None) -> Parts:
-    """Import the target, call it with the recipe's arguments, and take its parts.
+    """Import the target, call it with the recipe's arguments, and read the splits that it returns.
 
-    With a ``fold``, a function that takes ``fold`` (a number from 0) and ``folds`` (how many) is asked for that fold's parts; of any other, what it returns as
-    train and valid is put together and shared out anew.
+    With a ``fold``, a function with the parameters ``fold`` (a number from 0) and ``folds`` (how many) is called for
+    that fold. Otherwise its training and validation sets are concatenated and split into folds.
 
-    Each part is a map-style torch ``Dataset`` of (input, target), or a pair of tensors or arrays. A dataset whose samples are the same when read twice and that
-    fits half of the free memory is read once into tensors; any other stays a dataset and is streamed.
+    Each split is a map-style torch ``Dataset`` of (input, target), or a pair of tensors or arrays. A dataset with
+    deterministic samples that fits in half of the free memory is read once into tensors; any other is streamed.
 
-    Raises ValueError with one line where the arguments or what comes back are not as expected.
+    Raises ValueError (one line) if the arguments or the returned value are invalid.
     """
     where = f"data.target (={choice.target})"
     function = choice.resolve(folder)
     arguments = dict(cast("Mapping[str, Any]", choice.options))
     if not callable(function):
-        raise ValueError(f"{where} is a {type(function).__name__}, not a function that returns {EXPECTED}.")
+        raise ValueError(f"{where} must be a function that returns {EXPECTED}, but it is a {type(function).__name__}.")
     knows_folds = fold is not None and takes(function, "fold") and takes(function, "folds")
     if knows_folds and fold is not None:
         arguments |= {"fold": fold.number, "folds": fold.folds.k}
@@ -47,7 +47,7 @@ def from_target(choice: Choice, folder: Path | None, fold: Fold | None = None) -
     except TypeError as error:
         raise ValueError(f"{where} cannot be called with the recipe's arguments: {error}.") from None
     except ValueError:
-        pass  # a function in C says nothing about its arguments
+        pass  # functions in C have no signature
     returned = _taken_apart(function(**arguments), where)
     parts = {
         name: _part(returned[name], f"{where}: {name}")
@@ -71,23 +71,23 @@ def takes(function: Any, name: str) -> bool:
 
 
 def _taken_apart(value: Any, where: str) -> dict[str, Any]:
-    """What a target returned, as a dict with the keys ``KEYS``."""
+    """The returned value as a dict with the keys ``KEYS``."""
     if isinstance(value, Mapping):
         unknown = [str(key) for key in value if key not in KEYS]
         if unknown:
-            raise ValueError(f"{where} returned a dict with '{unknown[0]}', expected {EXPECTED}.")
+            raise ValueError(f"{where} returned a dict with '{unknown[0]}'. It must return {EXPECTED}.")
         lacking = [key for key in ("train", "valid") if value.get(key) is None]
         if lacking:
-            raise ValueError(f"{where} returned a dict without '{lacking[0]}', expected {EXPECTED}.")
+            raise ValueError(f"{where} returned a dict without '{lacking[0]}'. It must return {EXPECTED}.")
         return dict(value)
     if isinstance(value, tuple | list) and len(value) == 2:
         return {"train": value[0], "valid": value[1]}
     came = f"{type(value).__name__} of {len(value)}" if isinstance(value, tuple | list) else type(value).__name__
-    raise ValueError(f"{where} returned a {came}, expected {EXPECTED}.")
+    raise ValueError(f"{where} returned a {came}. It must return {EXPECTED}.")
 
 
 def _part(value: Any, where: str) -> Part:
-    """One part from a dataset or a pair."""
+    """One split from a dataset or a pair."""
     from torch.utils.data import IterableDataset, TensorDataset
 
     if isinstance(value, TensorDataset):
@@ -99,7 +99,8 @@ def _part(value: Any, where: str) -> Part:
         )
         if inputs.dim() == 0 or targets.dim() == 0 or len(inputs) != len(targets):
             raise ValueError(
-                f"{where} has inputs {tuple(inputs.shape)} and targets {tuple(targets.shape)}: their first axes must be the same length."
+                f"{where} has inputs {tuple(inputs.shape)} and targets {tuple(targets.shape)}. Their first axes "
+                "must have the same length."
             )
         targets = targets.unsqueeze(1) if targets.dim() == 1 and targets.is_floating_point() else targets
         part = Part(inputs, targets, rows=torch.arange(len(inputs)))
@@ -109,7 +110,8 @@ def _part(value: Any, where: str) -> Part:
         or isinstance(value, tuple)
     ):
         raise ValueError(
-            f"{where} is a {type(value).__name__}, expected a map-style Dataset (with __getitem__ and __len__) or a pair of tensors or arrays."
+            f"{where} is a {type(value).__name__}. It must be a map-style Dataset (with __getitem__ and __len__) "
+            "or a pair of tensors or arrays."
         )
     else:
         part = _from_dataset(Samples(value, where), where)
@@ -128,20 +130,21 @@ def _from_dataset(samples: Samples, where: str) -> Part:
 
 
 def _spec(parts: Mapping[str, Part], returned: Mapping[str, Any], where: str) -> Spec:
-    """Input shape and kind of targets from the first samples; classes from what was returned, or from all targets."""
+    """Input shape and task from the first samples; classes from the returned dict, or from all targets."""
     firsts = {name: _first(part) for name, part in parts.items()}
     inputs, target = firsts["train"]
     for name, (other_inputs, other_target) in firsts.items():
         if other_inputs.shape != inputs.shape:
             raise ValueError(
-                f"{where}: {name} has inputs of shape {tuple(other_inputs.shape)}, train of {tuple(inputs.shape)}. Make them alike."
+                f"{where}: {name} has inputs of shape {tuple(other_inputs.shape)}, but train has "
+                f"{tuple(inputs.shape)}. The shapes must be equal."
             )
         if other_target.shape != target.shape or other_target.is_floating_point() != target.is_floating_point():
-            raise ValueError(f"{where}: {name} and train have targets of different shape or kind. Make them alike.")
+            raise ValueError(f"{where}: {name} and train must have targets of the same shape and type.")
     classes = tuple(str(name) for name in returned.get("classes") or ())
     outputs = returned.get("outputs") or len(classes) or None
     if outputs is not None and (not isinstance(outputs, int) or isinstance(outputs, bool) or outputs < 1):
-        raise ValueError(f"{where}: outputs (={outputs}) must be a whole number of at least 1.")
+        raise ValueError(f"{where}: outputs (={outputs}) must be an integer of at least 1.")
     if classes and outputs != len(classes):
         raise ValueError(f"{where}: outputs (={outputs}) must be the number of classes ({len(classes)}).")
     if target.is_floating_point():
@@ -153,9 +156,12 @@ def _spec(parts: Mapping[str, Part], returned: Mapping[str, Any], where: str) ->
         ranges = [_range(part) for part in parts.values()]
         lowest, highest = min(low for low, _ in ranges), max(high for _, high in ranges)
         if lowest < 0:
-            raise ValueError(f"{where} has a class number {lowest} among its targets. Number the classes from 0.")
+            raise ValueError(f"{where} has the class index {lowest} among its targets. Class indices must start at 0.")
         if outputs is not None and highest >= outputs:
-            raise ValueError(f"{where} has a class number {highest} among its targets, but outputs is {outputs}.")
+            raise ValueError(
+                f"{where} has the class index {highest} among its targets. With outputs {outputs}, the largest is "
+                f"{outputs - 1}."
+            )
         outputs = outputs or highest + 1
     return Spec(tuple(inputs.shape), outputs, task, classes or tuple(str(number) for number in range(outputs)))
 
@@ -169,7 +175,10 @@ def _first(part: Part) -> tuple[Tensor, Tensor]:
 
 
 def _range(part: Part) -> tuple[int, int]:
-    """The smallest and the largest class number; reads every sample where they are streamed (``outputs`` in the returned dict spares it)."""
+    """The smallest and largest class index.
+
+    Reads every sample of streamed data, unless the returned dict has ``outputs``.
+    """
     if part.targets is not None:
         return int(part.targets.min()), int(part.targets.max())
     samples = cast("Any", part.dataset)

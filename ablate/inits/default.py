@@ -1,4 +1,4 @@
-"""What torch does by itself, paired by seed and name."""
+"""PyTorch's default initialization, keyed by seed and layer name."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     "init",
     "default",
     card=Card(
-        "Torch's own initial values, the same for the same seed and name.",
+        "PyTorch's default initialization, the same for each seed and layer name.",
         source="torch.nn layers' reset_parameters: uniform in ±1/√fan_in for linear and convolution layers",
-        helps="Works for moderately deep networks of any kind.",
-        costs="Smaller than He's: signals fade in deep networks of ReLU units.",
+        helps="For moderately deep networks of any kind.",
+        costs="Smaller weights than He initialization: signals fade in deep ReLU networks.",
     ),
 )
 class Default(Init):
-    """Every layer's ``reset_parameters`` with a generator keyed by (seed, layer name)."""
+    """Calls every layer's ``reset_parameters`` with a generator keyed by (seed, layer name)."""
 
     def apply(self, model: nn.Module, seed: int) -> list[str]:
         return reset(model, seed)

@@ -1,4 +1,4 @@
-"""Initial values of one spread, whatever a layer's size: the old way, and the one to compare with."""
+"""Initial weights with a fixed standard deviation or bound, whatever the size of the layer."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     "init",
     "gaussian",
     card=Card(
-        "Normal weights of one standard deviation, whatever the layer's size.",
+        "Draws normal weights with a fixed standard deviation.",
         source="Krizhevsky et al. 2012, ImageNet Classification with Deep Convolutional Neural Networks, section 5",
-        helps="A comparison with xavier and he; small networks.",
-        costs="In deep networks signals fade or explode, as width and depth decide.",
+        helps="As a comparison with xavier and he; for small networks.",
+        costs="In deep networks signals fade or explode, depending on width and depth.",
     ),
 )
 class Gaussian(WeightInit):
@@ -40,10 +40,10 @@ class Gaussian(WeightInit):
     "init",
     "uniform",
     card=Card(
-        "Uniform weights of one width, whatever the layer's size.",
+        "Draws uniform weights within fixed bounds.",
         source="torch.nn.init.uniform_; Mikolov et al. 2013's word vectors",
-        helps="Word embeddings (embeddings: true); a comparison with xavier and he.",
-        costs="In deep networks signals fade or explode, as width and depth decide.",
+        helps="For word embeddings (embeddings: true); as a comparison with xavier and he.",
+        costs="In deep networks signals fade or explode, depending on width and depth.",
     ),
 )
 class Uniform(WeightInit):
@@ -51,7 +51,7 @@ class Uniform(WeightInit):
 
     shorthand = "bound"
 
-    bound: Annotated[float, Range(gt=0)] = Field(default=0.05, description="largest size of a weight")
+    bound: Annotated[float, Range(gt=0)] = Field(default=0.05, description="maximum absolute value of a weight")
 
     def fill(self, weight: Tensor, generator: Generator) -> None:
         torch.nn.init.uniform_(weight, -self.bound, self.bound, generator=generator)

@@ -1,4 +1,4 @@
-"""Initial values that keep the variance of signals through ReLU units."""
+"""He initialization: keeps the variance of signals through ReLU layers."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     "init",
     "he_normal",
     card=Card(
-        "Normal weights that keep the variance through ReLU units.",
+        "Draws normal weights that keep the variance through ReLU layers.",
         source="He et al. 2015, Delving Deep into Rectifiers, equation 10",
-        helps="Deep networks of ReLU units.",
+        helps="For deep ReLU networks.",
     ),
 )
 class HeNormal(WeightInit):
     """Normal with the standard deviation √(2/fan); biases zero."""
 
     mode: Literal["fan_in", "fan_out"] = Field(
-        default="fan_in", description="keep the variance forwards (fan_in) or of the gradients (fan_out)"
+        default="fan_in", description="fan_in: keep the variance in the forward pass; fan_out: in the backward pass"
     )
 
     def fill(self, weight: Tensor, generator: Generator) -> None:
@@ -38,16 +38,16 @@ class HeNormal(WeightInit):
     "init",
     "he_uniform",
     card=Card(
-        "Uniform weights that keep the variance through ReLU units.",
+        "Draws uniform weights that keep the variance through ReLU layers.",
         source="He et al. 2015, Delving Deep into Rectifiers; torch.nn.init.kaiming_uniform_",
-        helps="Deep networks of ReLU units.",
+        helps="For deep ReLU networks.",
     ),
 )
 class HeUniform(WeightInit):
     """Uniform in ±√(6/fan); biases zero."""
 
     mode: Literal["fan_in", "fan_out"] = Field(
-        default="fan_in", description="keep the variance forwards (fan_in) or of the gradients (fan_out)"
+        default="fan_in", description="fan_in: keep the variance in the forward pass; fan_out: in the backward pass"
     )
 
     def fill(self, weight: Tensor, generator: Generator) -> None:

@@ -1,4 +1,7 @@
-"""The contract of an initialisation: initial values depend on (seed, parameter name, shape) only, and on the training part where one asks for it."""
+"""The base class of initializations.
+
+Weights depend only on (seed, parameter name, shape) and, for some, on the training set.
+"""
 
 from __future__ import annotations
 
@@ -20,36 +23,42 @@ if TYPE_CHECKING:
 
 
 class Init(Named):
-    """Base of all initialisations."""
+    """Base of all initializations."""
 
     @abstractmethod
     def apply(self, model: nn.Module, seed: int) -> list[str]:
-        """Set the initial values of a network on the CPU, in place; returns the names of the parameters that were set, in the network's order.
+        """Initialize a network on the CPU, in place; returns the names of the initialized parameters, in the network's
+        order.
 
-        Doing it twice gives the same values. A parameter that is not in the list keeps what its constructor gave it.
+        Repeated calls give the same weights. Parameters that are not in the list keep the values of their constructor.
         """
 
     def check(self, model: nn.Module, spec: Spec) -> None:
-        """Raise ValueError in one line where the network, which may be on torch's meta device, lacks what it sets; asked when a recipe is planned."""
+        """Raise ValueError (one line) if the network, possibly on torch's meta device, lacks what it needs; called when
+        a recipe is planned.
+        """
 
     def wants_data(self) -> bool:
-        """Whether `adapt` is to be called."""
+        """Whether `adapt` must be called."""
         return False
 
     def adapt(self, model: nn.Module, inputs: Tensor, targets: Tensor, spec: Spec) -> None:
-        """Change the values that `apply` has set, in place, after surgery: on the CPU in float32.
+        """Adapt the weights from `apply` to data, in place, after the tricks' changes: on the CPU in float32.
 
-        ``inputs`` are a batch (N, …) of the training part, drawn by the seed; ``targets`` all of its targets (n, …), where streamed those of the batch.
+        ``inputs`` are a batch (N, …) of the training set, chosen by the seed. ``targets`` are all of its targets (n,
+        …); for streamed data, those of the batch.
         """
 
 
 class WeightInit(Init):
-    """Base of those that draw the weights of linear and convolution layers; every other layer is reset as torch does it (norms: ones and zeros)."""
+    """Base of initializations of linear and convolution layers; all other layers are reset as in torch (norms: ones and
+    zeros).
+    """
 
-    bias: Literal["zeros"] = Field(default="zeros", description="initial biases beside the weights")
+    bias: Literal["zeros"] = Field(default="zeros", description="initial value of the biases")
 
     embeddings: bool = Field(
-        default=False, description="draw embeddings by this rule too; false: standard normal, as torch does it"
+        default=False, description="also initialize embeddings with this rule; false: standard normal, as in torch"
     )
 
     @abstractmethod
@@ -72,9 +81,11 @@ class WeightInit(Init):
 
 
 def reset(model: nn.Module, seed: int) -> list[str]:
-    """Call every layer's own ``reset_parameters`` with torch's global generator keyed by the layer's name; returns the parameters that this set.
+    """Call every layer's ``reset_parameters`` with torch's global generator keyed by the layer's name; returns the
+    parameters that were set.
 
-    The global generator is as before afterwards. Layers come before what holds them, so that a network's own rule has the last word.
+    The state of the global generator is restored. A layer is reset before the module that contains it, so that a
+    network's own rule takes precedence.
     """
     done: set[str] = set()
     for name, layer in reversed(list(model.named_modules())):
@@ -88,12 +99,12 @@ def reset(model: nn.Module, seed: int) -> list[str]:
 
 @contextmanager
 def keyed(number: int) -> Iterator[None]:
-    """Torch's global CPU generator seeded with ``number``, and as before afterwards."""
+    """Seeds torch's global CPU generator with ``number``, and restores its state afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(number)
         yield
 
 
 def path(layer: str, parameter: str) -> str:
-    """A parameter's name in the network; the network itself has the name ''."""
+    """A parameter's name in the network; the name of the network itself is ''."""
     return f"{layer}.{parameter}" if layer else parameter

@@ -1,4 +1,4 @@
-"""Initial weights scaled until every layer gives unit variance on the data."""
+"""LSUV: scale initial weights until every layer has unit output variance on the data."""
 
 from __future__ import annotations
 
@@ -21,28 +21,35 @@ if TYPE_CHECKING:
     "init",
     "lsuv",
     card=Card(
-        "Orthogonal weights, scaled layer by layer to unit variance on the data.",
+        "Orthogonal weights, scaled layer by layer to unit output variance.",
         source="Mishkin and Matas 2016, All you need is a good init",
-        helps="Deep networks of any activation, without batch norm.",
+        helps="For deep networks with any activation, without batch norm.",
         costs="A few forward passes over one batch before training.",
-        interacts="Values depend on the training part too, so variants with other data begin elsewhere. Batch norm makes it mostly void.",
+        interacts=(
+            "The weights depend on the training set, so variants with different data start from different weights. "
+            "Has little effect with batch norm."
+        ),
     ),
 )
 class Lsuv(OnTop):
-    """Values of ``of``, then W ← W/√Var(output) for each linear and convolution layer, in the order in which they run, until the variance is 1 ± tolerance.
+    """Initializes with ``of``, then repeats W ← W/√Var(output) for each linear and convolution layer, in forward order,
+    until the variance is 1 ± ``tolerance``.
 
-    The variance is over everything that a layer gives on a batch of the training part, in evaluation mode, after the tricks' surgery.
+    The variance is over all outputs of a layer for one batch of the training set, in evaluation mode, after the tricks'
+    changes to the network.
     """
 
-    of: InitBelow = Field(default="orthogonal", description="the init that it scales", validate_default=True)
-    tolerance: Annotated[float, Range(gt=0)] = Field(default=0.01, description="how far from 1 a variance may stay")
-    tries: int = Field(default=10, ge=1, description="passes for each layer at most")
+    of: InitBelow = Field(default="orthogonal", description="the initialization to scale", validate_default=True)
+    tolerance: Annotated[float, Range(gt=0)] = Field(
+        default=0.01, description="maximum difference of the variance from 1"
+    )
+    tries: int = Field(default=10, ge=1, description="maximum number of iterations per layer")
 
     def wants_data(self) -> bool:
         return True
 
     def adapt(self, model: nn.Module, inputs: Tensor, targets: Tensor, spec: Spec) -> None:
-        """A layer whose output does not vary keeps its weights."""
+        """A layer with constant output keeps its weights."""
         super().adapt(model, inputs, targets, spec)
         modes = {layer: layer.training for layer in model.modules()}
         model.eval()
@@ -63,7 +70,7 @@ class Lsuv(OnTop):
 
 
 def in_running_order(model: nn.Module, inputs: Tensor) -> list[nn.Module]:
-    """The linear and convolution layers of a network, as a forward pass comes to them."""
+    """The linear and convolution layers of a network, in the order of a forward pass."""
     order: dict[nn.Module, None] = {}
     kinds = (torch.nn.Linear, torch.nn.modules.conv._ConvNd)
     layers = [layer for layer in model.modules() if isinstance(layer, kinds)]
@@ -77,7 +84,7 @@ def in_running_order(model: nn.Module, inputs: Tensor) -> list[nn.Module]:
 
 
 def output_variance(model: nn.Module, layer: nn.Module, inputs: Tensor) -> Tensor:
-    """The variance of all numbers that a layer gives in a forward pass, over all its calls; 0-d."""
+    """The variance of all outputs of a layer in a forward pass, over all its calls; 0-d."""
     given: list[Tensor] = []
     handle = layer.register_forward_hook(lambda _, __, output: given.append(output.flatten()))
     try:

@@ -1,4 +1,4 @@
-"""Initialisations that stand on top of another one: they change some of its values."""
+"""Initializations that modify another initialization."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 class _IsInit:
-    """Reads ``he_normal`` or ``{name: he_normal, mode: fan_out}``; an initialisation with nothing but defaults is written as its name."""
+    """Reads ``he_normal`` or ``{name: he_normal, mode: fan_out}``; with default settings, it is written as the name
+    only.
+    """
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.with_info_plain_validator_function(
@@ -57,9 +59,9 @@ InitBelow = Annotated[Init, _IsInit()]
 
 
 class OnTop(Init):
-    """Base: ``of`` sets all initial values, and this one changes some of them."""
+    """Base: ``of`` initializes all parameters; subclasses modify some of them."""
 
-    of: InitBelow = Field(default="he_normal", description="the init that it stands on", validate_default=True)
+    of: InitBelow = Field(default="he_normal", description="the initialization to modify", validate_default=True)
 
     def apply(self, model: nn.Module, seed: int) -> list[str]:
         return self.of.apply(model, seed)

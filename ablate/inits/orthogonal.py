@@ -1,4 +1,4 @@
-"""Initial weights whose rows (or columns) are orthogonal."""
+"""Orthogonal initialization."""
 
 from __future__ import annotations
 
@@ -19,19 +19,23 @@ if TYPE_CHECKING:
     "init",
     "orthogonal",
     card=Card(
-        "Weights with orthonormal rows or columns, which keep lengths.",
+        "Draws weights with orthonormal rows or columns, which preserve norms.",
         source="Saxe et al. 2014, Exact solutions to the nonlinear dynamics of learning in deep linear neural networks",
-        helps="Very deep and recurrent networks: signals neither fade nor explode at the start.",
-        costs="A decomposition of every weight; for ReLU units the gain wants to be √2.",
-        interacts="lsuv begins with it.",
+        helps="For very deep and recurrent networks: signals neither fade nor explode at the start.",
+        costs="A decomposition of every weight. ReLU layers need gain √2.",
+        interacts="lsuv starts from it.",
     ),
 )
 class Orthogonal(WeightInit):
-    """gain·Q, Q with orthonormal rows, or columns where there are more rows; convolutions are flattened to (out, in·window). Biases zero."""
+    """gain·Q, where Q has orthonormal rows, or columns if there are more rows; convolutions are flattened to (out,
+    in·window). Biases are zero.
+    """
 
     shorthand = "gain"
 
-    gain: Annotated[float, Range(gt=0)] = Field(default=1.0, description="times the orthonormal weights; relu √2")
+    gain: Annotated[float, Range(gt=0)] = Field(
+        default=1.0, description="factor of the orthonormal weights; √2 for ReLU"
+    )
 
     def fill(self, weight: Tensor, generator: Generator) -> None:
         torch.nn.init.orthogonal_(weight, gain=self.gain, generator=generator)

@@ -1,4 +1,4 @@
-"""An output layer that begins with what the data are on average."""
+"""Initialize the output bias with the average of the targets."""
 
 from __future__ import annotations
 
@@ -22,27 +22,29 @@ if TYPE_CHECKING:
     card=Card(
         "Sets the output bias to the training targets' mean or class frequencies.",
         source="Karpathy 2019, A Recipe for Training Neural Networks; Lin et al. 2017, Focal Loss, section 3.3",
-        helps="Targets far from 0 and unlike classes: the first epochs need not learn the average.",
-        costs="Nothing but a look at the targets.",
-        interacts="normalise_targets does the same for numbers by changing the data; this leaves their scale.",
+        helps="For targets far from 0 and imbalanced classes: the first epochs need not learn the average.",
+        costs="One pass over the training targets.",
+        interacts=(
+            "normalise_targets has the same effect for regression by changing the data; output_bias keeps their scale."
+        ),
     ),
 )
 class OutputBias(OnTop):
-    """Values of ``of``, then the bias of the network's last linear or convolution layer.
+    """Initializes with ``of``, then sets the bias of the network's last linear or convolution layer.
 
-    ``auto``: class numbers give log((count + 1)/(n + classes)), numbers their mean over what is known. ``log_odds``, for the loss bce: log(p/(1 − p)) of each
-    output's mean p, kept within 1/(n + 2) of 0 and 1.
+    ``auto``: log((count + 1)/(n + classes)) for class indices, the mean of the known targets for regression.
+    ``log_odds``, for the loss bce: log(p/(1 − p)) of each output's mean p, clipped to 1/(n + 2) from 0 and 1.
     """
 
     value: Literal["auto", "log_odds"] = Field(
-        default="auto", description="auto: log frequencies of classes, mean of numbers; log_odds: for bce"
+        default="auto", description="auto: log frequencies of classes, mean of regression targets; log_odds: for bce"
     )
 
     def wants_data(self) -> bool:
         return True
 
     def adapt(self, model: nn.Module, inputs: Tensor, targets: Tensor, spec: Spec) -> None:
-        """Raises ValueError where the last layer has no bias of the outputs' number."""
+        """Raises ValueError if the last layer has no bias with one number per output."""
         super().adapt(model, inputs, targets, spec)
         values = self.marginal(targets, spec)
         bias = _output_bias(model, len(values))
@@ -54,7 +56,7 @@ class OutputBias(OnTop):
         _output_bias(model, spec.outputs)
 
     def marginal(self, targets: Tensor, spec: Spec) -> Tensor:
-        """What a network should say that knows nothing of its inputs: float64 (outputs,)."""
+        """The best constant output: float64 (outputs,)."""
         classes = not targets.is_floating_point()
         if classes and spec.outputs > 1:
             known = targets[targets >= 0]
@@ -73,12 +75,16 @@ class OutputBias(OnTop):
 
 
 def _output_bias(model: nn.Module, outputs: int) -> Tensor:
-    """The bias of the network's last linear or convolution layer. Raises ValueError where it is not one number for each output."""
+    """The bias of the network's last linear or convolution layer.
+
+    Raises ValueError if it does not have one number per output.
+    """
     kinds = (torch.nn.Linear, torch.nn.modules.conv._ConvNd)
     layers = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, kinds)]
     name, bias = (layers[-1][0], layers[-1][1].bias) if layers else ("none", None)
     if bias is None or tuple(bias.shape) != (outputs,):
         raise ValueError(
-            f"init (=output_bias) needs a last layer with a bias for each of the {outputs} outputs; the network's is {name}. Use another init."
+            f"init (=output_bias) requires a last layer with a bias for each of the {outputs} outputs, but the "
+            f"network's is {name}. Use another init."
         )
     return bias

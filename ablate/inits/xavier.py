@@ -1,4 +1,4 @@
-"""Initial values that keep the variance of signals the same forwards and backwards."""
+"""Xavier initialization: keeps the variance of signals in the forward and the backward pass."""
 
 from __future__ import annotations
 
@@ -19,16 +19,21 @@ if TYPE_CHECKING:
     "init",
     "xavier_uniform",
     card=Card(
-        "Uniform weights that keep the variance over layers; suits tanh.",
-        source="Glorot and Bengio 2010, Understanding the difficulty of training deep feedforward neural networks, equation 16",
-        helps="Networks of tanh or sigmoid units; the keypoint study.",
-        costs="Half the variance that deep networks of ReLU units want.",
+        "Draws uniform weights that keep the variance over layers; for tanh.",
+        source=(
+            "Glorot and Bengio 2010, Understanding the difficulty of training deep feedforward neural networks, "
+            "equation 16"
+        ),
+        helps="For networks with tanh or sigmoid; used in the keypoint study.",
+        costs="Half the variance that deep ReLU networks need.",
     ),
 )
 class XavierUniform(WeightInit):
     """Uniform in ±gain·√(6/(fan_in + fan_out)); biases zero."""
 
-    gain: Annotated[float, Range(gt=0)] = Field(default=1.0, description="times the standard width; tanh 5/3, relu √2")
+    gain: Annotated[float, Range(gt=0)] = Field(
+        default=1.0, description="factor of the bound; 5/3 for tanh, √2 for ReLU"
+    )
 
     def fill(self, weight: Tensor, generator: Generator) -> None:
         torch.nn.init.xavier_uniform_(weight, gain=self.gain, generator=generator)
@@ -38,17 +43,17 @@ class XavierUniform(WeightInit):
     "init",
     "xavier_normal",
     card=Card(
-        "Normal weights that keep the variance over layers; suits tanh.",
+        "Draws normal weights that keep the variance over layers; for tanh.",
         source="Glorot and Bengio 2010, Understanding the difficulty of training deep feedforward neural networks",
-        helps="Networks of tanh or sigmoid units.",
-        costs="Half the variance that deep networks of ReLU units want.",
+        helps="For networks with tanh or sigmoid.",
+        costs="Half the variance that deep ReLU networks need.",
     ),
 )
 class XavierNormal(WeightInit):
     """Normal with the standard deviation gain·√(2/(fan_in + fan_out)); biases zero."""
 
     gain: Annotated[float, Range(gt=0)] = Field(
-        default=1.0, description="times the standard deviation; tanh 5/3, relu √2"
+        default=1.0, description="factor of the standard deviation; 5/3 for tanh, √2 for ReLU"
     )
 
     def fill(self, weight: Tensor, generator: Generator) -> None:

@@ -1,4 +1,4 @@
-"""Residual blocks that begin as the identity."""
+"""Initialize residual blocks as the identity."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ if TYPE_CHECKING:
     "init",
     "zero_gamma",
     card=Card(
-        "Zeroes the scale of each residual branch's last norm.",
+        "Sets the scale of each residual branch's last norm to zero.",
         source="Goyal et al. 2017, Accurate, Large Minibatch SGD, section 5.1; Zhang et al. 2019, Fixup",
-        helps="Deep residual networks and large rates: every block begins as the identity, so the network begins shallow.",
-        costs="Branches learn nothing in the very first step but their scale.",
-        interacts="Only networks with residual branches that end in a norm.",
+        helps="For deep residual networks and large learning rates: every block starts as the identity.",
+        costs="In the first step, only the scale of each branch is updated.",
+        interacts="Requires a network with residual branches that end in a norm.",
     ),
 )
 class ZeroGamma(OnTop):
-    """Values of ``of``, then weight ← 0 in the last norm of every residual branch.
+    """Initializes with ``of``, then sets the weight of the last norm of every residual branch to 0.
 
-    A branch is the child that a module's class names in ``residual_branch``, as `ablate.layers.residual_block.ResidualBlock` does.
+    A branch is the child named by the attribute ``residual_branch`` of a module's class, as in
+    `ablate.layers.residual_block.ResidualBlock`.
     """
 
     def apply(self, model: nn.Module, seed: int) -> list[str]:
-        """Raises `NoEffect` where no branch ends in a norm with a scale."""
+        """Raises `NoEffect` if no branch ends in a norm with a scale."""
         done = super().apply(model, seed)
         with torch.no_grad():
             for norm in _known_norms(model):
@@ -48,7 +49,7 @@ class ZeroGamma(OnTop):
 def _known_norms(model: nn.Module) -> list[nn.Module]:
     norms = last_norms(model)
     if not norms:
-        raise NoEffect("zero_gamma changes nothing: the network has no residual branch with a norm. Use another init.")
+        raise NoEffect("zero_gamma has no effect: the network has no residual branch with a norm. Use another init.")
     return norms
 
 

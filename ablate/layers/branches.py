@@ -1,4 +1,4 @@
-"""Several ways for one input, put together again: the building block of inception blocks, context heads and networks with skips."""
+"""Parallel branches whose outputs are combined, for inception blocks, context heads and networks with skips."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from torch.nn import functional as F
 Merge = Literal["concat", "sum", "product"]
 
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
-"""Axes of places → torch's name of linear interpolation."""
+"""Number of spatial axes → torch's name of linear interpolation."""
 
 
 class Branches(nn.Module):
-    """Gives its input (N, C, …) to every branch and puts what comes out together: channels behind each other, their sum, or their product.
+    """Applies every branch to the input (N, C, …) and combines the outputs: concatenated channels, sum or product.
 
-    Outputs that have other sides than the first branch's are resized to them, linearly: so pools and odd sides fit.
+    Outputs are resized linearly to the size of the first branch's output, so branches may pool, and sizes may be odd.
     """
 
     def __init__(self, branches: Mapping[str, nn.Module], merge: Merge = "concat") -> None:
@@ -41,9 +41,10 @@ class Branches(nn.Module):
 
 
 class GlobalAttentionUpsample(nn.Module):
-    """low(x)·gate(deep(x)) + deep(x), the deep features resized to the low ones: Li et al. 2018, Pyramid Attention Network, figure 4.
+    """low(x)·gate(deep(x)) + deep(x), the deep features resized to the low ones: Li et al. 2018, Pyramid Attention
+    Network, figure 4.
 
-    ``gate`` makes (N, C, 1, …) of the deep features (N, C, …), whose channels ``low`` has too.
+    ``gate`` computes (N, C, 1, …) from the deep features (N, C, …); ``low`` has C channels too.
     """
 
     def __init__(self, low: nn.Module, deep: nn.Module, gate: nn.Module) -> None:
@@ -56,7 +57,7 @@ class GlobalAttentionUpsample(nn.Module):
 
 
 class ResizedToInput(nn.Module):
-    """A network (N, C, …) → (N, K, …) of other sides, whose outputs are resized linearly to those of its inputs."""
+    """A network (N, C, …) → (N, K, …) whose outputs are resized linearly to the size of its inputs."""
 
     def __init__(self, inside: nn.Module) -> None:
         super().__init__()
@@ -67,7 +68,7 @@ class ResizedToInput(nn.Module):
 
 
 def resized(x: Tensor, like: Tensor) -> Tensor:
-    """``x`` (N, C, …) with the sides of ``like``."""
+    """``x`` (N, C, …) resized to ``like``."""
     if x.shape[2:] == like.shape[2:]:
         return x
     return F.interpolate(x, size=like.shape[2:], mode=LINEAR[x.dim() - 2], align_corners=False)

@@ -1,4 +1,4 @@
-"""Stochastic depth: a layer that drops whole samples, so that a residual branch ends in it."""
+"""Stochastic depth: a layer at the end of a residual branch that drops whole samples."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ from torch import Tensor, nn
 from ablate.layers.noisy_dropout import NoisyDropout
 
 NAME = "drop_path"
-"""What the layer is called below the module whose output it drops."""
+"""Name of the layer in the module whose output it drops."""
 
 
 class DropPath(NoisyDropout):
-    """Zeroes whole samples of (N, …) with probability ``p`` and divides the others by 1 − p; in evaluation mode it does nothing.
+    """Zeroes whole samples of (N, …) with probability ``p`` and divides the others by 1 − p; no effect in evaluation
+    mode.
 
-    Random numbers belong to the seed, as in `NoisyDropout`.
+    Random numbers are keyed by the seed, as in `NoisyDropout`.
     """
 
     def mask_shape(self, x: Tensor) -> tuple[int, ...]:
-        """(N, 1, …): one draw for each sample."""
+        """(N, 1, …): one number per sample."""
         return (x.shape[0], *(1 for _ in x.shape[1:]))
 
 
 def end_in(module: nn.Module, layer: DropPath) -> None:
-    """Let a module's output pass through ``layer``, in place; names of other layers stay.
+    """Apply ``layer`` to a module's output, in place; names of other layers do not change.
 
-    It becomes the last layer of a Sequential; any other module gets it as a child that a forward hook calls. Raises ValueError where one is there already.
+    A Sequential gets it as its last layer; any other module as a child that a forward hook calls. Raises ValueError if
+    there already is one.
     """
     if NAME in module._modules:
-        raise ValueError(f"layer (={NAME}) is there already. Drop the trick, or rename the network's own layer.")
+        raise ValueError(f"layer (={NAME}) already exists in the network. Remove the trick, or rename the layer.")
     module.add_module(NAME, layer)
     if type(module) is not nn.Sequential:
         module.register_forward_hook(_pass_through)

@@ -1,17 +1,19 @@
-"""Dropout whose random numbers belong to a seed.
+"""Dropout whose random numbers are keyed by the seed.
 
-One network at a time: `NoisyDropout.bind` gives each layer its stream (``dropout/<layer name>``), and every forward pass in training draws a mask from it.
+For one network, `NoisyDropout.bind` gives each layer its stream (``dropout/<layer name>``), and every forward pass in
+training draws a mask from it.
 
-A stack of R seeds under ``torch.func.vmap``, where nothing may be drawn: the masks are drawn outside, replica by replica, and enter as inputs::
+A stack of R seeds runs under ``torch.func.vmap``, where no random numbers can be drawn. The masks are drawn outside,
+seed by seed, and passed as inputs::
 
-    shapes = mask_shapes(network, inputs)                  # once for each batch size; inputs of one network
-    masks = draw_masks(network, shapes, dtype)             # each step: {layer: ((R, *shape), …)}, a mask for each call of the layer
+    shapes = mask_shapes(network, inputs)         # once per batch size; inputs of one network
+    masks = draw_masks(network, shapes, dtype)    # every step: {layer: ((R, *shape), …)}, one per call of the layer
 
     def forward(parameters, inputs, masks):
         with handed_in(network, masks):
             return functional_call(network, parameters, (inputs,))
 
-    vmap(forward)(parameters, inputs, masks)
+vmap(forward)(parameters, inputs, masks)
 """
 
 from __future__ import annotations
@@ -28,15 +30,16 @@ if TYPE_CHECKING:
     from ablate.rng.noise import Noise
 
 Shapes = Mapping[str, Sequence[tuple[int, ...]]]
-"""Of the masks of one network: layer name → a shape for each call in a forward pass."""
+"""Mask shapes of one network: layer name → one shape per call in a forward pass."""
 
 
 class NoisyDropout(nn.Module):
-    """Zeroes each unit with probability ``p`` and divides the others by 1 − p; in evaluation mode it does nothing.
+    """Zeroes each unit with probability ``p`` and divides the others by 1 − p; no effect in evaluation mode.
 
-    ``p`` is the *drop* rate, in [0, 1). ``rate``, where set, is asked for the present one at every pass, so that a trick may change it in time.
-    ``channelwise`` drops whole channels of (N, C, …). ``masks``, where set, are used instead of drawing, one for each call; they hold 0 and 1/(1 − p).
-    Without a bound stream (outside a training) it draws from torch's global generator.
+    ``p`` is the drop probability, in [0, 1). ``rate``, if set, is called in every pass for the current probability, so
+    that a trick can schedule it. ``channelwise`` drops whole channels of (N, C, …). ``masks``, if set, are used instead
+    of random ones, one per call; their values are 0 and 1/(1 − p). Without a stream (outside training), it uses torch's
+    global generator.
     """
 
     def __init__(self, p: float = 0.5, *, channelwise: bool = False) -> None:
@@ -49,11 +52,11 @@ class NoisyDropout(nn.Module):
         self.masks: Iterator[Tensor] | None = None
 
     def bind(self, noise: Noise) -> None:
-        """Take a stream of random numbers."""
+        """Use a stream of random numbers."""
         self.noise = noise
 
     def present(self) -> float:
-        """The drop rate of this moment."""
+        """The current drop probability."""
         return self.p if self.rate is None else self.rate()
 
     def mask_shape(self, x: Tensor) -> tuple[int, ...]:
@@ -61,7 +64,7 @@ class NoisyDropout(nn.Module):
         return (*x.shape[:2], *(1 for _ in x.shape[2:])) if self.channelwise else tuple(x.shape)
 
     def draw(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
-        """A mask of zeros and 1/(1 − p), of ``shape``, or (R, *shape) where the stream is a stack's."""
+        """A mask of zeros and 1/(1 − p), of ``shape``; (R, *shape) for the stream of a stack."""
         p = self.present()
         numbers = self.noise.uniform(*shape) if self.noise is not None else torch.rand(*shape, device=device)
         return (numbers >= p).to(dtype).div_(1 - p)
@@ -82,9 +85,12 @@ def noisy_layers(model: nn.Module) -> dict[str, NoisyDropout]:
 
 
 def mask_shapes(model: nn.Module, *inputs: Tensor, values: Mapping[str, Tensor] | None = None) -> Shapes:
-    """The masks that a forward pass with these inputs needs; it runs once without dropout and leaves the network as it was.
+    """The shapes of the masks for a forward pass with these inputs.
 
-    In evaluation mode, or, with parameters and buffers to use in place of the network's (``values``, which may be written to), in the mode that it is in.
+    Runs the network once without dropout; does not change it.
+
+    Runs in evaluation mode. With ``values`` (parameters and buffers to use instead of the network's, may be
+    overwritten), it runs in the current mode.
     """
     layers = noisy_layers(model)
     shapes: dict[str, list[tuple[int, ...]]] = {name: [] for name in layers}
@@ -113,7 +119,7 @@ def mask_shapes(model: nn.Module, *inputs: Tensor, values: Mapping[str, Tensor] 
 
 
 def draw_masks(model: nn.Module, shapes: Shapes, dtype: torch.dtype) -> dict[str, tuple[Tensor, ...]]:
-    """A mask for every call of every noisy layer, from the layers' own streams; in a stack each is (R, *shape)."""
+    """One mask per call of every noisy layer, from the layers' streams; in a stack each is (R, *shape)."""
     return {
         name: tuple(layer.draw(shape, dtype) for shape in shapes[name]) for name, layer in noisy_layers(model).items()
     }
@@ -121,7 +127,7 @@ def draw_masks(model: nn.Module, shapes: Shapes, dtype: torch.dtype) -> dict[str
 
 @contextmanager
 def handed_in(model: nn.Module, masks: Mapping[str, Iterable[Tensor]]) -> Iterator[None]:
-    """Inside, noisy layers use these masks, in order, and draw nothing."""
+    """In this context, noisy layers use these masks, in order, and draw no random numbers."""
     layers = noisy_layers(model)
     for name, layer in layers.items():
         layer.masks = iter(masks[name])

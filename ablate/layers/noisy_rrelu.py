@@ -1,4 +1,4 @@
-"""Randomized leaky ReLU whose random numbers belong to a seed."""
+"""Randomized leaky ReLU whose random numbers are keyed by the seed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from ablate.layers.noisy_dropout import NoisyDropout
 
 
 class NoisyRReLU(NoisyDropout):
-    """x where x ≥ 0, a·x elsewhere; a is uniform in [lower, upper) for each unit in training, their mean in evaluation (Xu et al. 2015).
+    """x if x ≥ 0, else a·x; a is uniform in [lower, upper) per unit in training, and their mean in evaluation (Xu et
+    al. 2015).
 
-    It draws slopes as `NoisyDropout` draws masks: from its seed's stream, and outside vmap in a stack.
+    Slopes are drawn like the masks of `NoisyDropout`: from the seed's stream, and outside vmap in a stack.
     """
 
     def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3) -> None:
@@ -21,7 +22,7 @@ class NoisyRReLU(NoisyDropout):
         self.lower, self.upper = lower, upper
 
     def draw(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
-        """Slopes of ``shape``, or (R, *shape) where the stream is a stack's."""
+        """Slopes of ``shape``; (R, *shape) for the stream of a stack."""
         numbers = self.noise.uniform(*shape) if self.noise is not None else torch.rand(*shape, device=device)
         return numbers.to(dtype).mul_(self.upper - self.lower).add_(self.lower)
 

@@ -1,6 +1,7 @@
-"""Recurrent layers whose loop over time is written out, so that they stack over seeds: torch's own cannot be vmapped.
+"""Recurrent layers with an explicit loop over time, so that seeds can be stacked: torch's own layers do not support
+vmap.
 
-Their numbers are those of torch's ``nn.RNN``, ``nn.LSTM`` and ``nn.GRU`` with the same weights; gates stand in torch's order.
+They compute the same as torch's ``nn.RNN``, ``nn.LSTM`` and ``nn.GRU`` with the same weights and order of gates.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from torch import Tensor, nn
 
 
 class Recurrent(nn.Module):
-    """Base: sequences (N, T, inputs) → hidden states (N, T, hidden), from a state of zeros; ``reverse`` reads them backwards.
+    """Base: sequences (N, T, inputs) → hidden states (N, T, hidden), from a zero state; ``reverse`` reads them
+    backwards.
 
-    ``input`` and ``recurrent`` are linear layers with the gates' weights behind each other: torch's ``weight_ih`` and ``weight_hh``.
+    ``input`` and ``recurrent`` are linear layers with the concatenated weights of the gates: torch's ``weight_ih`` and
+    ``weight_hh``.
     """
 
     gates: ClassVar[int] = 1
@@ -30,16 +33,16 @@ class Recurrent(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Uniform in ±1/√hidden, as torch does it."""
+        """Uniform in ±1/√hidden, as in torch."""
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -1 / math.sqrt(self.hidden), 1 / math.sqrt(self.hidden))
 
     @abstractmethod
     def step(self, given: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """The next state, the hidden one first, from the input's share of the gates (N, gates·hidden)."""
+        """The next state, hidden state first, from the input's contribution to the gates (N, gates·hidden)."""
 
     def start(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The state before the first step."""
+        """The initial state."""
         return (x.new_zeros(len(x), self.hidden),)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -54,7 +57,7 @@ class Recurrent(nn.Module):
 
 
 class Rnn(Recurrent):
-    """h ← tanh(W x + b + U h + c), or another function in place of tanh: Elman 1990."""
+    """h ← tanh(W x + b + U h + c), or another activation instead of tanh: Elman 1990."""
 
     def __init__(
         self, inputs: int, hidden: int, *, reverse: bool = False, function: Callable[[Tensor], Tensor] = torch.tanh
@@ -67,9 +70,11 @@ class Rnn(Recurrent):
 
 
 class Lstm(Recurrent):
-    """Gates i, f, g, o; c ← σ(f)·c + σ(i)·tanh(g), h ← σ(o)·tanh(c): Hochreiter and Schmidhuber 1997, with Gers et al. 2000's forget gate.
+    """Gates i, f, g, o; c ← σ(f)·c + σ(i)·tanh(g), h ← σ(o)·tanh(c): Hochreiter and Schmidhuber 1997, with the forget
+    gate of Gers et al. 2000.
 
-    ``forget`` is added to the forget gate, so that it is open in the beginning whatever the initial biases are (Jozefowicz et al. 2015: 1).
+    ``forget`` is added to the forget gate, so that it is open at first whatever the initial biases (1 in Jozefowicz et
+    al. 2015).
     """
 
     gates = 4
@@ -101,7 +106,7 @@ class Gru(Recurrent):
 
 
 class BothWays(nn.Module):
-    """A layer that reads forwards and one that reads backwards: (N, T, inputs) → (N, T, 2·hidden)."""
+    """A forward and a backward layer: (N, T, inputs) → (N, T, 2·hidden)."""
 
     def __init__(self, forwards: Recurrent, backwards: Recurrent) -> None:
         super().__init__()
@@ -112,14 +117,16 @@ class BothWays(nn.Module):
 
 
 class Tokens(nn.Embedding):
-    """A vector for each token number: (N, T) → (N, T, vector)."""
+    """Embeds token indices: (N, T) → (N, T, vector)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.long())
 
 
 class AsSequence(nn.Module):
-    """Samples as steps in time (N, T, features): of (N, T) one number a step, of (N, T, features) themselves, of pictures (N, C, H, W) their H rows."""
+    """Samples as time steps (N, T, features): (N, T) has one number per step, (N, T, features) does not change, an
+    image (N, C, H, W) has H rows as steps.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() == 2:
@@ -128,7 +135,10 @@ class AsSequence(nn.Module):
 
 
 class Ends(nn.Module):
-    """What a sequence's last step has seen: (N, T, hidden) → (N, hidden); read both ways, the last forwards and the first backwards."""
+    """The final state: (N, T, hidden) → (N, hidden).
+
+    If bidirectional, the last step of the forward layer and the first of the backward layer.
+    """
 
     def __init__(self, both_ways: bool = False) -> None:
         super().__init__()
@@ -142,7 +152,7 @@ class Ends(nn.Module):
 
 
 class ClassesFirst(nn.Module):
-    """(N, T, classes) → (N, classes, T), as losses want them."""
+    """(N, T, classes) → (N, classes, T), the layout of losses."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.transpose(1, 2)

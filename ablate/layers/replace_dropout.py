@@ -1,4 +1,4 @@
-"""Dropout and randomized ReLU layers of a network, replaced by those whose random numbers belong to a seed."""
+"""Replace the dropout and randomized ReLU layers of a network by layers with random numbers keyed by the seed."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from ablate.layers.noisy_rrelu import NoisyRReLU
 
 
 def replace_dropout(model: nn.Module) -> list[str]:
-    """Put noisy layers in the place of a network's ``nn.Dropout`` and ``nn.Dropout1d``, ``2d``, ``3d`` (these channelwise) and ``nn.RReLU``, in place.
+    """Replace a network's ``nn.Dropout``, ``nn.Dropout1d``, ``2d``, ``3d`` (channelwise) and ``nn.RReLU`` by noisy
+    layers, in place.
 
-    Rates, modes, names and sharing stay. Returns the names of the layers that were replaced.
+    Probabilities, modes, names and shared layers are kept. Returns the names of the replaced layers.
     """
     kinds = {nn.Dropout: False, nn.Dropout1d: True, nn.Dropout2d: True, nn.Dropout3d: True}
     new: dict[nn.Module, NoisyDropout] = {}
     names = []
     for path, parent in list(model.named_modules()):
-        for name, old in list(parent._modules.items()):  # named_children leaves out a layer that is used twice
+        for name, old in list(parent._modules.items()):  # named_children skips a layer that is used twice
             if old is not None and (type(old) in kinds or type(old) is nn.RReLU):
                 if old not in new:
                     if isinstance(old, nn.RReLU):

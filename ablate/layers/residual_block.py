@@ -1,4 +1,4 @@
-"""A residual block: the input, plus what a branch makes of it."""
+"""A residual block: the input plus the output of a branch."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from torch import Tensor, nn
 class ResidualBlock(nn.Module):
     """after(shortcut(x) + branch(x)): He et al. 2016, Deep Residual Learning, figure 2.
 
-    ``branch`` and ``shortcut`` (default: the input itself) give tensors of one shape; ``after`` follows the sum, such as an activation (default: nothing).
+    ``branch`` and ``shortcut`` (default: identity) have outputs of the same shape; ``after`` is applied to the sum,
+    such as an activation (default: identity).
 
-    A block of anybody's may carry ``residual_branch``, the name of the child whose output is added to the input: surgery such as drop_path finds it by that.
+    Any block may define ``residual_branch``, the name of the child whose output is added to the input; tricks such as
+    drop_path use it to find the branches.
     """
 
     residual_branch: ClassVar[str] = "branch"

@@ -1,9 +1,11 @@
-"""Layers over a stack of R seeds, written out: the same numbers as one network at a time, without the cost of ``vmap`` in every step.
+"""Layers for a stack of R seeds: the same results as one network at a time, without the overhead of ``vmap`` in every
+step.
 
-A *step* maps (x, shared) to (x, shared). Values of a stack are (R, N, …); what all seeds still share, such as the inputs of an evaluation, is (N, …) and
-``shared`` is True. Convolutions, pools and norms see the seeds as further channels, (N, R·C, …).
+A *step* maps (x, shared) to (x, shared). Values of a stack are (R, N, …). Values shared by all seeds, such as the
+inputs of an evaluation, are (N, …) with ``shared`` True. Convolutions, pools and norms treat the seeds as additional
+channels, (N, R·C, …).
 
-Measured on one CPU thread: a step of a small mlp with ten seeds takes 0.6 of the time that it takes under ``torch.func.vmap``.
+On one CPU thread, a step of a small mlp with ten seeds takes 0.6 times as long as under ``torch.func.vmap``.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 Step = Callable[[Tensor, bool], tuple[Tensor, bool]]
 
 GROUPED = 10**8
-"""Multiplications of one seed's convolution above which seeds go one after another: grouped ones are slower there (CPU; measured at batch 128)."""
+"""Number of multiplications of one seed's convolution above which seeds run one after another, because grouped
+convolutions are slower there (CPU; measured at batch size 128).
+"""
 
 ELEMENTWISE = (
     nn.Identity,
@@ -69,9 +73,10 @@ CONVOLUTIONS: dict[type[nn.Module], Callable[..., Tensor]] = {
 
 
 def stacked_step(layer: nn.Module, count: int, leaf: Leaf) -> Step | None:
-    """The step of a layer for ``count`` seeds, or None where it is not written out here.
+    """The step of a layer for ``count`` seeds, or None if this module does not support the layer.
 
-    ``leaf`` gives the stacked tensor (R, …) of one of the layer's parameters or buffers. Only torch's very own classes are known, without hooks.
+    ``leaf`` returns the stacked tensor (R, …) of a parameter or buffer. Supports only torch's own classes, without
+    hooks.
     """
     kind = type(layer)
     if any((layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)):
@@ -120,7 +125,7 @@ def _dropout(layer: Any) -> Step:
 
 
 def _flatten(layer: Any) -> Step:
-    # axes that count from the left stand one further right in a stack
+    # non-negative axes shift by one in a stack
     start, end = (axis + 1 if axis >= 0 else axis for axis in (layer.start_dim, layer.end_dim))
 
     def step(x: Tensor, shared: bool) -> tuple[Tensor, bool]:
@@ -151,7 +156,8 @@ def _linear(layer: Any, count: int, leaf: Leaf) -> Step:
 class Products(torch.autograd.Function):
     """x·wᵀ + b for each seed: (R, N, in), (R, out, in), (R, out) → (R, N, out).
 
-    torch's own gradient of ``w.mT`` comes transposed and is copied once more when it is accumulated: a quarter of a step of a large mlp.
+    torch's gradient of ``w.mT`` is transposed and copied when it is accumulated, which takes a quarter of a step of a
+    large mlp.
     """
 
     @staticmethod
@@ -198,7 +204,7 @@ def _convolution(layer: Any, count: int, leaf: Leaf) -> Step:
 
 def _batch_norm(layer: Any, count: int, leaf: Leaf) -> Step:
     tracked = layer.running_mean is not None
-    # views: what batch_norm writes into them is in the stack
+    # views: batch_norm writes into the stack
     mean, variance = (leaf(t).view(-1) if tracked else None for t in (layer.running_mean, layer.running_var))
     batches = leaf(layer.num_batches_tracked) if tracked else None
     weight, bias = (leaf(p) if layer.affine else None for p in (layer.weight, layer.bias))

@@ -1,4 +1,4 @@
-"""R networks of one kind as one: parameters and buffers stacked to (R, …), one forward pass for all of them."""
+"""R networks of the same structure as one: parameters and buffers stacked to (R, …), one forward pass for all."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from ablate.layers.stacked_layers import Step, expanded, stacked_step
 
 
 class StackedNetwork:
-    """The networks of R seeds. ``template`` is the last of them: its code and modes count, its values do not.
+    """The networks of R seeds. ``template`` is the last of them: its code and modes are used, its parameters are not.
 
-    ``parameters`` maps names to leaf tensors (R, …) that an optimizer may step. Layers that stand in Sequentials and are known to
-    `ablate.layers.stacked_layers` run written out, all others under ``torch.func.vmap``. Raises ValueError where the networks differ in more than values.
+    ``parameters`` maps names to leaf tensors (R, …) for the optimizer. Layers in Sequentials that
+    `ablate.layers.stacked_layers` supports run directly, all others under ``torch.func.vmap``. Raises ValueError if the
+    networks differ in more than values.
     """
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
@@ -41,24 +42,24 @@ class StackedNetwork:
         self._steps = list(self._build(self.template))
 
     def train(self, mode: bool = True) -> None:
-        """Training mode; also takes over which parameters of the template are frozen."""
+        """Set training mode; also updates which parameters of the template are frozen."""
         self.template.train(mode)
         for name, parameter in self.template.named_parameters():
             self.parameters[name].requires_grad_(parameter.requires_grad)
 
     def __call__(self, x: Tensor, *, shared: bool = False) -> Tensor:
-        """Predictions (R, N, …) from inputs (R, N, …), or from (N, …) that all seeds share."""
+        """Predictions (R, N, …) from inputs (R, N, …), or from (N, …) shared by all seeds."""
         for step in self._steps:
             x, shared = step(x, shared)
         return expanded(x, self.count, shared)
 
     def state(self) -> dict[str, Tensor]:
-        """The live tensors (R, …) under the names of one network's ``state_dict``."""
+        """The current tensors (R, …) under the names of one network's ``state_dict``."""
         return {name: tensor.detach() for name, tensor in self._state.items()}
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take over values (R, …), in place."""
+        """Load values (R, …), in place."""
         for name, tensor in self._state.items():
             tensor.copy_(state[name])
 
@@ -80,7 +81,7 @@ class StackedNetwork:
             yield self._mapped(unknown)
 
     def _mapped(self, layers: list[nn.Module]) -> Step:
-        """Neighbours that are not written out, under one vmap."""
+        """Consecutive layers that are not supported directly, under one vmap."""
         return mapped_step(layers[0] if len(layers) == 1 else nn.Sequential(*layers), self.count, self._leaves)
 
 
@@ -101,7 +102,7 @@ def mapped_step(network: nn.Module, count: int, leaves: Mapping[int, Tensor]) ->
 
     def step(x: Tensor, shared: bool) -> tuple[Tensor, bool]:
         masks: dict[str, tuple[Tensor, ...]] = {}
-        # masks that somebody has handed in already stay
+        # do not replace masks that were passed in
         if any(layer.training for layer in dropout.values()) and all(layer.masks is None for layer in dropout.values()):
             single = x if shared else x[0]
             key = tuple(single.shape)
@@ -119,7 +120,7 @@ def _float_type(x: Tensor, parameters: Mapping[str, Tensor]) -> torch.dtype:
 
 
 def _flat(network: nn.Module) -> Iterator[nn.Module]:
-    """The layers of Sequentials in each other, one after another; any other network is one layer."""
+    """The layers of nested Sequentials, one after another; any other network is one layer."""
     if type(network) is nn.Sequential and not (network._forward_hooks or network._forward_pre_hooks):
         for layer in network:
             yield from _flat(layer)
@@ -131,6 +132,6 @@ def _together(networks: Sequence[Mapping[str, Tensor]]) -> Iterator[tuple[str, l
     first = networks[0]
     for other in networks[1:]:
         if [(n, t.shape, t.dtype) for n, t in first.items()] != [(n, t.shape, t.dtype) for n, t in other.items()]:
-            raise ValueError("the networks of two seeds have unlike parameters")
+            raise ValueError("the networks of two seeds have different parameters")
     for name in first:
         yield name, [network[name] for network in networks]

@@ -1,4 +1,4 @@
-"""Cross-entropy of single yes/no answers."""
+"""Binary cross-entropy."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ if TYPE_CHECKING:
     "loss",
     "bce",
     card=Card(
-        "Cross-entropy of yes/no answers, a sigmoid for each output.",
+        "Binary cross-entropy, with a sigmoid for each output.",
         source="torch.nn.functional.binary_cross_entropy_with_logits",
-        helps="Answers that do not exclude each other; two classes on one output.",
-        costs="With many classes most answers are no: compare cross_entropy, focal.",
-        interacts="The network's output are logits: no sigmoid at its end. Missing targets (NaN) count neither in the sum nor in the number.",
+        helps="For labels that are not mutually exclusive, and for two classes with one output.",
+        costs="With many classes, most targets are negative: compare cross_entropy and focal.",
+        interacts="The network's outputs are logits: no sigmoid at its end. Missing targets (NaN) are ignored.",
     ),
 )
 class Bce(Loss):
-    """−Σ (w·t·log σ(x) + (1 − t)·log(1 − σ(x)))/n over the n known targets t in [0, 1]; 0 where none is known.
+    """−Σ (w·t·log σ(x) + (1 − t)·log(1 − σ(x)))/n over the n known targets t in [0, 1]; 0 if none is known.
 
-    Class numbers (N, …) are answered one class against the rest, predictions (N, classes, …); with a single output, class 1 is yes and class 0 no.
-    Class numbers below 0 are missing.
+    Class indices (N, …) are used one class against the rest, with predictions (N, classes, …); with a single output,
+    class 1 is positive and class 0 negative. Negative class indices are missing targets.
     """
 
     positive: Annotated[float, Range(gt=0)] = Field(
-        default=1.0, description="w: what a yes counts, where a no counts 1"
+        default=1.0, description="w: weight of positive targets; negative targets have weight 1"
     )
 
     def for_data(self, targets: Tensor | None, spec: Spec) -> Bce:
-        """Raises ValueError where a target is no probability."""
+        """Raises ValueError if a target is not a probability."""
         if targets is not None and targets.is_floating_point():
             known = targets[~targets.isnan()]
             low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
             if low < 0 or high > 1:
                 raise ValueError(
-                    f"loss (=bce) needs targets from 0 to 1; the data's reach from {low:g} to {high:g}. "
-                    "Use a loss for numbers, such as mse."
+                    f"loss (=bce) requires targets between 0 and 1, but the data have targets from {low:g} to "
+                    f"{high:g}. Use a regression loss, such as mse."
                 )
         return self
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Raises ValueError where the shapes do not fit."""
+        """Raises ValueError if the shapes do not match."""
         if target.is_floating_point():
             target = same_shape("bce", prediction, target)
             if not self._missing:
@@ -76,7 +76,7 @@ class Bce(Loss):
         return loss(prediction, target.to(prediction.dtype), reduction="none", pos_weight=weight)
 
     def _answers(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Class numbers as 0 and 1 of the prediction's shape, and which of them are known."""
+        """Class indices as 0 and 1 of the prediction's shape, and which of them are known."""
         if prediction.shape == target.shape:
             return target.to(prediction.dtype), target >= 0
         if target.shape != prediction.shape[:1] + prediction.shape[2:]:

@@ -16,14 +16,16 @@ if TYPE_CHECKING:
     "loss",
     "cross_entropy",
     card=Card(
-        "Minus the log of the true class's softmax probability.",
+        "Negative log of the true class's softmax probability.",
         source="torch.nn.functional.cross_entropy",
-        helps="Classification into classes that exclude each other; trains where squared error stalls.",
-        interacts="The network's output are logits: no softmax at its end.",
+        helps="For classification with mutually exclusive classes; trains when the squared error stalls.",
+        interacts="The network's outputs are logits: no softmax at its end.",
     ),
 )
 class CrossEntropy(Loss):
-    """−log softmax(prediction)[target], mean over the batch; predictions (N, classes, …), targets (N, …) class numbers, or probabilities (N, classes, …)."""
+    """−log softmax(prediction)[target], averaged over the batch; predictions (N, classes, …), targets class indices (N,
+    …) or probabilities (N, classes, …).
+    """
 
     task = "classification"
 

@@ -1,4 +1,4 @@
-"""Overlap of predicted and true masks as a loss, alone and with cross-entropy."""
+"""Dice loss for segmentation, alone and with cross-entropy."""
 
 from __future__ import annotations
 
@@ -22,43 +22,46 @@ if TYPE_CHECKING:
     "loss",
     "dice",
     card=Card(
-        "One minus the overlap of predicted and true masks.",
-        source="Milletari et al. 2016, V-Net; Sudre et al. 2017 (soft Dice of softmax probabilities, squares left out)",
-        helps="Segmentation of small objects: the many background pixels do not drown them.",
-        costs="Gradients jump where a class is absent or tiny; probabilities get extreme.",
-        interacts="Needs masks, and logits (N, classes, …) as a segmentation network gives them. dice_ce is steadier.",
+        "One minus the overlap (Dice) of predicted and true masks.",
+        source="Milletari et al. 2016, V-Net; Sudre et al. 2017 (soft Dice of softmax probabilities, without squares)",
+        helps="For segmentation of small objects: background pixels do not dominate the loss.",
+        costs="Unstable gradients if a class is absent or tiny; extreme probabilities.",
+        interacts="Requires masks, and logits (N, classes, …) from a segmentation network. dice_ce is more stable.",
     ),
 )
 class Dice(Loss):
-    """1 − (2·Σ p·t + s)/(Σ p + Σ t + s) over a sample's places, mean over its classes and over samples: so it does not depend on the batch.
+    """1 − (2·Σ p·t + s)/(Σ p + Σ t + s) over the pixels of a sample, averaged over classes and samples.
 
-    p are softmax probabilities (N, classes, …), t class numbers (N, …) or probabilities (N, classes, …); places of no class (−100) count nowhere.
+    p are softmax probabilities (N, classes, …), t class indices (N, …) or probabilities (N, classes, …); ignored pixels
+    (−100) count nowhere. The loss of a sample does not depend on the batch.
     """
 
     task = "classification"
 
     smooth: Annotated[float, Range(gt=0)] = Field(
-        default=1.0, description="s, in pixels: keeps classes that a sample lacks from dividing by 0"
+        default=1.0, description="smoothing s, in pixels: prevents division by 0 if a class is absent"
     )
-    background: bool = Field(default=True, description="whether class 0 counts too")
+    background: bool = Field(default=True, description="include class 0")
 
     def check(self, name: str, spec: Spec) -> None:
-        """Raises ValueError where targets are no classes, or not one for each place."""
+        """Raises ValueError if targets are not classes, or not one per pixel."""
         super().check(name, spec)
         if spec.task == "classification" and not spec.places:
             raise ValueError(
-                f"loss (={name}) needs masks; the data's targets are one class for each sample. Use cross_entropy."
+                f"loss (={name}) requires segmentation masks, but the data have one class per sample. Use "
+                "cross_entropy."
             )
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Raises ValueError where targets are no masks."""
+        """Raises ValueError if targets are not masks."""
         return self._dice("dice", prediction, target)
 
     def _dice(self, name: str, prediction: Tensor, target: Tensor) -> Tensor:
         truth, counts = probabilities(name, prediction, target)
         if prediction.dim() < 3:
             raise ValueError(
-                f"loss (={name}) needs masks, targets (N, H, W) or alike; predictions are {tuple(prediction.shape)}. Use cross_entropy."
+                f"loss (={name}) requires segmentation masks as targets, such as (N, H, W), but predictions are "
+                f"{tuple(prediction.shape)}. Use cross_entropy."
             )
         keep = counts.unsqueeze(1)
         p, t = (torch.where(keep, x, 0.0).flatten(2) for x in (prediction.softmax(dim=1), truth))
@@ -72,19 +75,19 @@ class Dice(Loss):
     card=Card(
         "Dice loss plus cross-entropy.",
         source="Taghanaki et al. 2019, Combo Loss; Isensee et al. 2021, nnU-Net",
-        helps="Segmentation: the overlap of dice with the steady gradients of cross-entropy.",
-        costs="One more number to choose: what the two count.",
-        interacts="Needs masks, as dice does.",
+        helps="For segmentation: combines the overlap of dice with the stable gradients of cross-entropy.",
+        costs="One more hyperparameter: the weights of the two losses.",
+        interacts="Requires masks, as dice does.",
     ),
 )
 class DiceCe(Dice):
     """dice_weight·dice + ce_weight·cross-entropy."""
 
-    dice_weight: Annotated[float, Range(ge=0)] = Field(default=1.0, description="what the dice loss counts")
-    ce_weight: Annotated[float, Range(ge=0)] = Field(default=1.0, description="what the cross-entropy counts")
+    dice_weight: Annotated[float, Range(ge=0)] = Field(default=1.0, description="weight of the dice loss")
+    ce_weight: Annotated[float, Range(ge=0)] = Field(default=1.0, description="weight of the cross-entropy")
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Raises ValueError where targets are no masks."""
+        """Raises ValueError if targets are not masks."""
         dice = self._dice("dice_ce", prediction, target)
         truth, counts = probabilities("dice_ce", prediction, target)
         return self.dice_weight * dice + self.ce_weight * mean_of(

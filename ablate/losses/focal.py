@@ -1,4 +1,4 @@
-"""Cross-entropy that looks away from what is learned already."""
+"""Focal loss: cross-entropy with less weight on easy samples."""
 
 from __future__ import annotations
 
@@ -23,46 +23,50 @@ if TYPE_CHECKING:
     "loss",
     "focal",
     card=Card(
-        "Cross-entropy that counts well-classified samples less.",
+        "Cross-entropy that gives well-classified samples less weight.",
         source="Lin et al. 2017, Focal Loss for Dense Object Detection, equation 5",
-        helps="Very unlike sizes of classes, where many easy samples drown the rare hard ones.",
-        costs="Probabilities come out too cautious; wrong labels are hard samples too.",
-        interacts="gamma 0 is cross_entropy. Balances classes by alpha: leave class_weights and balanced sampling out.",
+        helps="For strong class imbalance, if many easy samples dominate the loss.",
+        costs="Underconfident probabilities; wrong labels count as hard samples.",
+        interacts=(
+            "gamma: 0 equals cross_entropy. Use alpha to balance classes instead of class_weights or balanced_sampling."
+        ),
     ),
 )
 class Focal(Loss):
-    """−α(1 − p)^γ log p of the true class's softmax probability p, mean over the samples.
+    """−α(1 − p)^γ log p of the true class's softmax probability p, averaged over the samples.
 
-    Targets are class numbers (N, …), or probabilities (N, classes, …), over which the classes' losses are summed with these weights.
+    Targets are class indices (N, …), or probabilities (N, classes, …), which weight the losses of the classes.
     """
 
     task = "classification"
     shorthand = "gamma"
 
-    gamma: Annotated[float, Range(ge=0)] = Field(default=2.0, description="how fast easy samples stop counting")
+    gamma: Annotated[float, Range(ge=0)] = Field(
+        default=2.0, description="focusing parameter: larger values give easy samples less weight"
+    )
     alpha: Annotated[float, Range(gt=0, lt=1)] | tuple[Annotated[float, Range(ge=0)], ...] | None = Field(
         default=None,
-        description="a weight for each class; of two classes, one number for class 1, and 1 - it for class 0",
+        description="one weight per class; for two classes, one number for class 1, with 1 - alpha for class 0",
     )
 
     def check(self, name: str, spec: Spec) -> None:
-        """Raises ValueError where targets are no classes, or alpha does not fit their number."""
+        """Raises ValueError if targets are not classes, or alpha does not match the number of classes."""
         super().check(name, spec)
         if self.alpha is not None and len(self._weights()) != spec.outputs:
             shown = list(self.alpha) if isinstance(self.alpha, tuple) else self.alpha
-            raise ValueError(f"loss.alpha (={shown}) must have a number for each of the {spec.outputs} classes.")
+            raise ValueError(f"loss.alpha (={shown}) must have one number for each of the {spec.outputs} classes.")
 
     def _weights(self) -> tuple[float, ...]:
         assert self.alpha is not None
         return self.alpha if isinstance(self.alpha, tuple) else (1 - self.alpha, self.alpha)
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Raises ValueError where targets are no classes."""
+        """Raises ValueError if targets are not classes."""
         truth, counts = probabilities("focal", prediction, target)
         log_p = prediction.log_softmax(dim=1)
         each = -truth * log_p
         if self.gamma:
-            # 1 − p without cancelling; not quite 0, where the power of a gamma below 1 has no gradient
+            # 1 − p without cancellation; above 0, where the power with gamma below 1 has no gradient
             rest = (-torch.expm1(log_p)).clamp(min=torch.finfo(log_p.dtype).tiny)
             each = each * rest**self.gamma
         if self.alpha is not None:

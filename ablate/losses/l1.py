@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     "loss",
     "l1",
     card=Card(
-        "Mean absolute error over all known numbers; outliers count no more than others.",
+        "Mean absolute error over all known targets; robust to outliers.",
         source="torch.nn.functional.l1_loss",
-        helps="Regression with outliers: it finds the median, mse the mean.",
-        costs="The gradient has the same size everywhere, so a constant rate never settles.",
-        interacts="Missing targets (NaN) count neither in the sum nor in the number. smooth_l1 and huber settle.",
+        helps="For regression with outliers: it fits the median, mse fits the mean.",
+        costs="The gradient has constant size, so training does not settle with a constant learning rate.",
+        interacts="Missing targets (NaN) are ignored. smooth_l1 and huber have vanishing gradients at 0.",
     ),
 )
 class L1(NumbersLoss):
-    """Σ |prediction − target|/n over the n known targets; 0 where none is known."""
+    """Σ |prediction − target|/n over the n known targets; 0 if none is known."""
 
     name = "l1"
 

@@ -1,4 +1,4 @@
-"""The contract of a loss that recipes name."""
+"""The base class of losses."""
 
 from __future__ import annotations
 
@@ -15,42 +15,53 @@ if TYPE_CHECKING:
 
     from ablate.data.dataset import Spec
 
-KINDS = {"classification": "class numbers", "regression": "numbers"}
-"""What targets of a task are, in errors."""
+KINDS = {"classification": "class indices", "regression": "numbers"}
+"""Names of the targets of each task, for errors."""
 
 
 class Loss(Named):
-    """Base of all losses: a mean over a batch, and what that mean is to be weighted by in the mean of an epoch."""
+    """Base of all losses: a mean over a batch, and the weight of that mean in the mean over an epoch."""
 
     task: ClassVar[Task | None] = None
-    """What the targets must be: class numbers, numbers, or either (None)."""
+    """Task of the loss: classification, regression, or either (None)."""
 
     _missing: bool = PrivateAttr(default=True)
 
     def for_targets(self, *, missing: bool) -> Self:
-        """The same loss, told once whether targets can be missing; without them it takes 0.6 of the time (mse, one CPU thread).
+        """The same loss, given whether targets can be missing.
 
-        Whoever loads the data knows it (``targets.isnan().any()``, once): asking every batch would wait for the device. Untold, a loss expects gaps.
+        Without missing targets it takes 0.6 times as long (mse, one CPU thread).
+
+        This is known when the data are loaded (``targets.isnan().any()``, once); checking every batch would wait for
+        the device. By default, a loss expects missing targets.
         """
         told = self.model_copy()
         told._missing = missing
         return told
 
     def check(self, name: str, spec: Spec) -> None:
-        """Raise ValueError in one line where this loss does not fit the data; ``name`` is the recipe's. Asked as soon as the data's facts are known."""
+        """Raise ValueError (one line) if the data do not match this loss; ``name`` is its name in the recipe.
+
+        Called as soon as the facts of the data are known.
+        """
         if self.task is not None and spec.task not in (self.task, "other"):
             raise ValueError(
-                f"loss (={name}) needs targets that are {KINDS[self.task]}; the data's are {KINDS[spec.task]}."
+                f"loss (={name}) requires {KINDS[self.task]} as targets, but the data have {KINDS[spec.task]}."
             )
 
     def for_data(self, targets: Tensor | None, spec: Spec) -> Self:
-        """The same loss, told once what the training part's targets are (n, …); None where they are streamed. Raises ValueError where they do not fit."""
+        """The same loss, given the targets (n, …) of the training set; None if streamed.
+
+        Raises ValueError if they do not match.
+        """
         return self
 
     @abstractmethod
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The batch's loss, 0-d, from (N, outputs) and (N, …). NaN targets are missing: they count neither in the sum nor in the number."""
+        """The loss of a batch, 0-d, from (N, outputs) and (N, …). Missing targets (NaN) are ignored."""
 
     def weight(self, target: Tensor) -> Tensor | int:
-        """What the batch's mean stands for in the epoch's mean: its samples, or (where targets are missing) its known targets."""
+        """The weight of the batch in the epoch's mean: its number of samples or, if targets are missing, of known
+        targets.
+        """
         return len(target)

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     "loss",
     "mse",
     card=Card(
-        "Mean squared error over all known numbers; large errors dominate.",
+        "Mean squared error over all known targets; large errors dominate.",
         source="torch.nn.functional.mse_loss",
-        helps="Regression with errors of one size.",
-        costs="A few outliers decide the fit: compare l1, smooth_l1.",
-        interacts="Missing targets (NaN) count neither in the sum nor in the number; numbers far from 0 need scaled targets.",
+        helps="For regression with errors of similar size.",
+        costs="A few outliers dominate the fit: compare l1 and smooth_l1.",
+        interacts="Missing targets (NaN) are ignored. Scale targets that are far from 0.",
     ),
 )
 class Mse(Loss):
-    """Σ (prediction − target)²/n over the n known targets; 0 where none is known."""
+    """Σ (prediction − target)²/n over the n known targets; 0 if none is known."""
 
     task = "regression"
 
@@ -33,7 +33,7 @@ class Mse(Loss):
         if not self._missing:
             return torch.nn.functional.mse_loss(prediction, target)
         known = ~target.isnan()
-        # the prediction's own value in the gaps: their difference is 0 and so is its gradient
+        # the prediction itself for missing targets: the difference and its gradient are 0
         filled = torch.where(known, target, prediction.detach())
         return torch.nn.functional.mse_loss(prediction, filled, reduction="sum") / known.sum().clamp(min=1)
 
@@ -42,12 +42,15 @@ class Mse(Loss):
 
 
 def same_shape(loss: str, prediction: Tensor, target: Tensor) -> Tensor:
-    """The target in the prediction's shape: (N,) becomes (N, 1). Raises ValueError for any other pair, which would broadcast to (N, N) numbers unnoticed."""
+    """The target in the prediction's shape: (N,) becomes (N, 1).
+
+    Raises ValueError for other shapes, which would broadcast to (N, N).
+    """
     if target.shape == prediction.shape:
         return target
     if prediction.shape == (*target.shape, 1):
         return target.unsqueeze(-1)
     raise ValueError(
-        f"loss (={loss}) needs predictions and targets of one shape; they are {tuple(prediction.shape)} and {tuple(target.shape)}. "
-        "Set the network's outputs to the targets' width."
+        f"loss (={loss}) requires predictions and targets of the same shape, but they are "
+        f"{tuple(prediction.shape)} and {tuple(target.shape)}. Set the network's outputs to the number of targets."
     )

@@ -1,4 +1,4 @@
-"""Several losses on one network: each task has columns of its own."""
+"""Several losses for one network; each task has its own columns."""
 
 from __future__ import annotations
 
@@ -23,26 +23,27 @@ TaskLoss = Literal["mse", "l1", "smooth_l1", "huber", "bce", "cross_entropy", "f
 
 
 class TaskOf(BaseModel):
-    """One task: its loss, its share of the network's outputs, its weight.
+    """One task: its loss, the number of its outputs, its weight.
 
-    A loss of classes has one target column, of class numbers, for its ``outputs`` classes; any other has a target column for each output.
+    A classification loss has one target column, of class indices, for its ``outputs`` classes; any other loss has one
+    target column per output.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    loss: TaskLoss = Field(default="mse", description="a loss of the library, with its own defaults")
-    outputs: int = Field(ge=1, description="how many of the network's outputs are this task's, in order")
-    weight: Annotated[float, Range(ge=0)] = Field(default=1.0, description="what this task counts")
+    loss: TaskLoss = Field(default="mse", description="a built-in loss, with default settings")
+    outputs: int = Field(ge=1, description="number of the network's outputs for this task, in order")
+    weight: Annotated[float, Range(ge=0)] = Field(default=1.0, description="weight of this task")
 
     @property
     def of_classes(self) -> bool:
-        """Whether its one target column holds class numbers."""
+        """Whether its one target column contains class indices."""
         loss = lookup("loss", self.loss).settings
         return issubclass(loss, Loss) and loss.task == "classification"
 
     @property
     def columns(self) -> int:
-        """How many target columns are this task's."""
+        """Number of target columns of this task."""
         return 1 if self.of_classes else self.outputs
 
 
@@ -50,25 +51,30 @@ class TaskOf(BaseModel):
     "loss",
     "multi_task",
     card=Card(
-        "Weighted sum of a loss for each task, weights given or balanced.",
+        "Weighted sum of one loss per task, with fixed or balanced weights.",
         source="Caruana 1997, Multitask Learning",
-        helps="Tasks that can use the same features; less data for each.",
-        costs="Losses of unlike size: the largest decides, the others starve. Tasks can also hurt each other.",
-        interacts="balance: magnitude makes all tasks begin near 1. Columns of class numbers cannot be mixed (mixup, cutmix) or scaled (normalise_targets).",
+        helps="For tasks that share features, with few samples for each.",
+        costs="With losses of different magnitude, the largest dominates. Tasks can also impair each other.",
+        interacts=(
+            "With balance: magnitude, all tasks start near 1. Columns of class indices cannot be mixed (mixup, "
+            "cutmix) or scaled (normalise_targets)."
+        ),
     ),
 )
 class MultiTask(Loss):
-    """Σ weight·loss/magnitude over tasks; predictions (N, Σ outputs), targets (N, Σ columns) float, missing ones NaN.
+    """Σ weight·loss/magnitude over tasks; predictions (N, Σ outputs), targets (N, Σ columns) float, NaN if missing.
 
-    ``balance: magnitude`` divides each task's loss by what the best constant prediction has on the training part (mse: the targets' variance; cross_entropy:
-    the entropy of the class frequencies), so that every task starts near 1, and 0.1 means the same in all of them. ``none``: magnitudes are 1.
+    ``balance: magnitude`` divides each task's loss by that of the best constant prediction on the training set (mse:
+    the variance of the targets; cross_entropy: the entropy of the class frequencies), so every task starts near 1, and
+    0.1 has the same meaning for all. ``none``: magnitudes are 1.
     """
 
     task = "regression"
 
     tasks: tuple[TaskOf, ...] = Field(min_length=1, description="the tasks, in the order of outputs and target columns")
     balance: Literal["none", "magnitude"] = Field(
-        default="none", description="none: weights alone; magnitude: each loss in units of a constant prediction's"
+        default="none",
+        description="none: use the weights only; magnitude: divide each loss by that of a constant prediction",
     )
 
     _magnitudes: tuple[float, ...] | None = PrivateAttr(default=None)
@@ -77,25 +83,30 @@ class MultiTask(Loss):
     @classmethod
     def _some_weight(cls, tasks: tuple[TaskOf, ...]) -> tuple[TaskOf, ...]:
         if not any(task.weight for task in tasks):
-            raise ValueError("must give some task a weight above 0.")
+            raise ValueError("must have a weight above 0 for at least one task.")
         return tasks
 
     def check(self, name: str, spec: Spec) -> None:
-        """Raises ValueError where targets are no numbers, or the tasks' outputs are not the network's."""
+        """Raises ValueError if targets are not floats, or the outputs of the tasks and the network differ."""
         super().check(name, spec)
         outputs = sum(task.outputs for task in self.tasks)
         if outputs != spec.outputs:
             raise ValueError(
-                f"loss.tasks (={[task.outputs for task in self.tasks]} outputs) must add up to the data's {spec.outputs} outputs; they are {outputs}."
+                f"loss.tasks (={[task.outputs for task in self.tasks]} outputs) must have {spec.outputs} outputs "
+                f"in total, as the data, but have {outputs}."
             )
 
     def for_data(self, targets: Tensor | None, spec: Spec) -> Self:
-        """Measures the magnitudes where they are asked for. Raises ValueError where targets are streamed or a task has nothing to learn."""
+        """Measures the magnitudes if needed.
+
+        Raises ValueError if targets are streamed or those of a task are constant.
+        """
         if self.balance == "none":
             return self
         if targets is None:
             raise ValueError(
-                "loss.balance (=magnitude) needs targets in memory; the train part's are streamed. Give the tasks weights."
+                "loss.balance (=magnitude) requires targets in memory, but the training targets are streamed. "
+                "Set the weights of the tasks instead."
             )
         told = self.model_copy()
         values = []
@@ -104,13 +115,14 @@ class MultiTask(Loss):
             values.append(of_constant(task, own))
             if not values[-1] > 0:
                 raise ValueError(
-                    f"loss.tasks[{i}] (={task.loss}) has the same target everywhere, so its loss has no magnitude. Drop the task, or set balance: none."
+                    f"loss.tasks[{i}] (={task.loss}) has constant targets, so its loss has no magnitude. Remove "
+                    "the task, or set balance: none."
                 )
         told._magnitudes = tuple(values)
         return told
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Raises ValueError where the shapes do not fit."""
+        """Raises ValueError if the shapes do not match."""
         magnitudes = self._magnitudes or (1.0,) * len(self.tasks)
         total = prediction.new_zeros(())
         for (task, own, truth), magnitude in zip(self._parts(prediction, target), magnitudes, strict=True):
@@ -119,7 +131,7 @@ class MultiTask(Loss):
 
     @property
     def of_classes(self) -> bool:
-        """Whether any target column holds class numbers, of which nothing may be added or scaled."""
+        """Whether any target column contains class indices, which cannot be added or scaled."""
         return any(task.of_classes for task in self.tasks)
 
     @property
@@ -132,7 +144,7 @@ class MultiTask(Loss):
         shapes = tuple(prediction.shape[1:]), tuple(target.shape[1:])
         if shapes != ((self._width,), (columns,)):
             raise ValueError(
-                f"loss (=multi_task) needs {self._width} predictions and {columns} targets for each sample; "
+                f"loss (=multi_task) requires {self._width} predictions and {columns} targets per sample, but "
                 f"they are {tuple(prediction.shape)} and {tuple(target.shape)}. Change loss.tasks."
             )
         predictions = torch.split(prediction, [task.outputs for task in self.tasks], dim=1)
@@ -141,20 +153,22 @@ class MultiTask(Loss):
 
 
 def loss_of(task: TaskOf, prediction: Tensor, target: Tensor) -> Tensor:
-    """One task's loss, 0-d, from (N, outputs) and (N, columns); NaN targets are missing."""
+    """The loss of one task, 0-d, from (N, outputs) and (N, columns); NaN targets are missing."""
     loss = lookup("loss", task.loss).settings()
     assert isinstance(loss, Loss)
     if not task.of_classes:
         return loss(prediction, target)
     classes = target[:, 0].nan_to_num(-100).long()
     if isinstance(loss, CrossEntropy):
-        # torch's own mean over no sample is NaN
+        # torch's mean over no samples is NaN
         return mean_of(torch.nn.functional.cross_entropy(prediction, classes, reduction="none"), classes >= 0)
     return loss(prediction, classes)
 
 
 def of_constant(task: TaskOf, target: Tensor) -> float:
-    """A task's loss when all predictions are the targets' mean or median, whichever is better; for classes, their frequencies. Targets (n, columns)."""
+    """The loss of a task if all predictions are the targets' mean or median, whichever is better; for classes, the
+    frequencies. Targets (n, columns).
+    """
     if task.of_classes:
         known = target[:, 0][~target[:, 0].isnan()].long()
         share = torch.bincount(known, minlength=task.outputs).double() / len(known)

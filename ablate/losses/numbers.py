@@ -1,4 +1,4 @@
-"""What losses of single numbers share: a mean over all that is known."""
+"""Base of regression losses: a mean over all known targets."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 
 
 class NumbersLoss(Loss):
-    """Σ each(prediction, target)/n over the n known targets; 0 where none is known. ``each`` is 0 where both are equal."""
+    """Σ each(prediction, target)/n over the n known targets; 0 if none is known. ``each`` is 0 if both are equal."""
 
     name: ClassVar[str]
-    """What errors call it."""
+    """Its name in errors."""
 
     task = "regression"
 
     @abstractmethod
     def each(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The loss of every number, of the shape of both."""
+        """The loss of each element, of the shape of both."""
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """Raises ValueError where the shapes differ."""
+        """Raises ValueError if the shapes differ."""
         target = same_shape(self.name, prediction, target)
         if not self._missing:
             return self.each(prediction, target).mean()
         known = ~target.isnan()
-        # the prediction's own value in the gaps: their loss is 0 and so is its gradient
+        # the prediction itself for missing targets: their loss and its gradient are 0
         filled = torch.where(known, target, prediction.detach())
         return self.each(prediction, filled).sum() / known.sum().clamp(min=1)
 

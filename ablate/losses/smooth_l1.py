@@ -1,4 +1,4 @@
-"""Absolute error that is smooth at 0: smooth L1, and Huber's loss, which is the same but for a factor."""
+"""Smooth L1 loss and Huber loss, which differ by a factor."""
 
 from __future__ import annotations
 
@@ -21,18 +21,20 @@ if TYPE_CHECKING:
     card=Card(
         "Squared error near 0, absolute error beyond.",
         source="Girshick 2015, Fast R-CNN, equation 3; torch.nn.functional.smooth_l1_loss",
-        helps="Regression with outliers: robust as l1, differentiable at 0 as mse.",
-        costs="beta is in the targets' unit: scaled targets want another one.",
-        interacts="Missing targets (NaN) count neither in the sum nor in the number.",
+        helps="For regression with outliers: robust as l1, differentiable at 0 as mse.",
+        costs="beta is in the targets' unit, so it depends on their scale.",
+        interacts="Missing targets (NaN) are ignored.",
     ),
 )
 class SmoothL1(NumbersLoss):
-    """x = prediction − target: x²/(2β) where |x| < β, |x| − β/2 elsewhere; with β = 1, 0.5x² and |x| − 0.5. Mean over the known targets."""
+    """x = prediction − target: x²/(2β) if |x| < β, else |x| − β/2. Averaged over the known targets."""
 
     name = "smooth_l1"
     shorthand = "beta"
 
-    beta: Annotated[float, Range(gt=0)] = Field(default=1.0, description="the error at which squares end")
+    beta: Annotated[float, Range(gt=0)] = Field(
+        default=1.0, description="error at which the loss changes from quadratic to linear"
+    )
 
     def each(self, prediction: Tensor, target: Tensor) -> Tensor:
         return torch.nn.functional.smooth_l1_loss(prediction, target, reduction="none", beta=self.beta)
@@ -42,20 +44,22 @@ class SmoothL1(NumbersLoss):
     "loss",
     "huber",
     card=Card(
-        "Squared error near 0, straight lines beyond; delta times smooth L1.",
+        "Squared error near 0, linear beyond; delta times smooth L1.",
         source="Huber 1964, Robust Estimation of a Location Parameter; torch.nn.functional.huber_loss",
-        helps="Regression with outliers, where small errors should count as in mse.",
-        costs="delta is in the targets' unit, and the loss of outliers grows with it.",
-        interacts="Missing targets (NaN) count neither in the sum nor in the number.",
+        helps="For regression with outliers, if small errors should count as in mse.",
+        costs="delta is in the targets' unit, and the loss of outliers increases with it.",
+        interacts="Missing targets (NaN) are ignored.",
     ),
 )
 class Huber(NumbersLoss):
-    """x = prediction − target: x²/2 where |x| ≤ δ, δ(|x| − δ/2) elsewhere. Mean over the known targets."""
+    """x = prediction − target: x²/2 if |x| ≤ δ, else δ(|x| − δ/2). Averaged over the known targets."""
 
     name = "huber"
     shorthand = "delta"
 
-    delta: Annotated[float, Range(gt=0)] = Field(default=1.0, description="the error at which squares end")
+    delta: Annotated[float, Range(gt=0)] = Field(
+        default=1.0, description="error at which the loss changes from quadratic to linear"
+    )
 
     def each(self, prediction: Tensor, target: Tensor) -> Tensor:
         return torch.nn.functional.huber_loss(prediction, target, reduction="none", delta=self.delta)

@@ -1,4 +1,4 @@
-"""Share of right answers."""
+"""Accuracy: the fraction of correct predictions."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     "metric",
     "accuracy",
     card=Card(
-        "Share of samples whose largest output is the true class.",
+        "Fraction of samples whose largest output is the true class.",
         source="torch.argmax over the classes, ties to the first",
-        helps="What is reported for balanced classes.",
-        costs="It jumps by 1/n and says nothing of confidence; the loss moves before it does.",
+        helps="For balanced classes.",
+        costs="Changes in steps of 1/n and ignores confidence; less sensitive than the loss.",
     ),
 )
 class Accuracy(Metric):
-    """From 0 to 1, over all that has a class (not −100).
+    """From 0 to 1, over all samples with a class (not −100).
 
-    Predictions are (n, classes, …), or (n, 1, …) scores of class 1 against 0; targets (n, …) class numbers.
+    Predictions are (n, classes, …), or (n, 1, …) scores of class 1 against 0; targets are class indices (n, …).
     """
 
     better = "higher"
@@ -36,8 +36,9 @@ class Accuracy(Metric):
     def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
         if prediction.dim() < 2 or target.shape != prediction.shape[:1] + prediction.shape[2:]:
             raise ValueError(
-                f"metric (=accuracy) needs class numbers as targets; predictions are {tuple(prediction.shape)}, targets {tuple(target.shape)}. "
-                "Use a metric for regression, such as rmse_pixels."
+                "metric (=accuracy) requires class indices as targets, but predictions are "
+                f"{tuple(prediction.shape)}, targets {tuple(target.shape)}. Use a metric for regression, such as "
+                "rmse."
             )
         guess = prediction.argmax(dim=1) if prediction.shape[1] > 1 else (prediction[:, 0] > 0).long()
         return (guess == target)[target >= 0].to(torch.float64).mean()

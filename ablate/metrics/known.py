@@ -1,4 +1,4 @@
-"""Predictions and targets without what is missing, in one form for all metrics of a kind."""
+"""Predictions and targets without missing targets, in one form for all metrics of a kind."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ if TYPE_CHECKING:
 
 
 def numbers(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Predictions and targets (n, outputs) in float64, missing targets NaN. Raises ValueError where their shapes differ."""
+    """Predictions and targets (n, outputs) in float64, missing targets NaN.
+
+    Raises ValueError if their shapes differ.
+    """
     if prediction.shape == (*target.shape, 1):
         target = target.unsqueeze(-1)
     if prediction.shape != target.shape or not target.is_floating_point():
-        kind = "numbers" if target.is_floating_point() else "class numbers"
+        kind = "numbers" if target.is_floating_point() else "class indices"
         raise ValueError(
-            f"metric (={name}) needs numbers, one for each output; predictions are {tuple(prediction.shape)}, targets {tuple(target.shape)} {kind}."
+            f"metric (={name}) requires regression targets, one per output, but predictions are "
+            f"{tuple(prediction.shape)}, targets {tuple(target.shape)} {kind}."
         )
     return prediction.double().flatten(1) if prediction.dim() > 1 else prediction.double().unsqueeze(1), (
         target.double().flatten(1) if target.dim() > 1 else target.double().unsqueeze(1)
@@ -25,17 +29,17 @@ def numbers(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tens
 
 
 def classes(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits (m, classes) and class numbers (m,) of all m samples or places that have a class (not −100).
+    """Logits (m, classes) and class indices (m,) of all m samples or positions with a class (not −100).
 
-    From predictions (n, classes, …) and targets (n, …); a single score (n, 1, …) stands for two classes, with scores 0 and it.
-    Raises ValueError where targets are no class numbers.
+    From predictions (n, classes, …) and targets (n, …). A single score (n, 1, …) is expanded to two classes, with
+    scores 0 and it. Raises ValueError if targets are not class indices.
     """
     fits = prediction.dim() > 1 and target.shape == prediction.shape[:1] + prediction.shape[2:]
     if not fits or target.is_floating_point():
-        kind = "numbers" if target.is_floating_point() else "class numbers"
+        kind = "numbers" if target.is_floating_point() else "class indices"
         raise ValueError(
-            f"metric (={name}) needs predictions (n, classes, …) and class numbers (n, …); "
-            f"predictions are {tuple(prediction.shape)}, targets {tuple(target.shape)} {kind}."
+            f"metric (={name}) requires predictions (n, classes, …) and class indices (n, …), but predictions are "
+            f"{tuple(prediction.shape)}, targets {tuple(target.shape)} {kind}."
         )
     flat = target.flatten()
     logits = prediction.movedim(1, -1).flatten(0, -2)

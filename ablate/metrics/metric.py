@@ -1,4 +1,4 @@
-"""The contract of a metric that recipes name."""
+"""The base class of metrics."""
 
 from __future__ import annotations
 
@@ -16,20 +16,28 @@ if TYPE_CHECKING:
 
 
 class Metric(Named):
-    """Base of all metrics: one number from all predictions of a part at once, so it is exact over the set, never a mean of batches."""
+    """Base of all metrics: one number from all predictions of a split at once, exact over the set instead of a mean
+    over batches.
+    """
 
     better: ClassVar[Literal["lower", "higher"]] = "higher"
 
     task: ClassVar[Task | None] = None
-    """What the targets must be: class numbers, numbers, or either (None)."""
+    """Task of the metric: classification, regression, or either (None)."""
 
     def check(self, name: str, spec: Spec) -> None:
-        """Raise ValueError in one line where this metric does not fit the data; ``name`` is the recipe's. Asked as soon as the data's facts are known."""
+        """Raise ValueError (one line) if the data do not match this metric; ``name`` is its name in the recipe.
+
+        Called as soon as the facts of the data are known.
+        """
         if self.task is not None and spec.task not in (self.task, "other"):
             raise ValueError(
-                f"metric (={name}) needs targets that are {KINDS[self.task]}; the data's are {KINDS[spec.task]}."
+                f"metric (={name}) requires {KINDS[self.task]} as targets, but the data have {KINDS[spec.task]}."
             )
 
     @abstractmethod
     def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
-        """The metric, 0-d, from (n, outputs) and (n, …) over the whole part. Raises ValueError where the data lacks what it needs."""
+        """The metric, 0-d, from (n, outputs) and (n, …) over the whole split.
+
+        Raises ValueError if the data do not match.
+        """

@@ -1,4 +1,4 @@
-"""Metrics in the unit of the data, also where a network learns scaled targets."""
+"""Compute metrics in the original unit if the network is trained on scaled targets."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ Measure = Callable[["Tensor", "Tensor"], "Tensor"]
 
 
 def in_original_unit(measure: Measure, spec: Spec) -> Measure:
-    """A metric of predictions and targets (n, outputs) that sees both as the data had them before `Spec.target_scaling`; without one, ``measure`` itself.
+    """A metric that gets predictions and targets (n, outputs) in the unit before `Spec.target_scaling`; ``measure``
+    itself without scaling.
 
-    For a metric of the library and the user's own alike. Predictions are undone in float64 where they are narrower, so that small differences of large numbers
-    survive.
+    For built-in and custom metrics. The scaling is undone in float64 at least, so that small differences of large
+    numbers are kept.
     """
     scaling = spec.target_scaling
     if scaling is None:

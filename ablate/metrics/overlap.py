@@ -1,4 +1,4 @@
-"""How well predicted and true classes overlap: F1, Dice and intersection over union."""
+"""Overlap of predicted and true classes: F1, Dice and intersection over union."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     card=Card(
         "Harmonic mean of precision and recall, averaged over classes.",
         source="torchmetrics.functional.classification.multiclass_f1_score; scikit-learn's f1_score",
-        helps="Classes of unlike size, where accuracy only counts the frequent ones.",
-        costs="Says nothing of confidence; jumps where a class has few samples.",
+        helps="For imbalanced classes, for which accuracy mainly counts the frequent ones.",
+        costs="Ignores confidence; changes in large steps if a class has few samples.",
     ),
 )
 class F1(Metric):
-    """2TP/(2TP + FP + FN) of each class over the whole part, then their average; classes that are neither true nor predicted anywhere do not count."""
+    """2TP/(2TP + FP + FN) of each class over the whole split, then their average; classes that are neither true nor
+    predicted are ignored.
+    """
 
     better = "higher"
     task = "classification"
@@ -37,7 +39,10 @@ class F1(Metric):
 
     average: Literal["macro", "micro", "weighted", "positive"] = Field(
         default="macro",
-        description="macro: all classes alike; weighted: by their samples; micro: over all samples (= accuracy); positive: class 1 alone",
+        description=(
+            "macro: mean over classes; weighted: by their number of samples; micro: over all samples (= accuracy); "
+            "positive: class 1 only"
+        ),
     )
 
     def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
@@ -50,26 +55,32 @@ class F1(Metric):
 
 
 class Overlap(Metric):
-    """Of predicted and true masks, from 0 to 1. ``per: set`` counts pixels over the whole part; ``picture`` takes each picture's and then their mean.
+    """Overlap of predicted and true masks, from 0 to 1.
 
-    Classes that are neither true nor predicted (there) do not count.
+    ``per: set`` counts pixels over the whole split; ``per: picture`` averages over images.
+
+    Classes that are neither true nor predicted (in the set or the image) are ignored.
     """
 
     better = "higher"
     task = "classification"
     shorthand = "per"
 
-    per: Literal["set", "picture"] = Field(default="set", description="count over the whole part, or in each picture")
-    background: bool = Field(default=True, description="whether class 0 counts too")
+    per: Literal["set", "picture"] = Field(
+        default="set", description="set: compute over the whole split; picture: compute per image and average"
+    )
+    background: bool = Field(default=True, description="include class 0")
 
     def check(self, name: str, spec: Spec) -> None:
-        """Raises ValueError where targets are no masks: a sample has one class, not one for each place."""
+        """Raises ValueError if targets are not masks but one class per sample."""
         super().check(name, spec)
         if spec.task == "classification" and not spec.places:
-            raise ValueError(f"metric (={name}) needs masks; the data's targets are one class for each sample. Use f1.")
+            raise ValueError(
+                f"metric (={name}) requires segmentation masks, but the data have one class per sample. Use f1."
+            )
 
     def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
-        """NaN where no class counts. Raises ValueError where targets are no masks."""
+        """NaN if there is no class to count. Raises ValueError if targets are not masks."""
         both, either = counted(type(self).__name__.lower(), prediction, target, self.per, self.background)
         return self.share(both, either).nanmean(dim=-1).nanmean()
 
@@ -84,9 +95,9 @@ class Overlap(Metric):
     card=Card(
         "Overlap of predicted and true masks, 2|P∩T|/(|P| + |T|), averaged over classes.",
         source="Dice 1945, Measures of the Amount of Ecologic Association Between Species",
-        helps="Segmentation, where most pixels are background.",
-        costs="Small objects move it much.",
-        interacts="Of a set it is f1 over pixels; the loss dice is 1 minus its soft form.",
+        helps="For segmentation, if most pixels are background.",
+        costs="Sensitive to small objects.",
+        interacts="With per: set, it equals f1 over pixels; the loss dice is 1 minus its soft form.",
     ),
 )
 class Dice(Overlap):
@@ -102,8 +113,8 @@ class Dice(Overlap):
     card=Card(
         "Intersection over union of predicted and true masks, averaged over classes.",
         source="Jaccard 1912, The Distribution of the Flora in the Alpine Zone; torchmetrics' multiclass_jaccard_index",
-        helps="Segmentation: what most benchmarks report (mIoU).",
-        costs="Small objects move it much.",
+        helps="For segmentation: reported by most benchmarks (mIoU).",
+        costs="Sensitive to small objects.",
     ),
 )
 class Iou(Overlap):
@@ -116,10 +127,11 @@ class Iou(Overlap):
 def counted(
     name: str, prediction: Tensor, target: Tensor, per: Literal["set", "picture"], background: bool
 ) -> tuple[Tensor, Tensor]:
-    """|P∩T| and |P| + |T| of each class in places, float64 (groups, classes), where a group is the set or a picture."""
+    """|P∩T| and |P| + |T| of each class, float64 (groups, classes); a group is the set or an image."""
     if prediction.dim() < 3:
         raise ValueError(
-            f"metric (={name}) needs masks, targets (n, H, W) or alike; predictions are {tuple(prediction.shape)}. Use f1."
+            f"metric (={name}) requires segmentation masks as targets, such as (n, H, W), but predictions are "
+            f"{tuple(prediction.shape)}. Use f1."
         )
     groups = [slice(None)] if per == "set" else [slice(i, i + 1) for i in range(len(target))]
     first = 0 if background else 1

@@ -1,4 +1,4 @@
-"""How far predicted numbers are from the true ones: root mean squared and mean absolute error, and the share of the variance that is explained."""
+"""Regression metrics: root mean squared error, mean absolute error and explained variance (R²)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     "rmse",
     card=Card(
         "Root mean squared error, in the targets' unit.",
-        source="torchmetrics.functional.mean_squared_error(squared=False), over all known numbers",
-        helps="Regression with errors of one size; the square root of mse in a readable unit.",
-        costs="A few large errors decide it: look at mae too.",
+        source="torchmetrics.functional.mean_squared_error(squared=False), over all known targets",
+        helps="For regression with errors of similar size; the square root of mse, in the unit of the targets.",
+        costs="A few large errors dominate it: compare mae.",
     ),
 )
 class Rmse(Metric):
-    """√(Σ (prediction − target)²/n) over the n known numbers of all outputs; NaN where none is known."""
+    """√(Σ (prediction − target)²/n) over the n known targets of all outputs; NaN if none is known."""
 
     better = "lower"
     task = "regression"
@@ -42,12 +42,12 @@ class Rmse(Metric):
     "mae",
     card=Card(
         "Mean absolute error, in the targets' unit.",
-        source="torchmetrics.functional.mean_absolute_error, over all known numbers",
-        helps="Regression with outliers: each error counts by its size.",
+        source="torchmetrics.functional.mean_absolute_error, over all known targets",
+        helps="For regression with outliers: errors count linearly.",
     ),
 )
 class Mae(Metric):
-    """Σ |prediction − target|/n over the n known numbers of all outputs; NaN where none is known."""
+    """Σ |prediction − target|/n over the n known targets of all outputs; NaN if none is known."""
 
     better = "lower"
     task = "regression"
@@ -62,20 +62,22 @@ class Mae(Metric):
     "metric",
     "r2",
     card=Card(
-        "Share of the targets' variance that predictions explain.",
-        source="torchmetrics.functional.r2_score, each output by itself, then their mean",
-        helps="Outputs of unlike units; 0 is what the mean of the targets gets, 1 is perfect.",
-        costs="Says nothing in the data's unit; below 0 for predictions worse than the mean.",
+        "Fraction of the targets' variance that predictions explain.",
+        source="torchmetrics.functional.r2_score, for each output separately, then their mean",
+        helps="For outputs in different units; 0 for predicting the mean, 1 for perfect predictions.",
+        costs="Not in the unit of the data; negative for predictions worse than the mean.",
     ),
 )
 class R2(Metric):
-    """1 − Σ (prediction − target)²/Σ (target − mean)² over an output's known targets; the mean over outputs with two known targets or more."""
+    """1 − Σ (prediction − target)²/Σ (target − mean)² over an output's known targets; the mean over outputs with at
+    least two known targets.
+    """
 
     better = "higher"
     task = "regression"
 
     def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
-        """NaN where no output has two known targets."""
+        """NaN if no output has two known targets."""
         from torchmetrics.functional import r2_score
 
         prediction, target = numbers("r2", prediction, target)

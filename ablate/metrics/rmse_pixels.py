@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     "metric",
     "rmse_pixels",
     card=Card(
-        "Root mean squared error of landmark coordinates, in the original picture's pixels.",
+        "Root mean squared error of landmark coordinates, in the original image's pixels.",
         source="Kaggle, Facial Keypoints Detection: the competition's score",
-        helps="Landmarks: √(mse)·48 for the keypoint study, whatever size the network sees.",
+        helps="For landmarks: √(mse)·48 for the keypoint study, whatever image size the network gets.",
     ),
 )
 class RmsePixels(Metric):
-    """√(Σ (prediction − target)²/n)·scale over the n known coordinates; NaN where none is known."""
+    """√(Σ (prediction − target)²/n)·scale over the n known coordinates; NaN if none is known."""
 
     better = "lower"
 
     def check(self, name: str, spec: Spec) -> None:
-        """Raises ValueError where targets are no landmarks."""
+        """Raises ValueError if targets are not landmarks."""
         if spec.landmarks is None:
             raise ValueError(
-                "metric (=rmse_pixels) needs data whose targets are landmarks. Use rmse, or data such as facial_keypoints."
+                "metric (=rmse_pixels) requires landmarks as targets. Use rmse, or data such as facial_keypoints."
             )
 
     def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
-        """Raises ValueError where targets are no landmarks."""
+        """Raises ValueError if targets are not landmarks."""
         self.check("rmse_pixels", spec)
         assert spec.landmarks is not None
         known = ~target.isnan()

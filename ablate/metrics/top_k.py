@@ -1,4 +1,4 @@
-"""How often the true class is among the first guesses, and how often it is not the first."""
+"""Top-k accuracy and error rate."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ if TYPE_CHECKING:
     "metric",
     "top_k",
     card=Card(
-        "Share of samples whose true class is among the k largest outputs.",
+        "Fraction of samples whose true class is among the k largest outputs.",
         source="torchmetrics.functional.classification.multiclass_accuracy(top_k=k, average='micro')",
-        helps="Many classes, some of them alike: top 5 of ImageNet.",
-        costs="Close to 1 with few classes.",
+        helps="For many, partly similar classes, such as top 5 on ImageNet.",
+        costs="Close to 1 if there are few classes.",
     ),
 )
 class TopK(Metric):
-    """From 0 to 1; ties among outputs go to the lower class number. k = 1 is accuracy."""
+    """From 0 to 1; ties among outputs go to the lower class index. k = 1 is accuracy."""
 
     better = "higher"
     task = "classification"
     shorthand = "k"
 
-    k: int = Field(default=5, ge=1, description="how many guesses count")
+    k: int = Field(default=5, ge=1, description="number of largest outputs to consider")
 
     def check(self, name: str, spec: Spec) -> None:
-        """Raises ValueError where targets are no classes, or there are no more than k of them."""
+        """Raises ValueError if targets are not classes, or there are at most k classes."""
         super().check(name, spec)
         if self.k >= spec.outputs:
             raise ValueError(
-                f"metric.k (={self.k} of {name}) must be less than the {spec.outputs} classes: it would always be 1."
+                f"metric.k (={self.k} of {name}) must be less than the number of classes ({spec.outputs})."
             )
 
     def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
         logits, truth = classes("top_k", prediction, target)
         own = logits.gather(1, truth.unsqueeze(1))
         lower = torch.arange(logits.shape[1], device=logits.device) < truth.unsqueeze(1)
-        # how many classes stand before the true one; NaN stands nowhere
+        # number of classes ranked before the true one; NaN is never ranked
         before = ((logits > own) | ((logits == own) & lower)).sum(dim=1)
         return ((before < self.k) & ~own.squeeze(1).isnan()).to(torch.float64).mean()
 
@@ -57,10 +57,12 @@ class TopK(Metric):
     "metric",
     "error",
     card=Card(
-        "Share of samples whose largest output is not the true class.",
-        source="1 − accuracy; per cent divided by 100",
-        helps="What papers report for balanced classes; halving it is progress that accuracy hides near 1.",
-        costs="It jumps by 1/n; the loss moves before it does.",
+        "Fraction of samples whose largest output is not the true class.",
+        source="1 − accuracy; percent divided by 100",
+        helps=(
+            "For balanced classes, as reported in papers; shows improvements that are hard to see in accuracies near 1."
+        ),
+        costs="Changes in steps of 1/n; less sensitive than the loss.",
     ),
 )
 class Error(Metric):

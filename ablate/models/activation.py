@@ -1,4 +1,4 @@
-"""The activations that a network's settings may name."""
+"""Activations for the settings of networks."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ CLASSES: dict[Activation, str] = {
 
 
 def activation(name: Activation) -> nn.Module:
-    """A new layer of that activation, with torch's own settings. The engine lets a seed's own noise drive ``rrelu``."""
+    """A new activation layer with torch's default settings.
+
+    The engine keys the random numbers of ``rrelu`` by the seed.
+    """
     layer: nn.Module = getattr(torch.nn, CLASSES[name])()
     return layer

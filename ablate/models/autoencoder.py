@@ -1,4 +1,4 @@
-"""Autoencoders: through a narrow code and back."""
+"""Autoencoders: encode to a narrow code and decode."""
 
 from __future__ import annotations
 
@@ -23,28 +23,29 @@ if TYPE_CHECKING:
     "model",
     "autoencoder",
     card=Card(
-        "A network that must pass its input through a narrow code.",
+        "Encodes the input into a narrow code and decodes it.",
         source="Hinton and Salakhutdinov 2006, Reducing the Dimensionality of Data with Neural Networks",
-        helps="Features without labels: train on the inputs as targets, then go on from its encoder.",
-        costs="What it keeps need not be what a task wants.",
-        interacts="The encoder's layers have the names of mlp's and convnet's, so that transfer finds them.",
+        helps="To learn features without labels: train with the inputs as targets, then reuse the encoder.",
+        costs="Learned features may not be useful for the target task.",
+        interacts="The encoder's layers have the names of mlp and convnet, so from_weights can load them.",
     ),
 )
 class Autoencoder(Model):
-    """``conv1``, ``conv_act1``, ``pool1``, …, ``flatten``, ``hidden1``, …, ``code``, ``code_act``, and the same backwards as ``decoder…`` up to ``output``.
+    """``conv1``, ``conv_act1``, ``pool1``, …, ``flatten``, ``hidden1``, …, ``code``, ``code_act``, and reversed as
+    ``decoder…`` up to ``output``.
 
-    Gives (N, outputs); with ``channels`` the outputs are the sample itself, flattened.
+    Returns (N, outputs); with ``channels``, the outputs are the flattened sample.
     """
 
     channels: tuple[Width, ...] = Field(
-        default=(), description="of convolutions before the hidden layers, each with a 2x2 max pool"
+        default=(), description="channels of the convolutions before the hidden layers, each with a 2x2 max pool"
     )
-    kernel: int = Field(default=3, ge=1, description="side of the kernels; zeros keep the sides")
+    kernel: int = Field(default=3, ge=1, description="kernel size; zero padding keeps the image size")
     hidden: tuple[Width, ...] = Field(
-        default=(100,), description="units of the encoder's hidden layers; the decoder has them backwards"
+        default=(100,), description="units of the encoder's hidden layers; the decoder has them in reverse order"
     )
-    code: Width = Field(default=16, description="units of the code")
-    activation: Activation = Field(default="relu", description="between the layers")
+    code: Width = Field(default=16, description="number of units of the code")
+    activation: Activation = Field(default="relu", description="activation between the layers")
 
     def check_shape(self, input_shape: tuple[int, ...], outputs: int) -> None:
         if self.channels:
@@ -52,12 +53,13 @@ class Autoencoder(Model):
             check_side("autoencoder", input_shape[1:], len(self.channels), "channels")
             if outputs != prod(input_shape):
                 raise ValueError(
-                    f"model.channels (={list(self.channels)} in autoencoder) needs targets that are the samples, {prod(input_shape)} numbers; "
-                    f"the data has {outputs} outputs. Drop 'channels'."
+                    f"model.channels (={list(self.channels)} in autoencoder) requires {prod(input_shape)} "
+                    f"outputs, the values of a sample, but the data have {outputs}. Set data.reconstruct: true, "
+                    "or remove 'channels'."
                 )
 
     def build(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-        """Raises ValueError where convolutions meet outputs that are not the sample, or samples too small."""
+        """Raises ValueError if convolutions are used with outputs other than the sample, or samples are too small."""
         self.check_shape(input_shape, outputs)
         if self.channels:
             n = len(input_shape) - 1

@@ -1,4 +1,4 @@
-"""What networks of convolutions are put together from, for signals, pictures and volumes."""
+"""Building blocks of convolutional networks for signals, images and volumes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 
 def axes(model: str, input_shape: tuple[int, ...]) -> int:
-    """The axes of places of samples (C, L), (C, H, W) or (C, D, H, W). Raises ValueError for any other shape."""
+    """The number of spatial axes of samples (C, L), (C, H, W) or (C, D, H, W). Raises ValueError for other shapes."""
     if not 2 <= len(input_shape) <= 4:
         raise ValueError(
-            f"model (={model}) needs samples (C, L), (C, H, W) or (C, D, H, W); they have shape {input_shape}. Use the model mlp."
+            f"model (={model}) requires samples (C, L), (C, H, W) or (C, D, H, W), but they have shape "
+            f"{input_shape}. Use the model mlp."
         )
     return len(input_shape) - 1
 
@@ -28,7 +29,7 @@ def layer(name: str, dimensions: int, *arguments: Any, **settings: Any) -> nn.Mo
 
 
 def sequence(**layers: nn.Module) -> nn.Sequential:
-    """Layers one after another, by name."""
+    """A Sequential of layers by name."""
     return torch.nn.Sequential(OrderedDict(layers))
 
 
@@ -43,7 +44,10 @@ def convolution(
     stride: int = 1,
     dilation: int = 1,
 ) -> nn.Sequential:
-    """``conv``, ``norm`` and ``act``, each where wanted; zeros keep the sides (÷ ``stride``). A convolution before a norm has no bias."""
+    """``conv``, ``norm`` and ``act``, each optional; zero padding keeps the size (÷ ``stride``).
+
+    A convolution before a norm has no bias.
+    """
     padding: int | str = "same" if stride == 1 else (kernel - 1) // 2
     layers = {
         "conv": layer(
@@ -66,7 +70,10 @@ def convolution(
 
 
 def pyramid_pool(dimensions: int, bins: tuple[int, ...]) -> nn.Module:
-    """Max pools to ``bins`` cells a side, flattened behind each other: (N, C, …) → (N, C·Σ bins^dimensions). He et al. 2015, spatial pyramid pooling."""
+    """Max pools to ``bins`` cells per side, flattened and concatenated: (N, C, …) → (N, C·Σ bins^dimensions).
+
+    He et al. 2015, spatial pyramid pooling.
+    """
     from ablate.layers.branches import Branches
 
     return Branches(
@@ -78,9 +85,10 @@ def pyramid_pool(dimensions: int, bins: tuple[int, ...]) -> nn.Module:
 
 
 def check_side(model: str, sides: tuple[int, ...], halvings: int, field: str) -> None:
-    """Raise ValueError where pictures are too small to be halved so often."""
+    """Raise ValueError if images are too small for the number of halvings."""
     if min(sides) < 2**halvings:
         shown = "x".join(str(side) for side in sides)
         raise ValueError(
-            f"model.{field} ({halvings} halvings in {model}) must leave a pixel of the {shown} that samples have. Give {field} fewer numbers."
+            f"model.{field} ({halvings} halvings in {model}) must leave at least one pixel of the {shown} input. "
+            f"Use fewer values in {field}."
         )

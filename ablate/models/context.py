@@ -1,4 +1,4 @@
-"""Heads that let every place of a map know of its surroundings: pyramid pooling, dilated convolutions, feature pyramids, pyramid attention."""
+"""Segmentation heads that use context: pyramid pooling, dilated convolutions, feature pyramids, pyramid attention."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 
 def pyramid_pooling(n: int, channels: int, bins: Sequence[int], act: Activation) -> nn.Module:
-    """The map beside its averages over ``bins`` cells a side: (N, C, …) → (N, C + bins·(C/bins), …). Zhao et al. 2017, Pyramid Scene Parsing, figure 3.
+    """The map concatenated with its averages over ``bins`` cells per side: (N, C, …) → (N, C + bins·(C/bins), …).
 
-    Convolutions behind pools have a bias and no norm: over one cell of a small batch it has no meaning.
+    Zhao et al. 2017, Pyramid Scene Parsing, figure 3.
+
+    Convolutions after pools have a bias and no norm, because a norm over one cell of a small batch is not meaningful.
     """
     from ablate.layers.branches import Branches
 
@@ -31,7 +33,8 @@ def pyramid_pooling(n: int, channels: int, bins: Sequence[int], act: Activation)
 
 
 def aspp(n: int, channels: int, width: int, dilations: Sequence[int], act: Activation, *, norm: bool) -> nn.Module:
-    """A 1×1 convolution, 3×3 ones of each dilation and the global average side by side, then 1×1: (N, C, …) → (N, width, …).
+    """A 1×1 convolution, 3×3 convolutions of each dilation and the global average in parallel, then 1×1: (N, C, …) →
+    (N, width, …).
 
     Chen et al. 2017, Rethinking Atrous Convolution for Semantic Image Segmentation, figure 5.
     """
@@ -50,9 +53,10 @@ def aspp(n: int, channels: int, width: int, dilations: Sequence[int], act: Activ
 def feature_pyramid(
     n: int, stages: Sequence[nn.Module], channels: Sequence[int], width: int, act: Activation
 ) -> nn.Sequential:
-    """Stages from fine to coarse, then back: each map's 1×1 convolution plus the coarser one's resized sum, at the end 3×3. Gives the finest map's sides.
+    """Stages from fine to coarse, then back: the 1×1 convolution of each map plus the resized sum of the coarser one,
+    finally 3×3. The output has the size of the finest map.
 
-    Lin et al. 2017, Feature Pyramid Networks for Object Detection, figure 3; only its finest level is used.
+    Lin et al. 2017, Feature Pyramid Networks for Object Detection, figure 3; only the finest level is used.
     """
     from ablate.layers.branches import Branches
 
@@ -68,7 +72,9 @@ def feature_pyramid(
 def pyramid_attention(
     n: int, stages: Sequence[nn.Module], channels: Sequence[int], width: int, act: Activation
 ) -> nn.Module:
-    """Feature pyramid attention on the coarsest map, then attention upsampling level by level to the finest: Li et al. 2018, Pyramid Attention Network."""
+    """Feature pyramid attention on the coarsest map, then attention upsampling level by level: Li et al. 2018, Pyramid
+    Attention Network.
+    """
     from ablate.layers.branches import GlobalAttentionUpsample
 
     below: nn.Module = sequence(stage=stages[-1], attention=_attention(n, channels[-1], width, act))
@@ -80,14 +86,16 @@ def pyramid_attention(
 
 
 def _attention(n: int, channels: int, width: int, act: Activation) -> nn.Module:
-    """Kernels of 7, 5 and 3 on maps of half, a quarter and an eighth of the sides weigh a 1×1 convolution; the global average is added (figure 3)."""
+    """Kernels of 7, 5 and 3 on maps of half, a quarter and an eighth of the size weight a 1×1 convolution; the global
+    average is added (figure 3).
+    """
     from ablate.layers.branches import Branches
 
     def conv(before: int, after: int, kernel: int) -> nn.Module:
         return convolution(n, before, after, kernel, act, norm=False)
 
     def half() -> nn.Module:
-        # a map of one pixel stays one
+        # a map of one pixel does not shrink
         return layer("MaxPool", n, 2, ceil_mode=True)
 
     third = sequence(pool=half(), first=conv(width, width, 3), second=conv(width, width, 3))

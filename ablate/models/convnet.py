@@ -1,4 +1,4 @@
-"""Convolutions and pools, then fully connected layers."""
+"""Convolutional networks with fully connected layers at the end."""
 
 from __future__ import annotations
 
@@ -28,48 +28,50 @@ PoolSide = Annotated[int, Field(ge=0)]
     card=Card(
         "Convolutions with max pools, then fully connected layers.",
         source="LeCun et al. 1998, Gradient-based learning applied to document recognition",
-        helps="Pictures, signals and volumes: what is learned in one place holds in all.",
-        costs="More computing per parameter than an mlp; most parameters sit in the first fully connected layer.",
+        helps="For images, signals and volumes: features apply at every position.",
+        costs="More computation per parameter than an mlp; most parameters are in the first fully connected layer.",
     ),
 )
 class Convnet(Sized):
     """``conv1``, ``norm1``, ``conv_act1``, ``pool1``, …, ``flatten``, ``hidden1``, ``hidden_act1``, …, ``output``.
 
-    Samples (C, L), (C, H, W) or (C, D, H, W). Pools have their side as stride; what does not fill a pool is cut off. ``pool: strided`` has no pools, and the
-    convolutions have the stride instead (Springenberg et al. 2015, Striving for Simplicity), which keep a last pixel that a pool would cut off.
+    Samples are (C, L), (C, H, W) or (C, D, H, W). The stride of a pool is its size; an incomplete window at the edge is
+    dropped. ``pool: strided`` replaces pools by the stride of the convolutions (Springenberg et al. 2015, Striving for
+    Simplicity), which keep an incomplete window.
     """
 
     channels: tuple[Width, ...] = Field(default=(32, 64), min_length=1, description="channels of each convolution")
-    kernels: Width | tuple[Width, ...] = Field(
-        default=3, description="side of the kernels: of all, or of each convolution"
-    )
+    kernels: Width | tuple[Width, ...] = Field(default=3, description="kernel size: one number, or one per convolution")
     pools: PoolSide | tuple[PoolSide, ...] = Field(
-        default=2, description="side of the max pool after all, or after each convolution; 0 or 1: none"
+        default=2, description="size of the max pool: one number, or one per convolution; 0 or 1: none"
     )
     hidden: tuple[Width, ...] = Field(
         default=(100,), description="units of each fully connected layer before the output"
     )
-    activation: Activation = Field(default="relu", description="after convolutions and hidden layers")
+    activation: Activation = Field(default="relu", description="activation after convolutions and hidden layers")
     padding: Literal["none", "same"] = Field(
         default="none",
-        description="none: each convolution shrinks the picture by kernel - 1; same: zeros keep its size",
+        description="none: each convolution reduces the image size by kernel - 1; same: zero padding keeps it",
     )
-    batch_norm: bool = Field(default=False, description="normalise each convolution's channels over the batch")
+    batch_norm: bool = Field(default=False, description="batch norm after each convolution")
     pool: Literal["max", "average", "strided"] = Field(
-        default="max", description="what makes pictures smaller: max or average pools, or strides of the convolutions"
+        default="max", description="how to reduce the image size: max or average pools, or strided convolutions"
     )
     lrn: int = Field(
         default=0,
         ge=0,
-        description="channels of a local response normalisation behind activations, 5 in AlexNet; 0: none",
+        description="channels of a local response normalization after activations, 5 in AlexNet; 0: none",
     )
     spp: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         default=(),
-        description="cells a side of max pools over the last maps, such as [1, 2, 4]: any picture gives as many numbers",
+        description=(
+            "spatial pyramid pooling: cells per side of max pools over the last maps, such as [1, 2, 4]; the number "
+            "of features does not depend on the image size"
+        ),
     )
 
     def each(self, field: Literal["kernels", "pools"]) -> tuple[int, ...]:
-        """The numbers of a field, one for each convolution."""
+        """The numbers of a field, one per convolution."""
         value: int | tuple[int, ...] = getattr(self, field)
         return value if isinstance(value, tuple) else (value,) * len(self.channels)
 
@@ -82,7 +84,7 @@ class Convnet(Sized):
         self.sides(input_shape)
 
     def build(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-        """Raises ValueError where a kernel or pool is larger than what is left of the picture, or ``parameters`` cannot be reached."""
+        """Raises ValueError if a kernel or pool is larger than its input, or ``parameters`` cannot be reached."""
         if self.parameters is not None:
             return self.sized(input_shape, outputs).build(input_shape, outputs)
         sides = self.sides(input_shape)
@@ -119,10 +121,11 @@ class Convnet(Sized):
         return torch.nn.Sequential(OrderedDict(layers | dense_layers(widths, self.activation, prefix="hidden_")))
 
     def sides(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The picture's sides after the last pool. Raises ValueError where a kernel or pool is larger than what is left."""
+        """The image size after the last pool. Raises ValueError if a kernel or pool is larger than its input."""
         if not 2 <= len(input_shape) <= 4:
             raise ValueError(
-                f"model (=convnet) needs samples (C, L), (C, H, W) or (C, D, H, W); they have shape {input_shape}. Use the model mlp."
+                "model (=convnet) requires samples (C, L), (C, H, W) or (C, D, H, W), but they have shape "
+                f"{input_shape}. Use the model mlp."
             )
         sides = input_shape[1:]
         for i, (kernel, pool) in enumerate(zip(self.each("kernels"), self.each("pools"), strict=True), start=1):
@@ -130,19 +133,19 @@ class Convnet(Sized):
             if self.padding == "none":
                 if kernel > min(sides):
                     raise ValueError(
-                        f"model.kernels (={kernel} in conv{i}) must be at most the {left} that is left of the picture. "
-                        "Use smaller kernels or pools, fewer channels, or padding: same."
+                        f"model.kernels (={kernel} in conv{i}) must be at most its input size ({left}). Use "
+                        "smaller kernels or pools, fewer layers, or padding: same."
                     )
                 sides = tuple(side - kernel + 1 for side in sides)
             if self.pool == "strided":
-                # the convolution goes on by that many pixels; what is left of a last step counts as one
+                # the convolution moves by that many pixels; an incomplete last window counts as one
                 sides = tuple(-(-side // max(pool, 1)) for side in sides)
                 continue
             left = "x".join(str(side) for side in sides)
             if pool > min(sides):
                 raise ValueError(
-                    f"model.pools (={pool} after conv{i}) must be at most the {left} that is left of the picture. "
-                    "Use smaller kernels or pools, fewer channels, or padding: same."
+                    f"model.pools (={pool} after conv{i}) must be at most its input size ({left}). Use smaller "
+                    "kernels or pools, fewer layers, or padding: same."
                 )
             sides = tuple(side // max(pool, 1) for side in sides)
         return sides
@@ -155,7 +158,7 @@ class Convnet(Sized):
             if kernel % 2 == 0 and pool > 1
         ]
         if self.pool == "strided" and self.padding == "same" and even:
-            raise ValueError(f"kernels (={even[0]}) must be odd where pool: strided meets padding: same.")
+            raise ValueError(f"kernels (={even[0]}) must be odd if pool: strided is combined with padding: same.")
         return self
 
     @model_validator(mode="after")
@@ -164,6 +167,7 @@ class Convnet(Sized):
             value = getattr(self, field)
             if isinstance(value, tuple) and len(value) != len(self.channels):
                 raise ValueError(
-                    f"{field} (={list(value)}) must be one number, or one for each of the {len(self.channels)} channels (={list(self.channels)})."
+                    f"{field} (={list(value)}) must be one number, or one for each of the {len(self.channels)} "
+                    f"channels (={list(self.channels)})."
                 )
         return self

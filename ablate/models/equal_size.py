@@ -1,4 +1,6 @@
-"""Networks of equal parameters: all widths in one proportion, so that deep and thin can be compared with shallow and wide."""
+"""Networks with a given number of parameters: all widths are scaled, to compare deep and narrow with shallow and wide
+networks.
+"""
 
 from __future__ import annotations
 
@@ -11,29 +13,31 @@ from ablate.models.model import Model
 from ablate.registry.lazy import torch
 
 STEPS = 50
-"""Halvings of the interval that the factor lies in: more than a float can tell apart."""
+"""Number of bisections of the scale factor: more than the precision of a float."""
 
 M = TypeVar("M", bound="Sized")
 
 
 class Sized(Model):
-    """Base of networks that can be told how many parameters to have: ``parameters: 1000000`` scales all the widths that the settings give by one factor.
+    """Base of networks with a target number of parameters: ``parameters: 1000000`` scales all widths by one factor.
 
-    Their proportions stay, as well as whole numbers let them; depth, kernels and all else stay as they are.
+    The proportions of the widths are kept, except for rounding; depth, kernels and other settings do not change.
     """
 
     parameters: int | None = Field(
-        default=None, ge=1, description="scale all widths in proportion until the network has about so many parameters"
+        default=None,
+        ge=1,
+        description="scale all widths in proportion so that the network has about this number of parameters",
     )
 
     @abstractmethod
     def in_proportion(self: M, factor: float) -> M:
-        """The same network with all its widths times ``factor``, at least 1 each."""
+        """The same network with all widths multiplied by ``factor``, at least 1 each."""
 
     def sized(self: M, input_shape: tuple[int, ...], outputs: int) -> M:
-        """The network whose number of parameters comes nearest to ``parameters``; itself where none is asked for.
+        """The network whose number of parameters is closest to ``parameters``; unchanged if it is not set.
 
-        Raises ValueError where widths of 1 have more, or no widths are there to be scaled.
+        Raises ValueError if widths of 1 already have more parameters, or there are no widths to scale.
         """
         if self.parameters is None:
             return self
@@ -47,13 +51,15 @@ class Sized(Model):
         low, high = 1e-6, 1.0
         if count(low) > self.parameters:
             raise ValueError(
-                f"model.parameters (={self.parameters}) must be at least {count(low)}, which it has with widths of 1. Ask for more, or for fewer layers."
+                f"model.parameters (={self.parameters}) must be at least {count(low)}, the number with widths of "
+                "1. Increase it, or use fewer layers."
             )
         while count(high) < self.parameters:
             high *= 2
             if high > 1e9:
                 raise ValueError(
-                    f"model.parameters (={self.parameters}) cannot be reached: the network has no widths. Drop it, or give it hidden layers."
+                    f"model.parameters (={self.parameters}) cannot be reached: the network has no hidden layers "
+                    "to scale. Remove it, or add hidden layers."
                 )
         for _ in range(STEPS):
             middle = (low + high) / 2

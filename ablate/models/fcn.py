@@ -1,4 +1,4 @@
-"""Fully convolutional networks for segmentation, with a choice of heads that look at the context."""
+"""Fully convolutional networks for segmentation, with a choice of context heads."""
 
 from __future__ import annotations
 
@@ -23,44 +23,48 @@ Count = Annotated[int, Field(ge=1)]
     "model",
     "fcn",
     card=Card(
-        "Segmentation: convolutions and pools, a head, resized to the picture.",
+        "Segmentation: convolutions and pools, a head, resized to the image.",
         source="Long et al. 2015, Fully Convolutional Networks for Semantic Segmentation",
-        helps="A plain baseline for masks, and one backbone under every context head.",
-        costs="Borders are coarse without the heads fpn and pan, which look at fine maps too.",
-        interacts="Needs targets for each pixel. Compare unet.",
+        helps="As a baseline for segmentation, and to compare context heads on one backbone.",
+        costs="Coarse boundaries, except with the heads fpn and pan, which also use fine maps.",
+        interacts="Requires one class per pixel. Compare unet.",
     ),
 )
 class Fcn(Model):
-    """(N, C, …) → (N, outputs, …) with the sides of the samples. Each stage's convolutions are followed by a 2×2 max pool, all but the last.
+    """(N, C, …) → (N, outputs, …) of the sample size.
 
-    Heads: ``plain`` a 1×1 convolution; ``ppm`` pools of 1, 2, 3, 6 cells (PSPNet); ``aspp`` dilated convolutions (DeepLab v3); ``fpn`` top-down with lateral
-    connections; ``pan`` pyramid attention and attention upsampling.
+    The convolutions of each stage except the last are followed by a 2×2 max pool.
+
+    Heads: ``plain`` a 1×1 convolution; ``ppm`` pools of 1, 2, 3, 6 cells (PSPNet); ``aspp`` dilated convolutions
+    (DeepLab v3); ``fpn`` top-down with lateral connections; ``pan`` pyramid attention and attention upsampling.
     """
 
     places = True
 
     channels: tuple[Width, ...] = Field(default=(16, 32, 64), min_length=1, description="channels of each stage")
-    convolutions: int = Field(default=2, ge=1, description="convolutions in each stage")
-    kernel: int = Field(default=3, ge=1, description="side of the kernels")
+    convolutions: int = Field(default=2, ge=1, description="number of convolutions per stage")
+    kernel: int = Field(default=3, ge=1, description="kernel size")
     head: Literal["plain", "ppm", "aspp", "fpn", "pan"] = Field(
-        default="plain", description="what makes scores of maps"
+        default="plain", description="head that computes the scores from the maps"
     )
     width: Width = Field(default=32, description="channels inside the heads aspp, fpn and pan")
     bins: tuple[Count, ...] = Field(
-        default=(1, 2, 3, 6), min_length=1, description="cells a side of the head ppm's pools"
+        default=(1, 2, 3, 6), min_length=1, description="cells per side of the pools of the head ppm"
     )
     dilations: tuple[Count, ...] = Field(
-        default=(6, 12, 18), min_length=1, description="of the head aspp's convolutions, in pixels of the smallest maps"
+        default=(6, 12, 18),
+        min_length=1,
+        description="dilations of the convolutions of the head aspp, in pixels of the smallest maps",
     )
-    activation: Activation = Field(default="relu", description="after convolutions")
-    batch_norm: bool = Field(default=True, description="norms behind convolutions")
+    activation: Activation = Field(default="relu", description="activation after convolutions")
+    batch_norm: bool = Field(default=True, description="batch norm after convolutions")
 
     def check_shape(self, input_shape: tuple[int, ...], outputs: int) -> None:
         axes("fcn", input_shape)
         check_side("fcn", input_shape[1:], len(self.channels) - 1, "channels")
 
     def build(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-        """Raises ValueError where samples are no pictures or too small."""
+        """Raises ValueError if samples are not images or too small."""
         from ablate.layers.branches import ResizedToInput
 
         self.check_shape(input_shape, outputs)

@@ -1,4 +1,4 @@
-"""Networks of inception blocks: kernels of several sizes side by side."""
+"""Networks of inception blocks: kernels of several sizes in parallel."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Block = tuple[Width, Width, Width, Width, Width, Width]
     "model",
     "inception",
     card=Card(
-        "Blocks of 1×1, 3×3, 5×5 convolutions and a pool, side by side.",
+        "Blocks of parallel 1×1, 3×3, 5×5 convolutions and a pool.",
         source="Szegedy et al. 2015, Going Deeper with Convolutions, figure 2b",
-        helps="Things of unlike size in one picture; few parameters for its depth.",
-        costs="Six numbers a block to choose; slower than its multiplications say.",
+        helps="For objects of different sizes in one image; few parameters for its depth.",
+        costs="Six hyperparameters per block; slower than its number of multiplications suggests.",
     ),
 )
 class Inception(Model):
@@ -36,22 +36,22 @@ class Inception(Model):
     """
 
     stem: Width = Field(default=16, description="channels of the first convolution")
-    stem_kernel: int = Field(default=3, ge=1, description="side of the first kernels")
+    stem_kernel: int = Field(default=3, ge=1, description="size of the first kernels")
     blocks: tuple[Block, ...] = Field(
         default=((8, 8, 16, 4, 8, 8), (16, 16, 32, 8, 16, 16)),
         min_length=1,
-        description="of each block: channels of 1x1, before 3x3, 3x3, before 5x5, 5x5, behind the pool",
+        description="channels of each block: 1x1, before 3x3, 3x3, before 5x5, 5x5, after the pool",
     )
     halve: tuple[Annotated[int, Field(ge=0)], ...] = Field(
-        default=(1,), description="blocks behind which a max pool halves the sides, counted from 1; 0: behind the stem"
+        default=(1,), description="blocks followed by a max pool that halves the size, counted from 1; 0: the stem"
     )
-    activation: Activation = Field(default="relu", description="after convolutions")
-    batch_norm: bool = Field(default=True, description="norms behind convolutions (the paper of 2015 has none)")
+    activation: Activation = Field(default="relu", description="activation after convolutions")
+    batch_norm: bool = Field(default=True, description="batch norm after convolutions (the paper of 2015 has none)")
 
     @model_validator(mode="after")
     def pools_stand_behind_blocks(self) -> Self:
         if any(place > len(self.blocks) for place in self.halve):
-            raise ValueError(f"halve (={list(self.halve)}) must name some of the {len(self.blocks)} blocks.")
+            raise ValueError(f"halve (={list(self.halve)}) must be indices of the {len(self.blocks)} blocks, or 0.")
         return self
 
     def check_shape(self, input_shape: tuple[int, ...], outputs: int) -> None:
@@ -59,7 +59,7 @@ class Inception(Model):
         check_side("inception", input_shape[1:], len(set(self.halve)), "halve")
 
     def build(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-        """Raises ValueError where samples are no pictures or too small."""
+        """Raises ValueError if samples are not images or too small."""
         self.check_shape(input_shape, outputs)
         n = len(input_shape) - 1
         layers: dict[str, nn.Module] = {

@@ -1,4 +1,4 @@
-"""Fully connected layers."""
+"""Fully connected networks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Width = Annotated[int, Field(ge=1)]
 def dense_layers(widths: tuple[int, ...], act: Activation, prefix: str = "") -> dict[str, nn.Module]:
     """Linear layers ``hidden1``, … each with its activation ``act1``, …, and ``output`` without one.
 
-    ``widths`` begins with the inputs and ends with the outputs; ``prefix`` stands before the activations' names.
+    ``widths`` starts with the inputs and ends with the outputs; ``prefix`` is the prefix of the activations' names.
     """
     layers: dict[str, nn.Module] = {}
     for i, (before, after) in enumerate(pairwise(widths[:-1]), start=1):
@@ -38,23 +38,23 @@ def dense_layers(widths: tuple[int, ...], act: Activation, prefix: str = "") -> 
     "model",
     "mlp",
     card=Card(
-        "Fully connected layers: the plainest network for any input.",
+        "Fully connected layers, for any input.",
         source="Rumelhart, Hinton and Williams 1986, Learning representations by back-propagating errors",
-        helps="A baseline; tables; small pictures.",
-        costs="Every pixel has its own weights: large pictures need many, and generalise badly.",
+        helps="As a baseline; for tables and small images.",
+        costs="Every pixel has its own weights: large images need many, and generalize poorly.",
     ),
 )
 class Mlp(Sized):
     """``flatten``, then ``hidden1``, ``act1``, …, ``output``; samples of any shape are flattened."""
 
-    hidden: tuple[Width, ...] = Field(default=(100,), description="units of each hidden layer; none: a linear model")
-    activation: Activation = Field(default="relu", description="between the layers")
+    hidden: tuple[Width, ...] = Field(default=(100,), description="units of each hidden layer; []: a linear model")
+    activation: Activation = Field(default="relu", description="activation between the layers")
 
     def in_proportion(self, factor: float) -> Mlp:
         return self.model_copy(update={"hidden": scaled(self.hidden, factor)})
 
     def build(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-        """Raises ValueError where ``parameters`` cannot be reached."""
+        """Raises ValueError if ``parameters`` cannot be reached."""
         if self.parameters is not None:
             return self.sized(input_shape, outputs).build(input_shape, outputs)
         widths = (prod(input_shape), *self.hidden, outputs)

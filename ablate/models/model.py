@@ -1,4 +1,4 @@
-"""The contract of a network that recipes name."""
+"""The base class of networks."""
 
 from __future__ import annotations
 
@@ -14,55 +14,67 @@ if TYPE_CHECKING:
 
 
 class Model(Named):
-    """Base of all networks. Layers carry telling, stable names (``conv1``, ``pool1``, ``hidden1``, ``output``): initial values are keyed by them."""
+    """Base of all networks.
+
+    Layers have descriptive, stable names (``conv1``, ``pool1``, ``hidden1``, ``output``), which key the initial
+    weights.
+    """
 
     places: ClassVar[bool] = False
-    """Whether it answers for each place of a sample, (N, outputs, …), as segmentation wants it, rather than for the sample, (N, outputs)."""
+    """Whether the network predicts per position, (N, outputs, …), as for segmentation, or per sample, (N, outputs)."""
 
     @property
     def answers_places(self) -> bool:
-        """Whether these settings make a network that answers for each place."""
+        """Whether a network with these settings predicts per position."""
         return self.places
 
     @property
     def takes_tokens(self) -> bool:
-        """Whether samples may be token numbers."""
+        """Whether samples may be token indices."""
         return False
 
     def for_data(self, name: str, spec: Spec) -> Self:
-        """The same network, told what it needs of the data's facts; ``name`` is the recipe's. Asked as soon as these are known.
+        """The same network, given the facts of the data; ``name`` is its name in the recipe.
 
-        Raises ValueError with one line where it answers for places and targets are for samples, or the other way, and where it takes no tokens.
+        Called as soon as the facts are known.
+
+        Raises ValueError (one line) if one of network and targets is per position and the other per sample, or if the
+        network does not support tokens.
         """
         if spec.vocabulary and not self.takes_tokens:
             raise ValueError(
-                f"model (={name}) needs samples that are measurements; the data's are tokens. Use rnn, lstm or gru with 'embedding'."
+                f"model (={name}) requires floating-point samples, but the data are tokens. Use rnn, lstm or gru "
+                "with 'embedding'."
             )
         if spec.task == "classification" and self.answers_places != bool(spec.places):
-            asked = f"each of {'×'.join(map(str, spec.places))} places" if spec.places else "the whole sample"
+            asked = f"each of {'×'.join(map(str, spec.places))} positions" if spec.places else "the whole sample"
             raise ValueError(
-                f"model (={name}) answers for {'each place' if self.answers_places else 'the whole sample'}; the data's targets are classes for {asked}. "
-                + self.other_answer(bool(spec.places))
+                f"model (={name}) predicts classes for "
+                f"{'each position' if self.answers_places else 'the whole sample'}, but the data have classes for "
+                f"{asked}. " + self.other_answer(bool(spec.places))
             )
         return self
 
     def check(self, name: str, spec: Spec) -> None:
-        """Raise ValueError with one line where it does not suit data whose facts are known without reading them: `for_data`, and what the shape decides."""
+        """Raise ValueError (one line) for data whose facts are known without reading them: `for_data`, and errors of
+        the shape.
+        """
         self.for_data(name, spec)
         self.check_shape(spec.input_shape, spec.outputs)
 
     def check_shape(self, input_shape: tuple[int, ...], outputs: int) -> None:
-        """Raise ValueError where samples of this shape are none for it, as `build` does, but without torch."""
+        """Raise ValueError if samples of this shape are not supported, like `build` but without torch."""
 
     def other_answer(self, places: bool) -> str:
-        """The way out where this network does not answer for what targets are for."""
+        """How to fix a network that does not predict what the targets require."""
         return "Use unet or fcn, or rnn, lstm or gru with 'predict: each'." if places else "Use mlp, convnet or resnet."
 
     @abstractmethod
     def build(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-        """The network for samples of ``input_shape`` (C, H, W or any), giving (N, ``outputs``), or (N, ``outputs``, …) where `places`.
+        """The network for samples of ``input_shape`` (C, H, W or any), with outputs (N, ``outputs``), or (N,
+        ``outputs``, …) if `places`.
 
         Must also work on torch's meta device.
 
-        Raises ValueError with one line (field, value, rule, way out) where the sizes do not fit.
+        Raises ValueError (one line) if the sizes do not match.
         """

@@ -1,4 +1,4 @@
-"""How much of the picture one unit before the first fully connected layer sees."""
+"""Receptive field of a unit before the first fully connected layer."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from torch import nn
 
 POINTWISE = ("activation", "dropout", "batchnorm", "instancenorm", "normalization")
-"""Modules of torch.nn whose layers look at no neighbours (norms: but for statistics of the whole picture)."""
+"""Modules of torch.nn without spatial extent (norms: except for statistics of the whole image)."""
 
 LONGEST = 2**14
-"""Pixels of the longest line that is looked at; a field that does not fit sees more than any picture has."""
+"""Maximum length in pixels to follow; larger receptive fields exceed any image."""
 
 
 class Untold(Exception):
-    """The layers do not tell."""
+    """The receptive field cannot be computed from the layers."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """Along one axis: the first and last pixel that each unit of a layer sees; both grow from unit to unit."""
+    """Along one axis: the first and last pixel in the receptive field of each unit; both increase from unit to unit."""
 
     first: NDArray[np.int64]
     last: NDArray[np.int64]
@@ -36,30 +36,32 @@ class Line:
         return len(self.first)
 
     def seen(self, start: NDArray[np.int64], end: NDArray[np.int64]) -> Line:
-        """Units that see this line's units from ``start`` to ``end``, as far as it has them."""
+        """Units that depend on the units from ``start`` to ``end``, as far as they exist."""
         top = len(self) - 1
         return Line(self.first[start.clip(0, top)], self.last[end.clip(0, top)])
 
     def resized(self, length: int) -> Line:
-        """This line interpolated linearly: each new unit looks at the two nearest."""
+        """Linear interpolation: each new unit depends on the two nearest."""
         if length == len(self):
             return self
         place = (np.arange(length) + 0.5) * len(self) / length - 0.5
         return self.seen(np.floor(place).astype(np.int64), np.ceil(place).astype(np.int64))
 
     def joined(self, other: Line) -> Line:
-        """Units that see what both see; ``other`` is resized where it has another length."""
+        """Units that depend on both; ``other`` is resized if its length differs."""
         other = other.resized(len(self))
         return Line(np.minimum(self.first, other.first), np.maximum(self.last, other.last))
 
 
 def receptive_field(model: nn.Module) -> tuple[int, ...] | None:
-    """Pixels along each axis that one unit depends on, the largest of all units, counted up to the first layer that mixes the whole picture.
+    """Receptive field along each axis, in pixels: the maximum over units, up to the first layer that mixes the whole
+    image.
 
-    Along a plain sequence that is r ← r + (k − 1)·j and j ← s·j over the convolutions and pools; here each unit's first and last pixel are followed,
-    which also holds for branches, skips and upsampling. None where it cannot be told from the layers: networks that are neither ``nn.Sequential`` nor made of
-    this library's blocks, branches that pool the whole picture, fields wider than `LONGEST`.
-    Source: Araujo, Norris and Sim 2019, Computing Receptive Fields of Convolutional Neural Networks.
+    For a plain sequence, this is r ← r + (k − 1)·j and j ← s·j over the convolutions and pools. Here each unit's first
+    and last pixel are followed, which also covers branches, skips and upsampling. None if it cannot be computed from
+    the layers: networks that are neither ``nn.Sequential`` nor made of this library's blocks, branches that pool the
+    whole image, fields wider than `LONGEST`. Source: Araujo, Norris and Sim 2019, Computing Receptive Fields of
+    Convolutional Neural Networks.
     """
     if not isinstance(model, torch.nn.Sequential):
         return None
@@ -79,7 +81,7 @@ def _along(model: nn.Sequential, axis: int) -> int:
         line = Line(np.arange(length), np.arange(length))
         for layer in _until_mixed(model):
             line = _through(layer, line, axis)
-        # far from the ends, where padding cuts fields off
+        # far from the ends, where padding truncates receptive fields
         middle = slice(len(line) * 3 // 8, max(len(line) * 5 // 8, len(line) * 3 // 8 + 1))
         first, last = line.first[middle], line.last[middle]
         if len(line) >= 8 and first.min() > 0 and last.max() < length - 1:
@@ -89,7 +91,7 @@ def _along(model: nn.Sequential, axis: int) -> int:
 
 
 def _until_mixed(model: nn.Sequential) -> Iterator[nn.Module]:
-    """The layers of Sequentials in each other, up to the first that mixes the whole picture."""
+    """The layers of nested Sequentials, up to the first that mixes the whole image."""
     for layer in _flat(model):
         if isinstance(layer, torch.nn.Flatten | torch.nn.Linear) or "Adaptive" in type(layer).__name__:
             return
@@ -107,7 +109,7 @@ def _flat(model: nn.Sequential) -> Iterator[nn.Module]:
 
 
 def _through(layer: Any, line: Line, axis: int) -> Line:
-    """What the units behind a layer see. Raises `Untold` for a layer that is not known."""
+    """The receptive fields after the layer. Raises `Untold` for an unknown layer."""
     from ablate.layers.branches import Branches, ResizedToInput
     from ablate.layers.residual_block import ResidualBlock
 

@@ -25,25 +25,24 @@ if TYPE_CHECKING:
 class RecurrentModel(Model):
     """``embedding`` or ``sequence``, then ``rnn1``, ``rnn2``, …, ``last`` and ``output``.
 
-    Samples (T,) are tokens where ``embedding`` is set, otherwise T numbers; (T, features) are T steps; of pictures (C, H, W) the H rows are the steps.
-    The loop over time is written out, so that seeds stack; its numbers are those of torch's own layers.
+    With ``embedding``, samples (T,) are tokens, otherwise T numbers; (T, features) has T steps; an image (C, H, W) has
+    H rows as steps. The loop over time is explicit, so that seeds can be stacked; the results equal those of torch's
+    layers.
     """
 
     hidden: tuple[Width, ...] = Field(default=(64,), min_length=1, description="units of each recurrent layer")
-    embedding: int = Field(
-        default=0, ge=0, description="numbers that stand for a token; 0: samples are numbers already"
-    )
+    embedding: int = Field(default=0, ge=0, description="embedding dimension; 0: inputs are already numeric")
     tokens: int | None = Field(
         default=None,
         ge=1,
-        description="how many tokens there are; none: as many as the data has, or where it does not say, as outputs",
+        description="vocabulary size; null: from the data, or the number of outputs",
     )
     predict: Literal["last", "each"] = Field(
-        default="last", description="last: an answer for the sequence; each: one for every step, (N, outputs, T)"
+        default="last", description="last: one prediction for the sequence; each: one per step, (N, outputs, T)"
     )
-    both_ways: bool = Field(default=False, description="a second layer beside each that reads backwards")
+    both_ways: bool = Field(default=False, description="use bidirectional layers")
     dropout: Annotated[float, Range(ge=0, lt=1)] = Field(
-        default=0.0, description="drop rate between and behind the layers"
+        default=0.0, description="dropout probability between and after the layers"
     )
 
     @property
@@ -55,17 +54,20 @@ class RecurrentModel(Model):
         return self.embedding > 0
 
     def for_data(self, name: str, spec: Spec) -> Self:
-        """Learns from the data how many tokens there are, unless ``tokens`` says it. Raises ValueError where that is too few."""
+        """Takes the vocabulary size from the data, unless ``tokens`` is set. Raises ValueError if it is too small."""
         if spec.vocabulary and not self.embedding:
             raise ValueError(
-                f"model.embedding (=0 of {name}) must be at least 1: the data's samples are tokens. Set it to 16, for example."
+                f"model.embedding (=0 of {name}) must be at least 1, because the data are tokens. Set it to 16, "
+                "for example."
             )
         told = super().for_data(name, spec)
         known = len(spec.vocabulary)
         if known and self.tokens is None:
             return told.model_copy(update={"tokens": known})
         if known and self.tokens is not None and self.tokens < known:
-            raise ValueError(f"model.tokens (={self.tokens}) must be at least the data's {known} tokens. Drop it.")
+            raise ValueError(
+                f"model.tokens (={self.tokens}) must be at least the data's vocabulary size ({known}). Remove it."
+            )
         return told
 
     def other_answer(self, places: bool) -> str:
@@ -76,21 +78,22 @@ class RecurrentModel(Model):
         """One recurrent layer."""
 
     def check(self, name: str, spec: Spec) -> None:
-        """Raises ValueError also where ``embedding`` meets samples that are no tokens."""
+        """Also raises ValueError if ``embedding`` is set but samples are not tokens."""
         super().check(name, spec)
         if self.embedding and not spec.vocabulary:
             raise ValueError(
-                f"model.embedding (={self.embedding} of {name}) needs samples that are tokens; the data's are measurements. Set it to 0."
+                f"model.embedding (={self.embedding} of {name}) requires tokens, but the data are numeric. Set it to 0."
             )
 
     def check_shape(self, input_shape: tuple[int, ...], outputs: int) -> None:
         if self.embedding and len(input_shape) != 1:
             raise ValueError(
-                f"model.embedding (={self.embedding}) needs samples (T,) of tokens; they have shape {input_shape}. Set it to 0."
+                f"model.embedding (={self.embedding}) requires samples (T,) of tokens, but they have shape "
+                f"{input_shape}. Set it to 0."
             )
 
     def build(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-        """Raises ValueError where samples are not what ``embedding`` says."""
+        """Raises ValueError if samples do not match ``embedding``."""
         from ablate.layers.recurrent import AsSequence, BothWays, ClassesFirst, Ends, Tokens
 
         self.check_shape(input_shape, outputs)
@@ -120,15 +123,15 @@ class RecurrentModel(Model):
     card=Card(
         "Plain recurrent layers over a sequence.",
         source="Elman 1990, Finding Structure in Time; torch.nn.RNN",
-        helps="Short memories; a baseline for lstm and gru.",
-        costs="Gradients vanish or explode over long sequences; a step in time waits for the one before.",
-        interacts="tanh rather than relu; clip_norm where it diverges.",
+        helps="For short-range dependencies; as a baseline for lstm and gru.",
+        costs="Gradients vanish or explode over long sequences. Time steps are processed sequentially.",
+        interacts="Use tanh rather than relu; use clip_norm if it diverges.",
     ),
 )
 class Rnn(RecurrentModel):
     """h ← activation(W x + b + U h + c)."""
 
-    activation: Literal["tanh", "relu"] = Field(default="tanh", description="of the hidden units")
+    activation: Literal["tanh", "relu"] = Field(default="tanh", description="activation of the hidden units")
 
     def layer(self, inputs: int, hidden: int, reverse: bool) -> Recurrent:
         from ablate.layers.recurrent import Rnn as Layer
@@ -142,16 +145,16 @@ class Rnn(RecurrentModel):
     card=Card(
         "Recurrent layers with a gated memory cell.",
         source="Hochreiter and Schmidhuber 1997, Long Short-Term Memory; torch.nn.LSTM",
-        helps="Text and other long sequences.",
-        costs="Four times the parameters of rnn; a step in time waits for the one before.",
-        interacts="clip_norm at 5 or 15, without which it may diverge.",
+        helps="For text and other long sequences.",
+        costs="Four times the parameters of rnn. Time steps are processed sequentially.",
+        interacts="Use clip_norm with a limit of 5 or 15, without which it may diverge.",
     ),
 )
 class Lstm(RecurrentModel):
     """c ← σ(f)·c + σ(i)·tanh(g), h ← σ(o)·tanh(c)."""
 
     forget_bias: float = Field(
-        default=0.0, description="added to the forget gate: 1 lets memories last in the beginning"
+        default=0.0, description="added to the forget gate: 1 keeps the memory at the start of training"
     )
 
     def layer(self, inputs: int, hidden: int, reverse: bool) -> Recurrent:
@@ -166,9 +169,9 @@ class Lstm(RecurrentModel):
     card=Card(
         "Recurrent layers with two gates and no separate cell.",
         source="Cho et al. 2014, Learning Phrase Representations using RNN Encoder-Decoder; torch.nn.GRU",
-        helps="Long sequences, with a quarter fewer parameters than lstm.",
-        costs="A step in time waits for the one before.",
-        interacts="clip_norm where it diverges.",
+        helps="For long sequences, with a quarter fewer parameters than lstm.",
+        costs="Time steps are processed sequentially.",
+        interacts="Use clip_norm if it diverges.",
     ),
 )
 class Gru(RecurrentModel):

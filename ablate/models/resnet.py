@@ -24,45 +24,56 @@ Count = Annotated[int, Field(ge=1)]
     "resnet",
     card=Card(
         "Residual blocks of convolutions with batch norm, then a global pool.",
-        source="He et al. 2016, Deep Residual Learning for Image Recognition; torchvision's resnet, sizes aside",
-        helps="Depth: the signal passes by every block, so deeper networks still train.",
-        costs="More computing than a convnet of the same error on small pictures.",
-        interacts="drop_path leaves blocks out; the init zero_gamma lets every block begin as the identity.",
+        source="He et al. 2016, Deep Residual Learning for Image Recognition; torchvision's resnet, except for sizes",
+        helps="For deep networks: signals bypass the blocks, so deeper networks still train.",
+        costs="More computation than a convnet with the same error on small images.",
+        interacts="drop_path drops blocks; the init zero_gamma starts every block as the identity.",
     ),
 )
 class Resnet(Sized):
-    """``stem``, ``stage1.block1``, …, ``pool``, ``flatten``, ``output``. Each stage but the first halves the sides in its first block.
+    """``stem``, ``stage1.block1``, …, ``pool``, ``flatten``, ``output``.
 
-    resnet18 is channels [64, 128, 256, 512], blocks 2, stem_kernel 7, stem_stride 2, stem_pool true; resnet50 the same with blocks [3, 4, 6, 3] and bottleneck.
+    The first block of each stage except the first halves the size.
+
+    resnet18 is channels [64, 128, 256, 512], blocks 2, stem_kernel 7, stem_stride 2, stem_pool true; resnet50 is the
+    same with blocks [3, 4, 6, 3] and bottleneck.
     """
 
     channels: tuple[Width, ...] = Field(
         default=(16, 32, 64),
         min_length=1,
-        description="channels of each stage's convolutions (a bottleneck gives 4 times as many)",
+        description="channels of each stage's convolutions (a bottleneck has 4 times as many outputs)",
     )
-    blocks: Count | tuple[Count, ...] = Field(default=2, description="residual blocks of all stages, or of each")
-    kernel: int = Field(default=3, ge=1, description="side of the blocks' kernels; odd")
-    bottleneck: bool = Field(default=False, description="blocks of 1x1, kernel and 1x1 convolutions")
-    stem_kernel: int = Field(default=3, ge=1, description="side of the first kernels; odd")
+    blocks: Count | tuple[Count, ...] = Field(
+        default=2, description="residual blocks per stage: one number, or one per stage"
+    )
+    kernel: int = Field(default=3, ge=1, description="kernel size of the blocks; odd")
+    bottleneck: bool = Field(default=False, description="use blocks of 1x1, kernel and 1x1 convolutions")
+    stem_kernel: int = Field(default=3, ge=1, description="size of the first kernels; odd")
     stem_stride: int = Field(default=1, ge=1, description="stride of the first convolution")
-    stem_pool: bool = Field(default=False, description="a 3x3 max pool of stride 2 behind the first convolution")
-    activation: Activation = Field(default="relu", description="after norms and sums")
-    batch_norm: bool = Field(default=True, description="norms behind convolutions")
-    residual: bool = Field(default=True, description="false: the same layers without the sums, to compare with")
+    stem_pool: bool = Field(default=False, description="a 3x3 max pool of stride 2 after the first convolution")
+    activation: Activation = Field(default="relu", description="activation after norms and sums")
+    batch_norm: bool = Field(default=True, description="batch norm after convolutions")
+    residual: bool = Field(
+        default=True, description="false: the same layers without the residual connections, for comparison"
+    )
     spp: tuple[Count, ...] = Field(
-        default=(), description="cells a side of max pools in place of the global average pool, such as [1, 2, 4]"
+        default=(),
+        description=(
+            "spatial pyramid pooling instead of the global average pool: cells per side of max pools, such as [1, 2, 4]"
+        ),
     )
 
     @model_validator(mode="after")
     def sizes_fit(self) -> Self:
         if isinstance(self.blocks, tuple) and len(self.blocks) != len(self.channels):
             raise ValueError(
-                f"blocks (={list(self.blocks)}) must be one number, or one for each of the {len(self.channels)} channels (={list(self.channels)})."
+                f"blocks (={list(self.blocks)}) must be one number, or one for each of the {len(self.channels)} "
+                f"channels (={list(self.channels)})."
             )
         for field in ("kernel", "stem_kernel"):
             if getattr(self, field) % 2 == 0:
-                raise ValueError(f"{field} (={getattr(self, field)}) must be odd, so that zeros keep the sides.")
+                raise ValueError(f"{field} (={getattr(self, field)}) must be odd, so that zero padding keeps the size.")
         return self
 
     def in_proportion(self, factor: float) -> Resnet:
@@ -73,7 +84,7 @@ class Resnet(Sized):
         check_side("resnet", input_shape[1:], len(self.channels) - 1, "channels")
 
     def build(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-        """Raises ValueError where samples are no pictures or too small, or ``parameters`` cannot be reached."""
+        """Raises ValueError if samples are not images or too small, or ``parameters`` cannot be reached."""
         if self.parameters is not None:
             return self.sized(input_shape, outputs).build(input_shape, outputs)
         self.check_shape(input_shape, outputs)
@@ -106,7 +117,7 @@ class Resnet(Sized):
         outputs = channels * (4 if self.bottleneck else 1)
         kernels = (1, self.kernel, 1) if self.bottleneck else (self.kernel, self.kernel)
         widths = (inputs, channels, channels, outputs) if self.bottleneck else (inputs, channels, outputs)
-        # where torchvision has it: in the middle of a bottleneck
+        # as in torchvision: in the middle of a bottleneck
         strided = 1 if self.bottleneck else 0
         branch: dict[str, nn.Module] = {}
         for i, kernel in enumerate(kernels):

@@ -1,4 +1,4 @@
-"""Sizes of networks, counted before anything is allocated."""
+"""Sizes of networks, computed before anything is allocated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import pairwise
 from ablate.registry.lazy import torch
 
 BYTES = 4
-"""Of a parameter in float32."""
+"""Bytes of a parameter in float32."""
 
 
 def dense_parameters(widths: Sequence[int]) -> int:
@@ -18,22 +18,23 @@ def dense_parameters(widths: Sequence[int]) -> int:
 
 
 def convolution_parameters(channels: Sequence[int], kernels: Sequence[int], dimensions: int) -> int:
-    """Parameters of convolutions with biases; ``channels`` begins with the picture's."""
+    """Parameters of convolutions with biases; ``channels`` starts with the image's."""
     pairs = zip(pairwise(channels), kernels, strict=True)
     return sum(before * after * kernel**dimensions + after for (before, after), kernel in pairs)
 
 
 def check_memory(field: str, value: object, parameters: int) -> None:
-    """Raise MemoryError in one line where ``parameters`` in float32 exceed this machine's memory (on torch's meta device: 2⁶³ bytes).
+    """Raise MemoryError (one line) if ``parameters`` in float32 exceed this machine's memory (on torch's meta device:
+    2⁶³ bytes).
 
-    Without it a system that promises more memory than it has would let the initial values be written until it kills the process.
+    Otherwise, a system that overcommits memory would kill the process while the initial weights are written.
     """
     needed = parameters * BYTES
     limit = 2**63 if torch.get_default_device().type == "meta" else physical_memory()
     if needed > limit:
         raise MemoryError(
-            f"{field} (={value}) makes {parameters:.3g} parameters, which need {needed / 2**30:.3g} GiB; "
-            f"there are {limit / 2**30:.3g}. Choose fewer units."
+            f"{field} (={value}) requires {needed / 2**30:.3g} GiB for {parameters:.3g} parameters, but "
+            f"{limit / 2**30:.3g} GiB are available. Use fewer units."
         )
 
 

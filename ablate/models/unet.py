@@ -1,4 +1,4 @@
-"""U-Net: down, up, and skips between."""
+"""U-Net: an encoder and a decoder with skip connections."""
 
 from __future__ import annotations
 
@@ -21,37 +21,41 @@ if TYPE_CHECKING:
     "model",
     "unet",
     card=Card(
-        "Segmentation: convolutions down and up again, with skips between.",
+        "Segmentation: convolutional encoder and decoder with skip connections.",
         source="Ronneberger et al. 2015, U-Net: Convolutional Networks for Biomedical Image Segmentation",
-        helps="Masks with sharp borders from few pictures.",
-        costs="Memory: all levels' maps are kept for the way back.",
-        interacts="Needs targets for each pixel. Zeros keep the sides, so that masks need no cropping as in the paper.",
+        helps="For masks with sharp boundaries from few images.",
+        costs="High memory use: the maps of all levels are kept for the decoder.",
+        interacts="Requires one class per pixel. Zero padding keeps the size; the paper crops masks instead.",
     ),
 )
 class Unet(Model):
-    """``down``, ``skip`` (with the next level inside), ``up``, …, ``output``: (N, C, …) → (N, outputs, …) with the sides of the samples."""
+    """``down``, ``skip`` (contains the next level), ``up``, …, ``output``: (N, C, …) → (N, outputs, …) of the sample
+    size.
+    """
 
     places = True
 
     channels: tuple[Width, ...] = Field(
         default=(16, 32, 64), min_length=1, description="channels of each level, from the finest"
     )
-    convolutions: int = Field(default=2, ge=1, description="convolutions on each level, down and up")
-    kernel: int = Field(default=3, ge=1, description="side of the kernels")
+    convolutions: int = Field(default=2, ge=1, description="number of convolutions per level, down and up")
+    kernel: int = Field(default=3, ge=1, description="kernel size")
     up: Literal["transposed", "linear", "nearest"] = Field(
         default="transposed",
-        description="how maps grow: a transposed convolution, or interpolation and a 1x1 convolution",
+        description="how maps are enlarged: a transposed convolution, or interpolation and a 1x1 convolution",
     )
-    activation: Activation = Field(default="relu", description="after convolutions")
-    batch_norm: bool = Field(default=True, description="norms behind convolutions (the paper has none)")
-    skips: bool = Field(default=True, description="false: an encoder and decoder without skips, to compare with")
+    activation: Activation = Field(default="relu", description="activation after convolutions")
+    batch_norm: bool = Field(default=True, description="batch norm after convolutions (the paper has none)")
+    skips: bool = Field(
+        default=True, description="false: an encoder and decoder without skip connections, for comparison"
+    )
 
     def check_shape(self, input_shape: tuple[int, ...], outputs: int) -> None:
         axes("unet", input_shape)
         check_side("unet", input_shape[1:], len(self.channels) - 1, "channels")
 
     def build(self, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-        """Raises ValueError where samples are no pictures or too small."""
+        """Raises ValueError if samples are not images or too small."""
         self.check_shape(input_shape, outputs)
         n = len(input_shape) - 1
         layers = dict(self._level(n, input_shape[0], 0).named_children())
@@ -59,7 +63,7 @@ class Unet(Model):
         return sequence(**layers)
 
     def _level(self, n: int, inputs: int, depth: int) -> nn.Sequential:
-        """A level with all that is below it: (N, inputs, …) → (N, channels[depth], …)."""
+        """A level and all levels below: (N, inputs, …) → (N, channels[depth], …)."""
         from ablate.layers.branches import Branches, ResizedToInput
 
         width = self.channels[depth]

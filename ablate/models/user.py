@@ -1,4 +1,4 @@
-"""The user's own network, by target."""
+"""Custom networks, by target."""
 
 from __future__ import annotations
 
@@ -16,20 +16,23 @@ if TYPE_CHECKING:
 
 
 def build_target(choice: Choice, folder: Path | None, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-    """Call a model's target with the recipe's arguments; it gets ``input_shape`` and ``outputs`` too where its signature names them.
+    """Call a model's target with the recipe's arguments, and with ``input_shape`` and ``outputs`` if its signature has
+    them.
 
-    Arguments that the recipe writes win. Raises ValueError with one line where the arguments do not fit or what comes back is no ``nn.Module``.
+    The recipe's arguments take precedence. Raises ValueError (one line) if the arguments do not match or the result is
+    not an ``nn.Module``.
     """
     target = choice.resolve(folder)
     if not callable(target):
         raise ValueError(
-            f"model.target (={choice.target}) is a {type(target).__name__}, not a class or function. Name one that returns an nn.Module."
+            f"model.target (={choice.target}) must be a class or function that returns an nn.Module, but it is a "
+            f"{type(target).__name__}."
         )
     assert isinstance(choice.options, Mapping)
     arguments: dict[str, Any] = dict(choice.options)
     try:
         signature = inspect.signature(target)
-    except ValueError:  # a function in C says nothing about its arguments
+    except ValueError:  # functions in C have no signature
         signature = None
     if signature is not None:
         offered = {"input_shape": tuple(input_shape), "outputs": outputs}
@@ -38,11 +41,12 @@ def build_target(choice: Choice, folder: Path | None, input_shape: tuple[int, ..
             signature.bind(**arguments)
         except TypeError as error:
             raise ValueError(
-                f"model.target (={choice.target}) cannot be called with the recipe's arguments: {error}. It takes {signature}."
+                f"model.target (={choice.target}) cannot be called with the recipe's arguments: {error}. It takes "
+                f"{signature}."
             ) from None
     model = target(**arguments)
     if not isinstance(model, torch.nn.Module):
         raise ValueError(
-            f"model.target (={choice.target}) returned a {type(model).__name__}. It must return an nn.Module for one network."
+            f"model.target (={choice.target}) must return an nn.Module, but returned a {type(model).__name__}."
         )
     return model

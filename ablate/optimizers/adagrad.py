@@ -1,4 +1,4 @@
-"""Adagrad: rates per weight that fall with all gradients seen."""
+"""Adagrad: per-parameter learning rates that decrease with the sum of squared gradients."""
 
 from __future__ import annotations
 
@@ -21,31 +21,33 @@ if TYPE_CHECKING:
     "optimizer",
     "adagrad",
     card=Card(
-        "Rates per weight that fall with all the gradients seen so far.",
+        "Per-parameter learning rates that decrease with the sum of squared gradients.",
         source="Duchi, Hazan and Singer 2011, Adaptive Subgradient Methods; torch.optim.Adagrad",
-        helps="Sparse inputs and convex problems: rare features keep a large rate.",
-        costs="One number of memory per weight; in long trainings the rates fall to nothing.",
-        interacts="It lowers the rate by itself: a falling schedule on top lowers it twice.",
+        helps="For sparse inputs and convex problems: rare features keep a large learning rate.",
+        costs="Stores one value per parameter. In long training, learning rates decrease to zero.",
+        interacts="It reduces the learning rate itself: a decreasing schedule reduces it twice.",
     ),
 )
 class Adagrad(Optimizer):
     """s ← s + g²; p ← p − lr·g/(√s + ε), with lr/(1 + (t−1)·lr_decay). Weight decay adds wd·p to g."""
 
     lr_decay: Annotated[float, Range(ge=0)] = Field(
-        default=0.0, description="the rate falls as 1/(1 + steps times this)"
+        default=0.0, description="decay of the learning rate: lr/(1 + steps · lr_decay)"
     )
     initial_accumulator_value: Annotated[float, Range(ge=0)] = Field(
-        default=0.0, description="where the sum of squared gradients begins; above 0 tames the first steps"
+        default=0.0, description="initial value of the sum of squared gradients; above 0, the first steps are smaller"
     )
-    eps: Annotated[float, Range(gt=0)] = Field(default=1e-10, description="added to the root, against division by 0")
-    weight_decay: Decay = Field(default=0.0, description="L2: times the weight, added to its gradient")
+    eps: Annotated[float, Range(gt=0)] = Field(
+        default=1e-10, description="term added to the denominator for numerical stability"
+    )
+    weight_decay: Decay = Field(default=0.0, description="weight decay coefficient (L2 penalty)")
 
     def group_values(self, now: Mapping[str, Any]) -> dict[str, Any]:
         return {key: now[key] for key in ("lr", "lr_decay", "eps", "weight_decay")}
 
     def build(self, groups: list[dict[str, Any]]) -> TorchOptimizer:
         on_cpu = all(p.device.type == "cpu" for group in groups for p in group["params"])
-        # only the CPU has the fused kernel in every torch from 2.6 on
+        # only the CPU has the fused kernel in every torch version from 2.6
         return torch.optim.Adagrad(
             groups,
             initial_accumulator_value=self.initial_accumulator_value,

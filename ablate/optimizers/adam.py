@@ -1,4 +1,4 @@
-"""Adam: a rate for every weight from running means of its gradient and its square."""
+"""Adam: per-parameter learning rates from running averages of the gradient and its square."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
 
 class Moments(Optimizer):
-    """What all relatives of Adam have: running means of the gradient and of its size."""
+    """Base of Adam and its variants: running averages of the gradient and its square."""
 
     lr: Rate = Field(default=3e-4, description="learning rate")
-    beta1: Share = Field(default=0.9, description="memory of the gradient's mean")
-    beta2: Share = Field(default=0.999, description="memory of the squared gradient's mean")
-    eps: Annotated[float, Range(gt=0)] = Field(default=1e-8, description="added to the root, against division by 0")
-    weight_decay: Decay = Field(default=0.0, description="L2: times the weight, added to its gradient")
+    beta1: Share = Field(default=0.9, description="decay rate of the running average of the gradient")
+    beta2: Share = Field(default=0.999, description="decay rate of the running average of the squared gradient")
+    eps: Annotated[float, Range(gt=0)] = Field(
+        default=1e-8, description="term added to the denominator for numerical stability"
+    )
+    weight_decay: Decay = Field(default=0.0, description="weight decay coefficient (L2 penalty)")
 
     def group_values(self, now: Mapping[str, Any]) -> dict[str, Any]:
         betas = (now["beta1"], now["beta2"])
@@ -35,15 +37,18 @@ class Moments(Optimizer):
     "optimizer",
     "adam",
     card=Card(
-        "Rates per weight from running means; converges fast, forgives much.",
+        "Per-parameter learning rates from running averages; converges fast with little tuning.",
         source="Kingma and Ba 2014, Adam; torch.optim.Adam",
-        helps="A safe default at 3e-4 where nothing is known of the problem.",
-        costs="Two numbers of memory per weight; tuned SGD often ends a little better.",
-        interacts="Its weight_decay is L2 in the gradient, which the running means divide away: large gradients decay less; adamw keeps them apart.",
+        helps="As a default, with a learning rate of 3e-4, for unknown problems.",
+        costs="Stores two values per parameter. Tuned SGD often reaches a slightly lower loss.",
+        interacts=(
+            "weight_decay is an L2 penalty in the gradient, which the normalization reduces for weights with large "
+            "gradients; adamw decouples them."
+        ),
     ),
 )
 class Adam(Moments):
-    """Equation: m ← β₁m + (1−β₁)g, s ← β₂s + (1−β₂)g², p ← p − lr·m̂/(√ŝ + ε), hats corrected for the start at 0."""
+    """m ← β₁m + (1−β₁)g, s ← β₂s + (1−β₂)g², p ← p − lr·m̂/(√ŝ + ε), with bias correction (hats)."""
 
     def build(self, groups: list[dict[str, Any]]) -> TorchOptimizer:
         return torch.optim.Adam(groups, fused=fused(groups))

@@ -1,4 +1,4 @@
-"""Adamax: Adam with the largest gradient in the place of the mean square."""
+"""Adamax: Adam with the maximum of recent gradients instead of the mean square."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     "optimizer",
     "adamax",
     card=Card(
-        "Adam that divides by the largest recent gradient, not the mean.",
+        "Adam that divides by the maximum of recent gradients, not the mean.",
         source="Kingma and Ba 2014, Adam, section 7.1; torch.optim.Adamax",
-        helps="Sparse gradients and embeddings, whose rare large gradients Adam averages away.",
-        costs="Two numbers of memory per weight; one large gradient lowers the rate for about 1/(1 - beta2) steps.",
-        interacts="Its weight_decay is L2 in the gradient, as adam's.",
+        helps="For sparse gradients and embeddings, whose rare large gradients Adam averages out.",
+        costs="Stores two values per parameter. One large gradient reduces the steps for about 1/(1 - beta2) steps.",
+        interacts="weight_decay is an L2 penalty in the gradient, as in adam.",
     ),
 )
 class Adamax(Moments):

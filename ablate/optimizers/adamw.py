@@ -1,4 +1,4 @@
-"""AdamW: Adam with its weight decay beside the gradient instead of in it."""
+"""AdamW: Adam with decoupled weight decay."""
 
 from __future__ import annotations
 
@@ -20,18 +20,26 @@ if TYPE_CHECKING:
     "optimizer",
     "adamw",
     card=Card(
-        "Adam whose weight decay shrinks every weight by the same share.",
+        "Adam with decoupled weight decay.",
         source="Loshchilov and Hutter 2017, Decoupled Weight Decay Regularization; torch.optim.AdamW",
-        helps="Adam that shall also decay: the best decay then hardly depends on the rate's schedule; the default for transformers.",
-        costs="Two numbers of memory per weight; one more number to tune.",
-        interacts="A step shrinks by lr·weight_decay, so a falling rate takes the decay along; norms and biases are better left out (groups).",
+        helps=(
+            "When using Adam with weight decay: the best value hardly depends on the learning rate schedule. Default "
+            "for transformers."
+        ),
+        costs="Stores two values per parameter. One more hyperparameter.",
+        interacts=(
+            "Each step shrinks weights by lr·weight_decay, so the decay follows the learning rate schedule. Exclude "
+            "norms and biases (groups)."
+        ),
     ),
 )
 class AdamW(Moments):
-    """p ← (1 − lr·wd)·p, then Adam's step on the plain gradient (paper, algorithm 2, with torch's lr in the place of η·α)."""
+    """p ← (1 − lr·wd)·p, then Adam's step on the plain gradient (algorithm 2 of the paper, with torch's lr instead of
+    η·α).
+    """
 
     weight_decay: Decay = Field(
-        default=0.01, description="decoupled: each step takes lr times this share off the weight"
+        default=0.01, description="decoupled weight decay: each step subtracts lr · weight_decay · w"
     )
 
     def build(self, groups: list[dict[str, Any]]) -> TorchOptimizer:

@@ -19,33 +19,53 @@ if TYPE_CHECKING:
     "optimizer",
     "adasecant",
     card=Card(
-        "Finds each weight's rate from how gradients change along its path.",
+        "Estimates per-parameter learning rates from changes of the gradient.",
         source="Gulcehre, Moczulski and Bengio 2014, ADASECANT: Robust Adaptive Secant Method for Stochastic Gradient",
-        helps="Where nobody will tune the rate; deep networks whose layers have gradients of unlike size, for each is normalised.",
-        costs="Twelve numbers of memory per weight, and several times the time of SGD's step.",
-        interacts="Gradients are normalised by layer, so clipping by norm does nothing; lr and its schedule only multiply what it finds.",
+        helps=(
+            "When the learning rate should not be tuned; for deep networks with gradients of different magnitude, "
+            "because gradients are normalized by layer."
+        ),
+        costs="Stores twelve values per parameter. A step takes several times as long as SGD.",
+        interacts=(
+            "Gradients are normalized by layer, so clip_norm has no effect. lr and its schedule multiply the "
+            "estimated learning rates."
+        ),
     ),
 )
 class AdaSecant(Optimizer):
-    """p ← p − lr·η·g̃, η = √E[Δ²]/√E[α²] − E[αΔ]/E[α²] over steps Δ and changes α of the normalised gradient; g̃ is the gradient drawn towards its mean.
+    """p ← p − lr·η·g̃, η = √E[Δ²]/√E[α²] − E[αΔ]/E[α²] over steps Δ and changes α of the normalized gradient; g̃ is the
+    variance-reduced gradient.
 
-    `ablate.optimizers.steps.adasecant` says where it follows the authors' program rather than their printed algorithm.
+    `ablate.optimizers.steps.adasecant` documents where it follows the authors' program instead of the paper's
+    algorithm.
     """
 
-    lr: Rate = Field(default=1.0, description="times the rate that it finds")
-    decay: Annotated[float, Range(ge=0, lt=1)] = Field(default=0.95, description="memory of the gradient's mean")
-    variance_reduction: bool = Field(default=True, description="draw each gradient towards the mean")
+    lr: Rate = Field(default=1.0, description="factor of the estimated learning rates")
+    decay: Annotated[float, Range(ge=0, lt=1)] = Field(
+        default=0.95, description="decay rate of the running average of the gradient"
+    )
+    variance_reduction: bool = Field(
+        default=True, description="reduce the variance of gradients by moving them towards the running average"
+    )
     gamma_clip: Annotated[float, Range(ge=0)] = Field(
-        default=1.8, description="how far at most: 1.8 means 1.8 parts of mean to one of gradient"
+        default=1.8,
+        description=(
+            "maximum weight of the running average in that reduction: 1.8 means 1.8 parts of average to one of gradient"
+        ),
     )
     adagrad: bool = Field(
         default=False,
-        description="divide by the root of all squared gradients once that is above 1, so that steps must fall",
+        description="divide by the root of the sum of squared gradients if it exceeds 1, so that steps decrease",
     )
-    largest_rate: Annotated[float, Range(gt=0)] = Field(default=50.0, description="bound of what it finds")
-    eps: Annotated[float, Range(gt=0)] = Field(default=1e-6, description="added under the roots; a floor to the rate")
+    largest_rate: Annotated[float, Range(gt=0)] = Field(
+        default=50.0, description="upper bound of the estimated learning rates"
+    )
+    eps: Annotated[float, Range(gt=0)] = Field(
+        default=1e-6,
+        description="term inside the square roots for numerical stability; a lower bound of the learning rates",
+    )
     weight_decay: Decay = Field(
-        default=0.0, description="L2: times the weight, added to its gradient before that is normalised"
+        default=0.0, description="weight decay coefficient (L2 penalty), applied before gradients are normalized"
     )
 
     def group_values(self, now: Mapping[str, Any]) -> dict[str, Any]:

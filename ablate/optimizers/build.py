@@ -1,4 +1,4 @@
-"""From an optimizer's settings to torch's parameter groups, and the numbers in time that are set in them."""
+"""Create torch's parameter groups from an optimizer's settings, and set scheduled values in them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ def parameter_groups(
     steps_per_epoch: int = 1,
     stacked: bool = False,
 ) -> list[dict[str, Any]]:
-    """Parameter groups for ``optimizer.build``, each with its values of step 0 and, under ``match``, the pattern that made it (None: the rest).
+    """Parameter groups for ``optimizer.build``, each with its values at step 0 and, under ``match``, its pattern (None:
+    the rest).
 
-    A parameter belongs to the first of ``optimizer.groups`` whose pattern it matches. ``stacked``: parameters have a leading R axis, which '1d' does not
-    count. Frozen parameters are in, for they may thaw. An optimizer `InParts` gets a group for each of its parts, named under ``part``. Raises ValueError
-    where a pattern takes no parameter.
+    A parameter belongs to the first of ``optimizer.groups`` whose pattern it matches. ``stacked``: parameters have a
+    leading R axis, which '1d' ignores. Frozen parameters are included, because they may be unfrozen later. An optimizer
+    `InParts` has one group per part, named under ``part``. Raises ValueError if a pattern matches no parameter.
     """
     named = dict(named_parameters)
     parts: Mapping[str, str] = {}
@@ -41,8 +42,8 @@ def parameter_groups(
     for index, group in enumerate(optimizer.groups):
         if not members[index]:
             raise ValueError(
-                f"optimizer.groups.{index}.match (={group.match}) takes no parameter that an earlier group has not taken. "
-                "Correct the pattern, or drop the group."
+                f"optimizer.groups.{index}.match (={group.match}) matches no remaining parameters. Correct the "
+                "pattern, or remove the group."
             )
     result = []
     for place, by_part in members.items():
@@ -57,16 +58,18 @@ def parameter_groups(
 def value_setter(
     torch_optimizer: TorchOptimizer, optimizer: Optimizer, epochs: int, steps_per_epoch: int
 ) -> Callable[[int], None] | None:
-    """A function that sets the values of a step (counted from 0 over the whole training) in every parameter group; None where nothing is scheduled.
+    """A function that sets the values of a step (counted from 0 over the whole training) in every parameter group; None
+    if nothing is scheduled.
 
-    What has no schedule is left alone, so that a trick may change it (a plateau's rate). The groups must be those of `parameter_groups`.
+    Values without a schedule are not set, so that a trick may change them, such as plateau the learning rate. The
+    groups must be those of `parameter_groups`.
     """
     by_match = {group.match: group for group in reversed(optimizer.groups)}
     work = []
     for place, target in enumerate(torch_optimizer.param_groups):
         group, part = by_match.get(target["match"]), target.get("part", "")
         scheduled = {name for name, value in _fields(optimizer, group, part).items() if isinstance(value, Schedule)}
-        # a key that is no field (betas) is made of several; a field without a schedule is left alone
+        # a key that is not a field (betas) combines several; a field without a schedule is not set
         fixed = set(type(optimizer).model_fields) - scheduled
         if scheduled:
             work.append((place, group, part, fixed))
@@ -75,7 +78,7 @@ def value_setter(
 
     def set_values(step: int) -> None:
         for place, group, part, fixed in work:
-            target = torch_optimizer.param_groups[place]  # loading a state puts new groups in their place
+            target = torch_optimizer.param_groups[place]  # loading a state replaces the groups
             for key, value in _values(optimizer, group, part, step, epochs, steps_per_epoch).items():
                 if key not in fixed:
                     target[key] = value
@@ -88,15 +91,17 @@ def rate_setter(
     set_values: Callable[[int], None] | None,
     changes: Sequence[Callable[[float | Tensor], float | Tensor]],
 ) -> Callable[[int], None]:
-    """A function that sets a step's values (``set_values``) and then has each group's rate changed, one change after another.
+    """A function that sets a step's values (``set_values``) and then applies the changes to each group's learning rate,
+    in order.
 
-    The changes begin with what the settings or their schedule say at every step, so they need no memory of the rate. A rate may become (R,): see
-    `ablate.optimizers.steps.rate_per_seed`. Raises ValueError for an optimizer without a rate.
+    The changes start from the settings or their schedule in every step, so they need no state. A learning rate may
+    become (R,): see `ablate.optimizers.steps.rate_per_seed`. Raises ValueError for an optimizer without a learning
+    rate.
     """
     from ablate.registry.lazy import torch
 
     if any("lr" not in group for group in torch_optimizer.param_groups):
-        raise ValueError(f"optimizer (={type(torch_optimizer).__name__}) has no lr that a trick could change.")
+        raise ValueError(f"optimizer (={type(torch_optimizer).__name__}) must have an lr, because a trick changes it.")
     written = [group["lr"] for group in torch_optimizer.param_groups]
 
     def set_rates(step: int) -> None:
@@ -114,9 +119,11 @@ def rate_setter(
 
 
 def fused(groups: Iterable[dict[str, Any]]) -> bool | None:
-    """What to pass as torch's ``fused``: True where its kernels exist (floats on CPU and CUDA), None elsewhere (torch decides).
+    """The value of torch's ``fused``: True if its kernels exist (floats on CPU and CUDA), otherwise None (torch
+    decides).
 
-    Measured on one CPU thread: a step of a small network takes 0.6 (SGD) and 0.4 (Adam) of the time, of a larger one less.
+    On one CPU thread, a fused step of a small network takes 0.6 (SGD) and 0.4 (Adam) times as long; the gain is smaller
+    for a large network.
     """
     parameters = [parameter for group in groups for parameter in group["params"]]
     fits = all(p.is_floating_point() and p.device.type in ("cpu", "cuda") for p in parameters)
@@ -131,7 +138,7 @@ def _group_of(name: str, dimensions: int, groups: tuple[Group, ...]) -> int | No
 
 
 def _fields(optimizer: Optimizer, group: Group | None, part: str) -> dict[str, Any]:
-    """The optimizer's fields as they hold for a part of a group: numbers and schedules."""
+    """The optimizer's fields for one part of a group: numbers and schedules."""
     fields = {name: getattr(optimizer, name) for name in type(optimizer).model_fields}
     if isinstance(optimizer, InParts):
         fields |= {name: fields[other] for name, other in optimizer.instead.get(part, {}).items()}

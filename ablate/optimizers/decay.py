@@ -1,4 +1,4 @@
-"""Weight decay beside the gradient, for optimizers of torch that only know it in the gradient."""
+"""Decoupled weight decay for torch's optimizers that only have an L2 penalty."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer as TorchOptimizer
 
 DecayForm = Literal["l2", "decoupled", "plain"]
-"""``l2``: g ← g + wd·w. ``decoupled``: w ← (1 − lr·wd)·w. ``plain``: w ← (1 − wd)·w, whatever the rate."""
+"""``l2``: g ← g + wd·w. ``decoupled``: w ← (1 − lr·wd)·w. ``plain``: w ← (1 − wd)·w, whatever the learning rate."""
 
 
 def decay_values(form: DecayForm, decay: float) -> dict[str, Any]:
-    """The keys of a parameter group for a decay of this form: torch's ``weight_decay`` for ``l2``, ``shrink`` for the two others."""
+    """The keys of a parameter group for this form of decay: torch's ``weight_decay`` for ``l2``, ``shrink`` for the
+    others.
+    """
     return {"weight_decay": decay} if form == "l2" else {"weight_decay": 0.0, "shrink": decay}
 
 
 def shrink_before_steps(optimizer: TorchOptimizer, form: Literal["decoupled", "plain"]) -> None:
-    """Have every step of ``optimizer`` begin by shrinking the weights that have a gradient, by their group's ``shrink``."""
+    """At the start of every step, shrink the weights that have a gradient by their group's ``shrink``."""
 
     from ablate.optimizers.steps.rate_per_seed import spread
 

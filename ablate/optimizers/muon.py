@@ -1,4 +1,4 @@
-"""Muon: every step of a hidden weight is an orthogonal matrix."""
+"""Muon: orthogonalized updates for hidden weights."""
 
 from __future__ import annotations
 
@@ -22,18 +22,26 @@ if TYPE_CHECKING:
     "optimizer",
     "muon",
     card=Card(
-        "Orthogonal steps for hidden weights; AdamW for everything else.",
+        "Orthogonalized updates for hidden weights; AdamW for all other parameters.",
         source="Jordan et al. 2024, Muon: An optimizer for hidden layers in neural networks; torch.optim.Muon",
-        helps="Hidden layers with wide matrices: fewer epochs to the same loss than AdamW.",
-        costs="Five small matrix products a weight and step; two rates to choose. One number of memory per hidden weight, two for the rest.",
-        interacts="A gradient's size does not matter to it, so clipping hardly does. The step's size is lr alone: it needs a falling schedule to settle.",
+        helps="For hidden layers with wide matrices: needs fewer epochs than AdamW for the same loss.",
+        costs=(
+            "Five small matrix products per weight and step; two learning rates to tune. Stores one value per hidden "
+            "weight, two per other parameter."
+        ),
+        interacts=(
+            "Invariant to the scale of gradients, so clipping has little effect. lr alone determines the size of a "
+            "step, so it needs a decreasing schedule."
+        ),
     ),
 )
 class Muon(InParts):
-    """m ← μm + (1−μ)g; p ← (1 − lr·wd)·p − lr·s·O(m): O sets all singular values near 1, s fits the step to the shape (`ablate.optimizers.steps.muon`).
+    """m ← μm + (1−μ)g; p ← (1 − lr·wd)·p − lr·s·O(m): O sets all singular values near 1, s scales the step to the shape
+    (`ablate.optimizers.steps.muon`).
 
-    Weights of two axes or more are seen as (out, the rest), so convolutions are flattened. AdamW takes all others (biases, norms), embeddings and the output
-    layer, which is the network's last weight of two axes or more; ``lr`` of a group in ``groups`` is the rate of whatever it matches.
+    Weights with two or more axes are reshaped to (out, the rest), so convolutions are flattened. AdamW updates all
+    others (biases, norms), embeddings and the output layer, which is the network's last weight with two or more axes.
+    ``lr`` of a group in ``groups`` is the learning rate of all parameters that it matches.
     """
 
     instead: ClassVar[Mapping[str, Mapping[str, str]]] = {"adamw": {"lr": "adamw_lr"}}
@@ -41,34 +49,44 @@ class Muon(InParts):
     lr: Rate = Field(
         default=0.02, description="learning rate of the hidden weights: the size of a step's singular values"
     )
-    momentum: Share = Field(default=0.95, description="memory of the gradient's mean")
-    nesterov: bool = Field(default=True, description="look ahead along the mean")
+    momentum: Share = Field(default=0.95, description="decay rate of the running average of the gradient")
+    nesterov: bool = Field(default=True, description="use Nesterov momentum")
     scale: Literal["original", "match_adamw"] = Field(
         default="original",
-        description="original: √max(1, out/rest); match_adamw: 0.2·√max(out, rest), with which a rate tuned for AdamW fits",
+        description=(
+            "original: √max(1, out/rest); match_adamw: 0.2·√max(out, rest), for which a learning rate tuned for "
+            "AdamW is suitable"
+        ),
     )
-    steps: Annotated[int, Range(ge=1, le=20)] = Field(default=5, description="iterations towards orthogonality")
-    adamw_lr: Rate = Field(default=3e-4, description="learning rate of what AdamW takes")
+    steps: Annotated[int, Range(ge=1, le=20)] = Field(default=5, description="number of Newton-Schulz iterations")
+    adamw_lr: Rate = Field(default=3e-4, description="learning rate of AdamW's parameters")
     adamw: tuple[str, ...] = Field(
         default=("*emb*",),
-        description="shell patterns over the names of weights that AdamW takes as well; case does not count",
+        description="shell patterns of the names of further parameters for AdamW; case-insensitive",
     )
-    output: Literal["adamw", "muon"] = Field(default="adamw", description="who takes the last weight, the output layer")
-    beta1: Share = Field(default=0.9, description="AdamW's memory of the gradient's mean")
-    beta2: Share = Field(default=0.95, description="AdamW's memory of the squared gradient's mean")
-    eps: Annotated[float, Range(gt=0)] = Field(default=1e-8, description="AdamW's, against division by 0")
-    weight_decay: Decay = Field(default=0.01, description="decoupled, for both: lr times this share off the weight")
+    output: Literal["adamw", "muon"] = Field(
+        default="adamw", description="optimizer for the last weight, the output layer"
+    )
+    beta1: Share = Field(default=0.9, description="AdamW: decay rate of the running average of the gradient")
+    beta2: Share = Field(default=0.95, description="AdamW: decay rate of the running average of the squared gradient")
+    eps: Annotated[float, Range(gt=0)] = Field(
+        default=1e-8, description="AdamW: term added to the denominator for numerical stability"
+    )
+    weight_decay: Decay = Field(
+        default=0.01,
+        description="decoupled weight decay, for both optimizers: each step subtracts lr · weight_decay · w",
+    )
 
     def part(self, shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, str]:
-        """Raises ValueError where nothing is left for Muon itself."""
+        """Raises ValueError if no parameters are left for Muon."""
         weights = [name for name, shape in shapes.items() if len(shape) >= 2]
         hidden = weights[:-1] if self.output == "adamw" else weights
         patterns = [pattern.lower() for pattern in self.adamw]
         chosen = {name for name in hidden if not any(fnmatchcase(name.lower(), pattern) for pattern in patterns)}
         if not chosen:
             raise ValueError(
-                f"optimizer (=muon) finds no hidden weight to work on among {len(shapes)} parameters: AdamW would take all of them. "
-                "Use adamw, or set output: muon."
+                f"optimizer (=muon) requires hidden weight matrices, but all {len(shapes)} parameters would use "
+                "AdamW. Use adamw, or set output: muon."
             )
         return {name: "muon" if name in chosen else "adamw" for name in shapes}
 

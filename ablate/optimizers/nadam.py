@@ -1,4 +1,4 @@
-"""NAdam: Adam with Nesterov's look ahead."""
+"""NAdam: Adam with Nesterov momentum."""
 
 from __future__ import annotations
 
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     "optimizer",
     "nadam",
     card=Card(
-        "Adam that looks ahead along its momentum, as Nesterov does.",
+        "Adam with Nesterov momentum.",
         source="Dozat 2016, Incorporating Nesterov Momentum into Adam; torch.optim.NAdam",
-        helps="Somewhat faster than Adam where momentum matters.",
-        costs="Two numbers of memory per weight; a step takes longer than Adam's, for there is no fused kernel.",
-        interacts="Its own momentum schedule multiplies beta1: scheduling beta1 as well makes two of them. 'decay' says which weight decay is meant.",
+        helps="When momentum matters: slightly faster than Adam.",
+        costs="Stores two values per parameter. A step takes longer than Adam's, because there is no fused kernel.",
+        interacts=(
+            "It has its own momentum schedule, which multiplies a schedule of beta1. See 'decay' for the form of "
+            "weight decay."
+        ),
     ),
 )
 class NAdam(Moments):
@@ -33,24 +36,26 @@ class NAdam(Moments):
 
     lr: Rate = Field(default=2e-3, description="learning rate")
     momentum_decay: Annotated[float, Range(ge=0)] = Field(
-        default=0.004, description="how fast the momentum rises from half of beta1 towards beta1"
+        default=0.004, description="how fast the momentum increases from half of beta1 to beta1"
     )
     decay: Literal["l2", "decoupled"] = Field(
-        default="l2", description="weight decay in the gradient, or apart from it as in adamw"
+        default="l2", description="l2: weight decay in the gradient; decoupled: as in adamw"
     )
 
     def group_values(self, now: Mapping[str, Any]) -> dict[str, Any]:
         return {**super().group_values(now), "momentum_decay": now["momentum_decay"]}
 
     def build(self, groups: list[dict[str, Any]]) -> TorchOptimizer:
-        # measured on one CPU thread: foreach takes 0.4 to 0.7 of the loop's time
+        # measured on one CPU thread: foreach takes 0.4 to 0.7 times as long as the loop
         optimizer = torch.optim.NAdam(groups, decoupled_weight_decay=self.decay == "decoupled", foreach=True)
         optimizer.register_load_state_dict_post_hook(_keep_products)
         return optimizer
 
 
 def _keep_products(optimizer: TorchOptimizer) -> None:
-    """Undo what torch's loading does to the product of momenta: the weights' dtype (another last bit) and device (a wait at every step)."""
+    """When torch loads a state, it changes the dtype (rounding) and the device (a wait in every step) of the product of
+    momenta: undo this.
+    """
     for state in optimizer.state.values():
         if "mu_product" in state:
             state["mu_product"] = state["mu_product"].to("cpu", torch.get_default_dtype())

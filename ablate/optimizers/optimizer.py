@@ -1,4 +1,4 @@
-"""The contract of an optimizer that recipes name."""
+"""The base class of optimizers."""
 
 from __future__ import annotations
 
@@ -21,38 +21,50 @@ Decay = Annotated[Scheduled[float], Range(ge=0)]
 
 
 class Group(Named):
-    """Other values for some of the parameters: the first group whose pattern matches a parameter's name takes it."""
+    """Other values for some of the parameters.
+
+    A parameter belongs to the first group whose pattern matches its name.
+    """
 
     match: str = Field(
-        description="shell pattern over parameter names, such as '*.bias' or 'conv1.*'; '1d' matches all biases and norms"
+        description=(
+            "shell pattern of parameter names, such as '*.bias' or 'conv1.*'; '1d' matches all biases and the "
+            "parameters of norms"
+        )
     )
-    lr: Rate | None = Field(default=None, description="learning rate of these parameters; none: the optimizer's")
+    lr: Rate | None = Field(default=None, description="learning rate of the group; null: that of the optimizer")
     weight_decay: Decay | None = Field(
-        default=None, description="weight decay of these parameters; none: the optimizer's"
+        default=None, description="weight decay of the group; null: that of the optimizer"
     )
 
 
 class Optimizer(Named):
-    """Base of all optimizers: numbers in time become torch's parameter-group values."""
+    """Base of all optimizers: schedules become values of torch's parameter groups."""
 
     stacks: ClassVar[bool | str] = True
-    """Whether it treats every weight by itself, so that a stack of seeds is one larger network to it; otherwise what it does, such as 'takes norms'."""
+    """Whether each parameter is updated elementwise, so that a stack of seeds is like one larger network; otherwise the
+    reason, such as 'takes norms'.
+    """
 
     lr: Rate = Field(default=0.01, description="learning rate")
-    groups: tuple[Group, ...] = Field(default=(), description="other rates and decays for some parameters")
+    groups: tuple[Group, ...] = Field(
+        default=(), description="parameter groups with their own learning rate and weight decay"
+    )
 
     def under_tricks(self) -> Self:
-        """The same, told that tricks change the rate while it trains, such as a plateau."""
+        """The same settings, given that tricks such as plateau change the learning rate during training."""
         return self
 
     @abstractmethod
     def group_values(self, now: Mapping[str, Any]) -> dict[str, Any]:
-        """The keys of a torch parameter group, from the present values of this class's fields (``now``: field name → number)."""
+        """The keys of a torch parameter group, from the current values of this class's fields (``now``: field name →
+        number).
+        """
 
     @abstractmethod
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """The torch optimizer over parameter groups that already hold their values."""
+        """The torch optimizer for parameter groups that already have their values."""
 
     def build_stacked(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """The same over the parameters (R, …) of a stack."""
+        """The same for the parameters (R, …) of a stack."""
         return self.build(groups)

@@ -1,4 +1,4 @@
-"""Optimizers that treat some parameters in another way than the others."""
+"""Optimizers that update parts of the parameters in different ways."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from ablate.optimizers.optimizer import Optimizer
 
 
 class InParts(Optimizer):
-    """An optimizer of several parts: each parameter group belongs to one and says so under ``part``."""
+    """An optimizer of several parts: each parameter group belongs to the part that it names under ``part``."""
 
     instead: ClassVar[Mapping[str, Mapping[str, str]]] = {}
-    """For a part, which field stands in the place of another: ``{"adamw": {"lr": "adamw_lr"}}``. A group's own rate and decay still come first."""
+    """For each part, the fields that replace others: ``{"adamw": {"lr": "adamw_lr"}}``.
+
+    A group's own learning rate and weight decay take precedence.
+    """
 
     @abstractmethod
     def part(self, shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, str]:
-        """The part that takes each parameter, from the names and shapes of one network's parameters in their order."""
+        """The part of each parameter, from the names and shapes of one network's parameters, in order."""

@@ -1,4 +1,4 @@
-"""RAdam: Adam that begins as SGD until it knows the gradients' spread."""
+"""RAdam: Adam that starts as SGD until the variance of the gradients can be estimated."""
 
 from __future__ import annotations
 
@@ -19,21 +19,23 @@ if TYPE_CHECKING:
     "optimizer",
     "radam",
     card=Card(
-        "Adam that waits with its rates until their variance is known.",
+        "Rectified Adam: adapts learning rates once their variance can be estimated.",
         source="Liu et al. 2019, On the Variance of the Adaptive Learning Rate and Beyond; torch.optim.RAdam",
-        helps="Instead of a warmup: the first steps are plain momentum, and large rates do less harm.",
-        costs="Two numbers of memory per weight; slow in the first steps.",
-        interacts="A warmup on top of it warms up twice. 'decay' says which weight decay is meant.",
+        helps="Instead of warmup: the first steps are SGD with momentum, and large learning rates are less harmful.",
+        costs="Stores two values per parameter. Slow in the first steps.",
+        interacts="A warmup in addition warms up twice. See 'decay' for the form of weight decay.",
     ),
 )
 class RAdam(Moments):
-    """Adam's step times r, the square root of (ρₜ−4)(ρₜ−2)ρ∞ / ((ρ∞−4)(ρ∞−2)ρₜ), once ρₜ > 5; before that p ← p − lr·m̂ (paper, algorithm 2)."""
+    """Adam's step times r, the square root of (ρₜ−4)(ρₜ−2)ρ∞ / ((ρ∞−4)(ρ∞−2)ρₜ), once ρₜ > 5; before, p ← p − lr·m̂
+    (algorithm 2 of the paper).
+    """
 
     lr: Rate = Field(default=1e-3, description="learning rate")
     decay: Literal["l2", "decoupled"] = Field(
-        default="l2", description="weight decay in the gradient, or apart from it as in adamw"
+        default="l2", description="l2: weight decay in the gradient; decoupled: as in adamw"
     )
 
     def build(self, groups: list[dict[str, Any]]) -> TorchOptimizer:
-        # measured on one CPU thread: foreach takes 0.2 to 0.6 of the loop's time
+        # measured on one CPU thread: foreach takes 0.2 to 0.6 times as long as the loop
         return torch.optim.RAdam(groups, decoupled_weight_decay=self.decay == "decoupled", foreach=True)

@@ -1,4 +1,4 @@
-"""RMSprop: the gradient divided by its recent size."""
+"""RMSprop: divides the gradient by its recent magnitude."""
 
 from __future__ import annotations
 
@@ -23,20 +23,30 @@ if TYPE_CHECKING:
     card=Card(
         "Divides each gradient by the root of its recent mean square.",
         source="Tieleman and Hinton 2012, lecture 6.5 of Neural Networks for Machine Learning; torch.optim.RMSprop",
-        helps="Recurrent networks and gradients whose size wanders.",
-        costs="One number of memory per weight, one more each with momentum and when centred; the first steps are large, for nothing corrects its start at 0.",
-        interacts="With momentum it is nearly Adam; its weight_decay is L2 in the gradient, as adam's.",
+        helps="For recurrent networks and gradients whose size varies over time.",
+        costs=(
+            "Stores one value per parameter, and one more each for momentum and centered. The first steps are large, "
+            "because there is no bias correction."
+        ),
+        interacts="With momentum it is similar to Adam. weight_decay is an L2 penalty in the gradient, as in adam.",
     ),
 )
 class RMSprop(Optimizer):
-    """s ← αs + (1−α)g²; p ← p − lr·g/(√s + ε), ``centered``: √(s − mean²). With momentum b ← μb + g/(√s + ε), p ← p − lr·b. Weight decay adds wd·p to g."""
+    """s ← αs + (1−α)g²; p ← p − lr·g/(√s + ε), ``centered``: √(s − mean²).
+
+    With momentum b ← μb + g/(√s + ε), p ← p − lr·b. Weight decay adds wd·p to g.
+    """
 
     lr: Rate = Field(default=1e-3, description="learning rate")
-    alpha: Share = Field(default=0.99, description="memory of the squared gradient's mean")
-    momentum: Share = Field(default=0.0, description="share of the last step that is kept")
-    centered: bool = Field(default=False, description="take the variance of the gradient, not its mean square")
-    eps: Annotated[float, Range(gt=0)] = Field(default=1e-8, description="added to the root, against division by 0")
-    weight_decay: Decay = Field(default=0.0, description="L2: times the weight, added to its gradient")
+    alpha: Share = Field(default=0.99, description="decay rate of the running average of the squared gradient")
+    momentum: Share = Field(default=0.0, description="momentum factor")
+    centered: bool = Field(
+        default=False, description="divide by the variance of the gradient instead of its mean square"
+    )
+    eps: Annotated[float, Range(gt=0)] = Field(
+        default=1e-8, description="term added to the denominator for numerical stability"
+    )
+    weight_decay: Decay = Field(default=0.0, description="weight decay coefficient (L2 penalty)")
 
     def group_values(self, now: Mapping[str, Any]) -> dict[str, Any]:
         return {key: now[key] for key in ("lr", "alpha", "momentum", "eps", "weight_decay")}
@@ -44,7 +54,7 @@ class RMSprop(Optimizer):
     def build(self, groups: list[dict[str, Any]]) -> TorchOptimizer:
         optimizer = torch.optim.RMSprop(groups, centered=self.centered)
         if isinstance(self.momentum, Schedule):
-            # torch makes the buffer at the first step only, at which a schedule may well stand at 0
+            # torch creates the buffer only in the first step, at which a schedule may be at 0
             for parameter in (p for group in groups for p in group["params"]):
                 names = ("square_avg", "momentum_buffer", "grad_avg")[: 3 if self.centered else 2]
                 optimizer.state[parameter].update({name: torch.zeros_like(parameter) for name in names})

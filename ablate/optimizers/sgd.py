@@ -1,4 +1,6 @@
-"""Stochastic gradient descent with momentum, Nesterov's too, the rate outside or inside the velocity."""
+"""Stochastic gradient descent, with momentum or Nesterov momentum, and the learning rate outside or inside the
+velocity.
+"""
 
 from __future__ import annotations
 
@@ -23,31 +25,45 @@ if TYPE_CHECKING:
     "optimizer",
     "sgd",
     card=Card(
-        "Gradient descent with momentum: the plain and often best-ending choice.",
-        source="torch.optim.SGD; Sutskever et al. 2013, On the importance of initialization and momentum in deep learning",
-        helps="Ends better than adaptive rates where the rate is tuned; momentum gets through plateaus.",
-        costs="The rate has to be found, and usually a schedule for it.",
-        interacts="A scheduled rate acts at once; with rate_in_velocity it acts through the velocity, 1/(1 - momentum) steps later. "
-        "L2 and decoupled decay are the same without momentum and schedules, and nearly so with them.",
+        "Stochastic gradient descent, optionally with momentum.",
+        source=(
+            "torch.optim.SGD; Sutskever et al. 2013, On the importance of initialization and momentum in deep learning"
+        ),
+        helps=(
+            "Often reaches a lower loss than adaptive methods if the learning rate is tuned. Momentum helps on "
+            "plateaus."
+        ),
+        costs="Requires tuning the learning rate and, usually, its schedule.",
+        interacts=(
+            "A change of the learning rate takes effect immediately; with rate_in_velocity, over about 1/(1 - "
+            "momentum) steps. L2 and decoupled weight decay are equivalent without momentum and schedules, and "
+            "similar with them."
+        ),
     ),
 )
 class Sgd(Optimizer):
-    """v ← μv + g; p ← p − lr·v, with Nesterov p ← p − lr·(g + μv), as torch has it. Weight decay adds wd·p to g; ``decay: decoupled`` takes lr·wd·p off p
-    instead, ``decay: plain`` wd·p (as in p ← 0.99p − lr·g).
+    """v ← μv + g; p ← p − lr·v, with Nesterov p ← p − lr·(g + μv), as in torch.
 
-    ``rate_in_velocity``: v ← μv − lr·g; p ← p + v, with Nesterov p ← p + μv − lr·g, the older form (`ablate.optimizers.steps.velocity_sgd`).
-    With a constant learning rate the two are the same, and torch's own, faster one is used. With a schedule, or a trick that changes the rate, they differ.
+    Weight decay adds wd·p to g; ``decay: decoupled`` subtracts lr·wd·p from p instead, ``decay: plain`` wd·p (as in p ←
+    0.99p − lr·g).
+
+    ``rate_in_velocity``: v ← μv − lr·g; p ← p + v, with Nesterov p ← p + μv − lr·g, the older form
+    (`ablate.optimizers.steps.velocity_sgd`). With a constant learning rate the two are equivalent, and torch's faster
+    optimizer is used. With a schedule, or a trick that changes the learning rate, they differ.
     """
 
-    momentum: Share = Field(default=0.9, description="share of the velocity that is kept from step to step")
-    nesterov: bool = Field(default=False, description="look ahead along the velocity")
-    weight_decay: Decay = Field(default=0.0, description="times the weight, pulling it towards 0; 'decay' says how")
+    momentum: Share = Field(default=0.9, description="momentum factor")
+    nesterov: bool = Field(default=False, description="use Nesterov momentum")
+    weight_decay: Decay = Field(default=0.0, description="weight decay coefficient; see 'decay'")
     decay: DecayForm = Field(
         default="l2",
-        description="l2: in the gradient, and so in the velocity; decoupled: lr times weight_decay off the weight; plain: weight_decay off the weight",
+        description=(
+            "l2: add weight_decay · w to the gradient; decoupled: subtract lr · weight_decay · w from the weight; "
+            "plain: subtract weight_decay · w"
+        ),
     )
     rate_in_velocity: bool = Field(
-        default=False, description="the velocity holds rate times gradient, not the gradient"
+        default=False, description="accumulate lr · gradient in the velocity instead of the gradient"
     )
 
     _moved: bool = PrivateAttr(default=False)
@@ -62,7 +78,7 @@ class Sgd(Optimizer):
         return {"lr": now["lr"], "momentum": now["momentum"], **decay}
 
     def build(self, groups: list[dict[str, Any]]) -> TorchOptimizer:
-        # nesterov goes in by group: torch's constructor refuses a momentum of 0, at which a schedule may well begin
+        # nesterov is set per group: torch's constructor rejects a momentum of 0, at which a schedule may start
         groups = [{**group, "nesterov": self.nesterov} for group in groups]
         optimizer = self._optimizer(groups)
         if self.decay != "l2":
@@ -77,7 +93,7 @@ class Sgd(Optimizer):
             return VelocitySGD(groups)
         optimizer = torch.optim.SGD(groups, fused=fused(groups))
         if self.momentum != 0:
-            # torch's fused step fails where some parameters have a velocity and others, thawed later, have none yet
+            # torch's fused step fails if some parameters have a velocity and others, unfrozen later, have none yet
             for parameter in (p for group in groups for p in group["params"]):
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         return optimizer
@@ -95,5 +111,5 @@ class Sgd(Optimizer):
     @model_validator(mode="after")
     def nesterov_needs_momentum(self) -> Self:
         if self.nesterov and self.momentum == 0:
-            raise ValueError("nesterov (=True) needs a momentum above 0. Set momentum to 0.9, or drop nesterov.")
+            raise ValueError("nesterov (=True) requires a momentum above 0. Set momentum: 0.9, or remove nesterov.")
         return self

@@ -19,35 +19,52 @@ if TYPE_CHECKING:
     "optimizer",
     "vsgd",
     card=Card(
-        "Finds each weight's rate from signal, noise and curvature of gradients.",
-        source="Schaul, Zhang and LeCun 2013, No More Pesky Learning Rates; Schaul and LeCun 2013, Adaptive learning rates and parallelization",
-        helps="Where nobody will tune the rate or its decay: both follow the noise, and end not far from tuned SGD.",
-        costs="Nine numbers of memory per weight; twenty cautious steps at the start, and several times the time of SGD's step.",
-        interacts="It lowers rates by itself as the noise takes over: lr and its schedule only multiply what it finds. Noise from dropout counts as noise.",
+        "Estimates per-parameter learning rates from signal, noise and curvature of gradients.",
+        source=(
+            "Schaul, Zhang and LeCun 2013, No More Pesky Learning Rates; Schaul and LeCun 2013, Adaptive learning "
+            "rates and parallelization"
+        ),
+        helps=(
+            "When the learning rate and its decay should not be tuned: both adapt to the noise, with results close "
+            "to tuned SGD."
+        ),
+        costs=(
+            "Stores nine values per parameter. Twenty small steps at the start; a step takes several times as long "
+            "as SGD."
+        ),
+        interacts=(
+            "It reduces learning rates itself as noise increases: lr and its schedule multiply them. Noise from "
+            "dropout counts as noise."
+        ),
     ),
 )
 class VSgd(Optimizer):
-    """p ← p − lr·η·g, η = ḡ²/v̄ · h̄/(h²)‾ with running means of gradient, squared gradient, curvature and squared curvature, each with a memory of its own.
+    """p ← p − lr·η·g, η = ḡ²/v̄ · h̄/(h²)‾ with running averages of gradient, squared gradient, curvature and squared
+    curvature, each with its own memory.
 
-    ``curvature: secant`` is taken between the means of windows of steps, which costs no second gradient; ``finite_difference`` (vSGD-fd) from a second gradient
-    of the same batch a step away. `ablate.optimizers.steps.vsgd` says which parts are the papers' and which are ours.
+    ``curvature: secant`` is estimated between the means of windows of steps and needs no second gradient;
+    ``finite_difference`` (vSGD-fd) uses a second gradient of the same batch at a nearby point.
+    `ablate.optimizers.steps.vsgd` documents which parts are from the papers.
     """
 
-    lr: Rate = Field(default=1.0, description="times the rate that it finds")
+    lr: Rate = Field(default=1.0, description="factor of the estimated learning rates")
     curvature: Literal["secant", "finite_difference"] = Field(
         default="secant",
-        description="from windows of earlier steps, or as in the second paper from a second gradient of each batch (twice the time)",
+        description=(
+            "secant: from windows of earlier steps; finite_difference: from a second gradient of each batch (twice "
+            "the time)"
+        ),
     )
     window: Annotated[int, Range(ge=2)] = Field(
-        default=10, description="steps over which gradients and weights are averaged for the curvature"
+        default=10, description="number of steps over which gradients and weights are averaged for the curvature"
     )
     caution: Annotated[float, Range(ge=1)] = Field(
-        default=2.0, description="how many times too large it takes noise and curvature for at first"
+        default=2.0, description="initial overestimation factor of noise and curvature"
     )
     largest_rate: Annotated[float, Range(gt=0)] = Field(
-        default=10.0, description="bound of what it finds, for nearly plane losses"
+        default=10.0, description="upper bound of the estimated learning rates, for nearly linear losses"
     )
-    weight_decay: Decay = Field(default=0.0, description="L2: times the weight, added to its gradient")
+    weight_decay: Decay = Field(default=0.0, description="weight decay coefficient (L2 penalty)")
 
     def group_values(self, now: Mapping[str, Any]) -> dict[str, Any]:
         return {"lr": now["lr"], "weight_decay": now["weight_decay"]}

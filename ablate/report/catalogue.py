@@ -11,14 +11,14 @@ from ablate.registry import KINDS, Entry
 from ablate.registry.described import meaning, settings_of
 
 TITLES = {
-    "trick": ("Tricks", "Switched on with `add: [name]`, off with `remove`."),
-    "schedule": ("Schedules", "Stand where a setting takes a number in time: `optimizer.lr: {name: …}`."),
+    "trick": ("Tricks", "Enable a trick with `add: [name]`; disable it with `remove: [name]`."),
+    "schedule": ("Schedules", "Replace a number that may change during training: `optimizer.lr: {name: …}`."),
     "optimizer": ("Optimizers", "`optimizer: {name: …, lr: …}`."),
     "model": ("Networks", "`model: {name: …}`."),
-    "init": ("Initial values", "`init: name`."),
+    "init": ("Initializations", "`init: name`."),
     "loss": ("Losses", "`loss: name`."),
-    "metric": ("Metrics", "`metrics: [name]`: measured on the validation part after every epoch."),
-    "watch": ("What is watched", "`watch: [name]`: recorded beside the metrics; it changes nothing in a training."),
+    "metric": ("Metrics", "`metrics: [name]`: computed on the validation set after every epoch."),
+    "watch": ("Tracked metrics", "`watch: [name]`: recorded alongside the metrics, without affecting training."),
     "data": ("Data", "`data: {name: …}`."),
 }
 """Kind → heading, and how a recipe names one."""
@@ -26,11 +26,11 @@ TITLES = {
 HEAD = """\
 # The catalogue
 
-Everything that a recipe can name, from the cards in the code. `ablate catalog` lists it, `ablate catalog NAME` prints one card; this page is
-`ablate catalog --markdown > docs/catalogue.md`.
+All built-in components of recipes. `ablate catalog` lists them, and `ablate catalog NAME` describes one. This page is the
+output of `ablate catalog --markdown`.
 """
 
-WIDTH = 156
+WIDTH = 120
 
 
 def as_page(found: Sequence[Entry]) -> str:

@@ -1,4 +1,4 @@
-"""Random numbers that belong to a seed: whoever shares its stack, whichever other tricks are on, they are the same."""
+"""Random numbers keyed by the seed: they do not depend on other seeds in the stack or on other tricks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def key(seed: int, stream: str) -> int:
-    """A 63-bit number for (seed, stream name): nearby seeds and names give unrelated numbers."""
+    """A 63-bit number for (seed, stream name): similar seeds and names give unrelated numbers."""
     digest = hashlib.blake2b(f"{seed}/{stream}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
@@ -24,10 +24,10 @@ def generator(seed: int, stream: str, device: str = "cpu") -> Generator:
 
 
 class Noise:
-    """One stream of random numbers for each replica of a stack.
+    """One stream of random numbers for each seed of a stack.
 
-    ``seeds`` are the replicas'. With one seed the numbers have the shape that is asked for; in a stack of R they have a leading R axis,
-    drawn replica by replica, so that a replica's numbers do not depend on its neighbours.
+    With one seed, numbers have the requested shape. In a stack of R seeds, they have a leading R axis and are drawn
+    seed by seed, so that the numbers of a seed do not depend on the others.
     """
 
     def __init__(self, seeds: Sequence[int], stream: str, device: str = "cpu", *, stacked: bool = False) -> None:
@@ -36,7 +36,7 @@ class Noise:
         self.stacked = stacked or len(self.generators) > 1
 
     def begin(self, epoch: int) -> None:
-        """Start an epoch's own numbers, keyed by (seed, stream, epoch): a resumed training needs no saved state."""
+        """Start an epoch's numbers, keyed by (seed, stream, epoch): a resumed training needs no saved state."""
         for seed, g in zip(self.seeds, self.generators, strict=True):
             g.manual_seed(key(seed, f"{self.stream}/{epoch}"))
 
@@ -56,5 +56,5 @@ class Noise:
         return self._each([torch.randint(low, high, shape, generator=g, device=self.device) for g in self.generators])
 
     def permutation(self, n: int) -> Tensor:
-        """A random order of 0 … n−1."""
+        """A random permutation of 0 … n−1."""
         return self._each([torch.randperm(n, generator=g, device=self.device) for g in self.generators])

@@ -1,4 +1,4 @@
-"""Schedules that recipes name, one family a file; `schedule.py` says what a schedule is."""
+"""Schedules, one family per file; `schedule.py` defines what a schedule is."""
 
 from ablate.schedules.schedule import Per, Schedule, Scheduled, Time, parse_schedule
 

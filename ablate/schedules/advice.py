@@ -1,4 +1,4 @@
-"""What is likely a mistake in the schedules of some settings."""
+"""Warnings about likely mistakes in schedules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from ablate.schedules.schedule import Schedule
 
 
 def advice_on(settings: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """The dotted path and the advice (`Schedule.advice`) of every schedule in settings that has some, groups and lists included."""
+    """The dotted path and the advice (`Schedule.advice`) of each schedule in the settings that has any, including
+    groups and lists.
+    """
     if isinstance(settings, Schedule):
         sentence = settings.advice()
         if sentence is not None:

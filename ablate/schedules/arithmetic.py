@@ -1,4 +1,4 @@
-"""Arithmetic that a recipe may write down: numbers, + − * / // % **, a few functions, named variables; nothing else can be said in it."""
+"""Arithmetic expressions for recipes: numbers, + − * / // % **, some functions and named variables only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Values = Mapping[str, float]
 Term = Callable[[Values], float]
 
 LONGEST = 300
-"""Characters that a formula may have; no schedule needs more, and nothing in it can then nest too deeply."""
+"""Maximum length of a formula; it also limits the nesting depth."""
 
 FUNCTIONS: dict[str, tuple[Callable[..., float], int]] = {
     "min": (min, 2),
@@ -24,7 +24,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., float], int]] = {
     "log": (math.log, 1),
     "cos": (math.cos, 1),
 }
-"""Each with the number of its arguments; min and max take more as well."""
+"""The number of arguments of each function; min and max accept more."""
 
 
 def _power(base: float, exponent: float) -> float:
@@ -55,13 +55,13 @@ UNARY: dict[type[ast.unaryop], Callable[[float], float]] = {ast.UAdd: operator.p
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """A formula that has been read: the variables that it uses, and its value for given ones."""
+    """A parsed formula: the variables that it uses, and its value for given variables."""
 
     names: frozenset[str]
     term: Term
 
     def __call__(self, values: Values) -> float:
-        """The value. Raises ValueError with what cannot be computed, such as ``division by zero``; too large a number is infinite."""
+        """The value. Raises ValueError if it cannot be computed, such as ``division by zero``; overflow is infinite."""
         try:
             value = self.term(values)
         except ZeroDivisionError:
@@ -77,16 +77,16 @@ class Arithmetic:
 
 @lru_cache(maxsize=256)
 def read(text: str, variables: tuple[str, ...]) -> Arithmetic:
-    """Read a formula over ``variables`` and ``pi``. Raises ValueError with one sentence that says what a formula may not have."""
+    """Parse a formula over ``variables`` and ``pi``. Raises ValueError (one sentence) if it contains anything else."""
     if len(text) > LONGEST:
-        raise ValueError(f"has {len(text)} characters; a formula has at most {LONGEST}.")
+        raise ValueError(f"has {len(text)} characters. A formula must have at most {LONGEST}.")
     try:
-        with warnings.catch_warnings(action="ignore"):  # Python warns of what is refused below anyway
+        with warnings.catch_warnings(action="ignore"):  # hide Python's warnings about code that is rejected below
             tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise ValueError(
-            f"is no arithmetic: {reason or 'it cannot be read'}. Write it as in 0.1 * 0.95 ** epoch."
+            f"is not arithmetic: {reason or 'it cannot be read'}. Write it as in 0.1 * 0.95 ** epoch."
         ) from None
     names: set[str] = set()
     term = _term(tree, variables, names)
@@ -94,7 +94,7 @@ def read(text: str, variables: tuple[str, ...]) -> Arithmetic:
 
 
 def _term(node: ast.expr, variables: tuple[str, ...], names: set[str]) -> Term:
-    """What a node computes; fills ``names`` with the variables that it meets."""
+    """Evaluates a node; adds its variables to ``names``."""
     match node:
         case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
             value = _or_infinity(float, number)
@@ -114,11 +114,11 @@ def _term(node: ast.expr, variables: tuple[str, ...], names: set[str]) -> Term:
             function, count = FUNCTIONS[called]
             if len(args) != count and (count == 1 or len(args) < count):
                 raise ValueError(
-                    f"gives {called} {len(args)} numbers; it takes {count}{' or more' if count > 1 else ''}."
+                    f"calls {called} with {len(args)} numbers, but it takes {count}{' or more' if count > 1 else ''}."
                 )
             terms = [_term(arg, variables, names) for arg in args]
             return lambda values: function(*(term(values) for term in terms))
     raise ValueError(
-        f"has '{ast.unparse(node)}', which no formula may have. "
-        f"Use numbers, + - * / // % **, {', '.join(variables)}, pi, {', '.join(FUNCTIONS)}."
+        f"contains '{ast.unparse(node)}', which is not allowed. Use numbers, + - * / // % **, "
+        f"{', '.join(variables)}, pi, {', '.join(FUNCTIONS)}."
     )

@@ -1,4 +1,4 @@
-"""A rule of one's own, written as arithmetic."""
+"""A custom schedule, written as a formula."""
 
 from __future__ import annotations
 
@@ -20,32 +20,36 @@ VARIABLES = ("step", "epoch", "progress", "epochs")
     "schedule",
     "formula",
     card=Card(
-        "Any arithmetic of step, epoch and progress that you write down.",
+        "Computes any arithmetic formula of step, epoch and progress.",
         source="torch.optim.lr_scheduler.LambdaLR",
-        helps="Shapes that have no name; another rule for each parameter group.",
-        costs="Nothing checks that it is sensible, only that it can be computed and stays in the field's range.",
-        interacts="Counts in epochs do not follow --scale; write progress or epochs where they should.",
+        helps="For custom shapes, and different schedules per parameter group.",
+        costs="Only checked for values that can be computed and are in the field's range.",
+        interacts="Epochs in a formula do not scale with --scale; use progress or epochs instead.",
     ),
 )
 class Formula(Schedule):
-    """``{formula: "0.1 * 0.95 ** epoch"}``: the value itself, from ``step`` and ``epoch`` (both from 0), ``progress`` (0 to 1) and ``epochs`` (in all).
+    """``{formula: "0.1 * 0.95 ** epoch"}``: the value, from ``step`` and ``epoch`` (both from 0), ``progress`` (0 to 1)
+    and ``epochs`` (the total number).
 
-    Numbers, + − * / // % **, min, max, sqrt, exp, log, cos and pi. ``per: epoch`` holds the value over each epoch, and knows no step. It must be computable,
-    and in the range of what it sets, in trainings of 2 to 10,000 epochs: bound it with ``max(…, 0)`` where it would fall below.
+    Numbers, + − * / // % **, min, max, sqrt, exp, log, cos and pi are allowed. With ``per: epoch``, the value is
+    constant within an epoch, and ``step`` is not available. For 2 to 10,000 epochs, the value must be defined and in
+    the range of the setting: bound it with ``max(…, 0)`` if necessary.
     """
 
     shorthand = "formula"
-    formula: str = Field(description="arithmetic, such as 0.1 * 0.95 ** epoch")
+    formula: str = Field(description="arithmetic formula, such as 0.1 * 0.95 ** epoch")
 
     def at(self, time: Time) -> float:
-        """Raises ValueError in one line where the formula has no finite value."""
+        """Raises ValueError (one line) if the formula has no finite value."""
         try:
             return _finite(self.formula, time)
         except ValueError as error:
             raise ValueError(f"formula (={self.formula}) {error}") from None
 
     def extremes(self) -> Iterable[float]:
-        """The least and the greatest value over trainings of 2 to 10,000 epochs with 1 or 100 steps each, at moments spread evenly over them."""
+        """The minimum and maximum value over trainings of 2 to 10,000 epochs with 1 or 100 steps each, at evenly spaced
+        times.
+        """
         return _extremes(self.formula, self.per)
 
     def times(self, factor: float) -> Self:
@@ -54,7 +58,7 @@ class Formula(Schedule):
     def advice(self) -> str | None:
         if read(self.formula, VARIABLES).names:
             return None
-        return f"formula (={self.formula}) has none of {', '.join(VARIABLES)}: it never changes."
+        return f"formula (={self.formula}) is constant: it contains none of {', '.join(VARIABLES)}."
 
     @field_validator("formula")
     @classmethod
@@ -62,7 +66,7 @@ class Formula(Schedule):
         names = read(formula, VARIABLES).names
         per = info.data.get("per", "step")
         if per == "epoch" and "step" in names:
-            raise ValueError("has step, which 'per: epoch' does not count. Use epoch, or drop 'per'.")
+            raise ValueError("contains step, which is not available with 'per: epoch'. Use epoch, or remove 'per'.")
         _extremes(formula, per)
         return formula
 
@@ -89,7 +93,7 @@ def _moment(time: Time) -> str:
 
 @lru_cache(maxsize=256)
 def _extremes(formula: str, per: Per) -> tuple[float, float]:
-    # what grows beyond all bounds may do so in long trainings, of which nobody knows yet
+    # unbounded growth is allowed for long trainings, whose length is not known here
     values = [(_finite if time.epochs <= 10 else _value)(formula, time) for time in _moments(per)]
     return min(values), max(values)
 

@@ -1,4 +1,4 @@
-"""Up and down again in one cycle: rates rise and fall, momentum falls and rises."""
+"""One-cycle schedule: learning rates increase, then decrease; momentum does the opposite."""
 
 from __future__ import annotations
 
@@ -17,23 +17,29 @@ from ablate.schedules.schedule import Schedule, Time
     "schedule",
     "one_cycle",
     card=Card(
-        "From a low value to the peak and down to almost nothing.",
+        "Rises from a low value to the peak, then falls to almost zero.",
         source="Smith and Topin 2017, Super-Convergence; torch.optim.lr_scheduler.OneCycleLR",
-        helps="Few epochs: the peak may be several times the best constant rate.",
-        costs="The peak has to be found, and nothing before the end says how good the row will be.",
-        interacts="Goes with a momentum that does the opposite: {one_cycle: [0.95, 0.85, 0.95]}. Early stopping cuts off the part that pays.",
+        helps="For few epochs: the peak may be several times the best constant learning rate.",
+        costs="The peak must be tuned, and results before the last epochs do not predict the final result.",
+        interacts=(
+            "Use the opposite schedule for momentum: {one_cycle: [0.95, 0.85, 0.95]}. early_stop cuts off the last "
+            "epochs, which improve most."
+        ),
     ),
 )
 class OneCycle(Schedule):
-    """``{one_cycle: [start, peak, end], rise: 30%}``: from start to peak while ``rise`` lasts, then to end at the last unit, each in half a cosine or a line.
+    """``{one_cycle: [start, peak, end], rise: 30%}``: from start to peak during ``rise``, then to end at the last unit,
+    each along a cosine or a line.
 
-    torch's OneCycleLR(max_lr=m) is ``[m/25, m, m/250000]`` and its momentum ``[0.95, 0.85, 0.95]``.
+    torch's OneCycleLR(max_lr=m) is ``[m/25, m, m/250000]``, with momentum ``[0.95, 0.85, 0.95]``.
     """
 
     shorthand = "values"
-    values: tuple[float, float, float] = Field(description="value at the first unit, at the peak, and at the last unit")
-    rise: Epochs = Field(default=Epochs(share=0.3), description="epochs, or the share of all, until the peak")
-    shape: Literal["cos", "linear"] = Field(default="cos", description="half a cosine, or a straight line")
+    values: tuple[float, float, float] = Field(
+        description="values at the first unit, at the peak, and at the last unit"
+    )
+    rise: Epochs = Field(default=Epochs(share=0.3), description="epochs, or fraction of all epochs, until the peak")
+    shape: Literal["cos", "linear"] = Field(default="cos", description="cosine, or linear")
 
     def at(self, time: Time) -> float:
         start, peak, end = self.values

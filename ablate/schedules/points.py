@@ -1,4 +1,4 @@
-"""A table by hand: straight lines between points, or stairs."""
+"""Piecewise linear or piecewise constant schedules from a list of points."""
 
 from __future__ import annotations
 
@@ -17,24 +17,28 @@ from ablate.schedules.schedule import Schedule, Time
     "schedule",
     "points",
     card=Card(
-        "Straight lines between points that you write down.",
-        source="the classic rate table",
-        helps="Any shape that has no name.",
-        costs="As many numbers to choose as points.",
-        interacts="Points in percent follow the number of epochs, others only --scale; past the last point the value stands still.",
+        "Interpolates linearly between the points that you list.",
+        source="the classic learning rate table",
+        helps="For any custom shape.",
+        costs="As many values to choose as points.",
+        interacts=(
+            "Points in percent scale with the number of epochs, others only with --scale. The value is constant "
+            "after the last point."
+        ),
     ),
 )
 class Points(Schedule):
-    """``{points: [[0, a], [50%, b], [100%, c]]}``: each point is [epoch or share, value]; before the first and after the last the value is held.
+    """``{points: [[0, a], [50%, b], [100%, c]]}``: each point is [epoch or fraction, value]; the value is constant
+    before the first and after the last point.
 
-    100 % is the last unit. ``stairs: true`` holds each value until the next point.
+    100% is the last unit. With ``stairs: true``, each value is constant until the next point.
     """
 
     shorthand = "points"
     points: tuple[tuple[Epochs, float], ...] = Field(
-        min_length=1, description="[epoch or share of all epochs, value] in order"
+        min_length=1, description="[epoch or fraction of all epochs, value], in order"
     )
-    stairs: bool = Field(default=False, description="hold each value until the next point")
+    stairs: bool = Field(default=False, description="keep each value until the next point")
 
     def at(self, time: Time) -> float:
         ends = [
@@ -63,5 +67,5 @@ class Points(Schedule):
         counts = [when.count for when, _ in points if when.count is not None]
         shares = [when.share for when, _ in points if when.share is not None]
         if counts != sorted(counts) or shares != sorted(shares):
-            raise ValueError("must be in the order of time.")
+            raise ValueError("must be in ascending order of time.")
         return points

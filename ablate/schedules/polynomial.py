@@ -1,4 +1,4 @@
-"""A power of what is left of the training."""
+"""Polynomial decay."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from ablate.schedules.schedule import Time
     "schedule",
     "polynomial",
     card=Card(
-        "Falls with a power of the training that is left.",
+        "Decreases with a power of the remaining training time.",
         source="torch.optim.lr_scheduler.PolynomialLR; Chen et al. 2016, DeepLab, section 4.1 (power 0.9)",
-        helps="Segmentation, where power 0.9 is usual; power 2 spends longer at small values than a line.",
-        costs="One more number than cosine to choose.",
-        interacts="Power 1 is 'linear'.",
+        helps="For segmentation, usually with power 0.9. Power 2 spends more time at small values than linear.",
+        costs="One more value to choose than for cosine.",
+        interacts="Power 1 equals 'linear'.",
     ),
 )
 class Polynomial(Ramp):
     """``{polynomial: [a, b], power: 2}``: b + (a − b)·(1 − i/(n − 1))^power."""
 
-    power: Annotated[float, Range(gt=0)] = Field(default=2.0, description="1 is a straight line; above 1 falls early")
+    power: Annotated[float, Range(gt=0)] = Field(
+        default=2.0, description="1: linear; above 1: decreases faster at first"
+    )
 
     def at(self, time: Time) -> float:
         a, b = self.ends

@@ -1,4 +1,4 @@
-"""Ways from one value to another over the whole training: constant, linear, cosine."""
+"""Constant, linear and cosine schedules over the whole training."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ablate.schedules.schedule import Schedule, Time
     "schedule",
     "constant",
     card=Card(
-        "The same value at all times.",
+        "Keeps the same value throughout training.",
         source="torch.optim.lr_scheduler.ConstantLR with factor 1",
-        helps="As a row that a decay is compared with, and as the part behind a warmup.",
-        costs="A rate that does not fall leaves the weights jittering at the end.",
-        interacts="The same as the plain number, which is shorter.",
+        helps="As a baseline for decay schedules, and after warmup.",
+        costs="Weights keep fluctuating at the end if the learning rate does not decrease.",
+        interacts="Equivalent to a plain number, which is shorter.",
     ),
 )
 class Constant(Schedule):
@@ -43,7 +43,7 @@ class Ramp(Schedule):
     """From ``ends[0]`` at the first unit to ``ends[1]`` at the last."""
 
     shorthand = "ends"
-    ends: tuple[float, float] = Field(description="value at the first and at the last unit")
+    ends: tuple[float, float] = Field(description="values at the first and at the last unit")
 
     def extremes(self) -> Iterable[float]:
         return self.ends
@@ -56,11 +56,11 @@ class Ramp(Schedule):
     "schedule",
     "linear",
     card=Card(
-        "A straight line from the first value to the last.",
+        "Changes linearly from the first value to the last.",
         source="torch.optim.lr_scheduler.LinearLR",
-        helps="Any number that shall move over the whole training: rates down, momentum up, dropout up.",
-        costs="Two values instead of one to choose.",
-        interacts="It is stretched over all epochs, so --scale and early stopping change which values are reached.",
+        helps="For any value that changes over training: decreasing learning rate, increasing momentum or dropout.",
+        costs="Two values to choose instead of one.",
+        interacts="Covers all epochs, so --scale and early_stop change which values are reached.",
     ),
 )
 class Linear(Ramp):
@@ -75,11 +75,11 @@ class Linear(Ramp):
     "schedule",
     "cosine",
     card=Card(
-        "Half a cosine from the first value down to the last.",
+        "Decreases along half a cosine from the first value to the last.",
         source="Loshchilov and Hutter 2016, SGDR, equation 5; torch.optim.lr_scheduler.CosineAnnealingLR",
-        helps="A default for a fixed number of epochs: little to tune.",
-        costs="Half the training passes at more than the mean rate: nothing says before the end how good it will be.",
-        interacts="It is stretched over all epochs: early stopping cuts off the small rates at its end, where most is gained.",
+        helps="As a default for a fixed number of epochs: little to tune.",
+        costs="Above the mean learning rate for half of the training, so early results do not predict the final one.",
+        interacts="Covers all epochs: early_stop cuts off the small learning rates at the end, which improve most.",
     ),
 )
 class Cosine(Ramp):

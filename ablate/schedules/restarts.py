@@ -1,4 +1,4 @@
-"""Half cosines one after another."""
+"""Cosine decay with warm restarts."""
 
 from __future__ import annotations
 
@@ -17,21 +17,25 @@ from ablate.schedules.schedule import Time
     "schedule",
     "cosine_restarts",
     card=Card(
-        "Half a cosine down, then back to the top, again and again.",
+        "Decreases along a cosine and restarts at the top, repeatedly.",
         source="Loshchilov and Hutter 2016, SGDR; torch.optim.lr_scheduler.CosineAnnealingWarmRestarts",
-        helps="Good weights are there at the end of every period, not of the training only: for snapshots and ensembles.",
-        costs="The loss jumps at every restart; a training that does not end with a period ends badly.",
-        interacts="Early stopping takes a restart for the end unless its patience outlasts a period.",
+        helps="For snapshots and ensembles: the weights are good at the end of every period.",
+        costs="The loss increases at every restart; training should end at the end of a period.",
+        interacts="early_stop needs a patience longer than a period, or it stops at a restart.",
     ),
 )
 class CosineRestarts(Ramp):
-    """``{cosine_restarts: [a, b], period: 10, factor: 2}``: b + (a − b)·(1 + cos(π t/T))/2, where t counts from the last restart.
+    """``{cosine_restarts: [a, b], period: 10, factor: 2}``: b + (a − b)·(1 + cos(π t/T))/2, where t counts from the
+    last restart.
 
-    The first period T is ``period`` long, each later one ``factor`` times the one before. b is not reached: the unit at which it would be begins anew.
+    The first period T is ``period``; each later one is ``factor`` times as long as the one before. b itself is not
+    reached: the next period starts at that unit.
     """
 
-    period: SomeEpochs = Field(description="epochs, or the share of all, until the first restart")
-    factor: Annotated[float, Range(ge=1)] = Field(default=1.0, description="each period is so many times the last one")
+    period: SomeEpochs = Field(description="epochs, or fraction of all epochs, until the first restart")
+    factor: Annotated[float, Range(ge=1)] = Field(
+        default=1.0, description="length of each period relative to the one before"
+    )
 
     def at(self, time: Time) -> float:
         a, b = self.ends

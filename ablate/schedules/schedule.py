@@ -1,7 +1,7 @@
-"""Numbers in time: ``0.1``, or a rule such as ``{linear: [0.03, 0.0001], per: epoch}``.
+"""Values that change during training: ``0.1``, or a schedule such as ``{linear: [0.03, 0.0001], per: epoch}``.
 
-A schedule is a pure function of time. It does not know what it schedules, and it keeps no state: the value of any step can be asked for at any moment,
-so a resumed training needs nothing but its step count.
+A schedule is a pure function of time. It does not depend on the setting that it is used for and has no state: the value
+of any step can be computed at any time, so a resumed training only needs its step count.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Per = Literal["step", "epoch"]
 
 @dataclass(frozen=True)
 class Time:
-    """A moment of a training: unit ``i`` of ``n`` (0-based), where an epoch has ``per_epoch`` units (1 when counting epochs)."""
+    """A time in training: unit ``i`` of ``n`` (0-based), with ``per_epoch`` units per epoch (1 for epochs)."""
 
     i: int
     n: int
@@ -37,7 +37,7 @@ class Time:
 
     @property
     def epochs(self) -> int:
-        """Epochs in all."""
+        """Total number of epochs."""
         return -(-self.n // self.per_epoch)
 
     def units(self, duration: Epochs) -> float:
@@ -46,24 +46,24 @@ class Time:
 
 
 class Schedule(Named):
-    """A rule for a number in time; subclasses say `at` and `extremes`."""
+    """Base of schedules; subclasses implement `at` and `extremes`."""
 
     per: Per = "step"
 
     @abstractmethod
     def at(self, time: Time) -> float:
-        """The value at a moment."""
+        """The value at a time."""
 
     @abstractmethod
     def extremes(self) -> Iterable[float]:
-        """Values between which it stays, for range checks."""
+        """Bounds of the values, for range checks."""
 
     def advice(self) -> str | None:
-        """What is likely a mistake in it, as one sentence that says what comes of it; None where nothing is. See `ablate.schedules.advice`."""
+        """A sentence about a likely mistake and its effect; None if there is none. See `ablate.schedules.advice`."""
         return None
 
     def times(self, factor: float) -> Self:
-        """The same with every value multiplied. Raises ValueError for a rule that does not say how."""
+        """The same schedule with every value multiplied. Raises ValueError if the schedule does not support it."""
         raise ValueError(f"schedule (={schedule_name(type(self))}) cannot be multiplied by a number.")
 
     def at_step(self, step: int, epochs: int, steps_per_epoch: int) -> float:
@@ -73,7 +73,7 @@ class Schedule(Named):
         return self.at(Time(step // steps_per_epoch, epochs))
 
     def dump(self) -> dict[str, Any]:
-        """What a recipe would say, with every default written out."""
+        """The schedule as written in a recipe, with all defaults."""
         fields = self.model_dump(mode="json")
         name = schedule_name(type(self))
         if name in type(self).model_fields:
@@ -89,11 +89,14 @@ def schedule_name(schedule: type[Schedule]) -> str:
 
 
 def parse_schedule(value: dict[str, Any], info: ValidationInfo | None = None) -> Schedule:
-    """Read ``{rule: arguments, per: step | epoch}``. Raises ValueError with one line for anything that is not exactly one rule."""
+    """Read ``{rule: arguments, per: step | epoch}``.
+
+    Raises ValueError (one line) for anything other than exactly one rule.
+    """
     known = {entry.name: entry for entry in entries("schedule")}
     rules = [key for key in value if key in known]
     if len(rules) > 1:
-        raise ValueError(f"must have one rule; it has {' and '.join(rules)}.")
+        raise ValueError(f"must have one rule, but has {' and '.join(rules)}.")
     if not rules:
         odd = next((key for key in value if key != "per"), None)
         if odd is None:
@@ -109,10 +112,12 @@ def parse_schedule(value: dict[str, Any], info: ValidationInfo | None = None) ->
     elif entry.settings.shorthand:
         fields = {entry.settings.shorthand: arguments, **rest}
     else:
-        raise ValueError(f"{rules[0]} takes {', '.join(f for f in entry.settings.model_fields if f != 'per')} by name.")
+        raise ValueError(
+            f"{rules[0]} takes named arguments: {', '.join(f for f in entry.settings.model_fields if f != 'per')}."
+        )
     context = info.context if info is not None else None
     try:
-        # As JSON, types are strict (a text is no number) and a list may still stand for a tuple.
+        # In JSON mode, types are strict (a string is not a number), but a list is accepted for a tuple.
         schedule = entry.settings.model_validate_json(json.dumps(fields, default=_dumped), strict=True, context=context)
     except ValidationError as error:
         raise ValueError(_sentence(rules[0], entry.settings, error.errors()[0])) from None
@@ -123,11 +128,11 @@ def parse_schedule(value: dict[str, Any], info: ValidationInfo | None = None) ->
 def _dumped(value: Any) -> Any:
     if isinstance(value, Schedule | Epochs):
         return value.dump()
-    raise ValueError(f"(={value!r}) must be a number, a text, a list or a mapping.")
+    raise ValueError(f"(={value!r}) must be a number, a string, a list or a mapping.")
 
 
 def _sentence(rule: str, settings: type[Named], finding: Any) -> str:
-    """What is wrong with a schedule's arguments, in one line."""
+    """One line about invalid arguments of a schedule."""
     where = ".".join(
         [rule, *(str(part) for part in finding["loc"] if isinstance(part, int) or part in settings.model_fields)]
     )
@@ -137,14 +142,15 @@ def _sentence(rule: str, settings: type[Named], finding: Any) -> str:
     if finding["type"] == "missing":
         lacking = finding["loc"][-1]
         if isinstance(lacking, int):
-            return f"{where.rpartition('.')[0]} has {lacking} values; it needs more{about}."
+            return f"{where.rpartition('.')[0]} has {lacking} values, but requires more{about}."
         return f"{rule} needs '{lacking}'{about}."
     if finding["type"] == "extra_forbidden":
-        return (
-            f"{rule} has '{finding['loc'][-1]}', which it does not take. It takes {', '.join(settings.model_fields)}."
-        )
+        return f"{rule} has no setting '{finding['loc'][-1]}'. Its settings are {', '.join(settings.model_fields)}."
     if finding["type"] == "too_long":
-        return f"{where} has {finding['ctx']['actual_length']} values; {finding['ctx']['max_length']} fit{about}."
+        return (
+            f"{where} has {finding['ctx']['actual_length']} values, but at most {finding['ctx']['max_length']} are "
+            f"allowed{about}."
+        )
     text = (
         str(finding["msg"])
         .removeprefix("Value error, ")
@@ -157,14 +163,16 @@ def _sentence(rule: str, settings: type[Named], finding: Any) -> str:
 
 
 def dump_scheduled(value: Any) -> Any:
-    """A number as it is, a schedule as a recipe would say it; also each of a list of them, for pydantic asks the first of a union to write any."""
+    """A number unchanged, a schedule as written in a recipe; also for each item of a list, because pydantic passes all
+    types of a union.
+    """
     if isinstance(value, Schedule):
         return value.dump()
     return [dump_scheduled(item) for item in value] if isinstance(value, tuple) else value
 
 
 class _ScheduledMarker:
-    """Accepts a number or a schedule; says so in the JSON schema."""
+    """Accepts a number or a schedule, also in the JSON schema."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         number = handler.generate_schema(float)
@@ -188,4 +196,4 @@ class _ScheduledMarker:
 
 T = TypeVar("T")
 Scheduled = Annotated[T | Schedule, _ScheduledMarker()]
-"""``Scheduled[float]``: a number, or a schedule of it."""
+"""``Scheduled[float]``: a number, or a schedule of numbers."""

@@ -1,4 +1,4 @@
-"""Values that shrink by a factor: exponential, step, multistep."""
+"""Schedules with a decay factor: exponential, step, multistep."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ablate.schedules.schedule import Per, Schedule, Time, schedule_name
 Factor = Annotated[float, Range(gt=0)]
 
 NOTHING = 1e-6
-"""The share of a value that counts as nothing left of it; its inverse as out of hand."""
+"""A value below this fraction of its start counts as zero; above its inverse as exploded."""
 
 SOON: dict[str, int] = {"epoch": 20, "step": 1000}
-"""Nothing left after so few of them is more likely a slip than a wish."""
+"""If this few drops are enough, gamma is probably a mistake."""
 
 
 class Decay(Schedule):
@@ -26,7 +26,7 @@ class Decay(Schedule):
 
     per: Per = "epoch"
     start: float = Field(description="value before the first drop")
-    gamma: Factor = Field(description="factor of each drop")
+    gamma: Factor = Field(description="factor per drop")
 
     def extremes(self) -> Iterable[float]:
         if self.gamma == 1 or self.start == 0:
@@ -38,11 +38,11 @@ class Decay(Schedule):
 
     @property
     def drops_to_nothing(self) -> int:
-        """Drops after which a millionth or less is left (or a million-fold reached)."""
+        """Number of drops after which the value is at most a millionth (or at least a million times) of its start."""
         return math.ceil(math.log(NOTHING) / -abs(math.log(self.gamma)) - 1e-9) if self.gamma != 1 else 0
 
     def _warning(self, when: str) -> str:
-        what = "leaves a millionth or less" if self.gamma < 1 else "makes a million times as much"
+        what = "reduces the value to a millionth or less" if self.gamma < 1 else "increases the value a million-fold"
         return f"{schedule_name(type(self))}: gamma (={self.gamma:g}) {what} after {when}."
 
     def _never(self) -> str:
@@ -53,11 +53,11 @@ class Decay(Schedule):
     "schedule",
     "exponential",
     card=Card(
-        "Multiplied by gamma after every epoch.",
+        "Multiplies by gamma after every epoch.",
         source="torch.optim.lr_scheduler.ExponentialLR",
-        helps="A steady fall when the number of epochs is not known beforehand.",
-        costs="gamma is easy to get wrong: 0.01 kills the rate at once.",
-        interacts="It does not follow the number of epochs: under --scale it stops earlier at a larger value.",
+        helps="For a steady decay when the number of epochs is not known in advance.",
+        costs="gamma is easy to get wrong: 0.01 makes the learning rate zero almost immediately.",
+        interacts="Does not scale with the number of epochs: with --scale, training ends at a larger value.",
     ),
 )
 class Exponential(Decay):
@@ -77,11 +77,11 @@ class Exponential(Decay):
     "schedule",
     "step",
     card=Card(
-        "Multiplied by gamma after every so many epochs.",
+        "Multiplies by gamma every few epochs.",
         source="torch.optim.lr_scheduler.StepLR",
-        helps="The classic fall of image networks: a tenth after every third of the training.",
-        costs="Size and gamma to choose; each drop comes too early or too late for some row.",
-        interacts="A size of 30% follows the number of epochs, one of 30 epochs only --scale.",
+        helps="The classic schedule of image networks: divide by 10 after each third of the training.",
+        costs="Size and gamma must be chosen; a drop is too early or too late for some variants.",
+        interacts="A size of 30% scales with the number of epochs, one of 30 epochs only with --scale.",
     ),
 )
 class Step(Decay):
@@ -106,11 +106,11 @@ class Step(Decay):
     "schedule",
     "multistep",
     card=Card(
-        "Multiplied by gamma at each milestone.",
+        "Multiplies by gamma at each milestone.",
         source="torch.optim.lr_scheduler.MultiStepLR; He et al. 2015, Deep Residual Learning, section 3.4",
-        helps="Repeating a paper that gives the epochs of its drops.",
-        costs="Each milestone is a number to choose.",
-        interacts="Milestones in percent follow the number of epochs, others only --scale.",
+        helps="To reproduce a paper that lists the epochs of its drops.",
+        costs="Each milestone must be chosen.",
+        interacts="Milestones in percent scale with the number of epochs, others only with --scale.",
     ),
 )
 class MultiStep(Decay):
@@ -132,5 +132,5 @@ class MultiStep(Decay):
     def rising(cls, milestones: tuple[Epochs, ...]) -> tuple[Epochs, ...]:
         counts = [m.count for m in milestones if m.count is not None]
         if counts != sorted(counts):
-            raise ValueError("must rise from each milestone to the next.")
+            raise ValueError("must be in strictly ascending order.")
         return milestones

@@ -1,4 +1,4 @@
-"""A linear rise from nearly zero before any other schedule."""
+"""Linear warmup before any other schedule."""
 
 from __future__ import annotations
 
@@ -16,19 +16,23 @@ from ablate.schedules.schedule import Schedule, Scheduled, Time
     "schedule",
     "warmup",
     card=Card(
-        "Rises linearly from nearly zero before another schedule begins.",
+        "Increases linearly from almost zero before another schedule begins.",
         source="Goyal et al. 2017, Accurate, Large Minibatch SGD, section 2.2",
-        helps="Large rates and large batches survive the first epochs.",
-        costs="Some epochs at rates that learn little.",
-        interacts="What follows is squeezed into the epochs that are left; radam and one_cycle warm up by themselves.",
+        helps="For large learning rates and large batches, which otherwise diverge in the first epochs.",
+        costs="Some epochs with small learning rates, which learn little.",
+        interacts="The following schedule covers the remaining epochs. radam and one_cycle include their own warmup.",
     ),
 )
 class Warmup(Schedule):
-    """``{warmup: 5, then: {cosine: [0.1, 0]}}``: 5 epochs from ``start`` times the first value up to it; ``then`` runs over what is left."""
+    """``{warmup: 5, then: {cosine: [0.1, 0]}}``: 5 epochs from ``start`` times the first value to the first value, then
+    ``then`` over the remaining epochs.
+    """
 
-    warmup: Epochs = Field(description="epochs of the rise")
+    warmup: Epochs = Field(description="number of epochs of the increase")
     then: Scheduled[float] = Field(description="what follows: a number or a schedule")
-    start: Annotated[float, Range(ge=0, le=1)] = Field(default=0.01, description="share of the first value to begin at")
+    start: Annotated[float, Range(ge=0, le=1)] = Field(
+        default=0.01, description="fraction of the first value to start at"
+    )
 
     def at(self, time: Time) -> float:
         length = min(round(time.units(self.warmup)), time.n)
@@ -54,5 +58,7 @@ class Warmup(Schedule):
         if not isinstance(self.then, Schedule) or self.then.per == self.per:
             return self
         if "per" in self.model_fields_set:
-            raise ValueError(f"then counts {self.then.per}s and the warmup {self.per}s: write the same 'per' in both.")
+            raise ValueError(
+                f"then counts {self.then.per}s, but the warmup counts {self.per}s. Set the same 'per' in both."
+            )
         return self.model_copy(update={"per": self.then.per})

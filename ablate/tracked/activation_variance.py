@@ -1,4 +1,4 @@
-"""How far the outputs of each layer spread."""
+"""Variance of the outputs of each layer."""
 
 from __future__ import annotations
 
@@ -19,21 +19,32 @@ if TYPE_CHECKING:
     "watch",
     "activation_variance",
     card=Card(
-        "The variance of what comes out of each layer.",
-        source="Glorot and Bengio 2010, Understanding the difficulty of training deep feedforward neural networks, figure 6",
-        helps="An init that fits keeps it about equal over the layers; one that shrinks from layer to layer carries no signal, one that grows explodes.",
-        costs="A forward pass over some training samples after each epoch, one seed after another.",
-        interacts="Only layers that are modules are looked at: a network that calls relu as a function has those of kind 'weights' alone.",
+        "Records the variance of the outputs of each layer.",
+        source=(
+            "Glorot and Bengio 2010, Understanding the difficulty of training deep feedforward neural networks, "
+            "figure 6"
+        ),
+        helps=(
+            "To check the initialization: the variance should be similar in all layers. If it decreases from layer "
+            "to layer, signals vanish; if it increases, they explode."
+        ),
+        costs="A forward pass over some training samples after each epoch, one seed at a time.",
+        interacts=(
+            "Only layers that are modules are recorded. A network that calls relu as a function has only layers of "
+            "kind 'weights'."
+        ),
     ),
 )
 class ActivationVariance(Watch):
-    """The variance (of the population) over samples and units together of a layer's output, in evaluation mode; and its mean over the layers."""
+    """The (population) variance of a layer's output over samples and units together, in evaluation mode; and its mean
+    over the layers.
+    """
 
     shorthand = "samples"
     names = ("activation_variance",)
 
     samples: int = Field(
-        default=256, ge=1, description="training samples to look at, spread evenly; the same in every epoch"
+        default=256, ge=1, description="number of training samples, evenly spaced; the same in every epoch"
     )
     of: Literal["activations", "weights"] = Field(
         default="activations", description="outputs of activation functions, or of layers with weights before them"

@@ -1,4 +1,4 @@
-"""How sure a classifier is."""
+"""Confidence of a classifier."""
 
 from __future__ import annotations
 
@@ -20,17 +20,22 @@ if TYPE_CHECKING:
     "watch",
     "confidence",
     card=Card(
-        "How sure a classifier is: its mean top probability, and entropy.",
+        "Records a classifier's mean top probability and entropy.",
         source="Guo et al. 2017, On Calibration of Modern Neural Networks; Pereyra et al. 2017 (entropy of the output)",
-        helps="Beside accuracy: a mean top probability above it says that the network is too sure, as it usually is after long training.",
-        costs="Next to nothing: the predictions of the validation part are there.",
-        interacts="Only where targets are class numbers. label_smoothing, mixup and weight decay lower it.",
+        helps=(
+            "To detect overconfidence: the mean top probability then exceeds the accuracy, as is common after long "
+            "training."
+        ),
+        costs="Almost none: it uses the existing predictions for the validation set.",
+        interacts="Requires class indices as targets. label_smoothing, mixup and weight decay reduce confidence.",
     ),
 )
 class Confidence(Watch):
-    """Over the validation part, with p = softmax(outputs): ``confidence`` = mean of max p, ``entropy`` = mean of −Σ p·log p, in nats (at most log classes).
+    """Over the validation set, with p = softmax(outputs): ``confidence`` = mean of max p, ``entropy`` = mean of −Σ
+    p·log p, in nats (at most log classes).
 
-    One output stands for two classes, with p = sigmoid(output). ``confidence_spread`` is the deviation (of the population) of max p over the samples.
+    A single output is expanded to two classes, with p = sigmoid(output). ``confidence_spread`` is the (population)
+    standard deviation of max p over the samples.
     """
 
     names = ("confidence", "confidence_spread", "entropy")
@@ -47,7 +52,7 @@ class Confidence(Watch):
         log_p = log_probabilities(prediction.double(), axis)
         p = log_p.exp()
         top = p.amax(dim=axis).reshape(self.count, -1)
-        # p·log p → 0 as p → 0; the product of 0 and −∞ is no number
+        # p·log p → 0 as p → 0, but 0 times −∞ is NaN
         entropy = -torch.where(p > 0, p * log_p, 0.0).sum(dim=axis).reshape(self.count, -1)
         self._values = {
             "confidence": top.mean(dim=1),

@@ -1,4 +1,4 @@
-"""Units that no sample switches on."""
+"""Dead ReLU units: zero for every sample."""
 
 from __future__ import annotations
 
@@ -19,26 +19,30 @@ if TYPE_CHECKING:
     "watch",
     "dead_relus",
     card=Card(
-        "The share of ReLU units that are zero for every sample.",
+        "Records the fraction of ReLU units that are zero for every sample.",
         source="Maas, Hannun and Ng 2013, Rectifier Nonlinearities; Lu et al. 2019, Dying ReLU and Initialization",
-        helps="A unit that is never on gets no gradient and never comes back: a rate that is too high, or a bad init, shows here first.",
-        costs="A forward pass over some training samples after each epoch, one seed after another.",
-        interacts="Only nn.ReLU layers are looked at, not calls of a function: a network without any has no such number. Batch norm brings it down.",
+        helps=(
+            "To detect a learning rate that is too high, or a poor initialization: dead units get no gradient and "
+            "stay dead."
+        ),
+        costs="A forward pass over some training samples after each epoch, one seed at a time.",
+        interacts="Only nn.ReLU modules are recorded, not function calls. Batch norm reduces the number.",
     ),
 )
 class DeadRelus(Watch):
-    """Of a layer's units (of convolutions, channels: zero at all places), the share that is 0 for every one of the samples, in evaluation mode.
+    """The fraction of a layer's units (for convolutions, channels: zero at all positions) that are 0 for all samples,
+    in evaluation mode.
 
-    ``dead_relus`` is the share of all units of the network, ``dead_relus/<layer>`` of one layer's.
+    ``dead_relus`` is the fraction over the network, ``dead_relus/<layer>`` that of one layer.
     """
 
     shorthand = "samples"
     names = ("dead_relus",)
 
     samples: int = Field(
-        default=256, ge=1, description="training samples to look at, spread evenly; the same in every epoch"
+        default=256, ge=1, description="number of training samples, evenly spaced; the same in every epoch"
     )
-    per_layer: bool = Field(default=True, description="also of each layer alone, as dead_relus/<layer>")
+    per_layer: bool = Field(default=True, description="also record each layer, as dead_relus/<layer>")
 
     _alive: dict[int, dict[str, Tensor]] = PrivateAttr(default_factory=dict)
 
@@ -65,10 +69,10 @@ class DeadRelus(Watch):
 
 
 def alive_units(output: Tensor) -> Tensor:
-    """Which units of an output (n, units, …) are above zero for any sample, at any place: (units,)."""
+    """Whether each unit of an output (n, units, …) is above zero for any sample at any position: (units,)."""
     return (output > 0).flatten(2).any(dim=2).any(dim=0) if output.dim() > 2 else (output > 0).any(dim=0)
 
 
 def dead_share(alive: Tensor) -> Tensor:
-    """The share of units that are not alive, 0-d float64."""
+    """The fraction of units that are not alive, 0-d float64."""
     return 1 - alive.to(torch.float64).mean()

@@ -1,4 +1,4 @@
-"""How large the gradients are."""
+"""Norm of the gradient."""
 
 from __future__ import annotations
 
@@ -21,23 +21,32 @@ if TYPE_CHECKING:
     "watch",
     "gradient_norm",
     card=Card(
-        "The length of the gradient, of all weights and of each layer's.",
+        "Records the norm of the gradient, overall and per layer.",
         source="Glorot and Bengio 2010, section 4.2; Pascanu, Mikolov and Bengio 2013",
-        helps="Vanishing gradients show as first layers far below the last; exploding ones before the loss is NaN; and clip_norm's limit can be read off.",
-        costs="A pass over the gradients in each step that counts.",
-        interacts="Seen before clip_norm and clip_value clip. With accumulate it is that of all the step's batches, with sam that of the second pass.",
+        helps=(
+            "To detect vanishing gradients (first layers far below the last) and exploding gradients (before the "
+            "loss is NaN), and to choose the limit of clip_norm."
+        ),
+        costs="A pass over the gradients in each recorded step.",
+        interacts=(
+            "Recorded before clip_norm and clip_value. With accumulate it is the gradient of all batches of a step, "
+            "with sam that of the second pass."
+        ),
     ),
 )
 class GradientNorm(Watch):
-    """The mean over an epoch's steps of √(Σ g²), where the sum is over all weights or one layer's. Penalties of tricks on the loss are in it."""
+    """√(Σ g²) over all weights, or those of one layer, averaged over the steps of an epoch.
+
+    Includes penalties that tricks add to the loss.
+    """
 
     shorthand = "every"
     names = ("gradient_norm",)
 
     every: int = Field(
-        default=1, ge=1, description="steps from one that is measured to the next; the first of an epoch is"
+        default=1, ge=1, description="interval between recorded steps, starting with the first of an epoch"
     )
-    per_layer: bool = Field(default=True, description="also of each layer alone, as gradient_norm/<layer>")
+    per_layer: bool = Field(default=True, description="also record each layer, as gradient_norm/<layer>")
 
     _means: EpochMeans = PrivateAttr()
 

@@ -1,4 +1,4 @@
-"""How restless a validation curve is."""
+"""Fluctuation of a validation curve."""
 
 from __future__ import annotations
 
@@ -19,20 +19,25 @@ if TYPE_CHECKING:
     "watch",
     "jitter",
     card=Card(
-        "The standard deviation of a valid metric over the last epochs.",
+        "Records the standard deviation of a validation metric over recent epochs.",
         source="numpy.std with ddof=1 over a sliding window",
-        helps="Says how much of a row's last number is chance of the last epoch: dropout leaves it, a falling rate takes it away.",
+        helps="To measure how much the final value fluctuates between epochs; decays with the learning rate.",
         costs="Nothing.",
-        interacts="A curve that still falls has a deviation too. Compare it at the end of rows that have levelled off.",
+        interacts=(
+            "A curve that is still decreasing also has a standard deviation. Compare variants whose curves are flat "
+            "at the end."
+        ),
     ),
 )
 class Jitter(Watch):
-    """sd (ddof 1) of the last ``epochs`` values; of all so far while they are fewer, from the second epoch on."""
+    """Standard deviation (ddof 1) of the last ``epochs`` values, or of all values if there are fewer, from the second
+    epoch on.
+    """
 
     shorthand = "epochs"
     names = ("jitter",)
 
-    epochs: int = Field(default=10, ge=2, description="how many epochs the deviation is over")
+    epochs: int = Field(default=10, ge=2, description="number of epochs of the standard deviation")
     metric: str = Field(default="valid_loss", description="a loss, or one of the recipe's metrics")
 
     _last: list[list[float]] = PrivateAttr(default_factory=list)

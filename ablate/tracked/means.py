@@ -1,4 +1,4 @@
-"""Means over the steps of an epoch that are added up on the device."""
+"""Means over the steps of an epoch, summed on the device."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ if TYPE_CHECKING:
 
 
 class EpochMeans:
-    """Sums by name, each (R,), of the steps that count: the first of an epoch and every ``every``-th after it."""
+    """Sums by name, each (R,), of the recorded steps: the first of an epoch and every ``every``-th after it."""
 
     def __init__(self, every: int) -> None:
         self.every = every
         self.begin()
 
     def begin(self) -> None:
-        """Forget the last epoch."""
+        """Reset at the start of an epoch."""
         self._step, self._asked = 0, False
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
     def due(self) -> bool:
-        """Whether this step is one to measure: yes at most once a step, as some optimizers compute several gradients in each."""
+        """Whether to record this step: once per step at most, because some optimizers compute several gradients."""
         due = not self._asked and self._step % self.every == 0
         self._asked = True
         return due
 
     def stepped(self) -> None:
-        """A step is done."""
+        """Count a step."""
         self._step, self._asked = self._step + 1, False
 
     def add(self, values: Mapping[str, Tensor]) -> None:
@@ -39,5 +39,5 @@ class EpochMeans:
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def read(self) -> dict[str, Tensor]:
-        """The means, each over the steps that had a value of that name."""
+        """The means, each over the steps that have a value of that name."""
         return {name: total / self._counts[name] for name, total in self._sums.items()}

@@ -1,4 +1,4 @@
-"""How many weights are next to nothing."""
+"""Weights that are nearly zero."""
 
 from __future__ import annotations
 
@@ -21,20 +21,28 @@ if TYPE_CHECKING:
     "watch",
     "near_zero",
     card=Card(
-        "The share of weights that are next to zero.",
-        source="Han et al. 2015, Learning both Weights and Connections for Efficient Neural Networks: pruning by a threshold",
-        helps="What could be pruned: l1 makes many, weight decay makes small ones but few that are next to nothing.",
+        "Records the fraction of weights that are nearly zero.",
+        source=(
+            "Han et al. 2015, Learning both Weights and Connections for Efficient Neural Networks: pruning by a "
+            "threshold"
+        ),
+        helps="To estimate how many weights can be pruned: l1 produces many near-zero weights, weight decay few.",
         costs="One pass over the weights after each epoch.",
-        interacts="Weights that nothing uses shrink to zero under any decay. A threshold says nothing where batch norm undoes the weights' size.",
+        interacts=(
+            "Unused weights decrease to zero with any weight decay. Not meaningful for weights followed by batch "
+            "norm, which are scale-invariant."
+        ),
     ),
 )
 class NearZero(Watch):
-    """The share of weights with |w| < ``below`` at the end of an epoch, over all that have two axes or more and are not frozen."""
+    """The fraction of weights with |w| < ``below`` at the end of an epoch, over all unfrozen weights with two or more
+    axes.
+    """
 
     shorthand = "below"
     names = ("near_zero",)
 
-    below: Annotated[float, Range(gt=0)] = Field(default=0.001, description="size under which a weight counts")
+    below: Annotated[float, Range(gt=0)] = Field(default=0.001, description="threshold of the absolute value")
 
     _parameters: Mapping[str, Tensor] = PrivateAttr(default_factory=dict)
 

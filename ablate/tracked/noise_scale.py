@@ -1,4 +1,4 @@
-"""Which batch size is worth it: the gradient's noise against its length."""
+"""Gradient noise scale: the batch size at which noise and gradient are equally large."""
 
 from __future__ import annotations
 
@@ -22,30 +22,35 @@ if TYPE_CHECKING:
     "watch",
     "noise_scale",
     card=Card(
-        "The batch size at which the gradient's noise equals its length.",
+        "Records the batch size at which gradient noise equals the gradient's norm.",
         source="McCandlish et al. 2018, An Empirical Model of Large-Batch Training, appendix A.1",
-        helps="Batches far below it waste steps, batches far above it waste samples; it grows as the loss falls.",
-        costs="A second pass over the batch, in two halves, in each step that counts.",
-        interacts="With accumulate it is of all the step's samples. Batch norm makes a sample's gradient depend on its half: take it as a rough number.",
+        helps=(
+            "To choose the batch size: much smaller batches waste steps, much larger ones waste samples. It "
+            "increases as the loss decreases."
+        ),
+        costs="A second pass over the batch, in two halves, in each recorded step.",
+        interacts=(
+            "With accumulate it uses all samples of the step. With batch norm, a sample's gradient depends on its "
+            "half, so the value is approximate."
+        ),
     ),
 )
 class NoiseScale(Watch):
     """B_simple = tr(Σ)/|G|², in samples: Σ is the covariance of one sample's gradient, G the mean gradient.
 
-    From the gradients g₁ and g₂ of the two halves of a step's samples, b each: |G|² is estimated by g₁·g₂ and tr(Σ) by b|g₁ − g₂|²/2, both without bias.
-    That is the paper's estimate from the batch sizes b and 2b. Each is averaged over the measured steps, with ``memory``, before they are divided. There is no
-    number as long as noise hides the gradient (|G|² ≤ 0).
+    g₁ and g₂ are the gradients of the two halves of a step's samples, b each. |G|² is estimated by g₁·g₂ and tr(Σ) by
+    b|g₁ − g₂|²/2, both without bias. This is the paper's estimate from the batch sizes b and 2b. Each is averaged over
+    the recorded steps, with ``memory``, before they are divided. There is no value if noise hides the gradient (|G|² ≤
+    0).
     """
 
     shorthand = "every"
     names = ("noise_scale",)
 
     every: int = Field(
-        default=10, ge=1, description="steps from one that is measured to the next; the first of an epoch is"
+        default=10, ge=1, description="interval between recorded steps, starting with the first of an epoch"
     )
-    memory: Annotated[float, Range(ge=0, lt=1)] = Field(
-        default=0.95, description="share of both averages that a measured step keeps"
-    )
+    memory: Annotated[float, Range(ge=0, lt=1)] = Field(default=0.95, description="decay rate of both running averages")
 
     _steps: EpochMeans = PrivateAttr()
     _noise: Tensor | None = PrivateAttr(default=None)
@@ -68,7 +73,7 @@ class NoiseScale(Watch):
             parameters[name].grad = gradient
         if not first:
             return
-        # g₁·g₂ and |g₁ − g₂|², from the lengths of the sum and the difference
+        # g₁·g₂ and |g₁ − g₂|², from the norms of the sum and the difference
         sums, differences = (
             norms([a + sign * b for a, b in zip(first, second, strict=True)], self.count).square() for sign in (1, -1)
         )

@@ -1,4 +1,4 @@
-"""How fast a training runs, and what memory it takes."""
+"""Speed and memory of training."""
 
 from __future__ import annotations
 
@@ -21,17 +21,21 @@ if TYPE_CHECKING:
     "watch",
     "speed",
     card=Card(
-        "Seconds of an epoch, training samples a second, and peak memory.",
+        "Records seconds per epoch, training samples per second, and peak memory.",
         source="time.perf_counter; torch.cuda.max_memory_allocated; getrusage",
-        helps="What a trick costs in time, at the batch size and on the device at hand.",
+        helps="To measure the time that a trick costs, for the given batch size and device.",
         costs="Nothing.",
-        interacts="The seeds of a stack share the device, so each has the stack's numbers. Timings of rows that ran side by side are not comparable.",
+        interacts=(
+            "The seeds of a stack run together, so each has the values of the stack. Timings of variants that ran in "
+            "parallel are not comparable."
+        ),
     ),
 )
 class Speed(Watch):
-    """``epoch_seconds`` (training and validation), ``samples_per_second`` (those of all the stack's seeds), ``peak_memory_mib`` (so far).
+    """``epoch_seconds`` (training and validation), ``samples_per_second`` (of all seeds of the stack),
+    ``peak_memory_mib`` (so far).
 
-    Memory is what torch has taken on a GPU; on the CPU, what the process has, libraries and data included.
+    Memory is that allocated by torch on a GPU; on the CPU, that of the process, including libraries and data.
     """
 
     names = ("epoch_seconds", "samples_per_second", "peak_memory_mib")
@@ -52,12 +56,12 @@ class Speed(Watch):
 
 
 def peak_memory(device: str) -> float | None:
-    """MiB that were in use at most so far; None where the system does not say."""
+    """Peak memory so far, in MiB; None if the system does not report it."""
     if device.startswith("cuda"):
         return float(torch.cuda.max_memory_allocated(device)) / 2**20
     try:
         import resource
-    except ImportError:  # Windows has none
+    except ImportError:  # not available on Windows
         return None
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return used / 2**20 if sys.platform == "darwin" else used / 2**10

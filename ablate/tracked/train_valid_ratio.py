@@ -1,4 +1,4 @@
-"""How much better a network knows what it was trained on."""
+"""Ratio of training and validation loss."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     "watch",
     "train_valid_ratio",
     card=Card(
-        "Train loss over valid loss, both in evaluation mode.",
+        "Records training loss over validation loss, both in evaluation mode.",
         source="Nouri 2014, Using convolutional neural nets to detect facial keypoints: the column train/val",
-        helps="1 is no overfitting, 0.3 a lot of it. Dropout and augmentation are off in both, so that it compares like with like.",
-        costs="13 to 18 % of the time: the train loss is measured once more after every epoch.",
-        interacts="Records train_loss_clean at every epoch, as 'clean_train_loss: every' does.",
+        helps=(
+            "To measure overfitting: 1 is none, 0.3 is strong. Dropout and augmentation are off for both losses, so "
+            "they are comparable."
+        ),
+        costs="13 to 18% of the training time, because the training loss is computed again after every epoch.",
+        interacts="Records train_loss_clean in every epoch, like clean_train_loss: every.",
     ),
 )
 class TrainValidRatio(Watch):

@@ -1,4 +1,4 @@
-"""How far a step moves the weights, measured by their own length."""
+"""Size of weight updates relative to the weights."""
 
 from __future__ import annotations
 
@@ -22,26 +22,30 @@ if TYPE_CHECKING:
     "watch",
     "update_ratio",
     card=Card(
-        "How far a step moves each layer's weights, relative to their length.",
+        "Records the size of updates relative to the weights, per layer.",
         source="Karpathy, CS231n, Neural Networks Part 3: ratio of weights to updates",
-        helps="About 1e-3 is healthy: far more, and the learning rate is too high; far less, and it is too low, or the layer stands still.",
-        costs="A copy of the weights and a pass over them in each step that counts.",
-        interacts="It is what the weights really did: the optimizer's step with everything that tricks add to it, such as max_norm.",
+        helps=(
+            "To check the learning rate: about 1e-3 is usual. Much larger, and it is too high; much smaller, and it "
+            "is too low, or the layer does not learn."
+        ),
+        costs="A copy of the weights and a pass over them in each recorded step.",
+        interacts="Includes everything that changes the weights: the optimizer's step and tricks such as max_norm.",
     ),
 )
 class UpdateRatio(Watch):
-    """The mean over an epoch's steps of ‖w(after) − w(before)‖/‖w(before)‖ of each layer, and its mean over the layers.
+    """‖w(after) − w(before)‖/‖w(before)‖ of each layer, averaged over the steps of an epoch, and its mean over the
+    layers.
 
-    Weights with two axes or more count; biases and norms do not, as they may start from zero. Frozen layers do not.
+    Uses unfrozen weights with two or more axes, without biases and norms, which may start at zero.
     """
 
     shorthand = "every"
     names = ("update_ratio",)
 
     every: int = Field(
-        default=1, ge=1, description="steps from one that is measured to the next; the first of an epoch is"
+        default=1, ge=1, description="interval between recorded steps, starting with the first of an epoch"
     )
-    per_layer: bool = Field(default=True, description="also of each layer alone, as update_ratio/<layer>")
+    per_layer: bool = Field(default=True, description="also record each layer, as update_ratio/<layer>")
 
     _means: EpochMeans = PrivateAttr()
     _before: dict[str, Tensor] = PrivateAttr(default_factory=dict)

@@ -1,18 +1,19 @@
-"""The contract of what is watched: numbers of a training that change nothing in it.
+"""The base class of tracked metrics, which do not affect training.
 
-A watch is named under ``watch:`` in a recipe. The engine calls its hooks here::
+A recipe lists them under ``watch:``. The engine calls the hooks here::
 
     for epoch:
         watch.begin(epoch)
         for batch:
-            gradients of loss; watch.on_pass(gradients, parameters) # gradients() once more, of a part of the batch
-            watch.on_gradients(parameters)                      # before any trick: as backpropagation left them
-            optimizer step, tricks; watch.on_weights(parameters)    # after any trick: as the next step finds them
-        valid loss and metrics; watch.on_valid(prediction, targets) # of the whole part
-        a look into the layers: watch.on_layers(outputs)            # one seed at a time, evaluation mode, fixed samples
-        watch.on_epoch(epoch, numbers)                              # returns this epoch's numbers
+            gradients of loss; watch.on_pass(gradients, parameters)   # gradients() again, of a part of the batch
+            watch.on_gradients(parameters)                            # before any trick changes them
+            optimizer step, tricks; watch.on_weights(parameters)      # after all tricks
+        valid loss and metrics; watch.on_valid(prediction, targets)   # of the whole validation set
+        forward pass on fixed samples; watch.on_layers(outputs, seed) # one seed at a time, in evaluation mode
+        watch.on_epoch(epoch, numbers)                                # returns this epoch's numbers
 
-What the hooks see is a stack's, ``(R, …)``; of one seed, plain ``(…)``. Nothing is read from the device before the epoch ends, and no number mixes seeds.
+In a stack, tensors passed to hooks are ``(R, …)``; for one seed, ``(…)``. Nothing is copied from the device before the
+end of an epoch, and no value depends on other seeds.
 """
 
 from __future__ import annotations
@@ -32,75 +33,77 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Numbers = Mapping[str, "NDArray[np.float64]"]
-"""Name → a value for each seed, (R,)."""
+"""Name → one value per seed, (R,)."""
 
 
 class Watch(Named):
-    """Base of all watches: frozen settings, and only the hooks that are needed.
+    """Base of all tracked metrics: frozen settings, and only the hooks that are needed.
 
-    Whatever is called ``gradient_norm`` for the whole network is called ``gradient_norm/<layer>`` for one of its layers.
+    The value for the whole network is named ``gradient_norm``, that of a layer ``gradient_norm/<layer>``.
     """
 
     names: ClassVar[tuple[str, ...]] = ()
-    """What its numbers are called, those of single layers apart."""
+    """Names of its values, without those of single layers."""
 
     clean: ClassVar[bool] = False
-    """Whether it needs the train loss in evaluation mode after every epoch."""
+    """Whether it requires the training loss in evaluation mode after every epoch."""
 
     _context: Context | None = PrivateAttr(default=None)
     _samples: int = PrivateAttr(default=0)
 
     def bind(self, context: Context, samples: int) -> None:
-        """Join a training of ``samples`` training samples."""
+        """Bind to a training with ``samples`` training samples."""
         self._context, self._samples = context, samples
 
     @property
     def context(self) -> Context:
-        """The facts of the training that it was bound to."""
-        assert self._context is not None, "a watch has no context before bind()"
+        """The facts of the training that it is bound to."""
+        assert self._context is not None, "a tracked metric has no context before bind()"
         return self._context
 
     @property
     def count(self) -> int:
-        """Seeds in the stack: R."""
+        """Number of seeds in the stack: R."""
         return len(self.context.seeds)
 
     def begin(self, epoch: int) -> None:
-        """Before an epoch's first step."""
+        """Called before the first step of an epoch."""
 
     def on_pass(self, gradients: Gradients, parameters: Mapping[str, Tensor]) -> None:
-        """Have gradients of the step computed again, of a part of its samples; put those back that were there."""
+        """Compute gradients of the step again, on a part of its samples, and restore the previous ones."""
 
     def on_gradients(self, parameters: Mapping[str, Tensor]) -> None:
-        """See ``parameters[name].grad`` before tricks and the optimizer do."""
+        """Called with ``parameters[name].grad`` before tricks and the optimizer change them."""
 
     def on_weights(self, parameters: Mapping[str, Tensor]) -> None:
-        """See the weights after the optimizer's step and all tricks."""
+        """Called after the optimizer's step and all tricks."""
 
     def on_valid(self, prediction: Tensor, target: Tensor) -> None:
-        """See the predictions of the whole validation part, (n, outputs, …), in a stack (R, n, outputs, …)."""
+        """Called with the predictions for the whole validation set, (n, outputs, …), in a stack (R, n, outputs, …)."""
 
     def layers(self, network: nn.Module) -> Mapping[str, nn.Module]:
-        """The layers whose outputs it wants to see, by name."""
+        """The layers whose outputs it requires, by name."""
         return {}
 
     def on_layers(self, seed: int, outputs: Mapping[str, list[Tensor]]) -> None:
-        """See the outputs of those layers for the seed number ``seed`` of the stack: a tensor (n, …) for each call of the layer."""
+        """Called with the outputs of those layers for seed number ``seed`` of the stack: a tensor (n, …) per call of
+        the layer.
+        """
 
     def on_epoch(self, epoch: int, numbers: Numbers) -> Mapping[str, Tensor | NDArray[np.float64]]:
-        """The epoch's numbers by name, each (R,); ``numbers`` are those that every training has. Empty where there is nothing to tell."""
+        """The epoch's values by name, each (R,); ``numbers`` are those of every training. Empty if there are none."""
         return {}
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint must keep of earlier epochs, in tensors and plain values."""
+        """The state for a checkpoint, as tensors and plain values."""
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to a saved state."""
+        """Restore a saved state."""
 
 
 def looks(watch: Watch, hook: str) -> bool:
-    """Whether a watch has its own version of a hook (the engine calls no other)."""
+    """Whether a tracked metric overrides a hook (the engine calls no other)."""
     return getattr(type(watch), hook) is not getattr(Watch, hook)
 
 

@@ -1,4 +1,4 @@
-"""Gradient accumulation: several small batches make one step."""
+"""Gradient accumulation: the gradients of several batches make one optimizer step."""
 
 from __future__ import annotations
 
@@ -12,23 +12,28 @@ from ablate.tricks.trick import Trick
     "trick",
     "accumulate",
     card=Card(
-        "Several small batches make one step, as one large batch would.",
-        source="torch.optim: gradients add up until zero_grad; Goyal et al. 2017, Accurate, Large Minibatch SGD, on what a large batch changes",
-        helps="Batches that do not fit the memory.",
-        costs="Fewer steps an epoch; small batches use the device less well than a large one.",
-        interacts="Exactly a batch of batches · batch_size, but for what looks at a batch as a whole: batch norm, mixup, flips of half a batch.",
+        "Accumulates gradients over several batches per optimizer step.",
+        source="torch.optim (gradients accumulate until zero_grad); Goyal et al. 2017, Accurate, Large Minibatch SGD",
+        helps="When a large batch does not fit in memory.",
+        costs="Fewer optimizer steps per epoch; small batches use the device less efficiently than one large batch.",
+        interacts=(
+            "Equivalent to batch_size · batches, except for operations that use the whole batch, such as batch norm, "
+            "mixup and flip."
+        ),
     ),
 )
 class Accumulate(Trick):
-    """The gradient of each step is the mean over the samples of ``batches`` batches; an epoch's last group may have fewer, and is a mean over those.
+    """Averages the gradient over the samples of ``batches`` batches. The last group of an epoch may have fewer batches.
 
-    Steps, schedules ``per: step`` and all that counts steps count the optimizer's. Where targets are missing, batches count by their known targets.
+    Steps, including schedules with ``per: step``, are steps of the optimizer. If targets are missing, each batch is
+    weighted by its number of known targets.
     """
 
     stacked = True
     shorthand = "batches"
+    examples = ({"batches": 2}, {"batches": 3})
 
-    batches: int = Field(default=4, ge=2, description="batches of batch_size samples that make one step")
+    batches: int = Field(default=4, ge=2, description="number of batches (of batch_size samples) per optimizer step")
 
     def batches_per_step(self) -> int:
         return self.batches

@@ -1,4 +1,4 @@
-"""Another activation in any network."""
+"""Replace the activations of any network."""
 
 from __future__ import annotations
 
@@ -16,31 +16,41 @@ if TYPE_CHECKING:
     from torch import nn
 
 OTHERS = ("ReLU6", "CELU", "SELU", "Mish", "Softplus", "Softsign", "Hardtanh", "Hardswish", "Hardsigmoid", "LogSigmoid")
-"""Activations of torch that are replaced too, though no recipe puts them in."""
+"""Further activations of torch.nn that are replaced, although `kind` does not offer them."""
 
 
 @register(
     "trick",
     "activation",
     card=Card(
-        "Replaces every activation of the network by another one.",
-        source="Nair and Hinton 2010 (relu); Clevert et al. 2016 (elu); He et al. 2015 (prelu); Xu et al. 2015 (rrelu); torch.nn",
-        helps="Asking what the activation is worth, in any network.",
-        costs="Initial values that suit one need not suit another: try activation × init.",
-        interacts="prelu brings a parameter for each layer, which weight_decay should spare; rrelu draws slopes in training.",
+        "Replaces every activation of the network.",
+        source=(
+            "Nair and Hinton 2010 (relu); Clevert et al. 2016 (elu); He et al. 2015 (prelu); Xu et al. 2015 (rrelu); "
+            "torch.nn"
+        ),
+        helps="When comparing activation functions in any network.",
+        costs="The best initialization depends on the activation: tune both together.",
+        interacts=(
+            "prelu adds one parameter per layer, which should be excluded from weight decay. rrelu samples its "
+            "slopes during training."
+        ),
     ),
 )
 class ActivationSwap(Trick):
-    """Every activation layer becomes one of ``kind``, under its own name. Functions inside a module's code, and softmax, stay."""
+    """Replaces every activation layer by ``kind`` under the same name.
+
+    Softmax and functions called in a module's code are not replaced.
+    """
 
     stacked = True
     shorthand = "kind"
     order = 54
+    examples = ({}, {"kind": "rrelu"})
 
-    kind: Activation = Field(default="tanh", description="the activation to use everywhere")
+    kind: Activation = Field(default="tanh", description="the new activation")
 
     def on_model(self, model: nn.Module) -> tuple[nn.Module, Sequence[str]]:
-        """Raises `NoEffect` where the network has no other activation."""
+        """Raises `NoEffect` if the network has no other activation."""
         from ablate.layers.noisy_rrelu import NoisyRReLU
 
         old = (NoisyRReLU, *(getattr(torch.nn, name) for name in (*CLASSES.values(), *OTHERS)))
@@ -59,5 +69,5 @@ class ActivationSwap(Trick):
                 parent._modules[name] = new[layer]
                 changed.append(f"{paths[parent]}.{name}".removeprefix("."))
         if not changed:
-            raise NoEffect(f"activation changes nothing: the network has no activation layer other than {self.kind}.")
+            raise NoEffect(f"activation has no effect: the network has no activation layer other than {self.kind}.")
         return model, changed

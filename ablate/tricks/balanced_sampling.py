@@ -1,4 +1,4 @@
-"""Every class equally often in an epoch, whatever its share of the data."""
+"""Sample all classes equally often."""
 
 from __future__ import annotations
 
@@ -23,51 +23,65 @@ if TYPE_CHECKING:
     "trick",
     "balanced_sampling",
     card=Card(
-        "Shows every class equally often: rare ones repeatedly, frequent ones in part.",
+        "Samples all classes equally often: oversamples rare and undersamples frequent classes.",
         source="Buda, Maki and Mazurowski 2018 (over- and undersampling); torch.utils.data.WeightedRandomSampler",
-        helps="Classes of unlike size that matter alike: every batch has some of each.",
-        costs="Rare samples are seen so often that they may be learnt by heart; frequent ones are partly left out of an epoch.",
-        interacts="An epoch keeps its length. Instead of class_weights, not with it: together they count rare classes twice. Judge by a metric such as f1.",
+        helps="When classes are imbalanced but equally important: every batch contains all classes.",
+        costs=(
+            "Rare samples may be memorized, because they are repeated; some frequent samples are skipped in each epoch."
+        ),
+        interacts=(
+            "The length of an epoch does not change. Do not combine with class_weights, which would count rare "
+            "classes twice. Compare a metric such as f1."
+        ),
     ),
 )
 class BalancedSampling(Trick):
-    """An epoch of n samples from C classes has n/C of each.
+    """In an epoch of n samples, each of the C classes appears n/C times.
 
-    ``exact``: ⌊n/C⌋ or ⌈n/C⌉ of each class, which takes all its samples in turn before any comes again. ``drawn``: each place in the order draws a class,
-    all alike, then a sample of it, with replacement. New in every epoch. Samples without a class (negative numbers) are never shown.
+    ``exact``: each class appears ⌊n/C⌋ or ⌈n/C⌉ times, and no sample is repeated before all samples of its class were
+    used. ``drawn``: each position draws a class uniformly, then a sample of this class, with replacement. The order is
+    new in every epoch. Samples without a class (negative class indices) are never used.
     """
 
     stacked = True
     shorthand = "how"
+    examples = ({}, {"how": "drawn"})
+    example_needs = "classes"
 
     how: Literal["exact", "drawn"] = Field(
-        default="exact", description="exact: the same count of each class; drawn: in expectation, with replacement"
+        default="exact",
+        description="exact: equal counts per class; drawn: equal in expectation, sampled with replacement",
     )
 
     _members: list[Tensor] = PrivateAttr(default_factory=list)
 
     def check(self, spec: Spec) -> None:
-        """Raises ValueError where targets are no classes."""
+        """Raises ValueError if targets are not classes."""
         check_classes("balanced_sampling", spec)
 
     def on_settings(self, settings: Settings) -> Settings:
-        """Raises ValueError where the order is to stay as it is."""
+        """Raises ValueError if the order is fixed."""
         if not settings.shuffle:
-            raise ValueError("trick (=balanced_sampling) makes an order of its own. Set shuffle: true.")
+            raise ValueError(
+                "trick (=balanced_sampling) chooses the order of the samples, but shuffle is false. Set shuffle: true."
+            )
         return settings
 
     def on_data(self, data: Parts) -> Parts:
-        """Raises ValueError where the training part is streamed or has no class number per sample, `NoEffect` where classes are equal already."""
+        """Raises ValueError if the training set is streamed or has no class indices, `NoEffect` if the classes are
+        balanced.
+        """
         targets = data.train.targets
         if targets is None or targets.is_floating_point() or targets.dim() != 1:
-            what = "are streamed" if targets is None else "are not one class number per sample"
+            what = "are streamed" if targets is None else "are not one class index per sample"
             raise ValueError(
-                f"trick (=balanced_sampling) needs class numbers in memory; the train part's targets {what}. Remove it."
+                f"trick (=balanced_sampling) requires class indices in memory, but the training targets {what}. "
+                "Remove it."
             )
         sizes = torch.bincount(targets[targets >= 0])
         sizes = sizes[sizes > 0]
         if self.how == "exact" and int(sizes.min()) == int(sizes.max()) and int(sizes.sum()) == len(targets):
-            raise NoEffect("balanced_sampling changes nothing: every class has as many samples as any other.")
+            raise NoEffect("balanced_sampling has no effect: all classes have the same number of samples.")
         return data
 
     def on_order(self, order: Tensor, targets: Tensor | None, noise: Noise) -> Tensor:
@@ -79,7 +93,7 @@ class BalancedSampling(Trick):
 
 
 def exact(members: list[Tensor], n: int, noise: Noise) -> Tensor:
-    """An order (n,), in a stack (R, n), with as many samples of each class as of any other; n mod C classes, drawn anew, have one more."""
+    """An order (n,), in a stack (R, n), with equal counts per class; n mod C random classes appear once more."""
     each, more = divmod(n, len(members))
     picks, spare = [], []
     for own in members:
@@ -93,7 +107,10 @@ def exact(members: list[Tensor], n: int, noise: Noise) -> Tensor:
 
 
 def drawn(members: list[Tensor], n: int, noise: Noise) -> Tensor:
-    """An order (n,), in a stack (R, n): at each place a class drawn evenly, and of it a sample, with replacement."""
+    """An order (n,), in a stack (R, n).
+
+    Each position draws a class uniformly, then one of its samples, with replacement.
+    """
     classes = noise.integers(0, len(members), n)
     sizes = torch.tensor([len(own) for own in members])
     starts = sizes.cumsum(0) - sizes

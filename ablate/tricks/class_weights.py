@@ -1,4 +1,4 @@
-"""Classes that count more or less in the loss."""
+"""Weight the loss by class."""
 
 from __future__ import annotations
 
@@ -27,49 +27,62 @@ Weight = Annotated[float, Range(ge=0)]
     "trick",
     "class_weights",
     card=Card(
-        "Weighs the loss of each sample by its class.",
+        "Weights the loss of each sample by its class.",
         source="King and Zeng 2001, Logistic Regression in Rare Events Data; torch.nn.CrossEntropyLoss(weight=…)",
-        helps="Classes of unlike size that matter alike: the rare ones are no longer given up.",
-        costs="Frequent classes get worse, and so may accuracy; outputs are no longer the data's probabilities.",
-        interacts="Only with cross_entropy. The valid loss stays unweighted, so compare a metric such as f1. Weighs what mixup and label_smoothing leave.",
+        helps="When classes are imbalanced but equally important.",
+        costs=(
+            "Lower accuracy on frequent classes and possibly overall; outputs are no longer calibrated to the class "
+            "frequencies."
+        ),
+        interacts=(
+            "Requires loss cross_entropy. The validation loss is not weighted, so compare a metric such as f1. "
+            "Applied after mixup and label_smoothing."
+        ),
     ),
 )
 class ClassWeights(Trick):
-    """Σ w[class]·loss / Σ w[class] over a batch, as torch weighs. ``balanced``: w = samples/(classes · samples of the class) in the training part.
+    """The loss of a batch is Σ w[class]·loss / Σ w[class], as in torch.nn.CrossEntropyLoss.
 
-    Cross-entropy is linear in its targets, so they carry the weights: probabilities t become t·w/mean(Σ t·w).
+    ``balanced``: w = samples/(classes · samples of the class), counted in the training set.
+
+    Cross-entropy is linear in the targets, so the weights are applied to these: the probabilities t become t·w/mean(Σ
+    t·w).
     """
 
     stacked = True
     shorthand = "weights"
     order = 36
+    examples = ({}, {"weights": [1, 0.5, 2, 0]})
+    example_needs = "classes"
 
     weights: Literal["balanced"] | tuple[Weight, ...] = Field(
-        default="balanced", description="balanced, or a weight for each class, in the order of the classes"
+        default="balanced", description="balanced, or one weight per class, in the order of the classes"
     )
 
     _weights: Tensor | None = PrivateAttr(default=None)
 
     def check(self, spec: Spec) -> None:
-        """Raises ValueError where targets are no classes, or as many weights as classes are not there."""
+        """Raises ValueError if targets are not classes or the number of weights is not the number of classes."""
         check_classes("class_weights", spec)
         if self.weights != "balanced" and len(self.weights) != spec.outputs:
             raise ValueError(
-                f"class_weights.weights (={list(self.weights)}) must have a number for each of the {spec.outputs} classes."
+                f"class_weights.weights (={list(self.weights)}) must have one weight for each of the "
+                f"{spec.outputs} classes."
             )
         if self.weights != "balanced" and not any(self.weights):
             raise ValueError(f"class_weights.weights (={list(self.weights)}) must not all be 0.")
 
     def on_settings(self, settings: Settings) -> Settings:
-        """Raises ValueError with any loss that is not known to be linear in its targets."""
+        """Raises ValueError for a loss other than cross_entropy."""
         if settings.loss.name != "cross_entropy":
             raise ValueError(
-                f"trick (=class_weights) needs loss (=cross_entropy); it is {settings.loss.label}. Use that, or weigh in a loss of your own."
+                f"trick (=class_weights) requires loss (=cross_entropy), but the loss is {settings.loss.label}. "
+                "Use cross_entropy, or weight the classes in a custom loss."
             )
         return settings
 
     def on_data(self, data: Parts) -> Parts:
-        """Counts the training part's classes. Raises ValueError where it is streamed or has no class numbers."""
+        """Counts the classes of the training set. Raises ValueError if it is streamed or has no class indices."""
         targets = data.train.targets
         if self.weights != "balanced":
             self._weights = torch.tensor(self.weights, dtype=torch.float64, device=self.context.device)
@@ -77,7 +90,8 @@ class ClassWeights(Trick):
         if targets is None or targets.is_floating_point():
             what = "are floats" if targets is not None else "are streamed"
             raise ValueError(
-                f"class_weights.weights (=balanced) needs class numbers in memory; the train part's targets {what}. Give a list of weights."
+                "class_weights.weights (=balanced) requires class indices in memory, but the training targets "
+                f"{what}. List the weights."
             )
         self._weights = balanced(targets, data.spec.outputs).to(self.context.device)
         return data
@@ -89,11 +103,11 @@ class ClassWeights(Trick):
         weighted = targets * self._weights.to(targets.dtype).view(-1, *(1 for _ in range(-1 - axis)))
         each = weighted.sum(dim=axis, keepdim=True)
         mean = each.mean(dim=tuple(range(axis - 1, 0)), keepdim=True)
-        # a batch of nothing but classes of weight 0 has loss 0
+        # the loss of a batch is 0 if all of its classes have weight 0
         return replace(batch, targets=weighted / torch.where(mean == 0, 1.0, mean))
 
 
 def balanced(targets: Tensor, classes: int) -> Tensor:
-    """samples/(classes · samples of the class), float64 (classes,); 0 for a class without any, whose weight nobody asks for."""
+    """samples/(classes · samples of the class), float64 (classes,); 0 for classes without samples."""
     counts = torch.bincount(targets[targets >= 0].flatten(), minlength=classes).double()
     return torch.where(counts > 0, counts.sum() / ((counts > 0).sum() * counts.clamp(min=1)), 0.0)

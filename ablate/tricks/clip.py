@@ -1,4 +1,4 @@
-"""Gradients that are not too large: by their norm, or each by itself."""
+"""Gradient clipping, by the global norm or by value."""
 
 from __future__ import annotations
 
@@ -23,24 +23,34 @@ Limit = Annotated[Scheduled[float], Range(gt=0)]
     "trick",
     "clip_norm",
     card=Card(
-        "Shortens the gradient of all weights together to a largest norm.",
-        source="Pascanu et al. 2013, On the difficulty of training recurrent neural networks; torch.nn.utils.clip_grad_norm_",
-        helps="Recurrent networks, large rates, early steps: no single batch throws the weights away.",
-        costs="A pass over all gradients at every step; a limit that always binds fixes the length of the step.",
-        interacts="Comes last of what changes gradients, so penalties count. Of little effect under adam, which divides by the gradient's size.",
+        "Clips the global gradient norm.",
+        source=(
+            "Pascanu et al. 2013, On the difficulty of training recurrent neural networks; "
+            "torch.nn.utils.clip_grad_norm_"
+        ),
+        helps=(
+            "For recurrent networks, large learning rates and the first steps: no single batch can destabilize "
+            "training."
+        ),
+        costs="A pass over all gradients at every step; a limit that is always exceeded fixes the size of the steps.",
+        interacts=(
+            "Applied after all other gradient changes, including penalties. Has little effect with adam, which "
+            "normalizes gradients."
+        ),
     ),
 )
 class ClipNorm(Trick):
-    """Gradients are multiplied by ``limit``/(norm + 1e-6) where their norm, over all weights of one network, is larger.
+    """Multiplies gradients by ``limit``/(norm + 1e-6) if their norm, over all weights of a network, exceeds ``limit``.
 
-    In a stack each seed has its own norm.
+    In a stack, each seed has its own norm.
     """
 
     stacked = True
     shorthand = "limit"
     order = 91
+    examples = ({"limit": 0.1}, {"limit": {"linear": [0.2, 0.1]}})
 
-    limit: Limit = Field(default=1.0, description="largest norm")
+    limit: Limit = Field(default=1.0, description="maximum norm")
 
     def on_gradients(self, parameters: Mapping[str, Tensor]) -> None:
         grads = gradients(parameters)
@@ -55,21 +65,22 @@ class ClipNorm(Trick):
     "trick",
     "clip_value",
     card=Card(
-        "Cuts every single gradient to a largest value.",
+        "Clips each gradient element to a maximum absolute value.",
         source="Mikolov 2012, Statistical Language Models Based on Neural Networks; torch.nn.utils.clip_grad_value_",
-        helps="Single exploding weights.",
-        costs="Changes the gradient's direction, unlike clip_norm.",
-        interacts="Comes before clip_norm and after penalties. Of little effect under adam, which divides by the gradient's size.",
+        helps="When single weights have exploding gradients.",
+        costs="Changes the direction of the gradient; clip_norm does not.",
+        interacts="Applied after penalties, before clip_norm. Has little effect with adam, which normalizes gradients.",
     ),
 )
 class ClipValue(Trick):
-    """Every gradient is cut to −``limit`` … ``limit``."""
+    """Clips each element of the gradients to −``limit`` … ``limit``."""
 
     stacked = True
     shorthand = "limit"
     order = 90
+    examples = ({"limit": 0.01}, {"limit": {"linear": [0.02, 0.01]}})
 
-    limit: Limit = Field(default=0.5, description="largest gradient of a weight, in either direction")
+    limit: Limit = Field(default=0.5, description="maximum absolute value")
 
     def on_gradients(self, parameters: Mapping[str, Tensor]) -> None:
         for grad in gradients(parameters):

@@ -1,4 +1,4 @@
-"""AlexNet's colour noise: along the directions in which the training pictures' colours vary. Targets stay."""
+"""AlexNet's color augmentation: shifts along the principal axes of the training set's colors."""
 
 from __future__ import annotations
 
@@ -26,28 +26,32 @@ if TYPE_CHECKING:
     "trick",
     "colour_pca",
     card=Card(
-        "Shifts each picture's colours along the training colours' principal axes.",
+        "Shifts each image's colors along the principal axes of the training colors.",
         source="Krizhevsky et al. 2012, ImageNet Classification with Deep Convolutional Neural Networks, section 4.1",
-        helps="Colour pictures taken in light of unlike colour and strength.",
-        costs="More epochs to converge. Wrong where colour is what is to be told.",
-        interacts="With one channel it is noise in the brightness. Axes are those of the data as standardise leaves them.",
+        helps="For color images with varying illumination.",
+        costs="Slower convergence. Do not use if the color determines the class.",
+        interacts="Uses the colors after standardise. With one channel it is a random shift of the brightness.",
     ),
 )
 class ColourPca(Trick):
-    """All pixels of a chosen sample get Σₖ αₖ·σₖ·pₖ added, αₖ from N(0, ``deviation``²), one draw for each sample and axis.
+    """Adds Σₖ αₖ·σₖ·pₖ to all pixels of a chosen sample, with αₖ from N(0, ``deviation``²) drawn per sample and axis.
 
-    pₖ and σₖ are the directions and deviations (square roots of the eigenvalues) of the training part's colours over all pixels. The paper writes the
-    eigenvalues themselves; in pixels of 0 … 255 that would add hundreds of grey levels, and its implementations take the roots.
+    Targets do not change.
+
+    pₖ are the principal axes of the training set's colors over all pixels, σₖ the standard deviations along them
+    (square roots of the eigenvalues). The paper's formula has the eigenvalues themselves; with pixels in 0 … 255 these
+    would add hundreds of gray levels, and implementations use the square roots.
     """
 
     stacked = True
     shorthand = "deviation"
     order = 26
+    examples = ({}, {"deviation": {"linear": [0.2, 0.1]}, "share": 0.5})
 
     deviation: Annotated[Scheduled[float], Range(ge=0)] = Field(
-        default=0.1, description="of the draws, in the deviations of the colours"
+        default=0.1, description="standard deviation of the random shift, relative to that of the colors"
     )
-    share: Share = Field(default=1.0, description="share of each batch to change")
+    share: Share = Field(default=1.0, description="fraction of each batch to change")
 
     _axes: Tensor | None = PrivateAttr(default=None)
 
@@ -55,10 +59,11 @@ class ColourPca(Trick):
         check_pictures("colour_pca", spec)
 
     def on_data(self, data: Parts) -> Parts:
-        """Raises ValueError where the training part is streamed."""
+        """Raises ValueError if the training set is streamed."""
         if data.train.inputs is None:
             raise ValueError(
-                f"trick (=colour_pca) needs data in memory; the train part (={type(data.train.dataset).__name__}) is streamed. Drop it."
+                "trick (=colour_pca) requires data in memory, but the training set "
+                f"(={type(data.train.dataset).__name__}) is streamed. Remove it."
             )
         self._axes = colour_axes(as_floats(data.train.inputs, "colour_pca")).to(self.context.device)
         return data
@@ -74,10 +79,13 @@ class ColourPca(Trick):
 
 
 def colour_axes(inputs: Tensor) -> Tensor:
-    """The principal axes of the colours of (n, C, H, W), as rows (C, C) in float64, each as long as the deviation along it."""
+    """The principal axes of the colors of (n, C, H, W), as rows (C, C) in float64, scaled by the standard deviations
+    along them.
+    """
     channels = inputs.shape[1]
     count, total, products = 0, torch.zeros(channels).double(), torch.zeros(channels, channels).double()
-    for some in torch.split(inputs, 256):  # all pixels in float64 at once would need eight times the pictures' bytes
+    # all pixels in float64 at once would take eight times the memory of the images
+    for some in torch.split(inputs, 256):
         colours = some.double().movedim(1, -1).flatten(end_dim=-2)
         count += len(colours)
         total += colours.sum(dim=0)

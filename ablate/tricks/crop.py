@@ -1,4 +1,4 @@
-"""Cut a random window out of each picture; landmarks and masks go along."""
+"""Random crops; landmarks and masks are transformed too."""
 
 from __future__ import annotations
 
@@ -27,43 +27,50 @@ if TYPE_CHECKING:
     "trick",
     "crop",
     card=Card(
-        "Cuts a random window out of each picture, back to full size.",
-        source="Szegedy et al. 2015, Going Deeper with Convolutions (resized); He et al. 2016, Deep Residual Learning (padded)",
-        helps="Small data; the padded form is the standard for 32×32 pictures, the resized one for large ones.",
-        costs="More epochs to converge; small areas may miss the thing altogether.",
-        interacts="Landmarks go along, also beyond the picture's edge. Validation sees whole pictures, hence smaller things.",
+        "Crops a random window of each image; landmarks and masks follow.",
+        source=(
+            "Szegedy et al. 2015, Going Deeper with Convolutions (resized); He et al. 2016, Deep Residual Learning "
+            "(padded)"
+        ),
+        helps="For small data sets. The padded form is standard for 32×32 images, the resized form for large images.",
+        costs="Slower convergence; small crops may miss the object.",
+        interacts="Landmarks may end up outside the image. Validation uses full images, so objects appear smaller.",
     ),
 )
 class Crop(Trick):
-    """``resized``: a window of a share of the area between ``area`` and 1, its aspect changed by up to ``ratio``, placed evenly inside the picture, stretched
-    to the picture's size. ``padded``: ``pixels`` zeros on each side, and a window of the old size anywhere in that.
+    """``resized``: a window with a fraction between ``area`` and 1 of the image's area and an aspect ratio changed by
+    up to ``ratio``, placed uniformly inside the image and resized to the image size. ``padded``: pads each side with
+    ``pixels`` zeros and crops a window of the original size at a random position.
 
-    A window that would be wider or higher than the picture is cut to the picture.
+    A window wider or higher than the image is cut to the image.
     """
 
     stacked = True
     order = 23
+    examples = ({}, {"area": {"linear": [1, 0.3]}, "share": 0.5}, {"form": "padded", "pixels": 2})
 
     form: Literal["resized", "padded"] = Field(
-        default="resized", description="a window of another size, or of the same"
+        default="resized",
+        description=(
+            "resized: random area and aspect ratio, resized to the image size; padded: zero padding, then a crop of "
+            "the image size"
+        ),
     )
     area: Annotated[Scheduled[float], Range(gt=0, le=1)] = Field(
-        default=0.5, description="resized: the smallest share of the picture's area"
+        default=0.5, description="resized: smallest fraction of the image's area"
     )
     ratio: Annotated[Scheduled[float], Range(ge=1)] = Field(
-        default=4 / 3, description="resized: the largest change of width to height; 1 keeps it"
+        default=4 / 3, description="resized: maximum change of the aspect ratio; 1: no change"
     )
-    pixels: int = Field(default=4, ge=1, description="padded: zeros on each side")
-    share: Share = Field(default=1.0, description="share of each batch to crop")
+    pixels: int = Field(default=4, ge=1, description="padded: number of zeros on each side")
+    share: Share = Field(default=1.0, description="fraction of each batch to crop")
 
     def check(self, spec: Spec) -> None:
-        """Raises ValueError where the data are no pictures, or smaller than the padding."""
+        """Raises ValueError if the samples are not images or not larger than the padding."""
         check_pictures("crop", spec)
         side = min(spec.input_shape[-2:])
         if self.form == "padded" and self.pixels >= side:
-            raise ValueError(
-                f"crop.pixels (={self.pixels}) must be less than the picture's side ({side}). Choose fewer."
-            )
+            raise ValueError(f"crop.pixels (={self.pixels}) must be less than the image size ({side}).")
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
         samples = batch.inputs.shape[-4]
@@ -81,7 +88,7 @@ class Crop(Trick):
 
 
 def window(draw: Tensor, area: float, ratio: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Width, height and the middle's place, each (..., N) as shares of the picture's sides (the middle from the picture's own), from uniforms (..., 4, N)."""
+    """Width, height and center offset, each (..., N) as fractions of the image size, from uniforms (..., 4, N)."""
     size, stretch, x, y = draw.unbind(-2)
     share = area + (1 - area) * size
     aspect = torch.exp((2 * stretch - 1) * math.log(ratio))

@@ -1,4 +1,4 @@
-"""Dropout after pools and hidden layers, put into any sequential network."""
+"""Insert dropout after pools and hidden layers of any sequential network."""
 
 from __future__ import annotations
 
@@ -18,44 +18,58 @@ if TYPE_CHECKING:
 
 DropRate = Annotated[Scheduled[float], Range(ge=0, lt=1)]
 Place = tuple["nn.Sequential", str, str]
-"""A Sequential, the child that dropout goes behind, and the new layer's name."""
+"""A Sequential, the child after which dropout is inserted, and the name of the new layer."""
 
 
 @register(
     "trick",
     "dropout",
     card=Card(
-        "Drops units at random in training, after pools and hidden layers.",
+        "Drops units at random during training, after pools and hidden layers.",
         source="Srivastava et al. 2014, Dropout: A Simple Way to Prevent Neural Networks from Overfitting",
-        helps="Large fully connected layers that overfit; in convolutions little.",
-        costs="More epochs; the train loss is measured with units missing, so compare train_loss_clean.",
-        interacts="Rates of 0.5 before batch norm shift its statistics. Comes on top of dropout that the network already has.",
+        helps="For large fully connected layers that overfit; has little effect after convolutions.",
+        costs="Slower convergence; the training loss is computed with dropped units, so compare train_loss_clean.",
+        interacts=(
+            "Large probabilities, such as 0.5, before batch norm shift its statistics. Added to any dropout of the "
+            "network itself."
+        ),
     ),
 )
 class Dropout(Trick):
-    """Inserts a `NoisyDropout` behind each pool (``pool1_dropout``) and behind each hidden linear layer's activation (``hidden1_dropout``).
+    """Inserts a `NoisyDropout` after each pool (``pool1_dropout``) and after each hidden linear layer's activation
+    (``hidden1_dropout``).
 
-    It looks into every ``nn.Sequential`` of the network; other layers keep their names and values. A number holds for all layers of its kind, a list gives
-    one for each, in order. Global pools (adaptive ones) and the output layer get none.
+    Layers are inserted in every ``nn.Sequential`` of the network; other layers keep their names and values. A number
+    applies to all layers of its kind; a list has one probability per layer, in order. Global (adaptive) pools and the
+    output layer get no dropout.
     """
 
     stacked = True
     shorthand = "hidden"
     order = 60
+    examples = ({}, {"conv": [0.3], "hidden": {"linear": [0.2, 0.6]}})
 
-    conv: DropRate | tuple[DropRate, ...] = Field(default=0.0, description="drop rate after pools: of all, or of each")
+    conv: DropRate | tuple[DropRate, ...] = Field(
+        default=0.0, description="dropout probability after pools: one number, or a list with one per pool"
+    )
     hidden: DropRate | tuple[DropRate, ...] = Field(
-        default=0.5, description="drop rate after hidden activations: of all, or of each; 0 where only conv is given"
+        default=0.5,
+        description=(
+            "dropout probability after hidden activations: one number, or a list with one per layer; 0 if only conv "
+            "is given"
+        ),
     )
 
     @model_validator(mode="before")
     @classmethod
     def only_what_is_named(cls, fields: Any) -> Any:
-        """Whoever gives rates for the pools alone wants none elsewhere."""
+        """Sets ``hidden`` to 0 if only ``conv`` is given."""
         return {"hidden": 0.0, **fields} if isinstance(fields, dict) and "conv" in fields else fields
 
     def on_model(self, model: nn.Module) -> tuple[nn.Module, Sequence[str]]:
-        """Raises ValueError where a list has another length than there are layers, `NoEffect` where no layer is found or all rates are 0."""
+        """Raises ValueError if the length of a list is not the number of layers, `NoEffect` if there is no such layer
+        or all probabilities are 0.
+        """
         places = {"conv": places_after_pools(model), "hidden": places_after_activations(model)}
         rates = {kind: self._rates(kind, [name for _, _, name in found]) for kind, found in places.items()}
         paths = {module: path for path, module in model.named_modules()}
@@ -67,8 +81,12 @@ class Dropout(Trick):
                     inserted.append(f"{paths[parent]}.{name}".removeprefix("."))
         if not inserted:
             layers = sum(len(found) for found in places.values())
-            why = "all rates are 0" if layers else "the network has no nn.Sequential with a pool or a hidden activation"
-            raise NoEffect(f"dropout changes nothing: {why}.")
+            why = (
+                "all probabilities are 0"
+                if layers
+                else "the network has no nn.Sequential with a pool or a hidden activation"
+            )
+            raise NoEffect(f"dropout has no effect: {why}.")
         return model, inserted
 
     def _rates(self, kind: str, layers: list[str]) -> list[float | Schedule]:
@@ -79,7 +97,8 @@ class Dropout(Trick):
             what = {"conv": "pools", "hidden": "hidden activations"}[kind]
             shown = [rate.dump() if isinstance(rate, Schedule) else rate for rate in value]
             raise ValueError(
-                f"dropout.{kind} (={shown}) must have a rate for each of the network's {len(layers)} {what}, or be one number for all."
+                f"dropout.{kind} (={shown}) must be one number, or a list with one number for each of the "
+                f"network's {len(layers)} {what}."
             )
         return list(value)
 
@@ -99,10 +118,10 @@ class Dropout(Trick):
 
 
 def insert(parent: nn.Sequential, after: str, name: str, layer: nn.Module) -> None:
-    """Put a layer behind a child of a Sequential, in place; the children's own names stay."""
-    children = list(parent._modules.items())  # named_children leaves out a layer that is used twice
+    """Insert a layer after a child of a Sequential, in place; the names of the children do not change."""
+    children = list(parent._modules.items())  # named_children skips a layer that is used twice
     if name in parent._modules:
-        raise ValueError(f"layer (={name}) is there already. Drop the trick, or rename the network's own layer.")
+        raise ValueError(f"layer (={name}) already exists in the network. Remove the trick, or rename the layer.")
     parent._modules.clear()
     for child, module in children:
         parent.add_module(child, module)
@@ -111,7 +130,7 @@ def insert(parent: nn.Sequential, after: str, name: str, layer: nn.Module) -> No
 
 
 def places_after_pools(model: nn.Module) -> list[Place]:
-    """Behind every max and average pool of the network's Sequentials."""
+    """After every max and average pool of the network's Sequentials."""
     return [
         (parent, name, f"{name}_dropout")
         for parent in sequentials(model)
@@ -121,7 +140,9 @@ def places_after_pools(model: nn.Module) -> list[Place]:
 
 
 def places_after_activations(model: nn.Module) -> list[Place]:
-    """Behind every activation that follows a linear layer in a Sequential, norms between them allowed; not behind that of the network's last layer."""
+    """After every activation that follows a linear layer (or its norm) in a Sequential, except that of the network's
+    last layer.
+    """
     places = []
     weighty = [layer for layer in model.modules() if isinstance(layer, torch.nn.Linear) or is_from(layer, "conv")]
     for parent in sequentials(model):
@@ -138,11 +159,11 @@ def places_after_activations(model: nn.Module) -> list[Place]:
 
 
 def sequentials(model: nn.Module) -> list[nn.Sequential]:
-    """All Sequentials of a network, itself included, outer ones first."""
+    """All Sequentials of a network, including itself, outer ones first."""
     return [module for module in model.modules() if isinstance(module, torch.nn.Sequential)]
 
 
 def is_from(layer: nn.Module | None, *homes: str) -> bool:
-    """Whether a layer's class, or one that it derives from, lives in one of these modules of torch.nn."""
+    """Whether a layer's class, or one of its base classes, is from one of these modules of torch.nn."""
     names = {f"torch.nn.modules.{home}" for home in homes}
     return any(kind.__module__ in names for kind in type(layer).__mro__)

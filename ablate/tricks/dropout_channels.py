@@ -1,4 +1,4 @@
-"""Dropout of whole channels after pools: dropout2d for pictures, dropout3d for volumes."""
+"""Dropout of whole channels after pools: dropout2d for images, dropout3d for volumes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class DropoutChannels(Trick):
-    """Inserts a channelwise `NoisyDropout` behind each pool of ``dimensions`` dimensions, under the pool's name and its own (``pool1_dropout2d``)."""
+    """Inserts a channelwise `NoisyDropout` after each pool of ``dimensions`` dimensions (``pool1_dropout2d``)."""
 
     name: ClassVar[str]
     dimensions: ClassVar[int]
@@ -26,17 +26,22 @@ class DropoutChannels(Trick):
     shorthand = "rate"
     order = 60
 
-    rate: DropRate | tuple[DropRate, ...] = Field(default=0.1, description="drop rate after pools: of all, or of each")
+    rate: DropRate | tuple[DropRate, ...] = Field(
+        default=0.1, description="dropout probability after pools: one number, or a list with one per pool"
+    )
 
     def on_model(self, model: nn.Module) -> tuple[nn.Module, Sequence[str]]:
-        """Raises ValueError where a list has another length than there are pools, `NoEffect` where there is no pool or all rates are 0."""
+        """Raises ValueError if the length of a list is not the number of pools, `NoEffect` if there is no pool or all
+        probabilities are 0.
+        """
         from ablate.layers.noisy_dropout import NoisyDropout
 
         places = [(parent, pool) for parent, pool, _ in places_after_pools(model) if self._fits(parent._modules[pool])]
         if isinstance(self.rate, tuple) and len(self.rate) != len(places):
             shown = [rate.dump() if isinstance(rate, Schedule) else rate for rate in self.rate]
             raise ValueError(
-                f"{self.name}.rate (={shown}) must have a rate for each of the network's {len(places)} pools, or be one number for all."
+                f"{self.name}.rate (={shown}) must be one number, or a list with one number for each of the "
+                f"network's {len(places)} pools."
             )
         paths = {module: path for path, module in model.named_modules()}
         inserted = []
@@ -47,8 +52,12 @@ class DropoutChannels(Trick):
                 insert(parent, pool, f"{pool}_{self.name}", layer)
                 inserted.append(f"{paths[parent]}.{pool}_{self.name}".removeprefix("."))
         if not inserted:
-            why = "all rates are 0" if places else f"the network has no nn.Sequential with a {self.dimensions}-d pool"
-            raise NoEffect(f"{self.name} changes nothing: {why}.")
+            why = (
+                "all probabilities are 0"
+                if places
+                else f"the network has no nn.Sequential with a {self.dimensions}-d pool"
+            )
+            raise NoEffect(f"{self.name} has no effect: {why}.")
         return model, inserted
 
     def _fits(self, pool: nn.Module | None) -> bool:
@@ -66,33 +75,42 @@ class DropoutChannels(Trick):
     "trick",
     "dropout2d",
     card=Card(
-        "Drops whole feature maps at random in training, after pools.",
+        "Drops whole feature maps at random during training, after pools.",
         source="Tompson et al. 2015, Efficient Object Localization Using Convolutional Networks (SpatialDropout)",
-        helps="Convolutions: neighbouring pixels are so alike that dropping single ones drops nothing.",
-        costs="More epochs; the train loss is measured with maps missing, so compare train_loss_clean. High rates hardly learn.",
-        interacts="Takes the place of dropout's conv rates; together both drop.",
+        helps="For convolutions: neighboring pixels are too similar for dropping single ones to have an effect.",
+        costs=(
+            "Slower convergence, very slow with large probabilities; the training loss is computed with dropped "
+            "maps, so compare train_loss_clean."
+        ),
+        interacts="Use it instead of dropout.conv; if both are set, both are applied.",
     ),
 )
 class Dropout2d(DropoutChannels):
-    """Each channel (H, W) behind a 2-d pool is zeroed with probability ``rate``, the others are divided by 1 − rate."""
+    """Zeroes each channel (H, W) after a 2-d pool with probability ``rate`` and divides the others by 1 − rate."""
 
     name = "dropout2d"
     dimensions = 2
+    examples = ({"rate": 0.5}, {"rate": [{"linear": [0.5, 0.3]}]})
 
 
 @register(
     "trick",
     "dropout3d",
     card=Card(
-        "Drops whole feature volumes at random in training, after pools.",
+        "Drops whole feature volumes at random during training, after pools.",
         source="Tompson et al. 2015, Efficient Object Localization Using Convolutional Networks (SpatialDropout)",
-        helps="Convolutions over volumes, such as scans, whose neighbouring voxels are alike.",
-        costs="More epochs; the train loss is measured with volumes missing, so compare train_loss_clean. High rates hardly learn.",
-        interacts="Takes the place of dropout's conv rates; together both drop.",
+        helps="For convolutions over volumes, such as scans, whose neighboring voxels are similar.",
+        costs=(
+            "Slower convergence, very slow with large probabilities; the training loss is computed with dropped "
+            "volumes, so compare train_loss_clean."
+        ),
+        interacts="Use it instead of dropout.conv; if both are set, both are applied.",
     ),
 )
 class Dropout3d(DropoutChannels):
-    """Each channel (D, H, W) behind a 3-d pool is zeroed with probability ``rate``, the others are divided by 1 − rate."""
+    """Zeroes each channel (D, H, W) after a 3-d pool with probability ``rate`` and divides the others by 1 − rate."""
 
     name = "dropout3d"
     dimensions = 3
+    examples = ({"rate": 0.5}, {"rate": [{"linear": [0.5, 0.3]}]})
+    example_needs = "volumes"

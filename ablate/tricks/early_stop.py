@@ -1,4 +1,4 @@
-"""Stop a seed when it no longer gets better, and report its best epoch."""
+"""Early stopping: stop a seed that no longer improves, and report its best epoch."""
 
 from __future__ import annotations
 
@@ -22,42 +22,45 @@ if TYPE_CHECKING:
     "trick",
     "early_stop",
     card=Card(
-        "Stops when the validation no longer improves; restores the best weights.",
+        "Stops when the validation loss no longer improves; restores the best weights.",
         source="Prechelt 1998, Early Stopping - But When?",
-        helps="Networks that overfit, and hours of training that bring nothing.",
-        costs="The best of many noisy epochs looks better than it is: keep a test part.",
-        interacts="A schedule over all epochs is cut off where a seed stops; patience must outlast its plateaus.",
+        helps="For networks that overfit, and to save training time.",
+        costs="The metric of the best epoch is an optimistic estimate: use a test set.",
+        interacts=(
+            "A schedule over all epochs is cut off when a seed stops; patience must be longer than the plateaus of "
+            "the schedule."
+        ),
     ),
 )
 class EarlyStop(Trick):
-    """A seed stops after ``patience`` epochs in a row without a value better than its best by more than ``min_delta``.
+    """Stops a seed after ``patience`` consecutive epochs without an improvement of more than ``min_delta``.
 
-    What is watched is the settings' ``monitor``, or one of its own. Each seed of a stack stops by itself.
-    Rows report the best epoch by what is watched, also when the epochs end before patience does; without ``restore_best``, what the settings say.
-    Nothing counts in the first ``start`` epochs. A seed that is as good as ``goal`` stops at once.
-    With a ``baseline``, only values better than it count: a seed that does not get there within ``patience`` epochs stops.
+    The monitored metric is the settings' ``monitor``, or the trick's own. Each seed of a stack stops separately. With
+    ``restore_best``, the reported epoch is the best one, even if training ends before patience runs out; otherwise it
+    is the one that the settings select. The first ``start`` epochs are ignored. A seed that reaches ``goal`` stops
+    immediately. With a ``baseline``, only values better than the baseline count as improvements, so a seed that does
+    not reach it within ``patience`` epochs stops.
     """
 
     stacked = True
     shorthand = "patience"
+    examples = ({}, {"patience": 1, "min_delta": 0.5, "baseline": 0.1, "monitor": {"metric": "train_loss"}})
 
     patience: Epochs = Field(
-        default=Epochs(share=0.1), description="epochs without improvement before it stops; at least 1"
+        default=Epochs(share=0.1), description="number of epochs without improvement before a seed stops; at least 1"
     )
     min_delta: Annotated[float, Range(ge=0)] = Field(
-        default=0.0, description="what counts as an improvement, in the metric's unit"
+        default=0.0, description="minimum change that counts as an improvement, in the metric's unit"
     )
     baseline: float | None = Field(
-        default=None, description="a value of the metric that has to be beaten within the first epochs of patience"
+        default=None, description="value of the metric that must be exceeded within the first patience epochs"
     )
-    start: Epochs = Field(default=Epochs(count=0), description="epochs that are not watched, before patience begins")
-    goal: float | None = Field(
-        default=None, description="a value of the metric with which a seed stops at once, as it is good enough"
-    )
-    restore_best: bool = Field(default=True, description="the row reports the best epoch and its weights")
+    start: Epochs = Field(default=Epochs(count=0), description="number of initial epochs to ignore")
+    goal: float | None = Field(default=None, description="value of the metric at which a seed stops immediately")
+    restore_best: bool = Field(default=True, description="report the best epoch and its weights")
     monitor: Monitor | None = Field(
         default=None,
-        description="the metric to watch and whether lower or higher is better; none: the settings' monitor",
+        description="metric to monitor and whether lower or higher is better; null: the monitor of the settings",
     )
 
     _best: NDArray[np.float64] = PrivateAttr()
@@ -82,10 +85,10 @@ class EarlyStop(Trick):
         return settings.replace(select="best", monitor=self.monitor or settings.monitor)
 
     def on_epoch(self, epoch: int, metrics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
-        """Raises ValueError where the monitored metric is not measured."""
+        """Raises ValueError if the monitored metric is not measured."""
         name = self._watched.metric
         if name not in metrics:
-            raise ValueError(f"early_stop watches monitor.metric (={name}), which must be one of {', '.join(metrics)}.")
+            raise ValueError(f"early_stop.monitor.metric (={name}) must be one of {', '.join(metrics)}.")
         if epoch <= self.start.of(self.context.epochs):
             return np.zeros(len(metrics[name]), dtype=bool)
         patience = max(self.patience.of(self.context.epochs), 1)
@@ -95,7 +98,7 @@ class EarlyStop(Trick):
         self._best = np.where(better & going, value, self._best)
         self._waited = np.where(better & going, 0, self._waited + 1)
         if self.goal is not None:
-            # a seed that has stopped has to stay so
+            # a seed that has stopped must not start again
             self._waited = np.where(going & (value <= self._sign * self.goal), patience, self._waited)
         return self._waited >= patience
 

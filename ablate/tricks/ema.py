@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights, for evaluation."""
+"""Exponential moving average of the weights, for evaluation."""
 
 from __future__ import annotations
 
@@ -18,38 +18,50 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MUCH = 0.05
-"""The share of an average that its first weights may be in the end, before the record says so."""
+"""If the initial weights make up a larger fraction of the final average, a note is recorded."""
 
 
 @register(
     "trick",
     "ema",
     card=Card(
-        "Judges the network by a moving average of its weights.",
-        source="Polyak and Juditsky 1992, Acceleration of Stochastic Approximation by Averaging; torch.optim.swa_utils.get_ema_multi_avg_fn",
-        helps="Rates that have not decayed yet: the average is near what a decay would reach, and its curve is smooth.",
-        costs="One more number of memory per weight; with batch norm a forward pass over the training part each epoch (see norms).",
-        interacts="A decaying rate leaves little to average. The average remembers 1/(1 - decay) steps: in short trainings lower the decay, or warm it up.",
+        "Evaluates an exponential moving average of the weights.",
+        source=(
+            "Polyak and Juditsky 1992, Acceleration of Stochastic Approximation by Averaging; "
+            "torch.optim.swa_utils.get_ema_multi_avg_fn"
+        ),
+        helps=(
+            "When the learning rate has not decayed yet: the average is close to the result of a decay, and its "
+            "curve is smooth."
+        ),
+        costs=(
+            "One copy of the weights; with batch norm, also a forward pass over the training set in each epoch (see "
+            "norms)."
+        ),
+        interacts=(
+            "Has little effect after the learning rate has decayed. The average covers about 1/(1 - decay) steps: if "
+            "training is short, decrease decay or set warmup: true."
+        ),
     ),
     version=2,
 )
 class Ema(Averaged):
-    """a ← decay·a + (1 − decay)·w after every step; the first average is the weights themselves.
+    """a ← decay·a + (1 − decay)·w after every step. The first average is a copy of the weights.
 
-    Validation, the best and the last weights are the average's; the live weights go on training. ``warmup`` bounds the decay by (1 + n)/(10 + n) after n
-    averages, as TensorFlow does.
+    Validation and the reported weights use the average; training continues with the current weights. With ``warmup``,
+    the decay is at most (1 + n)/(10 + n) after n averages, as in TensorFlow.
     """
 
     shorthand = "decay"
+    examples = ({}, {"decay": {"linear": [0.1, 0.5]}, "warmup": True, "every": 2, "norms": "live"})
+    example_needs = "epochs"
 
     decay: Annotated[Scheduled[float], Range(ge=0, lt=1)] = Field(
-        default=0.999, description="share of the average that each step keeps"
+        default=0.999, description="decay of the average: the fraction of it that each step keeps"
     )
-    warmup: bool = Field(default=False, description="a smaller decay at first, at most (1 + n)/(10 + n)")
-    start: Epochs = Field(
-        default=Epochs(count=0), description="epochs before the first average; until then, live weights"
-    )
-    every: Annotated[int, Range(ge=1)] = Field(default=1, description="steps from one average to the next")
+    warmup: bool = Field(default=False, description="limit the decay to (1 + n)/(10 + n) at first")
+    start: Epochs = Field(default=Epochs(count=0), description="number of epochs before averaging begins")
+    every: Annotated[int, Range(ge=1)] = Field(default=1, description="number of steps from one average to the next")
 
     def keeps_since(self, epochs: int) -> None:
         return None

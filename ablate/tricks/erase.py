@@ -1,4 +1,4 @@
-"""Hide a rectangle of each picture: cutout's square of zeros, random erasing's rectangle. Targets stay."""
+"""Erase a rectangle of each image: cutout (a square of zeros) and random erasing. Targets do not change."""
 
 from __future__ import annotations
 
@@ -26,33 +26,35 @@ if TYPE_CHECKING:
     "trick",
     "cutout",
     card=Card(
-        "Sets a random square of each training picture to zero.",
+        "Sets a random square of each training image to zero.",
         source="DeVries and Taylor 2017, Improved Regularization of Convolutional Neural Networks with Cutout",
-        helps="Networks that look at one detail only; small pictures.",
-        costs="A square as large as the thing leaves nothing to learn from.",
-        interacts="Zero is the mean only after standardise or zero_center. Hidden landmarks are still asked for; masks stay.",
+        helps="For small images, and for networks that rely on a single detail.",
+        costs="A square as large as the object removes all information.",
+        interacts=(
+            "Zero is the mean only after standardise or zero_center. Targets do not change, including covered "
+            "landmarks and masks."
+        ),
     ),
 )
 class Cutout(Trick):
-    """The square's middle is drawn evenly over the pixels, so that part of it may lie outside, as in the paper."""
+    """The center of the square is drawn uniformly over the pixels, so part of the square may be outside the image, as
+    in the paper.
+    """
 
     stacked = True
     shorthand = "pixels"
     order = 27
+    examples = ({"pixels": 3}, {"pixels": 4, "share": 0.5})
 
-    pixels: int = Field(
-        default=8, ge=1, description="side of the square, in pixels of the picture that the network sees"
-    )
-    share: Share = Field(default=1.0, description="share of each batch to cut")
+    pixels: int = Field(default=8, ge=1, description="side of the square, in pixels of the network's input")
+    share: Share = Field(default=1.0, description="fraction of each batch to change")
 
     def check(self, spec: Spec) -> None:
-        """Raises ValueError where the data are no pictures, or smaller than the square."""
+        """Raises ValueError if the samples are not images or not larger than the square."""
         check_pictures("cutout", spec)
         side = min(spec.input_shape[-2:])
         if self.pixels >= side:
-            raise ValueError(
-                f"cutout.pixels (={self.pixels}) must be less than the picture's side ({side}). Choose fewer."
-            )
+            raise ValueError(f"cutout.pixels (={self.pixels}) must be less than the image size ({side}).")
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
         samples, _, height, width = batch.inputs.shape[-4:]
@@ -68,31 +70,38 @@ class Cutout(Trick):
     "trick",
     "random_erasing",
     card=Card(
-        "Replaces a random rectangle of some training pictures by noise.",
+        "Replaces a random rectangle of some training images by noise.",
         source="Zhong et al. 2020, Random Erasing Data Augmentation",
-        helps="Things that are often partly hidden, such as people in a crowd.",
-        costs="A rectangle as large as the thing leaves nothing to learn from.",
-        interacts="Uniform noise is in 0 … 1, the unit of pictures before standardise: take normal after it. Hidden landmarks are still asked for; masks stay.",
+        helps="For objects that are often partly occluded, such as people in a crowd.",
+        costs="A rectangle as large as the object removes all information.",
+        interacts=(
+            "Uniform noise is in 0 … 1, the range of images before standardise; after it, use fill: normal. Targets "
+            "do not change, including covered landmarks and masks."
+        ),
     ),
 )
 class RandomErasing(Trick):
-    """The rectangle covers between ``smallest`` and ``largest`` of the area, is up to ``ratio`` times as wide as high or as high as wide, and lies inside.
+    """The rectangle has between ``smallest`` and ``largest`` of the area and an aspect ratio between 1/``ratio`` and
+    ``ratio``, and lies inside the image.
 
-    Sides are whole pixels, at least 1 and at most the picture's: an area that an aspect does not allow is cut, where the paper draws again.
+    Its sides are whole pixels, between 1 and the image size. If an area and an aspect ratio do not fit, the rectangle
+    is cut to the image; the paper draws again instead.
     """
 
     stacked = True
     shorthand = "share"
     order = 28
+    examples = ({}, {"share": 1, "largest": {"linear": [0.2, 0.6]}, "fill": "normal"})
 
-    share: Share = Field(default=0.5, description="share of each batch to erase in")
-    smallest: Annotated[float, Range(gt=0, le=1)] = Field(default=0.02, description="smallest share of the area")
+    share: Share = Field(default=0.5, description="fraction of each batch to change")
+    smallest: Annotated[float, Range(gt=0, le=1)] = Field(default=0.02, description="smallest fraction of the area")
     largest: Annotated[Scheduled[float], Range(gt=0, le=1)] = Field(
-        default=0.4, description="largest share of the area; at least the smallest"
+        default=0.4, description="largest fraction of the area; at least 'smallest'"
     )
-    ratio: Annotated[float, Range(ge=1)] = Field(default=3.3, description="largest ratio of the sides")
+    ratio: Annotated[float, Range(ge=1)] = Field(default=3.3, description="maximum aspect ratio")
     fill: Literal["uniform", "normal", "zero", "mean"] = Field(
-        default="uniform", description="what stands in it: a draw for each pixel, 0, or the picture's mean"
+        default="uniform",
+        description="values of the erased pixels: random per pixel (uniform or normal), 0, or the image's mean",
     )
 
     def check(self, spec: Spec) -> None:
@@ -122,7 +131,9 @@ class RandomErasing(Trick):
 
 
 def rectangles(top: Tensor, bottom: Tensor, left: Tensor, right: Tensor, size: tuple[int, int]) -> Tensor:
-    """Which pixels lie in rows ``top`` … ``bottom`` − 1 and columns ``left`` … ``right`` − 1, each (..., N): bool (..., N, 1, H, W)."""
+    """The pixels in rows ``top`` … ``bottom`` − 1 and columns ``left`` … ``right`` − 1, each (..., N), as bool (..., N,
+    1, H, W).
+    """
     height, width = size
     rows, columns = torch.arange(height, device=top.device), torch.arange(width, device=top.device)
     in_rows = (rows >= top[..., None]) & (rows < bottom[..., None])

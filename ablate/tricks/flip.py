@@ -1,4 +1,4 @@
-"""Mirror pictures or volumes left to right; landmarks and masks go along."""
+"""Flip images or volumes horizontally; landmarks and masks are transformed too."""
 
 from __future__ import annotations
 
@@ -26,31 +26,35 @@ if TYPE_CHECKING:
     "trick",
     "flip",
     card=Card(
-        "Mirrors a share of every batch; left and right landmarks swap.",
-        source="Krizhevsky et al. 2012; for landmarks: Nouri 2014, Using convolutional neural nets to detect facial keypoints",
-        helps="Pictures whose mirror image is as likely: faces, animals, things.",
-        costs="More epochs to converge. Wrong for digits, text and anything with a handedness.",
-        interacts="The train loss rises, as the task gets harder: compare valid losses.",
+        "Flips images horizontally; landmarks and masks follow.",
+        source=(
+            "Krizhevsky et al. 2012; for landmarks: Nouri 2014, Using convolutional neural nets to detect facial "
+            "keypoints"
+        ),
+        helps="For images whose mirror image is equally plausible, such as faces and animals.",
+        costs="Slower convergence. Not suitable for digits, text and other data that depend on orientation.",
+        interacts="Left and right landmarks swap. The training loss increases, so compare validation losses.",
     ),
 )
 class Flip(Trick):
-    """Exactly ``round(share · N)`` samples (C, H, W) or (C, D, H, W) of each batch are mirrored along W, others every time."""
+    """Flips exactly ``round(share · N)`` random samples (C, H, W) or (C, D, H, W) of each batch along W."""
 
     stacked = True
     shorthand = "share"
     order = 20
+    examples = ({}, {"share": {"linear": [0, 1]}})
 
     share: Annotated[Scheduled[float], Range(ge=0, le=1)] = Field(
-        default=0.5, description="share of each batch to mirror"
+        default=0.5, description="fraction of each batch to flip"
     )
 
     def check(self, spec: Spec) -> None:
-        """Raises ValueError where the data are no pictures, or a landmark of one side lacks the other side's, whose place it would take."""
+        """Raises ValueError if the samples are not images, or if a landmark's left or right counterpart is missing."""
         check_pictures("flip", spec, volumes=True)
         if spec.landmarks is not None and (alone := one_sided(spec.landmarks)):
             raise ValueError(
-                f"trick (=flip) needs both of a pair of landmarks, which change places; the data have {alone[0]} alone. "
-                "Add the other side's to data.columns, or drop flip."
+                f"trick (=flip) swaps left and right landmarks, but the counterpart of {alone[0]} is missing. Add "
+                "it to data.columns, or remove flip."
             )
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
@@ -71,21 +75,22 @@ class Flip(Trick):
 
 
 def one_sided(marks: Landmarks) -> list[str]:
-    """The names of landmarks of the left or the right side that are in no pair."""
+    """The names of left or right landmarks without a counterpart."""
     paired = {point for pair in marks.pairs for point in pair}
     sides = [{"left", "right"} & set(name.replace("_", " ").split()) for name in marks.names]
     return [name for i, name in enumerate(marks.names) if sides[i] and i not in paired]
 
 
 def mirror(images: Tensor) -> Tensor:
-    """Pictures (..., W) left to right, as new tensors."""
+    """Images (..., W) flipped horizontally, as new tensors."""
     return images.flip(-1)
 
 
 def mirror_landmarks(points: Tensor, marks: Landmarks) -> Tensor:
-    """Flattened points (..., 2·P) of mirrored pictures: x → frame − x in pixels (−x where the centre is the picture's), left and right swapped.
+    """Landmarks (..., 2·P) of flipped images: x → frame − x in pixels (−x if the origin is the image center), left and
+    right swapped.
 
-    A point that is missing (NaN) is missing at its partner's place afterwards.
+    A missing landmark (NaN) is missing at its counterpart's position afterwards.
     """
     mirrored = points.clone()
     mirrored[..., 0::2] = (marks.frame - 2 * marks.centre) / marks.scale - points[..., 0::2]
@@ -93,13 +98,16 @@ def mirror_landmarks(points: Tensor, marks: Landmarks) -> Tensor:
 
 
 def swap(points: Tensor, pairs: tuple[tuple[int, int], ...]) -> Tensor:
-    """Flattened points (..., 2·P) with the two of each pair (indices 0 … P−1) in each other's place."""
+    """Landmarks (..., 2·P) with the two of each pair (indices 0 … P−1) swapped."""
     return points.index_select(-1, _order(pairs, points.shape[-1] // 2, str(points.device)))
 
 
 @lru_cache(maxsize=32)
 def _order(pairs: tuple[tuple[int, int], ...], count: int, device: str) -> Tensor:
-    """Where each coordinate comes from; kept, as sending it to the device in every step would wait for it."""
+    """The source index of each coordinate.
+
+    Cached, because copying it to the device in every step would wait for the device.
+    """
     order = list(range(count))
     for left, right in pairs:
         order[left], order[right] = right, left

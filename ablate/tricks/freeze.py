@@ -1,4 +1,4 @@
-"""Weights that stay as they are, for a time or for good."""
+"""Freeze layers for some epochs or throughout training."""
 
 from __future__ import annotations
 
@@ -22,16 +22,29 @@ if TYPE_CHECKING:
     "trick",
     "freeze",
     card=Card(
-        "Keeps some layers as they are until an epoch, or throughout.",
-        source="Yosinski et al. 2014, How transferable are features in deep neural networks?; Howard and Ruder 2018, ULMFiT, section 3.3",
-        helps="Few samples on top of transferred layers: a new output layer does not spoil them while it is still random.",
-        costs="What is frozen cannot adapt. An epoch is quicker, as nothing below the lowest free layer needs gradients.",
-        interacts="Of use with from_weights; on random layers it shows what they are worth. No decay and no momentum touches frozen weights, "
-        "only max_norm does. A norm's running statistics go on.",
+        "Freezes some layers until an epoch, or throughout training.",
+        source=(
+            "Yosinski et al. 2014, How transferable are features in deep neural networks?; Howard and Ruder 2018, "
+            "ULMFiT, section 3.3"
+        ),
+        helps=(
+            "When fine-tuning on few samples: transferred layers are not damaged while the new output layer is still "
+            "random."
+        ),
+        costs=(
+            "Frozen layers cannot adapt. Epochs are faster, because layers below the lowest trained layer need no "
+            "gradients."
+        ),
+        interacts=(
+            "Usually combined with from_weights; with random layers, it shows how much training them contributes. "
+            "Weight decay and momentum do not change frozen weights, only max_norm does. Running statistics of norms "
+            "are still updated."
+        ),
     ),
 )
 class Freeze(Trick):
-    """The parameters that ``layers`` match, and ``but`` does not, have no gradient until epoch ``until`` has ended: the optimizer leaves them out.
+    """Parameters that match ``layers`` but not ``but`` have no gradient until epoch ``until`` has ended, and the
+    optimizer skips them.
 
     ``{layers: "*", but: [conv1.*, output.*]}`` trains the first and the last layer only.
     """
@@ -40,10 +53,13 @@ class Freeze(Trick):
     shows_at_once = False
     shorthand = "layers"
     order = 85
+    examples = ({"layers": "conv*"}, {"layers": ["*"], "but": "output.*", "until": 1})
 
-    layers: Patterns = Field(description="names of the parameters to keep, as shell patterns: conv*")
-    but: Patterns = Field(default=(), description="names that are trained all the same, such as output.*")
-    until: Epochs = Field(default=Epochs(share=1.0), description="epochs for which they are kept; 100%: throughout")
+    layers: Patterns = Field(description="names of the parameters to freeze, as shell patterns: conv*")
+    but: Patterns = Field(default=(), description="names to train nevertheless, such as output.*")
+    until: Epochs = Field(
+        default=Epochs(share=1.0), description="number of epochs to freeze them for; 100%: throughout training"
+    )
 
     _epoch: int = PrivateAttr(default=0)
     _networks: tuple[nn.Module, ...] = PrivateAttr(default=())
@@ -53,15 +69,21 @@ class Freeze(Trick):
         return self.until.of(self.context.epochs)
 
     def on_model(self, model: nn.Module) -> tuple[nn.Module, Sequence[str]]:
-        """Raises `NoEffect` where no parameter matches or no epoch is left, ValueError where nothing would be trained."""
+        """Raises `NoEffect` if no parameter matches or ``until`` is 0 epochs, ValueError if no parameter would be
+        trained.
+        """
         names = [name for name, _ in model.named_parameters()]
         frozen = [name for name in names if self._keeps(name)]
         if not frozen or not self._thaws:
-            why = f"'until' (={self.until.dump()}) is no epoch" if frozen else f"no parameter matches {self.layers!r}"
-            raise NoEffect(f"freeze changes nothing: {why}. The network has {', '.join(names[:6]) or 'none'}.")
+            why = (
+                f"'until' (={self.until.dump()}) is less than one epoch"
+                if frozen
+                else f"no parameter matches {self.layers!r}"
+            )
+            raise NoEffect(f"freeze has no effect: {why}. The network has {', '.join(names[:6]) or 'none'}.")
         if len(frozen) == len(names):
             raise ValueError(
-                f"freeze.layers (={self.layers}) leaves nothing to train. Name layers to train under 'but'."
+                f"freeze.layers (={self.layers}) freezes all parameters. List parameters to train in freeze.but."
             )
         self._networks = (*self._networks, model)
         self._hold()
@@ -79,7 +101,7 @@ class Freeze(Trick):
         self._hold()
 
     def _hold(self) -> None:
-        """Freeze or thaw; a stack takes it over from its networks at the beginning of an epoch."""
+        """Freeze or unfreeze; a stack follows its networks at the beginning of an epoch."""
         for network in self._networks:
             for name, parameter in network.named_parameters():
                 if self._keeps(name):

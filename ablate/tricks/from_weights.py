@@ -1,4 +1,4 @@
-"""Begin with weights that another training has found."""
+"""Start from trained weights."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer as TorchOptimizer
 
 FILES = (".pt", ".pth")
-"""What the names of files of weights end in; anything else is a row."""
+"""File name extensions of weights; any other source is the name of a variant."""
 
 WRAPPED = ("state_dict", "model_state_dict", "model")
-"""Keys below which other programs' checkpoints keep a network's tensors."""
+"""Keys that contain a network's tensors in checkpoints of other programs."""
 
 Patterns = str | tuple[str, ...]
-"""One shell pattern over names such as ``conv1.weight``, or several."""
+"""One or several shell patterns for names such as ``conv1.weight``."""
 
 SHOWN = 8
-"""Names that a note lists before it only counts."""
+"""Number of names that a note lists."""
 
 
 class _RowOrFile:
-    """Text that ends as files of weights do becomes a path, resolved against the folder that it was written in."""
+    """Converts text with such an extension to a path, relative to the folder of the recipe."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.with_info_plain_validator_function(
@@ -50,7 +50,7 @@ class _RowOrFile:
         if isinstance(value, Path):
             return value
         if not isinstance(value, str) or not value:
-            raise ValueError("must be the name of a row, or the path of a file (.pt, .pth).")
+            raise ValueError("must be the name of a variant, or the path of a file (.pt, .pth).")
         if not value.endswith(FILES):
             return value
         return Path((info.context or {}).get("folder", ".")).joinpath(Path(value).expanduser()).absolute()
@@ -60,39 +60,54 @@ class _RowOrFile:
     "trick",
     "from_weights",
     card=Card(
-        "Starts from the weights of another row, or of a file.",
-        source="Yosinski et al. 2014, How transferable are features in deep neural networks?; Nouri 2014 (specialists from net6)",
-        helps="Few samples, and a network that has learned something like it from many.",
-        costs="The other training. What it saw in its training part must not stand in this one's validation part: the job looks.",
-        interacts="With freeze, or small rates below (optimizer.groups); a schedule's high first rates undo what was learned. Replaces what init drew.",
+        "Starts from the weights of another variant or a file.",
+        source=(
+            "Yosinski et al. 2014, How transferable are features in deep neural networks?; Nouri 2014 (specialists "
+            "from net6)"
+        ),
+        helps="When samples are few and a network was trained on many samples of a similar task.",
+        costs=(
+            "The training of the source. Its training samples must not be in this variant's validation set; the job "
+            "checks this."
+        ),
+        interacts=(
+            "Often combined with freeze, or with small learning rates for the loaded layers (optimizer.groups). A "
+            "large initial learning rate destroys what was learned. Replaces the weights of init."
+        ),
     ),
 )
 class FromWeights(Trick):
-    """Every tensor of the network whose name and shape are those of one in ``source`` begins with its values; all others as the row's ``init`` has them.
+    """Initializes every tensor of the network from the tensor in ``source`` with the same name and shape; all others
+    are initialized by ``init``.
 
-    A row is trained first, and each seed (and fold) begins with the weights that this row reports for the same seed (and fold). A file, of a PyTorch
-    ``state_dict``, is the same beginning for all seeds. Norms' running statistics go along; the optimizer begins anew.
+    A source variant is trained first; each seed (and fold) starts from the weights that the variant reports for the
+    same seed (and fold). A file contains a PyTorch ``state_dict``, which all seeds start from. Running statistics of
+    norms are loaded too; the optimizer starts fresh.
     """
 
     stacked = True
     shorthand = "source"
     order = 0
+    examples = ({"source": "weights.pt"}, {"source": "weights.pt", "layers": ["hidden1.*"], "but": "*.bias"})
 
     source: Annotated[Path | str, _RowOrFile()] = Field(
-        description="a row of this recipe, or a file of weights (.pt, .pth)"
+        description="a variant of this recipe, or a file of weights (.pt, .pth)"
     )
-    layers: Patterns = Field(default="*", description="names of the tensors to take over, as shell patterns: conv*")
-    but: Patterns = Field(default=(), description="names that stay as init has them, such as output.*")
+    layers: Patterns = Field(default="*", description="names of the tensors to load, as shell patterns: conv*")
+    but: Patterns = Field(default=(), description="names of tensors not to load, such as output.*")
 
     _notes: list[Note] = PrivateAttr(default_factory=list)
 
     @property
     def source_rows(self) -> tuple[str, ...]:
-        """The rows that must be trained before."""
+        """The variants that must be trained first."""
         return () if isinstance(self.source, Path) else (self.source,)
 
     def between_epochs(self, epoch: int, weights: Mapping[str, Tensor], optimizer: TorchOptimizer) -> None:
-        """Before the first epoch. Raises `NoEffect` where nothing matches, ValueError where the weights cannot be read."""
+        """Runs before the first epoch.
+
+        Raises `NoEffect` if nothing matches, ValueError if the weights cannot be read.
+        """
         if epoch:
             return
         states = [self._state(seed) for seed in self.context.seeds]
@@ -100,7 +115,8 @@ class FromWeights(Trick):
         taken = matching({name: tensor.shape[lead:] for name, tensor in weights.items()}, states, self.layers, self.but)
         if not any(weights[name].is_floating_point() for name in taken):
             raise NoEffect(
-                f"from_weights changes nothing: none of the {len(states[0])} tensors of {shown(self.source)} has the name and the shape of one here."
+                f"from_weights has no effect: none of the {len(states[0])} tensors of {shown(self.source)} "
+                "matches a tensor of the network in name and shape."
             )
         with torch.no_grad():
             for name in taken:
@@ -127,14 +143,15 @@ class FromWeights(Trick):
             return read_weights(self.context.weights[self.source, seed])
         except KeyError:
             raise ValueError(
-                f"from_weights.source (={self.source}) is no file (.pt, .pth), and no row whose weights are at hand."
+                f"from_weights.source (={self.source}) must be a file (.pt, .pth), or a variant whose weights are "
+                "stored."
             ) from None
 
 
 def matching(
     shapes: Mapping[str, Sequence[int]], states: Sequence[Mapping[str, Tensor]], layers: Patterns, but: Patterns
 ) -> list[str]:
-    """The names that all states have in these shapes, of those that ``layers`` match and ``but`` does not."""
+    """The names that all states have in these shapes, of those that match ``layers`` but not ``but``."""
     return [
         name
         for name, shape in shapes.items()
@@ -145,12 +162,15 @@ def matching(
 
 
 def matches(name: str, patterns: Patterns) -> bool:
-    """Whether one of the patterns is of this name."""
+    """Whether one of the patterns matches the name."""
     return any(fnmatchcase(name, pattern) for pattern in ((patterns,) if isinstance(patterns, str) else patterns))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """A network's tensors by name. Raises ValueError in one line for a file that holds anything else; runs no code from it."""
+    """A network's tensors by name.
+
+    Does not run code from the file. Raises ValueError (one line) if the file has other content.
+    """
     try:
         value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -164,11 +184,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     tensors = {name: t for name, t in value.items() if isinstance(t, torch.Tensor)} if isinstance(value, dict) else {}
     if not tensors:
         raise ValueError(
-            f"weights (={path}) hold no tensors by name. Save them with torch.save(network.state_dict(), path)."
+            f"weights (={path}) must be a dict of tensors by name. Save them with "
+            "torch.save(network.state_dict(), path)."
         )
     return tensors
 
 
 def shown(source: Path | str) -> str:
-    """A file's name, or the row's."""
+    """The name of a file, or of the variant."""
     return source.name if isinstance(source, Path) else source

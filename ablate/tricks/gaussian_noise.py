@@ -1,4 +1,4 @@
-"""Random numbers added to the inputs."""
+"""Gaussian noise on the inputs."""
 
 from __future__ import annotations
 
@@ -24,33 +24,37 @@ if TYPE_CHECKING:
     "trick",
     "noise",
     card=Card(
-        "Adds normal noise to the inputs of training batches.",
+        "Adds Gaussian noise to training inputs.",
         source="Bishop 1995, Training with Noise is Equivalent to Tikhonov Regularization",
-        helps="Small data, measurements that are noisy anyway.",
-        costs="Fine detail drowns: the train loss rises.",
-        interacts="Comes after mixup and cutmix, so all samples are noisy alike. The deviation is in the inputs' unit: 1 after standardise.",
+        helps="For small data sets and noisy measurements.",
+        costs="Fine details are lost; the training loss increases.",
+        interacts=(
+            "Applied after mixup and cutmix, so the noise of all samples has the same strength. The standard "
+            "deviation is in the inputs' unit: 1 after standardise."
+        ),
     ),
 )
 class GaussianNoise(Trick):
-    """Each number of each chosen sample gets its own draw from N(0, ``deviation``²); values are not cut to the inputs' range."""
+    """Adds noise from N(0, ``deviation``²) to each value of each chosen sample; the sum is not clipped."""
 
     stacked = True
     shorthand = "deviation"
     order = 40
+    examples = ({}, {"deviation": {"linear": [0.1, 0.2]}, "share": 0.5})
 
     deviation: Annotated[Scheduled[float], Range(ge=0)] = Field(
-        default=0.05, description="of the noise, in the inputs' unit"
+        default=0.05, description="standard deviation of the noise, in the inputs' unit"
     )
-    share: Share = Field(default=1.0, description="share of each batch that gets noise")
+    share: Share = Field(default=1.0, description="fraction of each batch to change")
 
     def check(self, spec: Spec) -> None:
         check_measurements("noise", spec)
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
-        """Raises ValueError where inputs are no measurements."""
+        """Raises ValueError if inputs are not floating-point."""
         if not batch.inputs.is_floating_point():
             raise ValueError(
-                f"trick (=noise) needs inputs that are measurements; they are {batch.inputs.dtype}. Drop it for tokens."
+                f"trick (=noise) requires floating-point inputs, but they are {batch.inputs.dtype}. Remove it."
             )
         shape = batch.inputs.shape[-len(batch.spec.input_shape) - 1 :]
         added = noise.normal(*shape).to(batch.inputs.dtype) * self.now.deviation

@@ -1,4 +1,4 @@
-"""A penalty on the absolute size of weights, through their gradients."""
+"""L1 penalty on the weights, applied to their gradients."""
 
 from __future__ import annotations
 
@@ -22,23 +22,28 @@ if TYPE_CHECKING:
     "trick",
     "l1",
     card=Card(
-        "Pulls all weights towards zero by the same amount: sparse weights.",
+        "Applies an L1 penalty to the weights: sparse weights.",
         source="Tibshirani 1996, Regression Shrinkage and Selection via the Lasso",
-        helps="Inputs of which few matter; networks that are to be pruned.",
-        costs="One more number to tune. Weights come near 0 and jump about it by rate · lr: they are never exactly 0.",
-        interacts="Comes before clipping. Adam divides it by the gradient's size: it then pulls where gradients are small.",
+        helps="When few of the inputs matter, and for networks that will be pruned.",
+        costs="One more hyperparameter. Weights oscillate around 0 by about rate · lr and are never exactly 0.",
+        interacts=(
+            "Applied before clipping. adam divides the penalty by the gradient's size, so it mainly affects weights "
+            "with small gradients."
+        ),
     ),
 )
 class L1(Trick):
-    """The gradient of ``rate``·Σ|w|, rate·sign(w), is added to each weight's own. The penalty is not part of the train loss."""
+    """Adds rate·sign(w), the gradient of ``rate``·Σ|w|, to each weight's gradient.
+
+    The training loss does not include the penalty.
+    """
 
     stacked = True
     shorthand = "rate"
+    examples = ({}, {"rate": {"linear": [0, 0.1]}, "biases_and_norms": True})
 
-    rate: Annotated[Scheduled[float], Range(ge=0)] = Field(
-        default=1e-5, description="times the sign of the weight, added to its gradient"
-    )
-    biases_and_norms: bool = Field(default=False, description="pull biases and the weights of norms too")
+    rate: Annotated[Scheduled[float], Range(ge=0)] = Field(default=1e-5, description="coefficient of the L1 penalty")
+    biases_and_norms: bool = Field(default=False, description="include biases and the parameters of norms")
 
     def on_gradients(self, parameters: Mapping[str, Tensor]) -> None:
         with torch.no_grad():

@@ -24,52 +24,62 @@ if TYPE_CHECKING:
     "trick",
     "label_noise",
     card=Card(
-        "Gives a share of the training samples a wrong class.",
+        "Gives a fraction of the training samples a wrong class.",
         source="Zhang et al. 2017, Understanding deep learning requires rethinking generalization",
-        helps="What wrong labels cost, against fewer but right ones: cross it with train_fraction.",
-        costs="Nothing is better with it.",
-        interacts="Comes before train_fraction, so that a sample's label is the same at every share. The valid and test parts stay right.",
+        helps=(
+            "To measure the effect of wrong labels compared with fewer correct ones: combine it with train_fraction "
+            "in a grid."
+        ),
+        costs="No benefit; for experiments only.",
+        interacts=(
+            "Applied before train_fraction, so a sample's label is the same for every fraction. The validation and "
+            "test sets do not change."
+        ),
     ),
 )
 class LabelNoise(Trick):
-    """Exactly ``round(share · n)`` training samples get one of the other classes, each as likely.
+    """Exactly ``round(share · n)`` training samples get one of the other classes, drawn uniformly.
 
-    With one ``seed`` a larger share keeps the wrong labels of a smaller one and adds to them; the run's own seed does not matter.
+    For the same ``seed``, a larger share includes the wrong labels of a smaller one. The run's seed has no effect.
     """
 
     stacked = True
     shorthand = "share"
     order = 10
+    examples = ({}, {"share": 0.5, "seed": 1})
+    example_needs = "classes"
 
-    share: Annotated[float, Range(gt=0, le=1)] = Field(default=0.2, description="share of wrong labels")
+    share: Annotated[float, Range(gt=0, le=1)] = Field(default=0.2, description="fraction of wrong labels")
     seed: int = Field(
-        default=42, ge=0, description="decides which samples, for all runs alike, as the data's split_seed"
+        default=42, ge=0, description="seed of the selection, which is the same in all runs (as data.split_seed)"
     )
 
     def check(self, spec: Spec) -> None:
         check_classes("label_noise", spec)
 
     def on_data(self, data: Parts) -> Parts:
-        """Raises ValueError where targets are no class numbers in memory, `NoEffect` where no label would be wrong."""
+        """Raises ValueError if targets are not class indices in memory, `NoEffect` if no label would be wrong."""
         targets = data.train.targets
         if targets is None or targets.is_floating_point() or targets.dim() != 1:
             what = "are streamed" if targets is None else f"are {targets.dtype} of shape {tuple(targets.shape[1:])}"
             raise ValueError(
-                f"trick (=label_noise) needs one class number for each sample, in memory; the train part's targets {what}. Drop it."
+                "trick (=label_noise) requires one class index per sample, in memory, but the training targets "
+                f"{what}. Remove it."
             )
         count = round(self.share * len(targets))
         if count == 0 or data.spec.outputs < 2:
             raise NoEffect(
-                f"label_noise changes nothing: a share of {self.share:g} of {len(targets)} samples in {data.spec.outputs} classes is none."
+                f"label_noise has no effect: label_noise.share (={self.share:g}) of {len(targets)} samples in "
+                f"{data.spec.outputs} classes changes no label."
             )
         return data.with_train(replace(data.train, targets=wrong(targets, data.spec.outputs, count, self.seed)))
 
 
 def wrong(targets: Tensor, classes: int, count: int, seed: int) -> Tensor:
-    """Class numbers (n,) of which ``count`` are another class, as a new tensor."""
+    """Class indices (n,) with ``count`` of them replaced by another class, as a new tensor."""
     draw = generator(seed, "label_noise")
     chosen = torch.randperm(len(targets), generator=draw)[:count]
-    # drawn for all, so that a sample's wrong class does not depend on how many are wrong
+    # drawn for all samples, so that a sample's wrong class does not depend on the number of wrong labels
     steps = torch.randint(1, classes, (len(targets),), generator=draw)
     out = targets.clone()
     out[chosen] = (targets[chosen] + steps[chosen]) % classes

@@ -1,4 +1,4 @@
-"""Targets that are not quite sure."""
+"""Label smoothing."""
 
 from __future__ import annotations
 
@@ -24,38 +24,46 @@ if TYPE_CHECKING:
     "trick",
     "label_smoothing",
     card=Card(
-        "Trains towards 1 − ε for the true class, not towards certainty.",
+        "Trains towards 1 − ε instead of 1 for the true class.",
         source="Szegedy et al. 2016, Rethinking the Inception Architecture for Computer Vision, section 7",
-        helps="Classification: better calibrated, often slightly better.",
-        costs="The train loss no longer goes to 0; networks are worse teachers.",
-        interacts="Class numbers become probabilities: the loss must take them, as cross_entropy does. Smooths what mixup and cutmix mixed.",
+        helps="For classification: better calibration, often slightly better accuracy.",
+        costs="The training loss no longer approaches 0; the network is a worse teacher for distillation.",
+        interacts=(
+            "Class indices become probabilities, which the loss must support (cross_entropy does). Applied after "
+            "mixup and cutmix."
+        ),
     ),
 )
 class LabelSmoothing(Trick):
-    """Targets become (1 − ε)·target + ε/classes; with cross_entropy that equals torch's ``label_smoothing``. Validation is not smoothed."""
+    """Targets become (1 − ε)·target + ε/classes, which equals torch's ``label_smoothing`` for cross-entropy.
+
+    Validation targets are not smoothed.
+    """
 
     stacked = True
     shorthand = "epsilon"
     order = 35
+    examples = ({}, {"epsilon": {"linear": [0.3, 0.1]}})
+    example_needs = "classes"
 
     epsilon: Annotated[Scheduled[float], Range(ge=0, lt=1)] = Field(
-        default=0.1, description="share that is spread over all classes"
+        default=0.1, description="probability that is spread over all classes"
     )
 
     def check(self, spec: Spec) -> None:
         check_classes("label_smoothing", spec)
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
-        """Raises ValueError where targets are no classes."""
+        """Raises ValueError if targets are not classes."""
         if batch.true_targets.is_floating_point():
             raise ValueError(
-                "trick (=label_smoothing) needs targets that are class numbers; the data's are floats. Drop it."
+                "trick (=label_smoothing) requires class indices as targets, but the data have floats. Remove it."
             )
         targets = soft(batch)
         return replace(batch, targets=smooth(targets, self.now.epsilon, class_axis(batch, targets)))
 
 
 def smooth(probabilities: Tensor, epsilon: float, axis: int) -> Tensor:
-    """(1 − ε)·p + ε/classes along ``axis``; what is 0 everywhere (a sample that the loss leaves out) stays 0."""
+    """(1 − ε)·p + ε/classes along ``axis``. Samples that are 0 everywhere (ignored by the loss) stay 0."""
     classes = probabilities.shape[axis]
     return (1 - epsilon) * probabilities + epsilon / classes * probabilities.sum(dim=axis, keepdim=True)

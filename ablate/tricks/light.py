@@ -1,4 +1,4 @@
-"""Other light on a picture: brightness and contrast. Targets stay."""
+"""Change the brightness or contrast of images. Targets do not change."""
 
 from __future__ import annotations
 
@@ -25,24 +25,30 @@ if TYPE_CHECKING:
     "trick",
     "brightness",
     card=Card(
-        "Makes training pictures brighter or darker as a whole.",
+        "Makes training images brighter or darker at random.",
         source="Howard 2013, Some Improvements on Deep Convolutional Neural Network Based Image Classification",
-        helps="Pictures taken in unlike light.",
-        costs="More epochs to converge.",
-        interacts="Of no use where pixels are standardised picture by picture. Amounts are in the inputs' unit: 1 is white − black before standardise.",
+        helps="For images with varying illumination.",
+        costs="Slower convergence.",
+        interacts=(
+            "No effect if images are standardized individually. Amounts are in the inputs' unit: 1 is white − black "
+            "before standardise."
+        ),
     ),
 )
 class Brightness(Trick):
-    """Each chosen sample gets one number added to all its pixels, drawn evenly from −``amount`` … ``amount``; values are not cut to the inputs' range."""
+    """Adds one number, drawn uniformly from −``amount`` … ``amount``, to all pixels of each chosen sample; the sum is
+    not clipped.
+    """
 
     stacked = True
     shorthand = "amount"
     order = 24
+    examples = ({}, {"amount": {"linear": [0.1, 0.3]}, "share": 0.5})
 
     amount: Annotated[Scheduled[float], Range(ge=0)] = Field(
-        default=0.2, description="most that is added or taken away, in the inputs' unit"
+        default=0.2, description="maximum change, in the inputs' unit"
     )
-    share: Share = Field(default=1.0, description="share of each batch to change")
+    share: Share = Field(default=1.0, description="fraction of each batch to change")
 
     def check(self, spec: Spec) -> None:
         check_pictures("brightness", spec)
@@ -58,27 +64,29 @@ class Brightness(Trick):
     "trick",
     "contrast",
     card=Card(
-        "Stretches or flattens each training picture about its own mean.",
+        "Increases or decreases the contrast of training images at random.",
         source="Howard 2013, Some Improvements on Deep Convolutional Neural Network Based Image Classification",
-        helps="Pictures taken in unlike light.",
-        costs="More epochs to converge.",
-        interacts="Of no use where pixels are standardised picture by picture.",
+        helps="For images with varying illumination.",
+        costs="Slower convergence.",
+        interacts="No effect if images are standardized individually.",
     ),
 )
 class Contrast(Trick):
-    """Each chosen sample becomes mean + (picture − mean)·factor, the factor even in the logarithm between 1/(1 + ``by``) and 1 + ``by``.
+    """Each chosen sample becomes mean + (image − mean)·factor, the factor log-uniform between 1/(1 + ``by``) and 1 +
+    ``by``.
 
-    The mean is that of all its pixels and channels; values are not cut to the inputs' range.
+    The mean is over all pixels and channels of the image; the result is not clipped.
     """
 
     stacked = True
     shorthand = "by"
     order = 25
+    examples = ({}, {"by": {"linear": [0.1, 0.5]}, "share": 0.5})
 
     by: Annotated[Scheduled[float], Range(ge=0)] = Field(
-        default=0.25, description="strongest stretch; 0.25: from 1/1.25 to 1.25 times the contrast"
+        default=0.25, description="maximum relative change; 0.25: between 1/1.25 and 1.25 times the contrast"
     )
-    share: Share = Field(default=1.0, description="share of each batch to change")
+    share: Share = Field(default=1.0, description="fraction of each batch to change")
 
     def check(self, spec: Spec) -> None:
         check_pictures("contrast", spec)

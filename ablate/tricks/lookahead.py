@@ -1,4 +1,4 @@
-"""Lookahead: slow weights that follow the fast ones every few steps."""
+"""Lookahead: slow weights that follow the optimizer's weights every few steps."""
 
 from __future__ import annotations
 
@@ -22,31 +22,38 @@ if TYPE_CHECKING:
     "trick",
     "lookahead",
     card=Card(
-        "Every few steps, goes part of the way that the optimizer went.",
+        "Interpolates between slow weights and the optimizer's weights every few steps.",
         source="Zhang et al. 2019, Lookahead Optimizer: k steps forward, 1 step back, algorithm 1",
-        helps="Optimizers that oscillate: less sensitive to the rate and to its decay.",
-        costs="One more number of memory per weight; slower where the optimizer's way was straight.",
-        interacts="The optimizer's momentum is kept at each synchronisation. A step of lookahead is shorter: rates may be larger.",
+        helps="For optimizers that oscillate: less sensitive to the learning rate and its decay.",
+        costs="One copy of the weights; slower progress if the optimizer does not oscillate.",
+        interacts=(
+            "The optimizer's momentum is kept at each synchronization. Progress per step is smaller, so larger "
+            "learning rates are possible."
+        ),
     ),
     version=2,
 )
 class Lookahead(Averaged):
-    """After every ``steps`` steps of the optimizer: slow ← slow + ``alpha``·(fast − slow); fast ← slow. Slow weights begin as the initial ones.
+    """After every ``steps`` steps of the optimizer: slow ← slow + ``alpha``·(fast − slow); fast ← slow.
 
-    Validation, the best and the last weights are the slow ones.
+    The slow weights start as the initial weights. Validation and the reported weights use them.
     """
 
     shorthand = "alpha"
+    examples = ({"steps": 2}, {"steps": 1, "alpha": {"linear": [0.1, 0.5]}})
 
     steps: Annotated[int, Range(ge=1)] = Field(
-        default=5, description="steps of the optimizer between synchronisations (k)"
+        default=5, description="number of optimizer steps between synchronizations (k)"
     )
     alpha: Annotated[Scheduled[float], Range(gt=0, le=1)] = Field(
-        default=0.5, description="share of the optimizer's way that the slow weights go"
+        default=0.5, description="interpolation factor: the fraction of the way to the optimizer's weights"
     )
     norms: Norms = Field(
         default="live",
-        description="batch norm's statistics for the slow weights: the live network's, which are a few steps off, or measured anew",
+        description=(
+            "batch norm statistics for the slow weights. live: those of the training network, a few steps older; "
+            "recompute: recomputed after every epoch"
+        ),
     )
 
     def between_epochs(self, epoch: int, weights: Mapping[str, Tensor], optimizer: TorchOptimizer) -> None:

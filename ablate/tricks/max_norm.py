@@ -1,4 +1,4 @@
-"""Weights into a unit that are not too long."""
+"""Limit the norm of the weights of each unit."""
 
 from __future__ import annotations
 
@@ -22,24 +22,29 @@ if TYPE_CHECKING:
     "trick",
     "max_norm",
     card=Card(
-        "Caps the length of the weights into each unit.",
+        "Limits the norm of the incoming weights of each unit.",
         source="Srebro and Shraibman 2005, Rank, Trace-Norm and Max-Norm; Srivastava et al. 2014, Dropout, section 5.1",
-        helps="Large rates: weights cannot blow up. Usual beside dropout, with a limit of 3 to 4.",
+        helps="For large learning rates: weights cannot explode. Often combined with dropout, with a limit of 3 to 4.",
         costs="A pass over all weights at every step.",
-        interacts="Of no meaning for weights before batch norm, which undoes their length.",
+        interacts="Not meaningful for weights followed by batch norm, which removes their scale.",
     ),
 )
 class MaxNorm(Trick):
-    """After every step, the weights into a unit (a row of a linear layer, one output channel's kernels) are shortened to norm ``limit`` where they are longer.
+    """After every step, scales the incoming weights of a unit down to norm ``limit`` if their norm is larger.
 
-    Weights without a second axis (biases, norms) stay. A transposed convolution's first axis is its input: there the weights *out of* a channel are capped.
+    The incoming weights are a row of a linear layer or the kernels of one output channel. Biases and norms, which have
+    one axis, are not changed. The first axis of a transposed convolution is its input: there, the *outgoing* weights of
+    a channel are limited.
     """
 
     stacked = True
     shorthand = "limit"
     order = 80
+    examples = ({"limit": 0.5}, {"limit": {"linear": [0.6, 0.5]}})
 
-    limit: Annotated[Scheduled[float], Range(gt=0)] = Field(default=3.0, description="largest norm into a unit")
+    limit: Annotated[Scheduled[float], Range(gt=0)] = Field(
+        default=3.0, description="maximum norm of the incoming weights"
+    )
 
     def on_weights(self, parameters: Mapping[str, Tensor]) -> None:
         units = lead(self.context)

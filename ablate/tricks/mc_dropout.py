@@ -1,4 +1,4 @@
-"""Dropout that stays on in evaluation: a cheap ensemble."""
+"""Monte Carlo dropout: dropout stays on in evaluation, as a cheap ensemble."""
 
 from __future__ import annotations
 
@@ -25,26 +25,33 @@ if TYPE_CHECKING:
     card=Card(
         "Keeps dropout on in evaluation and averages several passes.",
         source="Gal and Ghahramani 2016, Dropout as a Bayesian Approximation",
-        helps="A cheap ensemble: often better calibrated, sometimes a little more accurate than one pass without dropout.",
-        costs="Every evaluation takes as many times as long as there are passes; training is the same.",
-        interacts="Needs dropout, of the recipe or of the network's own; drop_path and rrelu stay as in evaluation. Saved weights are the plain network's.",
+        helps="As a cheap ensemble: often better calibrated, sometimes more accurate than one pass without dropout.",
+        costs="Evaluation takes passes times as long; training time does not change.",
+        interacts=(
+            "Requires dropout, from the recipe or in the network itself. drop_path and rrelu stay off in evaluation. "
+            "The saved weights are those of the plain network."
+        ),
     ),
     version=2,
 )
 class McDropout(Trick):
-    """Predictions in evaluation are the mean over ``passes`` forward passes with dropout on, and all else (batch norm …) as in evaluation.
+    """Predictions in evaluation are the mean over ``passes`` forward passes with dropout on; all other layers, such as
+    batch norm, are in evaluation mode.
 
-    Of class scores, probabilities are averaged: the prediction is log (1/k Σ softmax(scores)), of one score per sample the logit of the mean. Of numbers, the
-    numbers are. Losses and metrics are those of the mean prediction. The masks belong to the seed and are the same in every epoch.
+    For classification, probabilities are averaged: the prediction is log (1/k Σ softmax(scores)), or for one score per
+    sample the logit of the mean. For regression, predictions are averaged. Losses and metrics are computed from the
+    mean prediction. The masks depend on the seed and are the same in every epoch.
     """
 
     stacked = True
     shows_at_once = False
     shorthand = "passes"
-    # behind all surgery that puts dropout in
+    # after all tricks that insert dropout
     order = 70
+    examples = ({}, {"passes": 3})
+    example_needs = "dropout"
 
-    passes: int = Field(default=20, ge=2, description="forward passes that are averaged")
+    passes: int = Field(default=20, ge=2, description="number of forward passes to average")
 
     _noise: dict[str, Noise] = PrivateAttr(default_factory=dict)
 
@@ -53,10 +60,10 @@ class McDropout(Trick):
         self._noise = {}
 
     def on_model(self, model: nn.Module) -> tuple[nn.Module, Sequence[str]]:
-        """Names the layers that stay on. Raises `NoEffect` where there are none."""
+        """Returns the layers that stay on. Raises `NoEffect` if there are none."""
         layers = dropout_layers(model)
         if not layers:
-            raise NoEffect("mc_dropout changes nothing: the network has no dropout. Add dropout below it.")
+            raise NoEffect("mc_dropout has no effect: the network has no dropout. Add dropout.")
         return model, list(layers)
 
     def on_predict(self, network: nn.Module, predict: Callable[[Tensor], Tensor], inputs: Tensor, batch: int) -> Tensor:
@@ -78,7 +85,9 @@ class McDropout(Trick):
 
 
 def dropout_layers(network: nn.Module) -> dict[str, NoisyDropout]:
-    """The dropout layers of a network by name: not what is made of their class, such as stochastic depth and randomized ReLUs."""
+    """The dropout layers of a network by name, without layers of derived classes, such as stochastic depth and
+    randomized ReLUs.
+    """
     from ablate.layers.noisy_dropout import NoisyDropout, noisy_layers
 
     return {name: layer for name, layer in noisy_layers(network).items() if type(layer) is NoisyDropout}

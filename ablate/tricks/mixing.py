@@ -1,4 +1,4 @@
-"""Two samples made into one, targets too: mixup (a blend) and cutmix (a rectangle of the other)."""
+"""Combine two samples and their targets: mixup (a blend) and cutmix (a rectangle)."""
 
 from __future__ import annotations
 
@@ -35,43 +35,47 @@ Per = Literal["batch", "sample"]
     card=Card(
         "Trains on blends of two samples and of their targets.",
         source="Zhang et al. 2018, mixup: Beyond Empirical Risk Minimization",
-        helps="Classification with little data or wrong labels; calibration.",
-        costs="The train loss says little; more epochs to converge; blends of landmarks are landmarks of neither face.",
-        interacts="Class numbers become probabilities: the loss must take them, as cross_entropy does. With cutmix the blends are cut too.",
+        helps="For classification with few samples or wrong labels; improves calibration.",
+        costs="The training loss is hard to interpret; slower convergence; blended landmarks match neither face.",
+        interacts=(
+            "Class indices become probabilities, which the loss must support (cross_entropy does). With cutmix, "
+            "blends are cut too."
+        ),
     ),
 )
 class Mixup(Trick):
-    """λ·sample + (1 − λ)·partner, for inputs and targets alike, λ from Beta(``alpha``, ``alpha``); partners are a permutation of the batch.
+    """Inputs and targets become λ·sample + (1 − λ)·partner, with λ from Beta(``alpha``, ``alpha``).
 
-    Class numbers are mixed as probabilities, (N, classes); the loss of cross-entropy is then the mix of both losses.
-    A regression target with a missing half is missing.
+    Partners are a permutation of the batch.
+
+    Class indices are mixed as probabilities (N, classes), so the cross-entropy is the mix of both losses. A regression
+    target is missing if one of the two is missing.
     """
 
     stacked = True
     shorthand = "alpha"
     order = 30
+    examples = ({}, {"alpha": {"linear": [1, 0.2]}, "per": "sample", "share": 0.5})
 
     alpha: Alpha = Field(
-        default=0.2, description="small: mostly one of the two; 1: all blends alike; large: half and half"
+        default=0.2, description="small: close to one of the two; 1: λ is uniform; large: half of each"
     )
-    per: Per = Field(
-        default="batch", description="one λ for a whole batch, as in the paper's code, or one for each sample"
-    )
-    share: Share = Field(default=1.0, description="share of each batch to mix")
+    per: Per = Field(default="batch", description="one λ per batch, as in the paper's code, or per sample")
+    share: Share = Field(default=1.0, description="fraction of each batch to mix")
 
     def check(self, spec: Spec) -> None:
         check_measurements("mixup", spec)
 
     def on_settings(self, settings: Settings) -> Settings:
-        """Raises ValueError where targets are columns of class numbers."""
+        """Raises ValueError if target columns are class indices."""
         check_columns("mixup", settings)
         return settings
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
-        """Raises ValueError where inputs are no measurements."""
+        """Raises ValueError if inputs are not floating-point."""
         if not batch.inputs.is_floating_point():
             raise ValueError(
-                f"trick (=mixup) needs inputs that are measurements; they are {batch.inputs.dtype}. Drop it for tokens."
+                f"trick (=mixup) requires floating-point inputs, but they are {batch.inputs.dtype}. Remove it."
             )
         samples = batch.inputs.shape[-len(batch.spec.input_shape) - 1]
         partner, weight = noise.permutation(samples), drawn_weight(noise, self.now.alpha, self.per, samples)
@@ -85,37 +89,41 @@ class Mixup(Trick):
     "trick",
     "cutmix",
     card=Card(
-        "Pastes a rectangle of another picture; targets mix by area.",
+        "Pastes a rectangle of another image; targets mix by area.",
         source="Yun et al. 2019, CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features",
-        helps="Classification of pictures with little data: no pixel is wasted, as in cutout.",
-        costs="The train loss says little; more epochs to converge; landmarks mixed by area are landmarks of neither face.",
-        interacts="Class numbers become probabilities: the loss must take them, as cross_entropy does. Masks are pasted like pictures.",
+        helps="For image classification with few samples; unlike cutout, it wastes no pixels.",
+        costs="The training loss is hard to interpret; slower convergence; mixed landmarks match neither face.",
+        interacts=(
+            "Class indices become probabilities, which the loss must support (cross_entropy does). Masks are pasted "
+            "like images."
+        ),
     ),
 )
 class Cutmix(Trick):
-    """The rectangle has the picture's aspect and 1 − λ of its area, λ from Beta(``alpha``, ``alpha``); its middle is drawn evenly,
-    and what lies outside is cut.
+    """The rectangle has the image's aspect ratio and 1 − λ of its area, with λ from Beta(``alpha``, ``alpha``).
 
-    Targets are mixed by the area that was pasted, class numbers as probabilities (N, classes); masks are pasted. Partners are a permutation of the batch.
+    Its center is drawn uniformly, and the rectangle is cut to the image.
+
+    Targets are mixed by the pasted area, class indices as probabilities (N, classes); masks are pasted. Partners are a
+    permutation of the batch.
     """
 
     stacked = True
     shorthand = "alpha"
     order = 31
+    examples = ({}, {"alpha": {"linear": [1, 0.2]}, "per": "sample", "share": 0.5})
 
     alpha: Alpha = Field(
-        default=1.0, description="1: all areas alike; small: mostly one of the two; large: half and half"
+        default=1.0, description="1: areas are uniform; small: mostly one of the two; large: half of each"
     )
-    per: Per = Field(
-        default="batch", description="one rectangle for a whole batch, as in the paper's code, or one for each"
-    )
-    share: Share = Field(default=1.0, description="share of each batch to mix")
+    per: Per = Field(default="batch", description="one rectangle per batch, as in the paper's code, or per sample")
+    share: Share = Field(default=1.0, description="fraction of each batch to mix")
 
     def check(self, spec: Spec) -> None:
         check_pictures("cutmix", spec)
 
     def on_settings(self, settings: Settings) -> Settings:
-        """Raises ValueError where targets are columns of class numbers."""
+        """Raises ValueError if target columns are class indices."""
         check_columns("cutmix", settings)
         return settings
 
@@ -143,18 +151,21 @@ class Cutmix(Trick):
 
 
 def drawn_weight(noise: Noise, alpha: float, per: Per, samples: int) -> Tensor:
-    """λ (..., N), or (..., 1) where the batch shares it."""
+    """λ (..., N), or (..., 1) if there is one for the batch."""
     return symmetric_beta(noise, alpha, 1 if per == "batch" else samples)
 
 
 def blend(values: Tensor, others: Tensor, weight: Tensor) -> Tensor:
-    """weight·values + (1 − weight)·others of (..., N, …) with weights (..., N); samples of weight 1 stay as they are, whatever the others hold."""
+    """weight·values + (1 − weight)·others of (..., N, …) with weights (..., N).
+
+    Samples of weight 1 are not changed, even if the others are NaN.
+    """
     weight = weight.to(values.dtype).view(*weight.shape, *(1 for _ in values.shape[weight.dim() :]))
     return torch.where(weight == 1, values, weight * values + (1 - weight) * others)
 
 
 def taken(values: Tensor, order: Tensor) -> Tensor:
-    """The samples of (..., N, …) at ``order`` (..., N), as new tensors; in a stack each seed's own."""
+    """The samples of (..., N, …) at ``order`` (..., N), as new tensors; in a stack, each seed has its own order."""
     if order.dim() == 1:
         return values[order]
     seeds, samples = order.shape
@@ -163,7 +174,9 @@ def taken(values: Tensor, order: Tensor) -> Tensor:
 
 
 def span(middle: Tensor, side: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """The first pixel and the one past the last of a stretch of ``side`` (a share of ``length`` pixels) about ``middle`` (a share too), cut to the picture."""
+    """The first pixel, and the one after the last, of an interval of length ``side`` centered at ``middle`` (both
+    fractions of ``length`` pixels), cut to the image.
+    """
     half = side * length / 2
     first, past = (middle * length - half).round(), (middle * length + half).round()
     return first.clamp(0, length), past.clamp(0, length)

@@ -1,4 +1,4 @@
-"""Regression targets of a small range; metrics stay in the original unit."""
+"""Normalize regression targets; metrics stay in the original unit."""
 
 from __future__ import annotations
 
@@ -26,44 +26,54 @@ To = Literal["standard", "unit", "symmetric"]
     "trick",
     "normalise_targets",
     card=Card(
-        "Scales regression targets to a small range; metrics keep their unit.",
-        source="LeCun et al. 1998, Efficient BackProp, section 4.5; Bishop 1995, Neural Networks for Pattern Recognition, section 8.2",
-        helps="Targets far from 0, such as prices: unscaled, the first loss is huge and training fails.",
-        costs="The losses are in the scaled unit: compare a metric, such as rmse, with rows that do not scale.",
-        interacts="With several outputs each counts alike afterwards. Landmarks have their own scaling in the data set.",
+        "Normalizes regression targets; metrics keep their unit.",
+        source=(
+            "LeCun et al. 1998, Efficient BackProp, section 4.5; Bishop 1995, Neural Networks for Pattern "
+            "Recognition, section 8.2"
+        ),
+        helps="For targets far from 0, such as prices, whose initial loss is otherwise so large that training fails.",
+        costs="Losses are in the normalized unit: compare a metric, such as rmse, with variants that do not normalize.",
+        interacts="Gives several outputs equal weight. Landmarks are already scaled by the data set.",
     ),
 )
 class NormaliseTargets(Trick):
-    """(target − shift)/scale with the *training* part's numbers, for the valid and test parts too; what is constant in training is divided by 1.
+    """(target − shift)/scale for all splits, computed from the *training* set. The scale of a constant target is 1.
 
-    ``standard``: mean 0, deviation 1. ``unit``: from 0 to 1. ``symmetric``: from −1 to 1. Missing targets (NaN) stay missing and count in none of these.
-    The spec's ``target_scaling`` tells metrics how to undo it.
+    ``standard``: mean 0, standard deviation 1. ``unit``: from 0 to 1. ``symmetric``: from −1 to 1. Missing targets
+    (NaN) are ignored and stay missing. Metrics undo the scaling with the spec's ``target_scaling``.
     """
 
     stacked = True
     scales_targets: ClassVar[bool] = True
-    """Its losses are in a unit of their own: the recipe compares them with no others (`ablate.recipe.measured.scaled_by`)."""
+    """Its losses have their own unit, so a recipe does not compare them with others
+    (`ablate.recipe.measured.scaled_by`).
+    """
     shorthand = "to"
     order = 20
+    examples = ({}, {"to": "unit", "per": "all"})
+    example_needs = "numbers"
 
-    to: To = Field(default="standard", description="mean 0 and deviation 1; from 0 to 1; from -1 to 1")
-    per: Literal["output", "all"] = Field(default="output", description="each output by itself, or all with one scale")
+    to: To = Field(
+        default="standard",
+        description="standard: mean 0, standard deviation 1; unit: from 0 to 1; symmetric: from -1 to 1",
+    )
+    per: Literal["output", "all"] = Field(
+        default="output", description="output: scale each output separately; all: one scale for all outputs"
+    )
 
     def on_settings(self, settings: Settings) -> Settings:
-        """Raises ValueError where targets are columns of class numbers."""
+        """Raises ValueError if target columns are class indices."""
         check_columns("normalise_targets", settings)
         return settings
 
     def check(self, spec: Spec) -> None:
-        """Raises ValueError where targets are classes or landmarks."""
+        """Raises ValueError if targets are classes or landmarks."""
         if spec.task == "classification" or spec.landmarks is not None:
-            what = "landmarks, which are scaled" if spec.landmarks is not None else "classes"
-            raise ValueError(
-                f"trick (=normalise_targets) needs targets that are plain numbers; they are {what}. Drop it."
-            )
+            what = "landmarks, which are already scaled" if spec.landmarks is not None else "classes"
+            raise ValueError(f"trick (=normalise_targets) requires regression targets, but they are {what}. Remove it.")
 
     def on_data(self, data: Parts) -> Parts:
-        """Raises ValueError where targets are streamed or no table of numbers."""
+        """Raises ValueError if targets are streamed or not a table of floats."""
         for name, part in {"train": data.train, "valid": data.valid, "test": data.test}.items():
             if part is not None and (
                 part.targets is None or not part.targets.is_floating_point() or part.targets.dim() > 2
@@ -72,7 +82,8 @@ class NormaliseTargets(Trick):
                     "streamed" if part.targets is None else f"{part.targets.dtype} of shape {tuple(part.targets.shape)}"
                 )
                 raise ValueError(
-                    f"trick (=normalise_targets) needs targets (n, outputs) of floats in memory; those of the {name} part are {what}. Drop it."
+                    "trick (=normalise_targets) requires targets (n, outputs) of floats in memory, but those of "
+                    f"the {name} split are {what}. Remove it."
                 )
         assert data.train.targets is not None
         scaling = scaling_of(data.train.targets, self.to, self.per)
@@ -93,7 +104,7 @@ class NormaliseTargets(Trick):
 
 
 def scaling_of(targets: Tensor, to: To, per: Literal["output", "all"]) -> TargetScaling:
-    """The shift and scale that bring the known numbers of (n, outputs) to a range."""
+    """The shift and scale that normalize the known targets of (n, outputs)."""
     values = (targets[:, None] if targets.dim() == 1 else targets).double()
     columns = [values.flatten()] if per == "all" else list(values.unbind(dim=1))
     shifts, scales = [], []
@@ -101,7 +112,7 @@ def scaling_of(targets: Tensor, to: To, per: Literal["output", "all"]) -> Target
         known = column[~column.isnan()]
         if not len(known):
             raise ValueError(
-                "trick (=normalise_targets) finds an output without a single known target in the train part. Leave that column out."
+                "trick (=normalise_targets): one output has no known targets in the training set. Remove that column."
             )
         low, high = known.min(), known.max()
         if to == "standard":
@@ -114,7 +125,7 @@ def scaling_of(targets: Tensor, to: To, per: Literal["output", "all"]) -> Target
 
 
 def together(first: TargetScaling, second: TargetScaling) -> TargetScaling:
-    """Two scalings, one after the other, as one."""
+    """Two consecutive scalings as one."""
     shift, scale, again, times = (
         torch.tensor(numbers, dtype=torch.float64) for numbers in (first.shift, first.scale, second.shift, second.scale)
     )

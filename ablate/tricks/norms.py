@@ -1,4 +1,4 @@
-"""Norms put in, or swapped for each other, in any network: batch, layer, instance and group norm."""
+"""Insert or replace norms in any network: batch, layer, instance and group norm."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
     from torch import nn
 
 Place = tuple["nn.Module", str, str | None]
-"""A parent, the name of one of its convolutions or linear layers, and that of the norm which follows it, if one does."""
+"""A parent, the name of one of its convolutions or linear layers, and the name of the norm that follows it, if any."""
 
 
 class NormSwap(Trick):
-    """A norm behind every convolution and hidden linear layer.
+    """Puts a norm after every convolution and hidden linear layer.
 
-    Inserted where a Sequential has none (``conv1_norm``); a norm that stands there, or behind such a layer of the same width in any other module, is replaced
-    under its own name, its scale and shift kept. The network's last convolution or linear layer gets none. Biases before norms stay, so names stay too.
-    Linear layers must see (N, features), not sequences.
+    In a Sequential without a norm, one is inserted (``conv1_norm``). An existing norm is replaced under the same name
+    and keeps its scale and shift, also after a layer of the same width in any other module. The network's last
+    convolution or linear layer gets no norm. Biases before norms are kept, so parameter names do not change. Inputs of
+    linear layers must be (N, features), not sequences.
     """
 
     name: ClassVar[str]
@@ -36,11 +37,11 @@ class NormSwap(Trick):
     order = 55
 
     where: Literal["all", "conv", "hidden"] = Field(
-        default="all", description="behind convolutions, hidden linear layers, or both"
+        default="all", description="after convolutions (conv), hidden linear layers (hidden), or both (all)"
     )
 
     def on_model(self, model: nn.Module) -> tuple[nn.Module, Sequence[str]]:
-        """Raises `NoEffect` where there is no place for it, or such a norm is there already."""
+        """Raises `NoEffect` if there is no suitable layer, or all have this norm already."""
         paths = {module: path for path, module in model.named_modules()}
         found = [place for place in places(model) if self._wanted(place[0]._modules[place[1]])]
         changed = []
@@ -58,8 +59,12 @@ class NormSwap(Trick):
                 parent._modules[old] = norm
             changed.append(f"{paths[parent]}.{old or f'{name}_norm'}".removeprefix("."))
         if not changed:
-            why = "they are there already" if found else "the network has no layer that one could stand behind"
-            raise NoEffect(f"{self.name} changes nothing: {why}.")
+            why = (
+                "the network already has these norms"
+                if found
+                else "the network has no suitable convolution or hidden linear layer"
+            )
+            raise NoEffect(f"{self.name} has no effect: {why}.")
         return model, changed
 
     @abstractmethod
@@ -75,17 +80,27 @@ class NormSwap(Trick):
     "trick",
     "batch_norm",
     card=Card(
-        "Normalises each channel over the batch, in training.",
+        "Normalizes each channel over the batch, during training.",
         source="Ioffe and Szegedy 2015, Batch Normalization: Accelerating Deep Network Training",
-        helps="Speeds training up, allows larger rates, fewer dead ReLUs.",
-        costs="Bad at batches of 2 to 4, impossible at 1: with hidden linear layers, a batch size that leaves one sample for the last is refused.",
-        interacts="Statistics differ between training and evaluation; dropout before it shifts them. Weight decay before it has little meaning.",
+        helps="Faster training, larger learning rates, fewer dead ReLUs.",
+        costs=(
+            "Works poorly with batches of 2 to 4 samples and not with 1. With hidden linear layers, a batch size "
+            "that leaves one sample for the last batch is an error."
+        ),
+        interacts=(
+            "Statistics differ between training and evaluation; dropout before it shifts them. Weight decay before "
+            "it has little meaning."
+        ),
     ),
 )
 class BatchNorm(NormSwap):
-    """Mean and variance over (N, H, W), for each channel; of linear layers over N, for each unit. Running means in evaluation."""
+    """Mean and variance over (N, H, W) per channel, for linear layers over N per unit.
+
+    Evaluation uses running statistics.
+    """
 
     name = "batch_norm"
+    examples = ({}, {"where": "hidden"})
 
     def norm(self, layer: nn.Module) -> nn.Module:
         kind = getattr(torch.nn, f"BatchNorm{max(dimensions(layer), 1)}d")
@@ -97,17 +112,20 @@ class BatchNorm(NormSwap):
     "trick",
     "layer_norm",
     card=Card(
-        "Normalises each sample over all its channels and places.",
+        "Normalizes each sample over all channels and spatial positions.",
         source="Ba et al. 2016, Layer Normalization",
-        helps="Any batch size; training and evaluation do the same.",
-        costs="In convolutions mostly behind batch norm.",
-        interacts="In convolutions it is group norm with one group: a scale and shift for each channel, not for each pixel.",
+        helps="For any batch size; training and evaluation are the same.",
+        costs="Usually worse than batch norm in convolutional networks.",
+        interacts=(
+            "In convolutional networks it is group norm with one group: one scale and shift per channel, not per pixel."
+        ),
     ),
 )
 class LayerNorm(NormSwap):
-    """Mean and variance over (C, H, W), for each sample; of linear layers over their units."""
+    """Mean and variance over (C, H, W) per sample, for linear layers over the units."""
 
     name = "layer_norm"
+    examples = ({}, {"where": "conv"})
 
     def norm(self, layer: nn.Module) -> nn.Module:
         if dimensions(layer):
@@ -119,15 +137,18 @@ class LayerNorm(NormSwap):
     "trick",
     "instance_norm",
     card=Card(
-        "Normalises each channel of each sample over its places.",
+        "Normalizes each channel of each sample over its spatial positions.",
         source="Ulyanov et al. 2016, Instance Normalization: The Missing Ingredient for Fast Stylization",
-        helps="Where contrast and style of a single picture should not matter.",
-        costs="Throws away how strong a feature is in a picture, which classification often needs.",
-        interacts="Makes brightness and contrast changes of whole pictures mostly void. Maps of one pixel become 0.",
+        helps="When the contrast and style of an image should not matter.",
+        costs="Removes the strength of a feature in an image, which classification often needs.",
+        interacts="Cancels most of a change of brightness or contrast. Feature maps of one pixel become 0.",
     ),
 )
 class InstanceNorm(NormSwap):
-    """Mean and variance over (H, W), for each sample and channel, with a scale and shift for each channel. Linear layers have no places and get none."""
+    """Mean and variance over (H, W) per sample and channel, with one scale and shift per channel.
+
+    Not applied to linear layers.
+    """
 
     name = "instance_norm"
 
@@ -144,19 +165,24 @@ class InstanceNorm(NormSwap):
     "trick",
     "group_norm",
     card=Card(
-        "Normalises each sample over groups of its channels.",
+        "Normalizes each sample over groups of its channels.",
         source="Wu and He 2018, Group Normalization",
-        helps="Small batches: it does not look at other samples.",
-        costs="At large batches often a little behind batch norm.",
-        interacts="One group is layer norm, a group for each channel instance norm.",
+        helps="For small batches: it does not use other samples.",
+        costs="Often slightly worse than batch norm with large batches.",
+        interacts="One group equals layer norm; one group per channel equals instance norm.",
     ),
 )
 class GroupNorm(NormSwap):
-    """Mean and variance over (C/g, H, W), for each sample and group; g is the greatest common divisor of ``groups`` and the channels."""
+    """Mean and variance over (C/g, H, W) per sample and group; g is the greatest common divisor of ``groups`` and the
+    number of channels.
+    """
 
     name = "group_norm"
+    examples = ({}, {"groups": 2, "where": "conv"})
 
-    groups: int = Field(default=32, ge=1, description="groups of channels, where the channels can be divided so")
+    groups: int = Field(
+        default=32, ge=1, description="number of groups; reduced to a divisor of the number of channels"
+    )
 
     def norm(self, layer: nn.Module) -> nn.Module:
         channels = width(layer)
@@ -164,7 +190,9 @@ class GroupNorm(NormSwap):
 
 
 def places(model: nn.Module) -> Iterator[Place]:
-    """Every convolution and linear layer but the network's last that stands in a Sequential, or in another module with a norm of its width behind it."""
+    """Every convolution and linear layer, except the network's last, that is in a Sequential or is followed by a norm
+    of its width.
+    """
     weighty = [module for module in model.modules() if is_weighty(module)]
     seen: set[nn.Module] = set(weighty[-1:])
     for parent in list(model.modules()):
@@ -179,7 +207,7 @@ def places(model: nn.Module) -> Iterator[Place]:
 
 
 def next_norm(children: Sequence[tuple[str, nn.Module | None]], features: int) -> str | None:
-    """The name of the first norm before the next convolution or linear layer, if it is of that width."""
+    """The name of the first norm before the next convolution or linear layer, if it has that width."""
     for name, layer in children:
         if layer is not None and is_weighty(layer):
             return None
@@ -189,44 +217,44 @@ def next_norm(children: Sequence[tuple[str, nn.Module | None]], features: int) -
 
 
 def is_weighty(layer: nn.Module) -> bool:
-    """Whether a layer is a convolution or a linear one."""
+    """Whether a layer is a convolution or linear layer."""
     return is_from(layer, "conv") or isinstance(layer, torch.nn.Linear)
 
 
 def is_norm(layer: nn.Module | None) -> bool:
-    """Whether a layer is one of the norms of torch that this file swaps."""
+    """Whether a layer is a norm that this module can replace."""
     return is_from(layer, "batchnorm", "instancenorm") or isinstance(layer, torch.nn.GroupNorm | torch.nn.LayerNorm)
 
 
 def norm_width(norm: Any) -> int | None:
-    """The channels of a norm, None for a layer norm over several axes."""
+    """The number of channels of a norm; None for a layer norm over several axes."""
     if isinstance(norm, torch.nn.LayerNorm):
         return norm.normalized_shape[0] if len(norm.normalized_shape) == 1 else None
     return int(norm.num_channels if isinstance(norm, torch.nn.GroupNorm) else norm.num_features)
 
 
 def width(layer: Any) -> int:
-    """The outputs of a convolution or linear layer."""
+    """The number of outputs of a convolution or linear layer."""
     return int(layer.out_features if isinstance(layer, torch.nn.Linear) else layer.out_channels)
 
 
 def dimensions(layer: nn.Module) -> int:
-    """The axes of places: 2 for a picture's convolution, 0 for a linear layer."""
+    """The number of spatial axes: 2 for a convolution over images, 0 for a linear layer."""
     return 0 if isinstance(layer, torch.nn.Linear) else layer.weight.dim() - 2  # type: ignore[operator]
 
 
 def like(layer: Any) -> dict[str, Any]:
-    """Where a new norm's values belong."""
+    """The device and dtype of a layer."""
     return {"device": layer.weight.device, "dtype": layer.weight.dtype}
 
 
 def same(old: Any, new: Any) -> bool:
-    """Whether two norms of one width compute the same but for their values."""
+    """Whether two norms of one width compute the same, apart from their parameters."""
     return type(old) is type(new) and getattr(old, "num_groups", 0) == getattr(new, "num_groups", 0)
 
 
 def take_values(new: Any, old: Any) -> None:
-    """Copy scale and shift where both norms have them."""
+    """Copy scale and shift if both norms have them."""
     for name in ("weight", "bias"):
         values, target = getattr(old, name, None), getattr(new, name, None)
         if values is not None and target is not None and not values.is_meta:

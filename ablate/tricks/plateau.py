@@ -1,4 +1,4 @@
-"""A smaller rate when the training no longer gets better."""
+"""Reduce the learning rate when training stops improving."""
 
 from __future__ import annotations
 
@@ -24,37 +24,48 @@ if TYPE_CHECKING:
     "trick",
     "plateau",
     card=Card(
-        "Lowers the rate when the validation loss stops falling.",
+        "Reduces the learning rate when the validation loss stops improving.",
         source="torch.optim.lr_scheduler.ReduceLROnPlateau",
-        helps="Nobody has to say beforehand when the rate should fall.",
-        costs="Patience is spent at every plateau; a noisy validation loss lowers the rate by chance.",
-        interacts="It multiplies what the settings or a schedule say. Early stopping needs more patience than this, or it comes first.",
+        helps="When it is not known in advance when to reduce the learning rate.",
+        costs="Waits patience epochs at every plateau; a noisy validation loss triggers reductions by chance.",
+        interacts=(
+            "Multiplies the learning rate of the settings or schedule. early_stop needs a longer patience than plateau."
+        ),
     ),
     version=2,
 )
 class Plateau(Trick):
-    """After more than ``patience`` epochs in a row without an improvement, the rate is multiplied by ``factor``; each seed has its own.
+    """Multiplies the learning rate by ``factor`` after more than ``patience`` consecutive epochs without improvement.
 
-    What is an improvement, patience and cooldown are torch's (without its eps): better than the best by more than ``threshold``, a share of it (``rel``) or
-    in its unit (``abs``).
+    Each seed has its own learning rate.
+
+    Improvement, patience and cooldown are those of torch's ReduceLROnPlateau (without its eps): an improvement is
+    larger than ``threshold``, relative to the best value (``rel``) or in its unit (``abs``).
     """
 
     stacked = True
     shorthand = "factor"
+    examples = (
+        {"patience": 0, "threshold": 0.99},
+        {"factor": 0.5, "patience": 0, "threshold": 9, "threshold_mode": "abs", "monitor": {"metric": "train_loss"}},
+    )
+    example_needs = "epochs"
 
-    factor: Annotated[float, Range(gt=0, lt=1)] = Field(default=0.1, description="times the rate, at each plateau")
-    patience: Epochs = Field(default=Epochs(count=10), description="epochs without improvement that are put up with")
+    factor: Annotated[float, Range(gt=0, lt=1)] = Field(
+        default=0.1, description="factor of the learning rate at each plateau"
+    )
+    patience: Epochs = Field(default=Epochs(count=10), description="number of epochs without improvement to tolerate")
     threshold: Annotated[float, Range(ge=0)] = Field(
-        default=1e-4, description="what counts as an improvement: a share of the best value, or in its unit"
+        default=1e-4, description="minimum improvement: a fraction of the best value, or in its unit"
     )
     threshold_mode: Literal["rel", "abs"] = Field(
-        default="rel", description="rel: a share of the best; abs: in its unit"
+        default="rel", description="rel: threshold is a fraction of the best value; abs: it is in the metric's unit"
     )
-    cooldown: Epochs = Field(default=Epochs(count=0), description="epochs after a fall that are not counted")
-    min_lr: Annotated[float, Range(ge=0)] = Field(default=0.0, description="no fall goes below this rate")
+    cooldown: Epochs = Field(default=Epochs(count=0), description="number of epochs to ignore after a reduction")
+    min_lr: Annotated[float, Range(ge=0)] = Field(default=0.0, description="lower bound of the learning rate")
     monitor: Monitor | None = Field(
         default=None,
-        description="the metric to watch and whether lower or higher is better; none: the settings' monitor",
+        description="metric to monitor and whether lower or higher is better; null: the monitor of the settings",
     )
 
     _watchers: list[ReduceLROnPlateau] = PrivateAttr(default_factory=list)
@@ -70,7 +81,7 @@ class Plateau(Trick):
         return self.monitor or Monitor(metric=self.context.monitor, better=self.context.better)
 
     def _watcher(self) -> ReduceLROnPlateau:
-        """torch's scheduler of one seed, over an optimizer of nothing whose rate is the factor."""
+        """torch's scheduler for one seed, over an empty optimizer whose learning rate is the factor."""
         return torch.optim.lr_scheduler.ReduceLROnPlateau(
             torch.optim.SGD([torch.zeros(())], lr=1.0),
             mode="min" if self._watched.better == "lower" else "max",
@@ -87,21 +98,21 @@ class Plateau(Trick):
         if isinstance(lowered, torch.Tensor):
             bounded = lowered.clamp(min=self.min_lr)
             return torch.minimum(bounded, rate) if isinstance(rate, torch.Tensor) else bounded.clamp(max=rate)
-        # a rate that is smaller already is not raised
+        # a smaller learning rate is not raised
         return min(max(lowered, self.min_lr), rate)
 
     def on_epoch(self, epoch: int, metrics: Mapping[str, NDArray[np.float64]]) -> None:
-        """Raises ValueError where the monitored metric is not measured."""
+        """Raises ValueError if the monitored metric is not measured."""
         name = self._watched.metric
         if name not in metrics:
-            raise ValueError(f"plateau watches monitor.metric (={name}), which must be one of {', '.join(metrics)}.")
+            raise ValueError(f"plateau.monitor.metric (={name}) must be one of {', '.join(metrics)}.")
         for watcher, value in zip(self._watchers, metrics[name], strict=True):
             watcher.step(float(value))
         self._take_factors()
 
     def _take_factors(self) -> None:
         factors = [float(watcher.optimizer.param_groups[0]["lr"]) for watcher in self._watchers]
-        # one number for all is exact in every precision, and steps faster
+        # one number for all seeds is exact in every precision, and faster
         same = len(set(factors)) == 1
         self._factors = factors[0] if same else torch.tensor(factors, dtype=torch.float64, device=self.context.device)
 

@@ -1,4 +1,4 @@
-"""Back to the weights of an earlier epoch, with another rate."""
+"""Go back to the weights of an earlier epoch with a different learning rate."""
 
 from __future__ import annotations
 
@@ -26,32 +26,43 @@ if TYPE_CHECKING:
     "trick",
     "restart",
     card=Card(
-        "Goes back to the weights of an earlier epoch with another rate.",
-        source="what practitioners do by hand with a checkpoint; rewinding: Renda et al. 2020, Comparing Rewinding and Fine-tuning",
-        helps="A rate that oscillates or stalls: the same training from epoch k on with a smaller or larger one.",
-        costs="The epochs from from_epoch to at are thrown away; until then, their weights are kept twice.",
-        interacts="Epochs and schedules count on. Noise and order of the second attempt are its own; swa must begin after it, an ema forgets by itself.",
+        "Goes back to an earlier epoch's weights and changes the learning rate.",
+        source="common practice with checkpoints; rewinding: Renda et al. 2020, Comparing Rewinding and Fine-tuning",
+        helps=(
+            "When a learning rate oscillates or stalls: the same training continues from epoch k with a different one."
+        ),
+        costs="The epochs between from_epoch and at are discarded; until then, a second copy of the weights is kept.",
+        interacts=(
+            "The count of epochs and the schedules continue. Noise and sample order differ from those of the "
+            "discarded epochs. swa must start later; ema forgets by itself."
+        ),
     ),
     version=2,
 )
 class Restart(Trick):
-    """After epoch ``at``, weights, buffers and (``optimizer: then``) the optimizer's state are those that epoch ``from_epoch`` ended with.
+    """After epoch ``at``, restores the weights and buffers of epoch ``from_epoch`` and, with ``optimizer: then``, the
+    state of the optimizer.
 
-    From there on the rate is ``lr``, a number or a schedule over the whole training, or ``factor`` times what the settings say. ``from_epoch: 0`` are the
-    initial values.
+    From then on, the learning rate is ``lr``, a number or a schedule over the whole training, or ``factor`` times that
+    of the settings. ``from_epoch: 0`` is the initial weights.
     """
 
     stacked = True
     order = 96
-
-    at: Epochs = Field(default=Epochs(share=0.6), description="the epoch after which it goes back")
-    from_epoch: Epochs = Field(
-        default=Epochs(share=0.3), description="the epoch whose weights it goes back to; 0: the initial ones"
+    examples = (
+        {"at": 2, "from_epoch": 1, "factor": 0.1},
+        {"at": 2, "from_epoch": 0, "lr": 0.001, "optimizer": "fresh"},
     )
-    lr: Rate | None = Field(default=None, description="the rate from then on")
-    factor: Annotated[float, Range(gt=0)] | None = Field(default=None, description="or: times the rate of the settings")
+    example_needs = "epochs"
+
+    at: Epochs = Field(default=Epochs(share=0.6), description="epoch after which to go back")
+    from_epoch: Epochs = Field(default=Epochs(share=0.3), description="epoch to go back to; 0: the initial weights")
+    lr: Rate | None = Field(default=None, description="learning rate from then on")
+    factor: Annotated[float, Range(gt=0)] | None = Field(
+        default=None, description="instead of lr: a factor for the learning rate of the settings"
+    )
     optimizer: Literal["then", "fresh"] = Field(
-        default="then", description="the optimizer's state (momentum): of that epoch, or as at the start"
+        default="then", description="state of the optimizer (momentum): then: that of from_epoch; fresh: reset"
     )
 
     _kept: dict[str, Tensor] = PrivateAttr(default_factory=dict)
@@ -61,31 +72,34 @@ class Restart(Trick):
     @model_validator(mode="after")
     def one_rate(self) -> Self:
         if self.lr is not None and self.factor is not None:
-            raise ValueError("lr and factor both say the rate. Keep one of them.")
+            raise ValueError("lr cannot be combined with factor. Remove one of them.")
         return self
 
     def on_settings(self, settings: Settings) -> Settings:
-        """Raises ValueError where the epochs are not in order, where ``lr`` would put one rate in the place of several, and where an average would keep
-        the epochs that are thrown away."""
+        """Raises ValueError if the epochs are not in order, ``lr`` would replace several learning rates, or an average
+        would keep discarded weights.
+        """
         back, at = self.from_epoch.of(settings.epochs), self.at.of(settings.epochs)
         if not back < at < settings.epochs:
             raise ValueError(
-                f"restart.at (={at}) must come after from_epoch (={back}) and before the last epoch (={settings.epochs})."
+                f"restart.at (={at}) must be greater than restart.from_epoch (={back}) and less than epochs "
+                f"(={settings.epochs})."
             )
         for choice in settings.tricks:
             average = choice.options
             since = average.keeps_since(settings.epochs) if isinstance(average, Averaged) else None
             if since is not None and since < at:
                 raise ValueError(
-                    f"trick (={choice.name}) keeps weights from before restart.at (={at}), which are thrown away there. "
-                    "Start it later, or keep one of the two."
+                    f"trick (={choice.name}) averages weights that restart.at (={at}) discards. Start it later, "
+                    "or remove one of them."
                 )
         optimizer = settings.optimizer.options
         if self.lr is not None and isinstance(optimizer, Optimizer):
             rates = any(group.lr is not None for group in optimizer.groups)
             if rates or (isinstance(optimizer, InParts) and optimizer.instead):
                 raise ValueError(
-                    f"restart.lr (={self.dump()['lr']}) would give all parameters of optimizer (={settings.optimizer.label}) one rate. Use restart.factor."
+                    f"restart.lr (={self.dump()['lr']}) would replace several learning rates of optimizer "
+                    f"(={settings.optimizer.label}). Use restart.factor."
                 )
         return settings
 

@@ -1,4 +1,4 @@
-"""Turn pictures about their middle; landmarks and masks go along."""
+"""Rotate images about their center; landmarks and masks are transformed too."""
 
 from __future__ import annotations
 
@@ -25,25 +25,28 @@ if TYPE_CHECKING:
     "trick",
     "rotate",
     card=Card(
-        "Turns pictures by a random angle; landmarks and masks turn along.",
-        source="Simard et al. 2003, Best Practices for Convolutional Neural Networks Applied to Visual Document Analysis",
-        helps="Small data of things that were not all held upright.",
-        costs="More epochs to converge; sampling between pixels blurs a little; corners are lost.",
-        interacts="Landmarks turn along, also beyond the picture's edge. Wrong where the angle is the class (6 and 9).",
+        "Rotates images by a random angle; landmarks and masks follow.",
+        source="Simard et al. 2003, Best Practices for Convolutional Neural Networks",
+        helps="For small data sets of objects that are not always upright.",
+        costs="Slower convergence; interpolation blurs the image slightly; corners are lost.",
+        interacts="Landmarks may end up outside the image. Do not use if the angle determines the class (6 and 9).",
     ),
 )
 class Rotate(Trick):
-    """Each chosen sample turns about the picture's middle by an angle drawn evenly from −``degrees`` … ``degrees``, clockwise where it is positive."""
+    """Rotates each chosen sample about the image center by an angle drawn uniformly from −``degrees`` … ``degrees``;
+    positive is clockwise.
+    """
 
     stacked = True
     shorthand = "degrees"
     order = 21
+    examples = ({}, {"degrees": {"linear": [10, 90]}, "share": 0.5, "fill": "reflect"})
 
     degrees: Annotated[Scheduled[float], Range(ge=0, le=180)] = Field(
-        default=10.0, description="largest angle in either direction"
+        default=10.0, description="maximum angle in either direction"
     )
-    share: Share = Field(default=1.0, description="share of each batch to turn")
-    fill: Fill = Field(default="edge", description="what stands in the vacated pixels; masks too")
+    share: Share = Field(default=1.0, description="fraction of each batch to rotate")
+    fill: Fill = Field(default="edge", description="how to fill pixels outside the original image; also for masks")
 
     def check(self, spec: Spec) -> None:
         check_pictures("rotate", spec)
@@ -56,6 +59,6 @@ class Rotate(Trick):
 
 
 def rotation(degrees: Tensor) -> Tensor:
-    """Maps (..., N, 2, 3) that turn clockwise as seen, since y points down, by ``degrees`` (..., N)."""
+    """Maps (..., N, 2, 3) that rotate clockwise (y points down) by ``degrees`` (..., N)."""
     angle = torch.deg2rad(degrees)
     return maps(angle.cos(), -angle.sin(), angle.sin(), angle.cos())

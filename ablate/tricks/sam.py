@@ -1,4 +1,4 @@
-"""Sharpness-aware minimisation: gradients from where the loss nearby is highest."""
+"""Sharpness-aware minimization: use the gradient at the point nearby with the highest loss."""
 
 from __future__ import annotations
 
@@ -22,28 +22,34 @@ if TYPE_CHECKING:
     "trick",
     "sam",
     card=Card(
-        "Steps by the gradient at the worst point nearby: flat minima.",
+        "Sharpness-aware minimization: uses the gradient at the worst point nearby.",
         source="Foret et al. 2021, Sharpness-Aware Minimization, algorithm 1; adaptive: Kwon et al. 2021, ASAM",
-        helps="Networks that overfit, noisy labels: flatter minima generalise better.",
-        costs="Two passes a step: twice the time.",
-        interacts="Both passes have the same batch, dropout masks and augmentation; batch norm's statistics come from the first. Clipping and penalties "
-        "act on the second pass's gradients; the train loss is the first's.",
+        helps="For networks that overfit and noisy labels: flatter minima generalize better.",
+        costs="Two passes per step: about twice the training time.",
+        interacts=(
+            "Both passes use the same batch, dropout masks and augmentation. Batch norm statistics and the training "
+            "loss are those of the first pass. Clipping and penalties use the gradients of the second pass."
+        ),
     ),
 )
 class Sam(Trick):
-    """g at w + ``rho``·g/‖g‖ in place of g at w; the norm is over all weights of one network. Then the optimizer steps from w.
+    """Replaces the gradient g at w by the gradient at w + ``rho``·g/‖g‖, with the norm over all weights of one network.
 
-    ``adaptive``: w + ``rho``·w²g/‖wg‖, which does not depend on the scale of the weights; rho is then usually ten times as large.
+    The optimizer then steps from w.
+
+    ``adaptive``: w + ``rho``·w²g/‖wg‖, which does not depend on the scale of the weights; rho is then usually ten times
+    as large.
     """
 
     stacked = True
     shorthand = "rho"
     order = 60
+    examples = ({}, {"rho": {"linear": [0.1, 0.5]}, "adaptive": True})
 
     rho: Annotated[Scheduled[float], Range(gt=0)] = Field(
-        default=0.05, description="how far away, in the weights' unit, the worst point is looked for"
+        default=0.05, description="distance to the worst point, in the weights' unit"
     )
-    adaptive: bool = Field(default=False, description="measure the distance relative to each weight's size (ASAM)")
+    adaptive: bool = Field(default=False, description="measure the distance relative to the size of each weight (ASAM)")
 
     def on_pass(self, gradients: Gradients, parameters: Mapping[str, Tensor]) -> None:
         moved = [parameter for parameter in parameters.values() if parameter.grad is not None]

@@ -1,4 +1,4 @@
-"""Enlarge and shrink pictures about their middle; landmarks and masks go along."""
+"""Scale images about their center; landmarks and masks are transformed too."""
 
 from __future__ import annotations
 
@@ -23,25 +23,31 @@ if TYPE_CHECKING:
     "trick",
     "scale",
     card=Card(
-        "Enlarges or shrinks pictures at random; landmarks and masks along.",
-        source="LeCun et al. 1998, Gradient-based learning applied to document recognition, section III.D (distorted training patterns)",
-        helps="Things that were seen from near and far.",
-        costs="More epochs to converge; what is enlarged loses its rim, what is shrunk gets one.",
-        interacts="Landmarks go along, also beyond the picture's edge. Wrong where size is what is to be told.",
+        "Enlarges or shrinks images at random; landmarks and masks follow.",
+        source=(
+            "LeCun et al. 1998, Gradient-based learning applied to document recognition, section III.D (distorted "
+            "training patterns)"
+        ),
+        helps="For objects at varying distances.",
+        costs="Slower convergence; enlarged images lose their border, shrunken images get an empty one.",
+        interacts="Landmarks may end up outside the image. Do not use if the size determines the class.",
     ),
 )
 class Scale(Trick):
-    """Each chosen sample is multiplied by a factor between 1/(1 + ``by``) and 1 + ``by``, even in the logarithm: as often larger as smaller."""
+    """Scales each chosen sample by a log-uniform factor between 1/(1 + ``by``) and 1 + ``by``: as often larger as
+    smaller.
+    """
 
     stacked = True
     shorthand = "by"
     order = 22
+    examples = ({}, {"by": {"linear": [0.1, 0.5]}, "share": 0.5, "fill": "zero"})
 
     by: Annotated[Scheduled[float], Range(ge=0)] = Field(
-        default=0.1, description="largest enlargement; 0.1: from 1/1.1 to 1.1 times the size"
+        default=0.1, description="maximum relative change; 0.1: between 1/1.1 and 1.1 times the size"
     )
-    share: Share = Field(default=1.0, description="share of each batch to scale")
-    fill: Fill = Field(default="edge", description="what stands in the vacated pixels; masks too")
+    share: Share = Field(default=1.0, description="fraction of each batch to scale")
+    fill: Fill = Field(default="edge", description="how to fill pixels outside the original image; also for masks")
 
     def check(self, spec: Spec) -> None:
         check_pictures("scale", spec)

@@ -1,4 +1,4 @@
-"""A rate that grows with the batch."""
+"""Scale the learning rate with the batch size."""
 
 from __future__ import annotations
 
@@ -22,37 +22,49 @@ if TYPE_CHECKING:
     "trick",
     "scale_lr",
     card=Card(
-        "The rate grows with the batch, linearly or with its root.",
-        source="Goyal et al. 2017, Accurate, Large Minibatch SGD, section 2.1; the root: Krizhevsky 2014, One weird trick, section 5",
-        helps="Large batches: without it they make fewer steps of the same size and end worse.",
-        costs="Beyond some batch the rate is too large; a warmup moves that point.",
-        interacts="Counts the samples of a step: batch_size times accumulate's batches. The root is usual for adam, the line for sgd.",
+        "Scales the learning rate with the batch size, linearly or by square root.",
+        source=(
+            "Goyal et al. 2017, Accurate, Large Minibatch SGD, section 2.1; square root: Krizhevsky 2014, One weird "
+            "trick, section 5"
+        ),
+        helps="For large batches, which otherwise make fewer steps of the same size and end with a higher loss.",
+        costs="Very large batches need warmup or become unstable.",
+        interacts=(
+            "The batch size is batch_size · accumulate.batches. Square root scaling is common for adam, linear "
+            "scaling for sgd."
+        ),
     ),
 )
 class ScaleLr(Trick):
-    """Multiplies all rates of the optimizer, their schedules and those of its groups by samples/``base``, or the root of that.
+    """Multiplies the learning rates of the optimizer and its groups, including schedules, by samples/``base`` or its
+    square root.
 
-    ``base`` is the batch that the recipe's rate was chosen for.
+    ``base`` is the batch size that the recipe's learning rate was chosen for.
     """
 
     stacked = True
     shorthand = "rule"
-    # before tricks that set a rate of their own
+    # before tricks that set their own learning rate
     order = 10
+    examples = ({"base": 16}, {"rule": "sqrt", "base": 256})
 
-    rule: Literal["linear", "sqrt"] = Field(default="linear", description="rate ∝ batch, or ∝ √batch")
-    base: int = Field(default=64, ge=1, description="samples of a step for which the rate in the recipe is meant")
+    rule: Literal["linear", "sqrt"] = Field(
+        default="linear", description="linear: lr ∝ batch size; sqrt: lr ∝ √batch size"
+    )
+    base: int = Field(default=64, ge=1, description="batch size that the recipe's learning rate was chosen for")
 
     def on_settings(self, settings: Settings) -> Settings:
-        """Raises ValueError for an optimizer of the user's own; `NoEffect` where the batch is the base."""
+        """Raises ValueError for a custom optimizer, `NoEffect` if the batch size equals ``base``."""
         optimizer = settings.optimizer.options
         if not isinstance(optimizer, Optimizer):
-            raise ValueError(f"scale_lr cannot set the rate of optimizer (={settings.optimizer.label}). Set it there.")
+            raise ValueError(
+                f"scale_lr cannot change the learning rate of optimizer (={settings.optimizer.label}). Set it there."
+            )
         groups = settings.trick("accumulate")
         together = groups.options.batches if groups is not None and isinstance(groups.options, Accumulate) else 1
         samples = settings.batch_size * together
         if samples == self.base:
-            raise NoEffect(f"scale_lr changes nothing: a step has {samples} samples, which is scale_lr.base.")
+            raise NoEffect(f"scale_lr has no effect: the batch size per step ({samples}) equals scale_lr.base.")
         factor = samples / self.base if self.rule == "linear" else math.sqrt(samples / self.base)
         names = [name for name in type(optimizer).model_fields if name == "lr" or name.endswith("_lr")]
         changed: dict[str, Any] = {name: times(getattr(optimizer, name), factor) for name in names}
@@ -64,5 +76,5 @@ class ScaleLr(Trick):
 
 
 def times(rate: float | Schedule, factor: float) -> float | Schedule:
-    """A rate or its schedule, multiplied."""
+    """A learning rate or its schedule, multiplied."""
     return rate.times(factor) if isinstance(rate, Schedule) else rate * factor

@@ -1,4 +1,4 @@
-"""Convolutions split into one for each channel and one over the channels."""
+"""Depthwise separable convolutions: split a convolution into a depthwise and a pointwise one."""
 
 from __future__ import annotations
 
@@ -20,27 +20,36 @@ if TYPE_CHECKING:
     "trick",
     "separable",
     card=Card(
-        "Splits convolutions into depthwise and pointwise ones.",
+        "Splits convolutions into depthwise and pointwise convolutions.",
         source="Sifre and Mallat 2014; Chollet 2017, Xception; Howard et al. 2017, MobileNets",
-        helps="A fraction of the parameters and multiplications, near the same loss.",
-        costs="Less can be said per layer; depthwise convolutions use the hardware badly, so time shrinks less than the count.",
-        interacts="Initial values are made of the convolution's own, so they pair with the parent's and keep the signal's variance under any init.",
+        helps="When parameters and multiplications should be reduced at a similar loss.",
+        costs=(
+            "Less expressive layers. Depthwise convolutions use the hardware poorly, so time shrinks less than the "
+            "number of parameters."
+        ),
+        interacts=(
+            "The new weights are computed from the original weights, so they depend on init, stay paired with the "
+            "parent and keep the variance of the signal."
+        ),
     ),
 )
 class Separable(Trick):
-    """A convolution (out, in, k, …) becomes ``depthwise`` (in, 1, k, …) and ``pointwise`` (out, in, 1, …) in a Sequential of its name.
+    """A convolution (out, in, k, …) becomes ``depthwise`` (in, 1, k, …) and ``pointwise`` (out, in, 1, …) in a
+    Sequential of the same name.
 
-    Kernels of one pixel, grouped and transposed convolutions stay, and so does the network's first, which has too few channels to split (``first: true``
-    splits it too). Stride, padding and dilation go to the depthwise part, the bias to the pointwise one.
+    1×1, grouped and transposed convolutions are not split. Neither is the network's first convolution, whose channels
+    are too few, unless ``first: true``. The depthwise convolution has the stride, padding and dilation, the pointwise
+    one has the bias.
     """
 
     stacked = True
     order = 53
+    examples = ({}, {"first": True})
 
     first: bool = Field(default=False, description="split the network's first convolution too")
 
     def on_model(self, model: nn.Module) -> tuple[nn.Module, Sequence[str]]:
-        """Raises `NoEffect` where no convolution can be split."""
+        """Raises `NoEffect` if no convolution can be split."""
         paths = {module: path for path, module in model.named_modules()}
         kinds = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
         convolutions = [module for module in model.modules() if type(module) in kinds]
@@ -60,14 +69,16 @@ class Separable(Trick):
                     parent._modules[name] = new[layer]
                     changed.append(f"{paths[parent]}.{name}".removeprefix("."))
         if not changed:
-            raise NoEffect("separable changes nothing: the network has no convolution to split.")
+            raise NoEffect("separable has no effect: the network has no convolution to split.")
         return model, changed
 
 
 def split(layer: Any) -> nn.Module:
-    """A convolution as two, with values made of its own: entries of the same distribution, scaled so that what comes out has the variance that it had.
+    """Split a convolution; the new weights are entries of the original ones, scaled so that the output variance does
+    not change.
 
-    With weights of variance v: depthwise kernels are some of its own, scaled to the variance 1/window; pointwise weights one tap of it, to v·window.
+    With weights of variance v, depthwise kernels are scaled to the variance 1/window, pointwise weights (one tap of
+    each kernel) to v·window.
     """
     from ablate.models.blocks import sequence
 

@@ -1,4 +1,4 @@
-"""Move pictures by a few pixels; landmarks and masks go along."""
+"""Shift images by a few pixels; landmarks and masks are transformed too."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ if TYPE_CHECKING:
     "trick",
     "shift",
     card=Card(
-        "Moves every training picture by a few random pixels.",
-        source="LeCun et al. 1998, Gradient-based learning applied to document recognition, section III.D (distorted training patterns)",
-        helps="Small data of roughly centred things: places no longer matter.",
-        costs="More epochs to converge; pixels that leave the picture are lost.",
-        interacts="Landmarks move along, also beyond the picture's edge.",
+        "Shifts images by a few random pixels; landmarks and masks follow.",
+        source=(
+            "LeCun et al. 1998, Gradient-based learning applied to document recognition, section III.D (distorted "
+            "training patterns)"
+        ),
+        helps="For small data sets of roughly centered objects: the position no longer matters.",
+        costs="Slower convergence; pixels that leave the image are lost.",
+        interacts="Landmarks may end up outside the image.",
     ),
 )
 class Shift(Trick):
-    """Each sample moves by whole pixels, drawn uniformly from −``pixels`` … ``pixels`` in x and in y."""
+    """Shifts each sample by whole pixels, drawn uniformly from −``pixels`` … ``pixels`` in x and in y."""
 
     stacked = True
     shorthand = "pixels"
     order = 20
+    examples = ({}, {"pixels": 3, "fill": "zero"})
 
-    pixels: int = Field(
-        default=2, ge=1, description="largest move along each axis, in pixels of the picture that the network sees"
-    )
-    fill: Literal["edge", "zero"] = Field(default="edge", description="what stands in the vacated pixels")
+    pixels: int = Field(default=2, ge=1, description="maximum shift along each axis, in pixels of the network's input")
+    fill: Literal["edge", "zero"] = Field(default="edge", description="how to fill pixels outside the original image")
 
     def check(self, spec: Spec) -> None:
-        """Raises ValueError where the data are no pictures, or smaller than the move."""
+        """Raises ValueError if the samples are not images or not larger than the shift."""
         check_pictures("shift", spec)
         side = min(spec.input_shape[-2:])
         if self.pixels >= side:
-            raise ValueError(
-                f"shift.pixels (={self.pixels}) must be less than the picture's side ({side}). Choose fewer."
-            )
+            raise ValueError(f"shift.pixels (={self.pixels}) must be less than the image size ({side}).")
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
         moves = noise.integers(-self.pixels, self.pixels + 1, batch.inputs.shape[-4], 2)
@@ -57,7 +57,7 @@ class Shift(Trick):
 
 
 def shifted(batch: Batch, moves: Tensor, fill: Literal["edge", "zero"]) -> Batch:
-    """A batch whose pictures, and their landmarks or masks, are moved by ``moves`` (..., N, 2) pixels."""
+    """A batch with images, landmarks and masks shifted by ``moves`` (..., N, 2) pixels."""
     inputs = move(batch.inputs, moves, fill)
     marks = batch.spec.landmarks
     if marks is None and cover_pictures(batch):
@@ -70,12 +70,14 @@ def shifted(batch: Batch, moves: Tensor, fill: Literal["edge", "zero"]) -> Batch
 
 
 def move(images: Tensor, moves: Tensor, fill: Literal["edge", "zero"]) -> Tensor:
-    """Pictures (..., N, C, H, W) moved by ``moves`` (..., N, 2), int64 (x, y) pixels to the right and down, as a new tensor."""
+    """Images (..., N, C, H, W) shifted by ``moves`` (..., N, 2), int64 (x, y) pixels to the right and down, as a new
+    tensor.
+    """
     height, width = images.shape[-2:]
     flat, steps = images.flatten(end_dim=-4), moves.flatten(end_dim=-2)
     columns = (torch.arange(width, device=images.device) - steps[:, :1])[:, None, None, :]
     rows = (torch.arange(height, device=images.device) - steps[:, 1:])[:, None, :, None]
-    # two gathers take 0.4 of the time of one look-up by row and column together (one CPU thread)
+    # two gathers take 0.4 times as long as one index by row and column (one CPU thread)
     moved = flat.gather(-2, rows.clamp(0, height - 1).expand_as(flat))
     moved = moved.gather(-1, columns.clamp(0, width - 1).expand_as(flat))
     if fill == "zero":
@@ -85,7 +87,7 @@ def move(images: Tensor, moves: Tensor, fill: Literal["edge", "zero"]) -> Tensor
 
 
 def move_landmarks(points: Tensor, moves: Tensor, size: tuple[int, int], marks: Landmarks) -> Tensor:
-    """Flattened points (..., N, 2·P) of pictures of ``size`` (width, height) that were moved by ``moves`` (..., N, 2) pixels."""
+    """Landmarks (..., N, 2·P) of images of ``size`` (width, height), shifted by ``moves`` (..., N, 2) pixels."""
     width, height = size
     steps = moves.to(points.dtype)
     moved = points.clone()

@@ -1,4 +1,4 @@
-"""Stochastic weight averaging: the mean of the weights along the end of the training."""
+"""Stochastic weight averaging: the mean of the weights at the end of training."""
 
 from __future__ import annotations
 
@@ -25,34 +25,50 @@ if TYPE_CHECKING:
     "trick",
     "swa",
     card=Card(
-        "Judges the network by the mean of its last epochs' weights.",
-        source="Izmailov et al. 2018, Averaging Weights Leads to Wider Optima and Better Generalization; torch.optim.swa_utils",
-        helps="The end of a training with a rate that is held: the mean lies in the middle of the valley around which the weights wander.",
-        costs="One more number of memory per weight; with batch norm a forward pass over the training part each epoch (see norms).",
-        interacts="Wants a rate that stays up (lr), not one that decays to nothing; early stopping may come before it starts.",
+        "Stochastic weight averaging: evaluates the mean of the last epochs' weights.",
+        source=(
+            "Izmailov et al. 2018, Averaging Weights Leads to Wider Optima and Better Generalization; "
+            "torch.optim.swa_utils"
+        ),
+        helps="When training ends with a constant learning rate, so the weights oscillate around a minimum.",
+        costs=(
+            "One copy of the weights; with batch norm, also a forward pass over the training set in each epoch (see "
+            "norms)."
+        ),
+        interacts=(
+            "Requires a learning rate that does not decay to zero (set lr). early_stop may stop before averaging "
+            "begins."
+        ),
     ),
     version=2,
 )
 class Swa(Averaged):
-    """a ← a + (w − a)/(n + 1) after each epoch (or step) from ``start`` on. Validation, the best and the last weights are the mean's.
+    """a ← a + (w − a)/(n + 1) after each epoch (or step) from ``start`` on.
 
-    With ``lr`` the rate goes from what the settings say to that one, at once or in ``anneal`` epochs along half a cosine, as torch's SWALR does.
+    Validation and the reported weights use the mean.
+
+    With ``lr``, the learning rate changes from that of the settings to ``lr``, immediately or over ``anneal`` epochs
+    along a cosine, as in torch's SWALR.
     """
 
     shorthand = "start"
+    examples = ({"start": 1}, {"start": 0, "every": "step", "lr": 0.01, "anneal": 1})
+    example_needs = "epochs"
 
-    start: Epochs = Field(default=Epochs(share=0.75), description="epochs before averaging begins")
+    start: Epochs = Field(default=Epochs(share=0.75), description="number of epochs before averaging begins")
     every: Literal["epoch", "step"] = Field(
-        default="epoch", description="what is averaged: the weights after each epoch or step"
+        default="epoch", description="average the weights after each epoch or after each step"
     )
-    lr: Rate | None = Field(default=None, description="rate from then on; none: the rate stays what the settings say")
-    anneal: Epochs = Field(default=Epochs(count=0), description="epochs from the settings' rate to lr")
+    lr: Rate | None = Field(default=None, description="learning rate during averaging; null: that of the settings")
+    anneal: Epochs = Field(
+        default=Epochs(count=0), description="number of epochs from the settings' learning rate to lr"
+    )
 
     def keeps_since(self, epochs: int) -> int:
         return self.start.of(epochs)
 
     def on_settings(self, settings: Settings) -> Settings:
-        """Raises `NoEffect` where no epoch is left to average."""
+        """Raises `NoEffect` if no epoch is left to average."""
         start = self.start.of(settings.epochs)
         if start >= settings.epochs:
             raise NoEffect(f"swa.start (={start}) must be less than epochs (={settings.epochs}).")

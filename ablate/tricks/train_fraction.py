@@ -1,4 +1,4 @@
-"""A part of the training data, for learning curves."""
+"""Train on a fraction of the data, for learning curves."""
 
 from __future__ import annotations
 
@@ -23,39 +23,49 @@ if TYPE_CHECKING:
     "trick",
     "train_fraction",
     card=Card(
-        "Trains on a share of the training part only.",
+        "Trains on a fraction of the training set.",
         source="Cortes et al. 1994, Learning Curves: Asymptotic Values and Rate of Convergence",
-        helps="Learning curves: whether more data would help, and how much.",
-        costs="Fewer samples also means fewer steps per epoch: give small shares more epochs, or compare at equal steps.",
-        interacts="Comes after label_noise, so that a sample's label is the same at every share; means and weights count what is left.",
+        helps="For learning curves: whether more data would help, and how much.",
+        costs=(
+            "Fewer samples also mean fewer steps per epoch: use more epochs for small fractions, or compare at equal "
+            "steps."
+        ),
+        interacts=(
+            "Applied after label_noise, so a sample's label is the same for every fraction. Statistics such as means "
+            "and class weights use the remaining samples."
+        ),
     ),
 )
 class TrainFraction(Trick):
-    """``round(share · n)`` samples of the training part; the valid and test parts stay whole.
+    """Keeps ``round(share · n)`` samples of the training set; the validation and test sets do not change.
 
-    All shares with one ``seed`` are beginnings of one order, so 10 % is part of 20 %; the run's own seed does not matter.
-    With class numbers each beginning has the classes in their proportions, as near as whole samples allow.
+    For the same ``seed``, larger fractions include smaller ones: 10% is part of 20%. The run's seed has no effect. With
+    class indices, each fraction is stratified as closely as whole samples allow.
     """
 
     stacked = True
     shorthand = "share"
     order = 12
+    examples = ({"share": 0.5}, {"share": 0.75, "seed": 1})
 
-    share: Annotated[float, Range(gt=0, le=1)] = Field(default=0.1, description="share of the training part to keep")
+    share: Annotated[float, Range(gt=0, le=1)] = Field(default=0.1, description="fraction of the training set to keep")
     seed: int = Field(
-        default=42, ge=0, description="decides which samples, for all runs alike, as the data's split_seed"
+        default=42, ge=0, description="seed of the selection, which is the same in all runs (as data.split_seed)"
     )
 
     def on_data(self, data: Parts) -> Parts:
-        """Raises ValueError where no sample would be left, `NoEffect` where all would."""
+        """Raises ValueError if no sample would be left, `NoEffect` if all would."""
         n = len(data.train)
         count = round(self.share * n)
         if count == 0:
             raise ValueError(
-                f"train_fraction.share (={self.share:g}) leaves no sample of {n} to train. Raise it, or bring more data."
+                f"train_fraction.share (={self.share:g}) leaves no training samples ({n} in total). Increase it, or "
+                "use more data."
             )
         if count == n:
-            raise NoEffect(f"train_fraction changes nothing: a share of {self.share:g} keeps all {n} samples.")
+            raise NoEffect(
+                f"train_fraction has no effect: train_fraction.share (={self.share:g}) keeps all {n} samples."
+            )
         targets = data.train.targets
         classes = targets if targets is not None and targets.dim() == 1 and not targets.is_floating_point() else None
         kept = nested_order(n, self.seed, classes)[:count].sort().values
@@ -63,7 +73,7 @@ class TrainFraction(Trick):
 
 
 def nested_order(n: int, seed: int, classes: Tensor | None = None) -> Tensor:
-    """An order of n samples, int64; with class numbers (n,) every beginning of it has the classes in the proportions of all."""
+    """An order of n samples, int64. With class indices (n,), each prefix has the class proportions of the whole set."""
     order = torch.randperm(n, generator=generator(seed, "train_fraction"))
     if classes is None:
         return order
@@ -71,7 +81,7 @@ def nested_order(n: int, seed: int, classes: Tensor | None = None) -> Tensor:
     shuffled = classes[order]
     for number in torch.unique(shuffled):
         members = (shuffled == number).nonzero()[:, 0]
-        # the k-th of m samples belongs at (k + 1/2)/m of the way
+        # sample k of the m samples of a class is placed at (k + 1/2)/m of the order
         place[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / len(members)
     return order[place.argsort(stable=True)]
 

@@ -1,33 +1,37 @@
-"""The interface of a trick: one named change to how a network is trained.
+"""The base class of tricks. A trick is one named change to how a network is trained.
 
-A trick is a frozen, typed group of settings with only the hooks that it needs. The engine (``ablate/engine/training.py``) calls them here::
+A trick is a class with typed, frozen settings (its fields). It overrides only the hooks that it needs. The engine calls
+the hooks (marked with ``trick.``) at these points of the training loop::
 
-    settings  = trick.on_settings(settings)         # built-in tricks only: a rule on settings, applied when a recipe is read
-    data      = trick.on_data(data)                 # subset, normalize, clean, once
-    model     = trick.on_model(model)               # wrap, replace, initialize, freeze layers; returns what it changed
-    trick.between_epochs(0, weights, optimizer)     # initial state
-    for epoch:
-        order     = trick.on_order(order, targets, noise)       # which samples, in which order
-        for batches:                                # one, or trick.batches_per_step(); scheduled values are set; tensors are on the device
-            rate       = trick.on_rate(rate)                    # learning rate: plateau, restart …
-            for batch in batches:
-                batch      = trick.on_batch(batch, noise)           # flip, crop, mixup …; batch.true_targets are kept for metrics
+    settings = trick.on_settings(settings)              # when the recipe is read: change or check other settings
+    data = trick.on_data(data)                          # once: select, normalize or clean samples
+    model = trick.on_model(model)                       # once: insert, replace or freeze layers
+    trick.between_epochs(0, weights, optimizer)         # before the first epoch
+    for epoch in 1, 2, …:
+        order = trick.on_order(order, targets, noise)   # choose the samples and their order
+        for each step:                                  # a step has one batch, or trick.batches_per_step() batches
+            lr = trick.on_rate(lr)                      # change the learning rate
+            for batch in step:
+                batch = trick.on_batch(batch, noise)    # augment or mix samples
                 prediction = model(batch.inputs)
-                loss       = trick.on_loss(loss, prediction, batch) # penalties, smoothing …
-                gradients of loss
-            trick.on_pass(gradients, parameters)    # gradients() again at other weights (SAM) or of some samples (noise scale)
-            trick.on_gradients(parameters)          # clip …
+                loss = trick.on_loss(loss, prediction, batch)   # add penalties
+                compute the gradients of loss
+            trick.on_pass(gradients, parameters)        # compute the gradients again, at other weights or on a part
+            trick.on_gradients(parameters)              # change the gradients: penalties, clipping
             optimizer step
-            trick.on_weights(parameters)            # max-norm, moving average …
-        validation                                  # trick.on_predict(network, predict, inputs, batch); best and last weights;
-                                                    # uses trick.evaluation_weights(), if any, instead of the live weights;
-                                                    # tracked metrics of the epoch are read from the device
-        trick.on_epoch(epoch, metrics)              # early stopping, plateau, unfreezing, snapshots; then the epoch is reported
-        trick.between_epochs(epoch, weights, optimizer)     # not after the last epoch: go back to earlier weights …
+            trick.on_weights(parameters)                # change or average the weights
+        validate, with trick.evaluation_weights() if any:
+            prediction = trick.on_predict(network, predict, inputs, batch)
+        trick.on_epoch(epoch, metrics)                  # use the metrics: stop a seed, reduce the learning rate
+        trick.between_epochs(epoch, weights, optimizer) # not after the last epoch: change weights or optimizer state
 
-Hooks are written for one network, ``(N, C, H, W)``. A hook with ``stacked = True`` gets a whole stack of R seeds at once,
-``(R, N, C, H, W)``, and counts axes from the right, so that it works for both. A hook never waits for the device (no ``.item()``)
-and keeps shapes from step to step; decisions on values are made in ``on_epoch``.
+- Before each step, ``self.now`` is set to the values of scheduled fields. Tensors are on the training device.
+- Several seeds can be trained at once, as a stack. By default, a hook is called for one network, with ``(N, C, H, W)``.
+  With ``stacked = True``, it is called once for all R seeds, with ``(R, N, C, H, W)``: count axes from the right, so
+  that the code works for both.
+- A hook must not wait for the device (no ``.item()``), and must keep shapes constant from step to step. Make decisions
+  that depend on values in ``on_epoch``.
+- Tricks in files of a recipe (``target:``) cannot use ``on_settings``.
 """
 
 from __future__ import annotations
@@ -35,7 +39,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import PrivateAttr
 
@@ -55,28 +59,29 @@ if TYPE_CHECKING:
 
 
 class NoEffect(ValueError):
-    """A change that changes nothing: the row says `no effect` and why."""
+    """A change without effect: the variant gets the status `no effect`, with this reason."""
 
 
 class Gradients(Protocol):
-    """Computes the gradients of a step anew, for `Trick.on_pass`: on the same batches, with the same random numbers, at the weights as they are now."""
+    """Computes the gradients of a step again, for `Trick.on_pass`: same batches and random numbers, current weights."""
 
     @property
     def samples(self) -> int:
-        """Samples of the step; in a stack, of each seed."""
+        """Number of samples of the step; in a stack, per seed."""
 
     def __call__(self, part: slice | None = None) -> Tensor:
-        """Put the gradients into ``parameters[name].grad`` (new tensors) and return the loss, 0-d or (R,); ``part``: of these samples only.
+        """Store the gradients in ``parameters[name].grad`` (new tensors) and return the loss, 0-d or (R,); ``part``
+        selects samples.
 
-        What a network learns by the way, such as batch norm's statistics, stays as the first pass left it.
+        Buffers, such as batch norm's statistics, keep their values from the first pass.
         """
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a trick may know of the training that it takes part in. ``steps_per_epoch`` are the optimizer's.
+    """Facts of the training that a trick is bound to. ``steps_per_epoch`` counts the optimizer's steps.
 
-    ``weights`` are files with the weights of rows that were trained before, by row and seed.
+    ``weights`` are the files with the weights of finished variants, by variant and seed.
     """
 
     spec: Spec
@@ -90,7 +95,10 @@ class Context:
 
 
 class Now:
-    """The present values of a trick's scheduled fields, as attributes; a tuple's schedules have theirs too. Fields without a schedule are there, unchanged."""
+    """The current values of a trick's fields, as attributes.
+
+    A schedule, also in a tuple, is replaced by its value at the current step.
+    """
 
     def __init__(self, trick: Trick, context: Context) -> None:
         self._context = context
@@ -101,7 +109,7 @@ class Now:
         self.set(0)
 
     def set(self, step: int) -> None:
-        """Take the values of a step, counted from 0 over the whole training."""
+        """Set the values of a step, counted from 0 over the whole training."""
         for name, value in self._scheduled.items():
             setattr(self, name, self._at(value, step))
 
@@ -116,7 +124,7 @@ class Now:
 
     @property
     def scheduled(self) -> bool:
-        """Whether any value changes in time."""
+        """Whether any field has a schedule."""
         return bool(self._scheduled)
 
     def __getattr__(self, name: str) -> Any:
@@ -130,83 +138,113 @@ def _has_schedule(value: Any) -> bool:
 class Trick(Named):
     """Base of all tricks. Override only the hooks that are needed; fields are the trick's settings.
 
-    ``self.now.p`` is the present value of the field ``p`` (a number, also where the recipe gives a schedule); ``self.context`` the training's facts.
+    ``self.now.p`` is the current value of the field ``p``, a number even if the recipe has a schedule. ``self.context``
+    has the facts of the training.
     """
 
     order: ClassVar[int] = 50
-    """Place among other tricks' same hooks: small runs first. Augmentation 20, mixing 30, noise 40, penalties 50, clipping 90, averages 95."""
+    """Order among tricks with the same hook, lowest first: augmentation 20, mixing 30, noise 40, penalties 50, clipping
+    90, averages 95.
+    """
 
     stacked: ClassVar[bool] = False
-    """Whether the hooks see a whole stack, ``(R, N, …)``, at once: their code counts axes from the right. Otherwise they see one network's ``(N, …)``."""
+    """Whether hooks are called for a whole stack, ``(R, N, …)``, and count axes from the right.
+
+    Otherwise they are called per network, ``(N, …)``.
+    """
 
     stacks: ClassVar[bool | str] = True
-    """Whether several seeds may train together with it; otherwise the reason why not."""
+    """Whether several seeds can be trained at once with this trick; otherwise the reason why not."""
 
     shows_at_once: ClassVar[bool] = True
-    """Whether what `on_data`, `on_model`, `on_batch` or `on_loss` change shows in the loss of the first step; freezing, say, only shows in later ones."""
+    """Whether changes by `on_data`, `on_model`, `on_batch` or `on_loss` affect the loss of the first step.
+
+    False for freezing, for example.
+    """
+
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
+    """Settings that the contract test (tests/test_contract.py) trains with."""
+
+    example_needs: ClassVar[Literal["images", "numbers", "classes", "volumes", "epochs", "dropout"]] = "images"
+    """What the contract test trains on: images with landmarks, also for several epochs or with a dropout layer; images
+    with plain numbers or classes as targets; or volumes."""
 
     _context: Context | None = PrivateAttr(default=None)
     _now: Now | None = PrivateAttr(default=None)
 
     def bind(self, context: Context) -> None:
-        """Join a training; called by the engine before any hook but `on_settings`. Raises ValueError where data do not suit (`check`)."""
+        """Bind to a training; the engine calls it before any hook except `on_settings`.
+
+        Raises ValueError if the data do not match (`check`).
+        """
         self.check(context.spec)
         self._context = context
         self._now = Now(self, context)
 
     def check(self, spec: Spec) -> None:
-        """Raise ValueError with one line where the data do not suit this trick; for a library trick asked when the recipe is planned, too."""
+        """Raise ValueError (one line) if the data do not match this trick.
+
+        For built-in tricks, also called when a recipe is planned.
+        """
 
     @property
     def context(self) -> Context:
-        """The facts of the training that this trick was bound to."""
+        """The facts of the training that this trick is bound to."""
         assert self._context is not None, "a trick has no context before bind()"
         return self._context
 
     @property
     def now(self) -> Now:
-        """The present values of the fields."""
-        assert self._now is not None, "a trick has no present values before bind()"
+        """The current values of the fields."""
+        assert self._now is not None, "a trick has no current values before bind()"
         return self._now
 
     def on_settings(self, settings: Settings) -> Settings:
-        """A rule on settings, applied when the recipe is read. Raises `NoEffect` where it would change nothing."""
+        """Change or check other settings when the recipe is read. Raises `NoEffect` if it changes nothing."""
         return settings
 
     def on_data(self, data: Parts) -> Parts:
-        """Change the data once, before training; never in place."""
+        """Change the data once, before training; not in place."""
         return data
 
     def on_model(self, model: nn.Module) -> tuple[nn.Module, Sequence[str]]:
-        """Surgery on the network of one seed; returns it and the names of the layers that changed. Raises `NoEffect` if there are none."""
+        """Change the network of one seed.
+
+        Returns it and the names of the changed layers. Raises `NoEffect` if there are none.
+        """
         return model, ()
 
     def on_order(self, order: Tensor, targets: Tensor | None, noise: Noise) -> Tensor:
-        """Which training samples an epoch shows, and in which order: (n,) positions, of any of the n samples, as often as wished.
+        """The samples of an epoch and their order: (n,) positions among the n training samples; repetitions are
+        allowed.
 
-        ``targets`` are the training part's, None where they are streamed; ``noise`` is a stream of this trick's own on the CPU.
+        ``targets`` are those of the training set, None if streamed. ``noise`` is a random stream of this trick, on the
+        CPU.
         """
         return order
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
-        """Change a training batch; ``noise`` is this trick's own stream."""
+        """Change a training batch; ``noise`` is a random stream of this trick."""
         return batch
 
     def on_predict(self, network: nn.Module, predict: Callable[[Tensor], Tensor], inputs: Tensor, batch: int) -> Tensor:
-        """Predictions in evaluation: ``predict(inputs)``, or what is made of several calls of it. ``inputs`` are batch number ``batch`` (from 0) of a part.
+        """The predictions in evaluation: ``predict(inputs)``, or a combination of several calls.
 
-        ``network`` is the one that ``predict`` runs, in a stack the template of all. Only what is ``stacked`` can have it in a stack.
+        ``inputs`` is batch number ``batch`` (from 0).
+
+        ``network`` is the network of ``predict``, in a stack the template of all seeds. In a stack, it requires
+        ``stacked``.
         """
         return predict(inputs)
 
     def batches_per_step(self) -> int:
-        """How many batches make one step of the optimizer; asked once. Steps, schedules and epochs count the optimizer's steps."""
+        """Number of batches per optimizer step; called once. Steps, schedules and epochs count optimizer steps."""
         return 1
 
     def on_rate(self, rate: float | Tensor) -> float | Tensor:
-        """The rate with which a parameter group is stepped, from the one that the settings or their schedule say; asked at every step.
+        """The learning rate of a parameter group, given that of the settings or their schedule; called in every step.
 
-        In a stack a tensor (R,) gives each seed its own.
+        In a stack, a tensor (R,) has one learning rate per seed.
         """
         return rate
 
@@ -215,9 +253,11 @@ class Trick(Named):
         return loss
 
     def on_pass(self, gradients: Gradients, parameters: Mapping[str, Tensor]) -> None:
-        """After the gradients of a step: have them computed again, elsewhere or of a part. The gradients that are then there count; weights must be back.
+        """Compute the gradients of a step again, at other weights or on a part of the samples.
 
-        Only what is ``stacked`` can have it in a stack.
+        The last gradients are used; restore the weights.
+
+        In a stack, it requires ``stacked``.
         """
 
     def on_gradients(self, parameters: Mapping[str, Tensor]) -> None:
@@ -227,40 +267,45 @@ class Trick(Named):
         """Change the weights in place, after the optimizer's step."""
 
     def on_epoch(self, epoch: int, metrics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_] | None:
-        """After epoch ``epoch`` (from 1), with its metrics, each (R,). Returns (R,) True for the seeds that should stop, or None."""
+        """Called after epoch ``epoch`` (from 1) with its metrics, each (R,).
+
+        Returns (R,), True for the seeds that should stop, or None.
+        """
         return None
 
     def evaluation_weights(self) -> Mapping[str, Tensor] | None:
-        """The weights, by name, that are validated and kept in place of the live ones, which go on training; None: the live ones.
+        """The weights, by name, to validate and save instead of the current ones, which continue training; None: the
+        current ones.
 
-        One trick at most has them.
+        At most one trick may return weights.
         """
         return None
 
     @property
     def fresh_norms(self) -> bool:
-        """Whether batch norm's statistics are measured anew, on the training part, for `evaluation_weights`."""
+        """Whether the statistics of batch norm are recomputed on the training set for `evaluation_weights`."""
         return False
 
     def between_epochs(self, epoch: int, weights: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
-        """Before the first epoch (0) and between any two: look at the live weights and buffers (R, …) and the optimizer's state, or change them in place.
+        """Called before the first epoch (0) and between epochs: read the weights and buffers (R, …) and the optimizer's
+        state, or change them in place.
 
-        Not called after the last epoch, whose weights are kept as they were judged, nor for an epoch again where a training is resumed.
-        Only what is ``stacked`` can have it in a stack.
+        Not called after the last epoch, whose weights are final, nor again for an epoch after a resume. In a stack, it
+        requires ``stacked``.
         """
 
     def notes(self) -> Sequence[Note | str]:
-        """Notes for the record, or sentences. Called after `between_epochs` (0), or after `restore`."""
+        """Notes or sentences for the record of a run; called after `between_epochs` (0), or after `restore`."""
         return ()
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint must keep, in tensors and plain values."""
+        """The state for a checkpoint, as tensors and plain values."""
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to a saved state."""
+        """Restore a saved state."""
 
 
 def overrides(trick: Trick, hook: str) -> bool:
-    """Whether a trick has its own version of a hook (the engine calls no other)."""
+    """Whether a trick overrides a hook (the engine calls no other)."""
     return getattr(type(trick), hook) is not getattr(Trick, hook)

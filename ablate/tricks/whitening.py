@@ -1,4 +1,4 @@
-"""Inputs whose numbers are uncorrelated, each with variance 1: PCA and ZCA whitening."""
+"""PCA and ZCA whitening: uncorrelated inputs of variance 1."""
 
 from __future__ import annotations
 
@@ -21,50 +21,66 @@ if TYPE_CHECKING:
 Kind = Literal["pca", "zca"]
 
 LARGEST = 16384
-"""Numbers in an input above which the matrix alone would need more than 2 GB."""
+"""Largest number of values per input; beyond it, the matrix alone needs more than 2 GB."""
 
 
 @register(
     "trick",
     "whitening",
     card=Card(
-        "Rotates and scales inputs until they are uncorrelated with variance 1.",
-        source="Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images, appendix A (ZCA); LeCun et al. 1998, Efficient BackProp (PCA)",
-        helps="Linear models and shallow networks on strongly correlated inputs.",
-        costs="A matrix of (numbers in an input)²; noise is blown up to the size of the signal. For networks zero_center is mostly enough.",
-        interacts="After pca a picture's places mean nothing: for fully connected networks only. Instead of standardise, or after it.",
+        "Whitens inputs (PCA or ZCA): uncorrelated, with variance 1.",
+        source=(
+            "Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images, appendix A (ZCA); LeCun et al. "
+            "1998, Efficient BackProp (PCA)"
+        ),
+        helps="For linear models and shallow networks with strongly correlated inputs.",
+        costs=(
+            "A matrix of (values per input)²; noise is amplified to the size of the signal. For networks, "
+            "zero_center is usually enough."
+        ),
+        interacts=(
+            "After pca, images have no spatial structure: use fully connected networks only. Replaces standardise, "
+            "or follows it."
+        ),
     ),
 )
 class Whitening(Trick):
-    """(input − mean) · W on flattened inputs, with mean and W of the *training* part, for the valid and test parts too. Shapes stay.
+    """(input − mean) · W on flattened inputs, for all splits, with mean and W of the *training* set.
 
-    With the eigenvectors U (columns, by falling eigenvalue λ) of the covariance: pca W = U·diag(1/√(λ + ε)); zca W = U·diag(1/√(λ + ε))·Uᵀ.
-    An eigenvector's sign is such that its largest entry is positive.
+    Shapes do not change.
+
+    U are the eigenvectors of the covariance (columns, by decreasing eigenvalue λ). pca: W = U·diag(1/√(λ + ε)). zca: W
+    = U·diag(1/√(λ + ε))·Uᵀ. The sign of an eigenvector makes its largest entry positive.
     """
 
     stacked = True
     shorthand = "kind"
     order = 20
+    examples = ({}, {"kind": "pca", "epsilon": 0.1})
 
     kind: Kind = Field(
         default="zca",
-        description="pca: numbers become principal components; zca: as near to the input as whitening allows",
+        description="pca: principal components; zca: the whitened inputs closest to the originals",
     )
     epsilon: Annotated[float, Range(gt=0)] = Field(
         default=0.01,
-        description="added to the variances; raise it where samples are fewer than the numbers in an input, whose unseen directions are divided by its root",
+        description=(
+            "added to the variances; increase it if there are fewer samples than values per input, because unseen "
+            "directions are divided by its square root"
+        ),
     )
 
     def check(self, spec: Spec) -> None:
         check_measurements("whitening", spec)
 
     def on_data(self, data: Parts) -> Parts:
-        """Raises ValueError where data are streamed, hold no measurements, or inputs are too large."""
+        """Raises ValueError if data are streamed, inputs are tokens, or inputs are too large."""
         check_in_memory("whitening", data)
         train = as_floats(data.train.inputs, "whitening").flatten(1)
         if train.shape[1] > LARGEST:
             raise ValueError(
-                f"trick (=whitening) needs inputs of at most {LARGEST} numbers; they have {train.shape[1]}. Use zero_center or smaller pictures."
+                f"trick (=whitening) requires at most {LARGEST} values per input, but the inputs have "
+                f"{train.shape[1]}. Use zero_center or smaller images."
             )
         mean, matrix = fit(train, self.kind, self.epsilon)
 

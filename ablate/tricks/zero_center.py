@@ -1,4 +1,4 @@
-"""Inputs with mean 0."""
+"""Shift inputs to mean 0."""
 
 from __future__ import annotations
 
@@ -19,30 +19,31 @@ if TYPE_CHECKING:
     "trick",
     "zero_center",
     card=Card(
-        "Shifts inputs to mean 0, leaving their scale.",
+        "Shifts inputs to mean 0 and keeps their scale.",
         source="LeCun et al. 1998, Efficient BackProp, section 4.3",
-        helps="Inputs of one unit, such as pixels, which need no scaling.",
-        costs="Pictures kept as bytes become floats: four times the memory.",
-        interacts="standardise does this and more: take one of the two.",
+        helps="For inputs with a common unit, such as pixels, which need no scaling.",
+        costs="Images stored as bytes become floats: four times the memory.",
+        interacts="standardise includes this: use one of the two.",
     ),
 )
 class ZeroCenter(Trick):
-    """input − mean with the *training* part's mean, for the valid and test parts too."""
+    """input − mean for all splits, with the mean of the *training* set."""
 
     stacked = True
     shorthand = "per"
     order = 19
+    examples = ({}, {"per": "channel"})
 
     per: Per = Field(
         default="feature",
-        description="one mean for each input number (each pixel), for each channel, or for all together",
+        description="pixel: a separate mean for each input value; channel: per channel; all: one mean",
     )
 
     def check(self, spec: Spec) -> None:
         check_measurements("zero_center", spec)
 
     def on_data(self, data: Parts) -> Parts:
-        """Raises ValueError where data are streamed or hold no measurements."""
+        """Raises ValueError if data are streamed or inputs are tokens."""
         check_in_memory("zero_center", data)
         mean, _ = moments(as_floats(data.train.inputs, "zero_center"), self.per)
         return with_inputs(data, lambda inputs: as_floats(inputs, "zero_center") - mean)

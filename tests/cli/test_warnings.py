@@ -18,8 +18,8 @@ variants:
   - {name: sound, set: {optimizer.lr: 0.1}}
 """
 EXPECTED = [
-    "warning: plain, drop: optimizer.lr exponential: gamma (=0.01) leaves a millionth or less after 3 epochs.",
-    "warning: drop, sound: tricks.dropout.hidden formula (=0.1 * 2) has none of step, epoch, progress, epochs: it never changes.",
+    "warning: plain, drop: optimizer.lr exponential: gamma (=0.01) reduces the value to a millionth or less after 3 epochs.",
+    "warning: drop, sound: tricks.dropout.hidden formula (=0.1 * 2) is constant: it contains none of step, epoch, progress, epochs.",
 ]
 
 

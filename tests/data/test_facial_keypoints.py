@@ -155,7 +155,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, monkeypa
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"columns": ("nose_tip", "nose_tip")}, "'nose_tip' is there twice"),
+        ({"columns": ("nose_tip", "nose_tip")}, "'nose_tip' is duplicated"),
         ({"columns": ("nose",)}, "columns"),
         ({"columns": ()}, "columns"),
         ({"size": 97}, "size"),
@@ -173,7 +173,7 @@ def test_a_file_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ValueError, match="data") as error:
         FacialKeypoints(path=tmp_path / "data" / "training.csv").load()
     assert str(error.value) == (
-        "data.path (=data/training.csv) does not exist. Download it from the competition page, or drop 'path' to use drawn faces."
+        "data.path (=data/training.csv) does not exist. Download it from the competition page, or remove 'path' to use synthetic faces."
     )
 
 
@@ -189,7 +189,7 @@ def test_wrong_archives_and_groups_are_told(tmp_path: Path, few_faces: Faces, np
     assert "has no array 'keypoints'" in message(path=tmp_path / "bare.npz")
     assert message(path=npz, group="age") == "data.group (=age) must be 'person'."
     csv = write_kaggle(tmp_path / "training.csv", few_faces)
-    assert "needs a source that knows persons" in message(path=csv, group="person")
+    assert "data.group (=person) requires person labels" in message(path=csv, group="person")
     assert "is a folder" in message(path=tmp_path)
 
 

@@ -50,7 +50,7 @@ def test_folds_are_those_of_scikit_learn(targets, groups, stratified, splitter):
         (Folds(61), NUMBERS, None, "folds.k (=61) must be at most the number of samples (60)"),
         (Folds(16), NUMBERS, GROUPS, "folds.k (=16) must be at most the number of groups (15)"),
         (Folds(41), CLASSES, None, "folds.k (=41) must be at most the size of the largest class (40)"),
-        (Folds(5, True), NUMBERS, None, "folds.stratified (=True) needs targets that are classes. Drop it."),
+        (Folds(5, True), NUMBERS, None, "folds.stratified (=true) requires class targets. Remove it."),
     ],
 )
 def test_what_cannot_be_shared_out_is_said_in_a_line(folds, targets, groups, text):
@@ -135,5 +135,5 @@ def test_a_function_that_takes_the_fold_shares_out_itself(own):
 
 def test_what_is_streamed_cannot_be_shared_out(own):
     choice, folder = own
-    with pytest.raises(ValueError, match=r"is streamed, and cannot be shared out to folds\. Let it take the arguments"):
+    with pytest.raises(ValueError, match=r"is streamed and cannot be split into folds\. Accept the arguments"):
         load_parts(choice("streamed"), folder, Folds(2), 0)

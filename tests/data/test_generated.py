@@ -87,7 +87,7 @@ def test_the_rare_class_can_be_learned_but_is_not_by_always_saying_common():
         model = KNeighborsClassifier(3).fit(parts.train.inputs, parts.train.targets)
         scores.append(f1_score(parts.valid.targets, model.predict(parts.valid.inputs)))
     assert scores[0] < 0.6 < scores[1]
-    with pytest.raises(ValueError, match=r"data\.share \(=0\.01\) makes less than two of 100 samples rare"):
+    with pytest.raises(ValueError, match=r"data\.share \(=0\.01\) of data\.count \(=100\)"):
         Imbalanced(count=100, share=0.01).load()
 
 

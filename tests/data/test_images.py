@@ -136,8 +136,8 @@ def test_bad_files_are_named_in_one_line(pets, monkeypatch):
     with pytest.raises(ValueError, match="data") as error:
         Images(path=pets, size=6).load()
     assert str(error.value) == (
-        "data.path (=pets/dog/film0/10.png) cannot be read as a picture: it is no picture that Pillow knows. "
-        "Mend it, or take it away. 1 more cannot be read either."
+        "data.path (=pets/dog/film0/10.png) is not a valid image file: Pillow does not recognize it. "
+        "Repair or remove it. 1 more cannot be read either."
     )
     (pets / "dog" / "z.jpg").unlink()
     # a good head, and then the end of the file
@@ -153,9 +153,9 @@ def test_bad_files_are_named_in_one_line(pets, monkeypatch):
 def test_folders_that_are_no_classes_are_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for make, message in (
-        (lambda: None, "data.path (=pets) does not exist. Name a folder that has a folder of pictures for each class."),
-        (lambda: write(Path("pets/cat/1.png"), 5), "data.path (=pets) must be a folder that has a folder of pictures"),
-        (lambda: Path("pets/dog").mkdir(), "data.path (=pets/dog) has no pictures (.bmp, .gif, "),
+        (lambda: None, "data.path (=pets) does not exist. Use a folder with one subfolder of images per class."),
+        (lambda: write(Path("pets/cat/1.png"), 5), "data.path (=pets) must contain at least two class folders"),
+        (lambda: Path("pets/dog").mkdir(), "data.path (=pets/dog) contains no images (.bmp, .gif, "),
     ):
         make()
         with pytest.raises(ValueError, match="data") as error:

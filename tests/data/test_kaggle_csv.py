@@ -67,16 +67,16 @@ def broken(line: str, old: str, new: str) -> Callable[[str], str]:
     [
         (broken("0", "nose_tip_x", "nose"), "has no column 'nose_tip_x'"),
         (broken("0", "Image", "Picture"), "has no column 'Image'"),
-        (lambda text: text.rstrip("\n").rsplit(" ", 1)[0] + "\n", "has 9215 numbers in Image, row 12"),
+        (lambda text: text.rstrip("\n").rsplit(" ", 1)[0] + "\n", "has 9215 numbers in column Image, row 12"),
         (
             lambda text: text.rstrip("\n").rsplit(" ", 1)[0] + " 256\n",
-            "has grey values outside 0 … 255 in Image, row 12",
+            "has gray values outside 0 … 255 in column Image, row 12",
         ),
         (
             lambda text: text.rstrip("\n").rsplit(" ", 1)[0] + " x\n",
-            "has something else than whole numbers in Image, row 12",
+            "must have integers in column Image, row 12",
         ),
-        (lambda text: text.splitlines()[0] + "\n", "has no rows"),
+        (lambda text: text.splitlines()[0] + "\n", "contains no samples"),
         (lambda text: "", "cannot be read as CSV"),
         (
             lambda text: "\n".join([*text.splitlines(), "here" + "," * 30 + "1 2"]),
@@ -104,5 +104,5 @@ def test_other_kinds_of_files_are_told_too(tmp_path: Path):
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("test.csv", "ImageId,Image\n")
     path.write_bytes(buffer.getvalue())
-    with pytest.raises(ValueError, match=r"is a zip without training\.csv in it"):
+    with pytest.raises(ValueError, match=r"must contain training\.csv"):
         FacialKeypoints(path=path).load()

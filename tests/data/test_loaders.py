@@ -236,7 +236,7 @@ def test_auto_is_resident_where_it_fits(monkeypatch: pytest.MonkeyPatch):
     assert isinstance(loader_for(part, "auto", 8), ResidentLoader), "what is in place already costs nothing"
     assert isinstance(loader_for(part, "auto", 8, dtype=torch.float64), StreamedLoader)
     assert isinstance(loader_for(part, "resident", 8, dtype=torch.float64), ResidentLoader)
-    with pytest.raises(ValueError, match=r"^loader \(=resident\) needs samples that are the same"):
+    with pytest.raises(ValueError, match=r"^loader \(=resident\) requires deterministic samples"):
         loader_for(dataset_part(part), "resident", 8)
 
 

@@ -23,17 +23,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("name", "contents", "message"),
     [
-        ("none.csv", None, "--data (=none.csv) does not exist. Name a .csv or .npz of inputs."),
+        ("none.csv", None, "--data (=none.csv) does not exist. Use a .csv or .npz file of inputs."),
         ("empty.csv", b"", "--data (=empty.csv) cannot be read as CSV: No columns to parse from file."),
         ("ragged.csv", b"a,b\n1,2\n1,2,3\n", "--data (=ragged.csv) cannot be read as CSV: "),
         (
             "text.csv",
             b"a,b\n1,2\n3,four\n",
-            "--data (=text.csv) has text in the column 'b'. Its inputs must be numbers.",
+            "--data (=text.csv) has text in column 'b'. Inputs must be numbers.",
         ),
         ("hole.csv", b"a,b\n1,2\n3,\n", "--data (=hole.csv) has an empty or infinite number in row 2."),
-        ("narrow.csv", b"a\n1\n", "--data (=narrow.csv) has no column 'b', which the network was trained with."),
-        ("junk.npz", b"junk", "--data (=junk.npz) cannot be read as .npz: it is no zip archive."),
+        ("narrow.csv", b"a\n1\n", "--data (=narrow.csv) has no column 'b', which the network requires."),
+        ("junk.npz", b"junk", "--data (=junk.npz) cannot be read as .npz: it is not a zip archive."),
         ("faces.png", b"", "--data (=faces.png) must end in .csv or .npz."),
     ],
 )
@@ -50,7 +50,7 @@ def test_what_cannot_be_read_is_told_in_one_line(folder: Path, name: str, conten
 def test_a_folder_and_a_broken_archive_are_told(folder: Path):
     data = Choice("data", "npz", None, Npz(path=folder / "x.npz"))
     Path("x.npz").mkdir()
-    with pytest.raises(ValueError, match=r"^--data \(=x\.npz\) is a folder\. Name a"):
+    with pytest.raises(ValueError, match=r"^--data \(=x\.npz\) is a folder\. Use a"):
         read_inputs(data, folder / "x.npz")
     np.savez("whole.npz", x=np.arange(4000.0).reshape(1000, 4))
     Path("torn.npz").write_bytes(Path("whole.npz").read_bytes().replace(b"\x00\x00\x00\x00\x00\x00\xf0?", b"broken!!"))

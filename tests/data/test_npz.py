@@ -63,21 +63,21 @@ def test_groups_of_text_stay_together(tmp_path: Path):
 @pytest.mark.parametrize(
     ("arrays", "settings", "message"),
     [
-        ({"a": np.zeros(3)}, {}, "data.inputs must name one of the file's arrays (a): none is called inputs, x"),
+        ({"a": np.zeros(3)}, {}, "data.inputs must be one of the file's arrays (a), because none is called inputs, x"),
         (
             {"x": np.zeros(3), "yy": np.zeros(3)},
             {"targets": "y"},
             "data.targets (=y) is not in the file, which has x, yy. Did you mean 'yy'?",
         ),
-        ({"x": np.zeros((0, 3)), "y": np.zeros(0)}, {}, "has inputs of shape (0, 3), which are no samples"),
-        ({"x": np.zeros(3), "y": np.zeros(4)}, {}, "data.targets has 4 rows, inputs have 3"),
+        ({"x": np.zeros((0, 3)), "y": np.zeros(0)}, {}, "has inputs of shape (0, 3). They must be"),
+        ({"x": np.zeros(3), "y": np.zeros(4)}, {}, "data.targets has 4 samples, but the inputs have 3"),
         (
             {"x": np.array([0, np.nan, 0]), "y": np.zeros(3)},
             {},
-            "data.inputs has a missing or infinite number in row 1",
+            "data.inputs has a missing or infinite number in sample 1",
         ),
-        ({"x": np.zeros(3), "y": np.array([-1, 0, 0])}, {}, "data.targets has a class number -1"),
-        ({"x": np.zeros(3), "y": np.array(["a"] * 3)}, {}, "data.targets (=y) is <U1 (3,). It must hold numbers"),
+        ({"x": np.zeros(3), "y": np.array([-1, 0, 0])}, {}, "data.targets has the class index -1"),
+        ({"x": np.zeros(3), "y": np.array(["a"] * 3)}, {}, "data.targets (=y) is <U1 (3,). It must be numeric"),
         ({"x": np.zeros(3), "y": np.array([{}] * 3)}, {}, "cannot be read as .npz"),
         ({"x": np.zeros(9), "y": np.zeros(9)}, {"group": "who"}, "data.group (=who) is not in the file"),
     ],
@@ -92,5 +92,5 @@ def test_what_is_wrong_is_told(tmp_path: Path, arrays: dict[str, Any], settings:
 
 def test_a_file_of_another_kind(tmp_path: Path):
     (tmp_path / "arrays.npz").write_text("x,y\n")
-    with pytest.raises(ValueError, match=r"cannot be read as \.npz: it is no zip archive\.$"):
+    with pytest.raises(ValueError, match=r"cannot be read as \.npz: it is not a zip archive\.$"):
         Npz(path=tmp_path / "arrays.npz").load()

@@ -61,10 +61,22 @@ def test_a_share_smaller_than_every_group_takes_the_smallest_group():
 @pytest.mark.parametrize(
     ("n", "valid", "test", "groups", "field"),
     [
-        (3, 0.1, 0, None, "data.valid (=0.1) leaves no sample of 3 samples to validate"),
-        (5, 0.4, 0.05, None, "data.test (=0.05) leaves no sample of 5 samples to test"),
-        (10, 0.6, 0.4, None, "data.valid (=0.6) + data.test (=0.4) leave no sample of 10 samples to train"),
-        (10, 0.2, 0, torch.zeros(10, dtype=torch.long), "leave no sample of 1 groups of 10 samples to train"),
+        (3, 0.1, 0, None, "data.valid (=0.1) leaves no samples for validation (3 samples in total)"),
+        (5, 0.4, 0.05, None, "data.test (=0.05) leaves no samples for testing (5 samples in total)"),
+        (
+            10,
+            0.6,
+            0.4,
+            None,
+            "data.valid (=0.6) + data.test (=0.4) leave no samples for training (10 samples in total)",
+        ),
+        (
+            10,
+            0.2,
+            0,
+            torch.zeros(10, dtype=torch.long),
+            "leave no samples for training (1 group of 10 samples in total)",
+        ),
     ],
 )
 def test_an_empty_part_is_an_error(n: int, valid: float, test: float, groups: torch.Tensor | None, field: str):

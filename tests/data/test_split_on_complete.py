@@ -93,6 +93,6 @@ def test_real_faces_can_lack_what_the_competition_lacks(faces):
 
 
 def test_faces_that_lack_points_already_are_refused():
-    with pytest.raises(ValueError, match=r"data\.lacking \(=kaggle\) needs faces that have all their points"):
+    with pytest.raises(ValueError, match=r"data\.lacking \(=kaggle\) requires faces without missing keypoints"):
         data(lacking="kaggle").load()
     assert np.isnan(FacialKeypoints(size=8, missing="mask")._read().keypoints).any()

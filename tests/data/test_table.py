@@ -69,17 +69,20 @@ def test_an_empty_target_is_missing_in_regression(path: Path):
     ("settings", "message"),
     [
         ({"target": "pirce"}, "data.target (=pirce) is not a column of table.csv. Did you mean 'price'?"),
-        ({"target": "price", "inputs": ("q",)}, "data.inputs (=q) is not a column of table.csv. It has width, height,"),
+        (
+            {"target": "price", "inputs": ("q",)},
+            "data.inputs (=q) is not a column of table.csv. Columns: width, height,",
+        ),
         (
             {"target": "price", "group": "persons"},
             "data.group (=persons) is not a column of table.csv. Did you mean 'person'?",
         ),
         (
             {"target": "price"},
-            "data.inputs (=person) is a column of text, not of numbers. Name the columns of numbers in 'inputs'.",
+            "data.inputs (=person) must be numeric, but contains text. List numeric columns in 'inputs'.",
         ),
-        ({"target": "price", "inputs": ("price",)}, "data.inputs (=price) is a target or the group as well."),
-        ({"target": ("colour", "price"), "inputs": ("width",)}, "data.target (=colour) is a column of text"),
+        ({"target": "price", "inputs": ("price",)}, "data.inputs (=price) must not include a target or the group."),
+        ({"target": ("colour", "price"), "inputs": ("width",)}, "data.target (=colour) must be numeric"),
         (
             {"target": ("grade", "price"), "inputs": ("width",), "task": "classification"},
             "must be one column for classification",
@@ -100,9 +103,9 @@ def test_what_is_wrong_is_told(path: Path, monkeypatch: pytest.MonkeyPatch, sett
         ("x,y\n1,a\n2,\n4,b\n", "data.target (=y) is empty in row 2 of table.csv"),
         ("x,y\n1,2\n1,2,3\n", "data.path (=table.csv) cannot be read as CSV"),
         ("", "data.path (=table.csv) cannot be read as CSV"),
-        ("x,y\n1,a\n2,a\n", "data.target (=y) has one class only in table.csv"),
-        ("x,y\n", "data.path (=table.csv) has no rows below its first line"),
-        ("y\n1\n2\n", "data.inputs has no column left in table.csv"),
+        ("x,y\n1,a\n2,a\n", "data.target (=y) must have at least two classes in table.csv"),
+        ("x,y\n", "data.path (=table.csv) contains no samples"),
+        ("y\n1\n2\n", "data.inputs is empty: table.csv has no other columns"),
     ],
 )
 def test_wrong_tables_are_told(path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str):

@@ -117,11 +117,19 @@ OTHERS = {"model": "mlp", "init": "default", "loss": "cross_entropy", "optimizer
 @pytest.mark.parametrize(
     ("text", "settings", "message"),
     [
-        (b"abc", {}, "data.length (=64) leaves 0 windows of 65 tokens in t.txt. Lower it, or bring more text."),
-        (b"  \n", {}, "data.path (=t.txt) has no text in it."),
-        (b"\xff\xfe", {}, "data.path (=t.txt) is not UTF-8: byte 0 cannot be read. Save it as UTF-8."),
-        (b"abc" * 99, {"task": "topic"}, "data.task (=topic) needs two topics of 64 tokens or more; t.txt has 1."),
-        (None, {}, "data.path (=t.txt) does not exist. Name a text file, or drop 'path'."),
+        (
+            b"abc",
+            {},
+            "data.length (=64) gives 0 windows of 65 tokens in t.txt, which are too few. Decrease it, or use more text.",
+        ),
+        (b"  \n", {}, "data.path (=t.txt) contains no text."),
+        (b"\xff\xfe", {}, "data.path (=t.txt) must be UTF-8, but byte 0 is not. Save it as UTF-8."),
+        (
+            b"abc" * 99,
+            {"task": "topic"},
+            "data.task (=topic) requires at least two topics with 64 tokens or more, but t.txt has 1.",
+        ),
+        (None, {}, "data.path (=t.txt) does not exist. Use the path of a text file, or remove 'path'."),
     ],
 )
 def test_what_is_wrong_is_told(tmp_path, monkeypatch, text, settings, message):
@@ -137,7 +145,7 @@ def test_what_is_wrong_is_told(tmp_path, monkeypatch, text, settings, message):
 def test_settings_that_contradict_each_other_are_refused(tmp_path):
     for settings, message in (
         ({"task": "topic", "predict": "last"}, r"predict \(=last\)"),
-        ({"task": "topic", "group": "topic"}, r"group \(=topic\) would leave topics"),
+        ({"task": "topic", "group": "topic"}, r"group \(=topic\) cannot be combined with task: topic"),
         ({"group": "author"}, r"group \(=author\) must be 'topic'"),
     ):
         with pytest.raises(ValueError, match=message):

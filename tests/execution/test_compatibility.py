@@ -28,8 +28,8 @@ def test_what_does_not_fit_is_said_once_before_anything_trains(tmp_path):
     with pytest.raises(RecipeError) as error:
         plan(tmp_path, data="digits", loss="mse", other="cross_entropy", metric="rmse")
     first, second = str(error.value).splitlines()
-    assert first.endswith("a: loss (=mse) needs targets that are numbers; the data's are class numbers.")
-    assert second.endswith("a: metric (=rmse) needs targets that are numbers; the data's are class numbers.")
+    assert first.endswith("a: loss (=mse) requires numbers as targets, but the data have class indices.")
+    assert second.endswith("a: metric (=rmse) requires numbers as targets, but the data have class indices.")
     assert "r.yaml:3:" in first
     with pytest.raises(RecipeError, match=r"c: loss \(=cross_entropy\) needs targets that are class numbers") as error:
         plan(tmp_path, data="facial_keypoints", loss="mse", other="cross_entropy", metric="mae")
@@ -41,17 +41,17 @@ def test_networks_and_losses_of_overlap_must_answer_for_what_has_a_class(tmp_pat
         plan(tmp_path, data="shapes", loss="cross_entropy", other="mse", metric="iou")
     first, second = [line.partition(": ")[2] for line in str(error.value).splitlines()]
     assert first == (
-        "a: model (=mlp) answers for the whole sample; the data's targets are classes for each of 32×32 places. "
+        "a: model (=mlp) predicts classes for the whole sample, but the data have classes for each of 32×32 positions. "
         "Use unet or fcn, or rnn, lstm or gru with 'predict: each'."
     )
-    assert second == "c: loss (=mse) needs targets that are numbers; the data's are class numbers."
+    assert second == "c: loss (=mse) requires numbers as targets, but the data have class indices."
     with pytest.raises(RecipeError) as error:
         plan(tmp_path, data="digits", loss="dice_ce", other="cross_entropy", metric="dice")
     first, second = [line.partition(": ")[2] for line in str(error.value).splitlines()]
     assert (
-        first == "a: loss (=dice_ce) needs masks; the data's targets are one class for each sample. Use cross_entropy."
+        first == "a: loss (=dice_ce) requires segmentation masks, but the data have one class per sample. Use cross_entropy."
     )
-    assert second == "a: metric (=dice) needs masks; the data's targets are one class for each sample. Use f1."
+    assert second == "a: metric (=dice) requires segmentation masks, but the data have one class per sample. Use f1."
 
 
 def test_what_fits_is_planned(tmp_path):
@@ -78,9 +78,9 @@ compare: {metric: mae}
         make_plan(Recipe.load(tmp_path / "r.yaml"), Store(tmp_path / "runs", disk=Disk()))
     lines = str(error.value).splitlines()
     assert [line.split(": ")[1] for line in lines] == ["scaled", "smooth", "pictures"]
-    assert "trick (=normalise_targets) needs targets that are plain numbers; they are landmarks" in lines[0]
+    assert "trick (=normalise_targets) requires regression targets, but they are landmarks" in lines[0]
     assert "r.yaml:5:" in lines[0]
-    assert "trick (=label_smoothing) needs targets that are classes" in lines[1]
+    assert "trick (=label_smoothing) requires classes as targets" in lines[1]
     assert "trick (=flip) needs pictures (C, H, W) or volumes" in lines[2]
 
 
@@ -101,9 +101,9 @@ def test_sizes_tokens_and_groups_that_do_not_fit_are_refused_when_planned(tmp_pa
         make_plan(Recipe.load(tmp_path / "r.yaml"), Store(tmp_path / "runs", disk=Disk()))
     lines = [line.split(": ", 1)[1] for line in str(error.value).splitlines()]
     assert [line.split(": ")[0] for line in lines] == ["deep", "halved", "read", "persons"]
-    assert "model.pools (=2 after conv2) must be at most the 1x1 that is left of the picture" in lines[0]
-    assert "model.channels (4 halvings in resnet) must leave a pixel of the 8x8" in lines[1]
-    assert "model.embedding (=8 of lstm) needs samples that are tokens; the data's are measurements" in lines[2]
+    assert "model.pools (=2 after conv2) must be at most its input size (1x1)" in lines[0]
+    assert "model.channels (4 halvings in resnet) must leave at least one pixel of the 8x8" in lines[1]
+    assert "model.embedding (=8 of lstm) requires tokens, but the data are numeric" in lines[2]
     assert "data.group (=person) is not in this data" in lines[3]
     with pytest.raises(ValueError, match=r"data.group \(=name\) must be 'person'"):
         lookup("data", "facial_keypoints").settings(group="name").check()

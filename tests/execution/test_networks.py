@@ -160,6 +160,6 @@ def test_an_init_that_finds_nothing_to_set_is_found(tmp_path):
     )
     plain, lone, right = Recipe.load(tmp_path / "own.yaml").variants
     for variant in (plain, lone):
-        with pytest.raises(ValueError, match="zero_gamma changes nothing: the network has no residual branch"):
+        with pytest.raises(ValueError, match="zero_gamma has no effect: the network has no residual branch"):
             networks.describe(variant.settings, tmp_path, {})
     assert networks.describe(right.settings, tmp_path, {})["parameters"]

@@ -146,8 +146,8 @@ def test_normalised_targets_come_back_in_their_unit(tmp_path, stub_study):
 @pytest.mark.parametrize(
     ("row", "asked", "text"),
     [
-        ("eyes", (1, 1, "nose_tip_x"), "asks for 'nose_tip_x', which this row does not predict."),
-        ("all", (1, 9, "nose_tip_x"), "asks for picture 9 in row 1, which --data has not."),
+        ("eyes", (1, 1, "nose_tip_x"), "requests 'nose_tip_x', which this variant does not predict."),
+        ("all", (1, 9, "nose_tip_x"), "requests image 9 (row 1), which is not in --data."),
         ("gone", (1, 1, "nose_tip_x"), "variant (=gone) is not defined in"),
     ],
 )

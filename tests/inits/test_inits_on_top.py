@@ -46,7 +46,7 @@ def test_zero_gamma_makes_every_block_its_shortcut(bottleneck):
 
 
 def test_zero_gamma_without_blocks_has_no_effect():
-    with pytest.raises(NoEffect, match="zero_gamma changes nothing: the network has no residual branch"):
+    with pytest.raises(NoEffect, match="zero_gamma has no effect: the network has no residual branch"):
         init("zero_gamma").apply(nn.Linear(2, 2), 0)
 
 

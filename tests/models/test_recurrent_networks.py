@@ -148,11 +148,11 @@ def test_tokens_and_answers_are_those_of_the_data():
             topics,
             "gru",
             {"embedding": 2, "predict": "each"},
-            "answers for each place; the data's targets are classes for the whole sample.",
+            "predicts classes for each position, but the data have classes for the whole sample.",
         ),
         (topics, "gru", {}, "model.embedding (=0 of gru) must be at least 1: the data's samples are tokens."),
         (topics, "gru", {"embedding": 2, "tokens": 6}, "model.tokens (=6) must be at least the data's 7 tokens."),
-        (topics, "mlp", {}, "model (=mlp) needs samples that are measurements; the data's are tokens."),
+        (topics, "mlp", {}, "model (=mlp) requires floating-point samples, but the data are tokens."),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
             lookup("model", name).settings(**fields).for_data(name, spec)

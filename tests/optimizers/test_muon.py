@@ -175,7 +175,7 @@ def test_each_part_follows_its_own_schedule():
 
 
 def test_a_vector_is_no_matrix():
-    with pytest.raises(ValueError, match="must be a weight of two axes or more"):
+    with pytest.raises(ValueError, match="must be a weight with two or more axes"):
         Muon([nn.Parameter(torch.zeros(3))])
-    with pytest.raises(ValueError, match="must be a weight of two axes or more"):
+    with pytest.raises(ValueError, match="must be a weight with two or more axes"):
         Muon([nn.Parameter(torch.zeros(2, 3))], stacked=True)

@@ -258,7 +258,7 @@ ROWS = {
     ),
     "parts that leave nothing to train": (
         ["{name: a, set: {data: {name: digits, test: 0.5, valid: 0.5}}}"],
-        ["10:60: data.valid (=0.5) + test (=0.5) leave nothing to train. Lower them."],
+        ["10:60: data.valid (=0.5) + data.test (=0.5) must be less than 1."],
     ),
     "NaN": (["{name: a, set: {epochs: .nan}}"], ["10:29: variants[0].set.epochs (=.nan) must be a finite number."]),
     "infinity": (["{name: a, set: {epochs: -.inf}}"], ["10:29: variants[0].set.epochs (=-.inf) must be a finite number."]),

@@ -9,18 +9,18 @@ from ablate.schedules import parse_schedule
 from ablate.schedules.advice import advice_on
 
 SLIPS = [
-    ({"exponential": {"start": 0.1, "gamma": 0.01}}, "exponential: gamma (=0.01) leaves a millionth or less after 3 epochs."),
-    ({"exponential": {"start": 0.1, "gamma": 0.97}, "per": "step"}, "gamma (=0.97) leaves a millionth or less after 454 steps."),
-    ({"exponential": {"start": 0.1, "gamma": 2}}, "gamma (=2) makes a million times as much after 20 epochs."),
+    ({"exponential": {"start": 0.1, "gamma": 0.01}}, "exponential: gamma (=0.01) reduces the value to a millionth or less after 3 epochs."),
+    ({"exponential": {"start": 0.1, "gamma": 0.97}, "per": "step"}, "gamma (=0.97) reduces the value to a millionth or less after 454 steps."),
+    ({"exponential": {"start": 0.1, "gamma": 2}}, "gamma (=2) increases the value a million-fold after 20 epochs."),
     ({"exponential": {"start": 0.1, "gamma": 1}}, "exponential: gamma (=1) never changes the value."),
-    ({"step": {"start": 0.1, "size": 2, "gamma": 0.1}}, "step: gamma (=0.1) leaves a millionth or less after 12 epochs."),
-    ({"step": {"start": 0.1, "size": "1%", "gamma": 0.1}}, "leaves a millionth or less after 6% of the training."),
+    ({"step": {"start": 0.1, "size": 2, "gamma": 0.1}}, "step: gamma (=0.1) reduces the value to a millionth or less after 12 epochs."),
+    ({"step": {"start": 0.1, "size": "1%", "gamma": 0.1}}, "reduces the value to a millionth or less after 6% of the training."),
     (
         {"multistep": {"start": 0.1, "milestones": [10, 20, "80%"], "gamma": 0.001}},
-        "multistep: gamma (=0.001) leaves a millionth or less after 2 of its 3 milestones.",
+        "multistep: gamma (=0.001) reduces the value to a millionth or less after 2 of its 3 milestones.",
     ),
     ({"warmup": 5, "then": {"exponential": {"start": 0.1, "gamma": 0.01}}}, "after 3 epochs."),
-    ({"formula": "0.1 * 2"}, "it never changes."),
+    ({"formula": "0.1 * 2"}, "is constant"),
 ]  # fmt: skip
 
 SOUND = [

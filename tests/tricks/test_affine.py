@@ -243,10 +243,10 @@ def test_a_missing_point_stays_missing_and_points_may_leave_the_picture():
 
 @pytest.mark.parametrize("name", ["rotate", "scale", "crop"])
 def test_a_table_has_no_pictures_to_move(name):
-    with pytest.raises(ValueError, match=rf"trick \(={name}\) needs pictures"):
+    with pytest.raises(ValueError, match=rf"trick \(={name}\) requires images"):
         lookup("trick", name).settings().bind(Context(Spec((64,), 10, "classification"), (0,), 1, 1))
 
 
 def test_padding_must_be_less_than_the_picture():
-    with pytest.raises(ValueError, match=r"crop\.pixels \(=12\) must be less than the picture's side \(12\)"):
+    with pytest.raises(ValueError, match=r"crop\.pixels \(=12\) must be less than the image size \(12\)"):
         lookup("trick", "crop").settings(form="padded", pixels=12).bind(Context(MASKS, (0,), 1, 1))

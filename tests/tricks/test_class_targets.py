@@ -114,26 +114,28 @@ def test_smoothing_and_weights_together_are_one_weighted_loss():
 
 @pytest.mark.parametrize("name", ["label_smoothing", "class_weights", "label_noise"])
 def test_numbers_have_no_classes(name):
-    with pytest.raises(ValueError, match=rf"trick \(={name}\) needs targets that are classes"):
+    with pytest.raises(ValueError, match=rf"trick \(={name}\) requires classes as targets"):
         lookup("trick", name).settings().bind(Context(Spec((5,), 1, "regression"), (0,), 1, 1))
 
 
 def test_floats_of_other_data_are_not_smoothed():
     batch, _ = example()
     batch = Batch(batch.inputs, torch.rand(30, 4), torch.rand(30, 4), Spec((5,), 4, "other"))
-    with pytest.raises(ValueError, match=r"trick \(=label_smoothing\) needs targets that are class numbers"):
+    with pytest.raises(ValueError, match=r"trick \(=label_smoothing\) requires class indices"):
         applied("label_smoothing", batch)
 
 
 def test_weights_fit_the_classes_and_the_loss():
     make = lookup("trick", "class_weights").settings
     with pytest.raises(
-        ValueError, match=r"class_weights\.weights \(=\[1\.0, 2\.0\]\) must have a number for each of the 4 classes"
+        ValueError, match=r"class_weights\.weights \(=\[1\.0, 2\.0\]\) must have one weight for each of the 4 classes"
     ):
         make(weights=[1, 2]).bind(Context(SPEC, (0,), 1, 1))
     with pytest.raises(ValueError, match="must not all be 0"):
         make(weights=[0, 0, 0, 0]).bind(Context(SPEC, (0,), 1, 1))
     choices = {kind: Choice(kind, None, "a:b", {}) for kind in ("data", "model", "init", "optimizer")}
     settings = Settings(**choices, loss=Choice("loss", "mse", None, lookup("loss", "mse").settings()))
-    with pytest.raises(ValueError, match=r"trick \(=class_weights\) needs loss \(=cross_entropy\); it is mse"):
+    with pytest.raises(
+        ValueError, match=r"trick \(=class_weights\) requires loss \(=cross_entropy\), but the loss is mse"
+    ):
         make().on_settings(settings)

@@ -114,9 +114,9 @@ def test_a_users_block_is_found_by_its_attribute_or_by_a_pattern(kind, fields):
 
 
 def test_a_network_that_says_nothing_is_not_changed():
-    with pytest.raises(NoEffect, match=r"drop_path changes nothing: the network has no residual branch"):
+    with pytest.raises(NoEffect, match=r"drop_path has no effect: the network has no residual branch"):
         operated(blocks(2, Theirs))
-    with pytest.raises(NoEffect, match=r"drop_path changes nothing: its rate is 0"):
+    with pytest.raises(NoEffect, match=r"drop_path has no effect: drop_path\.rate is 0"):
         operated(blocks(2), rate=0)
     with pytest.raises(ValueError, match=r"drop_path\.wrong \(=True\) cannot be combined with drop_path\.branches"):
         operated(blocks(2, Theirs), branches="*", wrong=True)

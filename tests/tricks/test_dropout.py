@@ -222,11 +222,11 @@ def test_sequentials_inside_the_users_network_are_found_and_layers_used_twice_st
     [
         (
             {"conv": [0.1, 0.2, 0.3]},
-            r"dropout\.conv \(=\[0\.1, 0\.2, 0\.3\]\) must have a rate for each of the network's 1 pools",
+            r"dropout\.conv \(=\[0\.1, 0\.2, 0\.3\]\) must be one number, or a list with one number for each of the network's 1 pools",
         ),
         (
             {"hidden": [0.1, {"linear": [0, 0.5]}]},
-            r"dropout\.hidden \(=\[0\.1, .*\) must have a rate for each of the network's 1 hidden activations",
+            r"dropout\.hidden \(=\[0\.1, .*\) must be one number, or a list with one number for each of the network's 1 hidden activations",
         ),
     ],
 )
@@ -242,7 +242,7 @@ def test_lists_of_another_length_are_refused(fields, message):
     [(nn.Linear(3, 2), {}), (nn.Sequential(nn.Linear(3, 2)), {}), (MLP().build((4,), 2), {"hidden": 0.0})],
 )
 def test_no_layer_is_no_effect(model, fields):
-    with pytest.raises(NoEffect, match="dropout changes nothing"):
+    with pytest.raises(NoEffect, match="dropout has no effect"):
         put(model, **fields)
 
 

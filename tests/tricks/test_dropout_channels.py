@@ -60,11 +60,12 @@ def test_rates_in_time_are_followed():
 
 
 def test_pools_of_other_dimensions_are_not_its_own():
-    with pytest.raises(NoEffect, match=r"dropout3d changes nothing: the network has no nn\.Sequential with a 3-d pool"):
+    with pytest.raises(NoEffect, match=r"dropout3d has no effect: the network has no nn\.Sequential with a 3-d pool"):
         operated("dropout3d", network(2))
-    with pytest.raises(NoEffect, match="dropout2d changes nothing: all rates are 0"):
+    with pytest.raises(NoEffect, match="dropout2d has no effect: all probabilities are 0"):
         operated("dropout2d", network(2), rate=0)
     with pytest.raises(
-        ValueError, match=r"dropout2d\.rate \(=\[0\.1\]\) must have a rate for each of the network's 2 pools"
+        ValueError,
+        match=r"dropout2d\.rate \(=\[0\.1\]\) must be one number, or a list with one number for each of the network's 2 pools",
     ):
         operated("dropout2d", network(2), rate=[0.1])

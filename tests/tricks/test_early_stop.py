@@ -129,7 +129,9 @@ def test_a_resumed_trick_stops_at_the_same_epoch():
 
 
 def test_a_metric_that_is_not_measured_is_said():
-    with pytest.raises(ValueError, match=r"monitor\.metric \(=dice\), which must be one of train_loss, valid_loss"):
+    with pytest.raises(
+        ValueError, match=r"early_stop\.monitor\.metric \(=dice\) must be one of train_loss, valid_loss"
+    ):
         bound(monitor="dice").on_epoch(1, {"train_loss": np.ones(1), "valid_loss": np.ones(1)})
 
 

@@ -107,5 +107,5 @@ def test_extreme_settings_stay_inside_the_picture():
 
 
 def test_a_square_as_large_as_the_picture_is_refused():
-    with pytest.raises(ValueError, match=r"cutout\.pixels \(=20\) must be less than the picture's side \(20\)"):
+    with pytest.raises(ValueError, match=r"cutout\.pixels \(=20\) must be less than the image size \(20\)"):
         applied("cutout", torch.rand(2, 2, 20, 30), pixels=20)

@@ -79,9 +79,11 @@ def test_streamed_data_are_thinned_out_too():
 
 
 def test_nothing_left_and_everything_left_are_said():
-    with pytest.raises(ValueError, match=r"train_fraction\.share \(=0\.001\) leaves no sample of 300 to train"):
+    with pytest.raises(
+        ValueError, match=r"train_fraction\.share \(=0\.001\) leaves no training samples \(300 in total\)"
+    ):
         applied("train_fraction", data(), share=0.001)
-    with pytest.raises(NoEffect, match="train_fraction changes nothing"):
+    with pytest.raises(NoEffect, match="train_fraction has no effect"):
         applied("train_fraction", data(), share=1)
 
 
@@ -123,7 +125,7 @@ def test_a_samples_wrong_label_is_the_same_at_every_share_of_the_data():
 
 def test_masks_and_no_noise_are_said():
     part = Part(torch.zeros(5, 1, 4, 4), torch.zeros(5, 4, 4, dtype=torch.int64))
-    with pytest.raises(ValueError, match=r"trick \(=label_noise\) needs one class number for each sample"):
+    with pytest.raises(ValueError, match=r"trick \(=label_noise\) requires one class index per sample"):
         applied("label_noise", Parts(part, part, Spec((1, 4, 4), 3, "other")))
-    with pytest.raises(NoEffect, match="label_noise changes nothing"):
+    with pytest.raises(NoEffect, match="label_noise has no effect"):
         applied("label_noise", data(), share=0.001)

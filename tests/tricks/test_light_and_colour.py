@@ -121,7 +121,8 @@ def test_streamed_pictures_have_no_covariance():
     trick = lookup("trick", "colour_pca").settings()
     trick.bind(Context(SPEC, (0,), 1, 1))
     with pytest.raises(
-        ValueError, match=r"trick \(=colour_pca\) needs data in memory; the train part \(=TensorDataset\) is streamed"
+        ValueError,
+        match=r"trick \(=colour_pca\) requires data in memory, but the training set \(=TensorDataset\) is streamed",
     ):
         trick.on_data(Parts(part, part, SPEC))
 
@@ -131,7 +132,7 @@ def test_tokens_take_no_noise():
     trick = lookup("trick", "noise").settings()
     trick.bind(Context(spec, (0,), 1, 1))
     tokens = torch.ones(3, 5, dtype=torch.int64)
-    with pytest.raises(ValueError, match=r"trick \(=noise\) needs inputs that are measurements; they are torch\.int64"):
+    with pytest.raises(ValueError, match=r"trick \(=noise\) requires floating-point inputs, but they are torch\.int64"):
         trick.on_batch(Batch(tokens, tokens, tokens, spec), Noise((0,), "x"))
 
 

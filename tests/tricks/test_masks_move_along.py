@@ -158,7 +158,7 @@ def test_volumes_are_refused_by_what_is_for_pictures_and_taken_by_the_rest(name,
     trick = lookup("trick", name).settings(**fields)
     refused = refusal(trick.bind, Context(data.spec(), (0,), 1, 4))
     if name not in (*SOFT, "flip", "noise"):
-        assert refused.startswith(f"trick (={name}) needs pictures (C, H, W)")
+        assert refused.startswith(f"trick (={name}) requires images (C, H, W)")
         return
     assert not refused
     trick.on_data(parts)

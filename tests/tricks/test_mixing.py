@@ -187,7 +187,7 @@ def test_an_alpha_in_time_is_followed():
 
 def test_tokens_cannot_be_blended():
     tokens = torch.ones(3, 5, dtype=torch.int64)
-    with pytest.raises(ValueError, match=r"trick \(=mixup\) needs inputs that are measurements; they are torch\.int64"):
+    with pytest.raises(ValueError, match=r"trick \(=mixup\) requires floating-point inputs, but they are torch\.int64"):
         applied("mixup", Batch(tokens, tokens, tokens, NUMBERS))
 
 

@@ -153,13 +153,13 @@ def test_a_norm_of_volumes_and_signals_has_its_dimensions():
 def test_where_chooses():
     assert operated("layer_norm", network(), where="hidden")[1] == ["hidden1_norm"]
     assert operated("layer_norm", network(), where="conv")[1] == ["conv1_norm", "block1.branch.conv2_norm"]
-    with pytest.raises(NoEffect, match="instance_norm changes nothing: the network has no layer"):
+    with pytest.raises(NoEffect, match="instance_norm has no effect: the network has no suitable"):
         operated("instance_norm", network(), where="hidden")
 
 
 def test_the_same_twice_changes_nothing():
     model, _ = operated("batch_norm", network())
-    with pytest.raises(NoEffect, match="batch_norm changes nothing: they are there already"):
+    with pytest.raises(NoEffect, match="batch_norm has no effect: the network already has these norms"):
         operated("batch_norm", model)
 
 

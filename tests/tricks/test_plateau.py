@@ -100,7 +100,7 @@ def test_no_number_is_no_improvement():
 
 
 def test_a_metric_that_is_not_measured_is_said():
-    with pytest.raises(ValueError, match=r"plateau watches monitor\.metric \(=dice\), which must be one of valid_loss"):
+    with pytest.raises(ValueError, match=r"plateau\.monitor\.metric \(=dice\) must be one of valid_loss"):
         bound(monitor="dice").on_epoch(1, {"valid_loss": np.ones(1)})
 
 

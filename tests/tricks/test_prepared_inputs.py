@@ -90,15 +90,16 @@ def test_streamed_data_and_tokens_are_refused(name):
     trick = lookup("trick", name).settings()
     streamed = Part(dataset=TensorDataset(torch.rand(3, 2), torch.rand(3)))
     with pytest.raises(
-        ValueError, match=rf"trick \(={name}\) needs data in memory; the train part \(=TensorDataset\) is streamed"
+        ValueError,
+        match=rf"trick \(={name}\) requires data in memory, but the train split \(=TensorDataset\) is streamed",
     ):
         trick.on_data(Parts(streamed, streamed, Spec((2,), 1, "regression")))
     tokens = torch.ones(3, 2, dtype=torch.int64)
-    with pytest.raises(ValueError, match=rf"trick \(={name}\) needs inputs that are measurements"):
+    with pytest.raises(ValueError, match=rf"trick \(={name}\) requires floating-point inputs"):
         trick.on_data(parts(tokens, tokens))
 
 
 def test_whitening_of_large_inputs_is_refused():
     large = torch.zeros(2, 20000)
-    with pytest.raises(ValueError, match=r"needs inputs of at most 16384 numbers; they have 20000"):
+    with pytest.raises(ValueError, match=r"requires at most 16384 values per input, but the inputs have 20000"):
         lookup("trick", "whitening").settings().on_data(parts(large, large))

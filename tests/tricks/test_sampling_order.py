@@ -117,12 +117,12 @@ def test_unlabelled_samples_are_never_shown():
 
 def test_equal_classes_numbers_and_a_fixed_order_are_refused():
     trick = lookup("trick", "balanced_sampling").settings()
-    with pytest.raises(NoEffect, match="every class has as many samples"):
+    with pytest.raises(NoEffect, match="balanced_sampling has no effect"):
         trick.on_data(parts(torch.arange(4).repeat(5)))
     with pytest.raises(ValueError, match="shuffle: true"):
         trick.on_settings(settings(shuffle=False))
     data = parts(TARGETS)
-    with pytest.raises(ValueError, match="class numbers in memory"):
+    with pytest.raises(ValueError, match="class indices in memory"):
         trick.on_data(Parts(Part(data.train.inputs, TARGETS.float()), data.valid, data.spec))
 
 

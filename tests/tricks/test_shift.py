@@ -86,10 +86,10 @@ def test_classes_stay():
 
 
 def test_a_move_must_be_smaller_than_the_picture():
-    with pytest.raises(ValueError, match=r"shift\.pixels \(=8\) must be less than the picture's side \(8\)"):
+    with pytest.raises(ValueError, match=r"shift\.pixels \(=8\) must be less than the image size \(8\)"):
         SHIFT(pixels=8).bind(Context(Spec((1, 8, 9), 2, "regression"), (0,), 1, 1))
 
 
 def test_a_table_cannot_be_moved():
-    with pytest.raises(ValueError, match=r"trick \(=shift\) needs pictures"):
+    with pytest.raises(ValueError, match=r"trick \(=shift\) requires images"):
         SHIFT().bind(Context(Spec((8,), 2, "regression"), (0,), 1, 1))

@@ -73,7 +73,8 @@ def test_streamed_data_are_refused():
     streamed = Part(dataset=TensorDataset(torch.rand(3, 2), torch.rand(3)))
     data = Parts(streamed, streamed, Spec((2,), 1, "regression"))
     with pytest.raises(
-        ValueError, match=r"trick \(=standardise\) needs data in memory; the train part \(=TensorDataset\) is streamed"
+        ValueError,
+        match=r"trick \(=standardise\) requires data in memory, but the train split \(=TensorDataset\) is streamed",
     ) as error:
         STANDARDISE().on_data(data)
     assert "\n" not in str(error.value)
@@ -81,6 +82,6 @@ def test_streamed_data_are_refused():
 
 def test_tokens_are_refused():
     with pytest.raises(
-        ValueError, match=r"trick \(=standardise\) needs inputs that are measurements; they are torch\.int64"
+        ValueError, match=r"trick \(=standardise\) requires floating-point inputs, but they are torch\.int64"
     ):
         STANDARDISE().on_data(parts(torch.ones(3, 2, dtype=torch.int64), torch.ones(3, 2, dtype=torch.int64)))

@@ -50,7 +50,7 @@ def test_a_schedule_is_handed_on():
 
 def test_the_same_again_is_no_effect():
     once = WEIGHT_DECAY(rate=0.02, biases_and_norms=False).on_settings(settings())
-    with pytest.raises(NoEffect, match=r"is 0\.02 already"):
+    with pytest.raises(NoEffect, match=r"is already 0\.02"):
         WEIGHT_DECAY(rate=0.02, biases_and_norms=False).on_settings(once)
     assert WEIGHT_DECAY(rate=0.03).on_settings(once).optimizer.named.weight_decay == 0.03
 
@@ -67,5 +67,5 @@ def test_groups_of_the_recipe_are_not_cut_up():
 def test_an_optimizer_of_the_users_own_is_refused():
     own = settings().replace(optimizer=Choice("optimizer", None, "mine:Optimizer", {}))
     able = r"Use one of adadelta, adagrad, adam, adamax, adamw, .*sgd, vsgd, or set it there"
-    with pytest.raises(ValueError, match=r"cannot set the decay of optimizer \(=Optimizer\)\. " + able):
+    with pytest.raises(ValueError, match=r"cannot change the weight decay of optimizer \(=Optimizer\)\. " + able):
         WEIGHT_DECAY().on_settings(own)

@@ -1,4 +1,4 @@
-"""AdaSecant: rates per weight from secants along the path of training."""
+"""AdaSecant: per-parameter learning rates from secants along the path of training."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ from torch import Tensor
 from ablate.optimizers.steps.rate_per_seed import spread
 
 DAMPING = 1e-7
-"""What the statistics begin with, and what keeps denominators from 0 (the authors' value)."""
+"""Initial value of the statistics, which also keeps denominators above 0 (the authors' value)."""
 
 SHORTEST, LONGEST, AFTER_AN_OUTLIER, AT_FIRST = 1.5, 1e8, 2.2, 2.1
-"""Bounds of the memory in steps, and where it is set (the authors' values)."""
+"""Bounds of the memory in steps, and its value after an outlier (the authors' values)."""
 
 
 class AdaSecant(torch.optim.Optimizer):
-    """p ← p − lr·η·g̃ with η = √E[Δ²]/√E[α²] − E[αΔ]/E[α²], element by element: Δ are its steps, α the changes of the gradient from step to step.
+    """p ← p − lr·η·g̃ with η = √E[Δ²]/√E[α²] − E[αΔ]/E[α²], elementwise: Δ are the steps, α the changes of the gradient
+    from step to step.
 
-    Gradients are first divided by their norm over the tensor (``stacked``: over each replica's). g̃ = (g + γE[g])/(1 + γ) has less variance than g;
-    γ = √E[((g − g̃′)(g̃′ − E[g]))²]/√E[((E[g] − g)(g̃′ − E[g]))²], at most ``gamma_clip``, where g̃′ is the last step's. E[g] forgets with ``decay``, all other
-    means with the element's memory τ ← (1 − E[Δ]²/E[Δ²])τ + 1, which is set to 2.2 where g or α lies two standard deviations off its mean.
+    Gradients are first divided by their norm over the tensor (``stacked``: over each seed's). g̃ = (g + γE[g])/(1 + γ)
+    has less variance than g; γ = √E[((g − g̃′)(g̃′ − E[g]))²]/√E[((E[g] − g)(g̃′ − E[g]))²], at most ``gamma_clip``,
+    where g̃′ is that of the last step. E[g] decays with ``decay``, all other means with the element's memory τ ← (1 −
+    E[Δ]²/E[Δ²])τ + 1, which is reset to 2.2 if g or α is more than two standard deviations from its mean.
 
-    Source: Gulcehre, Moczulski and Bengio 2014, ADASECANT: Robust Adaptive Secant Method for Stochastic Gradient. Where the authors' program differs from
-    their algorithm we follow the program: γ from root mean squares, the product αΔ taken of the same step, bounds on τ, ``eps`` under the roots of η.
-    ``adagrad`` divides steps by max(1, √Σg̃²) as in their section on convergence. Measured on noisy quadratics, the algorithm as printed (α with the step
-    before it) does far worse.
+    Source: Gulcehre, Moczulski and Bengio 2014, ADASECANT: Robust Adaptive Secant Method for Stochastic Gradient. Where
+    the authors' program differs from the paper's algorithm, this class follows the program: γ from root mean squares,
+    the product αΔ of the same step, bounds on τ, ``eps`` inside the roots of η. ``adagrad`` divides steps by max(1,
+    √Σg̃²), as in the paper's section on convergence. On noisy quadratics, the algorithm as printed (α with the step
+    before it) performs much worse.
     """
 
     takes_rates = True
-    """Its means are of the steps as taken, so a rate for each seed has to come before them."""
+    """Its statistics use the steps as taken, so a learning rate per seed must be applied before."""
 
     def __init__(
         self,
@@ -59,7 +62,7 @@ class AdaSecant(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step; parameters without a gradient stay as they are."""
+        """One step; parameters without a gradient are not changed."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -81,7 +84,7 @@ class AdaSecant(torch.optim.Optimizer):
         return normalised
 
     def _move(self, parameter: Tensor, gradient: Tensor, lr: Any) -> Tensor:
-        """The step Δ of one parameter; takes it and the gradient into the means."""
+        """The step Δ of one parameter; updates the statistics."""
         state = self._state(parameter, gradient)
         keep = 1 - 1 / state["memory"]
         state["gradient"].lerp_(gradient, 1 - self.decay)
@@ -110,7 +113,7 @@ class AdaSecant(torch.optim.Optimizer):
         return move
 
     def _corrected(self, state: dict[str, Any], gradient: Tensor, mean: Tensor, keep: Tensor) -> Tensor:
-        """The gradient with less variance, g̃."""
+        """The variance-reduced gradient g̃."""
         if not self.variance_reduction:
             return gradient
         gamma = (state["gamma_above"].sqrt() / (state["gamma_below"] + DAMPING).sqrt()).clamp(max=self.gamma_clip)
@@ -129,7 +132,7 @@ class AdaSecant(torch.optim.Optimizer):
                 names += ["gamma_above", "gamma_below", "last_corrected"]
             for name in names:
                 state[name] = torch.full_like(parameter, DAMPING, memory_format=torch.preserve_format)
-            # before there is any step, the gradient stands for one
+            # before the first step, the gradient is used instead of a step
             state["move"], state["move_square"] = gradient.clone(), gradient**2
             state["memory"] = torch.full_like(parameter, AT_FIRST, memory_format=torch.preserve_format)
             if self.adagrad:
@@ -143,5 +146,5 @@ def _forget(mean: Tensor, keep: Tensor, value: Tensor) -> None:
 
 
 def _far(value: Tensor, mean: Tensor, square: Tensor) -> Tensor:
-    """Where a value lies more than two standard deviations off its mean."""
+    """Whether each value is more than two standard deviations from its mean."""
     return (value - mean) ** 2 > 4 * (square - mean**2).clamp(min=0)

@@ -10,14 +10,15 @@ import torch
 from torch import Tensor
 
 QUINTIC = (3.4445, -4.7750, 2.0315)
-"""Coefficients of the iteration: the steepest at 0 for which singular values still end near 1 (Jordan 2024)."""
+"""Coefficients of the iteration: the largest slope at 0 for which singular values end near 1 (Jordan 2024)."""
 
 
 def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
-    """UVᵀ of each matrix UΣVᵀ, roughly: singular values come to lie between 0.68 and 1.14. (…, A, B) → (…, A, B), each matrix by itself.
+    """Approximates UVᵀ of each matrix UΣVᵀ: singular values are between 0.68 and 1.14. (…, A, B) → (…, A, B), each
+    matrix separately.
 
-    Newton-Schulz iteration x ← ax + b(xxᵀ)x + c(xxᵀ)²x on x/‖x‖, in the matrices' own precision. Source: Jordan et al. 2024, Muon: An optimizer for
-    hidden layers in neural networks.
+    Newton-Schulz iteration x ← ax + b(xxᵀ)x + c(xxᵀ)²x on x/‖x‖, in the precision of the matrices. Source: Jordan et
+    al. 2024, Muon: An optimizer for hidden layers in neural networks.
     """
     a, b, c = QUINTIC
     tall = matrices.shape[-2] > matrices.shape[-1]
@@ -30,11 +31,13 @@ def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """m ← μm + (1−μ)g; p ← (1 − lr·wd)·p − lr·s·O(m), with Nesterov O((1−μ)g + μm), where O orthogonalises the weight seen as a matrix (out, the rest).
+    """m ← μm + (1−μ)g; p ← (1 − lr·wd)·p − lr·s·O(m), with Nesterov O((1−μ)g + μm), where O orthogonalizes the weight
+    as a matrix (out, the rest).
 
-    s is √max(1, out/rest) (``match_adamw`` false), or 0.2·√max(out, rest), with which rates of AdamW fit. Groups whose ``part`` is ``adamw`` get
-    `torch.optim.AdamW`'s step instead. ``stacked``: parameters are (R, …), each replica a matrix of its own. torch.optim.Muon gives the same steps but
-    for its rounding to bfloat16; it takes single matrices only, and is not in every torch that we work with.
+    s is √max(1, out/rest) (``match_adamw`` false), or 0.2·√max(out, rest), for which learning rates of AdamW are
+    suitable. Groups whose ``part`` is ``adamw`` use the step of `torch.optim.AdamW`. ``stacked``: parameters are (R,
+    …), and each seed has its own matrix. The steps equal those of torch.optim.Muon, except for its rounding to
+    bfloat16; that class supports single matrices only and is not in all supported torch versions.
     """
 
     def __init__(
@@ -58,9 +61,9 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if group["part"] == "muon" and parameter.dim() <= self.first:
-                    raise ValueError(f"muon (={tuple(parameter.shape)}) must be a weight of two axes or more.")
+                    raise ValueError(f"muon (={tuple(parameter.shape)}) must be a weight with two or more axes.")
         others = self._others()
-        # it shares this optimizer's groups and state, so there is one of each to schedule and to keep
+        # shares this optimizer's groups and state, so there is only one of each to schedule and save
         self._adamw = torch.optim.AdamW(others, betas=betas, fused=fused) if others else None
 
     @overload
@@ -71,7 +74,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step; parameters without a gradient stay as they are."""
+        """One step; parameters without a gradient are not changed."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -81,7 +84,7 @@ class Muon(torch.optim.Optimizer):
             if group["part"] == "muon" and parameters:
                 self._step_matrices(group, parameters)
         if self._adamw is not None:
-            # loading a state puts new groups and a new state in their place
+            # loading a state replaces the groups and the state
             self._adamw.param_groups, self._adamw.state = self._others(), self.state
             self._adamw.step()
         return loss

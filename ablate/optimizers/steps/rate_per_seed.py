@@ -1,4 +1,4 @@
-"""A learning rate of its own for every seed of a stack, in optimizers that know only one rate."""
+"""A separate learning rate for every seed of a stack, for optimizers that support only one."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from torch import Tensor
 
 
 def take_rates(optimizer: torch.optim.Optimizer) -> None:
-    """Let a group's ``lr`` also be a tensor: 0-d, or (R,) with a rate for each seed of parameters (R, …). Nothing waits for the device.
+    """Allow a group's ``lr`` to be a tensor: 0-d, or (R,) with one learning rate per seed of parameters (R, …).
 
-    A step of torch's optimizers is proportional to the rate: it is made with rate 1 and taken in part, p ← p + lr·(step(p) − p). (Where the rate is inside a
-    velocity it is not: such optimizers have ``takes_rates = True`` and do it themselves.)
+    Does not wait for the device.
+
+    A step of torch's optimizers is proportional to the learning rate, so it is computed with learning rate 1 and
+    scaled: p ← p + lr·(step(p) − p). Optimizers whose velocity includes the learning rate are not proportional; they
+    have ``takes_rates = True`` and support a tensor themselves.
     """
     if getattr(optimizer, "takes_rates", False):
         return
@@ -38,7 +41,7 @@ def take_rates(optimizer: torch.optim.Optimizer) -> None:
 
 
 def spread(value: Any, parameter: Tensor) -> Any:
-    """A number for each seed, (R,), in a shape that broadcasts with (R, …); other numbers as they are."""
+    """A number per seed, (R,), in a shape that broadcasts with (R, …); other numbers unchanged."""
     if isinstance(value, Tensor) and value.dim() == 1:
         return value.view(-1, *(1 for _ in parameter.shape[1:]))
     return value

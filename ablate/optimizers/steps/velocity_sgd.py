@@ -1,4 +1,4 @@
-"""Momentum with the learning rate inside the velocity, as papers and code before torch had it."""
+"""Momentum with the learning rate inside the velocity, the form used before torch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from ablate.optimizers.steps.rate_per_seed import spread
 class VelocitySGD(torch.optim.Optimizer):
     """v ← μv − lr·g; p ← p + v, with Nesterov p ← p + μv − lr·g. Weight decay adds wd·p to g.
 
-    A lower rate so acts on new gradients only: what the velocity already holds rolls on. Rate, momentum and decay are read from the parameter groups at
-    every step; the rate may be a tensor, of one number or (R,) for the seeds of a stack.
-    Source: Sutskever et al. 2013, On the importance of initialization and momentum in deep learning, equations 1-4; nolearn and Lasagne's updates.
+    A lower learning rate affects new gradients only; the existing velocity continues. Learning rate, momentum and decay
+    are read from the parameter groups in every step; the learning rate may be a tensor, 0-d or (R,) for the seeds of a
+    stack. Source: Sutskever et al. 2013, On the importance of initialization and momentum in deep learning, equations
+    1-4; the updates of nolearn and Lasagne.
     """
 
     takes_rates = True
@@ -40,7 +41,7 @@ class VelocitySGD(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step; parameters without a gradient stay as they are."""
+        """One step; parameters without a gradient are not changed."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

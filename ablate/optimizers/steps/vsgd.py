@@ -1,4 +1,4 @@
-"""vSGD: rates per weight from the gradient's signal, its noise and its curvature."""
+"""vSGD: per-parameter learning rates from the gradient's signal, noise and curvature."""
 
 from __future__ import annotations
 
@@ -11,31 +11,36 @@ from torch import Tensor
 from ablate.optimizers.steps.rate_per_seed import spread
 
 FIRST_STEP = 1e-3
-"""The size of a step, in the weight's unit, as long as its curvature is unknown."""
+"""The size of a step, in the weight's unit, while its curvature is unknown."""
 
 SURE = 3.0
-"""A difference of gradients so many standard deviations above its noise says something of the curvature."""
+"""A difference of gradients is used for the curvature if it exceeds its noise by this many standard deviations."""
 
 
 class VSGD(torch.optim.Optimizer):
-    """p ← p − lr·η·g with η = ḡ²/v̄ · h̄/(h²)‾, element by element: means of the gradient, its square, the curvature h and its square.
+    """p ← p − lr·η·g with η = ḡ²/v̄ · h̄/(h²)‾, elementwise: means of the gradient, its square, the curvature h and its
+    square.
 
-    Each mean forgets with the element's memory τ, m ← (1 − 1/τ)m + x/τ, and τ ← (1 − ḡ²/v̄)τ + 1; where g or h lies more than two standard deviations off
-    its mean, τ first grows by 1. This is vSGD-l of Schaul, Zhang and LeCun 2013, No More Pesky Learning Rates, with curvature, its variance and outliers as
-    in vSGD-fd of Schaul and LeCun 2013, Adaptive learning rates and parallelization for stochastic, sparse, non-smooth gradients, algorithm 1. A batch
+    Each mean decays with the element's memory τ, m ← (1 − 1/τ)m + x/τ, and τ ← (1 − ḡ²/v̄)τ + 1; if g or h is more than
+    two standard deviations from its mean, τ first increases by 1. This is vSGD-l of Schaul, Zhang and LeCun 2013, No
+    More Pesky Learning Rates, with curvature, its variance and outliers as in vSGD-fd of Schaul and LeCun 2013,
+    Adaptive learning rates and parallelization for stochastic, sparse, non-smooth gradients, algorithm 1. A batch
     counts as one sample: the second moment of its mean gradient is the papers' v/n + (n−1)/n·ḡ².
 
-    The curvature comes from one of two places:
+    The curvature is computed in one of two ways:
 
-    - ``step(closure)`` is vSGD-fd itself: h = |g(p + ḡ) − g(p)|/|ḡ| on the same batch. The closure clears the gradients, computes loss and gradients and
-      returns the loss; it is called twice. Nothing moves in the slow start, ``window`` steps that fill the means.
-    - ``step()`` has one gradient a batch. Differences between single batches are mostly noise, so it takes a secant between windows of ``window`` steps:
-      h = |ΔG|/|ΔP| of mean gradients and mean weights, where |ΔG| is three times its noise √(2(v̄ − ḡ²)/window), or nothing else is known. This is ours.
-      Steps of a thousandth, g/√v̄ · 0.001, begin it.
+    - ``step(closure)`` is vSGD-fd: h = |g(p + ḡ) − g(p)|/|ḡ| on the same batch. The closure clears the gradients,
+      computes loss and gradients and returns the loss; it is called twice. Weights do not change in the slow start,
+      ``window`` steps that initialize the means.
+    - ``step()`` has one gradient per batch. Differences between single batches are mostly noise, so it uses a
+      secant between windows of ``window`` steps: h = |ΔG|/|ΔP| of mean gradients and mean weights, if |ΔG| is
+      at least three times its noise √(2(v̄ − ḡ²)/window) or no curvature is known yet. This is not from the
+      papers. It starts with steps of g/√v̄ · 0.001.
 
-    ``wants_closure`` tells a training loop which of them is meant.
+    ``wants_closure`` tells a training loop which of the two to call.
 
-    After the slow start v̄ and h̄ are multiplied by ``caution`` (the papers' C). ``largest`` bounds η where the loss is nearly a plane.
+    After the slow start, v̄ and h̄ are multiplied by ``caution`` (the papers' C). ``largest`` bounds η if the loss is
+    nearly linear.
     """
 
     takes_rates = True
@@ -63,7 +68,7 @@ class VSGD(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step; parameters without a gradient stay as they are."""
+        """One step; parameters without a gradient are not changed."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -88,7 +93,9 @@ class VSGD(torch.optim.Optimizer):
     def _curvatures_ahead(
         self, work: list[tuple[dict[str, Any], Tensor]], gradients: list[Tensor], closure: Callable[[], float]
     ) -> list[Tensor]:
-        """Of each parameter, from the gradient of the same batch at weights moved by the mean gradient; NaN where they did not move."""
+        """The curvature of each parameter, from the gradient of the same batch at weights moved by the mean gradient;
+        NaN if they did not move.
+        """
         here = [p.clone() for _, p in work]
         plain = [p.grad for _, p in work]
         for (_, parameter), gradient in zip(work, gradients, strict=True):
@@ -104,7 +111,7 @@ class VSGD(torch.optim.Optimizer):
         return curvatures
 
     def _secant(self, parameter: Tensor, gradient: Tensor, state: dict[str, Any]) -> Tensor | None:
-        """The curvature at the end of a window, NaN where it is unknown; None within a window."""
+        """The curvature at the end of a window, NaN if it is unknown; None within a window."""
         if "gradients" not in state:
             state["gradients"], state["weights"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
         state["gradients"].add_(gradient)
@@ -124,7 +131,7 @@ class VSGD(torch.optim.Optimizer):
         return slope
 
     def _learn(self, state: dict[str, Any], gradient: Tensor, curvature: Tensor | None, *, every: int) -> None:
-        """Take a gradient and, every so many steps, a curvature into the means."""
+        """Update the means with a gradient and, at the end of a window, a curvature."""
         mean, square, slope, slope_square = (state[key] for key in ("mean", "square", "curvature", "curvature_square"))
         start = self.window if every == 1 else 2 * self.window
         if state["step"] <= start:
@@ -138,7 +145,7 @@ class VSGD(torch.optim.Optimizer):
             memory = state["memory"]
             odd = (gradient - mean) ** 2 > 4 * (square - mean**2)
             if curvature is not None:
-                odd |= (curvature - slope) ** 2 > 4 * (slope_square - slope**2)  # never so where it is NaN
+                odd |= (curvature - slope) ** 2 > 4 * (slope_square - slope**2)  # false for NaN
             memory.add_(odd.to(memory.dtype))
         mean.add_((gradient - mean) / memory)
         square.add_((gradient**2 - square) / memory)
@@ -166,11 +173,11 @@ class VSGD(torch.optim.Optimizer):
 
 
 def _slope(change: Tensor, move: Tensor, where: Tensor) -> Tensor:
-    """|change/move|, NaN where the move is lost in the rounding of the weights."""
+    """|change/move|; NaN if the move is below the rounding error of the weights."""
     resolution = 16 * torch.finfo(where.dtype).eps * where.abs()
     return torch.where(move.abs() > resolution, (change / move).abs(), torch.nan)
 
 
 def _share(part: Tensor, whole: Tensor) -> Tensor:
-    """part/whole, 0 where there is no whole."""
+    """part/whole; 0 if whole is 0."""
     return torch.where(whole > 0, part / whole, 0.0)

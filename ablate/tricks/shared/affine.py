@@ -1,8 +1,8 @@
-"""Pictures, landmarks and masks under one affine map per sample: what rotating, scaling and cropping share.
+"""Affine transforms of images, landmarks and masks, per sample; used to rotate, scale and crop.
 
-A map is a matrix (2, 3) that says where a point goes: (x, y) in pixels from the picture's middle, x to the right, y *down*, pixel j covering j … j + 1.
-Landmarks take the map, pictures are sampled by its inverse, so both say the same. What leaves the picture: its pixels are lost, its landmarks stay where the
-map puts them, beyond the frame.
+A map is a matrix (2, 3) that gives the new position of a point (x, y), in pixels from the image center, x to the right,
+y *down*; pixel j covers j … j + 1. Landmarks are mapped directly, images are sampled by the inverse. Pixels that leave
+the image are lost; landmarks keep their coordinates outside it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def maps(a: Tensor, b: Tensor, c: Tensor, d: Tensor, x: Tensor | None = None, y:
 
 
 def transform(batch: Batch, forward: Tensor, chosen: Tensor, fill: Fill) -> Batch:
-    """The ``chosen`` (..., N) samples of a batch under their maps (..., N, 2, 3), landmarks or masks along; the others unchanged."""
+    """Transform the ``chosen`` (..., N) samples of a batch by maps (..., N, 2, 3), including landmarks or masks."""
     which = chosen[..., None, None, None]
     inputs = torch.where(which, sample(batch.inputs, forward, fill), batch.inputs)
     marks = batch.spec.landmarks
@@ -46,12 +46,15 @@ def transform(batch: Batch, forward: Tensor, chosen: Tensor, fill: Fill) -> Batc
 
 
 def sample(images: Tensor, forward: Tensor, fill: Fill, *, nearest: bool = False) -> Tensor:
-    """Pictures (..., N, C, H, W) under maps (..., N, 2, 3): bilinear between four pixels, or the nearest one, so that masks stay class numbers."""
+    """Images (..., N, C, H, W) under maps (..., N, 2, 3).
+
+    Interpolation is bilinear, or nearest, so that masks keep class indices.
+    """
     height, width = images.shape[-2:]
     flat = images.flatten(end_dim=-4)
     matrix = forward.to(images.dtype).flatten(end_dim=-3)
     linear, offset = _inverse(matrix)
-    # torch counts from −1 to 1 over each side
+    # grid_sample uses coordinates from −1 to 1 along each side
     sides = torch.stack([torch.full_like(offset[:, 0], width / 2), torch.full_like(offset[:, 0], height / 2)], dim=-1)
     theta = torch.cat([linear * sides[:, None, :] / sides[:, :, None], (offset / sides)[..., None]], dim=-1)
     grid = torch.nn.functional.affine_grid(theta, list(flat.shape), align_corners=False)
@@ -61,10 +64,13 @@ def sample(images: Tensor, forward: Tensor, fill: Fill, *, nearest: bool = False
 
 
 def map_landmarks(points: Tensor, forward: Tensor, size: tuple[int, int], marks: Landmarks) -> Tensor:
-    """Flattened points (..., N, 2·P) of pictures of ``size`` (width, height) under maps (..., N, 2, 3). A point without one coordinate (NaN) loses both."""
+    """Landmarks (..., N, 2·P) of images of ``size`` (width, height) under maps (..., N, 2, 3).
+
+    If one coordinate of a landmark is NaN, both become NaN.
+    """
     matrix = forward.to(points.dtype)
     width, height = size
-    # the frame has one side for both axes, whatever the picture's own sides are
+    # the frame has one side for both axes, whatever the image size
     to_x, to_y, middle = width / marks.frame, height / marks.frame, marks.frame / 2
     x = (points[..., 0::2] * marks.scale + marks.centre - middle) * to_x
     y = (points[..., 1::2] * marks.scale + marks.centre - middle) * to_y

@@ -1,4 +1,4 @@
-"""What tricks have in common that judge a network by averaged weights, while the live ones go on training."""
+"""Base of tricks that evaluate averaged weights while training continues with the current weights."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from ablate.recipe.settings import Settings
 
 Norms = Literal["recompute", "live"]
-"""Batch norm's statistics for averaged weights: measured anew on the training part, or those of the live network."""
+"""Batch norm statistics for averaged weights: recomputed on the training set, or those of the current network."""
 
 
 class Averaged(Trick):
-    """Base: averaged weights by name, those of a stack (R, …), that validation, best and last weights use once there are any.
+    """Averaged weights by name, in a stack (R, …). Once they exist, validation and the reported weights use them.
 
-    ``norms: recompute`` costs a forward pass over the training part each epoch where there is batch norm, and nothing elsewhere.
+    If the network has batch norm, ``norms: recompute`` costs a forward pass over the training set in each epoch.
     """
 
     stacked = True
@@ -29,7 +29,10 @@ class Averaged(Trick):
 
     norms: Norms = Field(
         default="recompute",
-        description="batch norm's statistics for the averaged weights: measured anew after every epoch, or the live network's",
+        description=(
+            "batch norm statistics for the averaged weights. recompute: recomputed after every epoch; live: those of "
+            "the training network"
+        ),
     )
 
     _average: dict[str, Tensor] = PrivateAttr(default_factory=dict)
@@ -37,14 +40,17 @@ class Averaged(Trick):
     _step: int = PrivateAttr(default=0)
 
     def keeps_since(self, epochs: int) -> int | None:
-        """The epochs after which weights stay in the average for good; None where they fade."""
+        """The epoch from which weights stay in the average permanently; None if they fade."""
         return 0
 
     def on_settings(self, settings: Settings) -> Settings:
-        """Raises ValueError beside another average, as a row can be judged by one of them only."""
+        """Raises ValueError if there is another average, because only one can be evaluated."""
         names = [str(choice.name) for choice in settings.tricks if isinstance(choice.options, Averaged)]
         if len(names) > 1:
-            raise ValueError(f"tricks (={', '.join(names)}) all say which weights are validated. Keep one of them.")
+            raise ValueError(
+                f"tricks (={', '.join(names)}) cannot be combined, because each evaluates its own averaged weights. "
+                "Keep one of them."
+            )
         return settings
 
     def evaluation_weights(self) -> Mapping[str, Tensor] | None:

@@ -1,4 +1,4 @@
-"""The mean of several predictions for the same samples: of probabilities where there are classes, of numbers otherwise."""
+"""The mean of several predictions for the same samples: probabilities for classification, values for regression."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class MeanPrediction:
-    """Adds predictions up, (N, outputs, …), with ``axis`` axes before the outputs.
+    """Sums predictions (N, outputs, …), with ``axis`` axes before the outputs.
 
-    Of class scores the mean is log (1/k Σ softmax(scores)), which losses and metrics take for scores as it is; of one score per sample, the logit of the
-    mean of sigmoids; of numbers, their mean. Half precision becomes float32.
+    The mean of class scores is log (1/k Σ softmax(scores)), which losses and metrics accept as scores. For one score
+    per sample, it is the logit of the mean of the sigmoids; for regression, the mean. Half precision becomes float32.
     """
 
     def __init__(self, spec: Spec, axis: int = 1) -> None:
@@ -26,7 +26,7 @@ class MeanPrediction:
         self._total: Tensor | None = None
 
     def add(self, prediction: Tensor) -> None:
-        """Take one more."""
+        """Add a prediction."""
         if prediction.itemsize < 4:
             prediction = prediction.float()
         if self.classes:
@@ -38,7 +38,7 @@ class MeanPrediction:
         self.count += 1
 
     def mean(self) -> Tensor:
-        """The mean of those so far; needs one at least."""
+        """The mean of the predictions so far (at least one)."""
         assert self._total is not None
         if not self.classes:
             return self._total / self.count
@@ -47,7 +47,7 @@ class MeanPrediction:
 
 
 def log_probabilities(scores: Tensor, axis: int) -> Tensor:
-    """log softmax of class scores; one score stands for two classes, with scores 0 and it."""
+    """log softmax of class scores; one score is expanded to two classes, with scores 0 and it."""
     if scores.shape[axis] == 1:
         scores = torch.cat([torch.zeros_like(scores), scores], dim=axis)
     return torch.log_softmax(scores, dim=axis)

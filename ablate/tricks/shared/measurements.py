@@ -1,4 +1,4 @@
-"""What tricks that add, mean or scale inputs ask of the data: inputs that are measurements, not tokens."""
+"""Check that inputs are floating-point values, not tokens, for tricks that add, average or scale them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ if TYPE_CHECKING:
 
 
 def check_measurements(trick: str, spec: Spec) -> None:
-    """Raise ValueError in one line where inputs are tokens, of which no mean or sum says anything."""
+    """Raise ValueError (one line) if inputs are tokens."""
     if spec.vocabulary:
-        raise ValueError(f"trick (={trick}) needs inputs that are measurements; the data's are tokens. Drop it.")
+        raise ValueError(f"trick (={trick}) requires floating-point inputs, but the data are tokens. Remove it.")

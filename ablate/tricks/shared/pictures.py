@@ -1,4 +1,4 @@
-"""What tricks on pictures share: what they ask of the data, which samples they touch, which targets are masks."""
+"""Shared code of tricks on images: check the data, choose samples, recognize masks."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ if TYPE_CHECKING:
     from ablate.rng.noise import Noise
 
 Share = Annotated[Scheduled[float], Range(ge=0, le=1)]
-"""A share of each batch, from 0 to 1."""
+"""A fraction of each batch, from 0 to 1."""
 
 
 def check_pictures(trick: str, spec: Spec, *, volumes: bool = False) -> None:
-    """Raise ValueError in one line unless samples are pictures (C, H, W), or where a trick takes them volumes (C, D, H, W)."""
+    """Raise ValueError (one line) unless samples are images (C, H, W) or, if allowed, volumes (C, D, H, W)."""
     if len(spec.input_shape) not in ((3, 4) if volumes else (3,)):
-        wanted = "pictures (C, H, W) or volumes (C, D, H, W)" if volumes else "pictures (C, H, W)"
+        wanted = "images (C, H, W) or volumes (C, D, H, W)" if volumes else "images (C, H, W)"
         raise ValueError(
-            f"trick (={trick}) needs {wanted}; the data's samples have shape {spec.input_shape}. Drop it, or use data of pictures."
+            f"trick (={trick}) requires {wanted}, but samples have shape {spec.input_shape}. Remove it, or use "
+            "image data."
         )
 
 
 def choose(noise: Noise, samples: int, share: float) -> Tensor:
-    """Which samples of a batch a trick touches, bool (..., N): exactly ``round(share · N)``, others every time."""
+    """The samples of a batch to change, bool (..., N): exactly ``round(share · N)``, at random in every batch."""
     return noise.permutation(samples) < round(share * samples)
 
 
 def cover_pictures(batch: Batch) -> bool:
-    """Whether targets are masks: (..., N, H, W) or (..., N, K, H, W) with the pictures' own sides, one number for each pixel; of volumes with a D more.
+    """Whether targets are masks: (..., N, H, W) or (..., N, K, H, W) of the image size, for volumes with D before H.
 
-    Pictures in a row (`flattened`) are some too.
+    This includes flattened images (see `flattened`).
     """
     axes = len(batch.spec.input_shape) - 1
     masks = batch.targets.dim() >= batch.inputs.dim() - 1 and batch.targets.shape[-axes:] == batch.inputs.shape[-axes:]
@@ -43,14 +44,14 @@ def cover_pictures(batch: Batch) -> bool:
 
 
 def flattened(batch: Batch) -> bool:
-    """Whether targets are the pictures' own numbers in a row, (..., N, C·H·W), as those of an autoencoder."""
+    """Whether targets are flattened images (..., N, C·H·W), as those of an autoencoder."""
     spec = batch.spec
     alike = spec.task == "regression" and spec.landmarks is None and spec.outputs == prod(spec.input_shape)
     return alike and batch.targets.shape[-1] == spec.outputs
 
 
 def as_planes(masks: Tensor, batch: Batch) -> Tensor:
-    """Masks as pictures (..., N, K, H, W), or volumes, K = 1 where they have no such axis; a view."""
+    """A view of masks as images (..., N, K, H, W) or volumes, with K = 1 if they have no such axis."""
     if flattened(batch):
         return masks.view(*masks.shape[:-1], *batch.spec.input_shape)
     return masks.unsqueeze(-len(batch.spec.input_shape)) if masks.dim() < batch.inputs.dim() else masks

@@ -1,4 +1,4 @@
-"""Parameters of one network or of a stack of seeds: which axes belong to a seed."""
+"""Parameters of one network or of a stack of seeds."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 
 
 def lead(context: Context) -> int:
-    """Axes of a parameter before one network's own: 1 in a stack of several seeds, else 0."""
+    """Number of leading seed axes of a parameter: 1 in a stack of several seeds, else 0."""
     return int(len(context.seeds) > 1)
 
 
 def weights(parameters: Mapping[str, Tensor], context: Context, *, biases_and_norms: bool = False) -> Iterator[Tensor]:
-    """The parameters with two axes or more in one network (of convolutions, linear layers, embeddings), or all of them; frozen ones are left out."""
+    """The trainable parameters with two or more axes per network (convolutions, linear layers, embeddings), or all of
+    them.
+    """
     least = 2 + lead(context)
     for parameter in parameters.values():
         if parameter.requires_grad and (biases_and_norms or parameter.dim() >= least):
@@ -27,19 +29,19 @@ def weights(parameters: Mapping[str, Tensor], context: Context, *, biases_and_no
 
 
 def gradients(parameters: Mapping[str, Tensor]) -> list[Tensor]:
-    """The gradients that there are."""
+    """The existing gradients."""
     return [parameter.grad for parameter in parameters.values() if parameter.grad is not None]
 
 
 def norm(tensors: Sequence[Tensor], context: Context) -> Tensor:
-    """The Euclidean norm of several tensors together: 0-d, in a stack (R,), a norm for each seed."""
+    """The Euclidean norm of several tensors together: 0-d, in a stack (R,), one per seed."""
     axes = lead(context)
-    # a weight without axes has none to flatten
+    # a scalar weight has no axis to flatten
     each = [torch.linalg.vector_norm(tensor.unsqueeze(-1).flatten(axes), dim=-1) for tensor in tensors]
     together: Tensor = torch.linalg.vector_norm(torch.stack(each), dim=0)
     return together
 
 
 def spread(value: Tensor, tensor: Tensor) -> Tensor:
-    """A number for one network, or (R,) for a stack's, in a shape that broadcasts with a parameter."""
+    """Reshape a number, or (R,) in a stack, so that it broadcasts with a parameter."""
     return value.view(value.shape + (1,) * (tensor.dim() - value.dim()))

@@ -1,4 +1,4 @@
-"""Targets as probabilities of the classes, so that they can be mixed, smoothed and weighted by any trick before the loss sees them."""
+"""Targets as class probabilities, which tricks can mix, smooth and weight before the loss is computed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 def soft(batch: Batch) -> Tensor:
-    """A batch's targets as numbers that may be mixed: class numbers (..., N) become 0 and 1 of shape (..., N, classes); floats stay as they are.
+    """A batch's targets as floats: class indices (..., N) become one-hot (..., N, classes); floats do not change.
 
-    Class masks (..., N, H, W) become (..., N, classes, H, W). What is no class, such as the −100 that losses leave out, is 0 everywhere.
+    Class masks (..., N, H, W) become (..., N, classes, H, W). Invalid class indices, such as −100, which losses ignore,
+    are 0 everywhere.
     """
     targets = batch.targets
     if targets.is_floating_point():
@@ -28,26 +29,29 @@ def soft(batch: Batch) -> Tensor:
 
 
 def float_type(batch: Batch) -> torch.dtype:
-    """The type of a batch's floats; tokens have none."""
+    """The dtype of a batch's floats; float32 for tokens."""
     return batch.inputs.dtype if batch.inputs.is_floating_point() else torch.float32
 
 
 def class_axis(batch: Batch, probabilities: Tensor) -> int:
-    """Where soft targets have their classes, counted from the right: behind the samples, as torch's cross-entropy wants them."""
+    """The class axis of soft targets, counted from the right: after the samples, as in torch's cross-entropy."""
     lead = batch.inputs.dim() - len(batch.spec.input_shape) - 1
     return lead + 1 - probabilities.dim()
 
 
 def check_classes(trick: str, spec: Spec) -> None:
-    """Raise ValueError in one line where targets are numbers, not classes."""
+    """Raise ValueError (one line) if targets are not classes."""
     if spec.task == "regression" or spec.landmarks is not None:
-        raise ValueError(f"trick (={trick}) needs targets that are classes; the data's are numbers. Drop it.")
+        raise ValueError(
+            f"trick (={trick}) requires classes as targets, but the data have regression targets. Remove it."
+        )
 
 
 def check_columns(trick: str, settings: Settings) -> None:
-    """Raise ValueError in one line where some columns of the targets are class numbers (loss multi_task), so that no sum or share of them means anything."""
+    """Raise ValueError (one line) if some target columns are class indices (loss multi_task)."""
     loss = settings.loss.options
     if isinstance(loss, MultiTask) and loss.of_classes:
         raise ValueError(
-            f"trick (={trick}) needs targets that are numbers or one class; those of loss (=multi_task) have columns of class numbers. Drop it."
+            f"trick (={trick}) requires regression targets or one class per sample, but loss (=multi_task) has "
+            "columns of class indices. Remove it."
         )

@@ -8,7 +8,7 @@ RIVALS := $(VENV)/.rivals
 .PHONY: help demo test lint bench claims keypoints ui clean
 .DEFAULT_GOAL := help
 
-help:  ## this list
+help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 $(READY): pyproject.toml constraints.txt
@@ -19,10 +19,10 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## seven variants of a digit reader, five seeds each: the table, and the runs in MLflow
 	$(BIN)/ablate run recipes/digits.yaml
 
-test: $(READY)  ## all tests
+test: $(READY)  ## run all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-lint: $(READY)  ## ruff, mypy --strict, and the floors of the house
+lint: $(READY)  ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -32,17 +32,17 @@ $(RIVALS): $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,bench]'
 	@touch $@
 
-bench: $(RIVALS)  ## side-by-side measurements, into bench/RESULTS.md
+bench: $(RIVALS)  ## run the benchmarks, write bench/RESULTS.md
 	$(BIN)/python -m bench
 
-claims: $(READY)  ## the field notes' claims, tested: trains what is missing, writes docs/claims.md
+claims: $(READY)  ## test common claims about training: train missing runs, write docs/claims.md
 	$(BIN)/python -m bench.claims run
 
 FACES ?= faces.npz
-keypoints: $(READY)  ## the keypoint study on real faces (make keypoints FACES=faces.npz), into docs/keypoints.md
+keypoints: $(READY)  ## run the keypoint study on real faces (make keypoints FACES=faces.npz), write docs/keypoints.md
 	$(BIN)/python -m bench.keypoints $(FACES)
 
-ui: $(READY)  ## MLflow's page on the runs, on 127.0.0.1
+ui: $(READY)  ## open the MLflow UI on 127.0.0.1
 	$(BIN)/ablate ui
 
 clean:  ## remove the environment and caches; runs and records stay

@@ -1,31 +1,40 @@
-"""`ablate`: write down the baseline and the tricks; get the table, with the evidence."""
+"""`ablate`: train a baseline and its variants with several seeds, and compare them with confidence intervals and verdicts."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from ablate.api import load, predict, run, table
+    from ablate.recipe import Recipe
+    from ablate.registry.fields import Range
+    from ablate.schedules import Scheduled
+    from ablate.tricks.trick import NoEffect, Trick
 
-_EXPORTS = {
-    "Trick": "ablate.tricks.trick",
-    "Scheduled": "ablate.schedules",
-    "Range": "ablate.registry.fields",
-    "NoEffect": "ablate.tricks.trick",
-    "Recipe": "ablate.recipe",
-    "run": "ablate.api",
-    "table": "ablate.api",
-    "load": "ablate.api",
-    "predict": "ablate.api",
+__all__ = ["NoEffect", "Range", "Recipe", "Scheduled", "Trick", "__version__", "load", "predict", "run", "table"]
+
+__version__ = "0.2.0"
+
+_MODULES = {
+    "NoEffect": "tricks.trick",
+    "Range": "registry.fields",
+    "Recipe": "recipe",
+    "Scheduled": "schedules",
+    "Trick": "tricks.trick",
+    "load": "api",
+    "predict": "api",
+    "run": "api",
+    "table": "api",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """The few names that users import, loaded when asked for."""
-    if name in _EXPORTS:
-        return getattr(import_module(_EXPORTS[name]), name)
+    """The public names, imported on first use."""
+    if name in _MODULES:
+        return getattr(import_module(f"ablate.{_MODULES[name]}"), name)
     raise AttributeError(f"module 'ablate' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:
-    return [*_EXPORTS, "__version__"]
+    return __all__

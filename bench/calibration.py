@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import digamma, fdtrc, polygamma, stdtr
 
 from ablate.evidence.paired import LEVEL, Pair, two_sided
-from ablate.evidence.sharing import OWN, STEPS, belief, moderated, overlap
+from ablate.evidence.variance_pooling import OWN, STEPS, belief, moderated, overlap
 from bench.measure import machine
 from bench.pool import read_pool
 
@@ -143,7 +143,7 @@ def mix(
 
 
 def averaged(differences: Floats, pairs: Sequence[Pair]) -> Floats:
-    """The package's own: `ablate.evidence.sharing`, over all studies at once."""
+    """The package's own: `ablate.evidence.variance_pooling`, over all studies at once."""
     n = differences.shape[-1]
     variances = differences.var(-1, ddof=1)
     scatters = variances > 0

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ablate.api import RunOptions, run
+from ablate.execution.events import Event, RunEnded
+from ablate.planning.plan import make_plan
 from ablate.recipe import Recipe
 from ablate.report.formats import render
 from ablate.report.pictures import picture
-from ablate.study.plan import make_plan
-from ablate.study.store import Store
+from ablate.store.store import Store
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "keypoints.md"
@@ -52,10 +52,10 @@ def trained(name: str, faces: Path, runs: Path, options: RunOptions) -> tuple[st
     return render(table, "md"), picture("effects", make_plan(recipe, store).record(), store, table, "svg")
 
 
-def said(event: Mapping[str, Any]) -> None:
+def said(event: Event) -> None:
     """One line for each run that ends."""
-    if event["event"] == "finished":
-        print(f"{event['variant']} seed {event['seed']}", flush=True)
+    if isinstance(event, RunEnded) and event.status == "finished":
+        print(f"{event.variant} seed {event.seed}", flush=True)
 
 
 def with_table(page: str, name: str, table: str) -> str:

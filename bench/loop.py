@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from ablate.data.load import load_parts
 from ablate.engine.assembly import Assembly, assemble
-from ablate.engine.trainer import Assignment
+from ablate.engine.contract import Assignment
 from ablate.engine.training import train_epoch, validate
 from ablate.recipe import Recipe, Settings
 from bench.measure import alternating, machine, ratio

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ablate.data.load import load_parts
 from ablate.engine.assembly import assemble
-from ablate.engine.trainer import Assignment
+from ablate.engine.contract import Assignment
 from ablate.engine.training import train_epoch, validate
 from ablate.recipe import Recipe
 

@@ -17,13 +17,14 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from ablate.recipe.recipe import Compare, Recipe, Variant
+from ablate.recipe.recipe import Recipe
 from ablate.recipe.settings import Choice, Settings
-from ablate.study.records import RunRecord, StudyRecord, VariantRecord
-from ablate.study.store import Store
-from ablate.tracker.connection import quiet
-from ablate.tracker.publish import publish
-from ablate.tracker.ui import page
+from ablate.recipe.variant import Compare, Variant
+from ablate.store.records import RunRecord, StudyRecord, VariantRecord
+from ablate.store.store import Store
+from ablate.tracking.connection import quiet
+from ablate.tracking.publish import publish
+from ablate.tracking.ui import page
 from bench.measure import machine, ratio
 
 EPOCHS = 1000

@@ -1,6 +1,6 @@
 """How cost grows with seeds: R seeds as a stack, and one after another, in units of one seed of a bare loop by hand. One thread.
 
-Run with ``python -m bench.seeds``. The table of `ablate.engine.stacking` comes from here.
+Run with ``python -m bench.seeds``. The table of `ablate.engine.stack_width` comes from here.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch.nn.functional import cross_entropy, mse_loss
 
 from ablate.data.load import load_parts
 from ablate.engine.assembly import Assembly, assemble
-from ablate.engine.trainer import Assignment
-from ablate.engine.work import known_size
+from ablate.engine.compute_cost import known_size
+from ablate.engine.contract import Assignment
 from ablate.recipe import Recipe
 from bench.loop import Loss, bare, ours, repeated, tensors
 from bench.measure import alternating, machine, ratio

@@ -13,16 +13,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ablate.engine.trainer import Outcome
+from ablate.engine.contract import Outcome
+from ablate.execution.events import RunEnded
+from ablate.execution.jobs import Job, make_jobs
+from ablate.execution.run_recorder import StoreReport
+from ablate.execution.scheduler import Scheduler
+from ablate.execution.shutdown import Ending
+from ablate.execution.worker import train_job
+from ablate.planning.plan import make_plan
+from ablate.planning.study_file import write_study
 from ablate.recipe import Recipe
-from ablate.study.ending import Ending
-from ablate.study.executor import LocalExecutor
-from ablate.study.jobs import Job, make_jobs
-from ablate.study.plan import make_plan
-from ablate.study.register import write_study
-from ablate.study.reporting import StoreReport
-from ablate.study.store import Store
-from ablate.study.worker import train_job
+from ablate.store.records import RunRecord
+from ablate.store.store import Store
 from bench.measure import machine
 
 SMALL = """
@@ -111,8 +113,8 @@ def job_overhead(folder: Path, count: int = 20) -> tuple[float, float]:
     """Seconds from the end of one job to the end of the next in one slot, and of the training alone in this process."""
     store, jobs = small_job(folder, "jobs", seeds=count + 1)
     ends = []
-    for event in LocalExecutor(["cpu"], store).run(jobs):
-        if event["event"] == "finished":
+    for event in Scheduler(["cpu"], store).run(jobs):
+        if isinstance(event, RunEnded):
             ends.append(time.perf_counter())
     whole = statistics.median(b - a for a, b in pairwise(ends))
     alone = statistics.median(seconds_of(lambda: train_job(jobs[0], Nothing(), None)) for _ in range(11))
@@ -176,7 +178,7 @@ def fill(folder: Path, epochs: int) -> Path:
             "finished": 1.7e9,
             "stack": [run.seed],
         }
-        store.write_status(run.fingerprint, status)
+        store.write_status(RunRecord.from_status(run.fingerprint, status))
         home = store.run_folder(run.fingerprint)
         store.write_text(home / "metrics.jsonl", lines)
         store.write_json(home / "provenance.json", {"torch": "2.13", "device": "cpu", "host": "here", "threads": 1})

@@ -21,7 +21,7 @@ from ablate.data.dataset import Part, Parts
 from ablate.data.load import load_parts
 from ablate.data.samples import Samples
 from ablate.engine.assembly import Assembly, assemble
-from ablate.engine.trainer import Assignment
+from ablate.engine.contract import Assignment
 from ablate.recipe import Recipe, Settings
 from bench.loop import Loss, optimizer_of, ours, repeated
 from bench.measure import alternating, machine, ratio

@@ -1,22 +1,20 @@
-"""The command line. Each command is a file: parse, call, render; what is heavy is imported inside the command."""
+"""The command line. Each command is a file: parse, call, print. Heavy modules are imported inside the command."""
 
 from __future__ import annotations
 
 import io
 import sys
 
-STARTED_WITH: tuple[str, ...] | None = None
-"""The module path of a process that is nothing but this command, without its script's folder: what any other process starts with."""
+from ablate.cli import module_path
 
 
 def main() -> None:
-    """Run a command and leave with its exit code: 0 all rows finished, 1 some did not, 2 the recipe or the command is wrong, 130 interrupted."""
-    global STARTED_WITH
+    """Run a command and exit: 0 if all variants finished, 1 if some did not, 2 for an invalid recipe or command, 130 if interrupted."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # a table is shown also where a screen or a file lacks one of its letters
+            # print characters that the encoding lacks as escapes
             stream.reconfigure(errors="backslashreplace")
-    STARTED_WITH = tuple(sys.path if sys.flags.safe_path else sys.path[1:])
+    module_path.STARTED_WITH = tuple(sys.path if sys.flags.safe_path else sys.path[1:])
     from ablate.cli.app import run_command
 
     sys.exit(run_command(sys.argv[1:]))

@@ -2,103 +2,119 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from ablate.cli.catalog import catalog
-from ablate.cli.clean import clean
 from ablate.cli.console import warn
-from ablate.cli.diff import diff
-from ablate.cli.ensemble import ensemble
-from ablate.cli.export import export
-from ablate.cli.logs import logs
-from ablate.cli.new import new
-from ablate.cli.plan import plan
-from ablate.cli.plot import plot
-from ablate.cli.predict import predict
-from ablate.cli.run import run
-from ablate.cli.schema import schema
-from ablate.cli.status import status
-from ablate.cli.sync import sync
-from ablate.cli.table import table
-from ablate.cli.ui import ui
+from ablate.cli.options import expanded
+from ablate.cli.usage import describe, usage
 
 COMMANDS = (
-    run,
-    plan,
-    table,
-    ensemble,
-    export,
-    plot,
-    predict,
-    diff,
-    status,
-    logs,
-    catalog,
-    ui,
-    sync,
-    clean,
-    new,
-    schema,
+    "run",
+    "plan",
+    "table",
+    "ensemble",
+    "export",
+    "plot",
+    "predict",
+    "diff",
+    "status",
+    "logs",
+    "catalog",
+    "ui",
+    "sync",
+    "clean",
+    "new",
+    "schema",
 )
+"""Each is a function of this name in a file of this name. Its docstring is its help, its last line an example."""
+
+
+class Plain:
+    """Help without types for switches, and without braces around the names of arguments."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for parameter in parameters:
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+        return parameters
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        pieces: list[str] = super().collect_usage_pieces(ctx)  # type: ignore[misc]
+        return [piece.strip("{}") for piece in pieces]
+
+
+class Command(Plain, TyperCommand):
+    pass
+
+
+class Group(Plain, TyperGroup):
+    pass
 
 
 def build() -> typer.Typer:
     """The application with all its commands."""
     app = typer.Typer(
         name="ablate",
-        help="Write down the baseline and the tricks; get the table, with the evidence.",
+        cls=Group,
+        help="Train a baseline and its variants with several seeds, and compare them in a table with confidence intervals and verdicts.",
+        epilog="Example: ablate new mine, then ablate plan mine.yaml, then ablate run mine.yaml",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
 
     @app.callback(invoke_without_command=True)
-    def version(show: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True)) -> None:
-        if show:
+    def options(
+        version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True),
+        debug: bool = typer.Option(
+            False, "--debug", help="Show the full traceback of an error. Works in every command."
+        ),
+    ) -> None:
+        if version:
             from ablate import __version__
 
             typer.echo(__version__)
             raise typer.Exit
 
-    for command in COMMANDS:
-        app.command(command.__name__)(command)
+    for name in COMMANDS:
+        command = getattr(import_module(f"ablate.cli.{name}"), name)
+        text, _, example = inspect.cleandoc(command.__doc__).partition("\n\nExample: ")
+        app.command(name, cls=Command, help=text, epilog=f"Example: {example}")(expanded(command))
     return app
 
 
 def run_command(words: Sequence[str]) -> int:
     """Run the command line ``words`` and return its exit code. ``--debug``, anywhere, shows tracebacks instead of messages."""
     debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
     command = typer.main.get_command(build())
     try:
-        code = command.main([word for word in words if word != "--debug"], prog_name="ablate", standalone_mode=False)
+        code = command.main(words, prog_name="ablate", standalone_mode=False)
     except KeyboardInterrupt:
-        warn("interrupted")
+        warn("Interrupted.")
         return 130
     except BrokenPipeError:
-        # The reader of our output went away, as `head` does; there is nobody left to tell.
+        # The reader of our output went away, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
         if debug:
             raise
-        usage = getattr(error, "format_message", None)
-        if usage is not None:
-            warn(usage() or "a command is needed: 'ablate --help' lists them")
-            return 2
-        if isinstance(error, ValueError | OSError):
+        if hasattr(error, "format_message"):
+            warn(usage(error, words))
+        elif isinstance(error, ValueError | OSError):
             warn(str(error) if isinstance(error, ValueError) else describe(error))
-            return 2
-        warn(f"{type(error).__name__}: {str(error).rstrip('.')}. This is a fault of ablate; --debug shows where.")
+        else:
+            reason = f"{type(error).__name__}: {str(error).rstrip('.')}"
+            warn(f"{reason}. This is a bug in ablate. Rerun with --debug for the traceback.")
         return 2
     return code if isinstance(code, int) else 0
-
-
-def describe(error: OSError) -> str:
-    """One line for what the system refused."""
-    name = f" (={error.filename})" if error.filename else ""
-    return f"file{name}: {error.strerror or error}."

@@ -1,4 +1,4 @@
-"""``ablate catalog``: what a recipe can name, by kind; a name prints its card."""
+"""``ablate catalog``: everything that a recipe can use, by kind; a name prints its description."""
 
 from __future__ import annotations
 
@@ -7,20 +7,33 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ablate.cli.options import Json, argument
+
 if TYPE_CHECKING:
     from ablate.registry import Entry
 
 
+def names() -> list[str]:
+    """Kinds and names, for shell completion."""
+    from ablate.registry import KINDS, entries
+
+    return [*KINDS, *(entry.name for entry in entries())]
+
+
 def catalog(
     word: Annotated[
-        str | None, typer.Argument(metavar="[WORD]", help="A name, a kind, or part of either.", show_default=False)
+        str | None, argument("WORD", "Name or kind of an entry, or a word to search for.", autocompletion=names)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="All cards, as a page of Markdown.")] = False,
+    as_json: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the whole catalog as Markdown.")] = False,
 ) -> int:
-    """List what recipes can name; with a name, print its card."""
+    """List everything that a recipe can use, or describe the entry called WORD.
+
+    Example: ablate catalog dropout
+    """
     from ablate.cli.console import output
-    from ablate.registry import KINDS, entries, suggestion
+    from ablate.recipe.shape import did_you_mean
+    from ablate.registry import entries
     from ablate.registry.described import described
 
     found = entries()
@@ -28,13 +41,10 @@ def catalog(
         exact = [entry for entry in found if word in (entry.name, entry.kind)]
         found = exact or [entry for entry in found if word.lower() in f"{entry.name} {entry.card.summary}".lower()]
         if not found:
-            near = suggestion(word, [*KINDS, *(entry.name for entry in entries())])
-            raise ValueError(
-                f"catalog (={word}) finds nothing."
-                + (f" Did you mean '{near}'?" if near else " 'ablate catalog' lists everything.")
-            )
+            hint = did_you_mean(word, names()) or " Run 'ablate catalog' to list all entries."
+            raise ValueError(f"WORD (={word}) matches no catalog entry.{hint}")
     if as_json and markdown:
-        raise ValueError("--json and --markdown are two forms of one list. Keep one of them.")
+        raise ValueError("--json and --markdown cannot be combined. Remove one of them.")
     if markdown:
         from ablate.report.catalogue import as_page
 
@@ -52,14 +62,10 @@ def catalog(
 
 
 def show_list(found: list[Entry]) -> None:
-    """One line an entry, by kind."""
-    from rich.table import Table
+    """One line per entry, by kind."""
+    from ablate.cli.console import grid_of, output
 
-    from ablate.cli.console import output
-
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("Kind", "Name", "What it is"):
-        grid.add_column(title)
+    grid = grid_of("Kind", "Name", "Description")
     kind = ""
     for entry in found:
         grid.add_row(entry.kind if entry.kind != kind else "", entry.name, entry.card.summary)
@@ -68,11 +74,10 @@ def show_list(found: list[Entry]) -> None:
 
 
 def show_card(entry: Entry) -> None:
-    """All that is known of one entry."""
-    from rich.table import Table
+    """Everything about one entry."""
     from rich.text import Text
 
-    from ablate.cli.console import output
+    from ablate.cli.console import grid_of, output
     from ablate.registry.described import meaning, settings_of
 
     console = output()
@@ -84,19 +89,8 @@ def show_card(entry: Entry) -> None:
             console.print(Text.assemble((f"{title}: ", "bold"), text))
     rows = settings_of(entry)
     if rows:
-        grid = Table(box=None, pad_edge=False, header_style="bold")
-        for title in ("Setting", "Default", "Meaning"):
-            grid.add_column(title, overflow="fold")
+        grid = grid_of("Setting", "Default", "Meaning", overflow="fold")
         for row in rows:
-            default = row["default"]
-            grid.add_row(
-                *(
-                    Text(text)
-                    for text in (
-                        row["name"],
-                        default if isinstance(default, str) else json.dumps(default),
-                        meaning(row),
-                    )
-                )
-            )
+            default = row["default"] if isinstance(row["default"], str) else json.dumps(row["default"])
+            grid.add_row(*map(Text, (row["name"], default, meaning(row))))
         console.print(grid)

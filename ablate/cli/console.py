@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 
 @cache
 def output() -> Console:
-    """The console for tables and data. Names are never markup; what goes into a file or a pipe is as wide as it likes."""
+    """The console for tables and data. Names are never markup; lines in a file or a pipe have any width."""
     import sys
 
     from rich.console import Console
@@ -28,12 +29,30 @@ def messages() -> Console:
 
 
 def say(message: str, style: str = "") -> None:
-    """A message on stderr, as it is: no markup, and one line stays one line."""
+    """Print a message to stderr as it is: no markup, and one line stays one line."""
     from rich.text import Text
 
     messages().print(Text(message, style), soft_wrap=True)
 
 
 def warn(message: str) -> None:
-    """A message on stderr about something that is wrong."""
+    """Print an error to stderr."""
     say(message, "red")
+
+
+def grid_of(*titles: str, **how: Any) -> Table:
+    """An empty table without lines. A title that ends in `` >`` is of a column of numbers."""
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for title in titles:
+        bare = title.removesuffix(" >")
+        grid.add_column(Text(bare), justify="left" if bare == title else "right", **how)
+    return grid
+
+
+def number(count: int, noun: str) -> str:
+    """``1 seed`` or ``2 seeds``; ``2 checkpoints of a finished run``."""
+    head, of, rest = noun.partition(" of ")
+    return f"{count} {head}{'' if count == 1 else 's'}{of}{rest}"

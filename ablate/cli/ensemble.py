@@ -1,36 +1,28 @@
-"""``ablate ensemble``: what the seeds of each row know together."""
+"""``ablate ensemble``: the averaged predictions of each variant's seeds."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from ablate.cli.flags import DEFAULT_RUNS, Design, Only, RecipePath, Runs, Scale, Seeds, Sets, mention_last, read
+from ablate.cli.options import Json, RecipePath, Selection
 
 if TYPE_CHECKING:
-    from ablate.study.ensembles import Ensemble
+    from ablate.execution.ensembles import Ensemble
 
 
-def ensemble(
-    recipe: RecipePath,
-    seeds: Seeds = None,
-    only: Only = None,
-    design: Design = None,
-    sets: Sets = None,
-    scale: Scale = 1.0,
-    runs: Runs = DEFAULT_RUNS,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-) -> int:
-    """Evaluate the mean prediction of each row's finished seeds; trains nothing. One number a row has no scatter, so there are no verdicts."""
+def ensemble(recipe: RecipePath, selection: Selection, as_json: Json = False) -> int:
+    """Evaluate the averaged predictions of each variant's finished seeds, without training.
+
+    There is one ensemble per variant, so no verdicts are given.
+
+    Example: ablate ensemble digits.yaml --only net6,net7
+    """
     from ablate.cli.console import output, say
-    from ablate.study.ensembles import ensembles
-    from ablate.study.plan import make_plan
-    from ablate.study.store import Store
+    from ablate.execution.ensembles import ensembles
+    from ablate.planning.plan import make_plan
 
-    study = read(recipe, seeds, only, design, sets, scale)
-    store = Store(runs.absolute())
+    study, store = selection.read(recipe), selection.store
     found = ensembles(make_plan(study, store), store)
     if as_json:
         output().print_json(json.dumps({"study": study.study, "rows": [row_of(one) for one in found]}))
@@ -39,7 +31,7 @@ def ensemble(
     for one in found:
         if one.reason:
             say(f"{one.variant}: no ensemble: {one.reason.removesuffix('.')}.")
-    mention_last(study, store, "ensemble")
+    selection.mention_last(study, "ensemble")
     return 0 if any(one.together for one in found) else 1
 
 
@@ -56,21 +48,16 @@ def row_of(one: Ensemble) -> dict[str, object]:
 
 
 def show(found: list[Ensemble]) -> None:
-    """The rows that have an ensemble: each metric of the mean of its seeds, and of the ensemble."""
-    from rich.table import Table
+    """The variants that have an ensemble: each metric as the mean of the seeds, and of the ensemble."""
     from rich.text import Text
 
-    from ablate.cli.console import output
+    from ablate.cli.console import grid_of, output
 
     rows = [one for one in found if one.together]
     metrics = list(dict.fromkeys(name for one in rows for name in one.together))
     if not rows:
         return
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    grid.add_column("Name")
-    for name in metrics:
-        grid.add_column(f"{name}, mean of seeds", justify="right")
-        grid.add_column("ensemble", justify="right")
+    grid = grid_of("Name", *(f"{name} ({what}) >" for name in metrics for what in ("mean", "ensemble")))
     for one in rows:
         cells = [
             f"{v:.5g}" if v is not None else "—" for n in metrics for v in (one.single.get(n), one.together.get(n))

@@ -5,66 +5,37 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from ablate.cli.flags import (
-    DEFAULT_RUNS,
-    Columns,
-    Design,
-    Only,
-    RecipePath,
-    Runs,
-    Scale,
-    Seeds,
-    Sets,
-    Sort,
-    listed,
-    mention_last,
-    read,
-)
+from ablate.cli.options import Layout, RecipePath, Selection, check_output, option
+from ablate.report.formats import SUFFIXES
 
 
 def export(
     recipe: RecipePath,
     output: Annotated[
-        Path,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="table.md, .tex, .html, .csv, .json or .xlsx.", show_default=False
-        ),
+        Path, option("FILE", f"Output file, ending in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.", "--output", "-o")
     ],
-    seeds: Seeds = None,
-    only: Only = None,
-    design: Design = None,
-    sets: Sets = None,
-    scale: Scale = 1.0,
-    runs: Runs = DEFAULT_RUNS,
-    columns: Columns = None,
-    sort: Sort = None,
+    selection: Selection,
+    layout: Layout,
 ) -> int:
-    """Write the table into a file for a paper or a report."""
-    from ablate import api
+    """Write the table to a file, for a paper or a report.
+
+    Example: ablate export digits.yaml -o table.tex --columns variant,valid_loss,verdict
+    """
     from ablate.cli.console import say
-    from ablate.cli.show_table import flags_named, mention_missing
-    from ablate.report.formats import format_from_suffix, render
-    from ablate.study.store import Store
+    from ablate.cli.show_table import flags_named
+    from ablate.evidence.gather import table_of
+    from ablate.planning.plan import make_plan
+    from ablate.report.formats import contents, format_from_suffix
 
-    spreadsheet = output.suffix.lower() == ".xlsx"
     with flags_named():
-        format = "xlsx" if spreadsheet else format_from_suffix(output, ".xlsx")
-    study = read(recipe, seeds, only, design, sets, scale, need_files=False)
-    store = Store(runs.absolute())
-    found = api.table(study, root=runs)
+        format = format_from_suffix(output)
+    study, store = selection.read(recipe, metric=layout.metric, need_files=False), selection.store
+    table = table_of(make_plan(study, store).record(), store)
     with flags_named():
-        if spreadsheet:
-            from ablate.report.as_xlsx import xlsx_bytes
-
-            contents = xlsx_bytes(found, listed(columns), sort)
-        else:
-            contents = render(found, format, columns=listed(columns), sort=sort).encode()
-    if not output.parent.is_dir():
-        raise ValueError(f"--output (={output}) is in a folder that does not exist. Make {output.parent} first.")
-    store.disk.deliver(output, contents)
-    say(f"wrote {output}")
-    mention_missing(runs)
-    mention_last(study, store, "export")
+        written = contents(table, format, layout.names, layout.sort, notes=layout.notes)
+    check_output(output)
+    store.disk.deliver(output, written)
+    say(f"Wrote {output}.")
+    selection.mention_missing()
+    selection.mention_last(study, "export")
     return 0

@@ -7,50 +7,52 @@ import shlex
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from ablate.cli.options import argument
 
 TEMPLATE = """\
-# {name}: what is worth what? Run it:   ablate run {file}
+# {name}: an ablation study. Run it with: ablate run {file}
 study: {study}
 
-data: digits                       # 'ablate catalog data' lists data sets; your own: {{target: data:load}} in data.py beside this file
+data: digits                       # see 'ablate catalog data'; for your own: {{target: data:load}}, with data.py in this folder
 metrics: [accuracy]
-seeds: 3                           # the more, the surer the verdicts
+seeds: 3                           # more seeds give more reliable verdicts
 
-baseline:                          # what every row starts from
+baseline:                          # the settings that all variants start from
   name: plain
-  model: {{name: mlp, hidden: [64]}} # your own: {{target: model:Net}} in model.py beside this file
+  model: {{name: mlp, hidden: [64]}} # for your own: {{target: model:Net}}, with model.py in this folder
   loss: cross_entropy
   optimizer: {{name: sgd, lr: 0.02, momentum: 0.9}}
   batch_size: 64
   epochs: 10
 
-variants:                          # each on top of the row above, unless 'from' says otherwise
-  - {{name: shift, description: pictures moved by a pixel, add: [{{shift: {{pixels: 1}}}}]}}
+variants:                          # each builds on the previous variant, unless 'from' is given
+  - {{name: shift, description: images shifted by one pixel, add: [{{shift: {{pixels: 1}}}}]}}
   - {{name: dropout, description: half of the hidden units dropped, add: [{{dropout: {{hidden: 0.5}}}}]}}
-  - {{name: cosine, description: the rate falls to nothing, set: {{optimizer.lr: {{cosine: [0.05, 0]}}}}}}
+  - {{name: cosine, description: cosine learning rate schedule, set: {{optimizer.lr: {{cosine: [0.05, 0]}}}}}}
 """
 
 
 def new(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="The study's name; writes NAME.yaml.", show_default=False)
-    ],
+    name: Annotated[str, argument("NAME", "Name of the study. The recipe is written to NAME.yaml.")],
 ) -> int:
-    """Write a commented recipe to start from."""
+    """Write a commented recipe to start from.
+
+    Example: ablate new mine
+    """
     from ablate.cli.console import say
     from ablate.recipe.names import study_rule
-    from ablate.study.store import Store
+    from ablate.store.store import Store
 
-    if (rule := study_rule(Path(name).stem if name.strip() else "")) is not None:
-        raise ValueError(f"name (={name}) {rule}")
+    stem = Path(name).stem if name.strip() else ""
+    if (rule := study_rule(stem)) is not None:
+        raise ValueError(f"NAME{f' (={name})' if stem else ''} {rule}")
     path = Path(name if name.endswith((".yaml", ".yml")) else f"{name}.yaml")
     if path.exists():
-        raise ValueError(f"file (={path}) exists already. Choose another name, or remove it first.")
+        raise ValueError(f"file (={path}) already exists. Choose another name or remove the file.")
     if not path.parent.is_dir():
-        raise ValueError(f"file (={path}) is in a folder that does not exist. Make {path.parent} first.")
+        raise ValueError(f"file (={path}) must be in an existing folder. Create the folder '{path.parent}' first.")
     typed = shlex.quote(str(path))
     text = TEMPLATE.format(name=path.stem, study=json.dumps(path.stem, ensure_ascii=False), file=typed)
     Store(Path()).disk.deliver(path, text.encode())
-    say(f"wrote {path}. Look ahead with: ablate plan {typed}, train with: ablate run {typed}")
+    say(f"Wrote {path}. Preview it with 'ablate plan {typed}' and train it with 'ablate run {typed}'.")
     return 0

@@ -1,4 +1,4 @@
-"""``ablate plan``: the variants, what each changes, and what there is to do; trains nothing."""
+"""``ablate plan``: the variants, their changes, and the runs to be trained; trains nothing."""
 
 from __future__ import annotations
 
@@ -7,62 +7,51 @@ from typing import Annotated
 
 import typer
 
-from ablate.cli.flags import DEFAULT_RUNS, Design, Only, RecipePath, Runs, Scale, Seeds, Sets, mention_last, read
+from ablate.cli.options import Json, RecipePath, Selection
 
 NAME_OF_ERROR = r"^[A-Z]\w*: "
-"""What Python calls an error: no news for whoever reads what is wrong."""
+"""Python's name of an error, which the message does not need."""
 
 
 def plan(
     recipe: RecipePath,
-    seeds: Seeds = None,
-    only: Only = None,
-    design: Design = None,
-    sets: Sets = None,
-    scale: Scale = 1.0,
-    runs: Runs = DEFAULT_RUNS,
-    quick: Annotated[bool, typer.Option("--quick", help="Leave the networks' sizes out: nothing is built.")] = False,
-    designs: Annotated[
-        bool, typer.Option("--designs", help="Say instead how many runs each design of the tricks would add.")
+    selection: Selection,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Do not build the networks; omits parameter counts and receptive fields.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    designs: Annotated[
+        bool,
+        typer.Option("--designs", help="Show the number of runs that each design would require, instead of the plan."),
+    ] = False,
+    as_json: Json = False,
 ) -> int:
-    """Show the variants, what each changes, and what there is to train; exit code 2 where a network cannot be built, or a trick finds nothing to do."""
+    """Show the variants, their changes and the runs to be trained. Exits with code 2 if a network cannot be built or a trick has no effect.
+
+    Example: ablate plan digits.yaml --seeds 5
+    """
+    from ablate.cli.announce import warn_of
     from ablate.cli.console import say
     from ablate.cli.show_plan import show_plan
-    from ablate.recipe.advice import advice_of
-    from ablate.study.changed import changed
-    from ablate.study.outlook import outlook
-    from ablate.study.plan import make_plan
-    from ablate.study.store import Store
-    from ablate.study.unwatched import unwatched
+    from ablate.planning.plan import make_plan
+    from ablate.planning.plan_summary import outlook
 
+    store = selection.store
     if designs:
         from ablate.cli.show_designs import design_outlooks, show_designs
-        from ablate.recipe import Recipe
 
-        if design is not None or only is not None:
-            raise ValueError("--designs looks at all designs and all their rows: leave --design and --only out.")
-        Recipe.load(recipe, seeds=seeds, sets=sets or (), scale=scale)  # what is wrong without any design
-
-        def load(name: str) -> Recipe:
-            return Recipe.load(recipe, seeds=seeds, design=name, sets=sets or (), scale=scale)
-
-        show_designs(design_outlooks(load, Store(runs.absolute())), as_json=as_json)
+        if selection.design is not None or selection.only is not None:
+            raise ValueError("--designs cannot be combined with --design or --only. Remove these options.")
+        show_designs(design_outlooks(recipe, selection, store), as_json=as_json)
         return 0
-    study = read(recipe, seeds, only, design, sets, scale)
-    store = Store(runs.absolute())
+    study = selection.read(recipe)
     made = make_plan(study, store)
     view = outlook(made, store, networks=not quick)
     show_plan(view, as_json=as_json)
     for row in view.rows:
         if row.stack_reason:
-            say(f"{row.variant}: its seeds train one by one, not as a stack. {row.stack_reason}")
-    for sentence in (*changed(made, store), *unwatched(made, store)):
-        say(sentence)
-    for sentence in advice_of(study):
-        say(f"warning: {sentence}")
-    mention_last(study, store, "plan")
+            say(f"{row.variant}: Seeds are trained one at a time. {row.stack_reason}")
+    warn_of(made, store)
+    selection.mention_last(study, "plan")
     wrong = [row for row in view.rows if row.error]
     for row in wrong:
         say(f"{row.variant}: {re.sub(NAME_OF_ERROR, '', str(row.error))}")

@@ -1,67 +1,68 @@
-"""``ablate plot``: a picture of a study as a file, its format from the suffix."""
+"""``ablate plot``: a plot of a study as a file, its format from the suffix."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ablate.cli.flags import DEFAULT_RUNS, Design, Only, RecipePath, Runs, Scale, Seeds, Sets, mention_last, read
+from ablate.cli.options import RecipePath, Selection, check_output, option
+
+
+def kinds() -> list[str]:
+    """The kinds of plots, for shell completion."""
+    from ablate.report.pictures import KINDS
+
+    return list(KINDS)
 
 
 def plot(
     recipe: RecipePath,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="x.png, .svg or .pdf.", show_default=False)
-    ],
+    output: Annotated[Path, option("FILE", "Output file, ending in .png, .svg or .pdf.", "--output", "-o")],
+    selection: Selection,
     kind: Annotated[
         str,
         typer.Option(
-            help="curves (every epoch), ladder (each row's step from its parent), effects (these steps with intervals) or predictions (points on pictures)."
+            metavar="KIND",
+            help="Kind of plot: curves (metrics per epoch), ladder (results with the change from each parent), effects "
+            "(differences with confidence intervals) or predictions (landmarks drawn on images).",
+            autocompletion=kinds,
         ),
     ] = "curves",
     metric: Annotated[
         str | None,
-        typer.Option(help="What to show instead of the losses, or of what is compared.", show_default=False),
+        option("METRIC", "Metric to plot. Defaults to the losses for curves, and to the compared metric otherwise."),
     ] = None,
     log: Annotated[
-        bool | None, typer.Option("--log/--linear", help="The axis of curves; chosen by the values unless given.")
+        bool | None,
+        typer.Option(
+            "--log/--linear", help="Use a logarithmic or a linear y axis for curves. Chosen automatically by default."
+        ),
     ] = None,
-    seeds: Seeds = None,
-    only: Only = None,
-    design: Design = None,
-    sets: Sets = None,
-    scale: Scale = 1.0,
-    runs: Runs = DEFAULT_RUNS,
 ) -> int:
-    """Draw what a study has come to: learning curves, the ladder, or a forest plot of the effects."""
+    """Plot the results of a study: learning curves, the variants in order, a forest plot of the effects, or predictions.
+
+    Example: ablate plot digits.yaml --kind effects -o effects.pdf
+    """
     from ablate.cli.console import say
     from ablate.cli.show_table import flags_named
-    from ablate.evidence.rows import gather
-    from ablate.recipe.measured import comparing
+    from ablate.evidence.gather import table_of
+    from ablate.planning.plan import make_plan
     from ablate.report.figure import picture_suffix
     from ablate.report.pictures import check_kind, picture
-    from ablate.study.plan import make_plan
-    from ablate.study.store import Store
 
     with flags_named():
         check_kind(kind)
         format = picture_suffix(output)
     if log is not None and kind != "curves":
-        raise ValueError(
-            f"{'--log' if log else '--linear'} is for curves; a step of a {kind} has no sign on a logarithmic axis."
-        )
-    study = read(recipe, seeds, only, design, sets, scale, need_files=False)
-    if metric is not None and kind != "curves":
-        study = replace(study, compare=comparing(study.variants, study.compare, metric))
-    store = Store(runs.absolute())
+        raise ValueError(f"{'--log' if log else '--linear'} requires --kind curves.")
+    study = selection.read(recipe, metric=None if kind == "curves" else metric, need_files=False)
+    store = selection.store
     record = make_plan(study, store).record()
-    if not output.absolute().parent.is_dir():
-        raise ValueError(f"--output (={output}) is in a folder that does not exist. Make {output.parent} first.")
-    table = gather(record, provenance=store.provenance, curves=store.metrics)
-    store.disk.deliver(output, picture(kind, record, store, table, format, metric=metric, log=log))
-    say(f"wrote {output}")
-    mention_last(study, store, "plot")
+    check_output(output)
+    drawn = picture(kind, record, store, table_of(record, store), format, metric=metric, log=log)
+    store.disk.deliver(output, drawn)
+    say(f"Wrote {output}.")
+    selection.mention_last(study, "plot")
     return 0

@@ -1,4 +1,4 @@
-"""``ablate predict``: what a trained row says of new inputs."""
+"""``ablate predict``: a trained variant's predictions for new inputs."""
 
 from __future__ import annotations
 
@@ -7,40 +7,34 @@ from typing import Annotated
 
 import typer
 
-from ablate.cli.flags import DEFAULT_RUNS, RecipePath, Runs, Scale, Seeds, Sets, read
+from ablate.cli.options import RecipePath, Selection, Without, argument, check_output, option
 
 
 def predict(
     recipe: RecipePath,
-    variant: Annotated[str, typer.Argument(metavar="VARIANT", help="A trained row.", show_default=False)],
-    data: Annotated[Path, typer.Option("--data", metavar="FILE", help="Inputs: a .csv or .npz.", show_default=False)],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The .csv to write.", show_default=False)
-    ],
+    variant: Annotated[str, argument("VARIANT", "A trained variant.")],
+    selection: Annotated[Selection, Without("only")],
+    data: Annotated[Path, option("FILE", "Input file (.csv or .npz).", "--data")],
+    output: Annotated[Path, option("FILE", "Output file (.csv).", "--output", "-o")],
     lookup: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Kaggle's IdLookupTable.csv: write RowId,Location.", show_default=False),
+        Path | None, option("FILE", "Kaggle's IdLookupTable.csv. The output then has the columns RowId and Location.")
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Whose network; the first seed unless given.", show_default=False)
-    ] = None,
-    ensemble: Annotated[bool, typer.Option("--ensemble", help="The mean of all seeds' predictions.")] = False,
-    seeds: Seeds = None,
-    sets: Sets = None,
-    scale: Scale = 1.0,
-    runs: Runs = DEFAULT_RUNS,
+    seed: Annotated[int | None, option("SEED", "Seed of the network to use. Defaults to the first seed.")] = None,
+    ensemble: Annotated[bool, typer.Option("--ensemble", help="Average the predictions of all seeds.")] = False,
 ) -> int:
-    """Write a row's predictions of new inputs into a file; landmarks in pixels, classes with their probabilities."""
-    from ablate import api
-    from ablate.cli.console import say
-    from ablate.study.store import Store
+    """Write a variant's predictions for new inputs to a CSV file: landmarks in pixels, or class probabilities.
 
-    if not output.absolute().parent.is_dir():
-        raise ValueError(f"--output (={output}) is in a folder that does not exist. Make {output.parent} first.")
+    Example: ablate predict faces.yaml net7 --data test.csv -o predictions.csv --ensemble
+    """
+    from ablate.cli.console import say
+    from ablate.execution.predictions import predictions_csv, trained_runs
+    from ablate.planning.plan import make_plan
+
+    check_output(output)
     if ensemble and seed is not None:
-        raise ValueError(f"--seed (={seed}) stands beside --ensemble, which takes all seeds. Keep one of them.")
-    study = read(recipe, seeds, None, None, sets, scale)
-    text = api.predictions(study, variant, data, lookup=lookup, seed=seed, ensemble=ensemble, root=runs)
-    Store(runs.absolute()).disk.deliver(output, text.encode())
-    say(f"wrote {output}")
+        raise ValueError(f"--seed (={seed}) cannot be combined with --ensemble. Remove one of them.")
+    study, store = selection.read(recipe), selection.store
+    networks = trained_runs(make_plan(study, store), store, variant, seed=seed, ensemble=ensemble)
+    store.disk.deliver(output, predictions_csv(networks, data, lookup).encode())
+    say(f"Wrote {output}.")
     return 0

@@ -1,4 +1,4 @@
-"""The end of a publication, told to the user."""
+"""The last publication after training, and what is printed about it."""
 
 from __future__ import annotations
 
@@ -7,35 +7,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablate.cli.console import messages, say
-from ablate.cli.flags import flag_of
+from ablate.cli.options import flag_of
 
 if TYPE_CHECKING:
     from ablate.recipe import Recipe
-    from ablate.tracker.background import Background
-    from ablate.tracker.publish import Rendering
+    from ablate.tracking.publish import Rendering
+    from ablate.tracking.publisher import Background
 
 
 def publish_rest(
-    publisher: Background, rendering: Rendering, recipe: Recipe, runs: Path, tracking_uri: str | None
+    publisher: Background, rendering: Rendering, recipe: Recipe, *, runs: Path, tracking_uri: str | None
 ) -> bool:
-    """Publish what is still missing after training; False where Ctrl-C ended it. What went wrong is one line on stderr, with the command that publishes
-    later; a password in the tracking URI is left out of it."""
+    """Publish what is missing after training; False if Ctrl-C ended it.
+
+    An error is one line on stderr with the command that publishes later, without the password of a tracking URI.
+    """
     shown = publisher.address.shown
     place = ["--tracking-uri", shown] if tracking_uri else []
     later = shlex.join(["ablate", "sync", str(recipe.path), *recipe.selection, *flag_of(runs), *place])
 
     def waiting() -> None:
         if messages().is_terminal:
-            say(f"publishing to {shown} …")
+            say(f"Publishing to {shown} …")
 
-    from ablate.study.interrupts import ended_by_signals
+    from ablate.execution.signals import ended_by_signals
 
     try:
         with ended_by_signals():
             published = publisher.finish(rendering, waiting=waiting)
     except KeyboardInterrupt:
-        say(f"interrupted while publishing to {shown}. Publish the rest with: {later}")
+        say(f"Publishing to {shown} was interrupted. Resume with: {later}")
         return False
     if not published.ok:
-        say(f"{published.reason} Nothing is lost; publish the rest with: {later}")
+        say(f"{published.reason} All results are saved locally. Publish them later with: {later}")
     return True

@@ -1,155 +1,145 @@
-"""``ablate run``: plan, train what is missing, publish, print the table."""
+"""``ablate run``: plan, train, publish, print the table."""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablate.cli.flags import (
-    DEFAULT_RUNS,
-    Design,
-    Format,
-    Only,
-    RecipePath,
-    Runs,
-    Scale,
-    Seeds,
-    Sets,
-    Uri,
-    flag_of,
-    read,
-)
+from ablate.cli.options import Format, Layout, RecipePath, Selection, Uri, Without, flag_of, option
 
 if TYPE_CHECKING:
-    from ablate.study.plan import Plan
+    from ablate.execution.events import Event
+    from ablate.execution.run_options import RunOptions
+    from ablate.planning.plan import Plan
+
+
+@dataclass(frozen=True)
+class Training:
+    """The options that say how to train."""
+
+    jobs: Annotated[
+        str, typer.Option(metavar="N", help="Number of parallel processes, or auto (one per core or GPU).")
+    ] = "auto"
+    threads: Annotated[int, typer.Option(metavar="N", help="Number of CPU threads per process.")] = 1
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")] = "auto"
+    executor: Annotated[
+        str, typer.Option(metavar="EXECUTOR", help="Executor that runs the jobs. Only local is available.")
+    ] = "local"
+    jobs_per_gpu: Annotated[int, typer.Option(metavar="N", help="Number of parallel processes per GPU.")] = 1
+    timeout: Annotated[float | None, option("SECONDS", "Time limit of a job in seconds.")] = None
+    retries: Annotated[
+        int, typer.Option(metavar="N", help="Number of times that a job is restarted after its process was killed.")
+    ] = 1
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Retrain failed and diverged runs.")] = False
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Start no further jobs after the first failure.")] = (
+        False
+    )
+    fresh: Annotated[bool, typer.Option("--fresh", help="Retrain all selected variants from scratch.")] = False
+
+    def options(self) -> RunOptions:
+        """What these options ask for. Raises ValueError."""
+        from ablate.execution.run_options import RunOptions
+
+        if self.executor != "local":
+            raise ValueError(f"--executor (={self.executor}) must be local.")
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "executor"}
+        return RunOptions(**{**values, "jobs": number_of(self.jobs)})
 
 
 def run(
     recipe: RecipePath,
-    seeds: Seeds = None,
-    only: Only = None,
-    design: Design = None,
-    sets: Sets = None,
-    scale: Scale = 1.0,
-    jobs: Annotated[str, typer.Option(help="Processes at once: auto (one per core or GPU) or a number.")] = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of each process.")] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    executor: Annotated[str, typer.Option(help="Where jobs run: local.")] = "local",
-    jobs_per_gpu: Annotated[int, typer.Option(min=1, help="Processes at once on each GPU.")] = 1,
-    timeout: Annotated[
-        float | None, typer.Option(min=1, help="End a job after so many seconds.", show_default=False)
-    ] = None,
-    retries: Annotated[int, typer.Option(min=0, help="How often a job whose process was killed goes on.")] = 1,
-    runs: Runs = DEFAULT_RUNS,
-    tracking_uri: Uri = None,
-    no_mlflow: Annotated[bool, typer.Option("--no-mlflow", help="Record nothing in MLflow.")] = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed and diverged runs again.")] = False,
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Start nothing new after the first failure.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Train all selected rows again, from nothing.")] = False,
+    selection: Selection,
+    layout: Annotated[Layout, Without("columns", "sort")],
+    training: Training,
     format: Format = "text",
+    tracking_uri: Uri = None,
+    no_mlflow: Annotated[bool, typer.Option("--no-mlflow", help="Do not log to MLflow.")] = False,
 ) -> int:
-    """Train what is missing and print the table. Run it again to continue."""
-    from ablate import api
+    """Train all runs that have not finished and print the table. Rerun the command to resume an interrupted study.
+
+    Example: ablate run digits.yaml --seeds 5 --metric accuracy
+    """
+    from ablate.cli.announce import announce
     from ablate.cli.console import say
-    from ablate.cli.live import Progress
+    from ablate.cli.progress import Progress
     from ablate.cli.publishing import publish_rest
-    from ablate.cli.show_table import check_format, show_as
-    from ablate.recipe.advice import advice_of
-    from ablate.study.changed import changed
-    from ablate.study.interrupts import ended_by_signals
-    from ablate.study.plan import make_plan
-    from ablate.study.store import Store
-    from ablate.study.unwatched import unwatched
+    from ablate.cli.show_table import flags_named, show
+    from ablate.evidence.gather import table_of
+    from ablate.execution.devices import slots
+    from ablate.execution.run_study import run_study
+    from ablate.execution.signals import ended_by_signals
+    from ablate.planning.plan import make_plan
+    from ablate.report.formats import checked
+    from ablate.tracking.publisher import Background
+    from ablate.tracking.rendering import rendering
 
-    check_format(format)
-    if executor != "local":
-        raise ValueError(f"--executor (={executor}) must be local.")
-    study = read(recipe, seeds, only, design, sets, scale)
-    options = api.RunOptions(
-        number_of(jobs), threads, device, retry_failed, fail_fast, fresh, timeout, retries, jobs_per_gpu
-    )
-    api.slots(options)  # a device that is not there is said before anything is written
-    store = Store(runs.absolute())
+    with flags_named():
+        checked(format)
+    options = training.options()
+    study, store = selection.read(recipe, metric=layout.metric), selection.store
+    slots(options)  # reports a missing device before anything is written
     plan = make_plan(study, store)
-    missing = plan.to_do(retry_failed=retry_failed, fresh=fresh)
-    distinct = len({planned.fingerprint for planned in (*plan.runs, *missing)})
-    known = f"{distinct - len(missing)} of {distinct} runs are known, {len(missing)} to train"
-    folds = "" if study.folds is None else f" × {study.folds.k} folds"
-    say(f"{study.study}: {len(study.variants)} variants × {len(study.seeds)} seeds{folds}; {known}")
-
-    for sentence in (*changed(plan, store), *(() if fresh else unwatched(plan, store))):
-        say(sentence)
-    for sentence in advice_of(study):
-        say(f"warning: {sentence}")
-
-    publisher = None if no_mlflow else api.publisher(plan, root=runs, uri=tracking_uri)
+    rows = announce(plan, store, options)
+    publisher = None if no_mlflow else Background(plan, store, tracking_uri, rendering)
     progress = Progress()
+    if rows:
+        progress.start(rows)
 
-    rows = (*study.needed, *study.variants)
-    counts = {variant.name: sum(planned.variant.name == variant.name for planned in missing) for variant in rows}
-    if study.needed and any(counts[variant.name] for variant in study.needed):
-        say(
-            f"trained as well, as rows are built upon them: {', '.join(v.name for v in study.needed if counts[v.name])}"
-        )
-    if missing:
-        progress.start([(v.name, counts[v.name], v.settings.epochs) for v in rows if counts[v.name]])
-
-    def listen(event: Mapping[str, Any]) -> None:
-        if event["event"] == "note":
-            say(event["text"])
-            return
+    def listen(event: Event) -> None:
         progress.event(event)
         if publisher is not None:
             publisher.event(event)
 
     try:
         with ended_by_signals():
-            table = api.run(study, root=runs, options=options, listen=listen)
+            plan = run_study(plan, store, options, listen=listen)
     except KeyboardInterrupt:
         progress.stop()
         if publisher is not None:
             publisher.interrupted()
-        say(f"interrupted; finished runs are kept. Continue with: {shlex.join(['ablate', *sys.argv[1:]])}")
+        say(f"Interrupted. Finished runs are kept. Resume with: {shlex.join(['ablate', *sys.argv[1:]])}")
         return 130
     finally:
         progress.stop()
-    ended = publisher is None or publish_rest(
-        publisher, api.rendering(plan.renewed(store).record(), store, table), study, runs, tracking_uri
+    table = table_of(plan.record(), store)
+    published = publisher is None or publish_rest(
+        publisher, rendering(plan.record(), store, table), study, runs=selection.runs, tracking_uri=tracking_uri
     )
-    show_as(table, format)
-    for sentence in ended_badly(plan.renewed(store), runs):
+    show(table, format, layout)
+    for sentence in ended_badly(plan, selection.runs):
         say(sentence)
-    if not ended:
+    if not published:
         return 130
     return 0 if all(row.status == "finished" for row in table.rows) else 1
 
 
 def ended_badly(plan: Plan, runs: Path) -> list[str]:
-    """What to do about runs that failed or diverged; nothing where none did."""
-    from ablate.study.plan import settings_flags
-    from ablate.study.records import ENDED_BADLY
+    """What to do about runs that failed or diverged. The log is that of a variant whose code failed, if there is one: its traceback is there."""
+    from ablate.planning.plan import settings_flags
+    from ablate.store.records import ENDED_BADLY
 
     rows: dict[str, str] = {}
     for run in plan.runs:
-        if run.record.status in ENDED_BADLY:
-            rows.setdefault(run.variant.name, run.record.status)
+        if run.record.status in ENDED_BADLY and rows.get(run.variant.name) != "failed":
+            rows[run.variant.name] = run.record.status
     if not rows:
         return []
     named = ", ".join(f"{name} ({status.replace('_', ' ')})" for name, status in rows.items())
+    logged = next((name for name, status in rows.items() if status == "failed"), next(iter(rows)))
     flags = [*settings_flags(plan.recipe.selection), *flag_of(runs)]
-    logs = shlex.join(["ablate", "logs", str(plan.recipe.path), next(iter(rows)), *flags])
-    return [f"did not finish: {named}; --retry-failed trains such runs again. What it printed: {logs}"]
+    logs = shlex.join(["ablate", "logs", str(plan.recipe.path), logged, *flags])
+    return [f"Not finished: {named}. Use --retry-failed to retrain them. To see the log of {logged}, run: {logs}"]
 
 
 def number_of(jobs: str) -> int | None:
-    """The number behind ``--jobs``, None for auto. Raises ValueError for anything else."""
+    """The number in ``--jobs``, None for auto. Raises ValueError for anything else."""
     if jobs == "auto":
         return None
     if not jobs.isdecimal() or int(jobs) < 1:
-        raise ValueError(f"--jobs (={jobs}) must be auto or a number of at least 1.")
+        raise ValueError(f"--jobs (={jobs}) must be auto or a whole number greater than 0.")
     return int(jobs)

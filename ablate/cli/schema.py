@@ -11,18 +11,21 @@ import typer
 
 def schema(
     output: Annotated[
-        str, typer.Option("--output", "-o", metavar="FILE", help="Where to write it; - for stdout.")
+        str, typer.Option("--output", "-o", metavar="FILE", help="Output file, or - for stdout.")
     ] = "ablate.schema.json",
 ) -> int:
-    """Write the JSON schema of recipes, so that an editor completes and checks them."""
+    """Write the JSON schema of recipes, for completion and validation in editors.
+
+    Example: ablate schema -o recipe.schema.json
+    """
     from ablate.cli.console import say
     from ablate.recipe.schema import recipe_schema
-    from ablate.study.store import Store
+    from ablate.store.store import Store
 
     text = json.dumps(recipe_schema(), indent=1, ensure_ascii=False) + "\n"
     if output == "-":
         typer.echo(text, nl=False)
         return 0
     Store(Path()).disk.deliver(Path(output), text.encode())
-    say(f"wrote {output}. First line of a recipe: # yaml-language-server: $schema={output}")
+    say(f"Wrote {output}. To use it, start recipes with the line: # yaml-language-server: $schema={output}")
     return 0

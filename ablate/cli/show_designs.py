@@ -1,19 +1,20 @@
-"""What each design of a recipe's tricks would take, beside what is trained already."""
+"""The number of runs that each design of a recipe's tricks would require."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
-from ablate.recipe import Recipe, RecipeError
-from ablate.study.plan import make_plan
-from ablate.study.store import Store
+from ablate.cli.options import Selection
+from ablate.planning.plan import make_plan
+from ablate.recipe import RecipeError
+from ablate.store.store import Store
 
 
 @dataclass(frozen=True)
 class DesignOutlook:
-    """A design: its rows, its different runs, how many of them are still to be trained; or the first thing that stands against it."""
+    """A design: the number of its variants, of its distinct runs, and of those to be trained; or the first problem with it."""
 
     design: str
     rows: int | None = None
@@ -22,17 +23,18 @@ class DesignOutlook:
     problem: str | None = None
 
 
-def design_outlooks(load: Callable[[str], Recipe], store: Store) -> list[DesignOutlook]:
-    """One for each design that there is, and one for all that are possible, whose common runs count once. ``load`` reads the recipe under a design."""
+def design_outlooks(path: Path, selection: Selection, store: Store) -> list[DesignOutlook]:
+    """One for each design, and one for all that are possible; runs that they share count once. Raises RecipeError if no design is to blame."""
     from ablate.recipe.designs import DESIGNS
 
+    selection.read(path)
     found = []
     runs: set[str] = set()
     missing: set[str] = set()
     rows = 0
     for design in DESIGNS:
         try:
-            recipe = load(design)
+            recipe = replace(selection, design=design).read(path)
         except RecipeError as error:
             found.append(DesignOutlook(design, problem=str(error.problems[0])))
             continue
@@ -50,16 +52,14 @@ def show_designs(outlooks: list[DesignOutlook], *, as_json: bool) -> None:
     if as_json:
         output().print_json(json.dumps([asdict(one) for one in outlooks]))
         return
-    from rich.table import Table
+    from ablate.cli.console import grid_of
 
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    grid.add_column("Design")
-    for title in ("Rows", "Runs", "To train"):
-        grid.add_column(title, justify="right")
+    grid = grid_of("Design", "Variants >", "Runs >", "To train >")
     for one in outlooks:
         if one.problem is None:
-            grid.add_row(one.design, f"{one.rows:,}", f"{one.runs:,}", f"{one.to_train:,}")
+            name = "total (shared runs counted once)" if one.design == "together" else one.design
+            grid.add_row(name, f"{one.rows:,}", f"{one.runs:,}", f"{one.to_train:,}")
     output().print(grid)
     for one in outlooks:
         if one.problem is not None:
-            output().print(f"{one.design} is not possible: {one.problem}", soft_wrap=True)
+            output().print(f"Design {one.design} cannot be used: {one.problem}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The table on a terminal; Markdown where stdout is a file or a pipe."""
+"""The table on a terminal, fitted to its width."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ablate.cli.console import output, say
-from ablate.evidence.rows import Table
+from ablate.cli.console import output
+from ablate.evidence.gather import Table
 from ablate.report.choosing import ArgumentError, select_columns
 from ablate.report.column import Cells, Column, cells
-from ablate.report.formats import FORMATS, render
+from ablate.report.document import Document
+from ablate.report.formats import render
 from ablate.report.narrow import narrow
-from ablate.report.summary import summary
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import Console, RenderableType
+
+    from ablate.cli.options import Layout
 
 STYLES = {"helps": "green", "hurts": "red", "unstable": "yellow", "no difference": "yellow"}
 
@@ -31,36 +31,31 @@ MOST_OF_A_WORD = (12, 8)
 """Characters of a word of text that stay together in a narrow column, and in a very narrow one."""
 
 
+def show(table: Table, format: str, layout: Layout) -> None:
+    """Print the table in a format on stdout; ``text`` is fitted to a terminal. Raises ValueError for unknown columns."""
+    with flags_named():
+        if format == "text" and output().is_terminal:
+            show_table(table, output(), layout.names, layout.sort, notes=layout.notes)
+        else:
+            text = render(table, format, layout.names, layout.sort, notes=layout.notes)
+            output().file.write(text)
+
+
 def show_table(
-    table: Table, columns: Sequence[str] | None = None, sort: str | None = None, console: Console | None = None
+    table: Table,
+    console: Console,
+    columns: Sequence[str] | None = None,
+    sort: str | None = None,
+    *,
+    notes: bool = False,
 ) -> None:
-    """Print the table with its sentences. Raises ValueError for unknown columns."""
-    console = console or output()
-    if not console.is_terminal:
-        console.file.write(render(table, "md", columns, sort))
-        return
+    """Print the table and its notes, fitted to the width of the console. Raises ValueError for unknown columns."""
+    from rich.text import Text
+
     table, chosen = select_columns(table, columns, sort)
     console.print(in_room(table, chosen, console.width))
-    for sentence in summary(table, [column.key for column in chosen]):
-        from rich.text import Text
-
-        console.print(Text(sentence, "dim"))
-
-
-def show_as(table: Table, format: str, columns: Sequence[str] | None = None, sort: str | None = None) -> None:
-    """Print the table in a format on stdout; ``text`` draws it on a terminal. Raises ValueError for unknown formats and columns."""
-    check_format(format)
-    with flags_named():
-        if format == "text":
-            show_table(table, columns, sort)
-        else:
-            output().file.write(render(table, format, columns, sort))
-
-
-def mention_missing(runs: Path) -> None:
-    """Say on stderr where there is no folder of runs, so that nobody takes its rows for runs that wait."""
-    if not runs.is_dir():
-        say(f"--runs (={runs}) does not exist: nothing has been trained there")
+    for note in Document(table=table, columns=chosen, notes=notes).lines():
+        console.print(Text(note, "dim"))
 
 
 @contextmanager
@@ -72,15 +67,8 @@ def flags_named() -> Iterator[None]:
         raise ValueError(f"--{error}") from None
 
 
-def check_format(format: str) -> None:
-    """Raises ValueError for a format that there is not, before anything is trained for it."""
-    known = ("text", *FORMATS)
-    if format not in known:
-        raise ValueError(f"--format (={format}) must be one of {', '.join(known)}.")
-
-
 def in_room(table: Table, chosen: Sequence[Column], room: int) -> RenderableType:
-    """The table as fully as a line for each row allows: abbreviated, then with its descriptions cut; on several lines where nothing else helps."""
+    """The table with as much text as fits on one line per row: abbreviated, then with cut descriptions; otherwise on several lines."""
     full = cells(table, chosen)
     short, shorter = (cells(table, narrow(table, chosen, coarse=coarse)) for coarse in (False, True))
     for content in (full, short, shorter):
@@ -94,12 +82,12 @@ def in_room(table: Table, chosen: Sequence[Column], room: int) -> RenderableType
 
 
 def excess(content: Cells, room: int) -> int:
-    """By how many characters a line for each row is too long; titles may break at spaces."""
+    """The number of characters by which the rows are too long; titles may break at spaces."""
     return sum(line_widths(content)) + GAP * len(content.titles) - room
 
 
 def line_widths(content: Cells) -> list[int]:
-    """What each column takes where only its title breaks."""
+    """The width of each column if only titles break."""
     from rich.cells import cell_len
 
     return [
@@ -109,7 +97,7 @@ def line_widths(content: Cells) -> list[int]:
 
 
 def clipped(content: Cells, place: int, over: int) -> Cells | None:
-    """The cells with one column of text narrower by so many characters; None where too little of it would be left."""
+    """The cells with one column of text cut by ``over`` characters; None if too little of it would be left."""
     from rich.cells import cell_len, set_cell_size
 
     width = line_widths(content)[place] - over
@@ -125,8 +113,10 @@ def clipped(content: Cells, place: int, over: int) -> Cells | None:
 
 
 def drawn(content: Cells, room: int, whole: Cells | None = None) -> RenderableType:
-    """The cells as a table ``room`` characters wide at most: text folds, numbers break at spaces only; a block per row where that is too wide still,
-    of ``whole`` where it is given."""
+    """The cells as a table of at most ``room`` characters: text folds, numbers break at spaces only.
+
+    If that is still too wide, a block per row, with the cells of ``whole`` if given.
+    """
     from rich import box
     from rich.table import Table as Drawn
     from rich.text import Text
@@ -143,7 +133,7 @@ def drawn(content: Cells, room: int, whole: Cells | None = None) -> RenderableTy
 
 
 def fitted(content: Cells, room: int, most: int) -> list[int] | None:
-    """A width for each column, in characters; None where they cannot fit. The column with most to give gives first.
+    """A width for each column, in characters; None if they do not fit. The column with the most room shrinks first.
 
     ``most`` characters of a word of text stay together; of a number, all. Where a line for each row is enough, only titles give.
     """

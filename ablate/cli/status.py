@@ -1,58 +1,44 @@
-"""``ablate status``: what is running now, row by row."""
+"""``ablate status``: what is running now, variant by variant."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from ablate.cli.advance import spoken
-from ablate.cli.flags import DEFAULT_RUNS, Design, Only, RecipePath, Runs, Scale, Seeds, Sets, mention_last, read
+from ablate.cli.options import Json, RecipePath, Selection
 
 if TYPE_CHECKING:
-    from ablate.study.watch import RowNow, RunNow
+    from ablate.planning.run_status import RowNow, RunNow
 
 
-def status(
-    recipe: RecipePath,
-    seeds: Seeds = None,
-    only: Only = None,
-    design: Design = None,
-    sets: Sets = None,
-    scale: Scale = 1.0,
-    runs: Runs = DEFAULT_RUNS,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-) -> int:
-    """Show what is running: each row's seeds, their epoch, and when they were last heard of."""
+def status(recipe: RecipePath, selection: Selection, as_json: Json = False) -> int:
+    """Show the status of each variant's runs: seed, epoch and time of the last update.
+
+    Example: ablate status digits.yaml
+    """
     from ablate.cli.console import output
-    from ablate.study.plan import make_plan
-    from ablate.study.store import Store
-    from ablate.study.watch import watch
+    from ablate.planning.plan import make_plan
+    from ablate.planning.run_status import watch
 
-    study = read(recipe, seeds, only, design, sets, scale, need_files=False)
-    store = Store(runs.absolute())
+    study, store = selection.read(recipe, need_files=False), selection.store
     rows = watch(make_plan(study, store), store)
     if as_json:
         output().print_json(json.dumps({"study": study.study, "rows": [asdict(row) for row in rows]}))
     else:
         show(rows)
-    mention_last(study, store, "status")
+    selection.mention_last(study, "status")
     return 0
 
 
 def show(rows: list[RowNow]) -> None:
     """Print the rows as a table, and the reasons of what went wrong below it."""
-    from rich.table import Table
     from rich.text import Text
 
-    from ablate.cli.console import output
+    from ablate.cli.console import grid_of, output
     from ablate.report.wording import plain
 
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("Name", "Runs", "Running", "Epoch", "Valid loss", "Last sign", "Process"):
-        grid.add_column(title, justify="right" if title in ("Epoch", "Valid loss", "Last sign") else "left")
+    grid = grid_of("Name", "Status", "Seed", "Epoch >", "Validation loss >", "Last update >", "PID")
     for row in rows:
         states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in row.runs.items())
         columns = zip(*(cells(run) for run in row.running), strict=True) if row.running else ([""],) * 5
@@ -64,7 +50,9 @@ def show(rows: list[RowNow]) -> None:
 
 
 def cells(run: RunNow) -> tuple[str, ...]:
-    """A run under way: seed, epoch, loss, time since its last sign of life, process."""
+    """A run under way: seed, epoch, loss, time since its last update, process."""
+    from ablate.cli.progress_state import spoken
+
     return (
         run.name,
         f"{run.epoch}/{run.epochs}",

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from ablate.cli.flags import DEFAULT_RUNS, Design, Only, RecipePath, Runs, Scale, Seeds, Sets, Uri, mention_last, read
+from ablate.cli.options import RecipePath, Selection, Uri
 
 
-def sync(
-    recipe: RecipePath,
-    seeds: Seeds = None,
-    only: Only = None,
-    design: Design = None,
-    sets: Sets = None,
-    scale: Scale = 1.0,
-    runs: Runs = DEFAULT_RUNS,
-    tracking_uri: Uri = None,
-) -> int:
-    """Publish to MLflow what a study has and MLflow lacks; trains nothing."""
-    from ablate import api
+def sync(recipe: RecipePath, selection: Selection, tracking_uri: Uri = None) -> int:
+    """Publish the results that are not in MLflow yet. Does not train.
+
+    Example: ablate sync digits.yaml --tracking-uri http://mlflow.example.org
+    """
     from ablate.cli.console import say, warn
-    from ablate.study.store import Store
+    from ablate.planning.plan import make_plan
+    from ablate.tracking.publish import publish
+    from ablate.tracking.rendering import rendering
 
-    study = read(recipe, seeds, only, design, sets, scale, need_files=False)
-    published = api.publish(study, api.table(study, root=runs), root=runs, uri=tracking_uri, check=True)
-    mention_last(study, Store(runs.absolute()), "sync")
+    study, store = selection.read(recipe, need_files=False), selection.store
+    record = make_plan(study, store).record()
+    published = publish(record, store, tracking_uri=tracking_uri, artifacts=rendering(record, store), check=True)
+    selection.mention_last(study, "sync")
     if not published.ok:
-        warn(f"{published.reason} Nothing is lost; run it again when MLflow is back.")
+        warn(f"{published.reason} All results are saved locally. Rerun the command when MLflow is available.")
         return 1
     if published.experiment is None:
-        warn(
-            f"{study.study} has nothing to publish yet: none of its runs has begun in {runs}. Train it with 'ablate run'."
-        )
+        where = f"no run has started in folder '{selection.runs}'"
+        warn(f"{study.study}: No results to publish: {where}. Train the study with 'ablate run'.")
         return 1
     say(f"{study.study} is published at {published.uri}")
     return 0

@@ -1,123 +1,96 @@
-"""``ablate table``: the table of what is done, from the store, or from runs that others logged in MLflow."""
+"""``ablate table``: the table of results so far, from the store, or from an MLflow experiment."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
-from ablate.cli.flags import (
-    DEFAULT_RUNS,
-    Columns,
-    Design,
-    Format,
-    Only,
-    Runs,
-    Scale,
-    Seeds,
-    Sets,
-    Sort,
-    Uri,
-    listed,
-    mention_last,
-    read,
-)
+from ablate.cli.options import Format, Layout, Selection, Uri, argument, option
 
 if TYPE_CHECKING:
-    from ablate.evidence.rows import Table
+    from ablate.evidence.gather import Table
 
-ELSEWHERE = "Runs of others"
+ELSEWHERE = "Runs logged to MLflow by other tools"
+
+
+@dataclass(frozen=True)
+class Logged:
+    """The options about an MLflow experiment."""
+
+    from_mlflow: Annotated[
+        str | None,
+        option(
+            "EXPERIMENT",
+            "Build the table from an MLflow experiment instead of a recipe. --metric then defaults to valid_loss or val_loss.",
+            rich_help_panel=ELSEWHERE,
+        ),
+    ] = None
+    by: Annotated[
+        str | None,
+        option(
+            "FIELD",
+            "Field that identifies the variant of a run: params.NAME, tags.NAME or run_name.",
+            rich_help_panel=ELSEWHERE,
+        ),
+    ] = None
+    seed: Annotated[
+        str | None,
+        option("FIELD", "Field that holds the seed of a run. Defaults to params.seed.", rich_help_panel=ELSEWHERE),
+    ] = None
+    better: Annotated[
+        str | None,
+        option(
+            "lower|higher",
+            "Whether lower or higher values are better, if it cannot be inferred from the metric's name.",
+            rich_help_panel=ELSEWHERE,
+        ),
+    ] = None
+    baseline: Annotated[
+        str | None,
+        option(
+            "VARIANT",
+            "Variant to compare the others with. Defaults to the first one logged.",
+            rich_help_panel=ELSEWHERE,
+        ),
+    ] = None
 
 
 def table(
-    recipe: Annotated[
-        Path | None, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.", show_default=False)
-    ] = None,
-    seeds: Seeds = None,
-    only: Only = None,
-    design: Design = None,
-    sets: Sets = None,
-    scale: Scale = 1.0,
-    runs: Runs = DEFAULT_RUNS,
+    selection: Selection,
+    layout: Layout,
+    logged: Logged,
+    recipe: Annotated[Path | None, argument("RECIPE", "Recipe file (YAML).")] = None,
     format: Format = "text",
-    columns: Columns = None,
-    sort: Sort = None,
-    from_mlflow: Annotated[
-        str | None,
-        typer.Option(
-            metavar="EXPERIMENT",
-            help="Instead of a recipe: an MLflow experiment, logged by anything.",
-            show_default=False,
-            rich_help_panel=ELSEWHERE,
-        ),
-    ] = None,
-    by: Annotated[
-        str | None,
-        typer.Option(
-            help="What names a run's variant: params.variant, tags.x or run_name.",
-            show_default=False,
-            rich_help_panel=ELSEWHERE,
-        ),
-    ] = None,
-    seed: Annotated[
-        str | None,
-        typer.Option(help="What says a run's seed; else params.seed.", show_default=False, rich_help_panel=ELSEWHERE),
-    ] = None,
-    metric: Annotated[
-        str | None,
-        typer.Option(
-            help="What to compare; else valid_loss or val_loss.", show_default=False, rich_help_panel=ELSEWHERE
-        ),
-    ] = None,
-    better: Annotated[
-        str | None,
-        typer.Option(
-            metavar="lower|higher",
-            help="Which way is good, where the metric's name does not say.",
-            show_default=False,
-            rich_help_panel=ELSEWHERE,
-        ),
-    ] = None,
-    baseline: Annotated[
-        str | None,
-        typer.Option(
-            help="The variant that the others are compared with; else the first that was logged.",
-            show_default=False,
-            rich_help_panel=ELSEWHERE,
-        ),
-    ] = None,
     tracking_uri: Uri = None,
 ) -> int:
-    """Print the table of what is done; trains nothing."""
-    from ablate.cli.show_table import check_format, mention_missing, show_as
+    """Print the table of results so far, without training.
 
-    check_format(format)
-    about_runs = {"by": by, "seed": seed, "metric": metric, "better": better, "baseline": baseline}
-    if from_mlflow is not None:
-        selecting: dict[str, object] = {
-            "RECIPE": recipe,
-            "seeds": seeds,
-            "only": only,
-            "design": design,
-            "set": sets or None,
-        }
-        selecting["scale"] = None if scale == 1 else scale
-        _refuse(selecting, "is about a recipe: leave it out with --from-mlflow.")
-        found = _logged(from_mlflow, by, seed, metric, better, baseline, tracking_uri)
-        show_as(found, format, listed(columns) or _told(found), sort)
+    Example: ablate table digits.yaml --columns variant,accuracy,verdict --sort -accuracy
+    """
+    from ablate.cli.show_table import flags_named, show
+    from ablate.report.formats import checked
+
+    with flags_named():
+        checked(format)
+    if logged.from_mlflow is not None:
+        _refuse({"RECIPE": recipe, **selection.given()}, "cannot be combined with --from-mlflow. Remove one of them.")
+        found = _read(logged.from_mlflow, logged, layout.metric, tracking_uri)
+        shown = layout if layout.columns is not None else replace(layout, columns=",".join(_filled(found)))
+        show(found, format, shown)
         return 0
-    _refuse(about_runs, "is about an experiment: add --from-mlflow EXPERIMENT.")
+    about_runs = {"by": logged.by, "seed": logged.seed, "better": logged.better, "baseline": logged.baseline}
+    _refuse(about_runs, "requires --from-mlflow EXPERIMENT.")
     if recipe is None:
-        raise ValueError("RECIPE is missing: name a recipe's file, or an experiment with --from-mlflow.")
-    from ablate import api
-    from ablate.study.store import Store
+        raise ValueError("RECIPE is missing. Pass a recipe file, or an experiment with --from-mlflow.")
+    from ablate.evidence.gather import table_of
+    from ablate.planning.plan import make_plan
 
-    study = read(recipe, seeds, only, design, sets, scale, need_files=False)
-    show_as(api.table(study, root=runs), format, listed(columns), sort)
-    mention_missing(runs)
-    mention_last(study, Store(runs.absolute()), "table")
+    study, store = selection.read(recipe, metric=layout.metric, need_files=False), selection.store
+    show(table_of(make_plan(study, store).record(), store), format, layout)
+    selection.mention_missing()
+    selection.mention_last(study, "table")
     return 0
 
 
@@ -128,32 +101,27 @@ def _refuse(flags: Mapping[str, object], rule: str) -> None:
             raise ValueError(f"{flag} (={value}) {rule}")
 
 
-def _logged(
-    experiment: str,
-    by: str | None,
-    seed: str | None,
-    metric: str | None,
-    better: str | None,
-    baseline: str | None,
-    tracking_uri: str | None,
-) -> Table:
-    """The table of an experiment; what was found out about it goes to stderr."""
+def _read(experiment: str, given: Logged, metric: str | None, tracking_uri: str | None) -> Table:
+    """The table of an experiment; notes on how it was read go to stderr."""
     from ablate.cli.console import say
-    from ablate.tracker.logged import Question, read_logged
+    from ablate.tracking.external_runs import Question, read_logged
 
     ways: dict[str | None, Literal["lower", "higher"] | None] = {"lower": "lower", "higher": "higher", None: None}
-    if better not in ways:
-        raise ValueError(f"--better (={better}) must be lower or higher.")
-    if by is None:
-        raise ValueError("--by is missing: say what names a run's variant, such as --by params.variant.")
-    logged = read_logged(experiment, Question(by, seed, metric, ways[better], baseline), tracking_uri)
+    if given.better not in ways:
+        raise ValueError(f"--better (={given.better}) must be lower or higher.")
+    if given.by is None:
+        raise ValueError(
+            "--by is required with --from-mlflow. Pass the field that identifies the variant, such as --by params.variant."
+        )
+    question = Question(given.by, seed=given.seed, metric=metric, better=ways[given.better], baseline=given.baseline)
+    logged = read_logged(experiment, question, tracking_uri)
     for note in logged.notes:
         say(note)
     return logged.table()
 
 
-def _told(table: Table) -> list[str]:
-    """The default columns, without those that say nothing here: others log what they like."""
+def _filled(table: Table) -> list[str]:
+    """The default columns that have a value here: other tools log other things."""
     from ablate.report.columns import available, default_keys
 
     columns = available(table)

@@ -1,4 +1,4 @@
-"""``ablate ui``: MLflow's page on this machine's studies."""
+"""``ablate ui``: the MLflow UI on this machine's studies."""
 
 from __future__ import annotations
 
@@ -7,22 +7,24 @@ from typing import Annotated
 
 import typer
 
-from ablate.cli.flags import Uri
+from ablate.cli.options import Uri, argument
 
 
 def ui(
-    recipe: Annotated[
-        Path | None, typer.Argument(metavar="[RECIPE]", help="Open this recipe's study.", show_default=False)
-    ] = None,
+    recipe: Annotated[Path | None, argument("RECIPE", "Link to this recipe's study.")] = None,
     tracking_uri: Uri = None,
     port: Annotated[
-        int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1; the next free one if it is taken.")
+        int,
+        typer.Option(metavar="PORT", min=1, max=65535, help="Port on 127.0.0.1; the next free one if it is in use."),
     ] = 5000,
 ) -> int:
-    """Serve MLflow's page on 127.0.0.1 until Ctrl-C."""
+    """Start the MLflow UI on 127.0.0.1. Press Ctrl-C to stop it.
+
+    Example: ablate ui digits.yaml --port 5001
+    """
     from ablate.cli.console import say
     from ablate.recipe import Recipe
-    from ablate.tracker.ui import serve
+    from ablate.tracking.ui import serve
 
     study = Recipe.load(recipe, need_files=False).study if recipe is not None else None
     try:

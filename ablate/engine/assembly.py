@@ -14,20 +14,21 @@ from ablate.engine.compiling import compiled
 from ablate.engine.construction import build_network as build_network
 from ablate.engine.construction import make_optimizer, seed_globals, wants_closure
 from ablate.engine.construction import make_tricks as make_tricks
+from ablate.engine.contract import Assignment
+from ablate.engine.data_dependent_init import adapt_to_data
 from ablate.engine.device import autocast, dtype_of, place, prepare
 from ablate.engine.dry_run import SAMPLES, dry_run, try_one_sample
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
-from ablate.engine.first_look import adapt_to_data
-from ablate.engine.measures import Measure, has_gaps, make_loss, make_metric, no_numbers
+from ablate.engine.measures import Measure, has_gaps, make_loss, make_metric, not_finite_inputs
 from ablate.engine.replicas import OneNetwork, Replicas, Stack
-from ablate.engine.trainer import Assignment
-from ablate.engine.tricks_of_stack import changed_data, has_hook, make_streams, of_seed, stream_name, tricks_for
-from ablate.engine.watching import Watching
+from ablate.engine.stacked_tricks import changed_data, has_hook, make_streams, of_seed, stream_name, tricks_for
+from ablate.engine.tracked_metrics import Watching
 from ablate.layers.noisy_dropout import noisy_layers
+from ablate.notes.note import Note
 from ablate.optimizers.build import rate_setter
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
-from ablate.tricks.noise import Noise, key
+from ablate.rng.noise import Noise, key
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
@@ -133,9 +134,6 @@ class Assembly:
         return noise
 
 
-GAPS = "targets may be missing (NaN): the loss is your own, and must leave them out"
-
-
 def assemble(assignment: Assignment, data: Parts) -> Assembly:
     """Put a training together: one seed as it is, several as a stack.
 
@@ -169,7 +167,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
     gaps = has_gaps(data)
     loss, loss_weight = make_loss(settings.loss, spec, folder, missing=gaps, targets=data.train.targets)
     metrics = {choice.label: make_metric(choice, spec, folder) for choice in settings.metrics}
-    notes: list[str] = []
+    notes: list[Note] = []
     replicas: Replicas = OneNetwork(networks[0])
     if len(seeds) > 1:
         replicas = stack = Stack(networks)
@@ -231,9 +229,9 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
             "watch": [choice.label for choice in settings.watch],
             "surgery": changed,
             "notes": notes
-            + ([GAPS] if gaps and settings.loss.target is not None else [])
+            + ([Note("missing_targets")] if gaps and settings.loss.target is not None else [])
             # the library's own data hold none
-            + (no_numbers(data) if settings.data.target is not None else []),
+            + (not_finite_inputs(data) if settings.data.target is not None else []),
         },
     )
 
@@ -247,17 +245,17 @@ def judged_by(tricks: Sequence[Trick | EachSeed]) -> Trick | EachSeed | None:
     return found[0] if found else None
 
 
-def compile_network(replicas: Replicas, settings: Settings, train: Loader, device: str) -> list[str]:
-    """Compile the network of one seed for full batches and the last one. Returns a note for the record where it is not compiled."""
+def compile_network(replicas: Replicas, settings: Settings, train: Loader, device: str) -> list[Note]:
+    """Compile the network of one seed for full batches and the last one. Returns a note if it is not compiled."""
     if not isinstance(replicas, OneNetwork):
-        return ["compile: a stack of seeds is not compiled; stack: off trains them one by one"]
+        return [Note("stack_not_compiled")]
     sizes = dict.fromkeys(
         (min(settings.batch_size, len(train)), len(train) % settings.batch_size or settings.batch_size)
     )
     batches = (next(iter(train.with_batch_size(n).batches(torch.arange(n))))[0] for n in sizes if n <= len(train))
     forward, reason = compiled(replicas.template, batches, autocast(device, settings.precision))
     replicas.run_by(forward)
-    return [] if reason is None else [f"compile: the network is not compiled ({reason})"]
+    return [] if reason is None else [Note("not_compiled", values={"reason": reason})]
 
 
 def wide_batch(batch_size: int, spec: Spec) -> int:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from ablate.data.dataset import Spec
 from ablate.engine.replicas import CannotStack
 from ablate.inits.init import Init
-from ablate.layers.noisy_dropout import replace_dropout
+from ablate.layers.replace_dropout import replace_dropout
 from ablate.models.model import Model
 from ablate.models.user import build_target
 from ablate.optimizers.build import parameter_groups, value_setter
@@ -21,7 +21,7 @@ from ablate.optimizers.optimizer import Optimizer
 from ablate.recipe.settings import Choice, Settings
 from ablate.registry import suggestion
 from ablate.registry.lazy import torch
-from ablate.tricks.noise import key
+from ablate.rng.noise import key
 from ablate.tricks.trick import Context, NoEffect, Trick, overrides
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def make_optimizer(
 
     Raises `CannotStack` where a stack's seeds would not stay apart.
     """
-    from ablate.layers.rate_per_seed import take_rates
+    from ablate.optimizers.steps.rate_per_seed import take_rates
 
     choice = settings.optimizer
     if choice.target is not None:

@@ -12,7 +12,8 @@ from ablate.data.dataset import Spec
 from ablate.engine.construction import build_network, make_optimizer
 from ablate.engine.each_seed import Measure, one_by_one, vmapped
 from ablate.engine.replicas import CannotStack, Stack
-from ablate.engine.tricks_of_stack import of_seed, tricks_for
+from ablate.engine.stacked_tricks import of_seed, tricks_for
+from ablate.notes.note import Note
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
 
@@ -48,7 +49,7 @@ def explained(error: Exception) -> str:
 
 def dry_run(
     stack: Stack, networks: Sequence[nn.Module], inputs: Tensor, targets: Tensor, loss: Measure
-) -> tuple[Measure, list[str]]:
+) -> tuple[Measure, list[Note]]:
     """Try a forward and a backward pass in training mode and a forward pass in evaluation mode, on a few samples; leaves the stack as it was.
 
     ``networks`` are those that the stack was made of. Returns the loss as the stack's, and notes for the record;
@@ -56,7 +57,8 @@ def dry_run(
     """
     kept = {name: tensor.clone() for name, tensor in stack.network.buffers.items()}
     ends = {0: networks[0], len(networks) - 1: networks[-1]}
-    stacked_loss, notes = vmapped(loss), []
+    stacked_loss = vmapped(loss)
+    notes: list[Note] = []
     with without_dropout(ends.values()):
         single = {i: network.train()(inputs) for i, network in ends.items()}
         stack.train()
@@ -70,7 +72,7 @@ def dry_run(
                 same("losses", losses[i], alone)
         except (RuntimeError, TypeError, ValueError):
             stacked_loss = one_by_one(loss)
-            notes.append("the loss cannot be vmapped: a stack takes it seed by seed")
+            notes.append(Note("loss_not_vmapped"))
             losses = stacked_loss(prediction, stack.shared(targets))
         try:
             stack.backward(losses)

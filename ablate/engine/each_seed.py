@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ablate.data.dataset import Batch
-    from ablate.tricks.noise import Noise
+    from ablate.rng.noise import Noise
 
 Measure = Callable[["Tensor", "Tensor"], "Tensor"]
 

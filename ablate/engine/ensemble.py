@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from ablate.data.dataset import Parts
 from ablate.engine.assembly import assemble
+from ablate.engine.contract import Assignment
 from ablate.engine.device import autocast, dtype_of
-from ablate.engine.trainer import Assignment
 from ablate.registry.lazy import torch
-from ablate.tricks.mean_prediction import MeanPrediction
+from ablate.tricks.shared.mean_prediction import MeanPrediction
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,6 +12,7 @@ from ablate.data.dataset import Parts, Spec
 from ablate.losses.loss import Loss
 from ablate.metrics.metric import Metric
 from ablate.metrics.original_unit import in_original_unit
+from ablate.notes.note import Note
 from ablate.recipe.settings import Choice
 from ablate.registry.lazy import torch
 
@@ -30,17 +31,18 @@ def has_gaps(data: Parts) -> bool:
     )
 
 
-def no_numbers(data: Parts) -> list[str]:
-    """A sentence for each part in memory whose inputs hold a number that is not finite: most losses are none then either."""
-    said = []
+def not_finite_inputs(data: Parts) -> list[Note]:
+    """A note for each split in memory whose inputs contain NaN or infinity: most losses are not finite then either."""
+    notes = []
     for name, part in (("train", data.train), ("valid", data.valid), ("test", data.test)):
         if part is None or part.inputs is None or not part.inputs.is_floating_point():
             continue
         bad = ~part.inputs.reshape(len(part.inputs), -1).isfinite().all(dim=1)
         if count := int(bad.sum()):
             first = int(bad.to(torch.uint8).argmax())
-            said.append(f"{count} of {len(bad)} {name} inputs hold NaN or infinity, first that of sample {first}")
-    return said
+            values = {"count": count, "total": len(bad), "split": name, "first": first}
+            notes.append(Note("not_finite_inputs", values=values))
+    return notes
 
 
 def make_loss(

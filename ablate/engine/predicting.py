@@ -13,7 +13,7 @@ from ablate.data.loaders import loader_for
 from ablate.engine.assembly import wide_batch
 from ablate.engine.construction import build_network, make_tricks
 from ablate.engine.device import autocast, dtype_of, place, prepare
-from ablate.engine.tricks_of_stack import changed_data
+from ablate.engine.stacked_tricks import changed_data
 from ablate.recipe.folds import Folds
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch

@@ -1,24 +1,7 @@
-"""The training loop.
+"""The training loop. The docstring of ``ablate/tricks/trick.py`` shows it as pseudocode with all hooks.
 
-What happens, and where a trick's hooks come in::
-
-    data, network, optimizer, tricks are assembled      (assembly.py: on_data, on_model, batches_per_step)
-    for epoch:
-        for batch, or several, in the seed's order:
-            scheduled values are set; on_rate
-            batch      = on_batch(batch, noise)
-            prediction = replicas.forward(batch.inputs) (passes.py)
-            loss       = on_loss(loss(prediction, batch.targets), prediction, batch)
-            gradients of loss; on_pass; on_gradients
-            optimizer step; on_weights
-        with evaluation_weights where a trick has them: (averages.py)
-            losses are read once from the device; validation in evaluation mode
-            what the recipe watches tells its numbers       (watching.py; it sees gradients before on_gradients, weights after on_weights)
-            best weights are kept; on_epoch says who stops; the report hears of it all
-        between_epochs, unless the seeds are done
-
-Losses add up on the device: nothing waits for it inside an epoch. All that is said per seed is an array over the R seeds of the stack; seeds that cannot be a
-stack train side by side, an epoch of each in turn.
+Losses are accumulated on the device: nothing synchronizes within an epoch. Values per seed are arrays over the R seeds of the stack.
+Seeds that cannot be stacked train side by side, an epoch of each in turn.
 """
 
 from __future__ import annotations
@@ -29,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.data.dataset import Batch, Parts
 from ablate.engine.assembly import Assembly
-from ablate.engine.averages import evaluation_weights
+from ablate.engine.averaged_weights import evaluation_weights
+from ablate.engine.contract import Assignment, Outcome, Report
 from ablate.engine.evaluation import evaluate
-from ablate.engine.grouping import begin, job_facts, job_state
-from ablate.engine.passes import Passes, grouped
-from ablate.engine.standing import Standing
-from ablate.engine.trainer import Assignment, Outcome, Report
+from ablate.engine.stacks import begin, job_facts, job_state
+from ablate.engine.step_closure import Passes, grouped
+from ablate.engine.training_state import Standing
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,38 +1,37 @@
-"""Rows against other rows: which seeds are paired, what the differences say, and what has to be said about them."""
+"""Comparisons of variants: which seeds are paired, their differences, and notes about them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from ablate.evidence.folds import fold_spread
-from ablate.evidence.likeness import same_validation, unlike_losses, unlike_scaling
+from ablate.evidence.confounds import different_losses, different_scaling, same_validation
 from ablate.evidence.outliers import far_out
-from ablate.evidence.paired import Differences, Effect, Estimator, Spread, differences, effect, own_spread
-from ablate.evidence.seeds import Seeds, Unit, named
-from ablate.evidence.sharing import shared_spreads
+from ablate.evidence.paired import Differences, Effect, Estimator, Spread, differences, effect, fold_spread, own_spread
+from ablate.evidence.seeds import Seeds, Unit
 from ablate.evidence.table import ALL_LOSSES
+from ablate.evidence.variance_pooling import shared_spreads
 from ablate.evidence.verdicts import Better, Judgement, judge
-from ablate.study.records import Status
+from ablate.notes.note import Note
+from ablate.store.records import Status
 
 UNDER_WAY: frozenset[Status] = frozenset({"queued", "running", "interrupted", "stale"})
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """One row against another.
+    """One variant compared with another, ``reference``.
 
-    ``sample`` holds the paired differences, one for each of ``seeds``, None where there are none to take; ``final`` is false while seeds are missing that
-    will come. ``comparable`` is false where the two are validated on other data, so that differences say nothing of the row's change. ``reference`` is the
-    other row's name, ``relation`` what it is to the row. Where they are paired by the fold of one seed (``unit``), there are ``folds`` of them.
+    ``sample`` holds the paired differences, one for each of ``seeds``, or None. ``final`` is false while more seeds are to come. ``comparable`` is false if
+    the validation data may differ. If the two are paired by the folds of one seed (``unit``), ``folds`` is their number. The notes call the reference the
+    parent.
     """
 
     sample: Differences | None = None
     final: bool = True
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     seeds: tuple[int, ...] = ()
     reference: str = ""
-    relation: str = "parent"
     comparable: bool = True
     unit: Unit = "seed"
     folds: int | None = None
@@ -40,49 +39,50 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of a contrast."""
+    """The result of a contrast."""
 
     effect: Effect | None = None
     judgement: Judgement = field(default_factory=Judgement)
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
-def contrast(row: Seeds, reference: Seeds, relation: str, metric: str, at: str) -> Contrast:
-    """Pair two rows by seed on a metric. ``relation`` says in notes what the reference is to the row, such as ``parent``."""
-    for side, who in ((row, ""), (reference, f"its {relation} ")):
-        lost = [seed for seed, status in side.statuses.items() if status == "diverged"]
+def contrast(row: Seeds, reference: Seeds, metric: str, at: str) -> Contrast:
+    """Pair two variants by seed on a metric."""
+    for side in (row, reference):
+        lost = tuple(seed for seed, status in side.statuses.items() if status == "diverged")
         if lost:
-            # The seeds that came through are a choice by result: their mean would flatter whichever side lost some.
-            return Contrast(notes=(f"no difference is taken: {who}diverged for {side.named(lost)}",) if who else ())
-    other_loss = unlike_losses(row.variant, reference.variant) if metric in ALL_LOSSES else None
-    if other_loss is not None:
-        return Contrast(notes=(f"no difference in {metric} is taken from its {relation}: {other_loss}",))
+            # The seeds that did not diverge are selected by their results: their mean would be biased.
+            return Contrast(notes=() if side is row else (Note("parent_diverged", seeds=side.some(lost)),))
+    if metric in ALL_LOSSES and (other_loss := different_losses(row.variant, reference.variant, metric)) is not None:
+        return Contrast(notes=(other_loss,))
     mine, theirs = row.values(metric, at), reference.values(metric, at)
     common = sorted(mine.keys() & theirs.keys())
     if not common:
         return Contrast()
-    if metric in ALL_LOSSES and any(unlike_scaling(row.runs[one], reference.runs[one]) for one in common):
-        return Contrast(
-            notes=(f"no difference in {metric} is taken from its {relation}: their targets are in other units",)
-        )
+    if metric in ALL_LOSSES and any(different_scaling(row.runs[one], reference.runs[one]) for one in common):
+        return Contrast(notes=(Note("other_units", values={"metric": metric}),))
     sample = differences([mine[seed] for seed in common], [theirs[seed] for seed in common])
     final = row.status not in UNDER_WAY and reference.status not in UNDER_WAY
     notes = []
-    twins = [seed for seed in common if row.measured(seed) == reference.measured(seed)]
+    twins = tuple(seed for seed in common if row.measured(seed) == reference.measured(seed))
     if twins:
-        every = len(twins) == len(common) > 1
-        notes.append(f"identical to its {relation} for {f'every {row.unit}' if every else row.named(twins)}")
+        notes.append(Note("identical", seeds=() if len(twins) == len(common) > 1 else twins))
     elif not sample.any():
-        notes.append(
-            f"same {metric} as its {relation} for {f'every {row.unit}' if len(common) > 1 else row.named(common)}"
-        )
+        notes.append(Note("same_metric", seeds=() if len(common) > 1 else tuple(common), values={"metric": metric}))
     if sample.any() and final and len(common) < max(len(mine), len(theirs)):
-        notes.append(f"paired with its {relation} over {row.named(common)} only")
+        notes.append(Note("paired_on_some", seeds=tuple(common)))
     if reference.status in UNDER_WAY and row.status not in UNDER_WAY:
-        notes.append(f"its {relation} is not finished: no verdict yet")
-    comparable = same_validation(row.variant, reference.variant)
-    who, folds = reference.variant.name, row.folds if row.unit == "fold" else None
-    return Contrast(sample, final, tuple(notes), tuple(common), who, relation, comparable, row.unit, folds)
+        notes.append(Note("parent_unfinished"))
+    return Contrast(
+        sample,
+        final,
+        tuple(notes),
+        tuple(common),
+        reference.variant.name,
+        comparable=same_validation(row.variant, reference.variant),
+        unit=row.unit,
+        folds=row.folds if row.unit == "fold" else None,
+    )
 
 
 def examine(
@@ -91,11 +91,11 @@ def examine(
     smallest: float | None = None,
     estimate: Estimator = shared_spreads,
 ) -> dict[str, Finding]:
-    """Effects of all contrasts, by the row's name, and verdicts over those that are final, adjusted together.
+    """Effects of all contrasts, by the variant's name, and verdicts over those that are final, corrected together.
 
-    A row whose seeds are still coming gets its interval but no p-value: looking again and again until one pleases finds something in the end. Nor does a
-    row on other data than its reference, whose scatter is told from its own differences and tells nothing of the others'. Folds of one seed are each judged
-    by their own scatter, corrected for what they share.
+    A variant whose seeds are still running gets an interval but no p-value: repeated looks at incomplete results increase the false positive rate. Nor does
+    a variant with other validation data, whose variance is estimated from its own differences alone. So are those of the folds of one seed, corrected
+    for the training samples that folds share.
     """
     known = {name: each.sample for name, each in contrasts.items() if each.sample is not None}
     taken = {name: sample for name, sample in known.items() if contrasts[name].comparable and not contrasts[name].folds}
@@ -111,17 +111,15 @@ def examine(
     found = {}
     for name, each in contrasts.items():
         notes = list(each.notes)
-        if far := [each.seeds[place] for place in outliers.get(name, ())]:
-            notes.append(f"the difference to its {each.relation} is far from the others for {named(far, each.unit)}")
+        if far := tuple(each.seeds[place] for place in outliers.get(name, ())):
+            notes.append(Note("outlier", seeds=far))
         if name in effects and effects[name].n > 1 and effects[name].low is None:
-            notes.append(
-                f"every {each.unit} differs from its {each.relation} by the same amount: nothing tells chance from effect"
-            )
+            notes.append(Note("same_difference"))
         judgement = judged[name] if not each.folds else replace(judged[name], more_seeds=None)
         found[name] = Finding(effects.get(name), judgement, tuple(notes))
     return found
 
 
 def spread_apart(sample: Differences, folds: int | None) -> Spread | None:
-    """What a comparison scatters by that borrows from no other."""
+    """The spread of a comparison from its own differences alone."""
     return own_spread(sample) if folds is None else fold_spread(sample, folds)

@@ -1,23 +1,81 @@
-"""Whether one change is worth the same on top of another."""
+"""Interactions: whether a change has the same effect on top of another one as alone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from ablate.evidence.paired import Differences
+from ablate.evidence.confounds import same_validation
+from ablate.evidence.contrasts import UNDER_WAY, contrast, spread_apart
+from ablate.evidence.paired import Differences, Effect, effect
+from ablate.evidence.seeds import Seeds
+from ablate.evidence.table import Row
+from ablate.evidence.verdicts import holm
+from ablate.recipe.variant import Compare
 
 Values = Mapping[int, float]
 """A metric by seed."""
 
 
 def interaction(neither: Values, first: Values, second: Values, both: Values) -> tuple[Differences, list[int]]:
-    """(both − first) − (second − neither) for each seed that all four rows have, (n,), and these seeds.
+    """(both − first) − (second − neither) for each seed that all four variants have, (n,), and these seeds.
 
-    What the second change is worth on top of the first, less what it is worth alone: 0 where the two simply add up. An effect like any other: give it to
+    The effect of the second change on top of the first, minus its effect alone: 0 if the two are additive. It is an effect like any other, for
     `ablate.evidence.paired.effect`.
     """
     seeds = sorted(neither.keys() & first.keys() & second.keys() & both.keys())
     extra = [(both[seed] - first[seed]) - (second[seed] - neither[seed]) for seed in seeds]
     return np.array(extra, dtype=np.float64), seeds
+
+
+def with_interactions(rows: Sequence[Row], known: Mapping[str, Seeds], compare: Compare) -> list[Row]:
+    """The rows, those of pairs (`Variant.of`) with their interaction on the compared metric, paired by seed over four variants.
+
+    The variance is estimated from the interaction's own values. P-values are corrected over the interactions of the study alone. Rows that diverged, are
+    not finished or have other validation data are treated as in differences from the parent.
+    """
+    effects: dict[str, Effect] = {}
+    final: set[str] = set()
+    for row in rows:
+        four = _four(row.variant, known)
+        if four is None:
+            continue
+        neither, *others = four
+        # without a difference there is no interaction either
+        if any(contrast(side, neither, compare.metric, compare.at).sample is None for side in others):
+            continue
+        sample, seeds = interaction(*(side.values(compare.metric, compare.at) for side in four))
+        if seeds:
+            folds = neither.folds if neither.unit == "fold" else None
+            effects[row.variant] = effect(sample, spread_apart(sample, folds))
+        alike = all(same_validation(side.variant, neither.variant) for side in others)
+        if alike and not any(side.status in UNDER_WAY for side in four):
+            final.add(row.variant)
+    asked = [name for name in effects if name in final]
+    adjusted = dict(zip(asked, holm([effects[name].p for name in asked]), strict=True))
+    return [
+        replace(
+            row,
+            interaction=found.delta,
+            interaction_low=found.low,
+            interaction_high=found.high,
+            interaction_p=adjusted.get(row.variant),
+        )
+        if (found := effects.get(row.variant)) is not None
+        else row
+        for row in rows
+    ]
+
+
+def _four(name: str, known: Mapping[str, Seeds]) -> tuple[Seeds, Seeds, Seeds, Seeds] | None:
+    """Neither change, the first, the second and both; None if the variant is no pair, or if one of them is not in the table."""
+    both = known[name]
+    if len(both.variant.of) != 2:
+        return None
+    first, second = (known.get(one) for one in both.variant.of)
+    if first is None or second is None or first.variant.parent != second.variant.parent:
+        return None
+    neither = known.get(first.variant.parent or "")
+    return None if neither is None else (neither, first, second, both)

@@ -1,4 +1,4 @@
-"""Pairs that are far from the others of their comparison."""
+"""Outliers: pairs that are far from the others of their comparison."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ FAR = 5.0
 """Median absolute deviations (as multiples of a normal's standard deviation) from the median that count as far."""
 
 FEWEST = 5
-"""Pairs below which nothing can be called far: three of them always have two close ones and a third."""
+"""The fewest pairs for which outliers are reported: of three, two are always closer to each other than to the third."""
 
 NORMAL = 1.4826
 """A normal's standard deviation in median absolute deviations."""
 
 
 def far_out(samples: Sequence[Differences]) -> list[list[int]]:
-    """For each comparison, the places of pairs that are far out.
+    """The indices of outliers in each comparison.
 
-    A few pairs can agree by chance, so a comparison's own deviation counts only where it is above the median of all comparisons'.
+    A few pairs can agree by chance, so each comparison uses at least the median deviation of all comparisons.
     """
     deviations = [deviation(sample) for sample in samples]
     floor = float(np.median([d for d, s in zip(deviations, samples, strict=True) if len(s) >= FEWEST] or [0.0]))

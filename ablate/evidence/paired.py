@@ -1,15 +1,15 @@
-"""Paired differences: one number per seed, the same seeds on both sides."""
+"""Paired differences: one number per seed, for the seeds that both variants have."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 LEVEL = 0.05
-"""Intervals cover 1 − LEVEL, and verdicts are found at this level after adjustment."""
+"""The significance level of verdicts, after correction. Intervals cover 1 − LEVEL."""
 
 Floats = NDArray[np.float64]
 
@@ -17,17 +17,17 @@ Differences = Floats
 """One difference per seed, (n,)."""
 
 Pair = tuple[str, str]
-"""Names of a row and of the row that it is compared with."""
+"""Names of a variant and of the variant that it is compared with."""
 
 FLAT = 1e-9
-"""Differences that scatter less than this, relative to their size, differ by rounding alone: they say nothing about chance."""
+"""A standard deviation of differences below this, relative to their size, is due to rounding."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """What the differences of one comparison may scatter by: variances (C,), each with the degrees of freedom and the weight that it deserves, (C,).
+    """Candidate variances (C,) of the differences of one comparison, with their degrees of freedom and weights, (C,).
 
-    One variance of weight 1 gives Student's t test; several give the weighted mean of its p-values.
+    One variance of weight 1 gives Student's t-test; several give the weighted mean of its p-values.
     """
 
     variances: Floats
@@ -41,24 +41,24 @@ class Spread:
 
     @property
     def sd(self) -> float:
-        """The standard deviation in the middle of what is possible."""
+        """The standard deviation: the weighted geometric mean of the candidates."""
         if not self.variances.all():
             return 0.0
         return float(np.exp(np.sum(self.weights * np.log(self.variances)) / 2))
 
     @property
     def typical_degrees(self) -> float:
-        """The degrees of freedom of the t distribution with the same tails, roughly."""
+        """The degrees of freedom of a t distribution with about the same tails."""
         return float(1 / np.sum(self.weights / self.degrees))
 
 
 Estimator = Callable[[Sequence[Differences], Sequence[Pair]], list[Spread | None]]
-"""From all comparisons of a study at once to a spread for each (None: no estimate), so that one comparison may borrow from the others."""
+"""Gives a spread for each comparison of a study (None: no estimate) from all of them, so that variances can be pooled."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """A mean paired difference: its interval and two-sided p-value (None where n does not allow them), its number of pairs, and what they scatter by."""
+    """A mean paired difference: its interval and two-sided p-value (None where n does not allow them), its number of pairs, and their spread."""
 
     delta: float
     low: float | None
@@ -77,25 +77,36 @@ def differences(values: ArrayLike, reference: ArrayLike) -> Differences:
 
 
 def scatter(sample: Differences) -> float:
-    """The standard deviation (ddof 1) of n ≥ 2 differences; exactly 0 where only rounding tells them apart."""
+    """The standard deviation (ddof 1) of n ≥ 2 differences; exactly 0 if they differ by rounding alone."""
     sd = float(np.std(sample, ddof=1))
     return sd if sd > FLAT * float(np.max(np.abs(sample))) else 0.0
 
 
 def own_spreads(samples: Sequence[Differences], pairs: Sequence[Pair] = ()) -> list[Spread | None]:
-    """Each comparison's own standard deviation; None below two pairs, and where all pairs differ by the same amount that is not 0."""
+    """Each comparison's own standard deviation; None for fewer than two pairs, and if all pairs differ by the same amount that is not 0."""
     return [own_spread(sample) for sample in samples]
 
 
 def own_spread(sample: Differences) -> Spread | None:
-    """A comparison's own standard deviation with n − 1 degrees of freedom, None where it has none."""
+    """A comparison's own standard deviation with n − 1 degrees of freedom, or None."""
     if len(sample) < 2 or (scatter(sample) == 0 and sample.any()):
         return None
     return Spread.single(scatter(sample), len(sample) - 1)
 
 
+def fold_spread(sample: Differences, folds: int) -> Spread | None:
+    """The spread of the differences of n of k folds, corrected after Nadeau and Bengio (2003), Inference for the generalization error, section 3.
+
+    Folds share training samples, so their differences vary less than those of independent data. The variance of their mean is (1/n + n₂/n₁) s², where
+    n₂/n₁, the ratio of validation to training samples, is 1/(k − 1); n − 1 degrees of freedom. None if the variance cannot be estimated.
+    """
+    own = own_spread(sample)
+    # the variance of the mean divides these variances by n
+    return own and replace(own, variances=own.variances * (1 + len(sample) / (folds - 1)))
+
+
 def effect(sample: Differences, spread: Spread | None) -> Effect:
-    """The effect of differences, (n,) with n ≥ 1, by Student's t over the spread given.
+    """The effect of differences, (n,) with n ≥ 1, by Student's t with the given spread.
 
     One pair, or no spread: the difference alone. Two pairs: an interval. Three and more: also a p-value.
     """
@@ -111,7 +122,7 @@ def effect(sample: Differences, spread: Spread | None) -> Effect:
 def two_sided(size: ArrayLike, errors: Floats, degrees: ArrayLike, weights: Floats) -> Floats:
     """p-values of estimates of that size: Student's t over each standard error (…, C), averaged with the weights (…, C) to (…,).
 
-    Without any error a difference is certain (p = 0), and no difference is none (p = 1).
+    Without any error, p is 0 for a difference and 1 for none.
     """
     from scipy.special import stdtr
 

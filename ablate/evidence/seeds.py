@@ -1,34 +1,32 @@
-"""The runs of one row, seed by seed: how far they came, and their values where all came through."""
+"""The runs of one variant by seed: their progress, and their values if all have finished."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from ablate.study.records import ENDED_BADLY, RunRecord, Status, VariantRecord
+from ablate.notes.note import Note
+from ablate.store.records import ENDED_BADLY, RunRecord, Status, VariantRecord
 
 Unit = Literal["seed", "fold"]
-"""What the differences between rows are paired by."""
+"""What the differences between variants are paired by."""
 
 ORDER: tuple[Status, ...] = (*ENDED_BADLY, "running", "interrupted", "stale", "queued", "finished")
-"""Which status speaks for several runs: the first of these that any of them has."""
-
-NOT_FINITE = " is not finite at its "
-"""What a run says of a metric at each epoch that can be asked for: ``auc (=nan) is not finite at its last epoch``."""
+"""The status of several runs: the first of these that any of them has."""
 
 
 def worst(statuses: Iterable[Status]) -> Status:
-    """The status that speaks for all of them; ``queued`` where there are none."""
+    """The status of all of them together; ``queued`` if there are none."""
     return min(statuses, key=ORDER.index, default="queued")
 
 
 @dataclass(frozen=True)
 class Tally:
-    """How far a row's runs came: ``planned`` seeds, ``finished`` ones, and how many are in the state that the row reports, with ``reason``.
+    """The progress of a variant's runs: the number of ``planned`` and ``finished`` seeds, and of those in the variant's status, with ``reason``.
 
-    ``epoch`` of ``epochs`` is where the least advanced run that is under way stands. ``unit`` is what is counted: the ``fold`` of one seed that was
+    ``epoch`` of ``epochs`` is the progress of the slowest run that is not finished. ``unit`` is what is counted: the ``fold`` if a single seed was
     cross-validated, else the ``seed``.
     """
 
@@ -42,9 +40,9 @@ class Tally:
 
 
 class Seeds:
-    """A row's runs by seed. Folds of one seed count as one: their mean, once all of them are there.
+    """A variant's runs by seed. The folds of a seed count as one value, their mean, once all of them are finished.
 
-    Of one seed alone, what tells chance from effect are its ``folds``: these then stand where seeds would.
+    If there is one seed with several folds, the folds take the place of seeds.
     """
 
     def __init__(self, record: VariantRecord) -> None:
@@ -59,7 +57,7 @@ class Seeds:
         self.finished = tuple(seed for seed, status in self.statuses.items() if status == "finished")
 
     def tally(self) -> Tally:
-        """How far the runs came."""
+        """The progress of the runs."""
         under_way = [run for runs in self.runs.values() for run in runs if run.status in ("running", "interrupted")]
         slowest = min(under_way, key=lambda run: run.epoch, default=None)
         affected = [seed for seed, status in self.statuses.items() if status == self.status]
@@ -76,33 +74,33 @@ class Seeds:
 
     @property
     def whole(self) -> int:
-        """How many seeds have finished, with all their folds."""
+        """The number of seeds that have finished, with all their folds."""
         return int(len(self.finished) == len(self.runs)) if self.unit == "fold" else len(self.finished)
 
-    def named(self, which: Sequence[int]) -> str:
-        """``seeds 0, 3``, or ``folds 0, 3``."""
-        return named(which, self.unit)
+    def some(self, which: Sequence[int]) -> tuple[int, ...]:
+        """These seeds; none if they are all there are, and more than one."""
+        return () if len(which) == len(self.runs) > 1 else tuple(which)
 
     def fingerprints(self) -> list[str]:
         """Of all finished runs."""
         return [run.fingerprint for seed in self.finished for run in self.runs[seed]]
 
     def metrics(self) -> list[str]:
-        """Names of all that finished runs measured, as they come."""
+        """The names of all metrics of finished runs, in their order."""
         return list(
             dict.fromkeys(n for s in self.finished for r in self.runs[s] for at in r.results.values() for n in at)
         )
 
     def values(self, metric: str, at: str) -> dict[int, float]:
-        """The metric of every finished seed; empty where any of them lacks a finite one, as a mean of the rest would flatter."""
+        """The metric of every finished seed; empty if any value is missing or not finite, as the mean of the others would be biased."""
         return complete({seed: [r.results.get(at, {}).get(metric) for r in self.runs[seed]] for seed in self.finished})
 
     def facts(self, name: str) -> dict[int, float]:
-        """A number of the record itself (``epoch``, ``seconds`` …) of every finished seed; empty where any lacks it."""
+        """A field of the record (``epoch``, ``seconds`` …) of every finished seed; empty if any value is missing."""
         return complete({seed: [getattr(run, name) for run in self.runs[seed]] for seed in self.finished})
 
     def measured(self, seed: int) -> list[dict[str, float]]:
-        """All that the seed's runs measured at the epoch that they report, fold by fold, without what is only watched: two runs never take the same time."""
+        """The metrics of the seed's runs at the selected epoch, fold by fold, without tracked metrics: two runs never take the same time."""
         watched = {name for choice in self.variant.settings.watch for name in getattr(choice.options, "names", ())}
         return [
             {name: value for name, value in run.results.get("selected", {}).items() if name not in watched}
@@ -113,36 +111,28 @@ class Seeds:
         """Finished seeds without a finite value of the metric."""
         return [s for s in self.finished if not finite([r.results.get(at, {}).get(metric) for r in self.runs[s]])]
 
-    def notes(self) -> list[str]:
-        """What was recorded of the runs and why some did not finish, each sentence once, with its seeds where it is not true of all."""
-        said: dict[str, list[int]] = {}
+    def notes(self) -> list[Note]:
+        """What was recorded of the runs and why some did not finish, each note once, with its seeds unless it holds for all."""
+        found: dict[Note, list[int]] = {}
         for seed, runs in self.runs.items():
             for run in runs:
-                sentences = once(run.notes)
+                notes = reported(run.notes)
                 if run.status in ENDED_BADLY and run.reason:
-                    sentences.append(f"{run.status.replace('_', ' ')}: {run.reason.strip().removesuffix('.')}")
-                for sentence in sentences:
-                    seeds = said.setdefault(" ".join(sentence.split()), [])
+                    notes.append(Note("ended_badly", values={"status": run.status, "reason": run.reason}))
+                for note in notes:
+                    seeds = found.setdefault(note, [])
                     if seed not in seeds:
                         seeds.append(seed)
-        return [
-            text if len(seeds) == len(self.runs) else f"{text} ({self.named(seeds)})" for text, seeds in said.items()
-        ]
+        every = len(self.runs)
+        return [replace(note, seeds=() if len(seeds) == every else tuple(seeds)) for note, seeds in found.items()]
 
 
-def once(notes: Sequence[str]) -> list[str]:
-    """Notes of a run, with one of a metric that is not finite where the row reports it, instead of one for each epoch that can be asked for."""
-    selected = {
-        f"{about}{NOT_FINITE}" for about, _, at in (n.partition(NOT_FINITE) for n in notes) if at == "selected epoch"
-    }
-    kept = []
-    for note in notes:
-        about, said, at = note.partition(NOT_FINITE)
-        if about + said not in selected:
-            kept.append(note)
-        elif at == "selected epoch":
-            kept.append(f"{about} is not finite")
-    return kept
+def reported(notes: Sequence[Note]) -> list[Note]:
+    """Notes of a run; of a metric that is not finite at the selected epoch, those about other epochs are left out."""
+    selected = [n.values["metric"] for n in notes if n.kind == "not_finite" and n.values["at"] == "selected"]
+    return [
+        n for n in notes if n.kind != "not_finite" or n.values["at"] == "selected" or n.values["metric"] not in selected
+    ]
 
 
 def finite(values: Iterable[float | None]) -> bool:
@@ -155,10 +145,3 @@ def complete(folds: Mapping[int, Sequence[float | None]]) -> dict[int, float]:
     if not all(finite(values) for values in folds.values()):
         return {}
     return {seed: sum(v for v in values if v is not None) / len(values) for seed, values in folds.items()}
-
-
-def named(seeds: Sequence[int], unit: Unit = "seed") -> str:
-    """``seed 3``, ``seeds 0, 3``, or their number where there are many; the same for folds."""
-    if len(seeds) > 10:
-        return f"{len(seeds)} {unit}s"
-    return f"{unit}{'s' if len(seeds) > 1 else ''} {', '.join(map(str, sorted(seeds)))}"

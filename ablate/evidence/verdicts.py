@@ -1,24 +1,31 @@
-"""From effects to words."""
+"""From effects to verdicts: p-values corrected for several comparisons, and the number of seeds that an unclear one needs."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ablate.evidence.holm import holm
-from ablate.evidence.more_seeds import more_seeds
+import numpy as np
+
 from ablate.evidence.paired import LEVEL, Effect
 
 Verdict = Literal["helps", "hurts", "unclear", "no difference", "unstable"]
-"""``no difference``: the interval lies within ±``compare.smallest_effect``, or every seed gave exactly its parent's result. ``unstable``: a seed diverged."""
+"""``no difference``: the interval is within ±``compare.smallest_effect``, or all seeds give the parent's result. ``unstable``: a seed diverged."""
 
 Better = Literal["lower", "higher"]
+
+POWER = 0.8
+"""Probability of a verdict with the estimated number of seeds, given the observed difference and variance."""
+
+MOST = 100
+"""The largest number of additional seeds that is reported."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A p-value after Holm's adjustment, what it means, and about how many more seeds would settle what is unclear (None: more than is worth a number)."""
+    """A p-value after Holm's correction, the verdict, and the estimated number of additional seeds if it is unclear (None: more than `MOST`)."""
 
     p_adjusted: float | None = None
     verdict: Verdict | None = None
@@ -26,7 +33,7 @@ class Judgement:
 
 
 def judge(effects: Sequence[Effect | None], better: Better, smallest: float | None = None) -> list[Judgement]:
-    """A judgement for each effect, in order; an empty one where there is no p-value to judge by."""
+    """A judgement for each effect, in order; an empty one for an effect without a p-value."""
     adjusted = holm([effect.p if effect is not None else None for effect in effects])
     asked = sum(p is not None for p in adjusted)
     judgements = []
@@ -39,13 +46,48 @@ def judge(effects: Sequence[Effect | None], better: Better, smallest: float | No
     return judgements
 
 
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Adjusted p-values in the same order (Holm 1979, A simple sequentially rejective multiple test procedure).
+
+    The i-th smallest of m is multiplied by m − i, is never below a smaller one's, and at most 1. None stays None and does not count.
+    """
+    asked = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    highest = 0.0
+    for rank, (p, index) in enumerate(asked):
+        highest = max(highest, min(1.0, (len(asked) - rank) * p))
+        adjusted[index] = highest
+    return adjusted
+
+
 def verdict(effect: Effect, p_adjusted: float, better: Better, smallest: float | None = None) -> Verdict:
-    """What an effect with that adjusted p-value means, where ``better`` says which way is good and less than ``smallest`` does not matter."""
+    """The verdict of an effect with that adjusted p-value. Effects below ``smallest`` do not matter."""
     if effect.delta == 0 == effect.low == effect.high:
         return "no difference"
-    # Before significance: what is surely too small to matter is no help, however sure its sign.
+    # Before significance: an effect that is too small to matter is no help, even if its sign is certain.
     if smallest is not None and effect.low is not None and -smallest < effect.low and (effect.high or 0.0) < smallest:
         return "no difference"
     if p_adjusted >= LEVEL:
         return "unclear"
     return "helps" if (effect.delta < 0) == (better == "lower") else "hurts"
+
+
+def more_seeds(effect: Effect, comparisons: int, smallest: float | None = None) -> int | None:
+    """The estimated number of additional seeds for a verdict; None for more than `MOST`.
+
+    A verdict is a difference that is significant at `LEVEL` over that many comparisons (the first step of Holm's correction), or an interval within
+    ±``smallest``.
+    """
+    from scipy.special import stdtrit
+
+    if effect.spread is None:
+        return None
+    own = effect.n - 1
+    borrowed = max(effect.spread.typical_degrees - own, 0.0)
+    more = np.arange(1, MOST + 1)
+    degrees, error = own + more + borrowed, effect.spread.sd / np.sqrt(effect.n + more)
+    level = LEVEL / max(comparisons, 1)
+    settled = abs(effect.delta) >= (stdtrit(degrees, 1 - level / 2) + stdtrit(degrees, POWER)) * error
+    if smallest is not None and math.isfinite(smallest):
+        settled |= abs(effect.delta) + stdtrit(degrees, 1 - LEVEL / 2) * error <= smallest
+    return int(more[settled][0]) if settled.any() else None

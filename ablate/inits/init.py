@@ -11,7 +11,7 @@ from pydantic import Field
 
 from ablate.registry import Named
 from ablate.registry.lazy import torch
-from ablate.tricks.noise import generator, key
+from ablate.rng.noise import generator, key
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from ablate.tricks.noise import Noise
+    from ablate.rng.noise import Noise
 
 Shapes = Mapping[str, Sequence[tuple[int, ...]]]
 """Of the masks of one network: layer name → a shape for each call in a forward pass."""
@@ -130,27 +130,3 @@ def handed_in(model: nn.Module, masks: Mapping[str, Iterable[Tensor]]) -> Iterat
     finally:
         for layer in layers.values():
             layer.masks = None
-
-
-def replace_dropout(model: nn.Module) -> list[str]:
-    """Put noisy layers in the place of a network's ``nn.Dropout`` and ``nn.Dropout1d``, ``2d``, ``3d`` (these channelwise) and ``nn.RReLU``, in place.
-
-    Rates, modes, names and sharing stay. Returns the names of the layers that were replaced.
-    """
-    from ablate.layers.noisy_rrelu import NoisyRReLU  # which is made of this file's layer
-
-    kinds = {nn.Dropout: False, nn.Dropout1d: True, nn.Dropout2d: True, nn.Dropout3d: True}
-    new: dict[nn.Module, NoisyDropout] = {}
-    names = []
-    for path, parent in list(model.named_modules()):
-        for name, old in list(parent._modules.items()):  # named_children leaves out a layer that is used twice
-            if old is not None and (type(old) in kinds or type(old) is nn.RReLU):
-                if old not in new:
-                    if isinstance(old, nn.RReLU):
-                        new[old] = NoisyRReLU(old.lower, old.upper)
-                    else:
-                        new[old] = NoisyDropout(old.p, channelwise=kinds[type(old)])
-                    new[old].train(old.training)
-                parent._modules[name] = new[old]
-                names.append(f"{path}.{name}" if path else name)
-    return names

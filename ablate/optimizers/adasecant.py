@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class AdaSecant(Optimizer):
     """p ← p − lr·η·g̃, η = √E[Δ²]/√E[α²] − E[αΔ]/E[α²] over steps Δ and changes α of the normalised gradient; g̃ is the gradient drawn towards its mean.
 
-    `ablate.layers.adasecant` says where it follows the authors' program rather than their printed algorithm.
+    `ablate.optimizers.steps.adasecant` says where it follows the authors' program rather than their printed algorithm.
     """
 
     lr: Rate = Field(default=1.0, description="times the rate that it finds")
@@ -58,7 +58,7 @@ class AdaSecant(Optimizer):
         return self._built(groups, stacked=True)
 
     def _built(self, groups: list[dict[str, Any]], *, stacked: bool) -> TorchOptimizer:
-        from ablate.layers.adasecant import AdaSecant as Torchs
+        from ablate.optimizers.steps.adasecant import AdaSecant as Torchs
 
         return Torchs(
             groups,

@@ -91,7 +91,7 @@ def rate_setter(
     """A function that sets a step's values (``set_values``) and then has each group's rate changed, one change after another.
 
     The changes begin with what the settings or their schedule say at every step, so they need no memory of the rate. A rate may become (R,): see
-    `ablate.layers.rate_per_seed`. Raises ValueError for an optimizer without a rate.
+    `ablate.optimizers.steps.rate_per_seed`. Raises ValueError for an optimizer without a rate.
     """
     from ablate.registry.lazy import torch
 

@@ -21,7 +21,7 @@ def decay_values(form: DecayForm, decay: float) -> dict[str, Any]:
 def shrink_before_steps(optimizer: TorchOptimizer, form: Literal["decoupled", "plain"]) -> None:
     """Have every step of ``optimizer`` begin by shrinking the weights that have a gradient, by their group's ``shrink``."""
 
-    from ablate.layers.rate_per_seed import spread
+    from ablate.optimizers.steps.rate_per_seed import spread
 
     def shrink(optimizer: TorchOptimizer, *_: Any) -> None:
         for group in optimizer.param_groups:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     ),
 )
 class Muon(InParts):
-    """m ← μm + (1−μ)g; p ← (1 − lr·wd)·p − lr·s·O(m): O sets all singular values near 1, s fits the step to the shape (`ablate.layers.muon`).
+    """m ← μm + (1−μ)g; p ← (1 − lr·wd)·p − lr·s·O(m): O sets all singular values near 1, s fits the step to the shape (`ablate.optimizers.steps.muon`).
 
     Weights of two axes or more are seen as (out, the rest), so convolutions are flattened. AdamW takes all others (biases, norms), embeddings and the output
     layer, which is the network's last weight of two axes or more; ``lr`` of a group in ``groups`` is the rate of whatever it matches.
@@ -83,7 +83,7 @@ class Muon(InParts):
         return self._built(groups, stacked=True)
 
     def _built(self, groups: list[dict[str, Any]], *, stacked: bool) -> TorchOptimizer:
-        from ablate.layers.muon import Muon as Combined
+        from ablate.optimizers.steps.muon import Muon as Combined
 
         return Combined(
             groups,

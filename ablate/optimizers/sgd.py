@@ -35,8 +35,8 @@ class Sgd(Optimizer):
     """v ← μv + g; p ← p − lr·v, with Nesterov p ← p − lr·(g + μv), as torch has it. Weight decay adds wd·p to g; ``decay: decoupled`` takes lr·wd·p off p
     instead, ``decay: plain`` wd·p (as in p ← 0.99p − lr·g).
 
-    ``rate_in_velocity``: v ← μv − lr·g; p ← p + v, with Nesterov p ← p + μv − lr·g, the older form (`ablate.layers.velocity_sgd`). The two are the same
-    as long as the rate stands still, and then torch's own, faster one is used; under a schedule of the rate, or a trick that moves it, they differ.
+    ``rate_in_velocity``: v ← μv − lr·g; p ← p + v, with Nesterov p ← p + μv − lr·g, the older form (`ablate.optimizers.steps.velocity_sgd`).
+    With a constant learning rate the two are the same, and torch's own, faster one is used. With a schedule, or a trick that changes the rate, they differ.
     """
 
     momentum: Share = Field(default=0.9, description="share of the velocity that is kept from step to step")
@@ -72,7 +72,7 @@ class Sgd(Optimizer):
     def _optimizer(self, groups: list[dict[str, Any]]) -> TorchOptimizer:
         rates = [self.lr, *(group.lr for group in self.groups)]
         if self.rate_in_velocity and (self._moved or any(isinstance(rate, Schedule) for rate in rates)):
-            from ablate.layers.velocity_sgd import VelocitySGD
+            from ablate.optimizers.steps.velocity_sgd import VelocitySGD
 
             return VelocitySGD(groups)
         optimizer = torch.optim.SGD(groups, fused=fused(groups))

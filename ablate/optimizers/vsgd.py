@@ -30,7 +30,7 @@ class VSgd(Optimizer):
     """p ← p − lr·η·g, η = ḡ²/v̄ · h̄/(h²)‾ with running means of gradient, squared gradient, curvature and squared curvature, each with a memory of its own.
 
     ``curvature: secant`` is taken between the means of windows of steps, which costs no second gradient; ``finite_difference`` (vSGD-fd) from a second gradient
-    of the same batch a step away. `ablate.layers.vsgd` says which parts are the papers' and which are ours.
+    of the same batch a step away. `ablate.optimizers.steps.vsgd` says which parts are the papers' and which are ours.
     """
 
     lr: Rate = Field(default=1.0, description="times the rate that it finds")
@@ -53,7 +53,7 @@ class VSgd(Optimizer):
         return {"lr": now["lr"], "weight_decay": now["weight_decay"]}
 
     def build(self, groups: list[dict[str, Any]]) -> TorchOptimizer:
-        from ablate.layers.vsgd import VSGD
+        from ablate.optimizers.steps.vsgd import VSGD
 
         return VSGD(
             groups,

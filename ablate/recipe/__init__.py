@@ -1,10 +1,15 @@
-"""Recipes: YAML → `Recipe` → variants → `Settings` → fingerprint. Errors have line numbers; nothing here imports torch or a user's code."""
+"""Recipes: YAML → `Recipe` → variants → `Settings` → fingerprint.
+
+Errors have line numbers. Nothing here imports torch or the user's code.
+"""
 
 from ablate.recipe.diff import differences
 from ablate.recipe.fingerprint import ENGINE_VERSION, code_files, fingerprint, identity, run_fingerprint
-from ablate.recipe.recipe import Change, Compare, Position, Problem, Recipe, RecipeError, Variant
+from ablate.recipe.problems import Position, Problem, RecipeError
+from ablate.recipe.recipe import Recipe
 from ablate.recipe.schema import recipe_schema
 from ablate.recipe.settings import Choice, Monitor, Settings
+from ablate.recipe.variant import Change, Compare, Variant
 
 __all__ = [
     "ENGINE_VERSION",

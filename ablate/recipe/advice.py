@@ -1,4 +1,4 @@
-"""Warnings about rows whose schedules are likely a slip of the pen: they train, but not as somebody meant."""
+"""Warnings about schedules that train but are probably a mistake."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ablate.schedules.advice import advice_on
 
 
 def advice_of(recipe: Recipe) -> list[str]:
-    """One line for each thing that is likely a mistake, with the rows that have it."""
-    rows: dict[str, list[str]] = {}
+    """One line per likely mistake, with the names of the variants that have it."""
+    found: dict[str, list[str]] = {}
     for variant in recipe.variants:
         for sentence in _advice_in(variant.settings):
-            rows.setdefault(sentence, []).append(variant.name)
-    return [f"{', '.join(names)}: {sentence}" for sentence, names in rows.items()]
+            found.setdefault(sentence, []).append(variant.name)
+    return [f"{', '.join(names)}: {sentence}" for sentence, names in found.items()]
 
 
 def _advice_in(settings: Settings) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A variant's list of changes: what its parent has, less what it removes, plus what it adds and sets."""
+"""A variant's list of changes: those of its parent without what it removes, followed by what it adds and sets."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ablate.recipe.entries import Item, read_item
-from ablate.recipe.node import Node, Problems, show
-from ablate.recipe.recipe import Change, Position
+from ablate.recipe.node import Node, show
+from ablate.recipe.problems import Position, Problems
 from ablate.recipe.shape import Shape, did_you_mean
+from ablate.recipe.variant import Change
 from ablate.registry import entries
 
 MOST_CHANGES = 10_000
-"""Changes that one row may come to, inherited ones and bundles written out: ten for each of a thousand rows, too few for bundles that double and double."""
+"""Maximum number of changes of one variant, with inherited ones and with bundles expanded.
+
+Enough for 10 changes in each of 1000 variants; stops bundles that grow exponentially.
+"""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """One line of a ``set``: a dotted path, the value, the place of the path."""
+    """One line of a ``set``: a dotted path, the value and the position of the path."""
 
     path: str
     value: Node
@@ -27,7 +31,7 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Step:
-    """One primitive change: a trick switched on, or a value set. ``owners`` are the names by which a later row may remove it."""
+    """One primitive change: a trick added or a value set. ``owners``: names by which a later variant can remove it."""
 
     kind: Literal["add", "set"]
     item: Item | None
@@ -37,7 +41,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Own:
-    """What one row, or one bundle, changes by itself. ``where`` is its path in the recipe, for messages."""
+    """The changes written in one variant or bundle itself. ``where`` is its path in the recipe, for messages."""
 
     where: str
     remove: tuple[tuple[str, Position], ...] = ()
@@ -45,7 +49,7 @@ class Own:
     set: tuple[Assignment, ...] = ()
 
     def changes(self, row: str) -> tuple[Change, ...]:
-        """The same as plain values, in the order in which they are applied."""
+        """The changes as plain values, in the order in which they are applied."""
         return (
             *(Change(row, "remove", name) for name, _ in self.remove),
             *(Change(row, "add", item.key, item.value) for item in self.add),
@@ -55,7 +59,7 @@ class Own:
 
 @dataclass(frozen=True)
 class Bundle:
-    """One of a recipe's own tricks: a name for several changes."""
+    """A trick defined in the recipe under ``tricks``: one name for several changes."""
 
     name: str
     description: str
@@ -63,7 +67,7 @@ class Bundle:
 
 
 def read_own(shape: Shape, problems: Problems) -> Own:
-    """The keys ``remove``, ``add`` and ``set`` of a row or bundle; within one row they are applied in this order."""
+    """The keys ``remove``, ``add`` and ``set`` of a variant or bundle, which are applied in this order."""
     remove: list[tuple[str, Position]] = []
     for i, node in enumerate(shape.items("remove", "[flip]")):
         if node.text:
@@ -85,15 +89,15 @@ def read_bundles(shape: Shape, problems: Problems) -> dict[str, Bundle]:
     for name, node, place in shape.pairs("tricks", "{longer: {set: {epochs: 100}}}"):
         path = f"tricks.{show(name)}"
         if name in library:
-            problems.add(place, f"{path} has the name of a trick of the library. Choose another name.")
-        below = Shape(node, path, "a trick of a recipe", problems)
+            problems.add(place, f"{path} must not have the name of a built-in trick. Choose another name.")
+        below = Shape(node, path, "a trick", problems)
         below.only(
             ("add", "set", "description"),
-            {"remove": "cannot be part of a bundle: remove it in the row, or leave it out."},
+            {"remove": "is not allowed in a trick. Use 'remove' in the variant instead."},
         )
         own = read_own(below, problems)
         if node.mapping is not None and not (own.add or own.set or below.get("add") or below.get("set")):
-            problems.add(place, f"{path} changes nothing. Give it 'add' or 'set'.")
+            problems.add(place, f"{path} has no changes. Add 'add' or 'set'.")
         bundles[name] = Bundle(name, below.text("description"), own)
     return bundles
 
@@ -107,9 +111,9 @@ def extend(
     *,
     elsewhere: bool = False,
 ) -> tuple[Step, ...]:
-    """The parent's steps, one row's changes after the other: less what it removes, plus what it adds and sets, with bundles written out.
+    """The parent's steps after the changes of each of ``owns`` in turn, with bundles expanded.
 
-    ``elsewhere``: the rows were written to stand on others, so what they do to a trick that is not on here is left aside.
+    ``elsewhere``: the changes were written for another parent, so changes to tricks that are not in use are ignored.
     """
     steps = list(inherited)
     for own in owns:
@@ -117,24 +121,21 @@ def extend(
             kept = [step for step in steps if name not in step.owners]
             if len(kept) == len(steps) and not elsewhere:
                 known = sorted({owner for step in steps for owner in step.owners})
-                there = f"where there are {', '.join(known)}" if known else "where there is none"
-                hint = did_you_mean(name, known)
-                text = (
-                    f"{own.where}.remove[{i}] (={show(name)}) is not among the tricks of {show(parent)}, {there}.{hint}"
-                )
-                problems.add(place, text)
+                have = f"the tricks {', '.join(known)}" if known else "no tricks"
+                rule = f"must be a trick of the parent {show(parent)}, which has {have}.{did_you_mean(name, known)}"
+                problems.add(place, f"{own.where}.remove[{i}] (={show(name)}) {rule}")
             steps = kept
         try:
             _append(steps, own, bundles, (), problems, elsewhere)
         except _TooMany:
             place = own.add[0].position if own.add else own.set[0].position
-            problems.add(place, f"{own.where} comes to more than {MOST_CHANGES} changes.")
+            problems.add(place, f"{own.where} must have at most {MOST_CHANGES} changes, including those of its tricks.")
             return inherited
     return tuple(steps)
 
 
 class _TooMany(Exception):
-    """Bundles inside bundles have grown out of hand."""
+    """A variant has more than `MOST_CHANGES` changes."""
 
 
 def _append(
@@ -149,11 +150,11 @@ def _append(
         name = item.name
         if name is not None and name in bundles:
             if name in inside:
-                problems.add(item.position, f"tricks.{show(name)} contains itself.")
+                problems.add(item.position, f"tricks.{show(name)} must not contain itself.")
                 continue
             if item.value is not None:
-                text = f"{show(name)} (={show(item.arguments)}) is a trick of this recipe and takes no settings."
-                problems.add(item.arguments.position, text)
+                text = f"{show(name)} (={show(item.arguments)}) is defined in this recipe and has no settings."
+                problems.add(item.arguments.position, f"{text} Write the name only.")
             _append(steps, bundles[name].own, bundles, (*inside, name), problems, elsewhere)
         else:
             steps.append(Step("add", item, None, frozenset((*inside, item.key))))
@@ -169,7 +170,7 @@ def _append(
 
 
 def _owners_of_trick(steps: list[Step], path: str) -> frozenset[str]:
-    """Who else takes a setting of a trick along when it goes: the trick, and the bundle that switched it on."""
+    """The owners of a trick's setting: removing the trick, or the bundle that added it, removes the setting too."""
     head, _, rest = path.partition(".")
     if head == "tricks":
         for step in reversed(steps):

@@ -1,4 +1,4 @@
-"""Hashes of data files by what is in them, remembered by path, size and time of change so that a large file is read once."""
+"""Content hashes of data files, cached by path, size and modification time so that a large file is read once."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from contextlib import suppress
 from pathlib import Path
 
 SETTLED = 2.0
-"""Seconds after which a file's time of change can be trusted: a younger file may change again within the same tick of the clock."""
+"""Seconds after which a modification time can be trusted: a newer file may change again within one clock tick."""
 
 
 def content_hash(path: Path) -> str:
-    """32 hex characters for the contents of a file, or of all files in a folder with their names below it. Raises ValueError where there is nothing."""
+    """32 hex characters for the contents of a file, or for the names and contents of all files in a folder.
+
+    Raises ValueError if the path does not exist.
+    """
     path = path.absolute()
     if not path.exists():
-        raise ValueError(f"the data (={path}) does not exist.")
+        raise ValueError(f"data (={path}) does not exist.")
     facts = list(_facts(path))
     remembered = _remembered(path)
     if remembered is not None and remembered.get("facts") == _digest(facts):
@@ -30,14 +33,14 @@ def content_hash(path: Path) -> str:
 
 
 def _facts(path: Path) -> Iterator[tuple[str, int, int]]:
-    """Name, size and time of change (ns) of every file, without reading any."""
+    """Name, size and modification time (ns) of every file, without reading it."""
     for name, file in _files(path):
         status = file.stat()
         yield name, status.st_size, status.st_mtime_ns
 
 
 def _files(path: Path) -> Iterator[tuple[str, Path]]:
-    """All files by their name below ``path``, sorted; a lone file has the name ''."""
+    """All files by their name relative to ``path``, sorted; if ``path`` is a file, its name is ''."""
     if not path.is_dir():
         yield "", path
         return
@@ -78,7 +81,7 @@ def _remembered(path: Path) -> dict[str, object] | None:
 
 
 def _remember(path: Path, value: dict[str, object]) -> None:
-    """Keep a hash; a cache that cannot be written costs time, nothing else."""
+    """Cache a hash. A cache that cannot be written is ignored."""
     place = _place(path)
     beside = place.with_name(f"{place.name}.{os.getpid()}")
     try:

@@ -1,6 +1,6 @@
-"""Rules that make variants out of a list of tricks.
+"""Designs: rules that generate variants from a list of tricks.
 
-A row's name says what is on in it, so that the same name means the same training in every design of the same tricks. All names can be typed.
+Variants are named after their tricks, so that a name means the same training in every design of the same tricks.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from itertools import combinations
 
 FULL = "full"
-"""The row of leave-one-out that has all tricks."""
+"""The name of the leave-one-out variant that has all tricks."""
 
 
 @dataclass(frozen=True)
 class DesignRow:
-    """A row that a design asks for: its parent and all tricks that are on in it, in order.
+    """A variant of a design: its parent and all of its tricks, in order.
 
-    ``of``: the two rows whose effects this one puts together, so that an interaction can be asked for.
+    ``of``: the two variants whose effects this one combines, for estimating their interaction.
     """
 
     name: str
@@ -27,26 +27,28 @@ class DesignRow:
 
 
 Rule = Callable[[Sequence[str], str], list[DesignRow]]
-"""The names of the tricks, in order, and of the baseline → the rows after the baseline, parents first."""
+"""The names of the tricks, in order, and of the baseline → the variants after the baseline, parents first."""
 
 
 @dataclass(frozen=True)
 class Design:
-    """A rule, the smallest number of tricks that it makes sense of, and the number of rows that it makes of n tricks, the baseline among them."""
+    """A rule and its limits."""
 
     rows: Rule
     least: int
+    """Smallest number of tricks."""
     count: Callable[[int], int]
+    """Number of tricks → number of variants, with the baseline."""
 
 
 def ladder(tricks: Sequence[str], baseline: str) -> list[DesignRow]:
-    """Each trick on top of all before it, a row each, named after the trick."""
+    """Each trick added to all of the previous ones."""
     parents = (baseline, *tricks)
     return [DesignRow(trick, parents[i], tuple(tricks[: i + 1])) for i, trick in enumerate(tricks)]
 
 
 def leave_one_out(tricks: Sequence[str], baseline: str) -> list[DesignRow]:
-    """All tricks together, and that less each of them: what removing it costs."""
+    """All tricks together, and all but one of them."""
     without = [DesignRow(f"without {one}", FULL, tuple(trick for trick in tricks if trick != one)) for one in tricks]
     return [DesignRow(FULL, baseline, tuple(tricks)), *without]
 
@@ -57,7 +59,7 @@ def one_at_a_time(tricks: Sequence[str], baseline: str) -> list[DesignRow]:
 
 
 def pairs(tricks: Sequence[str], baseline: str) -> list[DesignRow]:
-    """Each trick alone, and each pair on top of its first trick: is the second worth there what it is worth alone?"""
+    """Each trick alone, and each pair, to see whether the effect of a trick depends on the other one."""
     both = [
         DesignRow(f"{one} + {other}", f"only {one}", (one, other), (f"only {one}", f"only {other}"))
         for one, other in combinations(tricks, 2)
@@ -71,19 +73,19 @@ DESIGNS: dict[str, Design] = {
     "one-at-a-time": Design(one_at_a_time, 1, lambda n: 1 + n),
     "pairs": Design(pairs, 2, lambda n: 1 + n + n * (n - 1) // 2),
 }
-"""The designs that a recipe (``design: {ladder: [a, b]}``) and ``--design`` may name."""
+"""The designs for ``design: {ladder: [a, b]}`` in a recipe and for ``--design``."""
 
 
 def design_rule(name: str) -> str | None:
-    """The rule that a design's name breaks; None for a known one."""
-    return None if name in DESIGNS else f"is not a design that there is. Available: {', '.join(DESIGNS)}."
+    """An error message for an unknown design; None for a known one."""
+    return None if name in DESIGNS else f"is not a known design. Available: {', '.join(DESIGNS)}."
 
 
 def count_rule(name: str, tricks: int, most: int) -> str | None:
-    """The rule that a number of tricks breaks in a known design, where a study has at most ``most`` rows; None for a good one."""
+    """An error message if the design cannot be used with ``tricks`` tricks and at most ``most`` variants, else None."""
     design = DESIGNS[name]
     if tricks < design.least:
-        return f"needs at least {design.least} tricks." if design.least > 1 else "needs a trick."
+        return f"requires at least {design.least} trick{'s' if design.least > 1 else ''}."
     if design.count(tricks) > most:
-        return f"makes {design.count(tricks)} rows of {tricks} tricks; a study has at most {most}."
+        return f"generates {design.count(tricks)} variants from {tricks} tricks; the maximum is {most}."
     return None

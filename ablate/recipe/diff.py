@@ -1,4 +1,4 @@
-"""What differs between two variants' settings."""
+"""Differences between the settings of two variants."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from ablate.recipe.settings import Settings
 
 
 def differences(a: Settings, b: Settings) -> list[tuple[str, Any, Any]]:
-    """(dotted path, value in ``a``, value in ``b``) for every setting that differs, first those that ``a`` has, then the others.
+    """(dotted path, value in ``a``, value in ``b``) of every setting that differs, those in ``a`` first.
 
-    Values are plain; None stands for what one of them does not have. A trick or metric that only one of them has is one line: ``tricks.flip``.
+    Values are plain, None if a setting is missing. A trick or metric that only one of the two has is one entry, such as
+    ``tricks.flip``.
     """
     left, right = _tree(a), _tree(b)
     found: list[tuple[str, Any, Any]] = []
@@ -28,7 +29,7 @@ def differences(a: Settings, b: Settings) -> list[tuple[str, Any, Any]]:
 
 
 def _tree(settings: Settings) -> dict[str, Any]:
-    """The dump with tricks and metrics by name or target instead of by number."""
+    """The dump with tricks and metrics keyed by name or target instead of by index."""
     tree = settings.dump()
     for key in settings.LISTS:
         for choice, plain in zip(getattr(settings, key), tree.pop(key), strict=True):

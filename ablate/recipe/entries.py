@@ -1,18 +1,18 @@
-"""What one item of ``add`` or ``metrics`` says: a name or a target, with its settings."""
+"""One item of ``add``, ``metrics`` or ``watch``: a name or a target, with its settings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from ablate.recipe.node import Node, Problems, show
-from ablate.recipe.recipe import Position
+from ablate.recipe.node import Node, show
+from ablate.recipe.problems import Position, Problems
 from ablate.registry import UnknownName, entries, lookup
 
 
 @dataclass(frozen=True)
 class Item:
-    """One named thing. ``arguments`` is a mapping, or the bare value that its settings class has a shorthand for."""
+    """An entry with its ``arguments``: a mapping, or the bare value of the field that its class names ``shorthand``."""
 
     name: str | None
     target: str | None
@@ -21,50 +21,54 @@ class Item:
 
     @property
     def key(self) -> str:
-        """What it is known by among its like: the name, or the whole target."""
+        """The name, or the whole target."""
         return self.name or self.target or ""
 
     @property
     def label(self) -> str:
-        """What to call a row or a metric after it: the name, or the target's attribute."""
+        """The name for display: the entry's name, or the target's attribute."""
         return self.name or str(self.target).rpartition(":")[2]
 
     @property
     def value(self) -> Any:
-        """Its settings in plain values, None where a recipe gives none."""
+        """The settings as plain values, None if the recipe gives none."""
         plain = self.arguments.plain()
         return None if plain == {} else plain
 
 
 def read_item(node: Node, path: str, kind: str, problems: Problems) -> Item | None:
-    """``flip``, ``{dropout: {p: 0.5}}``, ``{weight_decay: 0.1}``, ``{name: flip, share: 0.5}`` or ``{target: module:attribute, …}``."""
+    """Read ``flip``, ``{dropout: {p: 0.5}}``, ``{weight_decay: 0.1}``, ``{name: flip, share: 0.5}`` or a target.
+
+    A target is ``{target: module:attribute, …}``.
+    """
     if node.text:
         return Item(node.text, None, Node({}, node.position), node.position)
     if not node.mapping:
-        problems.add(node.position, f"{path} (={show(node)}) must be a {kind}: a name, or {{name: {{settings}}}}.")
+        rule = "must be a name, or a name with settings, such as {name: {setting: value}}."
+        problems.add(node.position, f"{path} (={show(node)}) {rule}")
         return None
     named = [key for key in ("name", "target") if key in node.mapping]
     if len(named) == 2 and _has_field(kind, node.mapping["name"].text, "target"):
         named = ["name"]
     if len(named) == 2:
-        problems.add(node.key_position("target"), f"{path} has both 'name' and 'target'. Keep one of them.")
+        problems.add(node.key_position("target"), f"{path} must not have both 'name' and 'target'. Remove one of them.")
         return None
     if named:
         word = node.mapping[named[0]]
         if not word.text:
-            problems.add(word.position, f"{path}.{named[0]} (={show(word)}) must be text.")
+            problems.add(word.position, f"{path}.{named[0]} (={show(word)}) must be a string.")
             return None
         name, target = (word.text, None) if named == ["name"] else (None, word.text)
         return Item(name, target, node.without(*named), word.position)
     if len(node.mapping) > 1:
         first, second, *_ = node.mapping
         known = {entry.name for entry in entries(kind)}
-        text = (
-            f"{path} has the {kind}s '{first}' and '{second}' in one item. Give each an item of its own."
-            if second in known
-            else f"{path} has '{second}' beside '{first}'. Write {{{first}: {{{second}: …}}}}, or {{name: {first}, {second}: …}}."
-        )
-        problems.add(node.key_position(second), text)
+        if second in known:
+            text = f"must have one {kind} per item. Write '{first}' and '{second}' as separate items."
+        else:
+            way = f"{{{first}: {{{second}: …}}}} or {{name: {first}, {second}: …}}"
+            text = f"has '{second}' next to '{first}'. Write {way}."
+        problems.add(node.key_position(second), f"{path} {text}")
         return None
     [(key, value)] = node.mapping.items()
     arguments = Node({}, value.position) if value.value is None else value
@@ -72,14 +76,14 @@ def read_item(node: Node, path: str, kind: str, problems: Problems) -> Item | No
 
 
 def _has_field(kind: str, name: str | None, field: str) -> bool:
-    """Whether a named thing has a setting of that name: a table's ``target`` is a column, not a module."""
+    """Whether an entry has a setting of that name: the ``target`` of the data set csv is a column, not a module."""
     return any(entry.name == name and field in entry.settings.model_fields for entry in entries(kind))
 
 
 def mapped_arguments(kind: str, item: Item, path: str, problems: Problems) -> Node | None:
-    """The item's arguments as a mapping: a bare value goes to the field that its settings class names as ``shorthand``.
+    """The item's arguments as a mapping: a bare value is assigned to the field that its class names ``shorthand``.
 
-    None, and a problem, where there is no such field. Unknown names keep what they have: the builder reports them.
+    None, and a problem, if there is no such field. Arguments of unknown names are kept: the builder reports the name.
     """
     node = item.arguments
     try:
@@ -94,7 +98,11 @@ def mapped_arguments(kind: str, item: Item, path: str, problems: Problems) -> No
             return node
     elif not short:
         fields = settings.model_fields if settings is not None else {}
-        way_out = f"such as {{{item.key}: {{{next(iter(fields))}: …}}}}" if fields else "and it has none"
-        problems.add(node.position, f"{path} (={show(node)}) must be a mapping of settings by name, {way_out}.")
+        rule = (
+            f"must be a mapping of settings, such as {{{item.key}: {{{next(iter(fields))}: …}}}}."
+            if fields
+            else f"is not allowed: {item.key} has no settings. Remove the value."
+        )
+        problems.add(node.position, f"{path} (={show(node)}) {rule}")
         return None
     return Node({short: node}, node.position, {short: node.position})

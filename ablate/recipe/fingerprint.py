@@ -1,7 +1,7 @@
-"""The identity of a run: a hash of everything that decides what it computes, and of nothing else.
+"""The identity of a run: a hash of everything that affects its result, and of nothing else.
 
-Settings that have their default are left out of the hash, so that a new field makes no finished run stale. A default that changes is a change of
-behaviour: it raises the version of its entry, or the engine's.
+Settings with their default value are left out of the hash, so that a new field does not make finished runs outdated.
+Changing a default changes behaviour: it requires a new version of the entry or of the engine.
 """
 
 from __future__ import annotations
@@ -25,19 +25,22 @@ from ablate.recipe.targets import code_digest, local_code
 from ablate.registry import Named, entries
 
 ENGINE_VERSION = 2
-"""Raised when the engine computes something else from the same settings, or a default of `Settings` changes: every run made before becomes stale."""
+"""Increase it when the engine's results for given settings, or a default of `Settings`, change.
+
+All earlier runs become outdated.
+"""
 
 EVALUATED = ("data", "loss", "metrics", "precision")
-"""What decides the numbers of a row that joins others, beside the rows themselves."""
+"""The settings that affect the result of a variant with ``joined``, besides its members."""
 
 MISSING = object()
-"""The default of a field that has none: equal to no setting."""
+"""The default of a required field: equal to no setting."""
 
 
 def fingerprint(settings: Settings, seed: int, fold: int | None = None, *, folder: Path) -> str:
-    """32 hex characters for one run of these settings; ``folder`` is the recipe's, where the user's own code is looked for last.
+    """32 hex characters for one run of these settings; ``folder`` is the recipe's, searched last for the user's code.
 
-    Raises ValueError in one line where a data file or a target's module is gone or cannot be read.
+    Raises ValueError with one line if a data file or a target's module is missing or cannot be read.
     """
     return run_fingerprint(identity(settings, folder=folder), seed, fold)
 
@@ -45,9 +48,10 @@ def fingerprint(settings: Settings, seed: int, fold: int | None = None, *, folde
 def identity(
     settings: Settings, *, folder: Path, folds: Folds | None = None, gone: Mapping[Path, str] | None = None
 ) -> str:
-    """What all seeds and folds of a variant share of their fingerprints. Reads the data's times of change and the user's code, so ask once a variant.
+    """The part of the fingerprint that all seeds and folds of a variant share.
 
-    ``gone`` has what files held (`content_hash`) that are no longer there.
+    Reads modification times of the data and the user's code, so call it once per variant. ``gone`` has the
+    `content_hash` of files that no longer exist.
     """
     known = facts(settings, folder=folder, folds=folds, gone=gone)
     return _hash(known | {"settings": without_defaults(settings, known["settings"])})
@@ -61,7 +65,7 @@ def run_fingerprint(shared: str, seed: int, fold: int | None = None) -> str:
 def facts(
     settings: Settings, *, folder: Path, folds: Folds | None = None, gone: Mapping[Path, str] | None = None
 ) -> dict[str, Any]:
-    """Everything that the identity is made of, in plain values: to see why two of them differ. ``folds`` are those of the study, if it has any."""
+    """Everything that the identity is computed from, in plain values, to explain why two identities differ."""
     known = {
         "engine": ENGINE_VERSION,
         "settings": _plain(settings, folder, folds, gone or {}),
@@ -72,7 +76,10 @@ def facts(
 
 
 def code_files(settings: Settings, folder: Path) -> tuple[Path, ...]:
-    """The user's files that the settings' targets run: all that is neither installed nor Python's own. Raises ValueError as `fingerprint` does."""
+    """The user's files that the settings' targets run, without installed packages and Python's library.
+
+    Raises ValueError as `fingerprint` does.
+    """
     modules = {target.partition(":")[0] for target in _targets(settings)}
     return tuple(sorted({path for module in modules for path in local_code(module, folder).values()}))
 
@@ -96,7 +103,7 @@ def _targets(settings: Settings) -> set[str]:
 
 
 def _plain(settings: Settings, folder: Path, folds: Folds | None, gone: Mapping[Path, str]) -> dict[str, Any]:
-    """The dump without what is incidental, files by their contents, rows that it is built upon by their identities, metrics in no order."""
+    """The dump without incidental settings; files as content hashes, source variants as identities, metrics sorted."""
     upon = {name: identity(below, folder=folder, folds=folds, gone=gone) for name, below in settings.sources.items()}
     tree = {key: value for key, value in settings.dump().items() if key not in settings.INCIDENTAL}
     for name in settings.CHOICES:
@@ -117,7 +124,7 @@ def _plain(settings: Settings, folder: Path, folds: Folds | None, gone: Mapping[
 
 
 def without_defaults(settings: Settings, plain: Mapping[str, Any]) -> dict[str, Any]:
-    """The plain tree of settings without what nobody chose."""
+    """The plain tree of settings without default values."""
 
     def chosen(owner: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
         fields = owner.model_fields
@@ -136,7 +143,7 @@ def without_defaults(settings: Settings, plain: Mapping[str, Any]) -> dict[str, 
 
 
 def _plain_default(field: FieldInfo) -> Any:
-    """A field's default as it stands in a dump; `MISSING` where it has none."""
+    """A field's default as in a dump; `MISSING` if it is required."""
     default = field.get_default(call_default_factory=True, validated_data={})
     return MISSING if default is PydanticUndefined else to_jsonable_python(default)
 
@@ -153,7 +160,7 @@ def _with_contents(choice: Choice, plain: dict[str, Any], folder: Path, gone: Ma
 
 
 def recorded_contents(settings: Settings, recorded: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    """The files that settings name, with what they held by the `facts` of an earlier run of such settings, as far as these tell."""
+    """The files in the settings, with their content hashes from the `facts` of an earlier run, if recorded there."""
     then = recorded.get("settings", {})
     for name in settings.CHOICES:
         yield from _recorded(getattr(settings, name), then.get(name))
@@ -173,7 +180,10 @@ def _recorded(choice: Choice, then: Any) -> Iterator[tuple[Path, str]]:
 
 
 def _read_by_target(value: Any, folder: Path) -> Any:
-    """An argument of a target; text that names a file counts together with what is in the file. Folders do not: data sets keep their downloads in them."""
+    """An argument of a target; a string that names a file counts together with the file's contents.
+
+    Folders are not read: data sets keep downloads in them.
+    """
     if isinstance(value, dict):
         return {key: _read_by_target(item, folder) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -184,7 +194,7 @@ def _read_by_target(value: Any, folder: Path) -> Any:
 
 
 def _versions(settings: Settings) -> dict[str, int]:
-    """``kind/name`` → version of every registry entry in use, schedules inside settings too."""
+    """``kind/name`` → version of every registry entry in use, including schedules inside settings."""
     known = {entry.settings: entry for entry in entries()}
     found: dict[str, int] = {}
 

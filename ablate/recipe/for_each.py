@@ -1,4 +1,4 @@
-"""``for``: one variant written once, repeated over lists of values."""
+"""``for``: one entry under ``variants`` that generates a variant for each value of a list."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from collections.abc import Mapping
 from itertools import product
 from math import prod
 
-from ablate.recipe.node import Node, Problems, show
+from ablate.recipe.node import Node, show
+from ablate.recipe.problems import Problems
 from ablate.recipe.shape import Shape, did_you_mean
 
 MOST_ROWS = 1000
-"""Rows of one study."""
+"""Maximum number of variants of a study."""
 
 WHOLE = re.compile(r"\$([A-Za-z_]\w*)")
 IN_TEXT = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 
 def repeats(node: Node, path: str, problems: Problems) -> tuple[list[Node], bool]:
-    """The variant's mapping, once for each combination of values, without ``for`` and ``zip``; itself where it has no ``for``.
+    """The entry's mapping once per combination of values, without ``for`` and ``zip``; unchanged if it has no ``for``.
 
-    And whether all of its ``$words`` have a value: where one has not, what it stands for is not known either.
+    The second value is False if the names in ``for`` and those used elsewhere do not match.
     """
     if node.mapping is None or not {"for", "zip"} & node.mapping.keys():
         return [node], True
@@ -28,12 +29,13 @@ def repeats(node: Node, path: str, problems: Problems) -> tuple[list[Node], bool
     together = shape.flag("zip")
     bare = node.without("for", "zip")
     if shape.get("for") is None:
-        problems.add(node.key_position("zip"), f"{path}.zip pairs the lists of 'for', which is not there.")
+        problems.add(node.key_position("zip"), f"{path}.zip requires 'for'.")
         return [bare], True
     lists: dict[str, tuple[Node, ...]] = {}
     for name, values, place in shape.pairs("for", "{p: [0.1, 0.2]}"):
         if not re.fullmatch(r"[A-Za-z_]\w*", name):
-            problems.add(place, f"{path}.for.{show(name)} must be a word, to be used as $word and {{word}}.")
+            rule = "must be an identifier, because it is used as $name and {name}."
+            problems.add(place, f"{path}.for.{show(name)} {rule}")
         elif not values.items:
             problems.add(
                 values.position, f"{path}.for.{name} (={show(values)}) must be a list of values, such as [0.1, 0.2]."
@@ -46,20 +48,21 @@ def repeats(node: Node, path: str, problems: Problems) -> tuple[list[Node], bool
     lengths = [len(values) for values in lists.values()]
     if together and len(set(lengths)) > 1:
         text = ", ".join(f"{name} has {len(values)}" for name, values in lists.items())
-        problems.add(node.key_position("zip"), f"{path}.zip needs lists of one length: {text}.")
+        problems.add(node.key_position("zip"), f"{path}.zip requires lists of equal length, but {text}.")
         return [], True
     count = lengths[0] if together else prod(lengths)
     if count > MOST_ROWS:
-        problems.add(node.key_position("for"), f"{path}.for gives {count} rows; a study has at most {MOST_ROWS}.")
+        text = f"{path}.for (={count} variants) must generate at most {MOST_ROWS} variants."
+        problems.add(node.key_position("for"), text)
         return [], True
     rows = zip(*lists.values(), strict=True) if together else product(*lists.values())
     return [_fill(bare, dict(zip(lists, row, strict=True)), in_text=True) for row in rows], known
 
 
 def _check_names(node: Node, path: str, lists: Mapping[str, object], problems: Problems) -> bool:
-    """Every ``$name`` must be a key of ``for``, every ``{name}`` in a name or parent too, and every key must be used where it changes something.
+    """Whether every ``$name``, and every ``{name}`` in a name or parent, is a key of ``for``, and every key is used.
 
-    Returns whether the first two hold.
+    A key that is only used in names and descriptions counts as unused.
     """
     used: set[str] = set()
     mentioned: set[str] = set()
@@ -84,17 +87,17 @@ def _check_names(node: Node, path: str, lists: Mapping[str, object], problems: P
     for word, (below, key) in wrong.items():
         hint = did_you_mean(word, list(lists))
         problems.add(below.position, f"{path}.{key} (={show(below)}): '{word}' is not a key of 'for'.{hint}")
-    for word in lists:
-        # the misspelt word is what was meant to use it
-        if word in used or wrong:
-            continue
-        but = " but in names and descriptions, so its rows are all the same" if word in mentioned else ""
-        problems.add(node.position, f"{path}.for.{word} is never used{but}. Put ${word} where its values belong.")
-    return not wrong
+    if wrong:  # a key that seems unused is probably the misspelt one
+        return False
+    unused = [word for word in lists if word not in used]
+    for word in unused:
+        where = "only used in names and descriptions" if word in mentioned else "not used"
+        problems.add(node.position, f"{path}.for.{word} is {where}. Use ${word} in 'set', 'add' or 'remove'.")
+    return not unused
 
 
 def _fill(node: Node, values: Mapping[str, Node], *, in_text: bool) -> Node:
-    """``$p`` becomes the value; ``{p}`` becomes its text in the row's name, parent and description."""
+    """Replace ``$p`` by the value, and ``{p}`` by its text in the variant's name, parent and description."""
     if node.text is not None:
         whole = WHOLE.fullmatch(node.text)
         if whole and whole[1] in values:

@@ -1,47 +1,48 @@
-"""What is monitored, by a recipe or by one of its tricks: a number that every epoch measures, better in its own direction."""
+"""``monitor`` of a recipe or of a trick: a loss or metric of every epoch, and which direction is better."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ablate.recipe.node import Node, Problems, show
+from ablate.recipe.node import Node, show
+from ablate.recipe.problems import Problems
 from ablate.recipe.settings import Choice, Monitor
 from ablate.registry import Named
 
 LOSSES = ("train_loss", "train_loss_clean", "valid_loss")
-"""What every run measures, beside the recipe's metrics."""
+"""Measured by every run, in addition to the recipe's metrics."""
 
 
 def better(metric: Choice | None) -> str | None:
-    """Which direction of a metric is better; losses (None) are better lower, a target's metric does not say."""
+    """Which direction of a metric is better: lower for losses (None), unknown (None) for a target."""
     if metric is None:
         return "lower"
     return getattr(metric.options, "better", None) if isinstance(metric.options, Named) else None
 
 
 class Monitored:
-    """What can be monitored in a row with these metrics. ``clean``: whether every epoch measures ``train_loss_clean``."""
+    """The losses and metrics that a variant can monitor. ``clean``: ``train_loss_clean`` is measured every epoch."""
 
     def __init__(self, metrics: Sequence[Choice], *, clean: bool, problems: Problems) -> None:
         self.known: dict[str, Choice | None] = dict.fromkeys(LOSSES) | {choice.label: choice for choice in metrics}
         self.clean, self.problems = clean, problems
 
     def direction(self, metric: Node, given: str | None, path: str) -> str | None:
-        """Which direction is better: the one given, else the metric's own. None, and a problem, where it cannot be monitored."""
+        """Which direction is better: the given one, or the metric's own. None, and a problem, for an invalid metric."""
         text = rule = None
         if metric.text not in self.known:
-            rule = f"must be one of {', '.join(self.known)}. Name other metrics under 'metrics' first."
+            rule = f"must be one of {', '.join(self.known)}. Add other metrics to 'metrics'."
         elif metric.text == "train_loss_clean" and not self.clean:
-            rule = "is measured at the reported and the last epoch only. Set clean_train_loss: every, or monitor train_loss."
+            rule = "must be computed every epoch. Set clean_train_loss: every, or monitor train_loss."
         elif (direction := given or better(self.known[metric.text])) is None:
-            text = f"{path}.better is missing: a target's metric does not say it. Write lower or higher."
+            text = f"{path}.better is required for a custom metric. Set it to lower or higher."
         else:
             return direction
         self.problems.add(metric.position, text or f"{path}.metric (={show(metric)}) {rule}")
         return None
 
     def in_trick(self, choice: Choice, arguments: Node) -> Choice | None:
-        """A trick whose own ``monitor`` is complete; None, and a problem, where that cannot be monitored."""
+        """A trick with its own ``monitor`` completed; None, and a problem, for an invalid metric."""
         monitor = getattr(choice.options, "monitor", None)
         node = arguments.child("monitor")
         metric = node.child("metric") if node is not None and node.mapping is not None else None

@@ -1,21 +1,21 @@
-"""A value of a recipe together with the place where it was written."""
+"""A value of a recipe with its position."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ablate.recipe.recipe import Position, Problem, RecipeError
+from ablate.recipe.problems import Position
 from ablate.recipe.scalar import Scalar, plain_scalar
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A scalar, a tuple of nodes, or a mapping of nodes, with its place; never changed, so that rows may share it.
+    """A scalar, a tuple of nodes, or a mapping of nodes, with its position. Immutable, so that variants can share it.
 
-    ``keys`` says where each key of a mapping stands. ``size`` counts the nodes below and including this one, aliases written out.
+    ``keys`` has the position of each key of a mapping. ``size`` is the number of nodes in this tree, aliases expanded.
     """
 
     value: Scalar | tuple[Node, ...] | Mapping[str, Node]
@@ -39,7 +39,7 @@ class Node:
         return self.value if isinstance(self.value, str) else None
 
     def plain(self) -> Any:
-        """The same as plain dicts, lists and scalars."""
+        """The value as plain dicts, lists and scalars."""
         if isinstance(self.value, Mapping):
             return {key: node.plain() for key, node in self.value.items()}
         if isinstance(self.value, tuple):
@@ -47,11 +47,11 @@ class Node:
         return self.value
 
     def key_position(self, key: str) -> Position:
-        """Where a key of this mapping stands."""
+        """The position of a key of this mapping."""
         return self.keys.get(key, self.position)
 
     def child(self, part: str | int) -> Node | None:
-        """The value under a key or at an index, None where there is none."""
+        """The value under a key or at an index, None if there is none."""
         if isinstance(self.value, Mapping):
             return self.value.get(str(part))
         if isinstance(self.value, tuple) and str(part).isdecimal():
@@ -103,31 +103,3 @@ def _unquoted(text: str) -> Scalar:
         return plain_scalar(text)
     except ValueError:
         return text
-
-
-class Problems:
-    """Collects what is wrong; the same text at the same place counts once."""
-
-    def __init__(self) -> None:
-        self._found: dict[Problem, None] = {}
-
-    def add(self, position: Position, text: str) -> None:
-        """Note a problem; ``text`` is one line."""
-        self._found.setdefault(Problem(position, text))
-
-    def __len__(self) -> int:
-        return len(self._found)
-
-    def all(self) -> list[Problem]:
-        """What was found so far, in the order in which it was."""
-        return list(self._found)
-
-    def extend(self, problems: Iterable[Problem]) -> None:
-        """Note several."""
-        for problem in problems:
-            self._found.setdefault(problem)
-
-    def check(self) -> None:
-        """Raise `RecipeError` with all of them, in the order of the file, if there are any."""
-        if self._found:
-            raise RecipeError(sorted(self._found, key=lambda p: (p.position.line, p.position.column)))

@@ -1,99 +1,30 @@
-"""From a recipe's file to `Recipe`: read, inherit, replay, check, select. Everything that is wrong is reported together."""
+"""A recipe as written: its text, baseline, variants and bundles, before any settings are resolved."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from ablate.recipe.arranged import read_design, rearrange
-from ablate.recipe.changes import read_bundles, read_own
-from ablate.recipe.equal_rows import check_equal_rows, check_repeated_tricks
-from ablate.recipe.folds import read_folds
-from ablate.recipe.measured import read_compare
+from ablate.recipe.changes import Own, read_bundles, read_own
+from ablate.recipe.design_rows import read_design, rearrange
 from ablate.recipe.names import study_rule
-from ablate.recipe.node import Node, Problems, show
-from ablate.recipe.reach import read_reach
-from ablate.recipe.recipe import Position, Problem, Recipe, RecipeError
+from ablate.recipe.node import Node, show
+from ablate.recipe.problems import Position, Problem, Problems, RecipeError
 from ablate.recipe.replay import SECTIONS, Tree, section
 from ablate.recipe.rows import Row, Rows, read_variants
-from ablate.recipe.selection import read_seeds, read_selection
 from ablate.recipe.shape import Shape
-from ablate.recipe.sources import needed_rows
-from ablate.recipe.unused_bundles import check_unused_bundles
-from ablate.recipe.variants import Written, build_variants
-from ablate.recipe.yaml_text import decode, read_yaml
+from ablate.recipe.variants import Written
+from ablate.recipe.yaml_text import decode
 from ablate.registry import suggestion
 
 LARGEST = 2**20
-"""Bytes of a recipe: enough for any that a person writes, too few to read a data file by mistake."""
+"""Maximum size of a recipe in bytes, so that a data file is not read as a recipe by mistake."""
 
-KEYS = (
-    "study", "description", "data", "metrics", "watch", "seeds", "folds", "compare", "reach", "baseline", "tricks", "variants", "design",
-)  # fmt: skip
 SHARED = ("data", "metrics", "watch")
-"""Settings that may stand at the top of a recipe, as all rows usually share them."""
-
-
-def load_recipe(
-    path: Path,
-    *,
-    seeds: int | str | Sequence[int] | None = None,
-    only: str | Sequence[str] | None = None,
-    design: str | None = None,
-    sets: Sequence[str] = (),
-    scale: float = 1.0,
-    need_files: bool = True,
-) -> Recipe:
-    """See `Recipe.load`."""
-    text = read_text(path)
-    problems = Problems()
-    document = read_yaml(text, str(path))
-    if document is None:
-        raise RecipeError([Problem(Position(str(path)), "is empty. 'ablate new NAME' writes a recipe to begin with.")])
-    if document.mapping is None:
-        what = "a list" if document.items is not None else f"one value (={show(document)})"
-        text_ = f"holds {what}. A recipe is a mapping with a 'baseline'; 'ablate new NAME' writes one to begin with."
-        raise RecipeError([Problem(document.position, text_)])
-    top = Shape(document, "", "a recipe", problems)
-    top.only(KEYS, {key: "is a setting: write it under 'baseline'." for key in SECTIONS if key not in KEYS})
-    written = read_written(top, path, design, problems)
-    selection = read_selection(
-        [row.name for row in written.rows], problems, seeds=seeds, only=only, design=design, sets=sets, scale=scale
-    )
-    folder = path.absolute().parent
-    own = (bundle.own for bundle in written.bundles.values())
-    check_repeated_tricks((*own, *(row.own for row in written.rows if not row.stack and not row.tricks)), problems)
-    check_unused_bundles(written.bundles, (one for row in written.rows for one in (row.own, *row.stack)), problems)
-    gone: dict[Path, str] = {}
-    variants, notes = build_variants(written, selection, folder, problems, None if need_files else gone)
-    if written.design is None and not selection.changes_settings:
-        check_equal_rows(variants, problems)
-    compare = read_compare(top, variants, problems)
-    numbers = read_seeds(node, "seeds", problems) if (node := top.get("seeds")) is not None else (0,)
-    folds, reach = read_folds(top, problems), read_reach(top, variants, compare, problems)
-    problems.check()
-    kept = [variant for variant in variants if selection.only is None or variant.name in selection.only]
-    return Recipe(
-        study=written.study,
-        description=top.text("description"),
-        variants=tuple(kept),
-        seeds=selection.seeds or numbers or (0,),
-        compare=compare,
-        path=path,
-        folder=folder,
-        text=text,
-        selection=selection.arguments,
-        design=written.design,
-        notes=(*notes, *gone.values()),
-        folds=folds,
-        reach=reach,
-        needed=needed_rows(variants, kept),
-        gone=tuple(gone),
-    )
+"""Settings allowed at the top level of a recipe, because variants usually share them."""
 
 
 def read_text(path: Path) -> str:
-    """The text of a recipe's file. Raises `RecipeError` where it cannot be read."""
+    """The text of a recipe's file. Raises `RecipeError` if it cannot be read."""
 
     def fail(rule: str) -> RecipeError:
         return RecipeError([Problem(Position(str(path)), rule)])
@@ -104,19 +35,19 @@ def read_text(path: Path) -> str:
     except FileNotFoundError:
         beside = [other.name for other in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
         near = suggestion(path.name, beside)
-        hint = f"Did you mean '{path.with_name(near)}'?" if near else "'ablate new NAME' writes a recipe to begin with."
+        hint = f"Did you mean '{path.with_name(near)}'?" if near else "Run 'ablate new NAME' to create a recipe."
         raise fail(f"does not exist. {hint}") from None
     except IsADirectoryError:
-        raise fail("is a folder. Name the recipe's file in it.") from None
+        raise fail("is a folder. Give the path of the recipe's file.") from None
     except (OSError, ValueError) as error:
         raise fail(f"cannot be read: {getattr(error, 'strerror', None) or error}.") from None
     if len(data) > LARGEST:
-        raise fail(f"has more than {LARGEST >> 20} MiB, so it is no recipe.")
+        raise fail(f"must be at most {LARGEST >> 20} MiB.")
     return decode(data, str(path))
 
 
 def read_written(top: Shape, path: Path, design: str | None, problems: Problems) -> Written:
-    """Everything but the resolved settings."""
+    """The recipe's parts, settings not resolved."""
     study = top.text("study", path.stem)
     rule = study_rule(study)
     if rule is not None:
@@ -126,13 +57,13 @@ def read_written(top: Shape, path: Path, design: str | None, problems: Problems)
     baseline, start = _read_baseline(top, problems)
     rows = Rows(baseline, problems)
     if top.get("design") is not None and "variants" in top.entries:
-        problems.add(top.node.key_position("design"), "design stands beside 'variants'. Keep one of them.")
+        problems.add(top.node.key_position("design"), "design cannot be combined with 'variants'. Remove one of them.")
     known = design if design is not None and not _unknown(design) else None
     followed = read_design(rows, top, bundles, known)
     if top.get("design") is None:
         read_variants(rows, top.items("variants", "[{name: net2, add: [flip]}]"))
         if known is not None:
-            rows.check_names()  # as they are written; after that, as the design calls them
+            rows.check_names()  # the written names; those of the design are checked below
             rearrange(rows, known)
             followed = known
     rows.check_names()
@@ -146,33 +77,23 @@ def _unknown(design: str) -> bool:
 
 
 def _read_baseline(top: Shape, problems: Problems) -> tuple[Row, Tree]:
-    """The first row, and the settings that all others start from."""
+    """The baseline, and its settings."""
     node = top.get("baseline")
     if node is None:
         place = top.node.key_position("baseline")
-        problems.add(
-            place,
-            "baseline is missing. It holds the settings that the other rows change, such as model, loss and epochs.",
-        )
-        return Row(
-            "baseline",
-            "baseline",
-            place,
-            None,
-            "",
-            read_own(Shape(Node({}, place), "", "", problems), problems),
-            broken=True,
-        ), Tree()
+        what = "It defines the settings that variants change, such as model, loss and epochs."
+        problems.add(place, f"baseline is required. {what}")
+        return Row("baseline", "baseline", place, None, "", Own("baseline"), broken=True), Tree()
     shape = Shape(node, "baseline", "the baseline", problems)
     own_keys = ("name", "description", "published", "add")
     shape.only(
         (*own_keys, *SECTIONS),
         {
-            "set": "is not needed: a baseline's settings stand directly under 'baseline'.",
-            "remove": "has nothing to remove: a baseline has no parent.",
-            "from": "is not a key of the baseline: it has no parent.",
-            "for": "is not a key of the baseline: repeat variants instead.",
-            "tricks": "is not a setting: switch tricks on with 'add'.",
+            "set": "is not allowed. Write settings directly under 'baseline'.",
+            "remove": "is not allowed, because the baseline has no parent.",
+            "from": "is not allowed, because the baseline has no parent.",
+            "for": "is not allowed. Use 'for' in a variant.",
+            "tricks": "is not a setting. Add tricks with 'add'.",
         },
     )
     sections: dict[str, Node] = {}
@@ -184,9 +105,8 @@ def _read_baseline(top: Shape, problems: Problems) -> tuple[Row, Tree]:
             continue
         if key in sections:
             line = sections[key].position.line
-            problems.add(
-                node.key_position(key), f"baseline.{key} is written at the top too, in line {line}. Keep one of them."
-            )
+            text = f"baseline.{key} is also set at the top level (line {line}). Remove one of them."
+            problems.add(node.key_position(key), text)
         sections[key] = section(key, below)
     if "init" not in sections:
         sections["init"] = section("init", Node("default", node.position))

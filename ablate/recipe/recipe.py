@@ -1,128 +1,60 @@
-"""A recipe after reading: its variants with their resolved settings, and what verdicts are about."""
+"""Loads a recipe: read, resolve the variants, check, select. All errors are reported together."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
 
-from ablate.recipe.settings import Settings
+from ablate.recipe.equal_rows import check_equal_rows, check_repeated_tricks
+from ablate.recipe.folds import Folds, read_folds
+from ablate.recipe.measured import read_compare
+from ablate.recipe.node import show
+from ablate.recipe.problems import Position, Problem, Problems, RecipeError
+from ablate.recipe.reach import Reach, read_reach
+from ablate.recipe.reading import read_text, read_written
+from ablate.recipe.replay import SECTIONS
+from ablate.recipe.selection import read_seeds, read_selection
+from ablate.recipe.shape import Shape
+from ablate.recipe.sources import needed_rows
+from ablate.recipe.unused_bundles import check_unused_bundles
+from ablate.recipe.variant import Compare, Variant
+from ablate.recipe.variants import build_variants
+from ablate.recipe.yaml_text import read_yaml
 
-if TYPE_CHECKING:
-    from ablate.recipe.folds import Folds
-    from ablate.recipe.reach import Reach
-
-
-@dataclass(frozen=True)
-class Position:
-    """A place in a recipe: file (or flag), line and column, both from 1; line 0 where there is none."""
-
-    source: str
-    line: int = 0
-    column: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing wrong with a recipe, in one line: where, and what is wrong with the way out."""
-
-    position: Position
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.position}: {self.text}"
-
-
-class RecipeError(ValueError):
-    """All that is wrong with a recipe, reported together; ``str()`` gives a line each."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("\n".join(str(problem) for problem in problems))
-        self.problems = problems
-
-
-@dataclass(frozen=True)
-class Change:
-    """One entry of a variant's ordered list of changes.
-
-    ``row`` is the variant that made it; ``subject`` the trick's name or the dotted path; ``value`` what a recipe says about it.
-    """
-
-    row: str
-    kind: Literal["add", "remove", "set"]
-    subject: str
-    value: Any = None
-
-    def __str__(self) -> str:
-        from ablate.recipe.node import show  # which needs the positions of this file
-
-        if self.kind == "set":
-            return f"{self.subject} = {show(self.value, limit=200)}"
-        if self.kind == "add":
-            return f"+ {self.subject}" + ("" if self.value is None else f" {show(self.value, limit=200)}")
-        return f"− {self.subject}"
-
-
-@dataclass(frozen=True)
-class Compare:
-    """What verdicts are about. ``at``: the epoch that each row reports (its ``select``), or the last or best one for all rows.
-
-    ``smallest_effect``, in the metric's unit and above zero: differences that are surely smaller than that are called ``no difference``.
-    """
-
-    metric: str = "valid_loss"
-    better: Literal["lower", "higher"] = "lower"
-    at: Literal["selected", "last", "best"] = "selected"
-    smallest_effect: float | None = None
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One row: a name, a parent, its own changes, and the settings that result.
-
-    ``of`` names the two rows whose effects a row of the design ``pairs`` puts together; the first of them is its parent.
-    """
-
-    name: str
-    parent: str | None
-    description: str
-    changes: tuple[Change, ...]
-    settings: Settings
-    published: Mapping[str, float] = field(default_factory=dict)
-    position: Position = field(default=Position(""), compare=False)
-    of: tuple[str, ...] = ()
+KEYS = (
+    "study", "description", "data", "metrics", "watch", "seeds", "folds", "compare", "reach", "baseline", "tricks",
+    "variants", "design",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A study's recipe. ``folder`` is where the user's own modules are looked for; ``text`` what was read, for the record.
-
-    ``selection`` holds the flags that chose this part or change of it, as command-line arguments: ``("--seeds", "3", "--set", "epochs=50")``.
-    A variant's parent need not be among ``variants`` where ``--only`` left it out. ``design`` is the one that made the rows, None where they are as
-    written; ``notes`` are sentences for whoever reads them. With ``folds`` every seed trains once a fold; ``reach`` holds the marks that rows are timed to.
-    ``needed`` are rows that ``--only`` left out and that others are built upon: they are trained where they are missing, and not shown.
-    ``gone`` are files that its settings name and that are not there: none, unless it was read for a look at what is trained.
-    """
+    """A study's recipe."""
 
     study: str
     description: str
     variants: tuple[Variant, ...]
+    """The selected variants; ``--only`` can leave out a variant's parent."""
     seeds: tuple[int, ...]
     compare: Compare
     path: Path | None
     folder: Path
+    """The folder in which the user's modules are searched."""
     text: str
+    """The recipe's YAML text."""
     selection: tuple[str, ...] = ()
+    """The selecting flags as command-line arguments, such as ``("--seeds", "3", "--set", "epochs=50")``."""
     design: str | None = None
+    """The design that generated the variants, if any."""
     notes: tuple[str, ...] = ()
+    """Messages for the user."""
     folds: Folds | None = None
     reach: tuple[Reach, ...] = ()
     needed: tuple[Variant, ...] = ()
+    """Variants left out by ``--only`` that the selected ones require: trained if missing, but not shown."""
     gone: tuple[Path, ...] = ()
+    """Files in the settings that do not exist; empty unless loaded with ``need_files=False``."""
 
     @classmethod
     def load(
@@ -136,21 +68,80 @@ class Recipe:
         scale: float = 1.0,
         need_files: bool = True,
     ) -> Recipe:
-        """Read a recipe's file; the arguments are the selecting flags of the command line. Raises `RecipeError` with all that is wrong.
+        """Read a recipe's file; the arguments are the selecting flags of the command line. Raises `RecipeError`.
 
-        ``seeds``: a count, a list, or text such as ``"3"`` or ``"0,3,7"``. ``only``: the rows to keep. ``sets``: texts such as ``"epochs=50"`` (all
-        rows) and ``"net3.epochs=50"`` (one). ``scale`` multiplies every number of epochs. ``need_files=False`` is for a look at what is trained, for which
-        the files of its data need not be there any more.
+        Args:
+            seeds: a number of seeds, a list of seeds, or a string such as ``"3"`` or ``"0,3,7"``.
+            only: the variants to keep.
+            design: the design that generates the variants from the tricks.
+            sets: settings to override, such as ``"epochs=50"`` (all variants) or ``"net3.epochs=50"`` (one).
+            scale: a factor for all numbers of epochs.
+            need_files: with False, data files may be missing; enough for reading results, but not for training.
         """
-        from ablate.recipe.reading import load_recipe
-
         return load_recipe(
             Path(path), seeds=seeds, only=only, design=design, sets=sets, scale=scale, need_files=need_files
         )
 
     def variant(self, name: str) -> Variant:
-        """The variant of that name. Raises KeyError."""
+        """The variant with this name. Raises KeyError."""
         for variant in self.variants:
             if variant.name == name:
                 return variant
         raise KeyError(name)
+
+
+def load_recipe(
+    path: Path,
+    *,
+    seeds: int | str | Sequence[int] | None = None,
+    only: str | Sequence[str] | None = None,
+    design: str | None = None,
+    sets: Sequence[str] = (),
+    scale: float = 1.0,
+    need_files: bool = True,
+) -> Recipe:
+    """See `Recipe.load`."""
+    text = read_text(path)
+    problems = Problems()
+    document = read_yaml(text, str(path))
+    if document is None:
+        raise RecipeError([Problem(Position(str(path)), "is empty. Run 'ablate new NAME' to create a recipe.")])
+    if document.mapping is None:
+        rule = "must be a mapping with the key 'baseline'. Run 'ablate new NAME' to create a recipe."
+        raise RecipeError([Problem(document.position, f"recipe (={show(document)}) {rule}")])
+    top = Shape(document, "", "a recipe", problems)
+    top.only(KEYS, {key: "is a setting. Write it under 'baseline'." for key in SECTIONS if key not in KEYS})
+    written = read_written(top, path, design, problems)
+    selection = read_selection(
+        [row.name for row in written.rows], problems, seeds=seeds, only=only, design=design, sets=sets, scale=scale
+    )
+    folder = path.absolute().parent
+    own = (bundle.own for bundle in written.bundles.values())
+    check_repeated_tricks((*own, *(row.own for row in written.rows if not row.stack and not row.tricks)), problems)
+    check_unused_bundles(written.bundles, (one for row in written.rows for one in (row.own, *row.stack)), problems)
+    gone: dict[Path, str] = {}
+    variants, notes = build_variants(written, selection, folder, problems, None if need_files else gone)
+    if written.design is None and not selection.changes_settings:
+        check_equal_rows(variants, problems)
+    compare = read_compare(top, variants, problems, selection.compare)
+    numbers = read_seeds(node, f"seeds (={show(node)})", problems) if (node := top.get("seeds")) is not None else (0,)
+    folds, reach = read_folds(top, problems), read_reach(top, variants, compare, problems)
+    problems.check()
+    kept = [variant for variant in variants if selection.only is None or variant.name in selection.only]
+    return Recipe(
+        study=written.study,
+        description=top.text("description"),
+        variants=tuple(kept),
+        seeds=selection.seeds or numbers or (0,),
+        compare=compare,
+        path=path,
+        folder=folder,
+        text=text,
+        selection=selection.arguments,
+        design=written.design,
+        notes=(*notes, *gone.values()),
+        folds=folds,
+        reach=reach,
+        needed=needed_rows(variants, kept),
+        gone=tuple(gone),
+    )

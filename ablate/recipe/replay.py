@@ -1,4 +1,4 @@
-"""Replays a list of changes on a raw tree: nodes that keep the place where each value was written."""
+"""Applies a list of changes to a tree of nodes, which keep the position of each value."""
 
 from __future__ import annotations
 
@@ -7,31 +7,32 @@ from dataclasses import dataclass, field, replace
 
 from ablate.recipe.changes import Assignment, Step
 from ablate.recipe.entries import Item, mapped_arguments
-from ablate.recipe.node import Node, Problems, show
+from ablate.recipe.node import Node, show
+from ablate.recipe.problems import Problems
 from ablate.recipe.settings import Settings, Training
-from ablate.recipe.shape import did_you_mean
+from ablate.recipe.shape import available, did_you_mean
 
 SECTIONS = (*Settings.CHOICES, "metrics", "watch", *Training.model_fields)
-"""The first words of a dotted path, ``tricks`` apart."""
+"""The first part of a dotted path, except for ``tricks``."""
 
 
 @dataclass(frozen=True)
 class Tree:
-    """Settings before they are checked. ``tricks`` are in the order in which they were first added, their arguments mappings."""
+    """Settings before they are checked. ``tricks`` are in the order in which they were first added."""
 
     sections: Mapping[str, Node] = field(default_factory=dict)
     tricks: Mapping[str, Item] = field(default_factory=dict)
 
 
 def section(name: str, node: Node) -> Node:
-    """The value of a top-level setting; where something is named there, a bare name is ``{name: it}``."""
+    """The value of a top-level setting; the bare name of an entry becomes ``{name: …}``."""
     if name in Settings.CHOICES and node.text is not None:
         return Node({"name": node}, node.position, {"name": node.position})
     return node
 
 
 def replay(start: Tree, steps: Iterable[Step], problems: Problems) -> Tree:
-    """``start`` after the steps, in order. A step that cannot be done is reported and left out."""
+    """``start`` after the steps, in order. An invalid step is reported and skipped."""
     tree = start
     for step in steps:
         if step.item is not None:
@@ -42,7 +43,7 @@ def replay(start: Tree, steps: Iterable[Step], problems: Problems) -> Tree:
 
 
 def add_trick(tree: Tree, item: Item, problems: Problems) -> Tree:
-    """Switch a trick on; one that is on already keeps its place and takes the new settings."""
+    """Add a trick; a trick that is already in use keeps its place and gets the new settings."""
     arguments = mapped_arguments("trick", item, f"tricks.{item.key}", problems)
     if arguments is None:
         return tree
@@ -50,15 +51,15 @@ def add_trick(tree: Tree, item: Item, problems: Problems) -> Tree:
 
 
 def assign(tree: Tree, line: Assignment, problems: Problems) -> Tree:
-    """Replace the value at a dotted path; its parent must be there."""
+    """Replace the value at a dotted path, whose parent must exist."""
     head, *rest = line.path.split(".")
     if not all((head, *rest)):
-        problems.add(line.position, f"the path (={show(line.path)}) has an empty part. Write it as optimizer.lr.")
+        problems.add(line.position, f"path (={show(line.path)}) must have the form optimizer.lr.")
         return tree
     if head == "tricks":
         return _assign_trick(tree, line, problems)
     if head not in SECTIONS:
-        hint = did_you_mean(head, SECTIONS)
+        hint = available(head, SECTIONS)
         problems.add(line.position, f"{show(line.path)}: '{show(head)}' is not a setting.{hint}")
         return tree
     if not rest:
@@ -71,7 +72,7 @@ def assign(tree: Tree, line: Assignment, problems: Problems) -> Tree:
 
 
 def trick_of_path(path: str, tricks: Iterable[str]) -> str | None:
-    """The trick that a path ``tricks.<name>…`` goes into; a target's name has dots of its own, so the longest wins."""
+    """The trick that a path ``tricks.<name>…`` refers to: the longest match, because targets contain dots."""
     rest = path.partition(".")[2]
     return max((key for key in tricks if rest == key or rest.startswith(f"{key}.")), key=len, default=None)
 
@@ -81,11 +82,10 @@ def _assign_trick(tree: Tree, line: Assignment, problems: Problems) -> Tree:
     if key is None:
         name = line.path.partition(".")[2].partition(".")[0]
         if not name:
-            problems.add(line.position, "tricks is no setting: switch tricks on and off with 'add' and 'remove'.")
+            problems.add(line.position, "tricks is not a setting. Use 'add' and 'remove'.")
         else:
-            there = f"on here are {', '.join(tree.tricks)}" if tree.tricks else "no trick is"
-            hint = did_you_mean(name, tree.tricks)
-            problems.add(line.position, f"{show(line.path)}: '{show(name)}' is not on here; {there}.{hint}")
+            hint = available(name, tree.tricks) or " It has no tricks."
+            problems.add(line.position, f"{show(line.path)}: trick (={show(name)}) is not used in this variant.{hint}")
         return tree
     item = tree.tricks[key]
     rest = line.path[len("tricks.") + len(key) + 1 :]
@@ -96,21 +96,21 @@ def _assign_trick(tree: Tree, line: Assignment, problems: Problems) -> Tree:
 
 
 def _replace(node: Node | None, path: str, parts: list[str], line: Assignment, problems: Problems) -> Node | None:
-    """``node`` with the value at ``parts`` replaced; None, and a problem, where there is nothing to put it into."""
+    """``node`` with the value at ``parts`` replaced; None, and a problem, if its parent does not exist."""
     if node is None:
-        problems.add(line.position, f"{show(line.path)}: {path} is not set, so nothing can be set in it.")
+        problems.add(line.position, f"{show(line.path)}: {path} must be set before its settings are changed.")
         return None
     first, *rest = parts
     there = node.child(first)
     if node.mapping is None and (node.items is None or there is None):
-        what = f"has no item {show(first)}" if node.items is not None else "has no parts"
-        problems.add(line.position, f"{show(line.path)}: {path} (={show(node)}) {what}. Set {path} as a whole.")
+        what = f"has no item {show(first)}" if node.items is not None else "has no settings"
+        problems.add(line.position, f"{show(line.path)}: {path} (={show(node)}) {what}. Replace {path} as a whole.")
         return None
     if not rest:
         return node.with_child(first, line.value, line.position)
     if there is None:
         hint = did_you_mean(first, node.mapping or ())
-        text = f"{show(line.path)}: {path}.{show(first)} is not set, so nothing can be set in it.{hint}"
+        text = f"{show(line.path)}: {path}.{show(first)} must be set before its settings are changed.{hint}"
         problems.add(line.position, text)
         return None
     below = _replace(there, f"{path}.{first}", rest, line, problems)

@@ -1,4 +1,4 @@
-"""The rows of a recipe as written: names, parents and each one's own changes; nothing is resolved yet."""
+"""The variants of a recipe as written: names, parents and their own changes, before anything is resolved."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from ablate.recipe.changes import Own, read_own
 from ablate.recipe.for_each import MOST_ROWS, repeats
-from ablate.recipe.names import name_rule
-from ablate.recipe.node import Node, Problems, show
-from ablate.recipe.recipe import Position
+from ablate.recipe.names import name_rule, unknown_variant
+from ablate.recipe.node import Node, show
+from ablate.recipe.problems import Position, Problems
 from ablate.recipe.replay import SECTIONS
-from ablate.recipe.shape import Shape, did_you_mean
+from ablate.recipe.shape import Shape
 from ablate.recipe.sources import read_joined
 
 KEYS = ("name", "from", "description", "add", "remove", "set", "joined", "published", "for", "zip")
@@ -19,39 +19,40 @@ KEYS = ("name", "from", "description", "add", "remove", "set", "joined", "publis
 
 @dataclass(frozen=True)
 class Row:
-    """One row as written. ``where`` is its path in the recipe.
-
-    A broken one has no known parent and is not built; one that is not sound lacks some of what it says, because that could not be read.
-
-    Of a row that a design has made: ``tricks`` are all that are on in it; ``of`` are the two rows that it puts together; where there is a ``stack``, these
-    changes are replayed on the baseline's, instead of ``own`` on the parent's. ``rearranged``: the tricks are rows that were written to stand elsewhere.
-    ``joined`` are the rows whose predictions it puts together, with the places where they are named.
-    """
+    """One variant as written."""
 
     name: str
     where: str
+    """Its path in the recipe."""
     position: Position
     parent: str | None
     description: str
     own: Own
     published: Node | None = None
     broken: bool = False
+    """Not built: its parent or its values are unknown."""
     sound: bool = True
+    """False if some of its keys are invalid and were left out."""
     stack: tuple[Own, ...] = ()
+    """In a design: the changes to apply to the baseline, instead of ``own`` to the parent."""
     tricks: tuple[str, ...] = ()
+    """In a design: all tricks of the variant."""
     of: tuple[str, ...] = ()
+    """In the design pairs: the two variants that it combines."""
     rearranged: bool = False
+    """In a design: the tricks are variants that were written for other parents."""
     joined: Mapping[str, Position] = field(default_factory=dict)
+    """The variants whose predictions it combines, with the positions of their names."""
 
 
 class Rows:
-    """Collects rows and sees to it that names are good and unique, and parents stand above."""
+    """Collects variants and checks their names."""
 
     def __init__(self, baseline: Row, problems: Problems) -> None:
         self.rows, self.problems = [baseline], problems
 
     def check_names(self) -> None:
-        """Names must be fit for folders and differ, also where a file system takes upper and lower case for the same."""
+        """Names must be valid folder names and unique, ignoring case as some file systems do."""
         known: dict[str, Row] = {}
         for row in self.rows:
             rule = name_rule(row.name)
@@ -59,17 +60,18 @@ class Rows:
             if rule is not None:
                 self.problems.add(row.position, f"{row.where}.name (={show(row.name)}) {rule}")
             elif other is not row and other.where == row.where:
-                text = f"{row.where}.name (={show(row.name)}) is the same in all repeats. Put a key of 'for' into it, as {{key}}."
-                self.problems.add(row.position, text)
+                if not row.broken:  # the cause is an error in 'for', which has been reported
+                    rule = "must differ between the values of 'for'. Use a key of 'for' in the name, as in net-{key}."
+                    self.problems.add(row.position, f"{row.where}.name (={show(row.name)}) {rule}")
             elif other is not row:
-                same = "" if other.name == row.name else f" as '{show(other.name)}', but for upper and lower case"
+                case = "" if other.name == row.name else " (case is ignored)"
                 line = f" in line {other.position.line}" if other.position.line else ""
-                text = f"{row.where}.name (={show(row.name)}) is taken{line}{same}. Names of rows must differ."
-                self.problems.add(row.position, text)
+                rule = f"must be unique; {show(other.name)} is used{line}{case}."
+                self.problems.add(row.position, f"{row.where}.name (={show(row.name)}) {rule}")
 
 
 def read_variants(rows: Rows, nodes: Sequence[Node]) -> None:
-    """Append the rows under ``variants``, repeats written out."""
+    """Append the variants under ``variants``, with ``for`` expanded."""
     problems = rows.problems
     groups: list[tuple[str, list[Shape], bool]] = []
     count = 0
@@ -84,7 +86,8 @@ def read_variants(rows: Rows, nodes: Sequence[Node]) -> None:
         each, known = repeats(node, path, problems)
         count += len(each)
         if count > MOST_ROWS:
-            problems.add(node.position, f"{path} brings the study to {count} rows; it has at most {MOST_ROWS}.")
+            text = f"A study must have at most {MOST_ROWS} variants, but with {path} it has {count}."
+            problems.add(node.position, text)
             return
         groups.append((path, [Shape(one, path, "a variant", problems) for one in each], known))
     later = [shape.text("name") for _, shapes, _ in groups for shape in shapes]
@@ -98,24 +101,24 @@ def read_variants(rows: Rows, nodes: Sequence[Node]) -> None:
 def _variant(shape: Shape, path: str, above: str, rows: Sequence[Row], names: list[str], problems: Problems) -> Row:
     count = len(problems)
     earlier = [row.name for row in rows]
-    hints = {key: f"is a setting: write it under 'set' of {path}." for key in SECTIONS}
-    shape.only(KEYS, hints | {"tricks": "is not a key of a variant: switch tricks on with 'add'."})
+    hints = {key: "is a setting. Write it under 'set'." for key in SECTIONS}
+    shape.only(KEYS, hints | {"tricks": "is not a key of a variant. Add tricks with 'add'."})
     name, name_node = shape.text("name"), shape.get("name")
     if "name" not in shape.entries:
-        problems.add(shape.node.position, f"{path}.name is missing. Give the row a name.")
+        problems.add(shape.node.position, f"{path}.name is required.")
     elif not name and (name_node is None or name_node.text is not None):
         problems.add(shape.node.key_position("name"), f"{path}.name must not be empty.")
     parent = shape.text("from", above)
     broken = parent not in earlier or any(row.joined for row in rows if row.name == parent)
     if broken:
         if parent == name:
-            shape.wrong("from", "is the row itself. A row stands on one above it.")
+            shape.wrong("from", "must not be the variant itself.")
         elif parent in earlier:
-            shape.wrong("from", "joins others and has no changes to stand on. Name a row that trains.")
+            shape.wrong("from", "must be a variant that is trained, but has 'joined'.")
         elif parent in names:
-            shape.wrong("from", "comes later. Move that row above this one.")
+            shape.wrong("from", f"must be defined before this variant. Move {show(parent)} up.")
         else:
-            shape.wrong("from", f"is not a row of this recipe.{did_you_mean(parent, [*earlier, *names])}")
+            shape.wrong("from", unknown_variant(parent, [*earlier, *(one for one in names if one not in ("", name))]))
     own, joined = read_own(shape, problems), read_joined(shape, problems)
     return Row(
         name or path,

@@ -1,4 +1,4 @@
-"""What an unquoted scalar means: YAML 1.2's core schema."""
+"""Types of unquoted scalars by YAML 1.2's core schema."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ CONSTANTS |= {"true": True, "True": True, "TRUE": True, "false": False, "False":
 
 
 def plain_scalar(text: str) -> Scalar:
-    """What an unquoted scalar means by YAML 1.2's core schema: ``1e-3`` is a number, ``yes`` is text.
+    """The value of an unquoted scalar by YAML 1.2's core schema: ``1e-3`` is a number, ``yes`` is a string.
 
-    Raises ValueError with the rule that it breaks: NaN, infinity, whole numbers beyond 64 bits.
+    Raises ValueError with the broken rule for NaN, infinity, and integers that do not fit into 64 bits.
     """
     if text in CONSTANTS:
         return CONSTANTS[text]

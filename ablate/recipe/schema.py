@@ -1,4 +1,4 @@
-"""The recipe's language as a JSON schema, for editors: written from the registry, so that it knows every name, setting and summary."""
+"""The JSON schema of recipes, for editors: generated from the registry, with every name, setting and summary."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TEXT: Schema = {"type": "string"}
 
 
 def recipe_schema() -> Schema:
-    """The whole language, JSON Schema draft 2020-12. What needs more than one value to be judged is left to ``ablate plan``."""
+    """The schema of recipes (JSON Schema draft 2020-12). Rules about several values are left to ``ablate plan``."""
     shapes, shared = _shapes()
     definitions: Schema = dict(shared)
     definitions["placeholder"] = {"type": "string", "pattern": r"^\$[A-Za-z_]\w*$", "description": "a key of 'for'"}
@@ -37,7 +37,7 @@ def recipe_schema() -> Schema:
     definitions["published"] = {
         "type": "object",
         "additionalProperties": {"anyOf": [{"type": "number"}, PLACEHOLDER]},
-        "description": "numbers that somebody else has reported for this row, by metric",
+        "description": "published results for this variant, by metric",
     }
     definitions["set"] = {
         "type": "object",
@@ -46,12 +46,12 @@ def recipe_schema() -> Schema:
             rf"^({'|'.join([*Settings.CHOICES, *Settings.LISTS, 'monitor', 'checkpoint'])})\..+$": {}
         },
         "additionalProperties": False,
-        "description": "dotted path → the value that takes the place of what is there",
+        "description": "dotted path → new value",
     }
     definitions["add"] = {
         "type": "array",
         "items": {"$ref": "#/$defs/trick_item"},
-        "description": "tricks to switch on, in order",
+        "description": "tricks to add, in order",
     }
     definitions["baseline"] = _mapping(
         {
@@ -61,17 +61,17 @@ def recipe_schema() -> Schema:
             "add": {"$ref": "#/$defs/add"},
             **_settings(shapes),
         },
-        "the first row: the settings that all others start from",
+        "the first variant: the settings that all others start from",
     )
     definitions["bundle"] = _mapping(
         {"add": {"$ref": "#/$defs/add"}, "set": {"$ref": "#/$defs/set"}, "description": TEXT},
-        "a trick of this recipe: several changes under one name",
+        "a trick defined in this recipe: several changes under one name",
     )
     definitions["variant"] = _variant()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A recipe of ablate",
-        **_mapping(_top(), "a baseline and the changes to it that are to be compared"),
+        **_mapping(_top(), "a baseline and the variants to compare with it"),
         "required": ["baseline"],
         "$defs": definitions,
     }
@@ -90,7 +90,7 @@ def _top() -> Schema:
         "data": {"$ref": "#/$defs/data"},
         "metrics": {"type": "array", "items": {"$ref": "#/$defs/metric_item"}},
         "watch": {"type": "array", "items": {"$ref": "#/$defs/watch_item"}},
-        "seeds": {"anyOf": [number_of_seeds, listed_seeds], "description": "a count (5: 0 to 4), or a list"},
+        "seeds": {"anyOf": [number_of_seeds, listed_seeds], "description": "a number of seeds (5: 0 to 4) or a list"},
         "folds": {
             "anyOf": [
                 {"type": "integer", "minimum": 2, "maximum": MOST_FOLDS},
@@ -100,12 +100,12 @@ def _top() -> Schema:
                             "k": {"type": "integer", "minimum": 2, "maximum": MOST_FOLDS},
                             "stratified": {"type": "boolean"},
                         },
-                        "how many, and whether each has the same share of every class",
+                        "number of folds, and whether each has the same fraction of every class",
                     ),
                     "required": ["k"],
                 },
             ],
-            "description": "cross-validation: every seed trains once for each fold",
+            "description": "cross-validation: every seed trains once per fold",
         },
         "compare": _mapping(
             {
@@ -115,15 +115,16 @@ def _top() -> Schema:
                 "smallest_effect": {
                     "type": "number",
                     "exclusiveMinimum": 0,
-                    "description": "differences surely smaller than this, in the metric's unit, are called no difference",
+                    "description": "smallest relevant difference, in the metric's unit; the verdict is "
+                    "'no difference' if the whole confidence interval lies below it",
                 },
             },
-            "what verdicts are about",
+            "the metric that verdicts compare",
         ),
         "reach": {
             "type": "object",
             "additionalProperties": {"type": "number"},
-            "description": "by metric, the value to which rows are timed",
+            "description": "metric → target value; the table shows the epochs and seconds until it is reached",
         },
         "baseline": {"$ref": "#/$defs/baseline"},
         "tricks": {"type": "object", "additionalProperties": {"$ref": "#/$defs/bundle"}},
@@ -137,7 +138,7 @@ def _top() -> Schema:
             "additionalProperties": False,
             "minProperties": 1,
             "maxProperties": 1,
-            "description": "instead of variants: a rule that makes them out of a list of tricks",
+            "description": "instead of variants: a rule that generates them from a list of tricks",
         },
     }
 
@@ -145,31 +146,31 @@ def _top() -> Schema:
 def _variant() -> Schema:
     properties = {
         "name": {"$ref": "#/$defs/rows_name"},
-        "from": {"type": "string", "description": "the row that this one starts from; none: the one above"},
+        "from": {"type": "string", "description": "the parent variant; by default the previous one"},
         "description": TEXT,
         "add": {"$ref": "#/$defs/add"},
-        "remove": {"type": "array", "items": TEXT, "description": "tricks to take out of the parent's changes"},
+        "remove": {"type": "array", "items": TEXT, "description": "tricks of the parent to remove"},
         "set": {"$ref": "#/$defs/set"},
         "joined": {
             "type": "array",
             "items": {"$ref": "#/$defs/rows_name"},
             "minItems": 1,
             "uniqueItems": True,
-            "description": "rows whose predictions are judged together as this row, on the data of 'from'; it trains nothing",
+            "description": "variants whose predictions are combined and evaluated on the data of 'from'; not trained",
         },
         "published": {"$ref": "#/$defs/published"},
         "for": {
             "type": "object",
             "additionalProperties": {"type": "array", "minItems": 1},
-            "description": "repeat the row with each value in the place of $key",
+            "description": "generate one variant per value; $key is replaced by the value",
         },
-        "zip": {"type": "boolean", "description": "pair the lists of 'for' instead of combining all with all"},
+        "zip": {"type": "boolean", "description": "pair the lists of 'for' instead of using all combinations"},
     }
-    return {**_mapping(properties, "one row"), "required": ["name"]}
+    return {**_mapping(properties, "one variant"), "required": ["name"]}
 
 
 def _shapes() -> tuple[Shapes, Schema]:
-    """The object schema of every settings class in the registry, and the definitions that these share."""
+    """The object schema of every settings class in the registry, and their shared definitions."""
     classes: list[type[BaseModel]] = [*{entry.settings: None for entry in entries()}, Training]
     names, generated = models_json_schema([(one, "validation") for one in classes])
     definitions = generated["$defs"]
@@ -180,7 +181,7 @@ def _shapes() -> tuple[Shapes, Schema]:
 
 
 def _open(shape: Schema) -> Schema:
-    """A copy in which every setting may also be the ``$key`` of a ``for``."""
+    """A copy in which every setting can also be a ``$key`` of ``for``."""
     shape = copy.deepcopy(shape)
     for name, field in shape.get("properties", {}).items():
         about = {key: field.pop(key) for key in ("description", "default") if key in field}
@@ -221,13 +222,13 @@ def _with_name(entry: Entry, shape: Schema) -> Schema:
 
 
 def _named(kind: str, shapes: Shapes) -> Schema:
-    """What stands where one thing of a kind is chosen: ``mlp`` or ``{name: mlp, hidden: [100]}`` or ``{target: …}``."""
+    """The schema of one entry of a kind: ``mlp`` or ``{name: mlp, hidden: [100]}`` or ``{target: …}``."""
     known = entries(kind)
     return {"anyOf": [_name(kind, known), *(_with_name(e, shapes[e.settings]) for e in known), _target()]}
 
 
 def _item(kind: str, shapes: Shapes) -> Schema:
-    """What stands in a list of things of a kind: the same, or ``{dropout: {p: 0.5}}``, and for tricks a bundle's name."""
+    """The schema of a list's item: as `_named`, or ``{dropout: {p: 0.5}}``, and for tricks a bundle's name."""
     known = entries(kind)
     options = [_name(kind, known), PLACEHOLDER, *(_with_name(e, shapes[e.settings]) for e in known), _target()]
     for entry in known:
@@ -246,12 +247,12 @@ def _item(kind: str, shapes: Shapes) -> Schema:
             }
         )
     if kind == "trick":
-        options.append({"type": "string", "description": "a trick of this recipe, from its 'tricks'"})
+        options.append({"type": "string", "description": "a trick defined in this recipe under 'tricks'"})
     return {"anyOf": options}
 
 
 def _schedule(shapes: Shapes) -> Schema:
-    """``{linear: [a, b], per: epoch}`` and all other rules."""
+    """The schema of schedules, such as ``{linear: [a, b], per: epoch}``."""
     rules = []
     for entry in entries("schedule"):
         shape = shapes[entry.settings]
@@ -274,4 +275,4 @@ def _schedule(shapes: Shapes) -> Schema:
                 }
             )
         rules[-1]["description"] = entry.card.summary
-    return {"anyOf": rules, "description": "a number in time"}
+    return {"anyOf": rules, "description": "a schedule"}

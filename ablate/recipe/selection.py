@@ -1,4 +1,4 @@
-"""The flags that choose a part of a recipe, or change it for once: ``--seeds --only --design --set --scale``."""
+"""The flags that select a part of a recipe or override its settings: ``--seeds --only --design --set --scale``."""
 
 from __future__ import annotations
 
@@ -8,49 +8,55 @@ from dataclasses import dataclass, field
 
 from ablate.recipe.changes import Assignment
 from ablate.recipe.designs import DESIGNS, design_rule
-from ablate.recipe.node import Node, Problems, one_line, show
-from ablate.recipe.recipe import Position, RecipeError
+from ablate.recipe.names import unknown_variant
+from ablate.recipe.node import Node, one_line, show
+from ablate.recipe.problems import Position, Problems, RecipeError
 from ablate.recipe.replay import SECTIONS
 from ablate.recipe.scalar import plain_scalar
-from ablate.recipe.shape import did_you_mean
+from ablate.recipe.shape import available, did_you_mean
 from ablate.recipe.yaml_text import read_yaml
 
 MOST_SEEDS = 1000
 
+COMPARED = ("compare.metric", "compare.better", "compare.at", "compare.smallest_effect")
+"""What ``--set`` changes of ``compare``."""
+
 
 @dataclass(frozen=True)
 class Selection:
-    """The flags after reading. ``sets`` pairs each assignment with its row, None for all rows; ``arguments`` are the flags as typed."""
+    """The parsed flags. ``sets``: each assignment with its variant, None for all; ``compare``: those of ``compare``, which change no
+    settings; ``arguments``: the flags as typed."""
 
     seeds: tuple[int, ...] | None = None
     only: tuple[str, ...] | None = None
     design: str | None = None
     sets: tuple[tuple[str | None, Assignment], ...] = ()
+    compare: tuple[Assignment, ...] = ()
     scale: float = 1.0
     arguments: tuple[str, ...] = field(default=())
 
     @property
     def changes_settings(self) -> bool:
-        """Whether any row's settings are not those of the recipe as written."""
+        """Whether the flags change any settings of the recipe."""
         return bool(self.sets) or self.scale != 1
 
 
-def read_seeds(node: Node, path: str, problems: Problems) -> tuple[int, ...] | None:
-    """A count (5 → 0 … 4) or a list of different whole numbers; None, and a problem, for anything else."""
+def read_seeds(node: Node, shown: str, problems: Problems) -> tuple[int, ...] | None:
+    """A number of seeds (5 → 0 … 4) or a list of different seeds; None, and a problem, for anything else."""
     value = node.plain()
-    shown = f"{path} (={show(node)})"
+    example = "0,3,7" if shown.startswith("--") else "[0, 3, 7]"
     if isinstance(value, int) and not isinstance(value, bool):
         if 1 <= value <= MOST_SEEDS:
             return tuple(range(value))
-        problems.add(node.position, f"{shown} must be a count from 1 to {MOST_SEEDS}.")
+        problems.add(node.position, f"{shown} must be between 1 and {MOST_SEEDS}.")
     elif not isinstance(value, list) or not all(isinstance(seed, int) and not isinstance(seed, bool) for seed in value):
-        problems.add(node.position, f"{shown} must be a count (5) or a list of whole numbers ([0, 3, 7]).")
+        problems.add(node.position, f"{shown} must be a number of seeds (5) or a list of whole numbers ({example}).")
     elif not 1 <= len(value) <= MOST_SEEDS:
         problems.add(node.position, f"{shown} must list 1 to {MOST_SEEDS} seeds.")
     elif any(seed < 0 for seed in value):
-        problems.add(node.position, f"{shown} must have no seed below 0.")
+        problems.add(node.position, f"{shown} must list seeds of at least 0.")
     elif len(set(value)) < len(value):
-        problems.add(node.position, f"{shown} lists a seed twice.")
+        problems.add(node.position, f"{shown} must not list a seed twice.")
     else:
         return tuple(value)
     return None
@@ -66,13 +72,13 @@ def read_selection(
     sets: Sequence[str],
     scale: float,
 ) -> Selection:
-    """Check the flags against the rows' names."""
+    """Parse the flags; ``names`` are those of all variants."""
     arguments: list[str] = []
     chosen = None
     if seeds is not None:
         text = seeds if isinstance(seeds, str) else str(seeds) if isinstance(seeds, int) else ",".join(map(str, seeds))
         many = "," in text or not isinstance(seeds, (int, str))
-        chosen = read_seeds(_seeds_node(text, many), "seeds", problems)
+        chosen = read_seeds(_seeds_node(text, many), f"--seeds (={one_line(text)})", problems)
         arguments += ["--seeds", text if "," in text or not many else f"{text},"]
     kept = None
     if only is not None:
@@ -82,21 +88,34 @@ def read_selection(
         if (rule := design_rule(design)) is not None:
             problems.add(Position(f"--design {one_line(design)}"), rule + did_you_mean(design, DESIGNS))
         arguments += ["--design", design]
-    lines = []
+    lines: list[tuple[str | None, Assignment]] = []
     for text in sets:
         if (line := _read_set(text, names, problems)) is not None:
             lines.append(line)
         arguments += ["--set", text]
     if not (isinstance(scale, (int, float)) and math.isfinite(scale) and scale > 0):
-        problems.add(Position(f"--scale {show(scale)}"), "must be greater than 0.")
+        problems.add(Position(""), f"--scale (={show(scale)}) must be greater than 0.")
         scale = 1.0
     if scale != 1:
         arguments += ["--scale", f"{scale:g}"]
-    return Selection(chosen, kept, design, tuple(lines), float(scale), tuple(arguments))
+    return Selection(
+        seeds=chosen,
+        only=kept,
+        design=design,
+        sets=tuple((row, line) for row, line in lines if row is not None or not of_compare(line.path)),
+        compare=tuple(line for row, line in lines if row is None and of_compare(line.path)),
+        scale=float(scale),
+        arguments=tuple(arguments),
+    )
+
+
+def of_compare(path: str) -> bool:
+    """Whether a path is one of ``compare``, which is no setting of a variant."""
+    return path in COMPARED
 
 
 def _seeds_node(text: str, many: bool) -> Node:
-    place = Position(f"--seeds {one_line(text)}")
+    place = Position("")
 
     def number(part: str) -> Node:
         try:
@@ -113,16 +132,15 @@ def _read_only(only: str | Sequence[str], names: Sequence[str], problems: Proble
     if isinstance(only, str):
         only = _names_in(only, names)
     if not only:
-        problems.add(Position("--only"), f"needs the names of rows, such as {','.join(names[:2])}.")
+        problems.add(Position("--only"), f"requires names of variants, such as {','.join(names[:2])}.")
     for name in only:
         if name not in names:
-            hint = did_you_mean(name, names) or f" There are {', '.join(names)}."
-            problems.add(Position(f"--only {one_line(name)}"), f"is not a row of this recipe.{hint}")
+            problems.add(Position(f"--only {one_line(name)}"), unknown_variant(name, names))
     return tuple(only)
 
 
 def _names_in(text: str, names: Sequence[str]) -> list[str]:
-    """What stands between commas. A row's name may have commas of its own: the longest name that fits counts."""
+    """Split at commas. Names of variants may contain commas: the longest matching name is used."""
     parts = text.split(",")
     most = 1 + max((name.count(",") for name in names), default=0)
     found = []
@@ -135,12 +153,12 @@ def _names_in(text: str, names: Sequence[str]) -> list[str]:
 
 
 def _read_set(text: str, names: Sequence[str], problems: Problems) -> tuple[str | None, Assignment] | None:
-    """``path=value``; a path that begins with a row's name is for that row only."""
+    """``path=value``; a path that begins with a variant's name is for that variant only."""
     place = Position(f"--set {one_line(text)}")
     path, equals, written = text.partition("=")
     path = path.strip()
     if not equals or not path:
-        problems.add(place, "--set needs a path and a value, such as --set epochs=50.")
+        problems.add(place, "must be a setting and its value, such as --set epochs=50.")
         return None
     try:
         value = read_yaml(written, place.source, place=place, path=path) or Node(None, place)
@@ -152,10 +170,14 @@ def _read_set(text: str, names: Sequence[str], problems: Problems) -> tuple[str 
         path = path[len(row) + 1 :]
     head = path.partition(".")[0]
     if head == "seeds":
-        problems.add(place, f"seeds is not a setting of a row. Use --seeds {show(value)}.")
+        problems.add(place, f"seeds is not a setting of a variant. Use --seeds {show(value)}.")
         return None
-    if row is None and head not in (*SECTIONS, "tricks"):
-        hint = did_you_mean(head, (*SECTIONS, "tricks", *names))
-        problems.add(place, f"'{show(head)}' is neither a setting nor a row of this recipe.{hint}")
+    known = (*SECTIONS, "tricks", "compare")
+    if row is None and head not in known:
+        hint = did_you_mean(head, (*known, *names)) or available(head, known, 30)
+        problems.add(place, f"'{show(head)}' is neither a setting nor a variant of this recipe.{hint}")
+        return None
+    if row is None and head == "compare" and not of_compare(path):
+        problems.add(place, f"{show(path)} cannot be set.{available(path, COMPARED)}")
         return None
     return row, Assignment(path, value, place)

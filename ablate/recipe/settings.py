@@ -1,4 +1,4 @@
-"""The full tree of training settings of one variant, frozen."""
+"""All training settings of one variant, frozen."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ablate.registry.fields import EpochCount
 
 @dataclass(frozen=True)
 class Choice:
-    """One thing that a recipe names: an entry of the registry, or the user's own by ``target``.
+    """An entry of the registry, or the user's own code as a ``target``, with its settings.
 
-    ``options`` holds the entry's validated settings; for a target it is the mapping of plain values that the recipe gives, checked in the job only.
+    ``options`` are the entry's validated settings, or a target's arguments as plain values, checked only in the job.
     """
 
     kind: str
@@ -30,7 +30,7 @@ class Choice:
 
     @property
     def label(self) -> str:
-        """What to call it in text: its name, or the target's attribute."""
+        """The name for display: the entry's name, or the target's attribute."""
         return self.name or str(self.target).rpartition(":")[2]
 
     @property
@@ -40,15 +40,15 @@ class Choice:
 
     @property
     def named(self) -> Named:
-        """The entry's settings, which carry the methods of its kind. Raises TypeError for a target."""
+        """The entry's settings, which have the methods of its kind. Raises TypeError for a target."""
         if not isinstance(self.options, Named):
-            raise TypeError(f"{self.kind} (={self.target}) is a target: import it with resolve().")
+            raise TypeError(f"{self.kind} (={self.target}) must be a built-in {self.kind}.")
         return self.options
 
     def resolve(self, folder: Path | None) -> Any:
-        """Import the target's attribute, with the recipe's ``folder`` appended to the module path. Jobs only: this runs user code.
+        """Import the target's attribute, with the recipe's ``folder`` appended to the module path.
 
-        Raises ValueError with one line when the module or the attribute is not there.
+        Runs the user's code, so call it only in jobs. Raises ValueError if the module or the attribute does not exist.
         """
         module_name, _, attribute = str(self.target).partition(":")
         if folder is not None and str(folder) not in sys.path:
@@ -57,24 +57,24 @@ class Choice:
             value: Any = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
             if error.name and module_name.startswith(error.name):
-                raise ValueError(
-                    f"{self.kind}.target (={self.target}) names a module that is neither installed nor beside the recipe."
-                ) from None
+                where = "is neither installed nor in the recipe's folder"
+                raise ValueError(f"{self.kind}.target (={self.target}): Module '{module_name}' {where}.") from None
             raise
         for part in attribute.split("."):
             if not hasattr(value, part):
-                raise ValueError(f"{self.kind}.target (={self.target}) has no attribute '{part}' in {module_name}.")
+                where = f"Module '{module_name}' has no attribute '{part}'"
+                raise ValueError(f"{self.kind}.target (={self.target}): {where}.")
             value = getattr(value, part)
         return value
 
     def dump(self) -> dict[str, Any]:
-        """``{name: …, **settings}`` or ``{target: …, **arguments}`` in plain JSON values, every default written out."""
+        """``{name: …, **settings}`` or ``{target: …, **arguments}`` as plain JSON values, defaults included."""
         options = self.options.dump() if isinstance(self.options, Named) else dict(self.options)
         return {"name": self.name, **options} if self.name is not None else {"target": self.target, **options}
 
 
 class Monitor(BaseModel):
-    """Which number says that one epoch is better than another (for ``select: best``, early stopping and the best weights)."""
+    """The loss or metric by which epochs are compared (for ``select: best``, early stopping and the best weights)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -83,7 +83,7 @@ class Monitor(BaseModel):
 
 
 class Checkpoint(BaseModel):
-    """How often a training's state is kept to go on from. A time also waits for 2 % of the time so far, so that keeping never costs more."""
+    """How often a checkpoint is saved. With a time, at most 2 % of the training time is spent on saving."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -100,56 +100,61 @@ class Checkpoint(BaseModel):
 
     @property
     def seconds(self) -> float | None:
-        """The shortest time between two checkpoints, None where epochs are counted."""
+        """The shortest time between two checkpoints, None if the interval is a number of epochs."""
         number, unit, _ = self.PARTS.fullmatch(self.every).groups()  # type: ignore[union-attr]
         return float(number) * {"s": 1, "min": 60, "h": 3600}[unit] if number else None
 
     @property
     def epochs(self) -> int | None:
-        """Epochs from one checkpoint to the next, None where time is measured."""
+        """Number of epochs between two checkpoints, None if the interval is a time."""
         count = self.PARTS.fullmatch(self.every)[3]  # type: ignore[index]
         return int(count) if count else None
 
 
 class Training(BaseModel):
-    """The settings that are plain values; the things that a recipe names stand beside them in `Settings`."""
+    """The settings that are plain values; `Settings` adds data, model, loss and other entries."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=(), validate_default=True
     )
 
-    batch_size: int = Field(default=64, ge=1, description="samples per step; the last, smaller batch is kept")
-    epochs: EpochCount = Field(default=10, description="times through the training part")
-    shuffle: bool = Field(default=True, description="a new order every epoch, fixed per seed")
-    select: Literal["last", "best"] = Field(default="last", description="which epoch the row reports")
-    monitor: Monitor = Field(default=Monitor(), description="what 'best' means")
+    batch_size: int = Field(default=64, ge=1, description="number of samples per step; a smaller last batch is kept")
+    epochs: EpochCount = Field(default=10, description="number of passes over the training set")
+    shuffle: bool = Field(
+        default=True, description="shuffle the training set every epoch; the order depends on the seed only"
+    )
+    select: Literal["last", "best"] = Field(default="last", description="the epoch to report")
+    monitor: Monitor = Field(default=Monitor(), description="the loss or metric that defines the best epoch")
     clean_train_loss: Literal["ends", "every"] = Field(
         default="ends",
-        description="measure the train loss in evaluation mode at the reported and last epoch, or at every epoch (costs 13-18 %)",
+        description="compute the training loss in evaluation mode for the reported and last epoch (ends), or every "
+        "epoch (takes 13-18 % longer)",
     )
     precision: Literal["tf32", "float32", "bf16", "float64"] = Field(
         default="tf32",
-        description="tf32: float32 with TensorFloat-32 products where the GPU has them; the same as float32 on CPU",
+        description="tf32: float32 with TensorFloat-32 matrix products if the GPU has them; float32 on CPU",
     )
     loader: Literal["auto", "resident", "streamed"] = Field(
-        default="auto", description="data on the device, or streamed in batches; auto: what fits"
+        default="auto",
+        description="resident: data in device memory; streamed: loaded in batches; auto: resident if it fits",
     )
-    workers: int = Field(default=0, ge=0, description="processes that load streamed data")
+    workers: int = Field(default=0, ge=0, description="number of processes that load streamed data")
     stack: Literal["auto", "off"] | Annotated[int, Field(ge=1)] = Field(
         default="auto",
-        description="how many seeds of a variant train together as one stack; auto: as many as pay on the device at hand; off: one by one",
+        description="number of seeds trained in parallel on one device; auto: as many as make it faster; off: 1",
     )
     compile: bool = Field(
         default=False,
-        description="torch.compile networks whose seeds train alone; begins slowly, pays on a GPU and in long trainings",
+        description="use torch.compile and train seeds one by one; slow to start, faster in long GPU trainings",
     )
-    checkpoint: Checkpoint = Field(default=Checkpoint(), description="how often the state is kept to go on from")
+    checkpoint: Checkpoint = Field(default=Checkpoint(), description="how often a checkpoint is saved")
 
 
 class Settings(Training):
-    """Everything that decides what one variant's training computes, seeds apart.
+    """All settings of one variant's training, without the seed.
 
-    Fields listed in ``INCIDENTAL`` change how fast or how safely it is computed, or what is told of it, never what: they are no part of a fingerprint.
+    The fields in ``INCIDENTAL`` affect speed, checkpoints and what is recorded, but not the result, and are not part of
+    the fingerprint.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -163,22 +168,22 @@ class Settings(Training):
     watch: tuple[Choice, ...] = ()
     tricks: tuple[Choice, ...] = ()
     joined: tuple[str, ...] = Field(
-        default=(), description="the rows whose predictions together are this row's, which trains nothing itself"
+        default=(), description="the variants whose predictions are combined; this variant is not trained"
     )
     sources: Mapping[str, Settings] = Field(
-        default={}, description="the settings of all rows that this one is built upon, by name; not dumped"
+        default={}, description="the settings of all variants that this one requires, by name; not dumped"
     )
 
     CHOICES: ClassVar = ("data", "model", "init", "loss", "optimizer")
     LISTS: ClassVar = {"metrics": "metric", "watch": "watch", "tricks": "trick"}
     DECIDING: ClassVar = ("metrics", "tricks")
-    """Those of the lists that are part of a fingerprint."""
+    """The lists that are part of the fingerprint."""
     INCIDENTAL: ClassVar = frozenset(
         {"loader", "workers", "clean_train_loss", "checkpoint", "stack", "compile", "watch"}
     )
 
     def dump(self) -> dict[str, Any]:
-        """The whole tree in plain JSON values."""
+        """All settings as plain JSON values."""
         tree: dict[str, Any] = {key: getattr(self, key).dump() for key in self.CHOICES}
         for key in self.LISTS:
             tree[key] = [choice.dump() for choice in getattr(self, key)]
@@ -193,10 +198,10 @@ class Settings(Training):
 
     @property
     def source_rows(self) -> tuple[str, ...]:
-        """The rows that must have been trained before this one: those that it joins, or that a trick takes weights from."""
+        """The variants to train before this one: those in ``joined``, and those whose weights a trick loads."""
         named = (row for choice in self.tricks for row in getattr(choice.options, "source_rows", ()))
         return tuple(dict.fromkeys((*self.joined, *named)))
 
     def trick(self, name: str) -> Choice | None:
-        """The trick of that name, or None."""
+        """The trick with this name, or None."""
         return next((choice for choice in self.tricks if choice.name == name), None)

@@ -1,4 +1,4 @@
-"""A raw tree → `Settings`: every section is checked by the registry's class, every finding has its place."""
+"""Builds `Settings` from a tree of nodes: each section is validated by its registry class; errors have positions."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from ablate.recipe.complaints import complain
 from ablate.recipe.entries import Item, mapped_arguments, read_item
 from ablate.recipe.monitored import LOSSES, Monitored
-from ablate.recipe.node import Node, Problems, show
-from ablate.recipe.recipe import Position
+from ablate.recipe.node import Node, show
+from ablate.recipe.problems import Position, Problems
 from ablate.recipe.replay import Tree
 from ablate.recipe.settings import Choice, Settings, Training
 from ablate.recipe.shape import did_you_mean
 from ablate.recipe.targets import target_rule
+from ablate.recipe.validation_errors import complain
 from ablate.registry import Named, UnknownName, entries, lookup
 
 LISTED = {"metrics": ("metric", "accuracy"), "watch": ("watch", "gradient_norm")}
-"""Lists of named things: the kind, and an example."""
+"""Lists of entries: their kind, and an example."""
 
 USUAL_ORDER = 50
-"""Where a trick stands among others when its own order is known in the job only (a target)."""
+"""The hook order of a target, whose own order is known only in the job."""
 
 EXAMPLES = {
     "data": "data: digits",
@@ -37,9 +37,10 @@ EXAMPLES = {
 
 @dataclass(frozen=True)
 class Builder:
-    """Builds settings for one recipe. ``folder`` is the recipe's; ``flag_folder`` the one that paths in ``--set`` are relative to.
+    """Builds settings for one recipe.
 
-    ``gone`` takes files that are not there, each with a sentence; where it is None, they are problems.
+    ``folder`` is the recipe's; paths in ``--set`` are relative to ``flag_folder``. ``gone`` collects missing files with
+    a message each; if it is None, they are problems.
     """
 
     folder: Path
@@ -49,9 +50,9 @@ class Builder:
     gone: dict[Path, str] | None = None
 
     def build(self, tree: Tree, position: Position, where: str) -> Settings | None:
-        """The settings of a tree, None (and problems) where it is not right. ``position`` and ``where`` are of the row.
+        """The settings of a tree, None (and problems) if it is invalid. ``position`` and ``where``: of the variant.
 
-        What the baseline lacks is said there, and of none of the rows that stand on it.
+        Missing sections are reported for the baseline only.
         """
         place = position if where == "baseline" else None
         choices = {name: self._section(name, tree, place) for name in Settings.CHOICES}
@@ -72,7 +73,7 @@ class Builder:
     def _section(self, name: str, tree: Tree, position: Position | None) -> Choice | None:
         node = tree.sections.get(name)
         if node is None or node.value is None:
-            text = f"{name} is missing. Write it under 'baseline', such as {EXAMPLES.get(name, name)}."
+            text = f"{name} is required. Add it under 'baseline', for example: {EXAMPLES.get(name, name)}."
             if (place := position if node is None else node.position) is not None:
                 self.problems.add(place, text)
             return None
@@ -86,14 +87,14 @@ class Builder:
             hint = f" Write {{name: {near}, …}}." if near else ""
             for key in node.mapping:
                 hint = hint or did_you_mean(key, ("name", "target"))
-            hint = hint or f" To change one part of it, set {name}.<part>."
-            self.problems.add(node.position, f"{name} (={show(node)}) has neither 'name' nor 'target'.{hint}")
+            hint = hint or f" To change one setting, set {name}.{next(iter(node.mapping), 'SETTING')}."
+            self.problems.add(node.position, f"{name} (={show(node)}) must have 'name' or 'target'.{hint}")
             return None
         item = read_item(node, name, name, self.problems)
         return None if item is None else self._choice(name, item, item.arguments, name)
 
     def _listed(self, key: str, node: Node | None) -> tuple[Choice, ...] | None:
-        """What ``metrics`` or ``watch`` lists."""
+        """The entries of ``metrics`` or ``watch``."""
         if node is None or node.value is None:
             return ()
         kind, example = LISTED[key]
@@ -105,7 +106,8 @@ class Builder:
         for i, one in enumerate(node.items):
             item = read_item(one, f"{key}[{i}]", kind, self.problems)
             if item is not None and kind == "watch" and item.target is not None:
-                text = f"{key}[{i}].target (={show(item.target)}) must be a name. Measure in a trick of your own, or register a watch."
+                way = "Compute the quantity in a custom trick, or register a tracked metric."
+                text = f"{key}[{i}].target (={show(item.target)}) is not supported. {way}"
                 self.problems.add(item.position, text)
                 item = None
             arguments = mapped_arguments(kind, item, f"{key}[{i}]", self.problems) if item is not None else None
@@ -113,28 +115,29 @@ class Builder:
                 choices.append(None)
                 continue
             if item.label in labels or item.label in LOSSES:
-                self.problems.add(
-                    item.position, f"{key}[{i}] (={show(item.label)}) is there already. Remove one of them."
+                rule = (
+                    "is always computed. Remove it." if item.label in LOSSES else "is listed twice. Remove one of them."
                 )
+                self.problems.add(item.position, f"{key}[{i}] (={show(item.label)}) {rule}")
             labels.add(item.label)
             choices.append(self._choice(kind, item, arguments, f"{key}[{i}]"))
         present = tuple(choice for choice in choices if choice is not None)
         return present if len(present) == len(choices) else None
 
     def _check_watched(self, node: Node | None, metrics: tuple[Choice, ...], watch: tuple[Choice, ...]) -> None:
-        """What is watched must not have the name of a metric, and can only look at what is measured."""
+        """Tracked metrics must not have the name of a metric, and can only use existing metrics."""
         known = (*LOSSES, *(choice.label for choice in metrics))
         for i, choice in enumerate(watch):
             place = (node.child(str(i)) if node is not None else None) or node
             assert place is not None
             for name in getattr(choice.options, "names", ()):
                 if name in known:
-                    text = f"watch[{i}] (={show(choice.label)}) measures '{show(name)}', which is a metric already. Remove one."
-                    self.problems.add(place.position, text)
+                    rule = f"tracks {show(name)}, which is already a metric. Remove one of them."
+                    self.problems.add(place.position, f"watch[{i}] (={show(choice.label)}) {rule}")
             metric = getattr(choice.options, "metric", None)
             if metric is not None and metric not in known:
-                text = f"watch[{i}].metric (={show(metric)}) must be one of {', '.join(known)}.{did_you_mean(metric, known)}"
-                self.problems.add(place.position, text)
+                rule = f"must be one of {', '.join(known)}.{did_you_mean(metric, known)}"
+                self.problems.add(place.position, f"watch[{i}].metric (={show(metric)}) {rule}")
 
     def _trick(self, item: Item, tree: Tree, metrics: tuple[Choice, ...] | None) -> Choice | None:
         choice = self._choice("trick", item, item.arguments, f"tricks.{item.label}")
@@ -157,14 +160,14 @@ class Builder:
         try:
             entry = lookup(kind, item.name)
         except UnknownName as unknown:
-            subject = f"tricks: '{show(item.name)}'" if kind == "trick" else f"{path} (={show(item.name)})"
-            self.problems.add(item.position, f"{subject} {unknown}")
+            subject = "trick" if kind == "trick" else path
+            self.problems.add(item.position, f"{subject} (={show(item.name)}) {unknown}")
             return None
         options = self._checked(entry.settings, arguments, path, item.name)
         return None if options is None else Choice(kind, item.name, None, options)
 
     def _checked(self, model: type[Named], node: Node, path: str, owner: str) -> Named | None:
-        """The settings of a named thing, its files resolved and there."""
+        """The validated settings of an entry, with its files resolved; None, and problems, if they are invalid."""
         plain = node.plain()
         context = {"scale": self.scale, "folder": self.folder}
         try:
@@ -186,12 +189,12 @@ class Builder:
             subject = f"{'.'.join([path, *(str(key) for key in keys)])} (={value})"
             if self.gone is not None and not folder:
                 self.gone.setdefault(
-                    file, f"{subject} does not exist: runs are looked up as those of what it last held"
+                    file, f"{subject} does not exist. Showing runs trained on its last known contents."
                 )
                 continue
             there = False
             hint = getattr(model, "missing_hint", "") or "Check the path, which is relative to the recipe's folder."
-            rule = "is a folder. Name the file in it." if folder else f"does not exist. {hint}"
+            rule = "must be a file, but is a folder." if folder else f"does not exist. {hint}"
             self.problems.add((written or node).position, f"{subject} {rule}")
         return options if there else None
 
@@ -218,7 +221,7 @@ class Builder:
             return None
 
     def _apply_rules(self, settings: Settings, tree: Tree) -> Settings | None:
-        """Let the library's tricks change the settings, in hook order; among equals the recipe's order counts."""
+        """Let the built-in tricks change the settings, in hook order; equal ones in the recipe's order."""
         named = [trick for trick in settings.tricks if isinstance(trick.options, Named)]
         rank = {key: i for i, key in enumerate(tree.tricks)}
         for trick in sorted(named, key=lambda trick: (hook_order(trick), rank[str(trick.name)])):
@@ -227,7 +230,7 @@ class Builder:
                 continue
             try:
                 settings = rule(settings)
-            except (ValueError, TypeError) as error:  # NoEffect is one; a target where settings are needed is the other
+            except (ValueError, TypeError) as error:  # NoEffect, or a target instead of a built-in entry
                 text = " ".join(str(error).split())
                 self.problems.add(tree.tricks[str(trick.name)].position, f"tricks.{trick.name}: {text}")
                 return None
@@ -235,11 +238,11 @@ class Builder:
 
 
 def validate(model: type[Named], plain: Any, context: dict[str, Any]) -> Named:
-    """Plain values as settings, with strict types: text is no number, a bool no whole number; a list does for a tuple. Raises ValidationError."""
+    """Plain values as settings, with strict types, but lists for tuples. Raises ValidationError."""
     try:
         return model.model_validate_json(json.dumps(plain), strict=True, context=context)
     except ValidationError as error:
-        # behind a class's own "before" validator pydantic forgets that the values were JSON, where lists are the only tuples
+        # after a class's own "before" validator, pydantic does not accept lists for tuples as it does in JSON
         if not any(e["type"] == "tuple_type" and isinstance(e["input"], list) for e in error.errors(include_url=False)):
             raise
     return model.model_validate(_tuples(plain), strict=True, context=context)
@@ -252,17 +255,17 @@ def _tuples(plain: Any) -> Any:
 
 
 def hook_order(trick: Choice) -> int:
-    """A trick's place among other tricks' same hooks."""
+    """The order in which a trick's hooks are called among those of other tricks."""
     return int(getattr(trick.options, "order", USUAL_ORDER)) if isinstance(trick.options, Named) else USUAL_ORDER
 
 
 def in_hook_order(tricks: Iterable[Choice]) -> tuple[Choice, ...]:
-    """Tricks as the engine calls them; equals by name, so that the order in a recipe does not matter."""
+    """Tricks in the order of the engine's calls; equal ones sorted by name, so that a recipe's order has no effect."""
     return tuple(sorted(tricks, key=lambda trick: (hook_order(trick), trick.name or "", trick.target or "")))
 
 
 def files(value: Any, keys: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Path]]:
-    """Every file that settings name, with the keys that lead to it."""
+    """Every file in the settings, with the keys that lead to it."""
     if isinstance(value, Path):
         yield keys, value
     elif isinstance(value, BaseModel):

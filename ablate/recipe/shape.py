@@ -1,47 +1,55 @@
-"""Takes the mappings of a recipe apart: known keys, the type of each value, one line for each thing that is wrong."""
+"""Reads mappings of a recipe: known keys, types of values, one line per error."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from typing import TypeVar
 
-from ablate.recipe.node import Node, Problems, show
-from ablate.recipe.recipe import Position
+from ablate.recipe.node import Node, show
+from ablate.recipe.problems import Position, Problems
 from ablate.registry import suggestion
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
-    """`` Did you mean 'x'?`` with a blank before it, or nothing."""
+    """`` Did you mean 'x'?``, starting with a space, or an empty string."""
     near = suggestion(word, known)
     return f" Did you mean '{near}'?" if near else ""
+
+
+def available(name: str, known: Collection[str], most: int = 20) -> str:
+    """A hint for an unknown name, starting with a space: the most similar known name, or a list of known names."""
+    if not known or (hint := did_you_mean(name, known)):
+        return hint if known else ""
+    more = ", …" if len(known) > most else ""
+    return f" Available: {', '.join(list(dict.fromkeys(known))[:most])}{more}."
 
 
 T = TypeVar("T")
 
 
 class Shape:
-    """One mapping of a recipe, known as ``path``: keys are taken out by type, the rest is unknown.
+    """One mapping of a recipe, at ``path``; ``what`` describes it in messages.
 
-    A value of the wrong type is reported and then left out, as if it were not there.
+    A value of the wrong type is reported and then ignored.
     """
 
     def __init__(self, node: Node, path: str, what: str, problems: Problems) -> None:
         self.node, self.path, self.what, self.problems = node, path, what, problems
         self.entries = dict(node.mapping or {})
         if node.mapping is None:
-            problems.add(node.position, f"{path or 'a recipe'} (={show(node)}) must be a mapping.")
+            problems.add(node.position, f"{path or 'recipe'} (={show(node)}) must be a mapping.")
 
     def where(self, key: str) -> str:
         """A key's full path."""
         return f"{self.path}.{key}" if self.path else key
 
     def wrong(self, key: str, rule: str) -> None:
-        """Report a value: its path, the value, the rule."""
+        """Report an invalid value: its path, the value, the rule."""
         node = self.entries[key]
         self.problems.add(node.position, f"{self.where(key)} (={show(node)}) {rule}")
 
     def get(self, key: str) -> Node | None:
-        """The value of a key, whatever it is; None where it is missing or empty."""
+        """The value of a key; None if it is missing or empty."""
         node = self.entries.get(key)
         return None if node is None or node.value is None else node
 
@@ -53,20 +61,20 @@ class Shape:
         return value
 
     def text(self, key: str, default: str = "") -> str:
-        """Text, ``default`` where there is none."""
-        return self._typed(key, lambda node: node.text, "must be text. Quote it.") or default
+        """A string; ``default`` if it is missing."""
+        return self._typed(key, lambda node: node.text, "must be a string. Quote it.") or default
 
     def items(self, key: str, example: str) -> tuple[Node, ...]:
-        """A list; ``example`` shows one."""
+        """A list; ``example`` is used in the message."""
         return self._typed(key, lambda node: node.items, f"must be a list, such as {example}.") or ()
 
     def flag(self, key: str) -> bool:
-        """True or false; false where it is missing."""
+        """A boolean; False if it is missing."""
         found = self._typed(key, lambda n: n.value if isinstance(n.value, bool) else None, "must be true or false.")
         return bool(found)
 
     def pairs(self, key: str, example: str) -> list[tuple[str, Node, Position]]:
-        """A mapping as (key, value, place of the key)."""
+        """A mapping as (key, value, position of the key)."""
         if (node := self.get(key)) is None:
             return []
         if node.mapping is None:
@@ -75,12 +83,12 @@ class Shape:
         return [(name, value, node.key_position(name)) for name, value in node.mapping.items()]
 
     def only(self, known: Collection[str], hints: dict[str, str] | None = None) -> None:
-        """Report every key that is not known; ``hints`` has better answers than a guess for some of them."""
+        """Report unknown keys; ``hints`` has the messages for some of them."""
         for key in self.entries:
             if key in known:
                 continue
             hint = (hints or {}).get(key)
             text = f"{self.where(show(key))} " + (
-                hint if hint is not None else f"is not a key of {self.what}.{did_you_mean(key, known)}"
+                hint if hint is not None else f"is not a key of {self.what}.{available(key, known, 50)}"
             )
             self.problems.add(self.node.key_position(key), text)

@@ -22,13 +22,13 @@ from ablate.registry import suggestion
 
 TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 MAKES_NAMES = {"__getattr__", "globals", "locals", "vars", "exec", "eval", "setattr"}
-"""A module that has one of these may have names that its text does not show."""
+"""A module that uses one of these can define names that its syntax tree does not show."""
 INSTALLED = {"site-packages", "dist-packages"}
 
 
 @dataclass(frozen=True)
 class Module:
-    """Where a module lives. ``path`` is its file if that is known; ``local``: it is the user's own, neither installed nor Python's."""
+    """A module. ``path``: its file, if known; ``local``: it is the user's own, neither installed nor Python's."""
 
     name: str
     path: Path | None
@@ -37,27 +37,27 @@ class Module:
 
 
 def target_rule(target: str, folder: Path) -> str | None:
-    """The rule that a target breaks, as the end of a sentence; None where its module is there and can be read."""
+    """An error message for an invalid target, as the end of a sentence; None if its module exists and can be read."""
     if not TARGET.fullmatch(target):
         return "must be module:attribute, such as my_networks:Net."
     module = target.partition(":")[0]
     found = find_module(module, folder)
     if found is None:
-        return f"names a module that is neither installed nor in {folder}. Check the name, or put {module}.py there."
+        return f"is in module '{module}', which was not found. Install it, or create {module}.py in {folder}."
     if (hidden := _hidden(module, found, folder)) is not None:
         there = found.path or "Python's standard library"
-        return f"means the module in {there}, which hides {hidden} beside the recipe. Rename that file."
+        return f"refers to the module in {there}, not to {hidden} in the recipe's folder. Rename {hidden}."
     try:
         local_code(module, folder)
     except ValueError as error:
         return f"cannot be used: {error}"
     if (meant := _meant(found, target.partition(":")[2].partition(".")[0])) is not None:
-        return f"names what is not in {found.path}. Did you mean '{module}:{meant}'?"
+        return f"is not defined in {found.path}. Did you mean '{module}:{meant}'?"
     return None
 
 
 def _meant(module: Module, name: str) -> str | None:
-    """The name of the user's module that ``name`` is a misspelling of; None where it is there, where code might make it, or where nothing is like it."""
+    """The name in the user's module that is similar to an undefined ``name``; None if it is, or may be, defined."""
     if not module.local or module.package or module.path is None:
         return None
     source = _source(module.path, module.path.read_bytes())
@@ -65,7 +65,7 @@ def _meant(module: Module, name: str) -> str | None:
 
 
 def find_module(name: str, folder: Path) -> Module | None:
-    """Where a job would find a module: the module path first, the recipe's folder last. None where there is none."""
+    """The module as a job would find it: the module path first, the recipe's folder last. None if there is none."""
     top, *rest = name.split(".")
     if top in sys.builtin_module_names or top in sys.stdlib_module_names:
         return Module(name, None, local=False, package=False)
@@ -82,7 +82,7 @@ def find_module(name: str, folder: Path) -> Module | None:
 
 
 def _hidden(module: str, found: Module, folder: Path) -> str | None:
-    """The file or folder beside the recipe that a target was surely meant for, where another module of its name comes first."""
+    """The file or folder next to the recipe that another module of the same name takes precedence over."""
     top = module.partition(".")[0]
     for beside in (folder / f"{top}.py", folder / top / "__init__.py"):
         if not beside.is_file():
@@ -97,13 +97,16 @@ _known_path: tuple[str, ...] | None = None
 
 
 def know_path(path: tuple[str, ...] | None) -> None:
-    """Say what `job_path` is, so that it need not ask a new process: what this one started with, where nothing else can have changed it. None: ask."""
+    """Set the result of `job_path`, which otherwise asks a new process; None resets it."""
     global _known_path
     _known_path = tuple(entry for entry in path if entry) if path is not None else None
 
 
 def job_path() -> list[str]:
-    """The module path of a job, without the recipe's folder, which comes last: it has no entry for the working folder or a script's, as this process may."""
+    """The module path of a job, without the recipe's folder, which comes last.
+
+    Unlike this process's path, it never has an entry for the working folder or a script's folder.
+    """
     if _known_path is not None:
         return list(_known_path)
     if sys.flags.safe_path:
@@ -113,7 +116,7 @@ def job_path() -> list[str]:
 
 @lru_cache(maxsize=16)
 def _fresh_path(folder: str, variable: str) -> tuple[str, ...]:
-    """What a new process starts with; asked for once, as that takes 20 ms."""
+    """The module path of a new process; cached, because it takes 20 ms."""
     program = "import json, sys; print(json.dumps(sys.path))"
     done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, check=False, text=True)
     try:
@@ -125,7 +128,7 @@ def _fresh_path(folder: str, variable: str) -> tuple[str, ...]:
 def _spec(name: str, folders: list[str], part: str = "") -> ModuleSpec | None:
     try:
         return PathFinder.find_spec(name, folders)
-    except KeyError:  # a package without __init__.py inside another asks for its parent among the imported modules
+    except KeyError:  # a namespace package inside another looks for its parent among the imported modules
         below = [str(Path(folder, part)) for folder in folders if Path(folder, part).is_dir()]
         spec = ModuleSpec(name, None, is_package=True)
         spec.submodule_search_locations = below
@@ -133,7 +136,7 @@ def _spec(name: str, folders: list[str], part: str = "") -> ModuleSpec | None:
 
 
 def _other_spec(top: str) -> ModuleSpec | None:
-    """What finders beside the path's know, such as those of editable installations."""
+    """The spec from other finders than the path's, such as those of editable installations."""
     for finder in sys.meta_path:
         if finder in (BuiltinImporter, FrozenImporter, PathFinder):
             continue
@@ -147,7 +150,7 @@ def _other_spec(top: str) -> ModuleSpec | None:
 
 @lru_cache(maxsize=4096)
 def _is_own(path: Path) -> bool:
-    """A file that somebody may edit between two runs: neither among installed packages nor in Python's library, wherever the recipe is."""
+    """Whether a file is the user's own: neither in an installed package nor in Python's library."""
     if INSTALLED.intersection(path.parts) or not path.is_file():
         return False
     libraries = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib")}
@@ -155,9 +158,9 @@ def _is_own(path: Path) -> bool:
 
 
 def local_code(module: str, folder: Path) -> dict[str, Path]:
-    """A module's file and those of all modules that it imports, directly or not, as far as they are the user's own, wherever they lie.
+    """Module name → file, for a module and all that it imports, directly or not, if they are the user's own.
 
-    Keys are module names. Raises ValueError in one line for a file that is no Python.
+    Raises ValueError with one line for a file that is not valid Python.
     """
     found: dict[str, Path] = {}
     waiting, seen = [module], set[str]()
@@ -178,7 +181,7 @@ def local_code(module: str, folder: Path) -> dict[str, Path]:
 
 
 def _imports(module: Module) -> Iterator[str]:
-    """The names that a module may import; some of ``from a import b`` are no modules."""
+    """The names that a module imports; those of ``from a import b`` may not be modules."""
     assert module.path is not None
     inside = module.name.split(".") if module.package else module.name.split(".")[:-1]
     for kind, level, base, names in _source(module.path, module.path.read_bytes()).imports:
@@ -196,9 +199,9 @@ def _imports(module: Module) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Source:
-    """What a file says: a hash of its syntax tree, without comments and positions, and its imports.
+    """A source file: a hash of its syntax tree, without comments and positions, and its imports.
 
-    ``names`` are those that its code binds, at any depth; it is ``open`` where it may bind others.
+    ``names`` are those that its code binds, at any depth; ``open``: it may bind others.
     """
 
     digest: str
@@ -212,7 +215,7 @@ def _source(path: Path, data: bytes) -> Source:
     if path.suffix != ".py":
         return Source(hashlib.blake2b(data, digest_size=16).hexdigest(), ())
     try:
-        with warnings.catch_warnings():  # about the user's escapes: not our business
+        with warnings.catch_warnings():  # invalid escape sequences in the user's strings
             warnings.simplefilter("ignore")
             tree = ast.parse(data)
         syntax = json.dumps(_plain(tree), separators=(",", ":"))
@@ -233,7 +236,7 @@ def _source(path: Path, data: bytes) -> Source:
 
 
 def _bound(tree: ast.AST) -> Iterator[str]:
-    """The names that a syntax tree binds: functions, classes, variables and imports; ``*`` for those of another module."""
+    """The names that a syntax tree binds: functions, classes, variables and imports; ``*`` for a star import."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.name
@@ -244,7 +247,7 @@ def _bound(tree: ast.AST) -> Iterator[str]:
 
 
 def _plain(node: Any) -> Any:
-    """A syntax tree as lists. Empty fields are left out, so that a Python that knows more of them gives the same."""
+    """A syntax tree as lists. Empty fields are left out, so that Python versions with more fields give the same."""
     if isinstance(node, ast.AST):
         fields = [[name, _plain(value)] for name, value in ast.iter_fields(node) if value is not None and value != []]
         return [type(node).__name__, *fields]

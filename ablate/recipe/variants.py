@@ -1,4 +1,4 @@
-"""From rows as written to variants with their settings: inherit, replay, put flags on top, and see that every row says something new."""
+"""Resolves variants to settings: inherit, replay the changes, apply flags, and check that every variant differs."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from pathlib import Path
 from ablate.recipe.changes import Bundle, Step, extend
 from ablate.recipe.diff import differences
 from ablate.recipe.measured import read_published
-from ablate.recipe.node import Problems, one_line, show
-from ablate.recipe.recipe import Change, Position, Problem, Variant
+from ablate.recipe.node import one_line, show
+from ablate.recipe.problems import Position, Problem, Problems
 from ablate.recipe.replay import Tree, assign, replay, trick_of_path
 from ablate.recipe.rows import Row
 from ablate.recipe.selection import Selection
 from ablate.recipe.settings import Settings
 from ablate.recipe.settings_builder import Builder
 from ablate.recipe.sources import Places, as_joined, link_sources
+from ablate.recipe.variant import Change, Variant
 
 
 @dataclass(frozen=True)
 class Written:
-    """A recipe's text, taken apart: the baseline's settings, the rows (the baseline first), the bundles, and the design that made the rows."""
+    """A parsed recipe: the baseline's settings, the variants (baseline first), the bundles and the design, if any."""
 
     study: str
     start: Tree
@@ -34,9 +35,9 @@ class Written:
 def build_variants(
     written: Written, selection: Selection, folder: Path, problems: Problems, gone: dict[Path, str] | None = None
 ) -> tuple[list[Variant], tuple[str, ...]]:
-    """The rows with their settings, without those that are wrong; and sentences about those that a design had to leave out.
+    """The valid variants with their settings, and notes about variants that a design skipped.
 
-    Where there is a ``gone``, files that are not there are no problem, and are noted in it, each with a sentence.
+    If ``gone`` is given, missing files are added to it, with a message each, instead of being problems.
     """
     build = _Build(written, selection, Builder(folder, selection.scale, Path.cwd(), problems, gone))
     variants = []
@@ -51,34 +52,33 @@ def build_variants(
     problems.extend(_placed(found, written))
     for _, line in selection.sets:
         if line.path.startswith("tricks.") and line.position not in build.used:
-            problems.add(line.position, f"{show(line.path)}: no row that this is for has that trick.")
+            problems.add(line.position, f"{show(line.path)}: No variant that this applies to has the trick.")
     for name in selection.only or ():
         if (same := build.same.get(name)) is not None:
-            problems.add(Position(f"--only {one_line(name)}"), f"is left out: its settings are those of {show(same)}.")
+            rule = f"is skipped, because its settings equal those of {show(same)}."
+            problems.add(Position(f"--only {one_line(name)}"), rule)
     linked = link_sources(variants, [row.name for row in written.rows], build.places, problems)
     return linked, build.notes()
 
 
 @dataclass
 class _Build:
-    """Goes through the rows in order and remembers what later rows stand on."""
+    """Resolves the variants in order and keeps what their children inherit."""
 
     written: Written
     selection: Selection
     builder: Builder
     steps: dict[str, tuple[Step, ...]] = field(default_factory=dict)
     trees: dict[str, Tree] = field(default_factory=dict)
-    before: dict[str, Settings | None] = field(default_factory=dict)  # what flags have not touched
+    before: dict[str, Settings | None] = field(default_factory=dict)  # settings without flags
     used: set[Position] = field(default_factory=set)
-    same: dict[str, str] = field(default_factory=dict)  # rows that are left out → those with their settings
-    keys: dict[str, str] = field(
-        default_factory=dict
-    )  # of rows that a design has rearranged, and of what they stand on
-    asked: dict[tuple[str | None, str], str] = field(default_factory=dict)  # (parent, settings) → the row that has them
+    same: dict[str, str] = field(default_factory=dict)  # skipped variant → the variant with the same settings
+    keys: dict[str, str] = field(default_factory=dict)  # variant of a design → its settings as JSON
+    asked: dict[tuple[str | None, str], str] = field(default_factory=dict)  # (parent, settings) → variant
     places: Places = field(default_factory=Places)
 
     def row(self, row: Row, problems: Problems) -> Variant | None:
-        """The next row as a variant; None for one that is wrong, or left out of its design."""
+        """The next variant; None if it is invalid, or skipped in its design."""
         if row.broken or (row.parent is not None and row.parent not in self.steps):
             return None
         count = len(problems)
@@ -108,7 +108,7 @@ class _Build:
         return Variant(row.name, parent, row.description, _changes(row), settings, published, row.position, of)
 
     def _replayed(self, row: Row, problems: Problems) -> tuple[Tree, tuple[Step, ...]]:
-        """Notes the row's steps; returns a tree, and the steps that lead from there to the row's."""
+        """Store the variant's steps; return a tree, and the steps that lead from it to the variant's tree."""
         inherited = self.steps[row.parent] if row.parent is not None else ()
         bundles, removes = self.written.bundles, bool(row.own.remove)
         if row.stack:
@@ -118,13 +118,13 @@ class _Build:
             return self.written.start, steps
         steps = extend(inherited, (row.own,), bundles, row.parent, problems, elsewhere=row.rearranged)
         self.steps[row.name] = steps
-        # without a removal the parent's tree is where its list of changes leads; with one, all is replayed
+        # with a removal, all changes are replayed; without one, only the new ones, on the parent's tree
         if removes or row.parent is None:
             return self.written.start, steps
         return self.trees[row.parent], steps[len(inherited) :]
 
     def _twin(self, row: Row, settings: Settings) -> str | None:
-        """The row before this one that has its settings and asks the same: its parent, one with the same parent, or another pair."""
+        """An earlier variant with the same settings: its parent, one with the same parent, or another pair."""
         plain = {key: value for key, value in settings.dump().items() if key not in Settings.INCIDENTAL}
         key = json.dumps(plain, sort_keys=True, default=str)
         parent = self._kept(row.parent)
@@ -141,17 +141,17 @@ class _Build:
         return name
 
     def notes(self) -> tuple[str, ...]:
-        """A sentence about the rows that were left out."""
+        """A note about the skipped variants."""
         if not self.same:
             return ()
-        named = [f"{name} (as {same})" for name, same in self.same.items()]
+        named = [f"{name} (same as {same})" for name, same in self.same.items()]
         more = f" and {len(named) - 5} more" if len(named) > 6 else ""
         some = ", ".join(named[: 5 if more else 6])
-        return (f"the design {self.written.design} leaves out rows with the settings of another one: {some}{more}",)
+        return (f"Design {self.written.design} skips variants with duplicate settings: {some}{more}",)
 
 
 def _changes(row: Row) -> tuple[Change, ...]:
-    """What a row changes, in order; one that puts several tricks on the baseline at once has those of each."""
+    """A variant's changes, in order; those of all of its tricks if it adds several to the baseline."""
     if row.joined:
         return (Change(row.name, "set", "joined", list(row.joined)),)
     together = row.stack and not row.own.remove
@@ -162,7 +162,7 @@ def _changes(row: Row) -> tuple[Change, ...]:
 
 
 def _placed(found: Mapping[Problem, list[str]], written: Written) -> list[Problem]:
-    """Problems of a design's rows: what is wrong with one trick by itself is said as it is, what comes of putting tricks together with the row."""
+    """The problems of a design's variants; those of a combination of tricks are given with the variant's name."""
     rows: dict[str, set[str]] = {}
     for row in written.rows:
         for trick in row.tricks:
@@ -171,13 +171,13 @@ def _placed(found: Mapping[Problem, list[str]], written: Written) -> list[Proble
     for problem, names in found.items():
         own = written.rows[0].name in names or any(have <= set(names) for have in rows.values())
         own = own or f"(={show(names[0])})" in problem.text
-        context = "" if own else f" (In the row '{show(names[0])}' of the design {written.design}.)"
+        context = "" if own else f" (In variant {show(names[0])} of design {written.design}.)"
         problems.append(Problem(problem.position, problem.text + context))
     return problems
 
 
 def _with_flags(tree: Tree, row: Row, selection: Selection, used: set[Position], problems: Problems) -> Tree:
-    """The tree after ``--set``; a setting of a trick is for the rows that have it."""
+    """The tree after ``--set``; a setting of a trick applies to the variants that have the trick."""
     for name, line in selection.sets:
         if name not in (None, row.name):
             continue
@@ -190,23 +190,22 @@ def _with_flags(tree: Tree, row: Row, selection: Selection, used: set[Position],
 
 
 def _changed(one: Settings, other: Settings) -> set[str]:
-    """The top-level settings in which two rows differ."""
+    """The top-level settings in which two variants differ."""
     return {path.partition(".")[0] for path, _, _ in differences(one, other)}
 
 
 def _check_change(row: Row, settings: Settings | None, parent: Settings | None, problems: Problems) -> None:
-    """A row that equals its parent would silently show the parent's numbers."""
+    """A variant must differ from its parent."""
     if row.parent is None:
         return
-    nothing = f"{row.where} (={show(row.name)}) changes nothing:"
+    subject = f"{row.where} (={show(row.name)})"
     if not (row.own.remove or row.own.add or row.own.set):
-        problems.add(row.position, f"{nothing} it has no 'add', 'remove' or 'set'. Give it one, or remove the row.")
+        problems.add(row.position, f"{subject} must have 'add', 'remove' or 'set'.")
     elif settings is not None and parent is not None:
         changed = _changed(parent, settings)
         if not changed:
-            text = f"{nothing} its settings are those of {show(row.parent)}. Change something, or remove the row."
-            problems.add(row.position, text)
+            rule = f"has the same settings as its parent {show(row.parent)}. Change a setting, or remove the variant."
+            problems.add(row.position, f"{subject} {rule}")
         elif changed <= Settings.INCIDENTAL:
-            what = " and ".join(sorted(changed))
-            text = f"{nothing} {what} changes how a row is computed or recorded, not what it is. Set it in the baseline, or with --set."
-            problems.add(row.position, text)
+            what = f"only changes {', '.join(sorted(changed))}, which has no effect on the result."
+            problems.add(row.position, f"{subject} {what} Set it in the baseline, or with --set.")

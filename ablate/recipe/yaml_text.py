@@ -1,4 +1,4 @@
-"""YAML 1.2 text → nodes that know their places. Only what a recipe needs: no tags, no merge keys, no NaN, no infinity."""
+"""Parses YAML 1.2 into nodes with positions. No tags, merge keys, NaN or infinity."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 
-from ablate.recipe.node import Node, Problems, show
-from ablate.recipe.recipe import Position, Problem, RecipeError
+from ablate.recipe.node import Node, show
+from ablate.recipe.problems import Position, Problem, Problems, RecipeError
 from ablate.recipe.scalar import Scalar, plain_scalar
 
 MOST_NODES = 20_000
-"""Values that a recipe may hold, with aliases written out: enough for a thousand rows, too few for an alias bomb."""
+"""Maximum number of values in a recipe after expanding aliases; stops alias bombs."""
 
 DEEPEST = 50
-"""Levels of lists and mappings inside each other."""
+"""Maximum number of nested lists and mappings."""
 
 
 def read_yaml(text: str, source: str, *, place: Position | None = None, path: str = "") -> Node | None:
-    """The document in ``text``, None where there is none. A flag's value: ``place`` is where all of it stands, ``path`` what it is for.
+    """The document in ``text``, None if it is empty. For a flag's value, ``place`` is its position, ``path`` its name.
 
-    Raises `RecipeError`: one problem for broken syntax, all of them for well-formed text that a recipe must not contain.
+    Raises `RecipeError`: one problem for invalid syntax, otherwise all problems.
     """
     problems = Problems()
     try:
@@ -36,11 +36,10 @@ def read_yaml(text: str, source: str, *, place: Position | None = None, path: st
         problems.add(position, _syntax(error))
     except ReaderError as error:
         code = error.character if isinstance(error.character, int) else ord(error.character)
-        problems.add(
-            place or position_at(text, error.position, source), f"the character U+{code:04X} must not be in YAML."
-        )
-    except Exception:  # the parser's own errors are many: assertions and lookups beside its YAMLError
-        problems.add(place or Position(source), "is not valid YAML: check its syntax.")
+        position = place or position_at(text, error.position, source)
+        problems.add(position, f"The character U+{code:04X} is not allowed in YAML.")
+    except Exception:  # the parser also raises AssertionError, LookupError and others for invalid text
+        problems.add(place or Position(source), "is not valid YAML. Check its syntax.")
     problems.check()
     return document
 
@@ -57,11 +56,11 @@ def _syntax(error: MarkedYAMLError) -> str:
 
 
 class _Stop(Exception):
-    """Nothing more can be read."""
+    """The rest of the text cannot be read."""
 
 
 class _Composer:
-    """Builds nodes from ruamel's events, which alone still say which scalars were quoted or tagged."""
+    """Builds nodes from ruamel's events, which tell quoted and tagged scalars from others."""
 
     def __init__(self, text: str, source: str, place: Position | None, problems: Problems) -> None:
         self.events = YAML(typ="safe", pure=True).parse(text)
@@ -87,7 +86,7 @@ class _Composer:
             if kind == "DocumentStart":
                 documents += 1
                 if documents > 1:
-                    self.stop(event, "begins a second document. A recipe is one: remove the line '---'.")
+                    self.stop(event, "A recipe must be a single YAML document. Remove the line '---'.")
                 continue
             node = self.node(kind, event, path, 0)
             root = None if node.value is None else node
@@ -103,22 +102,21 @@ class _Composer:
         if kind == "Alias":
             known = self.anchors.get(event.anchor, ...)
             if known is ...:
-                self.stop(event, f"{where} (=*{event.anchor}) names no anchor above it: write &{event.anchor} first.")
+                self.stop(event, f"{where} (=*{event.anchor}) must refer to an anchor &{event.anchor} above it.")
             if known is None:
-                self.stop(event, f"{where} (=*{event.anchor}) contains itself.")
+                self.stop(event, f"{where} (=*{event.anchor}) must not contain itself.")
             assert isinstance(known, Node)
             return known
         if event.tag is not None:
-            self.problems.add(
-                self.position(event), f"{where} has the tag {event.tag}. Recipes have no tags: remove it."
-            )
+            text = f"{where} has the tag {event.tag}. Tags are not supported. Remove it."
+            self.problems.add(self.position(event), text)
         if event.anchor is not None:
             self.anchors[event.anchor] = None
         node = {"Scalar": self.scalar, "SequenceStart": self.sequence, "MappingStart": self.mapped}[kind](
             event, path, depth
         )
         if node.size > MOST_NODES:
-            self.stop(event, f"{where} holds more than {MOST_NODES} values once its aliases are written out.")
+            self.stop(event, f"{where} must have at most {MOST_NODES} values after expanding aliases.")
         if event.anchor is not None:
             self.anchors[event.anchor] = node
         return node
@@ -127,7 +125,7 @@ class _Composer:
         position, text = self.position(event), str(event.value)
         value: Scalar = text
         if any("\ud800" <= character <= "\udfff" for character in text):
-            self.problems.add(position, f"{path or 'the recipe'} contains half of a character (a lone surrogate).")
+            self.problems.add(position, f"{path or 'the recipe'} must not contain a lone surrogate.")
             value = text.encode("utf-8", "replace").decode()
         elif event.style is None:
             try:
@@ -158,7 +156,7 @@ class _Composer:
             if key in entries:
                 first = keys[key]
                 line = f" (first in line {first.line})" if first.line else ""
-                self.problems.add(position, f"{below} is written twice{line}. Keep one of them.")
+                self.problems.add(position, f"{below} is defined twice{line}. Remove one of them.")
             entries[key], keys[key] = value, position
         return Node(entries, self.position(event), keys, size)
 
@@ -166,26 +164,26 @@ class _Composer:
         node = self.node(kind, event, path, depth + 1)
         where = f" in {path}" if path else ""
         if node.items is not None or node.mapping is not None:
-            self.problems.add(self.position(event), f"a key{where} is a list or a mapping. Keys are text.")
+            self.problems.add(self.position(event), f"Keys must be strings, but a key{where} is a list or a mapping.")
             return None
         if node.text is None:
             shown = show(node)
-            self.problems.add(self.position(event), f"the key (={shown}){where} must be text. Quote it: '{shown}'.")
+            self.problems.add(self.position(event), f"key (={shown}){where} must be a string. Quote it: '{shown}'.")
             return None
         if node.text == "<<" and kind == "Scalar" and event.style is None:
-            text = f"'<<'{where} is not part of YAML 1.2. Write the keys out, or put them into a bundle under 'tricks'."
+            text = f"'<<'{where} is not part of YAML 1.2. Write the keys out, or define a trick under 'tricks'."
             self.problems.add(self.position(event), text)
             return None
         return node.text
 
 
 def decode(data: bytes, source: str) -> str:
-    """UTF-8 bytes as text. Raises `RecipeError` with the place of the first byte that is not UTF-8."""
+    """Decode UTF-8. Raises `RecipeError` with the position of the first invalid byte."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8-sig", "replace")
-        text = f"the byte (=0x{data[error.start]:02x}) is not UTF-8. Save the recipe as UTF-8."
+        text = f"byte (=0x{data[error.start]:02x}) is not UTF-8. Save the recipe as UTF-8."
         raise RecipeError([Problem(position_at(before, len(before), source), text)]) from None
 
 

@@ -1,8 +1,8 @@
-"""What a recipe can name: every kind, every name, its settings class, version and card.
+"""The registry: everything that a recipe can use, by kind and name, with its settings class, version and card.
 
-The library's files register themselves with a decorator when they are imported; none of them imports torch at its top, so that
-reading the whole catalogue takes a fraction of a second. Plugins do the same: an entry point in the group ``ablate.entries``
-names a module whose import registers its classes.
+The package's files register their classes with a decorator when they are imported. None of them imports torch at its
+top level, so that reading the whole catalog takes a fraction of a second. Plugins do the same: an entry point in the
+group ``ablate.entries`` names a module whose import registers its classes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from functools import cache
 from typing import TypeVar
 
 from ablate.registry.named import Named
+from ablate.registry.synonyms import synonym
 
 __all__ = ["KINDS", "Card", "Entry", "Named", "UnknownName", "entries", "lookup", "register", "suggestion"]
 
@@ -28,18 +29,18 @@ KINDS = {
     "init": "ablate.inits",
     "loss": "ablate.losses",
     "metric": "ablate.metrics",
-    "watch": "ablate.watched",
+    "watch": "ablate.tracked",
     "data": "ablate.data",
 }
-"""The kinds of things that can be named, each with the room that holds the library's own."""
+"""The kinds of entries, each with the package of the built-in ones."""
+
+CALLED = {"watch": "tracked metric", "data": "known data set"}
+"""Names of kinds in messages, if they differ from ``known <kind>``."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a user should know before switching something on.
-
-    ``summary`` has about ten words; the others are a sentence each, empty where there is nothing to say.
-    """
+    """An entry's description. ``summary`` has about ten words; the other fields one sentence each, or none."""
 
     summary: str
     source: str = ""
@@ -50,7 +51,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Entry:
-    """One name of one kind. ``version`` is raised when its behaviour changes: runs made with the old one become stale."""
+    """One name of one kind. Increase ``version`` when its behaviour changes: runs of older versions become outdated."""
 
     kind: str
     name: str
@@ -61,12 +62,12 @@ class Entry:
 
     @property
     def target(self) -> str:
-        """Where the class lives, as ``module:attribute``."""
+        """The class as ``module:attribute``."""
         return f"{self.settings.__module__}:{self.settings.__qualname__}"
 
 
 class UnknownName(KeyError):
-    """A name that the registry does not have; ``suggestion`` is the nearest one that it has, or None."""
+    """An unknown name; ``suggestion`` is the most similar known one, or None."""
 
     def __init__(self, kind: str, name: str) -> None:
         super().__init__(name)
@@ -74,12 +75,10 @@ class UnknownName(KeyError):
         self.suggestion = suggestion(name, (entry.name for entry in entries(kind)))
 
     def __str__(self) -> str:
-        hint = (
-            f" Did you mean '{self.suggestion}'?"
-            if self.suggestion
-            else f" 'ablate catalog {self.kind}' lists what there is."
-        )
-        return f"is not a known {self.kind}.{hint}"
+        hint = f"Did you mean '{self.suggestion}'?"
+        if self.suggestion is None:
+            hint = f"Run 'ablate catalog {self.kind}' for a list."
+        return f"is not a {CALLED.get(self.kind, f'known {self.kind}')}. {hint}"
 
 
 _entries: dict[tuple[str, str], Entry] = {}
@@ -89,9 +88,9 @@ T = TypeVar("T", bound=Named)
 
 
 def register(kind: str, name: str, *, card: Card, version: int = 1) -> Callable[[type[T]], type[T]]:
-    """Class decorator: make a settings class known under ``name``.
+    """Class decorator: register a settings class under ``name``.
 
-    Raises ValueError for an unknown kind and for a name that is taken: nothing is ever silently replaced.
+    Raises ValueError for an unknown kind, and if the name is already registered.
     """
 
     def decorate(settings: type[T]) -> type[T]:
@@ -100,9 +99,8 @@ def register(kind: str, name: str, *, card: Card, version: int = 1) -> Callable[
         entry = Entry(kind, name, settings, card, version, _provider)
         known = _entries.get((kind, name))
         if known is not None and known.target != entry.target:
-            raise ValueError(
-                f"{kind} (={name}) is registered twice: by {known.target} and by {entry.target}. Rename one of them."
-            )
+            both = f"{known.target} and {entry.target}"
+            raise ValueError(f"{kind} (={name}) must be unique, but {both} register it. Rename one of them.")
         _entries[kind, name] = entry
         return settings
 
@@ -129,14 +127,14 @@ def _load_plugins(points: Iterable[importlib.metadata.EntryPoint]) -> None:
 
 
 def entries(kind: str | None = None) -> list[Entry]:
-    """All entries, or those of one kind, sorted by kind (in the order of ``KINDS``) and name."""
+    """All entries, or those of one kind, sorted by kind (in the order of `KINDS`) and name."""
     _load_library()
     order = list(KINDS)
     return sorted((e for e in _entries.values() if kind in (None, e.kind)), key=lambda e: (order.index(e.kind), e.name))
 
 
 def lookup(kind: str, name: str) -> Entry:
-    """The entry of that kind and name. Raises `UnknownName`, which carries the nearest known name."""
+    """The entry with this kind and name. Raises `UnknownName`."""
     _load_library()
     try:
         return _entries[kind, name]
@@ -145,6 +143,7 @@ def lookup(kind: str, name: str) -> Entry:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str | None:
-    """The known word that ``word`` is most likely a misspelling of, or None."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return near[0] if near else None
+    """The known word that ``word`` most likely means: by another library's name for it, or misspelled; or None."""
+    known = list(known)
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return synonym(word, known) or (near[0] if near else None)

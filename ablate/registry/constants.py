@@ -1,4 +1,4 @@
-"""Numbers from settings as small tensors that stay on their device: sending them there in every step would make the host wait."""
+"""Cached tensors of constants: copying them to the device in every step would block the host."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def constant_like(values: float | tuple[float, ...], like: Tensor) -> Tensor:
-    """A tensor of one number (0-d) or several (n,), of the dtype and on the device of another. It is shared: never change it in place."""
+    """A tensor of one number (0-d) or several (n,) with the dtype and device of ``like``.
+
+    It is shared: do not modify it in place.
+    """
     return _constant(values, like.dtype, like.device)
 
 

@@ -1,4 +1,4 @@
-"""Entries in plain values: what a catalogue tells of a name, its card and its settings."""
+"""Entries as plain values, for the catalog: name, card and settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ablate.registry import Entry
 
 
 def described(entry: Entry) -> dict[str, Any]:
-    """An entry in plain JSON values."""
+    """An entry as plain JSON values."""
     return {
         "kind": entry.kind,
         "name": entry.name,
@@ -25,9 +25,9 @@ def described(entry: Entry) -> dict[str, Any]:
 
 
 def settings_of(entry: Entry) -> list[dict[str, Any]]:
-    """The settings of an entry: name, default (``required`` where there is none), meaning, and the words to choose from where there are some.
+    """The settings of an entry: name, default (or ``required``), description, and the choices, if any.
 
-    A setting that lists things of several keys, as ``groups`` does, is followed by these keys: ``groups[].match``.
+    A setting that is a list of mappings, such as ``groups``, is followed by their keys: ``groups[].match``.
     """
     return list(_fields(entry.settings, ""))
 
@@ -45,7 +45,7 @@ def _fields(settings: type[BaseModel], before: str) -> Iterator[dict[str, Any]]:
 
 
 def words_of(annotation: Any) -> Iterator[str]:
-    """The words that an annotation names, however deep: ``tuple[Literal["max", "average"], ...] | None`` names two."""
+    """The strings in an annotation's literals: ``tuple[Literal["max", "average"], ...] | None`` has two."""
     inner = get_args(annotation)
     if get_origin(annotation) is Literal:
         yield from (word for word in inner if isinstance(word, str))
@@ -55,7 +55,7 @@ def words_of(annotation: Any) -> Iterator[str]:
 
 
 def meaning(setting: Mapping[str, Any]) -> str:
-    """What a setting means, with its choices where the description does not name them all."""
+    """A setting's description, with its choices if the description does not mention all of them."""
     text, choices = str(setting["description"]), setting["choices"]
     untold = [word for word in choices if not re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text)]
     if not untold:
@@ -64,7 +64,7 @@ def meaning(setting: Mapping[str, Any]) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A default as a recipe would write it."""
+    """A default value as in a recipe."""
     if hasattr(value, "dump"):
         return value.dump()
     if isinstance(value, tuple | list):

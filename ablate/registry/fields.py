@@ -16,16 +16,16 @@ from pydantic_core import CoreSchema, core_schema
 
 @runtime_checkable
 class HasValues(Protocol):
-    """Something that takes several values in time, as a schedule does."""
+    """Something with several values over time, such as a schedule."""
 
     def extremes(self) -> Iterable[float]: ...
 
 
 @dataclass(frozen=True)
 class Range:
-    """The values that a number, or a schedule at any time, may take: ``Annotated[Scheduled[float], Range(ge=0, lt=1)]``.
+    """The range of a number or of all values of a schedule: ``Annotated[Scheduled[float], Range(ge=0, lt=1)]``.
 
-    A schedule may touch an open lower bound (a rate may end at 0); a plain number may not.
+    A schedule can reach an open lower bound (a learning rate can end at 0); a plain number cannot.
     """
 
     gt: float | None = None
@@ -48,7 +48,7 @@ class Range:
                     or {"gt": number > bound, "ge": number >= bound, "lt": number < bound, "le": number <= bound}[key]
                 )
                 if not holds:
-                    reached = f" at all times (it reaches {number:g})" if in_time else ""
+                    reached = f" at every step, but reaches {number:g}" if in_time else ""
                     raise ValueError(f"must be {words} {bound:g}{reached}.")
         return value
 
@@ -67,27 +67,28 @@ class Range:
 
 @dataclass(frozen=True)
 class Epochs:
-    """A duration: a count of epochs, or a share of all of them (``200`` or ``5%``).
+    """A duration: a number of epochs, or a percentage of all epochs (``200`` or ``5%``).
 
-    A count is multiplied by ``--scale`` (validation context ``scale``), rounded up, and stays at least 1; 0 stays 0. A share follows the epochs by itself.
+    A number is multiplied by ``--scale`` (validation context ``scale``), rounded up, and at least 1; 0 stays 0. A
+    percentage refers to the scaled number of epochs.
     """
 
     count: int | None = None
     share: float | None = None
 
     def of(self, epochs: int) -> int:
-        """The duration in epochs where a training has ``epochs`` of them; a share is rounded up."""
+        """The duration in epochs of a training with ``epochs`` epochs; a percentage is rounded up."""
         if self.count is not None:
             return self.count
         assert self.share is not None
         return math.ceil(self.share * epochs - 1e-9)
 
     def exact(self, epochs: int) -> float:
-        """The duration in epochs, a share not rounded."""
+        """The duration in epochs, a percentage not rounded."""
         return float(self.count) if self.count is not None else float(self.share or 0.0) * epochs
 
     def dump(self) -> int | str:
-        """What a recipe would say: ``200`` or ``"5%"``."""
+        """The value as in a recipe: ``200`` or ``"5%"``."""
         return self.count if self.count is not None else f"{(self.share or 0.0) * 100:.12g}%"
 
     @classmethod
@@ -101,7 +102,7 @@ class Epochs:
             return cls(count=scaled(value, info))
         match = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", value) if isinstance(value, str) else None
         if match is None:
-            raise ValueError("must be a whole number of epochs (200) or a share of them (5%).")
+            raise ValueError("must be a number of epochs (200) or a percentage of all epochs (5%).")
         share = float(match[1]) / 100
         if share > 1:
             raise ValueError("must be at most 100%.")
@@ -117,7 +118,7 @@ class Epochs:
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {
             "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)? ?%$"}],
-            "description": "epochs: 200, or a share: 5%",
+            "description": "number of epochs (200) or percentage of all epochs (5%)",
         }
 
 
@@ -128,11 +129,11 @@ def _not_none(value: Epochs) -> Epochs:
 
 
 SomeEpochs = Annotated[Epochs, AfterValidator(_not_none)]
-"""A duration that is not nothing: what comes again after each of it would come at once."""
+"""A duration greater than 0, such as a period."""
 
 
 def scaled(count: int, info: ValidationInfo | None) -> int:
-    """``count`` epochs under ``--scale``: multiplied, rounded up, at least 1 (0 stays 0)."""
+    """``count`` epochs multiplied by ``--scale``, rounded up, at least 1 (0 stays 0)."""
     scale = (info.context or {}).get("scale", 1) if info is not None else 1
     return max(math.ceil(count * scale - 1e-9), 1) if count else 0
 
@@ -153,7 +154,7 @@ EpochCount = Annotated[int, _AfterEpochs()]
 
 
 class _IsFile:
-    """Resolves a path against the folder that it was written in (context ``folder``). Whether the file is there is for the recipe to see to."""
+    """Resolves a path relative to the context's ``folder``. The recipe checks whether the file exists."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.with_info_plain_validator_function(
@@ -163,7 +164,7 @@ class _IsFile:
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {
             "type": "string",
-            "description": "a file; relative to the recipe's folder (on the command line: to the working folder)",
+            "description": "path of a file, relative to the recipe's folder (in --set: to the working directory)",
         }
 
     @staticmethod
@@ -171,9 +172,9 @@ class _IsFile:
         if isinstance(value, Path):
             return value
         if not isinstance(value, str) or not value:
-            raise ValueError("must be the path of a file.")
+            raise ValueError("must be a path.")
         return Path((info.context or {}).get("folder", ".")).joinpath(Path(value).expanduser()).absolute()
 
 
 DataPath = Annotated[Path, _IsFile()]
-"""A file or folder of data. Its contents, not its name, enter the fingerprint of a run."""
+"""A file or folder of data. Its contents, not its name, are part of a run's fingerprint."""

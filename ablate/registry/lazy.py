@@ -1,7 +1,7 @@
-"""Heavy modules that load at their first use, so that reading a recipe never pays for torch.
+"""Modules that are imported at their first use, so that reading a recipe does not import torch.
 
-A file of the library says ``from ablate.registry.lazy import torch`` and uses ``torch.where`` as always; the module is
-imported when the first attribute is asked for. Classes that must subclass ``nn.Module`` live in files of their own, which are imported inside methods.
+After ``from ablate.registry.lazy import torch``, ``torch`` is imported when its first attribute is accessed. Classes
+that subclass ``nn.Module`` are in separate files, which are imported inside methods.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 
 class LazyModule(ModuleType):
-    """Stands for a module until one of its attributes is asked for."""
+    """Placeholder for a module until one of its attributes is accessed."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name != "__version__":

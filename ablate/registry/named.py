@@ -1,4 +1,4 @@
-"""The base of everything that a recipe can name: typed, frozen, range-checked settings."""
+"""The base class of all entries: typed, frozen, range-checked settings."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Named(BaseModel):
-    """Settings of one thing that a recipe can name; the subclass adds the method(s) of its kind.
+    """Settings of an entry; subclasses add the methods of their kind.
 
-    Fields are the keys that a recipe may write below the name. Unknown keys, NaN and infinity are errors.
+    Fields are the keys allowed below the name in a recipe. Unknown keys, NaN and infinity are errors.
     """
 
     model_config = ConfigDict(
@@ -23,7 +23,7 @@ class Named(BaseModel):
     )
 
     shorthand: ClassVar[str | None] = None
-    """The field that a bare value stands for: with ``shorthand = "rate"``, ``{weight_decay: 0.1}`` is ``{weight_decay: {rate: 0.1}}``."""
+    """The field that a bare value sets: for ``rate``, ``{weight_decay: 0.1}`` is ``{weight_decay: {rate: 0.1}}``."""
 
     def dump(self) -> dict[str, Any]:
         """The settings as plain JSON values, defaults included."""

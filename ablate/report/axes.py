@@ -1,4 +1,4 @@
-"""Ticks that read well: plain numbers on logarithmic axes, few of them, and never a mark-up of mathematics."""
+"""Ticks: few of them, and plain numbers on logarithmic axes too."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def linear_ticks(low: float, high: float, most: int = 6, *, whole: bool = False)
     """Round values between two numbers, evenly spread; ``whole``: only whole numbers."""
     from matplotlib.ticker import MaxNLocator
 
-    # without 2.5 as a step, neighbours can always be told apart with the decimals of their distance
+    # without 2.5 as a step, neighbours always differ in the decimals of their distance
     return [float(tick) for tick in MaxNLocator(most, steps=[1, 2, 5, 10], integer=whole).tick_values(low, high)]
 
 
 def set_ticks(axis: Axis, low: float, high: float, *, log: bool = False, most: int = 6, whole: bool = False) -> None:
-    """Put ticks between two numbers of an axis that is set to its scale already."""
+    """Set ticks between two numbers of an axis whose scale is set."""
     ticks = log_ticks(low, high, most) if log else linear_ticks(low, high, most, whole=whole)
     if log and len(ticks) < 3:
         ticks, log = [tick for tick in linear_ticks(low, high, 4) if tick > 0], False

@@ -1,4 +1,4 @@
-"""The columns that somebody asks for, by key or title, and the order of the rows."""
+"""Selection of columns by key or title, and the order of rows."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ablate.report.columns import available, default_keys
 
 
 class ArgumentError(ValueError):
-    """An argument of a function of this room that is wrong, by its name: the command line calls it ``--name``."""
+    """An invalid argument of a function of this room; on the command line, its name is a flag."""
 
 
-ALIASES = {"name": "variant", "parent": "from", "sd": "spread", "n": "seeds"}
+ALIASES = {"name": "variant", "parent": "from", "sd": "spread", "± sd": "spread", "± sd (n)": "spread", "n": "seeds"}
 
 
 def select_columns(
     table: Table, names: Sequence[str] | None = None, sort: str | None = None
 ) -> tuple[Table, list[Column]]:
-    """The table in the order asked for, and the columns asked for (by key or title).
+    """The sorted table, and the selected columns (by key or title).
 
-    ``sort`` names a column, with a minus before it for the largest first; rows without a value come last. Raises ValueError for unknown names.
+    ``sort`` names a column, with a minus before it to sort in descending order; rows without a value come last. Raises ValueError for unknown names.
     """
     columns = available(table)
     chosen = [columns[find(columns, name, "columns")] for name in names or default_keys(table)]
@@ -42,7 +42,7 @@ def order(value: Value) -> tuple[float, str]:
 
 
 def find(columns: dict[str, Column], name: str, flag: str) -> str:
-    """The key of the column that is called ``name``. Raises ValueError with the nearest one there is."""
+    """The key of the column ``name``. Raises ValueError with the nearest one."""
     wanted = name.strip()
     if wanted in columns:
         return wanted

@@ -1,4 +1,4 @@
-"""One column of a table, and the kinds of columns that there are: text, numbers, means, spreads, differences."""
+"""A column of a table, and the kinds of columns: text, numbers, means, spreads, differences."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Literal, NamedTuple
 
 from ablate.evidence.paired import LEVEL
 from ablate.evidence.table import Row, Table
-from ablate.report.numbers import UNKNOWN, deviation, difference, duration, fixed_column, places
+from ablate.report.numbers import UNKNOWN, deviation, difference, duration, fixed_column, mean_places, typical
 from ablate.report.wording import plain, titled
 
 PARTIAL = "†"
-"""Marks a mean over fewer seeds than were asked for. It stands before the number, so that decimals stay aligned."""
+"""Marks a mean over fewer seeds than planned. It comes before the number, so that decimals stay aligned."""
 
 UNLIKE = "‡"
-"""Marks a difference to a parent that is unlike the row in more than the row's change."""
+"""Marks a difference from a parent that differs from the variant in more than the variant's change."""
 
 FOUND = "*"
-"""Marks an interaction that is more than chance."""
+"""Marks a significant interaction."""
 
 Value = str | float | None
 Alignment = Literal["left", "right"]
@@ -26,7 +26,7 @@ Alignment = Literal["left", "right"]
 
 @dataclass(frozen=True)
 class Column:
-    """One column. ``value`` gives a row's plain value, for sorting and data files; ``texts`` gives the cells of all rows, so that decimals agree."""
+    """One column. ``value`` gives a row's plain value, for sorting and data files; ``texts`` gives the cells of all rows, with the same decimals."""
 
     key: str
     title: str
@@ -36,7 +36,7 @@ class Column:
 
 
 class Cells(NamedTuple):
-    """A table as text: what every renderer starts from."""
+    """A table as text, the input of every renderer."""
 
     titles: list[str]
     rows: list[list[str]]
@@ -68,32 +68,38 @@ def each(text: Callable[[float | None], str]) -> Callable[[Iterable[float | None
 
 
 def outcome(key: str, title: str, name: str) -> Column:
-    """A column of means of a loss or a metric; those over fewer seeds than planned carry the mark."""
+    """A column of means of a loss or a metric; those over fewer seeds than planned are marked."""
 
     def texts(table: Table) -> list[str]:
-        shown = fixed_column(row.value(name) for row in table.rows)
+        shown = fixed_column([row.value(name) for row in table.rows], [row.sd(name) for row in table.rows])
         marked = (row.partial and row.value(name) is not None for row in table.rows)
         return [PARTIAL + text if mark else text for text, mark in zip(shown, marked, strict=True)]
 
     return Column(key, title, "right", lambda row: row.value(name), texts)
 
 
-def spread(name: str) -> Column:
-    """``± sd (n)`` of the compared metric."""
+def alike(table: Table) -> bool:
+    """Whether the standard deviations of all rows are over as many seeds (or folds) as planned."""
+    counts = {row.repeats for row in table.rows if row.value(table.compare.metric) is not None}
+    return counts == {table.planned} and table.planned > 1
+
+
+def spread(table: Table) -> Column:
+    """``± sd`` of the compared metric, with ``(n)`` unless all rows have the same number of seeds."""
+    name, same = table.compare.metric, alike(table)
 
     def text(row: Row) -> str:
         if row.value(name) is None:
             return ""
-        n = f"({repeats(row)})"
-        return f"±{deviation(row.sd(name))} {n}" if row.sd(name) is not None else n
+        parts = [f"±{deviation(row.sd(name))}"] if row.sd(name) is not None else []
+        return " ".join(parts if same else [*parts, f"({repeats(row)})"])
 
-    return Column(
-        "spread", "± sd (n)", "right", lambda row: row.sd(name), lambda table: [text(row) for row in table.rows]
-    )
+    title = "± sd" if same else "± sd (n)"
+    return Column("spread", title, "right", lambda row: row.sd(name), lambda table: [text(row) for row in table.rows])
 
 
 def repeats(row: Row) -> str:
-    """What a deviation is over: ``5`` seeds, ``3/5`` of them, ``5×10`` seeds and folds, ``1×10`` folds of one seed."""
+    """What a standard deviation is over: ``5`` seeds, ``3/5`` of them, ``5×10`` seeds and folds, ``1×10`` folds of one seed."""
     n = f"{row.repeats}/{row.tally.planned}" if row.partial else f"{row.repeats}"
     if row.folds is None:
         return n
@@ -104,10 +110,10 @@ Number = Callable[[Row], float | None]
 
 
 def delta(key: str, title: str, value: Number, low: Number | None = None, high: Number | None = None) -> Column:
-    """Differences in the compared metric, as fine as the metric itself is shown, or finer where they need it; with an interval if there is one."""
+    """Differences in the compared metric, with an interval if there is one."""
 
     def texts(table: Table) -> list[str]:
-        decimals = delta_places(table, value)
+        decimals = delta_places(table, value, low, high)
         return [
             (UNLIKE if row.unlike and key == "delta_parent" and value(row) is not None else "")
             + difference(value(row), low(row) if low else None, high(row) if high else None, decimals)
@@ -117,14 +123,17 @@ def delta(key: str, title: str, value: Number, low: Number | None = None, high: 
     return Column(key, title, "right", value, texts)
 
 
-def delta_places(table: Table, value: Number) -> int:
-    """Decimals of differences: as many as the metric itself is shown with, or more where they need them."""
-    base = places(row.value(table.compare.metric) for row in table.rows)
-    return max(base, min(base + 2, places((value(row) for row in table.rows), 2)))
+def delta_places(table: Table, value: Number, low: Number | None = None, high: Number | None = None) -> int:
+    """Decimals of differences: those of the metric, or up to two more to show two significant digits of half their intervals."""
+    rows, name = table.rows, table.compare.metric
+    base = mean_places([row.value(name) for row in rows], [row.sd(name) for row in rows])
+    bounds = [(low(row), high(row)) for row in rows] if low and high else []
+    halves = [(above - below) / 2 for below, above in bounds if below is not None and above is not None]
+    return max(base, min(base + 2, typical(halves or [value(row) for row in rows], 2)))
 
 
 def starred(column: Column) -> Column:
-    """Interactions with a mark before those that are found."""
+    """Interactions, with a mark before significant ones."""
 
     def texts(table: Table) -> list[str]:
         found = (row.interaction_p is not None and row.interaction_p < LEVEL for row in table.rows)
@@ -139,7 +148,7 @@ def deviations(key: str, name: str) -> Column:
 
 
 def timed(key: str, title: str, count_key: str) -> Column:
-    """Epochs or seconds to a mark; ``3/5`` where not every run came there."""
+    """Epochs or seconds to a value; ``– (3/5)`` if not every run reached it."""
 
     def text(row: Row) -> str:
         value, there = row.reached.get(key), row.reached.get(count_key)
@@ -147,7 +156,7 @@ def timed(key: str, title: str, count_key: str) -> Column:
             return UNKNOWN
         planned = row.tally.planned * (row.folds or 1 if row.tally.unit == "seed" else 1)
         if value is None:
-            return f"{round(there)}/{planned}"
+            return f"{UNKNOWN} ({round(there)}/{planned})"
         return duration(value) if key.endswith("_seconds") else f"{value:g}"
 
     return Column(
@@ -156,12 +165,12 @@ def timed(key: str, title: str, count_key: str) -> Column:
 
 
 def published(key: str, title: str, name: str) -> Column:
-    """What a publication gives for a metric."""
+    """A published value of a metric."""
     return numbers(
         key, title, lambda row: (row.published or {}).get(name), lambda values: blank(fixed_column(list(values)))
     )
 
 
 def blank(texts: list[str]) -> list[str]:
-    """Leave out what nobody claims."""
+    """The texts, empty for unknown numbers."""
     return ["" if text == UNKNOWN else text for text in texts]

@@ -1,10 +1,10 @@
-"""The columns that a table can show, and those that it shows unless told otherwise."""
+"""All columns of a table, and those that it shows by default."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from ablate.evidence.reaching import reach_keys
+from ablate.evidence.reach import reach_keys
 from ablate.evidence.table import Table
 from ablate.recipe.monitored import LOSSES
 from ablate.report.column import (
@@ -21,17 +21,21 @@ from ablate.report.column import (
     timed,
     words,
 )
+from ablate.report.notes import joined
 from ablate.report.numbers import count, deviation, duration, fixed_column, memory, probability
 from ablate.report.status import status_text
 from ablate.report.wording import grouped, plain, signed, titled, verdict_text
 
+MOST_METRICS = 2
+"""Metrics of the recipe that the default table shows; of more, it shows the compared one alone."""
+
 
 def available(table: Table) -> dict[str, Column]:
-    """All columns by key: those of every table, in the order of its JSON, then published numbers, metrics, and texts for readers."""
+    """All columns by key: those of every table, in the order of its JSON, then published numbers, metrics, and columns for readers."""
     metric = table.compare.metric
     fixed = [
         words("variant", "Name", lambda row: row.variant),
-        words("from", "From", lambda row: row.parent),
+        words("from", "Parent", lambda row: row.parent),
         words("description", "Description", lambda row: row.description),
         words("changes", "Changes", lambda row: "; ".join(row.changes)),
         replace(
@@ -44,15 +48,17 @@ def available(table: Table) -> dict[str, Column]:
         numbers("best_epoch", "Best epoch", lambda row: row.best_epoch, each(count)),
         outcome("train_loss", "Train loss", "train_loss"),
         numbers("train_loss_sd", "Train loss sd", lambda row: row.train_loss_sd, each(deviation)),
-        outcome("train_loss_clean", "Train loss (clean)", "train_loss_clean"),
-        numbers("train_loss_clean_sd", "Train loss (clean) sd", lambda row: row.train_loss_clean_sd, each(deviation)),
+        outcome("train_loss_clean", "Train loss (eval mode)", "train_loss_clean"),
+        numbers(
+            "train_loss_clean_sd", "Train loss (eval mode) sd", lambda row: row.train_loss_clean_sd, each(deviation)
+        ),
         outcome("valid_loss", "Valid loss", "valid_loss"),
         numbers("valid_loss_sd", "Valid loss sd", lambda row: row.valid_loss_sd, each(deviation)),
         delta(
             "delta_parent", "Δ parent", lambda row: row.delta_parent, lambda row: row.ci_low, lambda row: row.ci_high
         ),
-        delta("ci_low", "95 % from", lambda row: row.ci_low),
-        delta("ci_high", "95 % to", lambda row: row.ci_high),
+        delta("ci_low", "CI low", lambda row: row.ci_low),
+        delta("ci_high", "CI high", lambda row: row.ci_high),
         numbers("p", "p", lambda row: row.p, each(probability)),
         numbers("p_adjusted", "p (Holm)", lambda row: row.p_adjusted, each(probability)),
         replace(
@@ -60,7 +66,7 @@ def available(table: Table) -> dict[str, Column]:
             texts=lambda table: [verdict_text(row) for row in table.rows],
         ),
         numbers("more_seeds", "More seeds", lambda row: row.more_seeds, lambda values: blank(each(count)(values))),
-        numbers("effect_size", "Effect (sd)", lambda row: row.effect_size, lambda values: [signed(v) for v in values]),
+        numbers("effect_size", "Effect size", lambda row: row.effect_size, lambda values: [signed(v) for v in values]),
         delta(
             "delta_baseline",
             "Δ baseline",
@@ -68,8 +74,8 @@ def available(table: Table) -> dict[str, Column]:
             lambda row: row.baseline_ci_low,
             lambda row: row.baseline_ci_high,
         ),
-        delta("baseline_ci_low", "Δ baseline from", lambda row: row.baseline_ci_low),
-        delta("baseline_ci_high", "Δ baseline to", lambda row: row.baseline_ci_high),
+        delta("baseline_ci_low", "Δ baseline CI low", lambda row: row.baseline_ci_low),
+        delta("baseline_ci_high", "Δ baseline CI high", lambda row: row.baseline_ci_high),
         numbers("compared_last", f"{titled(metric)} (last)", lambda row: row.compared_last, fixed_column),
         numbers("compared_best", f"{titled(metric)} (best)", lambda row: row.compared_best, fixed_column),
         numbers("seconds", "Seconds", lambda row: row.seconds, each(duration)),
@@ -79,11 +85,11 @@ def available(table: Table) -> dict[str, Column]:
         numbers("parameters", "Parameters", lambda row: row.parameters, each(grouped)),
         numbers(
             "gain_per_minute",
-            "Gain a minute",
+            "Gain per minute",
             lambda row: row.gain_per_minute,
             lambda values: blank(fixed_column(values)),
         ),
-        words("unlike", "Unlike its parent", lambda row: "; ".join(row.unlike)),
+        words("unlike", "Other differences", lambda row: joined(row.unlike, row.tally.unit)),
         starred(
             delta(
                 "interaction",
@@ -93,8 +99,8 @@ def available(table: Table) -> dict[str, Column]:
                 lambda row: row.interaction_high,
             )
         ),
-        delta("interaction_low", "Interaction from", lambda row: row.interaction_low),
-        delta("interaction_high", "Interaction to", lambda row: row.interaction_high),
+        delta("interaction_low", "Interaction CI low", lambda row: row.interaction_low),
+        delta("interaction_high", "Interaction CI high", lambda row: row.interaction_high),
         numbers("interaction_p", "Interaction p (Holm)", lambda row: row.interaction_p, each(probability)),
     ]
     for mark in table.reach:
@@ -104,9 +110,9 @@ def available(table: Table) -> dict[str, Column]:
         fixed += [timed(epochs, f"Epochs to {goal}", runs), timed(seconds, f"Seconds to {goal}", runs)]
         fixed.append(came(runs, f"Runs to {goal}"))
     readers = [
-        spread(metric),
+        spread(table),
         published("published", published_title(table), published_metric(table)),
-        words("notes", "Notes", lambda row: "; ".join(row.notes)),
+        words("notes", "Notes", lambda row: joined(row.notes, row.tally.unit)),
     ]
     quoted = dict.fromkeys(name for row in table.rows for name in row.published or {})
     taken = {column.key for column in (*fixed, *readers)}
@@ -119,17 +125,17 @@ def available(table: Table) -> dict[str, Column]:
 
 
 def came(key: str, title: str) -> Column:
-    """How many runs reached a value."""
+    """The number of runs that reached a value."""
     return numbers(key, title, lambda row: row.reached.get(key), each(count))
 
 
 def data_keys(table: Table) -> list[str]:
-    """The columns of a data file: all but those that only repeat others for readers."""
+    """The columns of a data file: all but those that repeat others for readers."""
     return [key for key in available(table) if key not in ("spread", "published")]
 
 
 def default_keys(table: Table) -> list[str]:
-    """The classic table, then what several seeds say, published numbers beside ours, and the status where some row is not finished."""
+    """Losses, the compared metric and the recipe's metrics (up to `MOST_METRICS`), statistics over seeds, and the status if a row is not finished."""
     keys = ["variant", "description", "epochs", "train_loss", "valid_loss"]
     metric, columns = table.compare.metric, available(table)
     compared = metric if metric in LOSSES or metric not in table.metrics else metric_key(columns, metric)
@@ -138,6 +144,9 @@ def default_keys(table: Table) -> list[str]:
     several = table.planned > 1
     if several:
         keys.insert(keys.index(compared) + 1 if compared in keys else len(keys), "spread")
+    own = [metric_key(columns, name) for name in table.recipe_metrics if name in table.metrics]
+    if len(own) <= MOST_METRICS:
+        keys += [key for key in own if key not in keys]
     if any(row.published for row in table.rows):
         beside = metric_key(columns, published_metric(table))
         place = keys.index(beside) + 1 if beside in keys else len(keys)
@@ -155,7 +164,7 @@ def default_keys(table: Table) -> list[str]:
 
 
 def tested(table: Table) -> str | None:
-    """The compared metric on the test part, where it was measured."""
+    """The compared metric on the test set, if it was measured."""
     metric = table.compare.metric
     name = metric if metric.startswith("test_") else "test_loss" if metric in LOSSES else f"test_{metric}"
     return name if name in table.metrics else None
@@ -167,12 +176,12 @@ def metric_key(columns: dict[str, Column], name: str) -> str:
 
 
 def published_metric(table: Table) -> str:
-    """Which published number stands beside ours: the compared one where a row has it, else the valid loss, else the first there is."""
+    """The published metric that is shown: the compared one if a row has it, else the valid loss, else the first."""
     names = list(dict.fromkeys(name for row in table.rows for name in row.published or {}))
     return next((name for name in (table.compare.metric, "valid_loss", *names) if name in names), "valid_loss")
 
 
 def published_title(table: Table) -> str:
-    """``Published``, and of what where that is not the number before it."""
+    """``Published``, with the metric's name if it is not the one in the column before."""
     name = published_metric(table)
     return "Published" if name in ("valid_loss", table.compare.metric) else f"Published {titled(name).lower()}"

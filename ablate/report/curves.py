@@ -1,4 +1,4 @@
-"""Learning curves as numbers: what each seed measured, epoch by epoch, and what the seeds of a row have in common."""
+"""Learning curves as numbers: the metrics of each seed by epoch, and their mean and range over the seeds of a variant."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.study.records import Status, StudyRecord, VariantRecord
-from ablate.study.store import Store
+from ablate.store.records import Status, StudyRecord, VariantRecord
+from ablate.store.store import Store
 
 Values = NDArray[np.float64]
 
 NOT_CURVES = ("epoch", "time", "seconds")
 
 MOST_POINTS = 400
-"""Points of a curve; longer ones are averaged over stretches of equal length, seed by seed."""
+"""The most points of a curve; longer ones are averaged over stretches of equal length, seed by seed."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One metric of one seed: ``values`` at ``epochs``, both (n,), NaN where nothing was measured; folds of a seed are averaged. ``last`` is its last epoch."""
+    """One metric of one seed: ``values`` at ``epochs``, both (n,), NaN if nothing was measured; folds of a seed are averaged. ``last`` is its last epoch."""
 
     seed: int
     status: Status
@@ -33,7 +33,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Curve:
-    """One metric of a row. ``mean``, ``low`` and ``high`` (n,) are over all its seeds, as far as every one of them came; empty where one diverged."""
+    """One metric of a variant. ``mean``, ``low`` and ``high`` (n,) are over all seeds, up to the last epoch that all of them have; empty if one diverged."""
 
     lines: tuple[Line, ...]
     epochs: Values
@@ -49,18 +49,18 @@ class Curve:
 
 @dataclass(frozen=True)
 class Curves:
-    """All rows' curves: variant → metric → curve; rows and metrics without any point are left out. Up to ``stretch`` epochs make one point."""
+    """All curves: variant → metric → curve, without empty ones. Up to ``stretch`` epochs make one point."""
 
     rows: Mapping[str, Mapping[str, Curve]]
     stretch: int = 1
 
     def names(self) -> list[str]:
-        """The metrics that there are, as they come."""
+        """The names of all metrics, in their order."""
         return list(dict.fromkeys(name for curves in self.rows.values() for name in curves))
 
 
 def read_curves(study: StudyRecord, store: Store) -> Curves:
-    """Every curve of the study that the store has."""
+    """All curves of the study in the store."""
     raw = {row.variant.name: _seeds(row, store) for row in study.rows}
     most = 1
     rows: dict[str, dict[str, Curve]] = {}
@@ -79,7 +79,7 @@ def read_curves(study: StudyRecord, store: Store) -> Curves:
 
 
 def _seeds(row: VariantRecord, store: Store) -> list[tuple[int, Status, dict[str, Values]]]:
-    """(seed, status, metric → values from epoch 1 on); folds are averaged as far as all of them came."""
+    """(seed, status, metric → values from epoch 1 on); folds are averaged up to the last epoch that all have."""
     folds: dict[int, list[tuple[Status, dict[str, Values]]]] = {}
     for run in row.runs:
         if values := _columns(store.metrics(run.fingerprint)):
@@ -129,9 +129,9 @@ def _thinned(seed: int, status: Status, values: Values, stretch: int) -> Line:
 def _curve(lines: Sequence[Line]) -> Curve:
     shortest = min(len(line.values) for line in lines)
     if any(line.status == "diverged" for line in lines):
-        shortest = 0  # a mean over those that came through would flatter
+        shortest = 0  # a mean over the other seeds would be biased
     elif len({len(line.values) for line in lines}) > 1:
-        # a last stretch that is not full for one of them is not the same stretch for all
+        # a last stretch that is incomplete for one seed differs between seeds
         shortest = next((i for i in range(shortest) if len({line.epochs[i] for line in lines}) > 1), shortest)
     together = np.array([line.values[:shortest] for line in lines])
     epochs = lines[0].epochs[:shortest]

@@ -1,4 +1,4 @@
-"""Learning curves: a panel for each row, its seeds as a band, its parent behind it."""
+"""Learning curves: a panel for each variant, its seeds as a band, its parent in grey."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ablate.report.figure import (
     wrapped,
 )
 from ablate.report.wording import plain, seeds_between
-from ablate.study.records import StudyRecord
+from ablate.store.records import StudyRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 LOSSES = {"train_loss": ("train", ORANGE), "valid_loss": ("valid", BLUE)}
-"""The curves of a loss: what they are called and their colour."""
+"""The curves of a loss: their names and colours."""
 
 MOST_PANELS = 30
 
@@ -46,7 +46,7 @@ HEAD = 0.72
 
 
 def draw_curves(study: StudyRecord, curves: Curves, metric: str = "valid_loss", *, log: bool | None = None) -> Figure:
-    """The figure. A loss is shown with train and valid, anything else by itself; ``log`` is chosen by the values unless given.
+    """The figure. Training and validation loss share a panel, any other metric has its own; by default, the values determine ``log``.
 
     Raises ValueError where no row has such a curve. Call it under `drawing`.
     """
@@ -54,9 +54,7 @@ def draw_curves(study: StudyRecord, curves: Curves, metric: str = "valid_loss", 
     wanted = [row.variant for row in study.rows if shown.keys() & curves.rows.get(row.variant.name, {}).keys()]
     if not wanted:
         if not curves.rows:
-            raise ValueError(
-                f"{study.recipe.study} has no curve to draw: no epoch is trained. 'ablate run' trains them."
-            )
+            raise ValueError(f"{study.recipe.study} has no curves: no epoch has been trained. Use 'ablate run'.")
         hint = did_you_mean(metric, curves.names()) or f" There are {', '.join(curves.names())}."
         raise ValueError(f"metric (={metric}) has no curve in {study.recipe.study}.{hint}")
     rows, left_out = wanted[:MOST_PANELS], len(wanted) - MOST_PANELS
@@ -133,7 +131,7 @@ def _panel(
 
 
 def _draw(axes: Axes, curve: Curve, colour: str, limits: tuple[float, float], order: int) -> None:
-    """Mean and band as far as all seeds came; beyond that, and where one diverged, each seed by itself."""
+    """Mean and band up to the last epoch that all seeds have; after that, or if a seed diverged, one line per seed."""
     together = len(curve.mean)
     if together:
         if len(curve.lines) > 1:
@@ -152,7 +150,7 @@ def _draw(axes: Axes, curve: Curve, colour: str, limits: tuple[float, float], or
 
 
 def _named(axes: Axes, name: str, description: str, width: float) -> None:
-    """The row's name and what it is, above its panel."""
+    """The variant's name and description, above its panel."""
     axes.annotate(
         fitted(name, width, SIZE, bold=True), (0, 1), (0, 15), "axes fraction", "offset points", weight="bold", va="bottom", annotation_clip=False
     )  # fmt: skip
@@ -171,21 +169,21 @@ def _head(
     shown: Mapping[str, tuple[str, str]],
     n: str,
 ) -> None:
-    """Title, what the lines are, and how many seeds."""
+    """Title, legend, and number of seeds."""
     width, height = (float(side) for side in figure.get_size_inches())
     title = titled_study(study.recipe.study, f": learning curves, {n}", width - 0.4)
     figure.text(0.2 / width, 1 - 0.12 / height, title, size=TITLE, weight="bold", va="top")
     left = 0.2
     labels = [(label, colour) for label, colour in reversed(list(shown.values()))]
     if any(row.variant.parent in curves.rows for row in study.rows):
-        labels.append((f"{labels[0][0]} of the row's parent", FAINT))
+        labels.append((f"{labels[0][0]} of the parent", FAINT))
     for label, colour in labels:
         figure.add_artist(_stroke(left / width, (left + 0.25) / width, 1 - 0.47 / height, colour))
         text = figure.text((left + 0.31) / width, 1 - 0.47 / height, label, size=7.8, va="center", color=GREY)
         left += 0.31 + float(text.get_window_extent().width) / figure.dpi + 0.2
     remarks = ["lines: mean over seeds, bands: their range"] if " seeds" in n else []
     remarks += [f"a point averages up to {curves.stretch} epochs"] if curves.stretch > 1 else []
-    remarks += [f"{rows_left_out} more rows are not shown"] if rows_left_out else []
+    remarks += [f"{rows_left_out} more variants are not shown"] if rows_left_out else []
     if remarks:
         said = "; ".join(remarks)
         figure.text(
@@ -200,7 +198,7 @@ def _stroke(left: float, right: float, height: float, colour: str) -> Line2D:
 
 
 def _limits(curves: Sequence[Curve]) -> tuple[float, float]:
-    """The smallest and the largest value of seeds that did not diverge, or of the first epoch where all did."""
+    """The smallest and the largest value of seeds that did not diverge, or of the first epoch if all did."""
     sound: list[Values] = [line.values for curve in curves for line in curve.lines if line.status != "diverged"]
     sound = sound or [line.values[:1] for curve in curves for line in curve.lines]
     values = np.concatenate(sound)
@@ -209,7 +207,7 @@ def _limits(curves: Sequence[Curve]) -> tuple[float, float]:
 
 
 def _lower_is_better(study: StudyRecord, metric: str) -> bool:
-    """Whether a metric counts what is wrong, so that its last steps towards 0 matter as much as its first."""
+    """Whether a metric is an error, for which relative changes matter."""
     known = [metrics_of(row.variant.settings) for row in study.rows]
     return any(metric in names and better(names[metric]) == "lower" for names in known)
 

@@ -1,29 +1,27 @@
-"""A forest plot: each row's difference to its parent, with its interval and, behind it, the seeds one by one."""
+"""A forest plot: the difference of each variant from its parent, with its interval and the single seeds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ablate.evidence.rows import Row, Table
+from ablate.evidence.gather import Row, Table
 from ablate.evidence.seeds import Seeds
 from ablate.report.figure import FAINT, GREY, INK
 from ablate.report.numbers import probability
 from ablate.report.row_chart import Texts, differences, interactions, row_chart, seeds_text, verdict_colour, verdicts
 from ablate.report.wording import titled
-from ablate.study.records import StudyRecord
+from ablate.store.records import StudyRecord
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def draw_effects(study: StudyRecord, table: Table) -> Figure:
-    """The figure. Raises ValueError where there is no difference to show. Call it under `drawing`."""
+    """The figure. Raises ValueError if there are no differences. Call it under `drawing`."""
     rows = [row for row in table.rows if row.parent is not None]
     if not any(row.delta_parent is not None for row in rows):
-        raise ValueError(
-            f"{table.study} has no effect to draw: no row has finished beside its parent. 'ablate run' trains them."
-        )
+        raise ValueError(f"{table.study} has no effects: no variant and its parent have finished. Use 'ablate run'.")
     single = seed_differences(study, table)
     name = titled(table.compare.metric).lower()
     good = "left" if table.compare.better == "lower" else "right"
@@ -38,7 +36,7 @@ def draw_effects(study: StudyRecord, table: Table) -> Figure:
         table.study,
         f": effects on {name}, {seeds_text(rows)}",
         _remark(rows, near),
-        f"difference in {name} to the row's parent (better: {good})",
+        f"difference in {name} from the parent (better: {good})",
         limits,
         columns,
     )
@@ -68,7 +66,7 @@ def draw_effects(study: StudyRecord, table: Table) -> Figure:
 
 
 def seed_differences(study: StudyRecord, table: Table) -> dict[str, list[float]]:
-    """Each row's differences to its parent, seed by seed, where both have one."""
+    """The differences of each variant from its parent by seed."""
     compare = table.compare
     known = {record.variant.name: Seeds(record).values(compare.metric, compare.at) for record in study.rows}
     found = {}
@@ -79,7 +77,7 @@ def seed_differences(study: StudyRecord, table: Table) -> dict[str, list[float]]
 
 
 def _limits(rows: Sequence[Row], single: dict[str, list[float]], near: float | None) -> tuple[float, float]:
-    """Zero and all intervals, unless few seeds make some so wide that nothing else could be seen."""
+    """Zero and all intervals, except those that are far wider than the others."""
     points = [0.0, near or 0.0, -(near or 0.0)]
     points += [row.delta_parent for row in rows if row.delta_parent is not None]
     points += [row.interaction for row in rows if row.interaction is not None]
@@ -97,7 +95,7 @@ def _remark(rows: Sequence[Row], near: float | None) -> str:
     several = any(row.ci_low is not None for row in rows)
     unit = rows[0].tally.unit
     parts = ["squares: mean paired difference" if several else f"squares: the difference of one {unit}"]
-    parts += ["bars: 95 % interval", f"dots: {unit}s"] if several else []
+    parts += ["bars: 95% interval", f"dots: {unit}s"] if several else []
     parts += ["diamonds: interaction"] if any(row.interaction is not None for row in rows) else []
-    parts += ["grey band: too small to matter"] if near is not None else []
+    parts += ["grey band: compare.smallest_effect"] if near is not None else []
     return "; ".join(parts)

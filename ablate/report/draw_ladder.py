@@ -1,12 +1,12 @@
-"""The ladder as a waterfall: where each row starts (its parent), where it ends, and how sure the step is."""
+"""A waterfall chart: the step of each variant from its parent, with its interval."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ablate.evidence.rows import Row, Table
+from ablate.evidence.gather import Row, Table
 from ablate.report.figure import FAINT, GREY, INK
-from ablate.report.numbers import fixed, places
+from ablate.report.numbers import fixed, mean_places
 from ablate.report.row_chart import Texts, differences, row_chart, seeds_text, verdict_colour, verdicts
 from ablate.report.wording import titled
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def draw_ladder(table: Table) -> Figure:
-    """The figure. Raises ValueError where no row has a result yet. Call it under `drawing`."""
+    """The figure. Raises ValueError if no variant has a result. Call it under `drawing`."""
     metric, rows = table.compare.metric, table.rows
     values = {row.variant: value for row in rows if (value := row.value(metric)) is not None}
     if not values:
-        raise ValueError(f"{table.study} has no result to draw: no row has finished. 'ablate run' trains them.")
+        raise ValueError(f"{table.study} has no results: no variant has finished. Use 'ablate run'.")
     starts = {row.variant: start for row in rows if (start := _start(row, values)) is not None}
     published = {row.variant: (row.published or {}).get(metric) for row in rows}
     name = titled(metric).lower()
@@ -54,7 +54,7 @@ def draw_ladder(table: Table) -> Figure:
 
 
 def _start(row: Row, values: dict[str, float]) -> float | None:
-    """Where the row's step begins: its parent's mean over the seeds that they share."""
+    """The start of a variant's step: its parent's mean over the seeds that they share."""
     value = values.get(row.variant)
     return None if value is None or row.delta_parent is None else value - row.delta_parent
 
@@ -62,7 +62,7 @@ def _start(row: Row, values: dict[str, float]) -> float | None:
 def _limits(
     table: Table, values: dict[str, float], starts: dict[str, float], marks: list[float]
 ) -> tuple[float, float]:
-    """Room for all means, and for intervals as far as these leave the means apart."""
+    """A range that holds all means, and intervals unless they are too wide to tell the means apart."""
     points = [*values.values(), *starts.values(), *marks]
     low, high = min(points), max(points)
     span = high - low or abs(high) or 1.0
@@ -80,7 +80,7 @@ def _limits(
 
 def _means(table: Table) -> Texts:
     metric = table.compare.metric
-    decimals = places(row.value(metric) for row in table.rows)
+    decimals = mean_places([row.value(metric) for row in table.rows], [row.sd(metric) for row in table.rows])
     texts = []
     for row in table.rows:
         value, sd = row.value(metric), row.sd(metric)
@@ -92,11 +92,11 @@ def _means(table: Table) -> Texts:
 def _remark(table: Table, published: bool) -> str:
     several = any(row.ci_low is not None for row in table.rows)
     points = f"points: means over the {table.unit}s" if table.planned > 1 else f"points: one {table.unit}"
-    parts = [points, "bars: from the row's parent"]
+    parts = [points, "bars: from the parent"]
     parts += (
-        ["whiskers: 95 % interval of that step"]
+        ["whiskers: 95% interval of that step"]
         if several
-        else [f"what one {table.unit} shows may be chance"] * (table.planned < 2)
+        else [f"one {table.unit}: differences may be due to chance"] * (table.planned < 2)
     )
     parts += ["diamonds: published"] if published else []
     return "; ".join(parts)

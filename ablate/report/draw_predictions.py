@@ -1,4 +1,4 @@
-"""Points on pictures: where they are, and where a trained row sees them."""
+"""Keypoints on images: true and predicted."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from ablate.study.records import StudyRecord
-    from ablate.study.store import Store
+    from ablate.store.records import StudyRecord
+    from ablate.store.store import Store
 
 COLUMNS, MOST = 4, 8
-"""Pictures beside each other, and of one figure."""
+"""Images in a line, and in a figure."""
 
 SIDE = 1.7
-"""Inches of a picture."""
+"""Inches of an image."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """Pictures (n, H, W) with true and predicted points (n, P, 2), in pixels of a frame of ``frame`` pixels; NaN: not known."""
+    """Images (n, H, W) with true and predicted keypoints (n, P, 2), in pixels of a frame of ``frame`` pixels; NaN: missing."""
 
     study: str
     variant: str
@@ -37,13 +37,13 @@ class Shown:
 
 
 def read_predictions(study: StudyRecord, store: Store) -> Shown:
-    """The first validation samples of the last row that has finished, by its first finished seed.
+    """The first validation samples of the last finished variant, predicted by its first finished seed.
 
     Raises ValueError where nothing has finished, and where targets are no landmarks.
     """
     from ablate.engine.predicting import predict
-    from ablate.study.plan import make_plan
-    from ablate.study.trained import trained
+    from ablate.execution.trained import trained
+    from ablate.planning.plan import make_plan
 
     plan = make_plan(study.recipe, store)
     finished = [
@@ -53,14 +53,14 @@ def read_predictions(study: StudyRecord, store: Store) -> Shown:
         if run.record.status == "finished"
     ]
     if not finished:
-        raise ValueError("there is nothing to draw yet: no run has finished.")
+        raise ValueError("there are no predictions: no run has finished.")
     run = trained(finished[0], study.recipe, store)
     name = finished[0].variant.name
     data = run.parts()
     marks, part = data.spec.landmarks, data.valid
     if marks is None or part.inputs is None or part.targets is None:
         raise ValueError(
-            f"--kind (=predictions) draws landmarks on pictures; {name} predicts other things. Use --kind curves."
+            f"--kind (=predictions) shows keypoints on images, which {name} does not predict. Use --kind curves."
         )
     few = part.take(_few(len(part)))
     values, spec = predict(run, few)
@@ -82,7 +82,7 @@ def _few(n: int) -> Tensor:
 
 
 def draw_predictions(shown: Shown) -> Figure:
-    """The pictures side by side: true points as rings, predicted ones as dots, a line between the two. Call it under `drawing`."""
+    """The images side by side: true keypoints as rings, predicted ones as dots, with a line between. Call it under `drawing`."""
     import numpy as np
 
     n = len(shown.images)
@@ -90,10 +90,10 @@ def draw_predictions(shown: Shown) -> Figure:
     rows = -(-n // columns)
     width, height = max(columns * SIDE + 0.3, 4.4), rows * (SIDE + 0.22) + 0.75
     figure = new_figure(width, height)
-    title = titled_study(shown.study, ": points on validation pictures", width - 0.3)
+    title = titled_study(shown.study, ": keypoints on validation images", width - 0.3)
     figure.text(0.15 / width, 1 - 0.25 / height, title, size=TITLE, weight="bold")
-    told = f"{plain(shown.variant)}: rings are true, dots predicted; the number is the RMSE in pixels"
-    figure.text(0.15 / width, 1 - 0.45 / height, fitted(told, width - 0.3, SMALL), size=SMALL, color=GREY)
+    legend = f"{plain(shown.variant)}: rings: true, dots: predicted; number: RMSE in pixels"
+    figure.text(0.15 / width, 1 - 0.45 / height, fitted(legend, width - 0.3, SMALL), size=SMALL, color=GREY)
     for i in range(n):
         row, column = divmod(i, columns)
         left, bottom = 0.15 + column * SIDE, height - 0.75 - (row + 1) * (SIDE + 0.22) + 0.22

@@ -1,4 +1,4 @@
-"""How all pictures look, and their bytes: the same numbers give the same bytes, so that nobody takes a picture for a new one."""
+"""The style of all figures, and their bytes: equal numbers give equal bytes, so that unchanged figures are not sent again."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PICTURES = ("png", "svg", "pdf")
-"""Formats of pictures, by suffix."""
+"""Formats of figures, by suffix."""
 
-# Okabe and Ito's palette, told apart with any colour vision, and greys
+# Okabe and Ito's palette for all kinds of colour vision, and greys
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 INK, GREY, FAINT = "#222222", "#666666", "#BBBBBB"
 
@@ -50,12 +50,12 @@ RULES: dict[Any, Any] = {
 }
 
 OTHER_SCRIPTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "Hiragino Sans", "Arial Unicode MS")
-"""Fonts to take letters from that DejaVu lacks, where a machine has one of them."""
+"""Fonts for letters that DejaVu lacks, if one of them is installed."""
 
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Draw by the rules above, whatever the user's own matplotlib is set to, and without a word about letters that no font has."""
+    """Draw in this style, whatever the user's matplotlib settings are, without warnings about letters that no font has."""
     from matplotlib import font_manager, rc_context, rcParamsDefault
 
     there = {font.name for font in font_manager.fontManager.ttflist}
@@ -80,24 +80,24 @@ def new_figure(width: float, height: float) -> Figure:
 def picture_bytes(figure: Figure, format: str) -> bytes:
     """The file's contents, without dates and versions. Call it under `drawing`. Raises ValueError for an unknown format."""
     check_picture(format)
-    unsaid: dict[str, dict[str, str | None]] = {
+    metadata: dict[str, dict[str, str | None]] = {
         "png": {"Software": None},
         "svg": {"Date": None, "Creator": None},
         "pdf": {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
     }
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=format, metadata=unsaid[format], dpi=200)
+    figure.savefig(buffer, format=format, metadata=metadata[format], dpi=200)
     return buffer.getvalue()
 
 
 def check_picture(format: str) -> None:
-    """Raises ValueError for a format that there is not."""
+    """Raises ValueError for an unknown format."""
     if format not in PICTURES:
         raise ValueError(f"format (={format}) must be one of {', '.join(PICTURES)}.{did_you_mean(format, PICTURES)}")
 
 
 def picture_suffix(path: Path | str) -> str:
-    """The format that a file's name asks for. Raises ValueError where it is no picture's."""
+    """The format of a file by its suffix. Raises ValueError for an unknown one."""
     suffix = Path(path).suffix.lower().removeprefix(".")
     if suffix not in PICTURES:
         raise ArgumentError(f"output (={path}) must end in {', '.join(f'.{name}' for name in PICTURES)}.")
@@ -111,7 +111,7 @@ def _ruler() -> Figure:
 
 @lru_cache(maxsize=4096)
 def text_width(text: str, size: float = SIZE, *, bold: bool = False) -> float:
-    """Inches that a line of text takes. Call it under `drawing`."""
+    """The width of a line of text in inches. Call it under `drawing`."""
     figure = _ruler()
     written = figure.text(0, 0, text, size=size, weight="bold" if bold else "normal")
     width = float(written.get_window_extent().width / figure.dpi)
@@ -120,7 +120,7 @@ def text_width(text: str, size: float = SIZE, *, bold: bool = False) -> float:
 
 
 def fitted(text: str, width: float, size: float = SIZE, *, bold: bool = False) -> str:
-    """The text in one line of at most ``width`` inches: what is too long loses its middle, where names differ least. Call it under `drawing`."""
+    """The text in one line of at most ``width`` inches: long text loses its middle, where names differ least. Call it under `drawing`."""
     text = plain(text)
     if text_width(text, size, bold=bold) <= width:
         return text

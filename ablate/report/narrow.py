@@ -1,4 +1,4 @@
-"""The same columns in fewer characters, for terminals where a row would not fit on its line."""
+"""The same columns in fewer characters, for narrow terminals and pages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ablate.evidence.table import Row, Table
 from ablate.report.column import FOUND, UNLIKE, Column, delta_places
-from ablate.report.numbers import deviation, fixed, places
+from ablate.report.numbers import fixed, places
 from ablate.report.wording import verdict_text
 
 BOUNDS = {
@@ -15,31 +15,31 @@ BOUNDS = {
     "delta_baseline": ("baseline_ci_low", "baseline_ci_high"),
     "interaction": ("interaction_low", "interaction_high"),
 }
-"""Differences, and the ends of their intervals, which lie as far below as above."""
+"""Differences, and the ends of their symmetric intervals."""
 
 
 def narrow(table: Table, columns: Sequence[Column], *, coarse: bool = False) -> list[Column]:
-    """The columns with half-widths for intervals, and without what is the same in all rows; ``coarse`` with fewer digits and words as well."""
+    """The columns with half-widths instead of intervals; ``coarse``: also with fewer digits and words."""
     return [_narrow(table, column, coarse) for column in columns]
 
 
 def _narrow(table: Table, column: Column, coarse: bool) -> Column:
     if column.key in BOUNDS and any(half_width(row, column.key) is not None for row in table.rows):
-        title = f"{column.title} ± 95 %"
+        title = f"{column.title} ± 95%"
         return replace(column, title=title, texts=lambda table: differences(table, column, coarse))
     if column.key == "verdict":
         return replace(column, texts=lambda table: [short_verdict(row, coarse) for row in table.rows])
-    alike = {row.repeats for row in table.rows if row.value(table.compare.metric) is not None} == {table.planned}
-    if column.key == "spread" and alike and table.planned > 1:
-        return replace(column, title="± sd", texts=lambda table: [short_spread(row, table) for row in table.rows])
     return column
 
 
 def differences(table: Table, column: Column, coarse: bool) -> list[str]:
-    """``-0.00041 ± 0.00021`` for each row, with the mark that it carries."""
+    """``-0.00041 ± 0.00021`` for each row, with its mark."""
     values = [getattr(row, column.key) for row in table.rows]
     halves = [half_width(row, column.key) for row in table.rows]
-    decimals = delta_places(table, lambda row: getattr(row, column.key))
+    low, high = BOUNDS[column.key]
+    decimals = delta_places(
+        table, lambda row: getattr(row, column.key), lambda row: getattr(row, low), lambda row: getattr(row, high)
+    )
     if coarse:
         decimals = min(decimals, max(places(halves, 1), places(values, 2)))
     texts = []
@@ -60,9 +60,3 @@ def short_verdict(row: Row, coarse: bool) -> str:
     """``unclear (≈12 more)``, or ``unclear ≈12``."""
     text = verdict_text(row).replace(" more seeds)", " more)").replace(" more seed)", " more)")
     return text.replace("(", "").replace(" more)", "") if coarse else text
-
-
-def short_spread(row: Row, table: Table) -> str:
-    """``±0.00003``, where all rows have as many seeds."""
-    sd = row.sd(table.compare.metric)
-    return "" if sd is None else f"±{deviation(sd)}"

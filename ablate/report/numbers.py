@@ -1,14 +1,18 @@
-"""Numbers as text: enough digits to tell rows apart, the same decimals down a column."""
+"""Numbers as text: as many digits as their standard deviation justifies, the same decimals in a column."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from statistics import median_high
 
 UNKNOWN = "–"
-"""Stands where a number is not known."""
+"""Stands for an unknown number."""
 
 MOST_PLACES = 8
+
+MOST_DIGITS = 6
+"""Significant digits of the largest mean, however small the standard deviation is."""
 
 
 def places(values: Iterable[float | None], digits: int = 4) -> int:
@@ -20,22 +24,38 @@ def places(values: Iterable[float | None], digits: int = 4) -> int:
     return max(0, digits - 1 - math.floor(math.log10(smallest)))
 
 
+def typical(values: Iterable[float | None], digits: int) -> int:
+    """Decimal places that show ``digits`` significant digits of the median, without values a thousand times smaller than the largest."""
+    sizes = [abs(value) for value in values if value]
+    return places([median_high(size for size in sizes if size >= max(sizes) / 1000)] if sizes else [], digits)
+
+
+def mean_places(values: Sequence[float | None], sds: Iterable[float | None] = ()) -> int:
+    """Decimal places of means: two significant digits of their standard deviations, or four of the means if these are not known."""
+    known = [sd for sd in sds if sd]
+    if not known:
+        return max(typical(values, 4), places(values, 2))
+    sizes = [abs(value) for value in values if value]
+    most = places([max(sizes)], MOST_DIGITS) if sizes else 0
+    return min(max(typical(known, 2), typical(values, 2) if sizes else 0), most)
+
+
 def fixed(value: float | None, decimals: int, sign: str = "") -> str:
-    """``0.002244``; powers of ten where fixed decimals would show too little (1.234e-07) or too much. ``sign="+"`` shows both signs."""
+    """``0.002244``; powers of ten for numbers that fixed decimals would round to 0, or that are too long. ``sign="+"`` shows both signs."""
     if value is None:
         return UNKNOWN
     if value == 0:
         value, sign = 0.0, ""
-    hidden = 0 < abs(value) < 10 ** (1 - decimals) and not sign
+    hidden = 0 < abs(value) < 0.5 * 10**-decimals and not sign
     if hidden or decimals > MOST_PLACES or abs(value) >= 1e7:
         return f"{value:{sign}.3e}"
     return f"{value:{sign}.{decimals}f}"
 
 
-def fixed_column(values: Iterable[float | None], digits: int = 4) -> list[str]:
+def fixed_column(values: Iterable[float | None], sds: Iterable[float | None] = ()) -> list[str]:
     """All values with the same decimals."""
     listed = list(values)
-    decimals = places(listed, digits)
+    decimals = mean_places(listed, sds)
     return [fixed(value, decimals) for value in listed]
 
 
@@ -47,7 +67,7 @@ def deviation(value: float | None) -> str:
 
 
 def difference(delta: float | None, low: float | None, high: float | None, decimals: int) -> str:
-    """``-0.00041 [-0.00062, -0.00020]``, or the difference alone; empty where there is none."""
+    """``-0.00041 [-0.00062, -0.00020]``, or the difference alone; empty if there is none."""
     if delta is None:
         return ""
     interval = f" [{fixed(low, decimals, '+')}, {fixed(high, decimals, '+')}]" if low is not None else ""
@@ -67,12 +87,12 @@ def count(value: float | None) -> str:
 
 
 def memory(value: float | None) -> str:
-    """Bytes in the unit that reads best, a thousand to each."""
+    """Bytes in MB or GB, with a factor of 1000."""
     if value is None:
         return UNKNOWN
     return f"{value / 1e9:.2f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
 
 
 def duration(value: float | None) -> str:
-    """Seconds, to a tenth from ten on."""
+    """Seconds; from ten on, with one decimal."""
     return UNKNOWN if value is None else f"{value:.{1 if value >= 10 else 2}f}"

@@ -1,26 +1,26 @@
-"""A study's pictures as files: learning curves, the ladder, the effects."""
+"""The figures of a study as files: learning curves, ladder, effects, predictions."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ablate.evidence.rows import Table
+from ablate.evidence.gather import Table
 from ablate.recipe.monitored import LOSSES
 from ablate.recipe.shape import did_you_mean
 from ablate.report.choosing import ArgumentError
 from ablate.report.curves import read_curves
 from ablate.report.figure import check_picture, drawing, picture_bytes
-from ablate.study.records import StudyRecord
-from ablate.study.store import Store
+from ablate.store.records import StudyRecord
+from ablate.store.store import Store
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KINDS = ("curves", "ladder", "effects", "predictions")
-"""What there is to see: every epoch of every seed; each row's step from its parent; these steps with their intervals; landmarks of the last row on pictures."""
+"""Learning curves; steps from parents; differences with intervals; keypoints on images of the last variant."""
 
 MOST_ROWS = 60
-"""Rows of one picture for MLflow; of more, nothing could be read there."""
+"""The most variants of a figure for MLflow, so that it stays readable."""
 
 
 def picture(
@@ -33,9 +33,9 @@ def picture(
     metric: str | None = None,
     log: bool | None = None,
 ) -> bytes:
-    """One picture as a file's contents. ``metric`` is whose curves to draw (the losses' unless given), ``log`` how; the others show what ``table`` compares.
+    """A figure as a file's contents. ``metric`` (default: the losses) and ``log`` are for curves; other kinds show the compared metric.
 
-    Raises ValueError for an unknown kind or format, and where there is nothing to draw yet.
+    Raises ValueError for an unknown kind or format, and if it would be empty.
     """
     check_kind(kind)
     check_picture(format)
@@ -44,7 +44,7 @@ def picture(
 
 
 def pictures(study: StudyRecord, store: Store, table: Table, format: str = "svg") -> dict[str, bytes]:
-    """All pictures that there is something to see in: file name → contents, which are the same as long as the numbers are.
+    """All figures that are not empty: file name → contents, which are equal for equal numbers.
 
     A study that compares a metric has its curves as ``metric.svg``, beside the losses' in ``curves.svg``.
     """
@@ -67,7 +67,7 @@ def pictures(study: StudyRecord, store: Store, table: Table, format: str = "svg"
 
 
 def check_kind(kind: str) -> None:
-    """Raises ValueError for a kind of picture that there is not."""
+    """Raises ValueError for an unknown kind of figure."""
     if kind not in KINDS:
         raise ArgumentError(f"kind (={kind}) must be one of {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}")
 

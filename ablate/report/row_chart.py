@@ -1,4 +1,4 @@
-"""A chart with a line for each row of a table: names at the left, an axis in the middle, numbers in columns at the right."""
+"""A chart with a line for each variant: names at the left, an axis in the middle, columns of numbers at the right."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ablate.evidence.rows import Row, Table
+from ablate.evidence.gather import Row, Table
 from ablate.report.axes import MINUS, set_ticks
 from ablate.report.column import delta_places
 from ablate.report.columns import available
@@ -46,7 +46,7 @@ class Texts:
 
 @dataclass(frozen=True)
 class RowChart:
-    """The figure and its axes, where row i stands at y = i, counted from the top."""
+    """The figure and its axes; row i is at y = i, counted from the top."""
 
     figure: Figure
     axes: Axes
@@ -88,7 +88,7 @@ def row_chart(
     axes.set_axisbelow(True)
 
     def place(x: float, line: float) -> tuple[float, float]:
-        """Inches from the left, and rows from the top, as parts of the figure."""
+        """Inches from the left, and rows from the top, as fractions of the figure."""
         return x / width, 1 - (head + ROW_HEIGHT * (line + 0.5)) / height
 
     for i, (name, text) in enumerate(zip(names, about, strict=True)):
@@ -112,24 +112,24 @@ def verdict_colour(row: Row) -> str:
 
 
 def differences(table: Table, rows: Sequence[Row]) -> Texts:
-    """Differences to the parent with their intervals."""
-    decimals = delta_places(table, lambda row: row.delta_parent)
+    """Differences from the parent with their intervals."""
+    decimals = delta_places(table, lambda row: row.delta_parent, lambda row: row.ci_low, lambda row: row.ci_high)
     texts = [difference(row.delta_parent, row.ci_low, row.ci_high, decimals).replace("-", MINUS) for row in rows]
     intervals = any(row.ci_low is not None for row in rows)
-    return Texts("Δ parent [95 %]" if intervals else "Δ parent", [(text, INK) for text in texts])
+    return Texts("Δ parent [95% CI]" if intervals else "Δ parent", [(text, INK) for text in texts])
 
 
 def interactions(table: Table, rows: Sequence[Row]) -> Texts:
-    """Interactions of pairs, as the table has them; no text where there are none."""
+    """Interactions of pairs as in the table."""
     column = available(table)["interaction"]
     texts = dict(zip((row.variant for row in table.rows), column.texts(table), strict=True))
     intervals = any(row.interaction_low is not None for row in rows)
     cells = [(texts[row.variant].replace("-", MINUS), INK) for row in rows]
-    return Texts("Interaction [95 %]" if intervals else "Interaction", cells)
+    return Texts("Interaction [95% CI]" if intervals else "Interaction", cells)
 
 
 def verdicts(rows: Sequence[Row]) -> Texts:
-    """What a row's verdict is, or why it has none."""
+    """The verdict of each row, or its status."""
 
     def cell(row: Row) -> tuple[str, str]:
         if row.status != "finished" and row.verdict in (None, "unstable"):

@@ -1,13 +1,13 @@
-"""What became of a row, in a few words."""
+"""The status of a row in a few words."""
 
 from __future__ import annotations
 
 from ablate.evidence.table import Row
 
 LONGEST = 60
-"""Characters of a reason in a table; the whole of it stands in the notes."""
+"""The most characters of a reason in a table; the notes have all of it."""
 
-WORDS = {"out_of_memory": "out of memory", "timeout": "timed out", "no_effect": "no effect"}
+WORDS = {"out_of_memory": "out of memory", "timeout": "timed out", "no_effect": "no effect", "stale": "outdated"}
 
 
 def status_text(row: Row) -> str:

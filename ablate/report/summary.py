@@ -1,159 +1,222 @@
-"""The sentences under a table: what its columns mean, and what has to be known of its rows."""
+"""The lines under a table: a short legend, and notes about its variants."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 
 from ablate.evidence.paired import LEVEL
-from ablate.evidence.table import Table
+from ablate.evidence.table import Row, Table
+from ablate.notes.note import Kind, Note
 from ablate.recipe.monitored import LOSSES
-from ablate.report.column import FOUND, PARTIAL, UNLIKE
+from ablate.report.column import FOUND, PARTIAL, UNLIKE, alike
 from ablate.report.columns import default_keys, published_metric
+from ablate.report.notes import counted, joined, short_line
 from ablate.report.wording import plain
 
+MOST = 4
+"""Lines under a table, unless its details are asked for."""
 
-def summary(table: Table, keys: Collection[str] | None = None, *, once: bool = False) -> list[str]:
-    """A sentence for each thing that a reader of these columns (the default ones unless given) could take wrongly.
+LONGEST = 200
+"""The most characters of a line of notes."""
 
-    ``once``: rows do not say how many seeds each had, as all had as many: the sentences do.
+FIRST: tuple[Kind, ...] = (
+    "ended_badly",
+    "identical",
+    "same_result",
+    "no_effect_at_first",
+    "not_finite",
+    "not_finite_inputs",
+)
+"""Notes that come before all others: they tell of bugs."""  # fmt: skip
+
+
+def summary(table: Table, keys: Collection[str] | None = None, *, details: bool = False) -> list[str]:
+    """The lines under a table with these columns (the default ones unless given).
+
+    At most `MOST` of them, with one line for all notes of a kind; with ``details``, all of the legend and every note of each variant.
     """
     shown = set(default_keys(table) if keys is None else keys)
-    return [plain(line) for line in (*meanings(table, shown, once), *notes(table))]
+    legend, others = main_legend(table, shown), column_legend(table, shown)
+    if details:
+        lines = [*legend, *marks(table, shown), *pooling_legend(table, shown), *others, *variant_lines(table)]
+        return [plain(line) for line in lines]
+    kinds = by_kind((row, row.notes) for row in table.rows)
+    first = [kind for kind in kinds if kind in FIRST]
+    notes = [*kind_lines(table, kinds, first), *others, *kind_lines(table, kinds, kinds.keys() - first)]
+    lines = [*legend, *marks(table, shown, parents=True), *(cut(line) for line in notes)]
+    if len(lines) > MOST:
+        hidden = len(lines) - MOST + 1
+        lines = [*lines[: MOST - 1], f"{hidden} more {counted('note', hidden)}: add --notes."]
+    return [plain(line) for line in lines]
 
 
-def meanings(table: Table, shown: Set[str], once: bool = False) -> list[str]:
-    """What columns and marks mean, where they appear."""
+def main_legend(table: Table, shown: Set[str]) -> list[str]:
+    """What the differences and verdicts are, in at most two lines."""
     rows, metric = table.rows, table.compare.metric
-    lines = []
-    if "spread" in shown and any(row.sd(metric) is not None for row in rows):
-        lines.append(deviations(table, once))
-    deltas = shown & {"delta_parent", "delta_baseline"}
-    if deltas and any(row.delta_parent is not None or row.delta_baseline is not None for row in rows):
-        lines.append(differences(table, "delta_parent" in deltas, "delta_baseline" in deltas))
-    if shown & {"verdict", "p", "p_adjusted"}:
-        lines += verdicts(table, once)
-    if "delta_parent" in shown and any(row.unlike for row in rows):
-        lines.append(
-            f"{UNLIKE} row and parent are unlike in more than the row's change, so the difference is not that change's alone."
-        )
-    if "interaction" in shown and any(row.interaction is not None for row in rows):
-        lines += interactions(table)
-    if "effect_size" in shown and any(row.effect_size is not None for row in rows):
-        lines.append(
-            f"Effect (sd): Δ parent in standard deviations of {table.unit}s, corrected for few of them (Hedges' g)."
-        )
-    if "gain_per_minute" in shown and any(row.gain_per_minute is not None for row in rows):
-        lines.append(
-            f"Gain a minute: how much better than the baseline in {metric}, for each minute that a seed trains."
-        )
-    if "peak_memory" in shown and any(row.peak_memory is not None for row in rows):
-        lines.append(
-            "Peak memory: of the job, which the seeds of a stack share; without a GPU of its whole process, torch included."
-        )
-    if any(row.reached for row in rows) and any(key.startswith("reach_") for key in shown):
-        lines.append("Epochs, seconds to a value: median over runs; 3/5 where 3 of 5 came there.")
-    if metric.startswith("test_"):
-        lines.append(
-            f"{metric} is what verdicts stand on: what is chosen by the test part is no longer tested. Compare a validation metric."
-        )
-    elif any(key.startswith("test_") and key in table.metrics for key in shown):
-        lines.append("Test columns: the test part, scored once at the end; no verdict stands on it.")
-    if "published" in shown:
-        lines.append(f"Published: {published_metric(table)} as the recipe quotes it.")
-    if any(row.partial for row in rows) and any(key in LOSSES or key in table.metrics for key in shown):
-        lines.append(f"{PARTIAL} mean over the finished seeds only.")
-    if any(row.verdict == "unstable" for row in rows):
-        lines.append("unstable: a seed diverged, so there is no mean.")
+    values = []
     if len(rows) > 1 and table.planned == 1:
-        lines.append("One seed: differences may be chance. Two seeds give intervals, three give verdicts (--seeds 3).")
-    if len(rows) > 1 and table.planned == 2 and table.unit == "seed" and "verdict" in shown:
-        lines.append("Two seeds give intervals; verdicts take three (--seeds 3).")
-    return lines
-
-
-def deviations(table: Table, once: bool) -> str:
-    """What deviations are over."""
-    if once:
-        what = f"± sd: standard deviation of {table.compare.metric} over {table.planned} {table.unit}s"
-        folds = next((row.folds for row in table.rows if row.folds), None) if table.unit == "seed" else None
-        return what + (
-            f", each the mean of its {folds} folds." if folds else " of one seed." if table.unit == "fold" else "."
+        values.append(
+            "With one seed, differences may be due to chance. Intervals require two seeds, verdicts three (--seeds 3)."
         )
-    start = f"± sd (n): standard deviation of {table.compare.metric} over n finished seeds"
-    if table.unit == "fold":
-        return f"± sd (1×k): standard deviation of {table.compare.metric} over k folds of one seed."
-    return start + (", each the mean of its k folds (n×k)." if any(row.folds for row in table.rows) else ".")
+    if "spread" in shown and any(row.sd(metric) is not None for row in rows):
+        values.append(deviations(table))
+    parent, baseline = "delta_parent" in shown, "delta_baseline" in shown
+    if (parent and any(row.delta_parent is not None for row in rows)) or (
+        baseline and any(row.delta_baseline is not None for row in rows)
+    ):
+        values.append(differences(table, parent, baseline))
+    tests = []
+    if shown & {"verdict", "p", "p_adjusted"}:
+        tests += verdicts(table)
+    if len(rows) > 1 and table.planned == 2 and table.unit == "seed" and "verdict" in shown:
+        tests.append("Verdicts require at least three seeds (--seeds 3).")
+    if metric.startswith("test_"):
+        tests.append(
+            f"Verdicts are based on {metric}. Selecting variants on the test set biases the results: "
+            "compare a validation metric instead."
+        )
+    return [" ".join(line) for line in (values, tests) if line]
+
+
+def marks(table: Table, shown: Set[str], *, parents: bool = False) -> list[str]:
+    """What the marks in the table mean, in one line; with ``parents``, also what differs from the parents."""
+    texts = []
+    unlike = by_kind((row, row.unlike) for row in table.rows if row.delta_parent is not None)
+    if parents and unlike and "delta_parent" in shown:
+        lines = kind_lines(table, unlike, unlike)
+        texts.append(cut(f"{UNLIKE} " + "; ".join(line.removesuffix(".") for line in lines) + "."))
+    if any(row.partial for row in table.rows) and any(key in LOSSES or key in table.metrics for key in shown):
+        texts.append(f"{PARTIAL} mean over finished {table.unit}s only.")
+    if any(row.verdict == "unstable" for row in table.rows):
+        texts.append(f"unstable: a {table.unit} diverged, so no mean is given.")
+    return [" ".join(texts)] if texts else []
+
+
+def deviations(table: Table) -> str:
+    """What standard deviations are over."""
+    folds = next((row.folds for row in table.rows if row.folds), None)
+    one = table.unit == "fold"
+    if alike(table):
+        return f"± sd over {table.planned} {table.unit}s{' of one seed' if one else f', each the mean of {folds} folds' if folds else ''}."
+    if one:
+        return "± sd (1×k) over k folds of one seed."
+    return "± sd (n) over n finished seeds" + (", each the mean of its k folds (n×k)." if folds else ".")
 
 
 def differences(table: Table, parent: bool, baseline: bool) -> str:
     """What the differences are."""
     compare = table.compare
-    what = "Δ parent" if parent else "Δ baseline"
-    whose = "its parent's" if parent else "the baseline's"
-    if parent and baseline:
-        what, whose = "Δ parent, Δ baseline", "its parent's, the baseline's"
+    columns = {"Δ parent": ("the parent's", parent), "Δ baseline": ("the baseline's", baseline)}
+    what = ", ".join(column for column, (_, asked) in columns.items() if asked)
+    whose = " or ".join(whose for whose, asked in columns.values() if asked)
     at = "" if compare.at == "selected" else f" at the {compare.at} epoch"
-    sentence = f"{what}: {compare.metric} minus {whose}{at}, paired by {table.unit} ({compare.better} is better)"
+    text = f"{what}: {compare.metric} minus {whose}{at}, paired by {table.unit} ({compare.better} is better)"
     if any((parent and row.ci_low is not None) or (baseline and row.baseline_ci_low is not None) for row in table.rows):
-        sentence += ", with the 95 % interval"
-    return sentence + "."
+        text += "; 95% intervals for one variant each, not simultaneous"
+    return text + "."
 
 
-def verdicts(table: Table, once: bool) -> list[str]:
-    """What the test was, and what the words mean that it led to."""
+def verdicts(table: Table) -> list[str]:
+    """The test, and what the verdicts mean."""
     rows, smallest = table.rows, table.compare.smallest_effect
     asked = sum(row.p_adjusted is not None for row in rows)
     if not asked:
         return []
-    test = f"a t test on the differences by {table.unit}"
+    test = "paired t-test"
     if table.unit == "fold":
-        test += ", with the variance corrected for the training samples that folds share (Nadeau and Bengio 2003)"
+        test = "corrected resampled t-test (Nadeau and Bengio 2003)"
     elif sum(row.ci_low is not None for row in rows) > 1:
-        test += ", whose scatter is judged together with the other rows' as far as they scatter alike"
-    over = (
-        f", about 5 % false alarms at most over all {asked} comparisons together (Holm)"
-        if asked > 1
-        else ", 5 % false alarms"
-    )
-    lines = [f"Verdict: {test}{over}."]
-    if any(row.verdict == "no difference" for row in rows) and smallest is not None:
-        lines.append(f"no difference: the interval lies within ±{smallest:g} (compare.smallest_effect).")
-    if any(row.more_seeds is not None for row in rows):
-        head = "≈: about so many more seeds" if once else "more seeds: about so many"
-        lines.append(f"{head} would give a verdict, if difference and scatter are what they seem (power 80 %).")
+        test = "moderated paired t-test"
+    over = f", Holm-corrected over {asked} planned comparisons" if asked > 1 else ""
+    found = {row.verdict for row in rows}
+    words = []
+    if "helps" in found or "hurts" in found:
+        words.append("helps/hurts: significant")
+    if "unclear" in found:
+        more = " (≈n more seeds for 80% power)" if table.unit == "seed" else ""
+        words.append(f"unclear: not significant{more}")
+    if "no difference" in found:
+        within = f"interval within ±{smallest:g}" if smallest is not None else "same results as the parent"
+        words.append(f"no difference: {within}")
+    return [f"Verdict: {test}{over}, 5% level" + "".join(f"; {word}" for word in words) + "."]
+
+
+def pooling_legend(table: Table, shown: Set[str]) -> list[str]:
+    """How the variances of verdicts are estimated."""
+    pooled = table.unit == "seed" and sum(row.ci_low is not None for row in table.rows) > 1
+    if not shown & {"delta_parent", "verdict", "p", "p_adjusted"} or not pooled:
+        return []
+    return [
+        "Moderated: the variance of each comparison is estimated together with those of the others, after Smyth (2004). "
+        "Intervals use the same variances."
+    ]
+
+
+def column_legend(table: Table, shown: Set[str]) -> list[str]:
+    """What other columns mean."""
+    rows, metric = table.rows, table.compare.metric
+    lines = []
+    if "interaction" in shown and any(row.interaction is not None for row in rows):
+        lines.append(interactions(table))
+    if "effect_size" in shown and any(row.effect_size is not None for row in rows):
+        lines.append(
+            f"Effect size: Δ parent in standard deviations over {table.unit}s (Hedges' g, corrected for small samples)."
+        )
+    if "gain_per_minute" in shown and any(row.gain_per_minute is not None for row in rows):
+        lines.append(f"Gain per minute: improvement of {metric} over the baseline per minute of a seed's training.")
+    if "peak_memory" in shown and any(row.peak_memory is not None for row in rows):
+        lines.append(
+            "Peak memory: GPU memory of the job, shared by stacked seeds; on the CPU, memory of the whole process."
+        )
+    if any(row.reached for row in rows) and any(key.startswith("reach_") for key in shown):
+        lines.append("Epochs, seconds to a value: median over runs; 3/5: only 3 of 5 runs reached it.")
+    if not metric.startswith("test_") and any(key.startswith("test_") and key in table.metrics for key in shown):
+        lines.append("Test columns: the test set, evaluated once after training; not used for verdicts.")
+    if "published" in shown:
+        lines.append(f"Published: {published_metric(table)} as given in the recipe.")
     return lines
 
 
-def interactions(table: Table) -> list[str]:
+def interactions(table: Table) -> str:
     """What an interaction is, and what its mark means."""
-    lines = [
-        "Interaction: what the second change is worth on top of the first, less what it is worth alone (0: they add up)"
-        + (", with the 95 % interval." if any(row.interaction_low is not None for row in table.rows) else ".")
-    ]
+    text = "Interaction: effect of the second change on top of the first minus its effect alone (0: additive)"
     asked = [row.interaction_p for row in table.rows if row.interaction_p is not None]
     if any(p < LEVEL for p in asked):
-        over = f"over all {len(asked)} interactions together (Holm)" if len(asked) > 1 else "by its own scatter"
-        lines.append(f"{FOUND} not 0: a t test with 5 % false alarms {over}.")
-    return lines
+        over = f", Holm-corrected over {len(asked)} interactions" if len(asked) > 1 else ""
+        text += f"; {FOUND} significant (paired t-test{over})"
+    return text + "."
 
 
-def notes(table: Table) -> list[str]:
-    """A line for each row that something is to be said about; ``all rows`` where it is true of every one."""
-    shared = [note for note in (table.rows[0].notes if len(table.rows) > 1 else ()) if every(table, note)]
-    lines = [f"all rows: {clauses(shared)}."] if shared else []
+def kind_lines(table: Table, found: Mapping[Kind, list[tuple[str, Note]]], kinds: Collection[Kind]) -> list[str]:
+    """A line for each of these kinds of notes."""
+    return [short_line(kind, notes, len(table.rows), table.unit) for kind, notes in found.items() if kind in kinds]
+
+
+def cut(line: str) -> str:
+    """A line without its end if it is long."""
+    return line if len(line) <= LONGEST else f"{line[:LONGEST].rstrip()}… (--notes)"
+
+
+def by_kind(rows: Iterable[tuple[Row, Iterable[Note]]]) -> dict[Kind, list[tuple[str, Note]]]:
+    """Notes and the names of their variants by kind."""
+    found: dict[Kind, list[tuple[str, Note]]] = {}
+    for row, notes in rows:
+        for note in notes:
+            found.setdefault(note.kind, []).append((row.variant, note))
+    return found
+
+
+def variant_lines(table: Table) -> list[str]:
+    """A line with the notes of each variant; ``all variants`` for notes of every one."""
+    common = (
+        [note for note in table.rows[0].notes if all(note in row.notes for row in table.rows)]
+        if len(table.rows) > 1
+        else []
+    )
+    lines = [f"all variants: {joined(common, table.unit)}."] if common else []
     for row in table.rows:
-        own = [note for note in row.notes if note not in shared]
-        own += [f"{UNLIKE} {what}" for what in row.unlike]
-        if own:
-            lines.append(f"{row.variant}: {clauses(own)}.")
+        own = [note for note in row.notes if note not in common]
+        texts = [text for text in (joined(own, table.unit), joined(row.unlike, table.unit, f"{UNLIKE} ")) if text]
+        if texts:
+            lines.append(f"{row.variant}: {'; '.join(texts)}.")
     return lines
-
-
-def clauses(sentences: Iterable[str]) -> str:
-    """Sentences as one, which the caller ends: whoever wrote them may have ended each."""
-    return "; ".join(sentence.rstrip().removesuffix(".") for sentence in sentences)
-
-
-def every(table: Table, note: str) -> bool:
-    """Whether it is said of all rows."""
-    return all(note in row.notes for row in table.rows)

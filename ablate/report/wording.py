@@ -1,17 +1,17 @@
-"""Text of a table: names on one line, what a column's key is called, verdicts, counts."""
+"""Texts of a table: names, titles, verdicts, counts."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Collection
 
-from ablate.evidence.more_seeds import MOST
 from ablate.evidence.table import Row
+from ablate.evidence.verdicts import MOST
 from ablate.report.numbers import count
 
 
 def plain(text: str) -> str:
-    """Text on one line, without control and direction-changing characters: names come from anywhere, terminals obey too much."""
+    """Text on one line, without control and direction-changing characters: names may contain anything."""
     kept = (
         c
         for c in " ".join(text.split())
@@ -27,7 +27,7 @@ def titled(name: str) -> str:
 
 
 def verdict_text(row: Row) -> str:
-    """The verdict; where it is unclear, with about how many more seeds it would take."""
+    """The verdict; if it is unclear, with the estimated number of additional seeds."""
     if row.verdict != "unclear" or row.p_adjusted is None:
         return row.verdict or ""
     if row.tally.unit == "fold":
@@ -38,7 +38,7 @@ def verdict_text(row: Row) -> str:
 
 
 def seeds_between(counts: Collection[int]) -> str:
-    """``5 seeds``, ``1 seed``, or ``3 to 5 seeds``: how many rows had."""
+    """``5 seeds``, ``1 seed``, or ``3 to 5 seeds``."""
     least, most = min(counts), max(counts)
     return f"{most} seed{'s' if most != 1 else ''}" if least == most else f"{least} to {most} seeds"
 
@@ -49,5 +49,5 @@ def signed(value: float | None) -> str:
 
 
 def grouped(value: float | None) -> str:
-    """A large count with its thousands apart."""
+    """A count with separated thousands."""
     return count(value) if value is None else f"{round(value):,}"

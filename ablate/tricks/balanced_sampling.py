@@ -8,7 +8,7 @@ from pydantic import Field, PrivateAttr
 
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
-from ablate.tricks.soft_targets import check_classes
+from ablate.tricks.shared.soft_targets import check_classes
 from ablate.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ablate.data.dataset import Parts, Spec
     from ablate.recipe.settings import Settings
-    from ablate.tricks.noise import Noise
+    from ablate.rng.noise import Noise
 
 
 @register(

@@ -10,7 +10,7 @@ from pydantic import Field, PrivateAttr
 from ablate.registry import Card, register
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
-from ablate.tricks.soft_targets import check_classes, class_axis, soft
+from ablate.tricks.shared.soft_targets import check_classes, class_axis, soft
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ablate.data.dataset import Batch, Parts, Spec
     from ablate.recipe.settings import Settings
-    from ablate.tricks.noise import Noise
+    from ablate.rng.noise import Noise
 
 Weight = Annotated[float, Range(ge=0)]
 

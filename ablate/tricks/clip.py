@@ -10,7 +10,7 @@ from pydantic import Field
 from ablate.registry import Card, register
 from ablate.registry.fields import Range
 from ablate.schedules import Scheduled
-from ablate.tricks.replicas import gradients, norm, spread
+from ablate.tricks.shared.replicas import gradients, norm, spread
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from ablate.registry import Card, register
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
 from ablate.schedules import Scheduled
-from ablate.tricks.pictures import Share, check_pictures, choose
+from ablate.tricks.shared.pictures import Share, check_pictures, choose
 from ablate.tricks.standardise import as_floats
 from ablate.tricks.trick import Trick
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ablate.data.dataset import Batch, Parts, Spec
-    from ablate.tricks.noise import Noise
+    from ablate.rng.noise import Noise
 
 
 @register(

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
+from ablate.notes.note import Note
 from ablate.registry import Card, register
 from ablate.registry.fields import Epochs, Range
 from ablate.registry.lazy import torch
 from ablate.schedules import Schedule, Scheduled
-from ablate.tricks.averaged import Averaged
+from ablate.tricks.shared.averaged import Averaged
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,17 +54,15 @@ class Ema(Averaged):
     def keeps_since(self, epochs: int) -> None:
         return None
 
-    def notes(self) -> Sequence[str]:
-        """Says so where the weights that the average begins with are still much of what the last epoch is judged by."""
+    def notes(self) -> Sequence[Note]:
+        """A note if the initial weights are still a large fraction of the average after the last epoch."""
         if isinstance(self.decay, Schedule) or self.warmup:
             return ()
         steps = (self.context.epochs - self.start.of(self.context.epochs)) * self.context.steps_per_epoch
         left = self.decay ** max(steps // self.every - 1, 0)
         if left <= MUCH:
             return ()
-        return (
-            f"ema: after {steps} steps the average is still {left:.0%} the weights that it begins with. Lower decay (={self.decay:g}), or set warmup: true",
-        )
+        return (Note("initial_average", values={"steps": steps, "share": left, "decay": self.decay}),)
 
     def on_weights(self, parameters: Mapping[str, Tensor]) -> None:
         self._step += 1

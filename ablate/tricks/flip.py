@@ -12,14 +12,14 @@ from ablate.registry import Card, register
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
 from ablate.schedules import Scheduled
-from ablate.tricks.pictures import as_planes, check_pictures, cover_pictures
+from ablate.tricks.shared.pictures import as_planes, check_pictures, cover_pictures
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ablate.data.dataset import Batch, Landmarks, Spec
-    from ablate.tricks.noise import Noise
+    from ablate.rng.noise import Noise
 
 
 @register(

@@ -11,6 +11,8 @@ from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, PrivateA
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from ablate.notes.note import Note
+from ablate.notes.old_sentences import read_note
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
 from ablate.tricks.trick import NoEffect, Trick
@@ -82,7 +84,7 @@ class FromWeights(Trick):
     layers: Patterns = Field(default="*", description="names of the tensors to take over, as shell patterns: conv*")
     but: Patterns = Field(default=(), description="names that stay as init has them, such as output.*")
 
-    _notes: list[str] = PrivateAttr(default_factory=list)
+    _notes: list[Note] = PrivateAttr(default_factory=list)
 
     @property
     def source_rows(self) -> tuple[str, ...]:
@@ -105,16 +107,18 @@ class FromWeights(Trick):
                 values = [state[name] for state in states]
                 weights[name].copy_(torch.stack(values) if lead else values[0])
         left = [name for name in weights if name not in taken]
-        self._notes = [f"starts from {shown(self.source)}: {len(taken)} of {len(weights)} tensors{listed(left)}"]
+        found = {"source": shown(self.source), "taken": len(taken), "total": len(weights)}
+        found |= {"left": left[:SHOWN], "more": max(len(left) - SHOWN, 0)}
+        self._notes = [Note("initial_weights", values=found)]
 
-    def notes(self) -> Sequence[str]:
+    def notes(self) -> Sequence[Note]:
         return self._notes
 
     def state(self) -> dict[str, Any]:
-        return {"notes": list(self._notes)}
+        return {"notes": [note.dump() for note in self._notes]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self._notes = list(state["notes"])
+        self._notes = list(map(read_note, state["notes"]))
 
     def _state(self, seed: int) -> dict[str, Tensor]:
         if isinstance(self.source, Path):
@@ -168,11 +172,3 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def shown(source: Path | str) -> str:
     """A file's name, or the row's."""
     return source.name if isinstance(source, Path) else source
-
-
-def listed(left: Sequence[str]) -> str:
-    """``, all but output.weight, output.bias``."""
-    if not left:
-        return ""
-    more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
-    return f", all but {', '.join(left[:SHOWN])}{more}"

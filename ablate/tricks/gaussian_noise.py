@@ -11,13 +11,13 @@ from ablate.registry import Card, register
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
 from ablate.schedules import Scheduled
-from ablate.tricks.measurements import check_measurements
-from ablate.tricks.pictures import Share, choose
+from ablate.tricks.shared.measurements import check_measurements
+from ablate.tricks.shared.pictures import Share, choose
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
     from ablate.data.dataset import Batch, Spec
-    from ablate.tricks.noise import Noise
+    from ablate.rng.noise import Noise
 
 
 @register(

@@ -11,7 +11,7 @@ from ablate.registry import Card, register
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
 from ablate.schedules import Scheduled
-from ablate.tricks.replicas import weights
+from ablate.tricks.shared.replicas import weights
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:

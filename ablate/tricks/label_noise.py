@@ -10,8 +10,8 @@ from pydantic import Field
 from ablate.registry import Card, register
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
-from ablate.tricks.noise import generator
-from ablate.tricks.soft_targets import check_classes
+from ablate.rng.noise import generator
+from ablate.tricks.shared.soft_targets import check_classes
 from ablate.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:

@@ -10,14 +10,14 @@ from pydantic import Field
 from ablate.registry import Card, register
 from ablate.registry.fields import Range
 from ablate.schedules import Scheduled
-from ablate.tricks.soft_targets import check_classes, class_axis, soft
+from ablate.tricks.shared.soft_targets import check_classes, class_axis, soft
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ablate.data.dataset import Batch, Spec
-    from ablate.tricks.noise import Noise
+    from ablate.rng.noise import Noise
 
 
 @register(

@@ -11,7 +11,7 @@ from ablate.registry import Card, register
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
 from ablate.schedules import Scheduled
-from ablate.tricks.averaged import Averaged, Norms
+from ablate.tricks.shared.averaged import Averaged, Norms
 
 if TYPE_CHECKING:
     from torch import Tensor

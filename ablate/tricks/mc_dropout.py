@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from pydantic import Field, PrivateAttr
 
 from ablate.registry import Card, register
-from ablate.tricks.mean_prediction import MeanPrediction
-from ablate.tricks.noise import Noise
-from ablate.tricks.replicas import lead
+from ablate.rng.noise import Noise
+from ablate.tricks.shared.mean_prediction import MeanPrediction
+from ablate.tricks.shared.replicas import lead
 from ablate.tricks.trick import Context, NoEffect, Trick
 
 if TYPE_CHECKING:

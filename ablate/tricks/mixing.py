@@ -11,11 +11,11 @@ from ablate.registry import Card, register
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
 from ablate.schedules import Scheduled
-from ablate.tricks.beta import symmetric_beta
 from ablate.tricks.erase import rectangles
-from ablate.tricks.measurements import check_measurements
-from ablate.tricks.pictures import Share, as_planes, check_pictures, choose, cover_pictures
-from ablate.tricks.soft_targets import check_columns, soft
+from ablate.tricks.shared.beta import symmetric_beta
+from ablate.tricks.shared.measurements import check_measurements
+from ablate.tricks.shared.pictures import Share, as_planes, check_pictures, choose, cover_pictures
+from ablate.tricks.shared.soft_targets import check_columns, soft
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ablate.data.dataset import Batch, Spec
     from ablate.recipe.settings import Settings
-    from ablate.tricks.noise import Noise
+    from ablate.rng.noise import Noise
 
 Alpha = Annotated[Scheduled[float], Range(gt=0)]
 Per = Literal["batch", "sample"]

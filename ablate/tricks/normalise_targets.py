@@ -10,7 +10,7 @@ from pydantic import Field
 from ablate.data.dataset import TargetScaling
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
-from ablate.tricks.soft_targets import check_columns
+from ablate.tricks.shared.soft_targets import check_columns
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from ablate.optimizers.optimizer import Optimizer, Rate
 from ablate.optimizers.parts import InParts
 from ablate.registry import Card, register
 from ablate.registry.fields import Epochs, Range
-from ablate.tricks.averaged import Averaged
+from ablate.tricks.shared.averaged import Averaged
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:

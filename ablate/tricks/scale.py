@@ -10,13 +10,13 @@ from ablate.registry import Card, register
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
 from ablate.schedules import Scheduled
-from ablate.tricks.affine import Fill, maps, transform
-from ablate.tricks.pictures import Share, check_pictures, choose
+from ablate.tricks.shared.affine import Fill, maps, transform
+from ablate.tricks.shared.pictures import Share, check_pictures, choose
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
     from ablate.data.dataset import Batch, Spec
-    from ablate.tricks.noise import Noise
+    from ablate.rng.noise import Noise
 
 
 @register(

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
-from ablate.tricks.measurements import check_measurements
+from ablate.tricks.shared.measurements import check_measurements
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:

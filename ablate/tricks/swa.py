@@ -12,7 +12,7 @@ from ablate.optimizers.optimizer import Rate
 from ablate.registry import Card, register
 from ablate.registry.fields import Epochs
 from ablate.registry.lazy import torch
-from ablate.tricks.averaged import Averaged
+from ablate.tricks.shared.averaged import Averaged
 from ablate.tricks.trick import NoEffect
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pydantic import Field
 from ablate.registry import Card, register
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
-from ablate.tricks.noise import generator
+from ablate.rng.noise import generator
 from ablate.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:

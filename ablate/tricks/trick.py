@@ -1,32 +1,33 @@
-"""The contract of a trick: one named change to how a network is trained.
+"""The interface of a trick: one named change to how a network is trained.
 
-A trick is a frozen, typed group of settings with only the hooks that it needs. The engine calls them here::
+A trick is a frozen, typed group of settings with only the hooks that it needs. The engine (``ablate/engine/training.py``) calls them here::
 
-    settings  = trick.on_settings(settings)         # library tricks only: a rule on settings, applied when a recipe is read
-    data      = trick.on_data(data)                 # subset, normalise, clean, once
-    model     = trick.on_model(model)               # surgery: wrap, replace, initialise, freeze; returns what it changed
-    trick.between_epochs(0, weights, optimizer)     # what to remember of the start
+    settings  = trick.on_settings(settings)         # built-in tricks only: a rule on settings, applied when a recipe is read
+    data      = trick.on_data(data)                 # subset, normalize, clean, once
+    model     = trick.on_model(model)               # wrap, replace, initialize, freeze layers; returns what it changed
+    trick.between_epochs(0, weights, optimizer)     # initial state
     for epoch:
         order     = trick.on_order(order, targets, noise)       # which samples, in which order
         for batches:                                # one, or trick.batches_per_step(); scheduled values are set; tensors are on the device
-            rate       = trick.on_rate(rate)                    # plateau, restart …
+            rate       = trick.on_rate(rate)                    # learning rate: plateau, restart …
             for batch in batches:
-                batch      = trick.on_batch(batch, noise)           # flip, crop, mixup …
+                batch      = trick.on_batch(batch, noise)           # flip, crop, mixup …; batch.true_targets are kept for metrics
                 prediction = model(batch.inputs)
                 loss       = trick.on_loss(loss, prediction, batch) # penalties, smoothing …
                 gradients of loss
-            trick.on_pass(gradients, parameters)    # gradients() once more, elsewhere (SAM) or of a part (noise scale)
+            trick.on_pass(gradients, parameters)    # gradients() again at other weights (SAM) or of some samples (noise scale)
             trick.on_gradients(parameters)          # clip …
             optimizer step
             trick.on_weights(parameters)            # max-norm, moving average …
-        validation                                  # trick.on_predict(network, predict, inputs, batch); best and last weights,
-                                                    # with trick.evaluation_weights() in place of the live ones
-        trick.on_epoch(epoch, metrics)              # early stopping, plateau, unfreezing, snapshots
-        trick.between_epochs(epoch, weights, optimizer)     # unless it was the last: go back to earlier weights …
+        validation                                  # trick.on_predict(network, predict, inputs, batch); best and last weights;
+                                                    # uses trick.evaluation_weights(), if any, instead of the live weights;
+                                                    # tracked metrics of the epoch are read from the device
+        trick.on_epoch(epoch, metrics)              # early stopping, plateau, unfreezing, snapshots; then the epoch is reported
+        trick.between_epochs(epoch, weights, optimizer)     # not after the last epoch: go back to earlier weights …
 
-Hooks are written for one network, ``(N, C, H, W)``. One that says ``stacked = True`` sees a whole stack of R seeds at once, ``(R, N, C, H, W)``:
-its code counts axes from the right, so that it serves both. A hook never waits for the device (no ``.item()``) and keeps shapes from step to step;
-decisions on values happen in ``on_epoch``.
+Hooks are written for one network, ``(N, C, H, W)``. A hook with ``stacked = True`` gets a whole stack of R seeds at once,
+``(R, N, C, H, W)``, and counts axes from the right, so that it works for both. A hook never waits for the device (no ``.item()``)
+and keeps shapes from step to step; decisions on values are made in ``on_epoch``.
 """
 
 from __future__ import annotations
@@ -48,8 +49,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ablate.data.dataset import Batch, Parts, Spec
+    from ablate.notes.note import Note
     from ablate.recipe.settings import Settings
-    from ablate.tricks.noise import Noise
+    from ablate.rng.noise import Noise
 
 
 class NoEffect(ValueError):
@@ -247,8 +249,8 @@ class Trick(Named):
         Only what is ``stacked`` can have it in a stack.
         """
 
-    def notes(self) -> Sequence[str]:
-        """Sentences for the record: what it did before the first epoch, what its settings come to; asked after `between_epochs` (0), or after `restore`."""
+    def notes(self) -> Sequence[Note | str]:
+        """Notes for the record, or sentences. Called after `between_epochs` (0), or after `restore`."""
         return ()
 
     def state(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pydantic import Field
 from ablate.registry import Card, register
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
-from ablate.tricks.measurements import check_measurements
+from ablate.tricks.shared.measurements import check_measurements
 from ablate.tricks.standardise import as_floats, check_in_memory, with_inputs
 from ablate.tricks.trick import Trick
 

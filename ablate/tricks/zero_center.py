@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ablate.registry import Card, register
-from ablate.tricks.measurements import check_measurements
+from ablate.tricks.shared.measurements import check_measurements
 from ablate.tricks.standardise import Per, as_floats, check_in_memory, moments, with_inputs
 from ablate.tricks.trick import Trick
 

@@ -17,14 +17,12 @@ from ablate.api import RunOptions
 from ablate.registry import suggestion
 from bench.claims.again import ask, ask_drawn, difference, read_draws, with_draw
 from bench.claims.book import ROOT, Claim, read_book
-from bench.claims.page import answered, page, top
+from bench.claims.page import answered, page
 from bench.claims.picture import picture
 from bench.claims.rates import sentence, tried
 from bench.claims.results import read_claim, train_claim
 
 DOCS = ROOT / "docs"
-README = ROOT / "README.md"
-MARKS = ("<!-- claims -->\n\n", "\n\n<!-- end of claims -->")
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -130,20 +128,11 @@ def write(found: dict[str, Any], book: Sequence[Claim], folder: Path = DOCS) -> 
     (folder / "claims.json").write_text(dumped(kept), encoding="utf-8")
     (folder / "claims.md").write_text(page(book, kept, draws()), encoding="utf-8")
     (folder / "claims.svg").write_bytes(picture(book, kept))
-    if folder == DOCS:
-        README.write_text(with_top(README.read_text(encoding="utf-8"), top(book, kept)), encoding="utf-8")
 
 
 def dumped(value: Any) -> str:
     """JSON that a diff can be read of."""
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def with_top(readme: str, text: str) -> str:
-    """The README with its part on claims replaced."""
-    before, _, rest = readme.partition(MARKS[0])
-    _, _, after = rest.partition(MARKS[1])
-    return before + MARKS[0] + text + MARKS[1] + after
 
 
 if __name__ == "__main__":

@@ -21,11 +21,11 @@ Draw = Mapping[str, Any]
 """One entry of docs/claims-again.json: ``draw`` (the seed of the lot), and ``claims`` with what the page said and what other seeds say."""
 
 HEAD = """\
-## Run again on other seeds
+## Repeated with other seeds
 
-Three claims at a time are drawn by lot (`random.Random(draw).sample` of the sorted names), trained from nothing in an empty folder on as many seeds as
-judged them, none of which the recipe has, and judged by the same rules: `python -m bench.claims again --draw 20261121`. All draws are here, in their order,
-beside what the page said when they were made.
+`python -m bench.claims again --draw 20261121` draws three claims at random (`random.Random(draw).sample` of the sorted names),
+trains them from scratch in an empty folder on the same number of new seeds, and applies the same rules. All draws are listed in
+order, with the answers that this page gave at that time.
 """
 
 
@@ -110,7 +110,7 @@ def section(draws: Sequence[Draw], book: Sequence[Claim]) -> list[str]:
     for draw in draws:
         lines += [f"**Draw {draw['draw']}: {told(draw)}.**\n"]
         lines += [
-            "| Claim | On the page | Again | Seeds | Parts alike | What came out otherwise |",
+            "| Claim | Answer | Repeated | Seeds | Parts that agree | Differences |",
             "|:--|:--|:--|:--|--:|:--|",
         ]
         for one in draw["claims"]:
@@ -119,7 +119,7 @@ def section(draws: Sequence[Draw], book: Sequence[Claim]) -> list[str]:
             pairs = zip(one["before"]["parts"], one["after"]["parts"], strict=True)
             other = [difference(a, b) for a, b in pairs if a["agreement"] != b["agreement"]]
             if one["claim"] in known and recipe_key(known[one["claim"]]) != one["recipe"]:
-                other.append("the recipe was changed since")
+                other.append("the recipe has changed since")
             link = f"[{name}](#{name.replace(' ', '-')})" if one["claim"] in known else name
             span = f"{one['seeds'][0]} to {one['seeds'][-1]}"
             lines.append(

@@ -10,7 +10,7 @@ from bench.claims.book import Part
 Answer = Literal["holds", "holds partly", "does not hold here", "undecided", "not run yet"]
 Agreement = Literal["agrees", "disagrees", "open"]
 
-MARK: dict[str, str] = {"agrees": "as claimed", "disagrees": "not as claimed", "open": "open"}
+MARK: dict[str, str] = {"agrees": "as claimed", "disagrees": "not as claimed", "open": "unclear"}
 """What pages call an agreement."""
 
 EITHER = {"no worse": {"no difference", "helps"}, "no better": {"no difference", "hurts"}}

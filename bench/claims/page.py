@@ -1,4 +1,4 @@
-"""docs/claims.md, from the book and from what the runs found: nothing on it is written by hand but this frame."""
+"""docs/claims.md, computed from the book and the results; only the text templates below are written by hand."""
 
 from __future__ import annotations
 
@@ -16,32 +16,37 @@ Results = Mapping[str, Mapping[str, Any]]
 """docs/claims.json: claim → what `bench.claims.results.read_claim` returned."""
 
 HEAD = """\
-# The book of claims: folklore, tested
+# Common claims about training, tested
 
-Field notes on training networks make claims. Each one here has a recipe in [recipes/claims](../recipes/claims) and was answered by its table. What would
-agree with a claim was written into [book.yml](../recipes/claims/book.yml) beforehand; the answers are computed from the tables' verdicts. `make claims` trains
-what is missing and writes this page; `python -m bench.claims page` writes it again from [claims.json](claims.json).
+Training guides make many claims. Each claim on this page has a small recipe in [recipes/claims](../recipes/claims). The
+verdicts that agree with a claim were written into [book.yml](../recipes/claims/book.yml) before the recipe was run; the
+answers are computed from the verdicts of its table. `make claims` trains missing runs and writes this page;
+`python -m bench.claims page` only writes the page again, from [claims.json](claims.json).
 """
 
 RULES = """\
-- **A claim consists of parts**, each a row beside its parent. All parts agree with the claim: it *holds*. Some: it *holds partly*. None, and at least one
-  disagrees: it *does not hold here*. None, and all are unclear: *undecided*.
-- **Here means here**: small networks on small data, a minute on two cores, at the scale that stands below each table (seconds are those of the jobs, one
-  core each, on a machine that often had other work). What does not hold here may hold at another scale, and what holds here may not.
-  The book has a larger scale for some claims, to be asked on a GPU: `python -m bench.claims larger drop_path --device cuda`.
-- **Verdicts** are those of [the evidence](evidence.md): differences paired by seed, adjusted (Holm) over the rows of one table. Over all tables of this page
-  nothing is adjusted: of so many questions one or two answers will be chance.
-- **Either of two.** Where a claim has a row `no difference` or `helps`, and the interval leaves no harm above the smallest effect that counts, the row is *no
-  worse* and agrees, although which of the two it is stays open (and *no better* likewise).
-- **A change that never acted tests nothing.** Where a row equals its parent in every seed, its part is open, and says *no effect*; unless the claim is that
-  the two are one.
-- **Rates were chosen on other seeds** (100 to 103) than those that judge, each from a grid with steps of about three, where a claim sets optimizers, losses,
-  batch sizes or depths against each other: `rates` in the book, which `python -m bench.claims rates` tries again. Elsewhere both sides share a rate that
-  suits the plain side.
-- **The last batch of an epoch** holds what is left: 898 digits in batches of 32 leave 2, a step on two samples at the full rate just before the validation.
-  Claims that turned on it (optimizers, batch sizes, batch norm, initial values) were asked anew on 1792 digits, which leave none. The tables say which.
-- **Many claims were asked anew.** Where an earlier round showed that a setting was unfair to one side, that a change never acted, or that its seeds could not
-  tell, the recipe was changed and judged by seeds that nobody had seen; a comment beside `seeds` says so. All others were judged by their first round.
+- **A claim has one or more parts**, each a comparison of a variant with its parent. If all parts agree with the claim, it
+  *holds*. If some agree, it *holds partly*. If none agrees and at least one disagrees, it *does not hold here*. If all are
+  unclear, it is *undecided*.
+- **"Here" means small networks on small data**, one minute on two cores, at the scale given below each table. (Seconds are those
+  of the jobs, one core each, on a machine that often had other work.) Another scale can give another answer. Some claims have a
+  larger scale for a GPU: `python -m bench.claims larger drop_path --device cuda`.
+- **Verdicts** are described in [evidence.md](evidence.md): differences are paired by seed and Holm-corrected over the variants of
+  one table. There is no correction across the tables of this page, so expect one or two answers to be wrong by chance.
+- **No worse, no better.** If a claim expects `no difference` or `helps`, and the confidence interval excludes a deterioration
+  larger than the smallest effect of interest, the variant is *no worse* and agrees, although it is not known which of the two is true. *No
+  better* is the reverse.
+- **A change without effect tests nothing.** If a variant equals its parent in every seed, its part is unclear and marked *no
+  effect*, unless the claim is that the two are equal.
+- **Learning rates were chosen on separate seeds** (100 to 103), each from a grid with steps of about a factor of three, if a claim
+  compares optimizers, losses, batch sizes or depths: see `rates` in the book; `python -m bench.claims rates` repeats the search.
+  In all other claims, both variants use the same learning rate, chosen for the plain variant.
+- **The last batch of an epoch** can be small: 898 digits in batches of 32 leave a batch of 2, which makes a step at the full
+  learning rate just before the validation. Claims that depended on it (optimizers, batch sizes, batch norm, initialization) were
+  repeated on 1792 digits, which leave no remainder. The tables report the data used.
+- **Many claims were repeated with new seeds.** If an earlier round showed that a setting was unfair to one variant, that a change
+  had no effect, or that there were too few seeds, the recipe was changed and run on seeds not used before; a comment next to
+  `seeds` in the recipe says so. For all other claims, the first round counts.
 """
 
 MANY: dict[Answer, tuple[str, str]] = {
@@ -101,7 +106,7 @@ def answered(claim: Claim, results: Results) -> Answer:
 def front(book: Sequence[Claim], results: Results) -> list[str]:
     """The table of all claims by topic: the first part's effect stands for each, and the last column names the parts that do not agree."""
     lines = [
-        "| Claim | Answer | Parts | First part | Effect, 95 % interval | n | Verdict | Not as claimed, or open |",
+        "| Claim | Answer | Parts that agree | First part | Effect (95% CI) | n | Verdict | Parts that disagree or are unclear |",
         "|:--|:--|--:|:--|:--|--:|:--|:--|",
     ]
     topic = ""
@@ -119,7 +124,7 @@ def front(book: Sequence[Claim], results: Results) -> list[str]:
         part, found = claim.parts[0], known["parts"][0]
         agreeing = agreements(claim, known).count("agrees")
         lines.append(
-            f"| {name} | **{answered(claim, results)}** | {agreeing} of {len(claim.parts)} | {beside(found)} | {effect(found)} | {found['n']} "
+            f"| {name} | **{answered(claim, results)}** | {agreeing} of {len(claim.parts)} | {pair(found)} | {effect(found)} | {found['n']} "
             f"| {verdict(part, found) or found['status']} | {against(claim, known)} |"
         )
     return lines
@@ -130,21 +135,9 @@ def against(claim: Claim, known: Mapping[str, Any]) -> str:
     told = []
     for part, found, said in zip(claim.parts, known["parts"], agreements(claim, known), strict=True):
         if said != "agrees":
-            asked = f" ({part.metric.replace('_', ' ')})" if part.metric else ""
+            asked = f" ({titled(part.metric)})" if part.metric else ""
             told.append(f"{found['row']}{asked}: {verdict(part, found) or found['status']}")
     return "; ".join(told)
-
-
-def top(book: Sequence[Claim], results: Results, count: int = 10) -> str:
-    """The README's part: how many claims hold, and the first of them."""
-    lines = [tally(book, results), "", "| Claim | Answer | Effect, 95 % interval | n |", "|:--|:--|:--|--:|"]
-    for claim in book[:count]:
-        known = current(claim, results)
-        name = claim.claim.rstrip(".")
-        found = known["parts"][0] if known else None
-        told = f"{beside(found)}: {effect(found)} | {found['n']}" if found else " | "
-        lines.append(f"| {name} | {answered(claim, results)} | {told} |")
-    return "\n".join(lines)
 
 
 def tally(book: Sequence[Claim], results: Results) -> str:
@@ -166,15 +159,15 @@ def about(claim: Claim, results: Results) -> list[str]:
     link = f"[recipes/claims/{claim.name}.yaml](../recipes/claims/{claim.name}.yaml)"
     lines = [f"### {claim.name.replace('_', ' ')}\n", f"> {claim.claim}\n"]
     if known is None:
-        return [*lines, f"**Not run yet.** {link} asks.\n"]
+        return [*lines, f"**Not run yet.** Recipe: {link}\n"]
     lines += [known["tables"][""]]
     for measure, table in known["tables"].items():
         if measure:
             lines += [f"The same runs, compared by `{measure}`:\n", table]
     if known.get("shown"):
-        lines += ["What else was measured:\n", known["shown"]]
+        lines += ["Other measurements:\n", known["shown"]]
     said = [f"- {sentence(part, found)}" for part, found in zip(claim.parts, known["parts"], strict=True)]
-    lines += ["What was found:\n", *said, ""]
+    lines += ["Results:\n", *said, ""]
     beware = f"{claim.beware} " if claim.beware else ""
     lines += [f"**{answered(claim, results).capitalize()}{how_far(claim, known)}.** {beware}{scale(known)} {link}\n"]
     return lines
@@ -185,42 +178,47 @@ def how_far(claim: Claim, known: Mapping[str, Any]) -> str:
     said = agreements(claim, known)
     if len(said) == 1 or len(set(said)) == 1:
         return ""
-    words = {"agrees": "as claimed", "disagrees": "not", "open": "open"}
+    words = {"agrees": "as claimed", "disagrees": "not", "open": "unclear"}
     return f" ({', '.join(f'{said.count(key)} {word}' for key, word in words.items() if key in said)})"
 
 
 def sentence(part: Part, found: Mapping[str, Any]) -> str:
-    """One part in words: values, difference, verdict, and whether the claim has it so."""
+    """One part in words: values, difference, verdict, and whether it agrees with the claim."""
     word = verdict(part, found)
     values = ""
     if found["value"] is not None and found["parent_value"] is not None:
-        values = f" {number(found['value'])} against {number(found['parent_value'])},"
+        values = f" {number(found['value'])}, parent {number(found['parent_value'])}, difference"
     told = word or found["status"]
     if told == "unclear" and found["more_seeds"] and part.by == "verdict":
         told += f" (≈{found['more_seeds']} more seeds)"
     if told in EITHER:
         told += f" (by more than {number(found['smallest_effect'])})"
     if told == "no effect":
-        told += " (equal in every seed: the change never acted)"
+        told += " (equal in every seed: the change had no effect)"
     if part.by == "interval":
-        told += " (by the interval: the rows are validated on other samples)"
+        told += " (from the confidence interval, because the variants have different validation sets)"
     expected = " or ".join(part.says)
     why = f"; {part.why}" if part.why else ""
     return (
-        f"**{found['row']}** beside {found['parent']}: {found['metric'].replace('_', ' ')}{values} {effect(found)}, n = {found['n']}: "
-        f"{told}. The claim has it: {expected}{why}. *{MARK[agreement(part, found)].capitalize()}.*"
+        f"**{found['row']}** (parent: {found['parent']}): {titled(found['metric'])}{values} {effect(found)}, n = {found['n']}: "
+        f"{told}. Expected: {expected}{why}. *{MARK[agreement(part, found)].capitalize()}.*"
     )
 
 
-def beside(found: Mapping[str, Any]) -> str:
-    """The two rows and the number that is compared."""
-    return f"{found['row']} − {found['parent']}, {found['metric'].replace('_', ' ')}"
+def pair(found: Mapping[str, Any]) -> str:
+    """The variant, its parent and the metric."""
+    return f"{found['row']} − {found['parent']}, {titled(found['metric'])}"
+
+
+def titled(metric: str) -> str:
+    """A metric's name for readers."""
+    return metric.replace("_", " ").replace("train loss clean", "train loss (evaluation mode)")
 
 
 def effect(found: Mapping[str, Any]) -> str:
     """A difference and its interval."""
     if found["delta"] is None:
-        return "no difference taken"
+        return "no difference computed"
     if found["low"] is None or found["high"] is None:
         return f"{number(found['delta'], sign=True)}"
     return (

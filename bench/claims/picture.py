@@ -1,4 +1,4 @@
-"""All effects in one picture: each part of each claim in standard deviations of seeds, to the right where the row is better than its parent."""
+"""All effects in one figure: each part of each claim in standard deviations over seeds, to the right if the variant is better than its parent."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bench.claims.page import Results, current
 
 COLOURS = {"agrees": "#009E73", "disagrees": "#D55E00", "open": GREY}
 FARTHEST = 300.0
-"""Deviations: what lies beyond is drawn there."""
+"""Standard deviations: larger effects are drawn there."""
 
 LINE, WIDTH, NAMES, HEAD, FOOT = 0.17, 9.0, 4.6, 0.75, 0.6
 """Inches."""
 
 
 def picture(book: Sequence[Claim], results: Results) -> bytes:
-    """The picture as SVG; the same results give the same bytes."""
+    """The figure as SVG; the same results give the same bytes."""
     lines: list[tuple[Claim | str, Part | None, Mapping[str, Any] | None]] = []
     for claim in book:
         if claim.section not in [entry for entry, _, _ in lines]:
@@ -33,7 +33,7 @@ def picture(book: Sequence[Claim], results: Results) -> bytes:
         height = HEAD + LINE * len(lines) + FOOT
         figure = new_figure(WIDTH, height)
         figure.text(0.15 / WIDTH, 1 - 0.15 / height, "All claims, all parts", size=10.8, weight="bold", va="top")
-        remark = "green: as claimed; vermilion: not as claimed; grey: unclear; ring: the change never acted; bars: 95 % interval; arrow: diverged"
+        remark = "green: as claimed; orange: not as claimed; grey: unclear; ring: the change had no effect; bars: 95% confidence interval; arrow: diverged"
         figure.text(0.15 / WIDTH, 1 - 0.4 / height, remark, size=SMALL, color=GREY, va="top")
         axes = figure.add_axes(
             (NAMES / WIDTH, FOOT / height, (WIDTH - NAMES - 0.2) / WIDTH, LINE * len(lines) / height)
@@ -42,7 +42,7 @@ def picture(book: Sequence[Claim], results: Results) -> bytes:
         axes.set_xlim(-FARTHEST, FARTHEST)
         axes.set_ylim(len(lines) - 0.5, -0.5)
         axes.set_xticks([-100, -10, -1, 0, 1, 10, 100], ["−100", "−10", "−1", "0", "1", "10", "100"])
-        axes.set_xlabel("difference to the parent, in standard deviations of seeds (better: right)")
+        axes.set_xlabel("difference from the parent, in standard deviations over seeds (better: right)")
         axes.tick_params(top=True, labeltop=True)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
@@ -75,7 +75,7 @@ def _label(found: Mapping[str, Any]) -> str:
 
 
 def _mark(axes: Any, i: int, part: Part, found: Mapping[str, Any]) -> None:
-    """One part: a square at its effect with its interval; an arrow where a row diverged; a ring where its change never acted."""
+    """One part: a square at its effect with its interval; an arrow if the variant diverged; a ring if its change had no effect."""
     colour = COLOURS[agreement(part, found)]
     if found["verdict"] == "unstable":
         axes.plot(-FARTHEST * 0.8, i, "<", color=colour, markersize=5, zorder=4, clip_on=False)

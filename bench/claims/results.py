@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from ablate.api import RunOptions, run
-from ablate.evidence.rows import Row, Table, gather
+from ablate.evidence.gather import Row, Table, gather
+from ablate.planning.plan import make_plan
 from ablate.recipe import Recipe
 from ablate.recipe.measured import comparing
-from ablate.recipe.recipe import Compare
+from ablate.recipe.variant import Compare
 from ablate.report.formats import render
-from ablate.study.plan import make_plan
-from ablate.study.records import StudyRecord
-from ablate.study.store import Store
+from ablate.store.records import StudyRecord
+from ablate.store.store import Store
 from bench.claims.book import Claim, Part
 
 

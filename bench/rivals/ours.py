@@ -10,27 +10,29 @@ import tempfile
 import time
 from pathlib import Path
 
-from ablate import api
-from ablate.evidence.rows import gather
+from ablate.evidence.gather import gather
+from ablate.execution.devices import slots
+from ablate.execution.events import RunEnded
+from ablate.execution.executors.local import LocalExecutor
+from ablate.execution.jobs import make_jobs
+from ablate.execution.run_options import RunOptions
+from ablate.execution.scheduler import Scheduler
+from ablate.execution.stack_rule import stack_rule
+from ablate.planning.plan import make_plan
+from ablate.planning.study_file import write_study
 from ablate.recipe import Recipe
-from ablate.study.executor import LocalExecutor
-from ablate.study.jobs import make_jobs
-from ablate.study.plan import make_plan
-from ablate.study.processes import ForkedProcesses
-from ablate.study.provenance import of_command
-from ablate.study.register import write_study
-from ablate.study.stacks import stack_rule
-from ablate.study.store import Store
+from ablate.store.provenance import of_command
+from ablate.store.store import Store
 from bench.rivals.work import asked
 
 
-class Warm(ForkedProcesses):
+class Warm(LocalExecutor):
     """A server that is there before the first job."""
 
     def __init__(self) -> None:
         super().__init__()
         self._server = self._serve()
-        self.events(None)
+        self.poll(None)
 
 
 def study(
@@ -39,7 +41,7 @@ def study(
     """Train a recipe from nothing. Returns seconds, the valid losses of every row's last epochs, and the stacks as they were made."""
     with tempfile.TemporaryDirectory() as folder:
         store, processes = Store(Path(folder)), Warm()
-        places = api.slots(api.RunOptions(device=device, jobs_per_gpu=jobs_per_gpu))
+        places = slots(RunOptions(device=device, jobs_per_gpu=jobs_per_gpu))
         began = time.perf_counter()
         plan = make_plan(recipe, store)
         write_study(plan, store)
@@ -47,8 +49,9 @@ def study(
         jobs = make_jobs(
             missing, plan, store, of_command(recipe.folder), now=time.time(), stack=stack_rule(missing, places)
         )
-        executor = LocalExecutor(places, store, processes=processes)
-        bad = [event for event in executor.run(jobs) if event["event"] not in ("started", "epoch", "finished")]
+        scheduler = Scheduler(places, store, executor=processes)
+        ended = [event for event in scheduler.run(jobs) if isinstance(event, RunEnded)]
+        bad = [event for event in ended if event.status != "finished"]
         if bad:
             raise RuntimeError(f"a run did not finish: {bad[0]}")
         table = gather(plan.renewed(store).record(), provenance=store.provenance)

@@ -9,7 +9,7 @@ import torch
 
 from ablate.data.load import load_parts
 from ablate.engine.assembly import assemble
-from ablate.engine.trainer import Assignment
+from ablate.engine.contract import Assignment
 from ablate.engine.training import train_epoch, validate
 from ablate.recipe import Recipe
 from bench import ladder

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ablate.data.load import load_parts
-from ablate.engine.trainer import Assignment
+from ablate.engine.contract import Assignment
 from ablate.engine.training import train
 from ablate.recipe import Recipe
 from bench.claims.book import read_book

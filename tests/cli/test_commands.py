@@ -7,18 +7,22 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from ablate.cli.app import run_command
+from ablate.cli.run import ended_badly
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "recipes" / "digits.yaml"
 
 
 WRONG = {
-    "no such command": (["trian", "x.yaml"], "trian"),
+    "no such command": (["pln", "x.yaml"], "command (=pln) does not exist. Did you mean 'plan'?"),
     "no such file": (["run", "nowhere.yaml"], "nowhere.yaml"),
     "a folder": (["plan", "."], "."),
-    "unknown flag": (["plan", DIGITS, "--sedes", "3"], "--sedes"),
+    "unknown flag": (["plan", DIGITS, "--sedes", "3"], "Did you mean '--seeds'?"),
     "unknown row": (["table", DIGITS, "--only", "net9"], "net9"),
     "seeds": (["plan", DIGITS, "--seeds", "-1"], "-1"),
     "scale": (["plan", DIGITS, "--scale", "0"], "scale"),
@@ -27,15 +31,21 @@ WRONG = {
     "set wrong type": (["plan", DIGITS, "--set", "epochs=many"], "many"),
     "jobs": (["run", DIGITS, "--jobs", "none"], "--jobs (=none)"),
     "device": (["run", DIGITS, "--device", "tpu"], "--device (=tpu)"),
+    "not a number": (["run", DIGITS, "--threads", "two"], "--threads (=two) must be a whole number."),
+    "too small": (["run", DIGITS, "--timeout=0"], "--timeout (=0) must be at least 1."),
+    "too large": (["ui", "--port", "99999"], "--port (=99999) must be at most 65535."),
+    "no value": (["plan", DIGITS, "--seeds"], "--seeds requires a value."),
+    "one argument too many": (["plan", DIGITS, "more"], "argument (=more) is not expected."),
     "format": (["run", DIGITS, "--format", "docx"], "--format (=docx)"),
     "suffix": (["export", DIGITS, "-o", "table.docx"], "--output (=table.docx)"),
     "exported column": (["export", DIGITS, "-o", "table.md", "--columns", "x"], "--columns (=x)"),
+    "metric of a run": (["run", DIGITS, "--metric", "acuracy"], "--metric (=acuracy)"),
     "order": (["table", DIGITS, "--sort", "zzz"], "--sort (=zzz)"),
     "no folder": (["export", DIGITS, "-o", "nowhere/table.md"], "nowhere"),
     "column": (["table", DIGITS, "--columns", "valid_los"], "--columns (=valid_los)"),
     "variant": (["diff", DIGITS, "net1", "nte2"], "net2"),
     "catalog": (["catalog", "dropuot"], "dropout"),
-    "missing argument": (["diff", DIGITS, "net1"], "B"),
+    "missing argument": (["diff", DIGITS, "net1"], "VARIANT_B is missing."),
 }
 
 
@@ -51,6 +61,13 @@ def test_wrong_input_is_one_line(ablate, case, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_without_a_command_it_shows_the_help(capsys):
+    assert run_command([]) == 2
+    said = capsys.readouterr()
+    assert "Commands" in said.out
+    assert said.err == "Missing command. See 'ablate --help'.\n"
+
+
 def test_debug_shows_where(ablate):
     done = ablate("--debug", "plan", "nowhere.yaml")
     assert "Traceback" in done.err
@@ -62,7 +79,7 @@ def test_new_writes_a_recipe_that_reads(ablate, tmp_path):
     before = (tmp_path / "mine.yaml").read_text()
     again = ablate("new", "mine")
     assert again.code == 2
-    assert "exists already" in again.err
+    assert "already exists" in again.err
     assert (tmp_path / "mine.yaml").read_text() == before
 
 
@@ -71,7 +88,7 @@ def test_new_takes_any_name(ablate, tmp_path, name):
     done = ablate("new", name)
     assert done.code == 0
     assert shlex.quote(f"{name}.yaml") in done.err
-    assert ablate("plan", f"{name}.yaml", "--quick").out.startswith(f"{name}: ")
+    assert ablate("plan", f"{name}.yaml", "--quick").out.startswith(f"Plan of {name} ")
 
 
 @pytest.mark.parametrize("name", ["", " ", ".yaml"])
@@ -123,7 +140,7 @@ def test_schema_is_written_and_takes_the_shipped_recipes(ablate, tmp_path):
         validator.validate(YAML(typ="safe").load(recipe))
 
 
-@pytest.mark.parametrize("suffix", ["md", "tex", "html", "csv", "json"])
+@pytest.mark.parametrize("suffix", ["md", "tex", "html", "csv", "json", "txt"])
 def test_export_writes_every_format(ablate, tmp_path, suffix):
     done = ablate("export", DIGITS, "-o", f"table.{suffix}")
     assert done.code == 0, done.err
@@ -134,7 +151,7 @@ def test_a_folder_of_runs_that_is_not_there_is_said(ablate, tmp_path):
     done = ablate("table", DIGITS, "--runs", "nowhere")
     assert done.code == 0
     assert "queued" in done.out
-    assert done.err == "--runs (=nowhere) does not exist: nothing has been trained there\n"
+    assert done.err.startswith("--runs (=nowhere) does not exist.")
     (tmp_path / "nowhere").mkdir()
     assert ablate("table", DIGITS, "--runs", "nowhere").err == ""
 
@@ -144,7 +161,7 @@ def test_nothing_is_made_where_there_is_nothing_to_publish(ablate, tmp_path):
     assert done.code == 1
     assert done.out == ""
     [line] = done.err.splitlines()
-    assert "nothing to publish yet" in line
+    assert "No results to publish" in line
     assert list(tmp_path.iterdir()) == []
 
 
@@ -202,5 +219,50 @@ def test_the_command_that_shows_the_last_run_names_its_folder(tmp_path, ablate):
     (tmp_path / "other" / "r").mkdir(parents=True)
     (tmp_path / "other" / "r" / "study.json").write_text('{"rows": [], "selection": ["--seeds", "2"]}')
     command = f"ablate table r.yaml --seeds 2 --runs {tmp_path / 'other'}"
-    assert ablate("table", "r.yaml", "--runs", "other").err.endswith(f"; its rows: {command}\n")
+    assert ablate("table", "r.yaml", "--runs", "other").err.endswith(f": {command}\n")
     assert ablate(*shlex.split(command)[1:]).err == ""
+
+
+COMPARED = """
+data: digits
+metrics: [accuracy]
+seeds: 3
+baseline: {name: plain, model: {name: mlp, hidden: [4]}, loss: cross_entropy, optimizer: {name: sgd, lr: 0.1}, epochs: 1}
+variants: [{name: wide, set: {model.hidden: [16]}}]
+"""
+
+
+def test_another_metric_is_compared_from_the_same_runs(ablate, tmp_path):
+    (tmp_path / "r.yaml").write_text(COMPARED)
+    first = ablate("run", "r.yaml", "--metric", "accuracy", "--format", "json")
+    assert first.json()["compare"]["metric"] == "accuracy"
+    again = ablate("run", "r.yaml", "--format", "json")
+    assert "0 to train" in again.err
+    assert again.json()["compare"]["metric"] == "valid_loss"
+    assert first.rows()["wide"]["delta_parent"] > 0 > again.rows()["wide"]["delta_parent"]
+    for words in (["--metric", "accuracy"], ["--set", "compare.metric=accuracy"]):
+        assert ablate("table", "r.yaml", "--format", "json", *words).json() == first.json()
+    assert ablate("export", "r.yaml", "-o", "t.json", "--metric", "accuracy").code == 0
+    assert json.loads((tmp_path / "t.json").read_text()) == first.json()
+    wrong = ablate("table", "r.yaml", "--metric", "acuracy")
+    assert wrong.code == 2
+    assert wrong.err.startswith("--metric (=acuracy) must ")
+    assert "Did you mean 'accuracy'?" in wrong.err
+    piped = ablate("table", "r.yaml")
+    assert not any(line.startswith("|") for line in piped.out.splitlines())
+
+
+def test_the_log_that_is_named_is_that_of_the_variant_whose_code_failed():
+    statuses = {"first": "diverged", "second": "failed", "third": "finished", "fourth": "failed"}
+    runs = [
+        SimpleNamespace(variant=SimpleNamespace(name=name), record=SimpleNamespace(status=status))
+        for name, status in statuses.items()
+    ]
+    plan = SimpleNamespace(runs=runs, recipe=SimpleNamespace(path=Path("r.yaml"), selection=("--seeds", "2")))
+    [line] = ended_badly(plan, Path("runs"))
+    assert "first (diverged), second (failed), fourth (failed)" in line
+    assert line.endswith("run: ablate logs r.yaml second")
+    runs[1].record.status = runs[3].record.status = "finished"
+    assert ended_badly(plan, Path("runs"))[0].endswith("run: ablate logs r.yaml first")
+    runs[0].record.status = "finished"
+    assert ended_badly(plan, Path("runs")) == []

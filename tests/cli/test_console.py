@@ -24,7 +24,7 @@ def test_data_goes_to_stdout_without_markup_or_colour(capsys):
 
 def test_nothing_heavy_is_imported():
     code = (
-        "import sys, ablate.cli.console, ablate.cli.show_table, ablate.cli.live, ablate.report.formats, ablate.evidence.rows\n"
+        "import sys, ablate.cli.console, ablate.cli.show_table, ablate.cli.progress, ablate.report.formats, ablate.evidence.gather\n"
         "heavy = 'torch mlflow sklearn pandas matplotlib scipy rich tabulate'.split()\n"
         "print([name for name in heavy if name in sys.modules])"
     )

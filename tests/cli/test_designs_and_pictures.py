@@ -149,8 +149,8 @@ WRONG = {
     "metric of curves": (["--metric", "acuracy", "-o", "x.svg"], "Did you mean 'accuracy'?"),
     "metric of effects": (["--kind", "effects", "--metric", "acuracy", "-o", "x.svg"], "Did you mean 'accuracy'?"),
     "folder": (["-o", "nowhere/x.svg"], "nowhere"),
-    "scale of a ladder": (["--kind", "ladder", "--log", "-o", "x.svg"], "--log is for curves"),
-    "nothing trained": (["--runs", "elsewhere", "-o", "x.svg"], "tricks has no curve to draw"),
+    "scale of a ladder": (["--kind", "ladder", "--log", "-o", "x.svg"], "--log requires --kind curves"),
+    "nothing trained": (["--runs", "elsewhere", "-o", "x.svg"], "tricks has no curves"),
     "row": (["--only", "flop", "-o", "x.svg"], "Did you mean 'flip'?"),
 }
 
@@ -168,11 +168,11 @@ def test_what_is_wrong_is_one_line(trained, ablate, folder, case):
 def test_designs_and_a_design_are_not_asked_for_at_once(ablate):
     done = ablate("plan", "r.yaml", "--designs", "--design", "pairs")
     assert done.returncode == 2
-    assert "--designs looks at all designs" in done.stderr
+    assert "--designs cannot be combined" in done.stderr
 
 
 def test_rows_that_a_design_leaves_out_are_said_on_stderr(ablate):
     done = ablate("plan", Path(__file__).parents[2] / "recipes" / "digits.yaml", "--design", "one-at-a-time", "--quick")
     assert done.returncode == 0
-    assert "only net5 (as only net3)" in done.stderr
+    assert "only net5 (same as only net3)" in done.stderr
     assert "only net5" not in done.stdout

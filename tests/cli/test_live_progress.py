@@ -6,8 +6,9 @@ import re
 import pytest
 from rich.console import Console
 
-from ablate.cli.advance import RowState, RunState
-from ablate.cli.live import Progress, in_view
+from ablate.cli.progress import Progress, in_view
+from ablate.cli.progress_state import RowState, RunState
+from ablate.execution.events import EpochEnded, RunEnded, RunStarted
 
 
 class Clock:
@@ -37,7 +38,10 @@ def piped(clock):
 
 
 def event(variant, seed, what, epoch=None, **facts):
-    return {"variant": variant, "seed": seed, "event": what, "epoch": epoch, "epochs": 400, **facts}
+    facts = {"variant": variant, "seed": seed, "epochs": 400, **facts}
+    if what == "started":
+        return RunStarted(**facts)
+    return EpochEnded(epoch=epoch, **facts) if what == "epoch" else RunEnded(status=what, epoch=epoch, **facts)
 
 
 def test_a_line_when_a_run_ends(piped, clock):
@@ -63,7 +67,7 @@ def test_at_most_one_progress_line_every_ten_seconds(piped, clock):
 
 
 def test_runs_that_another_process_finished(piped):
-    piped.event({"variant": "net1", "seed": 0, "event": "finished", "epochs": 400, "elsewhere": True})
+    piped.event(event("net1", 0, "finished", elsewhere=True))
     assert lines_of(piped) == ["net1 seed 0: finished elsewhere (1/3 runs)"]
 
 
@@ -147,7 +151,7 @@ def test_rows_that_do_not_fit_give_way_to_those_under_way():
     rows = [RowState(f"r{i}", 1, 10) for i in range(20)]
     for i in range(10):
         rows[i].runs[0, None] = RunState("finished")
-    rows[10].runs[0, None] = RunState("epoch")
+    rows[10].runs[0, None] = RunState()
     assert [row.variant for row in in_view(rows, 3)] == ["r10", "r11", "r12"]
     assert [row.variant for row in in_view(rows, 12)] == [f"r{i}" for i in range(8, 20)]
     assert in_view(rows, 20) == rows

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ablate.data.dataset import Part, Parts, Spec
-from ablate.engine.trainer import Assignment, Outcome
+from ablate.engine.contract import Assignment, Outcome
 from ablate.recipe.settings import Choice, Settings
 from ablate.registry import lookup
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ablate.engine.trainer import Assignment
+from ablate.engine.contract import Assignment
 from ablate.engine.training import train
 from ablate.recipe.settings import Choice
 
@@ -173,6 +173,6 @@ def test_a_users_further_pass_keeps_seeds_apart(settings, pictures, tmp_path, mo
     chosen = settings(tricks=(Choice("trick", None, "hooks_around_the_step:Twice", {}),), precision="float64")
     report = trained(chosen, pictures)
     assert report.facts["stack"] == [[0], [1], [2]]
-    assert "has on_pass, which sees a whole stack" in report.facts["notes"][0]
+    assert "has on_pass, which sees a whole stack" in report.facts["notes"][0].values["reason"]
     for i, seed in enumerate(SEEDS):
         assert report.lines[i] == trained(chosen.replace(tricks=()), pictures, (seed,)).lines[0]

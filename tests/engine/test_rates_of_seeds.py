@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.func import functional_call
 
-from ablate.layers.rate_per_seed import take_rates
 from ablate.optimizers.build import parameter_groups
+from ablate.optimizers.steps.rate_per_seed import take_rates
 from ablate.registry import entries, lookup
 
 R, STEPS = 3, 40

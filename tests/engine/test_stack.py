@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ablate.engine.trainer import Assignment
+from ablate.engine.contract import Assignment
 from ablate.engine.training import train
 from ablate.recipe.settings import Choice
 
@@ -338,7 +338,8 @@ def test_a_network_that_cannot_stack_trains_seed_by_seed_and_says_why(settings, 
     together = run(chosen, folder=tmp_path, keep=tmp_path)
     assert together.facts["stack"] == [[seed] for seed in SEEDS]
     [note] = together.facts["notes"]
-    assert reason in note
+    assert note.kind == "not_stacked"
+    assert reason in note.values["reason"]
     for seed in SEEDS:
         assert_same(together, run(chosen, (seed,), folder=tmp_path), (seed,))
     resumed = run(chosen, folder=tmp_path, resume=torch.load(tmp_path / "2.pt", weights_only=True))
@@ -395,7 +396,7 @@ def share(prediction, target):
     )
     together = run(chosen, folder=tmp_path)
     assert together.facts["stack"] == [list(SEEDS)]
-    assert "loss cannot be vmapped" in together.facts["notes"][0]
+    assert together.facts["notes"][0].kind == "loss_not_vmapped"
     assert [together.outcomes[seed].epoch for seed in SEEDS] == [2, 3, 4, 5, 5]
     assert_same(together, run(chosen, folder=tmp_path, stack="off"), SEEDS)
 
@@ -428,7 +429,7 @@ class Own(Trick):
     ):
         report = run(settings(**fields), folder=tmp_path)
         assert report.facts["stack"] == [[seed] for seed in SEEDS]
-        assert reason in report.facts["notes"][0]
+        assert reason in report.facts["notes"][0].values["reason"]
         assert_same(report, run(settings(**fields), (4,), folder=tmp_path), (4,))
     torchs = settings(optimizer=Choice("optimizer", None, "torch.optim:RMSprop", {"lr": 0.01}), precision="float64")
     report = run(torchs)

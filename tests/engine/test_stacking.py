@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from ablate.engine.compute_cost import known_size, work_of_network, work_of_settings
 from ablate.engine.dry_run import stack_reason
-from ablate.engine.stacking import GAINS, WIDTHS, in_stacks, stack_cost, stack_width
+from ablate.engine.stack_width import GAINS, WIDTHS, in_stacks, stack_cost, stack_width
 from ablate.engine.training import train
-from ablate.engine.work import known_size, work_of_network, work_of_settings
 from ablate.recipe.settings import Choice
 
 SHAPE = (1, 8, 8)
@@ -93,7 +93,7 @@ def test_stacks_are_even():
 
 
 def test_the_choice_needs_no_torch():
-    code = "import sys, ablate.engine.stacking; print('torch' in sys.modules)"
+    code = "import sys, ablate.engine.stack_width; print('torch' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "False"
 

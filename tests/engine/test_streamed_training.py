@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ablate.data.dataset import Part
-from ablate.engine.trainer import Assignment
+from ablate.engine.contract import Assignment
 from ablate.engine.training import train
 from ablate.recipe.settings import Choice
 

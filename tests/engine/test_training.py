@@ -360,4 +360,4 @@ def test_missing_targets_with_a_loss_of_the_users_are_noted(settings, assign, re
     parts = Parts(part, part, Spec((1, 8, 8), 2, "regression"))
     chosen = settings(loss=Choice("loss", None, "gaps:loss", {}))
     train(replace(assign(chosen), folder=tmp_path), parts, report)
-    assert any("missing" in note for note in report.facts["notes"])
+    assert "missing_targets" in [note.kind for note in report.facts["notes"]]

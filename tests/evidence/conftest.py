@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from ablate.recipe.recipe import Change, Compare, Recipe, Variant
+from ablate.recipe.recipe import Recipe
 from ablate.recipe.settings import Choice, Settings
-from ablate.study.records import RunRecord, StudyRecord, VariantRecord
+from ablate.recipe.variant import Change, Compare, Variant
+from ablate.store.records import RunRecord, StudyRecord, VariantRecord
 
 Losses = Sequence[float | None]
 

@@ -6,14 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from ablate.evidence.dead_switch import acts_at_once
-from ablate.evidence.rows import gather
+from ablate.evidence.gather import gather
+from ablate.evidence.inert_changes import acts_at_once
+from ablate.notes.note import Note
 from ablate.recipe.settings import Choice
 from ablate.registry import lookup
 
 LOSSES = [0.5, 0.6, 0.7]
 FIRST = [2.31, 2.29, 2.35]
-SAID = "did nothing in the first step: the same loss as a"
+SAID = Note("no_effect_at_first", values={"parent": "a"})
 
 
 def trick(name, **options):
@@ -74,4 +75,4 @@ def test_rows_that_are_twins_throughout_are_said_to_be_so_only(make_study, make_
     study = make_study({"a": (None, runs), "b": ("a", runs)})
     changed = replace(study.rows[1].variant, settings=study.rows[1].variant.settings.replace(batch_size=7))
     notes = gather(replace(study, rows=(study.rows[0], replace(study.rows[1], variant=changed)))).rows[1].notes
-    assert notes == ("identical to its parent for every seed",)
+    assert notes == (Note("identical"),)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ablate.evidence.rows import gather
-from ablate.recipe.recipe import Compare
+from ablate.evidence.gather import gather
+from ablate.notes.note import Note
+from ablate.recipe.variant import Compare
 
 
 def ladder(draw, rows=7, n=5, effect=0.0, at=4):
@@ -51,12 +52,12 @@ def test_a_pair_far_out_is_named(make_study):
     rows["net2"][1][5] += 0.5
     notes = {row.variant: row.notes for row in gather(make_study(rows)).rows}
     assert notes["net1"] == ()
-    assert notes["net2"] == ("the difference to its parent is far from the others for seed 5",)
+    assert notes["net2"] == (Note("outlier", seeds=(5,)),)
 
 
 def test_some_identical_seeds_are_named(make_study):
     row = gather(make_study({"a": (None, [0.5, 0.6, 0.7]), "b": ("a", [0.4, 0.6, 0.55])})).rows[1]
-    assert row.notes == ("identical to its parent for seed 1",)
+    assert row.notes == (Note("identical", seeds=(1,)),)
     assert row.verdict is not None
 
 
@@ -67,7 +68,7 @@ def test_a_metric_too_coarse_to_scatter_gets_no_verdict(make_study, make_run):
     study = make_study({"a": (None, scored([7.0, 8.0, 9.0])), "b": ("a", scored([6.0, 7.0, 8.0]))}, Compare("hits"))
     row = gather(study).rows[1]
     assert (row.delta_parent, row.ci_low, row.p_adjusted, row.verdict) == (-1.0, None, None, None)
-    assert row.notes == ("every seed differs from its parent by the same amount: nothing tells chance from effect",)
+    assert row.notes == (Note("same_difference"),)
 
 
 @pytest.mark.parametrize("start", [0, 100, 200])
@@ -75,7 +76,7 @@ def test_copies_of_one_variant_under_other_noise_get_no_verdict(make_study, make
     """Really trained: same initial values and order, other streams of dropout noise."""
     from ablate.data.load import load_parts
     from ablate.engine.assembly import assemble
-    from ablate.engine.trainer import Assignment
+    from ablate.engine.contract import Assignment
     from ablate.engine.training import train_epoch, validate
     from ablate.recipe import Recipe
 

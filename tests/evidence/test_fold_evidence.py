@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ablate.evidence.folds import fold_spread
-from ablate.evidence.paired import effect
-from ablate.evidence.rows import gather
+from ablate.evidence.gather import gather
+from ablate.evidence.paired import effect, fold_spread
+from ablate.notes.note import Note
 from ablate.report.columns import default_keys
 from ablate.report.formats import render
 from ablate.report.summary import summary
@@ -71,7 +71,7 @@ def test_one_seed_is_judged_by_its_folds(make_study, make_run):
         assert row.p == pytest.approx(2 * stats.t.sf(abs(t), 7), rel=1e-10)
     assert (b.verdict, c.verdict, c.more_seeds) == ("helps", "unclear", None)
     text = render(table, "md")
-    assert "(1×8)" in text
+    assert "over 8 folds of one seed" in text
     assert "| unclear" in text
     assert "more seeds" not in text
     lines = "\n".join(summary(table))
@@ -92,8 +92,7 @@ def test_folds_of_several_seeds_count_once(make_study, make_run):
     expected = stats.ttest_rel(child.mean(1), parent.mean(1))
     assert b.p == pytest.approx(expected.pvalue, rel=1e-10)
     assert b.delta_parent == pytest.approx((child - parent).mean())
-    assert "(4×3)" in render(table, "md")
-    assert "each the mean of its k folds" in "\n".join(summary(table))
+    assert "over 4 seeds, each the mean of 3 folds" in "\n".join(summary(table))
 
 
 def test_a_fold_that_is_missing_leaves_its_seed_out(make_study, make_run):
@@ -106,7 +105,7 @@ def test_a_fold_that_is_missing_leaves_its_seed_out(make_study, make_run):
     table = gather(make_study({"a": (None, one)}))
     row = table.rows[0]
     assert (row.seeds, row.repeats, row.partial) == (0, 3, True)
-    assert "3 of 4 folds so far: no verdict yet" in row.notes
+    assert Note("unfinished", values={"finished": 3, "planned": 4}) in row.notes
     assert "(1×3/4)" in render(table, "md", ["spread"])
     assert "running 0/50, 3/4 folds" in render(table, "md", ["status"])
 
@@ -116,7 +115,7 @@ def test_a_diverged_fold_makes_a_row_unstable(make_study, make_run):
     runs[1] = make_run(0, None, status="diverged", fold=1)
     table = gather(make_study({"a": (None, runs), "b": ("a", folds_of(make_run, [[0.4, 0.5, 0.6]]))}))
     assert table.rows[0].verdict == "unstable"
-    assert table.rows[1].notes == ("no difference is taken: its parent diverged for fold 1",)
+    assert table.rows[1].notes == (Note("parent_diverged", seeds=(1,)),)
 
 
 def test_an_interaction_over_folds_has_the_corrected_variance(make_study, make_run):

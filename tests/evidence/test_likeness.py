@@ -5,17 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ablate.evidence.likeness import (
+from ablate.evidence.confounds import (
+    different_losses,
+    different_samples,
+    different_settings,
     same_validation,
-    unlike_losses,
-    unlike_samples,
-    unlike_settings,
     unpaired_init,
 )
-from ablate.evidence.origins import mixtures, unlike_origins
-from ablate.evidence.rows import gather
-from ablate.recipe.recipe import Change, Compare, Variant
+from ablate.evidence.environments import different_origins, mixtures
+from ablate.evidence.gather import gather
+from ablate.notes.note import Note
 from ablate.recipe.settings import Choice, Settings
+from ablate.recipe.variant import Change, Compare, Variant
 
 
 def variant(name="child", changes=(), **fields):
@@ -30,23 +31,21 @@ PARENT = variant("parent", epochs=1000)
 
 def test_a_longer_training_beside_a_trick_is_told():
     row = variant(changes=[("add", "flip"), ("set", "epochs", 3000)], epochs=3000)
-    assert unlike_settings(row, PARENT) == ["3000 epochs, its parent 1000"]
+    assert different_settings(row, PARENT) == [Note("other_epochs", values={"own": 3000, "parent": 1000})]
     smaller = variant(changes=[("add", "flip")], epochs=1000, batch_size=32)
-    assert unlike_settings(smaller, PARENT) == ["32 samples a batch, its parent 64"]
+    assert different_settings(smaller, PARENT) == [Note("other_batch_size", values={"own": 32, "parent": 64})]
 
 
 def test_a_row_that_is_about_its_budget_is_not():
     row = variant(changes=[("set", "epochs", 3000)], epochs=3000)
-    assert unlike_settings(row, PARENT) == []
-    assert unlike_settings(variant(changes=[("add", "flip")], epochs=1000), PARENT) == []
+    assert different_settings(row, PARENT) == []
+    assert different_settings(variant(changes=[("add", "flip")], epochs=1000), PARENT) == []
 
 
 def test_other_data_are_told_with_what_differs():
     data = Choice("data", None, "m:x", {"split_seed": 3})
     row = variant(changes=[("set", "data.split_seed", 3)], epochs=1000, data=data)
-    assert unlike_settings(row, PARENT) == [
-        "its data are not its parent's (split_seed): no verdict, as it may be validated on other samples or targets"
-    ]
+    assert different_settings(row, PARENT) == [Note("other_validation", values={"keys": ["split_seed"]})]
 
 
 def test_pictures_of_another_size_are_validated_on_the_same_samples():
@@ -54,7 +53,7 @@ def test_pictures_of_another_size_are_validated_on_the_same_samples():
         return variant(data=Choice("data", "facial_keypoints", None, options))
 
     assert same_validation(faces(size=48), faces(size=96))
-    assert unlike_settings(faces(size=48), faces(size=96)) == ["its data are not its parent's (size)"]
+    assert different_settings(faces(size=48), faces(size=96)) == [Note("other_data", values={"keys": ["size"]})]
     assert not same_validation(faces(size=48, missing="mask"), faces(size=96, missing="drop"))
     assert not same_validation(faces(), variant())
     mine = [variant(data=Choice("data", None, "m:x", {"size": size})) for size in (48, 96)]
@@ -91,23 +90,28 @@ def test_a_row_says_that_its_init_is_not_paired(make_study):
         for r, m in models
     ]
     parent, child = gather(replace(study, rows=tuple(rows))).rows
-    assert (parent.notes, child.notes) == ((), ("init not paired",))
+    assert (parent.notes, child.notes) == ((), (Note("init_not_paired"),))
     assert [row.notes for row in gather(study).rows] == [(), ()]
 
 
 def test_losses_are_told_apart_by_name_and_by_settings():
     other, tuned = Choice("loss", None, "m:tversky", {}), Choice("loss", None, "m:x", {"alpha": 0.3})
-    assert unlike_losses(variant(loss=other), PARENT) == "its loss is tversky, its parent's x"
-    assert unlike_losses(variant(loss=tuned), PARENT) == "its loss is not its parent's (alpha)"
-    assert unlike_losses(variant(), PARENT) is None
+    named = Note("other_loss", values={"metric": "valid_loss", "own": "tversky", "parent": "x"})
+    assert different_losses(variant(loss=other), PARENT, "valid_loss") == named
+    changed = Note("other_loss_settings", values={"metric": "valid_loss", "keys": ["alpha"]})
+    assert different_losses(variant(loss=tuned), PARENT, "valid_loss") == changed
+    assert different_losses(variant(), PARENT, "valid_loss") is None
 
 
 def test_versions_and_devices_of_a_row_and_its_parent():
     here = {"torch": "2.13.0", "device": "cpu", "python": "3.11.9", "ablate": "0.1.0"}
     there = here | {"torch": "2.12.1", "device": "cuda:0", "device_name": "H100"}
-    assert unlike_origins([here, here], [there]) == ["torch 2.13.0, its parent 2.12.1", "on cpu, its parent H100"]
-    assert unlike_origins([here], [here]) == unlike_origins([{}], [there]) == []
-    assert mixtures([here, here | {"ablate": "0.2.0"}]) == ["2 ablate versions (0.1.0, 0.2.0)"]
+    assert different_origins([here, here], [there]) == [
+        Note("other_torch", values={"own": ["2.13.0"], "parent": ["2.12.1"]}),
+        Note("other_device", values={"own": ["cpu"], "parent": ["H100"]}),
+    ]
+    assert different_origins([here], [here]) == different_origins([{}], [there]) == []
+    assert mixtures([here, here | {"ablate": "0.2.0"}]) == [Note("mixed_ablate", values={"names": ["0.1.0", "0.2.0"]})]
 
 
 def test_a_table_tells_it_in_the_row(make_study, make_run):
@@ -132,7 +136,7 @@ def test_losses_of_two_kinds_are_not_compared(make_study, make_run, metric, take
     other = replace(child.variant, settings=child.variant.settings.replace(loss=loss))
     row = gather(replace(study, rows=(parent, replace(child, variant=other)))).rows[1]
     assert (row.delta_parent is not None, row.delta_baseline is not None) == (taken, taken)
-    note = f"no difference in {metric} is taken from its parent: its loss is other, its parent's x"
+    note = Note("other_loss", values={"metric": metric, "own": "other", "parent": "x"})
     assert (note in row.notes) == (not taken)
 
 
@@ -153,9 +157,7 @@ def test_rows_on_other_data_get_no_verdict_and_take_no_share_in_holm(make_study)
     other = found["other"]
     assert (other.verdict, other.p, other.p_adjusted, other.more_seeds) == (None,) * 4
     assert other.delta_parent == pytest.approx(-0.3, abs=0.01)
-    assert other.unlike == (
-        "its data are not its parent's (target): no verdict, as it may be validated on other samples or targets",
-    )
+    assert other.unlike == (Note("other_validation", values={"keys": ["target"]}),)
     for name in ("b", "c"):
         assert found[name] == alone[name]
         assert found[name].verdict == "helps"
@@ -168,7 +170,7 @@ def test_losses_of_targets_in_other_units_give_no_difference(make_study, make_ru
     study = make_study({"a": (None, [0.5, 0.6, 0.7]), "b": ("a", runs)})
     row = gather(study).rows[1]
     assert row.delta_parent is None
-    assert row.notes == ("no difference in valid_loss is taken from its parent: their targets are in other units",)
+    assert row.notes == (Note("other_units", values={"metric": "valid_loss"}),)
     same = make_study({"a": (None, runs), "b": ("a", [replace(run, results=runs[0].results) for run in runs])})
     assert gather(same).rows[1].delta_parent is not None
 
@@ -179,16 +181,16 @@ def test_a_trick_that_scales_targets_makes_losses_unlike():
     trick = lookup("trick", "normalise_targets").settings
     row = variant(tricks=(Choice("trick", "normalise_targets", None, trick()),))
     other = variant(tricks=(Choice("trick", "normalise_targets", None, trick(to="unit")),))
-    assert unlike_losses(row, variant()) == unlike_losses(row, other)
-    assert "units differ" in unlike_losses(row, variant())
-    assert unlike_losses(row, row) is None
+    scaled = Note("other_scaling", values={"metric": "valid_loss"})
+    assert different_losses(row, variant(), "valid_loss") == different_losses(row, other, "valid_loss") == scaled
+    assert different_losses(row, row, "valid_loss") is None
 
 
 def test_rows_with_other_numbers_of_steps_are_told(make_study, make_run):
     parent = [make_run(i, 0.5 + i, steps=50 * 75) for i in range(3)]
     child = [make_run(i, 0.4 + i, steps=50 * 60) for i in range(3)]
     rows = gather(make_study({"a": (None, parent), "b": ("a", child), "c": ("a", parent)})).rows
-    assert rows[1].unlike == ("60 steps an epoch, its parent 75",)
+    assert rows[1].unlike == (Note("other_steps", values={"own": 60, "parent": 75}),)
     assert rows[2].unlike == ()
     assert rows[1].steps == 3000
 
@@ -202,18 +204,21 @@ def test_rows_with_other_samples_are_told_instead_of_their_steps(make_study, mak
         counts = {"train": 842, "valid": 210} if name.startswith("a") else {"train": 2741, "valid": 210}
         return {"facts": {"data": counts}}
 
-    assert gather(study, provenance=provenance).rows[1].unlike == ("2,741 samples train it, its parent 842",)
+    assert gather(study, provenance=provenance).rows[1].unlike == (
+        Note("other_samples", values={"split": "train", "own": 2741, "parent": 842}),
+    )
     joined = study.rows[1].variant.settings.replace(joined=("a",))
     rows = (study.rows[0], replace(study.rows[1], variant=replace(study.rows[1].variant, settings=joined)))
-    assert "samples" not in " ".join(gather(replace(study, rows=rows), provenance=provenance).rows[1].unlike)
+    unlike = gather(replace(study, rows=rows), provenance=provenance).rows[1].unlike
+    assert "other_samples" not in [note.kind for note in unlike]
 
 
 def test_samples_that_the_folds_of_a_row_do_not_share_are_not_counted():
     folds = [{"facts": {"data": {"train": n, "valid": 20}}} for n in (80, 81)]
-    assert unlike_samples(folds, [{"facts": {"data": {"train": 10, "valid": 30}}}]) == [
-        "20 samples validate it, its parent 30"
+    assert different_samples(folds, [{"facts": {"data": {"train": 10, "valid": 30}}}]) == [
+        Note("other_samples", values={"split": "valid", "own": 20, "parent": 30})
     ]
-    assert unlike_samples(folds, [{}]) == []
+    assert different_samples(folds, [{}]) == []
 
 
 def test_the_test_part_is_shown_and_no_verdict_stands_on_it(make_study, make_run):
@@ -228,9 +233,9 @@ def test_the_test_part_is_shown_and_no_verdict_stands_on_it(make_study, make_run
     table = gather(make_study(rows))
     assert default_keys(table)[-1] == "test_loss"
     assert table.rows[0].value("test_loss") == pytest.approx(0.7)
-    assert "Test columns: the test part, scored once at the end; no verdict stands on it." in summary(table)
+    assert any(line.startswith("Test columns") for line in summary(table))
     warned = gather(make_study(rows, Compare("test_loss")))
     assert warned.rows[1].delta_parent == pytest.approx(-0.2)
     assert default_keys(warned).count("test_loss") == 1
-    assert any(line.startswith("test_loss is what verdicts stand on") for line in summary(warned))
+    assert any("Verdicts are based on test_loss" in line for line in summary(warned))
     assert not any(line.startswith("Test columns") for line in summary(warned))

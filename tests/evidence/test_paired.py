@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from ablate.evidence.holm import holm
 from ablate.evidence.paired import Spread, differences, effect, own_spreads
+from ablate.evidence.verdicts import holm
 
 
 def paired(values, reference):

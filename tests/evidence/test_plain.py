@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ablate.evidence.rows import gather
+from ablate.evidence.gather import gather
 
 
 def test_a_printed_table_has_a_short_line_for_each_row(make_study):
@@ -19,8 +19,8 @@ def test_a_printed_table_has_a_short_line_for_each_row(make_study):
         "sd",
         "seeds",
         "delta_parent",
-        "95",
-        "%",
+        "95%",
+        "CI",
         "verdict",
         "status",
     ]

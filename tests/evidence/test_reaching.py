@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from ablate.evidence.rows import gather
+from ablate.evidence.gather import gather
 from ablate.recipe.reach import Reach
 from ablate.report.columns import default_keys
 from ablate.report.formats import render
+from ablate.report.formats.json import row_tree
 
 MARK = Reach("valid_loss", 0.3)
 
@@ -37,7 +38,7 @@ def test_the_median_run_is_told(timed):
     table = timed(curves)
     row = table.rows[0]
     assert row.reached == {"reach_valid_loss_epochs": 2.0, "reach_valid_loss_seconds": 4.0, "reach_valid_loss_runs": 5}
-    assert row.dump()["reach_valid_loss_epochs"] == 2.0
+    assert row_tree(row)["reach_valid_loss_epochs"] == 2.0
     assert default_keys(table)[-2:] == ["reach_valid_loss_epochs", "reach_valid_loss_seconds"]
     text = render(table, "md")
     assert "Epochs to valid loss ≤ 0.3" in text
@@ -48,7 +49,7 @@ def test_who_never_came_there_is_counted_not_left_out(timed):
     table = timed([lines(0.5, 0.2), lines(0.5, None, 0.4), lines(0.1)], statuses=[(1, "diverged")])
     assert table.rows[0].reached["reach_valid_loss_epochs"] is None
     assert table.rows[0].reached["reach_valid_loss_runs"] == 2
-    assert render(table, "md", ["reach_valid_loss_epochs"]).splitlines()[2].strip("| ") == "2/3"
+    assert render(table, "md", ["reach_valid_loss_epochs"]).splitlines()[2].strip("| ") == "– (2/3)"
 
 
 def test_seconds_are_a_seeds_share_of_its_stack(timed):

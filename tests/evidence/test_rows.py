@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from ablate.evidence.rows import Row, gather
-from ablate.recipe.recipe import Compare
+from ablate.evidence.gather import Row, gather
+from ablate.notes.note import Note
+from ablate.recipe.variant import Compare
+from ablate.report.formats.json import row_tree, table_tree
 
 PARENT = [0.50, 0.52, 0.49, 0.51, 0.50]
 BETTER = [0.40, 0.43, 0.38, 0.41, 0.39]
@@ -95,8 +98,8 @@ def test_two_seeds_give_an_interval_and_no_verdict(make_study):
 def test_identical_rows_say_so(make_study):
     found = rows(make_study({"a": (None, PARENT), "b": ("a", PARENT), "c": ("a", BETTER)}))
     assert found["b"].verdict == "no difference"
-    assert found["b"].notes == ("identical to its parent for every seed",)
-    assert "identical to its parent for seed 0" in rows(make_study({"a": (None, [0.5]), "b": ("a", [0.5])}))["b"].notes
+    assert found["b"].notes == (Note("identical"),)
+    assert Note("identical", seeds=(0,)) in rows(make_study({"a": (None, [0.5]), "b": ("a", [0.5])}))["b"].notes
 
 
 def test_equal_in_the_compared_metric_alone_is_no_identity(make_study, make_run):
@@ -105,13 +108,13 @@ def test_equal_in_the_compared_metric_alone_is_no_identity(make_study, make_run)
 
     found = rows(make_study({"a": (None, scored(0.5)), "b": ("a", scored(0.4))}, Compare("hits", "higher")))
     assert found["a"].notes == ()
-    assert found["b"].notes == ("same hits as its parent for every seed",)
+    assert found["b"].notes == (Note("same_metric", values={"metric": "hits"}),)
     assert found["b"].verdict == "no difference"
 
 
 def test_seeds_that_are_no_repeats_are_noted(make_study):
     row = rows(make_study({"a": (None, [0.5, 0.5, 0.5])}))["a"]
-    assert row.notes == ("all seeds gave the same result: they are not repeats",)
+    assert row.notes == (Note("same_result"),)
 
 
 def test_higher_can_be_better(make_study, make_run):
@@ -166,11 +169,12 @@ def test_a_diverged_seed_takes_the_mean_and_makes_the_row_unstable(make_study, m
     assert (row.status, row.verdict, row.seeds) == ("diverged", "unstable", 3)
     assert (row.valid_loss, row.train_loss, row.valid_loss_sd, row.delta_parent, row.delta_baseline) == (None,) * 5
     assert (row.tally.planned, row.tally.affected) == (4, 1)
-    assert row.notes == ("diverged: train_loss (=nan) is not finite in epoch 4 (seed 3)",)
+    reason = "train_loss (=nan) is not finite in epoch 4"
+    assert row.notes == (Note("ended_badly", seeds=(3,), values={"status": "diverged", "reason": reason}),)
     # Whoever stands on it is compared with the baseline only.
     assert found["c"].delta_parent is None
     assert found["c"].delta_baseline is not None
-    assert "no difference is taken: its parent diverged for seed 3" in found["c"].notes
+    assert Note("parent_diverged", seeds=(3,)) in found["c"].notes
 
 
 def test_diverged_speaks_before_running(make_study, make_run):
@@ -185,8 +189,8 @@ def test_a_failed_seed_is_left_out_and_said(make_study, make_run, status):
     assert (row.status, row.seeds) == (status, 4)
     assert row.valid_loss == pytest.approx(np.mean(BETTER[:4]))
     assert row.verdict == "helps"
-    assert f"{status.replace('_', ' ')}: no luck (seed 4)" in row.notes
-    assert "paired with its parent over seeds 0, 1, 2, 3 only" in row.notes
+    assert Note("ended_badly", seeds=(4,), values={"status": status, "reason": "no\nluck"}) in row.notes
+    assert Note("paired_on_some", seeds=(0, 1, 2, 3)) in row.notes
 
 
 def test_while_seeds_are_coming_there_is_a_mean_but_no_verdict(make_study, make_run):
@@ -198,9 +202,9 @@ def test_while_seeds_are_coming_there_is_a_mean_but_no_verdict(make_study, make_
     assert row.ci_low is not None
     assert (row.p_adjusted, row.verdict) == (None, None)
     assert (row.tally.epoch, row.tally.epochs) == (12, 50)
-    assert row.notes == ("3 of 4 seeds so far: no verdict yet",)
+    assert row.notes == (Note("unfinished", values={"finished": 3, "planned": 4}),)
     assert found["c"].verdict is None
-    assert "its parent is not finished: no verdict yet" in found["c"].notes
+    assert Note("parent_unfinished") in found["c"].notes
 
 
 @pytest.mark.parametrize("status", ["queued", "running", "interrupted", "stale", "no_effect"])
@@ -213,7 +217,7 @@ def test_a_row_with_no_result_knows_its_epochs_and_nothing_else(make_study, make
 def test_a_missing_parent(make_study):
     row = rows(make_study({"b": ("a", BETTER)}))["b"]
     assert (row.parent, row.delta_parent, row.delta_baseline) == ("a", None, None)
-    assert row.notes == ("its parent (a) is not among the rows",)
+    assert row.notes == (Note("parent_missing", values={"parent": "a"}),)
 
 
 def test_a_value_that_is_no_number_is_not_averaged_over(make_study, make_run):
@@ -223,27 +227,18 @@ def test_a_value_that_is_no_number_is_not_averaged_over(make_study, make_run):
     runs = [make_run(0, results=measured(0.9)), make_run(1, results=measured(math.nan))]
     row = rows(make_study({"a": (None, runs)}, metrics=["auc"]))["a"]
     assert row.metrics == {"auc": None, "auc_sd": None}
-    assert "auc is not known for seed 1" in row.notes
+    assert Note("missing_values", seeds=(1,), values={"metric": "auc"}) in row.notes
 
 
 def test_a_value_that_is_no_number_is_told_once(make_study, make_run):
     def told(name, *epochs):
-        return tuple(f"{name} (=nan) is not finite at its {at} epoch" for at in epochs)
+        return tuple(Note("not_finite", values={"metric": name, "value": "nan", "at": at}) for at in epochs)
 
     everywhere = {"results": {"selected": {"valid_loss": 0.5}}, "notes": told("auc", "selected", "last", "best")}
     study = make_study({"a": (None, [make_run(seed, **everywhere) for seed in (0, 1)])}, Compare("auc"), ["auc"])
-    assert rows(study)["a"].notes == (
-        "auc (=nan) is not finite",
-        "all seeds gave the same result: they are not repeats",
-    )
+    assert rows(study)["a"].notes == (*told("auc", "selected"), Note("same_result"))
     late = {"results": {"selected": {"valid_loss": 0.5, "auc": 0.9}}, "notes": told("auc", "last")}
     assert rows(make_study({"a": (None, [make_run(0, **late)])}))["a"].notes == told("auc", "last")
-
-
-def test_a_reason_that_ends_in_a_full_stop_goes_on(make_study, make_run):
-    broken = make_run(0, status="failed", reason="data.path (=x) does not exist. Name another.")
-    row = rows(make_study({"a": (None, [broken, make_run(1)])}))["a"]
-    assert row.notes == ("failed: data.path (=x) does not exist. Name another (seed 0)",)
 
 
 def test_folds_of_a_seed_count_once(make_study, make_run):
@@ -260,14 +255,15 @@ def test_folds_of_a_seed_count_once(make_study, make_run):
 
 
 def test_notes_name_their_seeds_unless_all_have_them(make_study, make_run):
-    runs = [make_run(0, 0.5, notes=("init not paired", "slow")), make_run(1, 0.6, notes=("init not paired",))]
-    assert rows(make_study({"a": (None, runs)}))["a"].notes == ("init not paired", "slow (seed 0)")
+    slow = Note("text", values={"text": "slow"})
+    runs = [make_run(0, 0.5, notes=(Note("missing_targets"), slow)), make_run(1, 0.6, notes=(Note("missing_targets"),))]
+    assert rows(make_study({"a": (None, runs)}))["a"].notes == (Note("missing_targets"), replace(slow, seeds=(0,)))
 
 
 def test_dump_has_the_keys_that_are_promised(make_study, make_run):
     runs = [make_run(0, results={"selected": {"valid_loss": 0.5, "acc": 0.9, "status": 3.0}})]
     table = gather(make_study({"a": (None, runs), "b": ("a", [make_run(0, None, "queued")])}, metrics=["acc"]))
-    tree = table.dump()
+    tree = table_tree(table)
     assert list(tree) == ["study", "compare", "rows"]
     assert tree["compare"] == {
         "metric": "valid_loss",
@@ -284,7 +280,7 @@ def test_dump_has_the_keys_that_are_promised(make_study, make_run):
 
 
 def test_a_row_needs_only_its_name():
-    assert list(Row("a").dump()) == KEYS
+    assert list(row_tree(Row("a"))) == KEYS
 
 
 def test_a_row_that_mixes_versions_says_so(make_study, make_run):
@@ -294,5 +290,8 @@ def test_a_row_that_mixes_versions_says_so(make_study, make_run):
         make_run(1).fingerprint: {"torch": "2.13.0", "device": "cuda:0", "device_name": "H100", "python": "3.11.9"},
     }
     row = gather(study, provenance=lambda name: origins.get(name, {})).rows[0]
-    assert row.notes == ("2 torch versions (2.12.1, 2.13.0)", "2 devices (H100, cpu)")
+    assert row.notes == (
+        Note("mixed_torch", values={"names": ["2.12.1", "2.13.0"]}),
+        Note("mixed_device", values={"names": ["H100", "cpu"]}),
+    )
     assert gather(study).rows[0].notes == ()

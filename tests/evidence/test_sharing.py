@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ablate.evidence.paired import effect, own_spreads
-from ablate.evidence.sharing import ALIKE, MARGIN, OWN, STEPS, TRUST, overlap, shared_spreads
+from ablate.evidence.variance_pooling import ALIKE, MARGIN, OWN, STEPS, TRUST, overlap, shared_spreads
 
 LADDER = [("b", "a"), ("c", "b"), ("d", "c")]
 STAR = [("b", "a"), ("c", "a"), ("d", "a")]
@@ -121,7 +121,7 @@ def test_one_pair_has_nothing_to_borrow_for():
 def test_the_bench_measures_these_very_statistics(monkeypatch):
     from pathlib import Path
 
-    from ablate.evidence.holm import holm
+    from ablate.evidence.verdicts import holm
 
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
     from bench import calibration

@@ -3,9 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ablate.evidence.more_seeds import MOST, more_seeds
 from ablate.evidence.paired import Effect, Spread, differences, effect, own_spread
-from ablate.evidence.verdicts import judge
+from ablate.evidence.verdicts import MOST, judge, more_seeds
 
 
 def paired(values, reference):

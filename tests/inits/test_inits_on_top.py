@@ -11,7 +11,7 @@ from torch import nn
 from ablate.data.dataset import Part, Spec
 from ablate.data.load import load_parts
 from ablate.engine.assembly import assemble
-from ablate.engine.trainer import Assignment
+from ablate.engine.contract import Assignment
 from ablate.inits.lsuv import in_running_order, output_variance
 from ablate.recipe import Recipe
 from ablate.registry import lookup

@@ -11,8 +11,8 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy, mse_loss
 
-from ablate.layers.rate_per_seed import take_rates
 from ablate.optimizers.build import parameter_groups, value_setter
+from ablate.optimizers.steps.rate_per_seed import take_rates
 from ablate.registry import entries, lookup
 
 SETTINGS: dict[str, dict] = {

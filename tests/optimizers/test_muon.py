@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from ablate.layers.muon import Muon, orthogonalised
 from ablate.optimizers.build import parameter_groups, value_setter
+from ablate.optimizers.steps.muon import Muon, orthogonalised
 from ablate.registry import lookup
 
 SETTINGS = lookup("optimizer", "muon").settings

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ablate.layers.velocity_sgd import VelocitySGD
 from ablate.optimizers.sgd import Sgd
+from ablate.optimizers.steps.velocity_sgd import VelocitySGD
 
 
 @pytest.mark.parametrize("nesterov", [False, True])

@@ -11,8 +11,8 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from ablate.layers.adasecant import AdaSecant
-from ablate.layers.vsgd import VSGD
+from ablate.optimizers.steps.adasecant import AdaSecant
+from ablate.optimizers.steps.vsgd import VSGD
 
 CURVATURES = torch.logspace(-1, 1, 20, dtype=torch.float64)
 

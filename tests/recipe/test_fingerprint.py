@@ -188,7 +188,7 @@ def test_a_damaged_or_locked_cache_costs_time_only(tmp_path, monkeypatch, damage
 
 
 def test_data_that_has_gone(tmp_path):
-    with pytest.raises(ValueError, match=r"^the data \(=.*gone.csv\) does not exist\.$"):
+    with pytest.raises(ValueError, match=r"data \(=.*gone.csv\)"):
         content_hash(tmp_path / "gone.csv")
 
 
@@ -313,8 +313,7 @@ def test_modules_are_those_that_a_job_would_find(tmp_path, monkeypatch, text_of)
 def test_a_file_that_a_library_hides_is_a_problem(wrong_rows, tmp_path, name):
     (tmp_path / f"{name}.py").write_text("class Net: ...\n")
     [line] = wrong_rows(f"{{name: a, set: {{model: {{target: '{name}:Net'}}}}}}")
-    assert f"model.target (={name}:Net) means the module in " in line
-    assert line.endswith(f"which hides {name}.py beside the recipe. Rename that file.")
+    assert line == f"r.yaml:10:37: model.target (={name}:Net) … {name}.py …"
 
 
 def test_circular_imports_end(rows, tmp_path):
@@ -337,7 +336,7 @@ def test_a_misspelt_name_in_the_users_module_is_a_problem_of_the_recipe(rows, wr
     )
     [line] = wrong_rows("{name: a, set: {model: {target: 'nets:Nett'}}}")
     there = tmp_path / "nets.py"
-    assert line == f"r.yaml:10:37: model.target (=nets:Nett) names what is not in {there}. Did you mean 'nets:Net'?"
+    assert line == f"r.yaml:10:37: model.target (=nets:Nett) is not defined in {there}. Did you mean 'nets:Net'?"
     for name in ("Net", "Net.small", "Wide", "Layer", "entirely_else"):
         assert rows(f"{{name: a, set: {{model: {{target: 'nets:{name}'}}}}}}").variant("a")
     for more in ("from others import *\n", "globals()['Nett'] = Net\n", "def __getattr__(name): ...\n"):

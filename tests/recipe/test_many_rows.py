@@ -60,31 +60,31 @@ def test_repeats_share_their_parent_unless_from_says_otherwise(rows):
     ("row", "line"),
     [
         ("{name: a, for: {p: [0.1, 0.2]}, add: [{dropout: $p}]}",
-         "10:12: variants[0].name (=a) is the same in all repeats. Put a key of 'for' into it, as {key}."),
+         "10:12: variants[0].name (=a) … 'for' … 'for' … net-{key} …"),
         ("{name: 'a{p}', for: {p: [1, 2]}, add: [{dropout: $q}]}",
          "10:54: variants[0].add (=$q): 'q' is not a key of 'for'."),
         ("{name: 'a{rat}', for: {rate: [0.1]}, add: [{dropout: $rate}]}",
          "10:12: variants[0].name (=a{rat}): 'rat' is not a key of 'for'. Did you mean 'rate'?"),
         ("{name: 'a{p}', for: {p: [0.1], q: [1]}, add: [{dropout: $p}]}",
-         "10:5: variants[0].for.q is never used. Put $q where its values belong."),
+         "10:5: variants[0].for.q … $q … 'set', 'add' … 'remove' …"),
         ("{name: 'a{p}', for: {p: [1, 2], q: [1]}, zip: true, set: {epochs: $p, batch_size: $q}}",
-         "10:46: variants[0].zip needs lists of one length: p has 2, q has 1."),
+         "10:46: variants[0].zip … 2, … 1 …"),
         ("{name: a, zip: true, add: [flip]}",
-         "10:15: variants[0].zip pairs the lists of 'for', which is not there."),
+         "10:15: variants[0].zip … 'for' …"),
         ("{name: 'd{p}', for: {p: [1, 2]}, description: '{p}', add: [dropout]}",
-         "10:5: variants[0].for.p is never used but in names and descriptions, so its rows are all the same. Put $p where its values belong."),
+         "10:5: variants[0].for.p … $p … 'set', 'add' … 'remove' …"),
         ("{name: 'a{p}', for: {p: 3}, add: [{dropout: $p}]}",
          "10:29: variants[0].for.p (=3) must be a list of values, such as [0.1, 0.2]."),
         ("{name: 'a{p}', for: {p: []}, add: [{dropout: $p}]}",
          "10:29: variants[0].for.p (=[]) must be a list of values, such as [0.1, 0.2]."),
         ("{name: 'a{p}', for: {p: [" + "1," * 40 + "], q: [" + "1," * 40 + "]}, set: {epochs: $p, batch_size: $q}}",
-         "10:20: variants[0].for gives 1600 rows; a study has at most 1000."),
+         "10:20: variants[0].for (=1600 variants) … 1000 variants …"),
         ("{name: 'a{p}', for: {p: [0.1, 1.5]}, add: [{dropout: $p}]}",
          "10:35: tricks.dropout.hidden (=1.5) must be less than 1."),
     ],
 )  # fmt: skip
 def test_wrong_repeats(wrong_rows, row, line):
-    assert f"r.yaml:{line}" in wrong_rows(row)
+    assert wrong_rows(row) == [f"r.yaml:{line}"]
 
 
 def test_a_word_that_is_no_key_is_one_line(wrong_rows):
@@ -95,8 +95,7 @@ def test_a_word_that_is_no_key_is_one_line(wrong_rows):
 
 def test_one_slip_in_a_repeat_is_one_line(wrong_rows):
     row = "{name: 'a{q}', for: {p: [1, 2]}, description: 'a{q}', add: [{dropout: $q}], set: {epochs: $q}}"
-    lines = [line for line in wrong_rows(row) if "is not a key of 'for'" in line or "never used" in line]
-    assert lines == ["r.yaml:10:12: variants[0].name (=a{q}): 'q' is not a key of 'for'."]
+    assert wrong_rows(row) == ["r.yaml:10:12: variants[0].name (=a{q}): 'q' is not a key of 'for'."]
 
 
 LADDER = """\
@@ -117,7 +116,7 @@ def test_a_ladder(load):
     assert recipe.variant("dropout").settings.tricks[-1].options.hidden == 0.2
 
 
-UNKNOWN = "is not a design that there is. Available: ladder, leave-one-out, one-at-a-time, pairs."
+UNKNOWN = "… Available: ladder, leave-one-out, one-at-a-time, pairs."
 
 
 @pytest.mark.parametrize(
@@ -126,18 +125,17 @@ UNKNOWN = "is not a design that there is. Available: ladder, leave-one-out, one-
         ("{pears: [flip, shift]}", f"3:10: design (=pears) {UNKNOWN} Did you mean 'pairs'?"),
         ("{lader: [flip]}", f"3:10: design (=lader) {UNKNOWN} Did you mean 'ladder'?"),
         ("{all: [flip]}", f"3:10: design (=all) {UNKNOWN}"),
-        ("{pairs: [flip]}", "3:17: design.pairs (=[flip]) needs at least 2 tricks."),
-        ("{leave-one-out: [longer]}", "3:25: design.leave-one-out (=[longer]) needs at least 2 tricks."),
+        ("{pairs: [flip]}", "3:17: design.pairs (=[flip]) … 2 …"),
+        ("{leave-one-out: [longer]}", "3:25: design.leave-one-out (=[longer]) … 2 …"),
         ("{pairs: [" + ", ".join(f"{{target: 'm:t{i}'}}" for i in range(45)) + "]}",
-         "3:17: design.pairs (=[{target: m:t0}, {target: m:t1}, {target: m:t2}, {target: m…)"
-         " makes 1036 rows of 45 tricks; a study has at most 1000."),
+         "3:17: design.pairs (=[{target: m:t0}, {target: m:t1}, {target: m:t2}, {target: m…) … 1036 variants … 45 … 1000 …"),
         ("{ladder: flip}", "3:18: design.ladder (=flip) must be a list of tricks, such as [flip, dropout]."),
-        ("{ladder: [flip, flip]}", "3:25: design.ladder[1] (=flip) is listed twice. Rows are named after their tricks."),
-        ("{ladder: [flop]}", "3:19: tricks: 'flop' is not a known trick. Did you mean 'flip'?"),
+        ("{ladder: [flip, flip]}", "3:25: design.ladder[1] (=flip) … variants …"),
+        ("{ladder: [flop]}", "3:19: trick (=flop) … 'flip'? …"),
         ("ladder", "3:9: design (=ladder) must be a mapping, such as {ladder: [flip, dropout]}."),
         ("{ladder: [flip], pairs: [flip]}",
          "3:9: design (={ladder: [flip], pairs: [flip]}) must name one design, such as {ladder: [flip, dropout]}."),
-        ("{ladder: [flip]}\nvariants: []", "3:1: design stands beside 'variants'. Keep one of them."),
+        ("{ladder: [flip]}\nvariants: []", "3:1: design … 'variants' …"),
     ],
 )  # fmt: skip
 def test_wrong_designs(problems, design, line):

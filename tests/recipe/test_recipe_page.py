@@ -1,4 +1,4 @@
-"""Every block of docs/recipe.md is a recipe, or a part of the one that the page begins with."""
+"""Every block of docs/recipe.md is a recipe, or part of the first recipe on the page."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from ablate.recipe import Recipe, recipe_schema
 from ablate.recipe.designs import DESIGNS
+from ablate.recipe.problems import RecipeError
 from ablate.recipe.replay import SECTIONS
 from ablate.recipe.rows import KEYS as ROW_KEYS
 from ablate.recipe.yaml_text import read_yaml
@@ -18,7 +19,7 @@ from ablate.registry import entries
 PAGE = (Path(__file__).parents[2] / "docs" / "recipe.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 MODULE = (
-    "class Net: ...\nclass Jitter: ...\ndef pictures(count): ...\ndef top_two(p, t): ...\ndef robust_loss(p, t): ...\n"
+    "class Net: ...\nclass Jitter: ...\ndef images(count): ...\ndef top_two(p, t): ...\ndef robust_loss(p, t): ...\n"
 )
 
 
@@ -54,6 +55,15 @@ def test_blocks(number, tmp_path):
     jsonschema.Draft202012Validator(recipe_schema()).validate(read_yaml(text, "recipe.yaml").plain())
 
 
+def test_the_errors_that_the_page_quotes_are_reported(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wrong = BLOCKS[0].replace("lr: 0.05", "lr: -0.1").replace("[dropout]", "[dropuot]")
+    Path("recipe.yaml").write_text(wrong)
+    with pytest.raises(RecipeError) as raised:
+        Recipe.load(Path("recipe.yaml"))
+    assert f"```text\n{raised.value}\n```" in PAGE
+
+
 def test_what_the_page_says_of_its_rows(tmp_path):
     (tmp_path / "recipe.yaml").write_text(whole(BLOCKS[0]))
     recipe = Recipe.load(tmp_path / "recipe.yaml")
@@ -67,7 +77,7 @@ def test_what_the_page_says_of_its_rows(tmp_path):
 
 
 def test_what_the_page_says_of_designs(tmp_path):
-    [written] = [block for block in BLOCKS if "they turn here too" in block]
+    [written] = [block for block in BLOCKS if "flips added again" in block]
     (tmp_path / "recipe.yaml").write_text(whole(written))
     rows = {name: [v.name for v in Recipe.load(tmp_path / "recipe.yaml", design=name).variants[1:]] for name in DESIGNS}
     assert rows["leave-one-out"] == ["full", "without net2", "without net3", "without net5"]

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from ablate.evidence.rows import Row, Table
+from ablate.evidence.gather import Row, Table
 from ablate.evidence.seeds import Tally
-from ablate.recipe.recipe import Compare
+from ablate.notes.note import Note
+from ablate.recipe.variant import Compare
 
 HOSTILE = [
     "a|b",
@@ -56,7 +57,18 @@ def keypoints() -> Callable[..., Table]:
 def hostile() -> Table:
     """A row for each name that wants to be something else, as name, parent, description, change and note."""
     rows = tuple(
-        Row(name, name, name, (name,), "failed", 1, 5, valid_loss=0.5, notes=(name,), tally=Tally(2, 1, 1, name))
+        Row(
+            name,
+            name,
+            name,
+            (name,),
+            "failed",
+            1,
+            5,
+            valid_loss=0.5,
+            notes=(Note("text", values={"text": name}),),
+            tally=Tally(2, 1, 1, name),
+        )
         for name in HOSTILE
     )
     return Table("<b>50%_</b> & \\co|\n", Compare(), rows, (), "")

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from ablate.evidence.rows import Row
+from ablate.evidence.gather import Row
 from ablate.evidence.seeds import Tally
-from ablate.recipe.recipe import Compare
+from ablate.notes.note import Note
+from ablate.recipe.variant import Compare
 from ablate.report.choosing import select_columns
 from ablate.report.column import cells
 from ablate.report.columns import default_keys
@@ -33,7 +34,7 @@ def test_one_seed_shows_the_classic_table(keypoints):
 
 def test_several_seeds_show_the_evidence(keypoints):
     shown = table_of(keypoints())
-    assert shown.titles == [*CLASSIC, "± sd (n)", "Δ parent", "Verdict"]
+    assert shown.titles == [*CLASSIC, "± sd", "Δ parent", "Verdict"]
     assert shown.alignments == ["left", "left"] + ["right"] * 5 + ["left"]
     assert shown.rows[1] == [
         "net2",
@@ -41,7 +42,7 @@ def test_several_seeds_show_the_evidence(keypoints):
         "1000",
         "0.001010",
         "0.001523",
-        "±0.000031 (5)",
+        "±0.000031",
         "-0.001732 [-0.001810, -0.001650]",
         "helps",
     ]
@@ -63,13 +64,19 @@ def test_what_is_unclear_says_how_many_more_seeds(keypoints):
 
 def test_a_difference_to_an_unlike_parent_is_marked(keypoints):
     table = keypoints()
-    table = replace(table, rows=(*table.rows[:2], replace(table.rows[2], unlike=("3000 epochs, its parent 1000",))))
+    table = replace(
+        table,
+        rows=(
+            *table.rows[:2],
+            replace(table.rows[2], unlike=(Note("other_epochs", values={"own": 3000, "parent": 1000}),)),
+        ),
+    )
     assert column(table, "delta_parent")[1:] == [
         "-0.001732 [-0.001810, -0.001650]",
         "‡+0.000077 [-0.000100, +0.000300]",
     ]
     assert column(table, "delta_baseline")[2] == "-0.001655"
-    assert column(table, "unlike") == ["", "", "3000 epochs, its parent 1000"]
+    assert column(table, "unlike") == ["", "", "3,000 epochs (parent: 1,000)"]
 
 
 def test_the_interval_to_the_baseline_and_the_costs(keypoints):
@@ -106,7 +113,7 @@ def test_the_compared_metric_is_shown_with_its_spread(keypoints):
     )
     table = keypoints(scored, compare=Compare("accuracy", "higher"), metrics=("accuracy",))
     assert default_keys(table)[4:7] == ["valid_loss", "accuracy", "spread"]
-    assert table_of(table).rows[-1][5:7] == ["0.9123", "±0.012 (2)"]
+    assert table_of(table).rows[-1][5:7] == ["0.912", "±0.012 (2)"]
 
 
 def test_a_metric_may_be_called_like_a_column(keypoints):
@@ -147,7 +154,7 @@ def test_status_appears_where_a_row_is_not_finished(keypoints):
         (Row("a", status="running", seeds=2, tally=Tally(5, 2, 1, "", 12, 50)), "running 12/50, 2/5 seeds"),
         (Row("a", status="interrupted", tally=Tally(1, 0, 1, "", 12, 50)), "interrupted 12/50"),
         (Row("a", status="queued", seeds=2, tally=Tally(5, 2, 3)), "queued, 2/5 seeds"),
-        (Row("a", status="stale", tally=Tally(1, 0, 1)), "stale"),
+        (Row("a", status="stale", tally=Tally(1, 0, 1)), "outdated"),
         (Row("a", status="no_effect", tally=Tally(5, 0, 5)), "no effect"),
     ],
 )
@@ -179,7 +186,7 @@ def test_columns_by_key_title_or_alias(keypoints):
         "Name",
         "Valid loss",
         "Best epoch",
-        "± sd (n)",
+        "± sd",
         "p (Holm)",
     ]
 
@@ -215,7 +222,8 @@ def test_other_columns(keypoints):
     ("values", "texts"),
     [
         ([0.002244, 0.003255], ["0.002244", "0.003255"]),
-        ([2.30258, 0.01234], ["2.30258", "0.01234"]),
+        ([2.30258, 0.01234], ["2.303", "0.012"]),
+        ([0.0713578, 0.2468, 0.0005], ["0.07136", "0.24680", "0.00050"]),
         ([97.31, 98.5], ["97.31", "98.50"]),
         ([12345.6, 23456.7], ["12346", "23457"]),
         ([1.0, 1e-7], ["1.000", "1.000e-07"]),

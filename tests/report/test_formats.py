@@ -7,14 +7,18 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from ablate.evidence.rows import Row
+from ablate.evidence.gather import Row
 from ablate.evidence.seeds import Tally
-from ablate.report.as_latex import escape
-from ablate.report.formats import FORMATS, format_from_suffix, render
+from ablate.notes.note import Note
+from ablate.report.formats import FORMATS, PRINTED, contents, format_from_suffix, render
+from ablate.report.formats.json import table_tree
+from ablate.report.formats.latex import escape
 from ablate.report.wording import plain
 
 
@@ -52,11 +56,38 @@ def test_markdown_escapes(hostile):
     assert not re.search(r"(?<!\\)[*`~]", text)
 
 
+def test_text_is_aligned_and_escapes_nothing(keypoints):
+    table = keypoints(Row("my_model_*_a", status="finished", train_loss=0.001, valid_loss=0.0012, tally=Tally()))
+    lines = render(table, "text").splitlines()
+    assert lines[0].split()[:2] == ["Name", "Description"]
+    assert len({line.index(".", 30) for line in lines[2:6]}) == 1
+    assert lines[5].startswith("my_model_*_a ")
+    assert lines[6] == ""
+    assert lines[7].startswith("± sd (n)")
+    assert not any("\\" in line or "|" in line or line != line.rstrip() for line in lines)
+
+
+def test_notes_are_given_in_full_on_request(keypoints):
+    table = keypoints()
+    noted = tuple(
+        replace(row, notes=tuple(Note("text", values={"text": f"{row.variant} {i}"}) for i in range(9)))
+        for row in table.rows
+    )
+    table = replace(table, rows=noted)
+    for format in ("text", "md", "html", "tex"):
+        assert "net3 8" not in render(table, format)
+        assert "net3 8" in render(table, format, notes=True)
+
+
+def test_html_cells_have_no_padding(keypoints):
+    text = render(keypoints(), "html")
+    assert "<td>net1</td>" in text
+    assert '<td style="text-align: right">0.003255</td>' in text
+
+
 def test_sentences_follow_the_markdown_table(keypoints):
     text = render(keypoints(), "md")
-    assert (
-        "\n\n- ± sd (n): standard deviation of valid_loss over n finished seeds.\n- Δ parent: valid_loss minus" in text
-    )
+    assert "\n\n- ± sd over 5 seeds. Δ parent: valid_loss minus" in text
     assert "± sd" not in render(keypoints(), "md", columns=["name", "valid_loss"])
 
 
@@ -151,7 +182,7 @@ def test_csv_leaves_no_sign_before_anything_but_words(keypoints, text):
 def test_json_is_the_table_exactly(keypoints):
     table = keypoints(Row("größe"))
     text = render(table, "json")
-    assert json.loads(text) == table.dump()
+    assert json.loads(text) == table_tree(table)
     assert "größe" in text
     assert json.loads(render(table, "json", sort="-valid_loss"))["rows"][1]["variant"] == "net3"
 
@@ -173,7 +204,8 @@ def test_latex(keypoints):
         in text
     )
     assert "|" not in text
-    assert r"$\pm$ sd: standard deviation of valid\_loss over 5 seeds." in text
+    assert r"$\pm$ sd over 5 seeds." in text
+    assert text.startswith(r"% needs \usepackage{booktabs,graphicx}")
 
 
 def test_latex_folds_long_text_and_says_how_many_seeds_where_rows_differ(keypoints):
@@ -241,30 +273,67 @@ def test_latex_compiles(keypoints, hostile, tmp_path):
     assert done.returncode == 0, done.stdout[-2000:]
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", PRINTED)
 def test_every_format_takes_an_empty_table(keypoints, format):
     text = render(replace(keypoints(), rows=()), format)
     assert text.endswith("\n")
 
 
 def test_formats_are_known_by_suffix():
-    names = ["t.md", "t.markdown", "a.b/T.TEX", "t.html", "t.htm", "t.csv", "t.json"]
-    assert [format_from_suffix(name) for name in names] == ["md", "md", "tex", "html", "html", "csv", "json"]
-    with pytest.raises(ValueError, match=re.escape("output (=t.xlsx) must end in .md, .tex, .html, .csv, .json.")):
-        format_from_suffix("t.xlsx")
-    with pytest.raises(ValueError, match=re.escape(".csv, .json, .xlsx.")):
-        format_from_suffix("t.doc", ".xlsx")
+    names = ["t.md", "t.markdown", "a.b/T.TEX", "t.html", "t.htm", "t.csv", "t.json", "t.xlsx", "t.txt"]
+    known = ["md", "md", "tex", "html", "html", "csv", "json", "xlsx", "text"]
+    assert [format_from_suffix(name) for name in names] == known
+    with pytest.raises(ValueError, match=re.escape("output (=t.doc) must end in ")) as caught:
+        format_from_suffix("t.doc")
+    assert all(format.suffixes[0] in str(caught.value) for format in FORMATS.values())
 
 
 def test_an_unknown_format_names_the_nearest(keypoints):
-    with pytest.raises(
-        ValueError,
-        match=re.escape("format (=jsn) must be one of md, tex, html, csv, json. Did you mean 'json'?"),
-    ):
+    with pytest.raises(ValueError, match=r"^format \(=jsn\) must be one of .* Did you mean 'json'\?$"):
         render(keypoints(), "jsn")
+    with pytest.raises(ValueError, match=r"^format \(=xlsx\) must be one of "):
+        render(keypoints(), "xlsx")
 
 
 def test_an_unknown_column_is_an_error_in_every_format(keypoints):
     for format in FORMATS:
         with pytest.raises(ValueError, match="is not a column"):
-            render(keypoints(), format, columns=["nope"])
+            contents(keypoints(), format, columns=["nope"])
+
+
+def test_a_file_in_the_folder_is_a_format_without_another_edit(tmp_path, keypoints):
+    """One new file: the command line lists it, takes its name and its suffix, and exports with it."""
+    (tmp_path / "shout.py").write_text(
+        "from ablate.report.document import Format\n"
+        "FORMAT = Format('shout', ('.loud',), lambda document: document.title.upper() + chr(10))\n"
+    )
+    driver = (
+        "import sys, ablate.report as report\n"
+        "import pkgutil, importlib.machinery\n"
+        "spec = importlib.machinery.PathFinder.find_spec('ablate.report.formats', report.__path__)\n"
+        "spec.submodule_search_locations.append(sys.argv[1])\n"
+        "import importlib.util\n"
+        "module = importlib.util.module_from_spec(spec)\n"
+        "sys.modules['ablate.report.formats'] = module\n"
+        "spec.loader.exec_module(module)\n"
+        "from ablate.cli.app import run_command\n"
+        "run_command(['table', sys.argv[2], '--format', 'shout'])\n"
+        "run_command(['export', sys.argv[2], '-o', 't.loud'])\n"
+        "try:\n    run_command(['table', '--help'])\nexcept SystemExit:\n    pass\n"
+    )
+    digits = Path(__file__).parents[2] / "recipes" / "digits.yaml"
+    command = [sys.executable, "-c", driver, str(tmp_path), str(digits)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("DIGITS\n")
+    assert (tmp_path / "t.loud").read_text() == "DIGITS\n"
+    assert "shout" in done.stdout.split("DIGITS\n")[1]
+
+
+def test_plain_text_is_not_escaped(keypoints):
+    table = keypoints()
+    rows = (replace(table.rows[0], description="a_b *c* [d](e) <f> `g` ~h~"), *table.rows[1:])
+    lines = render(replace(table, rows=rows), "text").splitlines()
+    assert lines[0].split()[:2] == ["Name", "Description"]
+    assert set(lines[1]) == {"-", " "}
+    assert "a_b *c* [d](e) <f> `g` ~h~" in lines[2]
+    assert not any(line.startswith("|") or line != line.rstrip() for line in lines)

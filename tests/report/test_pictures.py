@@ -15,10 +15,11 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from ablate.evidence.rows import gather
+from ablate.evidence.gather import gather
 from ablate.evidence.verdicts import Verdict
-from ablate.recipe.recipe import Change, Compare, Recipe, Variant
+from ablate.recipe.recipe import Recipe
 from ablate.recipe.settings import Choice, Settings
+from ablate.recipe.variant import Change, Compare, Variant
 from ablate.report.axes import linear_ticks, log_ticks, number
 from ablate.report.curves import MOST_POINTS, read_curves
 from ablate.report.draw_curves import MOST_PANELS, draw_curves
@@ -26,8 +27,8 @@ from ablate.report.draw_effects import draw_effects
 from ablate.report.draw_ladder import draw_ladder
 from ablate.report.figure import VERDICT_COLOURS, drawing, fitted, picture_suffix, text_width, wrapped
 from ablate.report.pictures import picture, pictures
-from ablate.study.records import RunRecord, StudyRecord, VariantRecord
-from ablate.study.store import Store
+from ablate.store.records import RunRecord, StudyRecord, VariantRecord
+from ablate.store.store import Store
 
 LONG = "a name that goes on and on until all of the hundred characters that a name may have are taken up: 001"
 HOSTILE = [
@@ -280,7 +281,7 @@ def test_more_rows_than_fit_are_counted(lab):
     with drawing():
         figure = draw_curves(lab.study, read_curves(lab.study, lab.store))
         assert len(figure.axes) == MOST_PANELS
-        assert any("2 more rows are not shown" in text.get_text() for text in figure.texts)
+        assert any("2 more variants are not shown" in text.get_text() for text in figure.texts)
 
 
 def test_every_verdict_has_a_colour():
@@ -290,16 +291,16 @@ def test_every_verdict_has_a_colour():
 def test_what_is_not_there_is_said(lab):
     lab.row("a", 2, statuses={0: "running", 1: "running"})
     with drawing():
-        with pytest.raises(ValueError, match="faces has no result to draw"):
+        with pytest.raises(ValueError, match="faces has no results"):
             draw_ladder(lab.table)
-        with pytest.raises(ValueError, match="faces has no effect to draw"):
+        with pytest.raises(ValueError, match="faces has no effects"):
             draw_effects(lab.study, lab.table)
         with pytest.raises(ValueError, match=r"metric \(=acuracy\) has no curve in faces. Did you mean 'accuracy'\?"):
             draw_curves(lab.study, read_curves(lab.study, lab.store), "acuracy")
     assert set(pictures(lab.study, lab.store, lab.table)) == {"curves.svg"}
     empty = Lab(lab.store.root / "elsewhere").ladder(2, 1)
     bare = Store(lab.store.root / "nowhere")
-    with pytest.raises(ValueError, match="faces has no curve to draw: no epoch is trained"):
+    with pytest.raises(ValueError, match="faces has no curves"):
         picture("curves", empty.study, bare, empty.table, "svg")
 
 

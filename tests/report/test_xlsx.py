@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from ablate.report.as_xlsx import xlsx_bytes
 from ablate.report.columns import data_keys
+from ablate.report.formats import contents
 from ablate.report.wording import plain
 
 openpyxl = pytest.importorskip("openpyxl", reason="needs the extra xlsx")
@@ -26,7 +26,7 @@ def rows_of(sheet):
 
 def test_the_first_sheet_is_the_readers_table_in_numbers(keypoints):
     table = keypoints()
-    sheet, _ = read(xlsx_bytes(table))
+    sheet, _ = read(contents(table, "xlsx"))
     head, first, second, *_ = rows_of(sheet)
     assert head[:5] == ["Name", "Description", "Epochs", "Train loss", "Valid loss"]
     assert first[:5] == ["net1", "single hidden", 400, 0.0022, 0.003255]
@@ -34,12 +34,12 @@ def test_the_first_sheet_is_the_readers_table_in_numbers(keypoints):
     assert second[6] == "-0.001732 [-0.001810, -0.001650]"
     assert sheet.freeze_panes == "B2"
     said = [row[0] for row in rows_of(sheet)[5:]]
-    assert any(text.startswith("Δ parent: valid_loss minus its parent's") for text in said)
+    assert any(text.startswith("± sd over 5 seeds. Δ parent: valid_loss minus the parent's") for text in said)
 
 
 def test_the_second_sheet_has_every_value(keypoints):
     table = keypoints()
-    _, sheet = read(xlsx_bytes(table))
+    _, sheet = read(contents(table, "xlsx"))
     head, *rows = rows_of(sheet)
     assert head == data_keys(table)
     for row, mine in zip(rows, table.rows, strict=True):
@@ -48,7 +48,7 @@ def test_the_second_sheet_has_every_value(keypoints):
 
 
 def test_no_text_is_a_formula(hostile):
-    sheet, data = read(xlsx_bytes(hostile, columns=["name", "description", "notes"]))
+    sheet, data = read(contents(hostile, "xlsx", columns=["name", "description", "notes"]))
     assert [sheet.cell(line, 1).value or "" for line in range(2, 2 + len(hostile.rows))] == [
         plain(r.variant) for r in hostile.rows
     ]
@@ -59,15 +59,15 @@ def test_no_text_is_a_formula(hostile):
 
 
 def test_columns_and_order_can_be_chosen(keypoints):
-    sheet, _ = read(xlsx_bytes(keypoints(), ["name", "valid_loss"], "valid_loss"))
+    sheet, _ = read(contents(keypoints(), "xlsx", ["name", "valid_loss"], "valid_loss"))
     assert [row[:2] for row in rows_of(sheet)[:3]] == [["Name", "Valid loss"], ["net2", 0.001523], ["net3", 0.0016]]
     with pytest.raises(ValueError, match="valid_los"):
-        xlsx_bytes(keypoints(), ["valid_los"])
+        contents(keypoints(), "xlsx", ["valid_los"])
 
 
 def test_without_the_library_one_line_says_how_to_get_it(keypoints, monkeypatch):
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(
-        ValueError, match=r"^xlsx needs openpyxl. Install it with: pip install 'ablate-runner\[xlsx\]'$"
+        ValueError, match=r"^xlsx requires openpyxl. Install it with: pip install 'ablate-runner\[xlsx\]'$"
     ):
-        xlsx_bytes(keypoints())
+        contents(keypoints(), "xlsx")

@@ -124,9 +124,9 @@ def test_its_range_is_checked_where_it_stands():
     sgd = lookup("optimizer", "sgd").settings
     assert sgd(lr={"formula": "0.1 * (1 - epoch / epochs)"})
     assert sgd(lr={"formula": "max(0, 0.1 - 0.001 * epoch)"})
-    with pytest.raises(ValueError, match=r"at least 0 at all times \(it reaches -9.899\)"):
+    with pytest.raises(ValueError, match=r"at least 0 .*-9.899"):
         sgd(lr={"formula": "0.1 - 0.001 * epoch"})
-    with pytest.raises(ValueError, match="less than 1 at all times"):
+    with pytest.raises(ValueError, match="less than 1"):
         sgd(momentum={"formula": "0.5 + 0.5 * progress"})
 
 

@@ -10,11 +10,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from ablate.data.dataset import Spec
-from ablate.layers.noisy_dropout import noisy_layers, replace_dropout
+from ablate.layers.noisy_dropout import noisy_layers
 from ablate.layers.noisy_rrelu import NoisyRReLU
+from ablate.layers.replace_dropout import replace_dropout
 from ablate.layers.stacked_network import StackedNetwork
 from ablate.registry import lookup
-from ablate.tricks.noise import Noise
+from ablate.rng.noise import Noise
 from ablate.tricks.trick import Context, NoEffect
 
 SWAP = lookup("trick", "activation").settings

@@ -9,10 +9,10 @@ from scipy import ndimage
 
 from ablate.data.dataset import Batch, Landmarks, Spec
 from ablate.registry import lookup
-from ablate.tricks.affine import map_landmarks, maps, sample
+from ablate.rng.noise import Noise
 from ablate.tricks.crop import window
-from ablate.tricks.noise import Noise
 from ablate.tricks.rotate import rotation
+from ablate.tricks.shared.affine import map_landmarks, maps, sample
 from ablate.tricks.trick import Context
 
 MARKS = Landmarks((), ("nose", "chin"))

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from ablate.data.dataset import Batch, Part, Parts, Spec
 from ablate.recipe.settings import Choice, Settings
 from ablate.registry import lookup
-from ablate.tricks.noise import Noise
+from ablate.rng.noise import Noise
 from ablate.tricks.trick import Context
 
 SPEC = Spec((5,), 4, "classification")

@@ -13,7 +13,7 @@ from ablate.layers.drop_path import DropPath
 from ablate.layers.noisy_dropout import noisy_layers
 from ablate.layers.residual_block import ResidualBlock
 from ablate.registry import lookup
-from ablate.tricks.noise import Noise
+from ablate.rng.noise import Noise
 from ablate.tricks.trick import Context, NoEffect
 
 SPEC = Spec((6,), 6, "regression")

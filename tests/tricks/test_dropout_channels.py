@@ -11,7 +11,7 @@ from torch import nn
 from ablate.data.dataset import Spec
 from ablate.layers.noisy_dropout import noisy_layers
 from ablate.registry import lookup
-from ablate.tricks.noise import Noise
+from ablate.rng.noise import Noise
 from ablate.tricks.trick import Context, NoEffect
 
 SPEC = Spec((8, 8, 8), 4, "classification")

@@ -8,8 +8,8 @@ import torch
 
 from ablate.data.dataset import Batch, Spec
 from ablate.registry import lookup
+from ablate.rng.noise import Noise
 from ablate.tricks.erase import rectangles
-from ablate.tricks.noise import Noise
 from ablate.tricks.trick import Context
 
 SPEC = Spec((2, 20, 30), 4, "classification")

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from ablate.data.dataset import Batch, Landmarks, Spec
 from ablate.registry import lookup
+from ablate.rng.noise import Noise
 from ablate.tricks.flip import mirror, mirror_landmarks, swap
-from ablate.tricks.noise import Noise
 from ablate.tricks.trick import Context
 
 FLIP = lookup("trick", "flip").settings

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ablate.data.dataset import Spec
+from ablate.notes.note import Note
 from ablate.registry import lookup
 from ablate.tricks.from_weights import FromWeights, read_weights
 from ablate.tricks.trick import Context, NoEffect
@@ -38,7 +39,8 @@ def test_it_copies_exactly_the_tensors_whose_name_and_shape_match(tmp_path):
     for name, tensor in target.state_dict().items():
         expected = before[name] if name.startswith("output") else source.state_dict()[name]
         assert torch.equal(tensor, expected), name
-    assert trick.notes() == ["starts from net.pt: 7 of 9 tensors, all but output.weight, output.bias"]
+    values = {"source": "net.pt", "taken": 7, "total": 9, "left": ["output.weight", "output.bias"], "more": 0}
+    assert trick.notes() == [Note("initial_weights", values=values)]
     assert trick._notes is not FromWeights(source=tmp_path / "net.pt")._notes
 
 

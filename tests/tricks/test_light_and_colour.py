@@ -9,8 +9,8 @@ from torch.utils.data import TensorDataset
 
 from ablate.data.dataset import Batch, Part, Parts, Spec
 from ablate.registry import lookup
+from ablate.rng.noise import Noise
 from ablate.tricks.colour_pca import colour_axes
-from ablate.tricks.noise import Noise
 from ablate.tricks.trick import Context
 
 MEANS = np.array([0.3, 0.5, 0.7])[:, None, None]

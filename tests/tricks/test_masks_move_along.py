@@ -8,7 +8,7 @@ import torch
 from ablate.data.dataset import Batch, Spec
 from ablate.data.shapes import Shapes
 from ablate.registry import entries, lookup
-from ablate.tricks.noise import Noise
+from ablate.rng.noise import Noise
 from ablate.tricks.trick import Context, NoEffect, Trick
 
 SPEC = Shapes(size=24, classes=4, count=24).spec()

@@ -10,12 +10,12 @@ from torch import nn
 
 from ablate.data.dataset import Part, Parts, Spec
 from ablate.engine.assembly import assemble
+from ablate.engine.contract import Assignment
 from ablate.engine.evaluation import evaluate
-from ablate.engine.trainer import Assignment
 from ablate.engine.training import train
 from ablate.recipe.settings import Choice, Settings
 from ablate.registry import lookup
-from ablate.tricks.noise import generator
+from ablate.rng.noise import generator
 from ablate.tricks.trick import NoEffect
 
 SEEDS, PASSES, P = (0, 1, 2), 4, 0.5

@@ -9,9 +9,9 @@ from scipy import stats
 
 from ablate.data.dataset import Batch, Landmarks, Spec
 from ablate.registry import lookup
-from ablate.tricks.beta import symmetric_beta
+from ablate.rng.noise import Noise
 from ablate.tricks.mixing import blend, span, taken
-from ablate.tricks.noise import Noise
+from ablate.tricks.shared.beta import symmetric_beta
 from ablate.tricks.trick import Context
 
 CLASSES = Spec((1, 8, 8), 3, "classification")

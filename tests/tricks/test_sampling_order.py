@@ -9,12 +9,12 @@ import torch
 
 from ablate.data.dataset import Part, Parts, Spec
 from ablate.engine.assembly import assemble
-from ablate.engine.trainer import Assignment
+from ablate.engine.contract import Assignment
 from ablate.engine.training import train
 from ablate.recipe.settings import Choice, Settings
 from ablate.registry import lookup
+from ablate.rng.noise import Noise
 from ablate.tricks.balanced_sampling import drawn, exact
-from ablate.tricks.noise import Noise
 from ablate.tricks.trick import NoEffect, Trick
 
 SIZES = (50, 30, 7, 3)

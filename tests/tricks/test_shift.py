@@ -8,7 +8,7 @@ import torch
 
 from ablate.data.dataset import Batch, Landmarks, Spec
 from ablate.registry import lookup
-from ablate.tricks.noise import Noise
+from ablate.rng.noise import Noise
 from ablate.tricks.shift import move
 from ablate.tricks.trick import Context
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ablate.data.dataset import Landmarks, Part, Parts, Spec
-from ablate.engine.trainer import Assignment
+from ablate.engine.contract import Assignment
 from ablate.engine.training import train
 from ablate.recipe.settings import Choice, Settings
 from ablate.registry import lookup

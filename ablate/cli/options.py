@@ -1,0 +1,215 @@
+"""Options that commands share. A parameter whose type is one of the dataclasses stands for all of its options."""
+
+from __future__ import annotations
+
+import inspect
+import shlex
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+
+import typer
+
+from ablate.report.formats import PRINTED
+
+if TYPE_CHECKING:
+    from ablate.recipe import Recipe
+    from ablate.store.store import Store
+
+
+def option(metavar: str, help: str, *names: str, **more: Any) -> Any:
+    """An option without a default to show."""
+    return typer.Option(*names, metavar=metavar, help=help, show_default=False, **more)
+
+
+def argument(metavar: str, help: str, **more: Any) -> Any:
+    """An argument without a default to show."""
+    return typer.Argument(metavar=metavar, help=help, show_default=False, **more)
+
+
+RecipePath = Annotated[Path, argument("RECIPE", "Recipe file (YAML).")]
+Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+Uri = Annotated[
+    str | None,
+    option("URI", "MLflow tracking URI. Defaults to $MLFLOW_TRACKING_URI or sqlite:///mlflow.db.", "--tracking-uri"),
+]
+Format = Annotated[
+    str,
+    typer.Option(
+        metavar="FORMAT",
+        help=f"Output format: {', '.join(PRINTED[:-1])} or {PRINTED[-1]}.",
+        autocompletion=lambda: PRINTED,
+    ),
+]
+
+DEFAULT_RUNS = Path("runs")
+
+
+def designs() -> list[str]:
+    """The designs, for shell completion."""
+    from ablate.recipe.designs import DESIGNS
+
+    return list(DESIGNS)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The options that select variants and seeds of a recipe, or override its settings for one command."""
+
+    seeds: Annotated[
+        str | None,
+        option("SEEDS", "Number of seeds (5 means seeds 0 to 4) or a list of seeds (0,3,7). Overrides the recipe."),
+    ] = None
+    only: Annotated[str | None, option("VARIANTS", "Comma-separated variants to include, such as net1,net3.")] = None
+    design: Annotated[
+        str | None,
+        option(
+            "DESIGN",
+            "Generate the variants from the tricks with a design: ladder, leave-one-out, one-at-a-time or pairs.",
+            autocompletion=designs,
+        ),
+    ] = None
+    sets: Annotated[
+        list[str] | None,
+        option(
+            "PATH=VALUE",
+            "Override a setting in all variants (epochs=50) or in one (net3.epochs=50), or one of compare "
+            "(compare.at=last). Can be repeated.",
+            "--set",
+        ),
+    ] = None
+    scale: Annotated[float, typer.Option(metavar="FACTOR", help="Factor applied to all numbers of epochs.")] = 1.0
+    runs: Annotated[Path, typer.Option(metavar="DIR", help="Directory in which runs are stored.")] = DEFAULT_RUNS
+
+    @property
+    def store(self) -> Store:
+        from ablate.store.store import Store
+
+        return Store(self.runs.absolute())
+
+    def read(self, recipe: Path, *, metric: str | None = None, need_files: bool = True) -> Recipe:
+        """Read a recipe with these options, comparing ``metric`` if given; prints the notes on its variants to stderr. Raises RecipeError.
+
+        ``need_files=False``: for looking at results, which may outlive the files of the data.
+        """
+        from ablate.cli import module_path
+        from ablate.cli.console import say
+        from ablate.recipe import Recipe, targets
+        from ablate.recipe.measured import comparing
+
+        targets.know_path(module_path.STARTED_WITH)
+        study = Recipe.load(
+            recipe,
+            seeds=self.seeds,
+            only=self.only,
+            design=self.design,
+            sets=self.sets or (),
+            scale=self.scale,
+            need_files=need_files,
+        )
+        for note in study.notes:
+            say(note)
+        if metric is None:
+            return study
+        try:
+            return replace(study, compare=comparing(study.variants, study.compare, metric))
+        except ValueError as error:
+            raise ValueError(f"--{error}") from None
+
+    def mention_last(self, study: Recipe, command: str) -> None:
+        """Print to stderr how to show the last run of this study, if it had other options."""
+        from ablate.cli.console import say
+
+        last = self.store.study(study.study).get("selection")
+        if last is not None and list(last) != list(study.selection):
+            words = ["ablate", command, str(study.path), *last, *flag_of(self.store.root)]
+            say(f"Note: The study was last run with other options. To show those results, run: {shlex.join(words)}")
+
+    def mention_missing(self) -> None:
+        """Print to stderr that there is no folder of runs: otherwise a wrong path looks like runs that wait."""
+        from ablate.cli.console import say
+
+        if not self.runs.is_dir():
+            say(f"--runs (={self.runs}) does not exist. Check the path, or train the study with 'ablate run'.")
+
+    def given(self) -> dict[str, object]:
+        """The options that differ from their defaults, except ``--runs``."""
+        values = {"set" if field.name == "sets" else field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if name != "runs" and value not in (None, [], 1.0)}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The options that say what a table shows."""
+
+    metric: Annotated[str | None, option("METRIC", "Metric to compare. Defaults to compare.metric of the recipe.")] = (
+        None
+    )
+    columns: Annotated[
+        str | None,
+        option("COLUMNS", "Comma-separated columns to show, in this order, such as variant,valid_loss,verdict."),
+    ] = None
+    sort: Annotated[str | None, option("COLUMN", "Column to sort by; -COLUMN sorts in descending order.")] = None
+    notes: Annotated[bool, typer.Option("--notes", help="Show all details of the notes below the table.")] = False
+
+    @property
+    def names(self) -> list[str] | None:
+        """The columns to show, None for the usual ones."""
+        return None if self.columns is None else [part.strip() for part in self.columns.split(",") if part.strip()]
+
+
+@dataclass(frozen=True)
+class Without:
+    """Options of a dataclass that a command does not have: ``Annotated[Selection, Without("only")]``."""
+
+    names: tuple[str, ...]
+
+    def __init__(self, *names: str) -> None:
+        object.__setattr__(self, "names", names)
+
+
+def expanded(command: Callable[..., int]) -> Callable[..., int]:
+    """The command as typer needs it: each parameter that is a dataclass of options becomes these options."""
+    parameters: list[inspect.Parameter] = []
+    bundles: dict[str, tuple[type[Any], list[str]]] = {}
+    for parameter in inspect.signature(command, eval_str=True).parameters.values():
+        kind, *more = get_args(parameter.annotation) or (parameter.annotation,)
+        if not is_dataclass(kind):
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        left_out = {name for one in more if isinstance(one, Without) for name in one.names}
+        types = get_type_hints(kind, include_extras=True)
+        chosen = [field for field in fields(kind) if field.name not in left_out]
+        bundles[parameter.name] = (kind, [field.name for field in chosen])  # type: ignore[assignment]
+        parameters += [
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=inspect.Parameter.empty if field.default is MISSING else field.default,
+                annotation=types[field.name],
+            )
+            for field in chosen
+        ]
+
+    def call(**given: Any) -> int:
+        for name, (kind, names) in bundles.items():
+            given[name] = kind(**{one: given.pop(one) for one in names})
+        return command(**given)
+
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return call
+
+
+def flag_of(runs: Path) -> list[str]:
+    """The words that select a folder of runs in a command; none for the default."""
+    return [] if runs.absolute() == DEFAULT_RUNS.absolute() else ["--runs", str(runs)]
+
+
+def check_output(output: Path) -> None:
+    """Raises ValueError for a file in a folder that does not exist."""
+    if not output.absolute().parent.is_dir():
+        raise ValueError(
+            f"--output (={output}) must be in an existing folder. Create the folder '{output.parent}' first."
+        )

@@ -1,0 +1,31 @@
+"""Initial values that ask for a look at the data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ablate.data.dataset import Parts
+from ablate.data.loaders import Loader
+from ablate.inits.init import Init
+from ablate.recipe.settings import Settings
+from ablate.registry.lazy import torch
+from ablate.rng.noise import Noise
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SAMPLES = 256
+"""Of the batch that an initialisation sees."""
+
+
+def adapt_to_data(network: nn.Module, settings: Settings, seed: int, train: Loader, data: Parts) -> None:
+    """Let the recipe's init, where it asks for that, see a batch of the training part and its targets. Raises ValueError where they do not suit it."""
+    init = settings.init.options
+    if not isinstance(init, Init) or not init.wants_data():
+        return
+    rows = Noise((seed,), "init").permutation(len(train))[:SAMPLES]
+    pairs = list(train.batches(rows))
+    inputs, targets = (torch.cat(column).cpu() for column in zip(*pairs, strict=True))
+    if inputs.is_floating_point():
+        inputs = inputs.float()
+    init.adapt(network, inputs, targets if data.train.targets is None else data.train.targets, data.spec)

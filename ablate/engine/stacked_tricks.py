@@ -1,0 +1,103 @@
+"""The tricks of a stack: those that see all seeds at once as they are, all others as a copy for each seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ablate.data.dataset import Part, Parts, Spec
+from ablate.engine.construction import make_trick, make_tricks, seed_globals
+from ablate.engine.each_seed import EachSeed
+from ablate.engine.replicas import CannotStack
+from ablate.recipe.settings import Settings
+from ablate.registry.lazy import torch
+from ablate.rng.noise import Noise
+from ablate.tricks.trick import Context, Trick, overrides
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def tricks_for(
+    settings: Settings, spec: Spec, folder: Path, seeds: tuple[int, ...], device: str
+) -> tuple[list[Trick | EachSeed], Context]:
+    """The tricks of one seed or of a stack, bound, and their context. Raises `CannotStack` where one of them does not stack."""
+    single, context = make_tricks(settings, spec, folder, seeds, device)
+    if len(seeds) == 1:
+        return list(single), context
+    tricks: list[Trick | EachSeed] = []
+    for trick, choice in zip(single, settings.tricks, strict=True):
+        if trick.stacks is not True:
+            raise CannotStack(f"trick (={choice.label}) does not stack: {trick.stacks or 'it says so'}.")
+        for hook in ("on_pass", "on_predict", "between_epochs"):
+            if not trick.stacked and overrides(trick, hook):
+                raise CannotStack(
+                    f"trick (={choice.label}) has {hook}, which sees a whole stack; it is written for one network."
+                )
+        if trick.stacked:
+            tricks.append(trick)
+        else:
+            each = EachSeed([make_trick(choice, folder) for _ in seeds])
+            each.bind(context)
+            tricks.append(each)
+    return tricks, context
+
+
+def of_seed(tricks: Sequence[Trick | EachSeed], i: int) -> list[Trick]:
+    """The tricks as the i-th seed has them."""
+    return [trick.copies[i] if isinstance(trick, EachSeed) else trick for trick in tricks]
+
+
+def has_hook(trick: Trick | EachSeed, hook: str) -> bool:
+    """Whether a trick has its own version of a hook."""
+    return overrides(trick.copies[0] if isinstance(trick, EachSeed) else trick, hook)
+
+
+def stream_name(trick: Trick | EachSeed) -> str:
+    """The name of a trick's own stream of noise: its class with its module, as two tricks may call their classes alike."""
+    kind = type(trick.copies[0] if isinstance(trick, EachSeed) else trick)
+    return f"trick/{kind.__module__}:{kind.__qualname__}"
+
+
+def make_streams(tricks: Sequence[Trick | EachSeed], seeds: tuple[int, ...], device: str) -> dict[str, Noise]:
+    """A stream of noise for each trick that changes batches; one for each seed where the trick does not see the stack."""
+    streams: dict[str, Noise] = {}
+    for trick in tricks:
+        if has_hook(trick, "on_batch"):
+            name = stream_name(trick)
+            if isinstance(trick, EachSeed):
+                streams |= {f"{name}/{seed}": Noise((seed,), name, device) for seed in seeds}
+            else:
+                streams[name] = Noise(seeds, name, device)
+    return streams
+
+
+def changed_data(tricks: Sequence[Trick | EachSeed], data: Parts, seeds: tuple[int, ...]) -> Parts:
+    """The data as tricks want them. Raises `CannotStack` where they want other data for each seed."""
+    by_seed = any(isinstance(trick, EachSeed) and has_hook(trick, "on_data") for trick in tricks)
+    changed: Parts | None = None
+    for i, seed in enumerate(seeds if by_seed else seeds[:1]):
+        seed_globals(seed, "data")
+        own = data
+        for trick in of_seed(tricks, i):
+            own = trick.on_data(own)
+        if changed is not None and not same_data(changed, own):
+            raise CannotStack("tricks give each seed data of its own.")
+        changed = changed or own
+    assert changed is not None
+    return changed
+
+
+def same_data(a: Parts, b: Parts) -> bool:
+    """Whether two sets of data hold the same numbers."""
+
+    def same(x: Tensor | None, y: Tensor | None) -> bool:
+        return x is y or (x is not None and y is not None and torch.equal(x, y))
+
+    def same_part(x: Part | None, y: Part | None) -> bool:
+        if x is None or y is None:
+            return x is y
+        return same(x.inputs, y.inputs) and same(x.targets, y.targets) and x.dataset is y.dataset
+
+    return same_part(a.train, b.train) and same_part(a.valid, b.valid) and same_part(a.test, b.test)

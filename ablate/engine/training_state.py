@@ -1,0 +1,182 @@
+"""Where each seed of a stack stands: its best epoch and weights, whether it diverged or stopped, and the state to go on from."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ablate.engine.contract import Outcome, Report
+from ablate.engine.current_rates import applied_rates
+from ablate.engine.evaluation import evaluate
+from ablate.engine.replicas import keep
+from ablate.engine.stacked_tricks import has_hook
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ablate.engine.assembly import Assembly
+
+Numbers = Mapping[str, NDArray[np.float64]]
+
+
+class Standing:
+    """Bookkeeping over epochs for the R seeds of an assembly. ``first`` is the number that its first seed has in the job.
+
+    A seed that has stopped keeps its best weights and its last ones, whatever the stack goes on to do with its place.
+    """
+
+    def __init__(self, assembly: Assembly, first: int = 0) -> None:
+        self.assembly, self.first = assembly, first
+        self.seeds = assembly.seeds
+        monitor = assembly.settings.monitor
+        self.metric, self.sign = monitor.metric, 1.0 if monitor.better == "lower" else -1.0
+        n = len(self.seeds)
+        self.epoch = 0
+        self.seconds = 0.0
+        self.stopped = np.zeros(n, dtype=bool)
+        self.last_epoch = np.zeros(n, dtype=int)
+        self.diverged: dict[int, str] = {}
+        self.best_value = np.full(n, math.inf)
+        self.best_epoch = np.zeros(n, dtype=int)
+        self.first_loss: list[float | None] = [None] * n
+        self.last: list[dict[str, float]] = [{} for _ in self.seeds]
+        self.best: list[dict[str, float]] = [{} for _ in self.seeds]
+        self.best_weights: dict[str, Tensor] = {}
+        self.stopped_weights: dict[str, Tensor] = {}
+
+    def active(self) -> list[int]:
+        """The numbers of the seeds that still train."""
+        return [int(i) for i in np.flatnonzero(~self.stopped)]
+
+    def take(self, epoch: int, numbers: Numbers) -> NDArray[np.bool_]:
+        """Note an epoch's numbers; keep the weights of those at their best. Returns which seeds have a loss that is no number any more, (R,)."""
+        if self.metric not in numbers:
+            raise ValueError(f"monitor.metric (={self.metric}) must be one of {', '.join(numbers)}.")
+        self.epoch = epoch
+        if epoch == 1 and self.assembly.first_loss is not None:
+            self.first_loss = self.assembly.first_loss.double().reshape(-1).tolist()
+        lost = np.zeros(len(self.seeds), dtype=bool)
+        for name in ("train_loss", "valid_loss"):
+            lost |= ~np.isfinite(numbers[name])
+        better = []
+        for i in self.active():
+            self.last_epoch[i] = epoch
+            if lost[i]:
+                name = "train_loss" if not np.isfinite(numbers["train_loss"][i]) else "valid_loss"
+                self.diverged[i] = f"{name} (={numbers[name][i]}) is not finite in epoch {epoch}"
+                continue
+            self.last[i] = {name: float(values[i]) for name, values in numbers.items()}
+            value = self.sign * numbers[self.metric][i]
+            if value < self.best_value[i]:
+                self.best_value[i], self.best_epoch[i] = value, epoch
+                self.best[i] = self.last[i]
+                better.append(i)
+        if better:
+            keep(self.best_weights, self.assembly.replicas.state(), better, self.assembly.replicas)
+        return lost
+
+    def line(self, replica: int, epoch: int, numbers: Numbers) -> dict[str, Any]:
+        """What the record says of one seed's epoch; a number that is not finite is None."""
+        values = {name: float(v) if math.isfinite(v := values[replica]) else None for name, values in numbers.items()}
+        rates = applied_rates(self.assembly.optimizer, replica)
+        return {"epoch": epoch, "time": time.time(), "seconds": round(self.seconds, 4), **values, **rates}
+
+    def stop(self, which: NDArray[np.bool_]) -> None:
+        """Mark seeds as done; while others go on, their weights are put aside."""
+        newly = [int(i) for i in np.flatnonzero(which & ~self.stopped)]
+        self.stopped |= which
+        if newly and self.active():
+            keep(self.stopped_weights, self.assembly.replicas.state(), newly, self.assembly.replicas)
+
+    def finish(self, report: Report) -> list[Outcome]:
+        """Measure what is measured at the end, hand over the weights, and say how each seed ended."""
+        replicas = self.assembly.replicas
+        last_weights: dict[str, Tensor] = {}
+        keep(last_weights, replicas.state(), range(replicas.count), replicas)
+        if self.stopped_weights:
+            earlier = [int(i) for i in np.flatnonzero(self.last_epoch < self.epoch)]
+            keep(last_weights, self.stopped_weights, earlier, replicas)
+        whole = [i for i in range(replicas.count) if i not in self.diverged]
+        last = dict(zip(whole, self._measured(self.last, last_weights, whole), strict=True))
+        # a metric that is never a number has no best epoch: its last one stands for it
+        other = [i for i in whole if self.best_epoch[i] not in (0, self.last_epoch[i])]
+        best = last | dict(zip(other, self._measured(self.best, self.best_weights, other), strict=True))
+        outcomes = []
+        for i, seed in enumerate(self.seeds):
+            outcome = self._outcome(i, seed, last.get(i, {}), best.get(i, {}))
+            if outcome.status == "finished":
+                best_weights = self.best_weights if self.best_epoch[i] else last_weights
+                report.weights(self.first + i, "last", replicas.one(last_weights, i))
+                report.weights(self.first + i, "best", replicas.one(best_weights, i))
+            report.ended(self.first + i, outcome)
+            outcomes.append(outcome)
+        return outcomes
+
+    def _outcome(self, i: int, seed: int, last: dict[str, float], best: dict[str, float]) -> Outcome:
+        best_epoch, epoch = int(self.best_epoch[i]) or None, int(self.last_epoch[i])
+        if i in self.diverged:
+            return Outcome(seed, "diverged", epoch, self.diverged[i], best_epoch, first_loss=self.first_loss[i])
+        select_best = self.assembly.settings.select == "best"
+        results = {"selected": best if select_best else last, "last": last, "best": best}
+        selected = best_epoch if select_best else epoch
+        return Outcome(seed, "finished", epoch, "", best_epoch, selected, results, self.first_loss[i])
+
+    def _measured(
+        self, values: list[dict[str, float]], weights: dict[str, Tensor], which: list[int]
+    ) -> list[dict[str, float]]:
+        """The seeds' numbers with those that are only measured at the end: clean train loss, and the test part."""
+        assembly = self.assembly
+        extra: dict[str, Tensor] = {}
+        if which:
+            assembly.replicas.load(weights)
+            if any("train_loss_clean" not in values[i] for i in which):
+                extra["train_loss_clean"] = evaluate(assembly, assembly.train_clean, metrics=False)["loss"]
+            if assembly.test is not None:
+                test = evaluate(assembly, assembly.test, metrics=True)
+                extra |= {f"test_{name}": value for name, value in test.items()}
+        return [values[i] | {name: float(value[i]) for name, value in extra.items()} for i in which]
+
+    def state(self) -> dict[str, Any]:
+        """All that a resumed training needs, in tensors and plain values. Noise and order need nothing: they are keyed by epoch."""
+        return {
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            "seeds": list(self.seeds),
+            "network": self.assembly.replicas.state(),
+            "optimizer": self.assembly.optimizer.state_dict(),
+            "tricks": [trick.state() if has_hook(trick, "state") else {} for trick in self.assembly.tricks],
+            "watched": self.assembly.watching.state(),
+            "stopped": self.stopped.tolist(),
+            "diverged": {str(i): reason for i, reason in self.diverged.items()},
+            "last_epoch": self.last_epoch.tolist(),
+            "best_value": self.best_value.tolist(),
+            "best_epoch": self.best_epoch.tolist(),
+            "first_loss": self.first_loss,
+            "last": self.last,
+            "best": self.best,
+            "best_weights": self.best_weights,
+            "stopped_weights": self.stopped_weights,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a saved state."""
+        self.assembly.replicas.load(state["network"])
+        self.assembly.optimizer.load_state_dict(state["optimizer"])
+        for trick, saved in zip(self.assembly.tricks, state["tricks"], strict=True):
+            if has_hook(trick, "restore"):
+                trick.restore(saved)
+        self.assembly.watching.restore(state.get("watched", {}))
+        self.epoch, self.seconds = state["epoch"], state["seconds"]
+        self.stopped = np.array(state["stopped"], dtype=bool)
+        self.diverged = {int(i): reason for i, reason in state["diverged"].items()}
+        self.last_epoch = np.array(state["last_epoch"])
+        self.best_value, self.best_epoch = np.array(state["best_value"]), np.array(state["best_epoch"])
+        self.first_loss = list(state.get("first_loss", self.first_loss))
+        self.last, self.best = list(state["last"]), list(state["best"])
+        self.best_weights = {name: tensor.clone() for name, tensor in state["best_weights"].items()}
+        self.stopped_weights = {name: tensor.clone() for name, tensor in state["stopped_weights"].items()}

@@ -1,0 +1,100 @@
+"""Differences between a variant and its parent besides the variant's own change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ablate.evidence.environments import Provenances
+from ablate.notes.note import Kind, Note
+from ablate.recipe.measured import scaled_by
+from ablate.recipe.settings import Choice
+from ablate.recipe.variant import Variant
+from ablate.store.records import RunRecord
+
+BUDGET: dict[str, Kind] = {"epochs": "other_epochs", "batch_size": "other_batch_size"}
+"""Settings that determine how long a variant is trained, and the notes about them."""
+
+SPLITS = ("train", "valid", "test")
+
+SEEN_ONLY = {"facial_keypoints": {"size"}, "csv": {"inputs"}}
+"""Settings of data sets that change the inputs only, not which samples are validated nor their targets."""
+
+
+def different_settings(row: Variant, parent: Variant) -> list[Note]:
+    """Notes about a training budget or data that differ from the parent's. None for a variant that changes only its budget."""
+    notes = []
+    alone = bool(row.changes) and all(change.kind == "set" and change.subject in BUDGET for change in row.changes)
+    for field, kind in BUDGET.items():
+        mine, theirs = getattr(row.settings, field), getattr(parent.settings, field)
+        if mine != theirs and not alone and not row.settings.joined:
+            notes.append(Note(kind, values={"own": mine, "parent": theirs}))
+    if keys := different_keys(row.settings.data, parent.settings.data):
+        notes.append(Note("other_data" if same_validation(row, parent) else "other_validation", values={"keys": keys}))
+    return notes
+
+
+def same_validation(row: Variant, other: Variant) -> bool:
+    """Whether the settings of two variants guarantee the same validation samples and targets. Custom data guarantee nothing."""
+    keys = set(different_keys(row.settings.data, other.settings.data))
+    return keys <= SEEN_ONLY.get(row.settings.data.name or "", set())
+
+
+def different_keys(one: Choice, other: Choice) -> list[str]:
+    """The keys in which two choices differ."""
+    mine, theirs = one.dump(), other.dump()
+    return sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
+
+
+def different_steps(row: Iterable[RunRecord], parent: Iterable[RunRecord]) -> list[Note]:
+    """A note if the measured numbers of steps per epoch differ."""
+    mine, theirs = ({run.steps // run.epoch for run in side if run.steps and run.epoch} for side in (row, parent))
+    if len(mine) != 1 or len(theirs) != 1 or mine == theirs:
+        return []
+    return [Note("other_steps", values={"own": mine.pop(), "parent": theirs.pop()})]
+
+
+def different_samples(row: Provenances, parent: Provenances) -> list[Note]:
+    """Notes about splits whose numbers of samples differ, as counted when the data were loaded."""
+    mine, theirs = (counts(side) for side in (row, parent))
+    return [
+        Note("other_samples", values={"split": split, "own": mine[split], "parent": theirs[split]})
+        for split in SPLITS
+        if split in mine and split in theirs and mine[split] != theirs[split]
+    ]
+
+
+def counts(runs: Provenances) -> dict[str, int]:
+    """The number of samples of each split, if all runs agree."""
+    known = [one.get("facts", {}).get("data", {}) for one in runs]
+    found = {split: {data.get(split) for data in known} for split in SPLITS}
+    return {split: int(only) for split, values in found.items() if len(values) == 1 and (only := next(iter(values)))}
+
+
+def different_scaling(row: Sequence[RunRecord], other: Sequence[RunRecord]) -> bool:
+    """Whether the measured scaling of the targets, and so the unit of the losses, differs between the runs of a seed."""
+    return any(a.target_scaling != b.target_scaling for a, b in zip(row, other, strict=False))
+
+
+def different_losses(row: Variant, parent: Variant, metric: str) -> Note | None:
+    """Why a loss cannot compare the two: they minimize different ones, or scale their targets differently. None if they do not."""
+    if scaled_by(row.settings) != scaled_by(parent.settings):
+        return Note("other_scaling", values={"metric": metric})
+    mine, theirs = row.settings.loss, parent.settings.loss
+    keys = different_keys(mine, theirs)
+    if not keys:
+        return None
+    if mine.label != theirs.label:
+        return Note("other_loss", values={"metric": metric, "own": mine.label, "parent": theirs.label})
+    return Note("other_loss_settings", values={"metric": metric, "keys": keys})
+
+
+def unpaired_init(row: Variant, other: Variant) -> bool:
+    """Whether the initial weights of a seed's two networks are independent.
+
+    They are if the models differ and one is custom: it keeps what its constructor draws, in its order, unless the recipe sets ``init``, which draws by the
+    parameters' names.
+    """
+    one, two = row.settings, other.settings
+    if not different_keys(one.model, two.model) or different_keys(one.init, two.init):
+        return False
+    return one.init.name == "default" and any(side.model.target is not None for side in (one, two))

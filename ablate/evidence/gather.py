@@ -1,0 +1,245 @@
+"""From the runs of a study to its table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+
+from ablate.evidence.confounds import different_samples, different_settings, different_steps, unpaired_init
+from ablate.evidence.contrasts import UNDER_WAY, Finding, contrast, examine
+from ablate.evidence.environments import different_origins, mixtures
+from ablate.evidence.inert_changes import inert
+from ablate.evidence.interactions import with_interactions
+from ablate.evidence.paired import FLAT, Estimator
+from ablate.evidence.reach import Curves, Provenance, reaching
+from ablate.evidence.seeds import Seeds
+from ablate.evidence.table import Row, Table
+from ablate.evidence.variance_pooling import shared_spreads
+from ablate.notes.note import Note
+from ablate.recipe.measured import metrics_of
+from ablate.recipe.monitored import LOSSES
+from ablate.recipe.variant import Compare
+from ablate.store.records import StudyRecord
+from ablate.store.store import Store
+
+__all__ = ["Row", "Table", "gather", "table_of"]
+
+
+def gather(
+    study: StudyRecord,
+    estimate: Estimator = shared_spreads,
+    provenance: Provenance | None = None,
+    curves: Curves | None = None,
+) -> Table:
+    """The table of a study.
+
+    ``estimate`` estimates the variance of each comparison. With ``provenance``, rows note versions and devices that are mixed or differ from the parent's.
+    ``curves`` are read for the recipe's ``reach`` only.
+    """
+    compare = study.recipe.compare
+    provenance = cache(provenance) if provenance is not None else None  # read again for children
+    known = {record.variant.name: Seeds(record) for record in study.rows}
+    metrics = metric_names(study, known)
+    baseline = next((name for name, seeds in known.items() if seeds.variant.parent is None), None)
+
+    def findings(reference: Mapping[str, str | None]) -> dict[str, Finding]:
+        pairs = {
+            name: contrast(seeds, known[other], compare.metric, compare.at)
+            for name, seeds in known.items()
+            if (other := reference[name]) in known and other is not None
+        }
+        return examine(pairs, compare.better, compare.smallest_effect, estimate)
+
+    parents = {name: seeds.variant.parent for name, seeds in known.items()}
+    to_parent = findings(parents)
+    to_baseline = findings({name: baseline if name != baseline else None for name in known})
+    rows = []
+    for name, seeds in known.items():
+        row = describe(seeds, metrics, compare, provenance)
+        if curves is not None:
+            marks = [reaching(seeds, mark, curves, provenance) for mark in study.recipe.reach]
+            row = replace(row, reached={key: value for mark in marks for key, value in mark.items()})
+        row = beside_parent(row, seeds, known, to_parent.get(name), compare, provenance)
+        rows.append(beside_baseline(row, to_baseline.get(name), compare))
+    rows = with_interactions(rows, known, compare)
+    return Table(
+        study.recipe.study,
+        compare,
+        tuple(rows),
+        metrics,
+        study.recipe.description,
+        study.recipe.reach,
+        tuple(recipe_metrics(study)),
+    )
+
+
+def recipe_metrics(study: StudyRecord) -> list[str]:
+    """The metrics that the recipe asks for, in its order."""
+    labels = (choice.label for record in study.rows for choice in record.variant.settings.metrics)
+    return list(dict.fromkeys(labels))
+
+
+def metric_names(study: StudyRecord, known: Mapping[str, Seeds]) -> tuple[str, ...]:
+    """The recipe's metrics first, in its order, then any other that was measured."""
+    asked = recipe_metrics(study)
+    measured = [name for seeds in known.values() for name in seeds.metrics()]
+    return tuple(name for name in dict.fromkeys(asked + measured) if name not in LOSSES)
+
+
+def describe(
+    seeds: Seeds,
+    metrics: tuple[str, ...],
+    compare: Compare,
+    provenance: Provenance | None = None,
+) -> Row:
+    """A row without its comparisons."""
+    variant = seeds.variant
+    notes = seeds.notes()
+    if provenance is not None:
+        notes += mixtures(provenance(fingerprint) for fingerprint in seeds.fingerprints())
+    numbers: dict[str, float | None] = {}
+    for name in (*LOSSES, *metrics):
+        # The loss columns show what the row reports; a compared metric is shown as it is compared.
+        at = compare.at if name == compare.metric and name not in LOSSES else "selected"
+        values = list(seeds.values(name, at).values()) if seeds.status != "diverged" else []
+        numbers[name] = float(np.mean(values)) if values else None
+        numbers[f"{name}_sd"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        lacking = seeds.lacking(name, at)
+        noted = any(note.kind == "not_finite" and note.values["metric"] == name for note in notes)
+        if lacking and name == compare.metric and name not in metrics_of(variant.settings):
+            notes.append(Note("not_measured", values={"metric": name}))
+        elif (
+            lacking and not noted and "/" not in name and (name == compare.metric or len(lacking) < len(seeds.finished))
+        ):
+            notes.append(Note("missing_values", seeds=tuple(lacking), values={"metric": name}))
+    if len(seeds.finished) > 1 and all(seeds.measured(s) == seeds.measured(seeds.finished[0]) for s in seeds.finished):
+        notes.append(Note("same_result"))
+    trained = {seed: max(int(n), 0) for seed, n in seeds.facts("epoch").items()}
+    return Row(
+        variant=variant.name,
+        parent=variant.parent,
+        description=variant.description,
+        changes=tuple(str(change) for change in variant.changes),
+        status=seeds.status,
+        seeds=seeds.whole,
+        folds=seeds.folds,
+        epochs=None
+        if variant.settings.joined
+        else agreed(trained)
+        if trained and all(trained.values())
+        else variant.settings.epochs,
+        best_epoch=agreed(seeds.facts("best_epoch")),
+        train_loss=numbers["train_loss"],
+        train_loss_sd=numbers["train_loss_sd"],
+        train_loss_clean=numbers["train_loss_clean"],
+        train_loss_clean_sd=numbers["train_loss_clean_sd"],
+        valid_loss=numbers["valid_loss"],
+        valid_loss_sd=numbers["valid_loss_sd"],
+        seconds=mean(seeds.facts("seconds")),
+        device_seconds=mean(seeds.facts("device_seconds")),
+        parameters=next((r.parameters for runs in seeds.runs.values() for r in runs if r.parameters is not None), None),
+        steps=mean(seeds.facts("steps")),
+        peak_memory=max(seeds.facts("peak_memory").values(), default=None),
+        published=dict(variant.published) or None,
+        metrics={key: numbers[key] for name in metrics for key in (name, f"{name}_sd")},
+        notes=tuple(notes),
+        tally=seeds.tally(),
+        compared_last=mean(seeds.values(compare.metric, "last")) if seeds.status != "diverged" else None,
+        compared_best=mean(seeds.values(compare.metric, "best")) if seeds.status != "diverged" else None,
+    )
+
+
+def beside_parent(
+    row: Row,
+    seeds: Seeds,
+    known: Mapping[str, Seeds],
+    finding: Finding | None,
+    compare: Compare,
+    provenance: Provenance | None,
+) -> Row:
+    """The row with the comparison with its parent."""
+    notes = list(row.notes)
+    if row.parent is not None and row.parent not in known:
+        notes.append(Note("parent_missing", values={"parent": row.parent}))
+    if row.status == "diverged":
+        return replace(row, verdict="unstable", notes=tuple(notes))
+    if finding is not None:
+        notes += finding.notes
+    if finding is not None and finding.effect is not None and row.parent is not None:
+        found, judged, parent = finding.effect, finding.judgement, known[row.parent]
+        if unpaired_init(seeds.variant, parent.variant):
+            notes.append(Note("init_not_paired"))
+        if inert(seeds, parent) and not any(note.kind == "identical" and not note.seeds for note in notes):
+            notes.append(Note("no_effect_at_first", values={"parent": row.parent}))
+        unlike = different_settings(seeds.variant, parent.variant)
+        origins = [[provenance(name) for name in s.fingerprints()] if provenance else [] for s in (seeds, parent)]
+        counted = different_samples(*origins) if not seeds.variant.settings.joined else []
+        if not counted and seeds.variant.settings.batch_size == parent.variant.settings.batch_size:
+            unlike += different_steps(
+                *((run for runs in side.runs.values() for run in runs) for side in (seeds, parent))
+            )
+        unlike += counted + different_origins(*origins)
+        row = replace(
+            row,
+            delta_parent=found.delta,
+            ci_low=found.low,
+            ci_high=found.high,
+            p=found.p if judged.p_adjusted is not None else None,
+            p_adjusted=judged.p_adjusted,
+            verdict=judged.verdict,
+            more_seeds=judged.more_seeds,
+            effect_size=effect_size(found.delta, *(s.values(compare.metric, compare.at) for s in (seeds, parent))),
+            unlike=tuple(unlike),
+        )
+    if row.repeats and row.status in UNDER_WAY:
+        notes.append(Note("unfinished", values={"finished": row.repeats, "planned": row.tally.planned}))
+    return replace(row, notes=tuple(notes))
+
+
+def beside_baseline(row: Row, finding: Finding | None, compare: Compare) -> Row:
+    """The row with its difference to the baseline."""
+    if row.status == "diverged" or finding is None or finding.effect is None:
+        return row
+    found = finding.effect
+    gain = -found.delta if compare.better == "lower" else found.delta
+    return replace(
+        row,
+        delta_baseline=found.delta,
+        baseline_ci_low=found.low,
+        baseline_ci_high=found.high,
+        gain_per_minute=gain / (row.seconds / 60) if row.seconds else None,
+    )
+
+
+def effect_size(delta: float, row: Mapping[int, float], parent: Mapping[int, float]) -> float | None:
+    """A difference in standard deviations over seeds: Hedges' g (1981) with the mean variance of the two variants. None if that is 0."""
+    sides = [list(values.values()) for values in (row, parent)]
+    if min(map(len, sides)) < 2:
+        return None
+    sd = float(np.sqrt(np.mean([np.var(values, ddof=1) for values in sides])))
+    degrees = sum(map(len, sides)) - 2
+    # Rounding alone gives equal numbers a small standard deviation.
+    if sd <= FLAT * max(abs(value) for values in sides for value in values):
+        return None
+    return delta / sd * (1 - 3 / (4 * degrees - 1))
+
+
+def mean(values: Mapping[int, float]) -> float | None:
+    """The mean over seeds, or None."""
+    return float(np.mean(list(values.values()))) if values else None
+
+
+def agreed(values: Mapping[int, float]) -> float | None:
+    """The whole number that all seeds share, else their mean."""
+    distinct = set(values.values())
+    if len(distinct) == 1 and (only := distinct.pop()) == int(only):
+        return int(only)
+    return mean(values)
+
+
+def table_of(study: StudyRecord, store: Store) -> Table:
+    """The evidence of a study, with the origins and curves of its runs."""
+    return gather(study, provenance=store.provenance, curves=store.metrics)

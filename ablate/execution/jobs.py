@@ -1,0 +1,173 @@
+"""Jobs: runs of the same settings and fold with R seeds, trained together by one process. The longest come first, so that no slot idles at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ablate.engine.contract import Assignment
+from ablate.execution.events import RunKey
+from ablate.planning.estimates import Estimates
+from ablate.planning.plan import Plan, PlannedRun
+from ablate.recipe import Settings, run_fingerprint
+from ablate.recipe.fingerprint import facts
+from ablate.store.records import ENDED_BADLY, RunRecord, Status
+from ablate.store.store import Store
+
+FROM_NOTHING = tuple(status for status in ENDED_BADLY if status != "timeout")
+"""What ended so would only do so again from where it stands."""
+
+StackWidth = Callable[[PlannedRun, int], int]
+"""How many seeds are one job, from one of the runs and how many of the same settings there are to train."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What one process is told to do.
+
+    ``fingerprints`` are the runs', in the order of the assignment's seeds. ``since`` (seconds since 1970): runs that ended before do not count as
+    done. ``fresh``: nor do checkpoints from before then. ``together``: these seeds go on as the stack that they began as. ``timeout``: seconds.
+    ``needs``: by seed, the runs that must have finished before, each with its row.
+    """
+
+    number: int
+    variant: str
+    assignment: Assignment
+    fingerprints: tuple[str, ...]
+    root: Path
+    threads: int = 1
+    since: float = 0.0
+    fresh: bool = False
+    together: bool = False
+    timeout: float | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    needs: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> tuple[tuple[int, str], ...]:
+        """Each seed with its fingerprint."""
+        return tuple(zip(self.assignment.seeds, self.fingerprints, strict=True))
+
+    def run_of(self, replica: int) -> RunKey:
+        """What events say of the run number ``replica`` of the job."""
+        seed, fold = self.assignment.seeds[replica], self.assignment.fold
+        return {"job": self.number, "variant": self.variant, "seed": seed, "fold": fold}
+
+    def needed(self) -> set[str]:
+        """The runs that must have ended before this job begins."""
+        return {name for seed in self.assignment.seeds for name in self.needs.get(seed, {}).values()}
+
+    def only(self, seeds: Sequence[int]) -> Job:
+        """The same for some of its seeds."""
+        kept = [(seed, name) for seed, name in self.runs if seed in seeds]
+        assignment = replace(self.assignment, seeds=tuple(seed for seed, _ in kept))
+        return replace(self, assignment=assignment, fingerprints=tuple(name for _, name in kept))
+
+    def settles(self, record: RunRecord) -> bool:
+        """Whether a run, as it stands now, needs nothing more from this job."""
+        ended = record.status == "finished" or record.status in ENDED_BADLY
+        return ended and (record.finished or 0.0) >= self.since
+
+
+def make_jobs(
+    runs: Sequence[PlannedRun],
+    plan: Plan,
+    store: Store,
+    provenance: Mapping[str, Any],
+    *,
+    now: float,
+    threads: int = 1,
+    fresh: bool = False,
+    timeout: float | None = None,
+    stack: StackWidth = lambda run, count: 1,
+) -> list[Job]:
+    """Jobs for the runs of a plan that are to be trained, longest first.
+
+    ``now`` is when the command began (seconds since 1970); ``stack`` says how many of so many seeds of a run's settings train together. What was interrupted
+    goes on with the stack and the threads that it began with.
+    """
+    estimates = Estimates(plan, store)
+    jobs: list[tuple[float, Job]] = []
+    known = {}
+    for seeds, run in _grouped(runs, store, stack, fresh):
+        if run.identity not in known:
+            known[run.identity] = facts(run.variant.settings, folder=plan.recipe.folder, folds=plan.recipe.folds)
+        needs = {seed: run.needs(seed) for seed in seeds}
+        resumes = not fresh and bool(run.record.stack) and run.record.status not in FROM_NOTHING
+        job = Job(
+            number=0,
+            variant=run.variant.name,
+            assignment=Assignment(
+                run.variant.settings,
+                seeds,
+                plan.recipe.folder,
+                fold=run.record.fold,
+                folds=plan.recipe.folds,
+                weights=weights_of(run.variant.settings, needs, store),
+            ),
+            fingerprints=tuple(run_fingerprint(run.identity, seed, run.record.fold) for seed in seeds),
+            root=store.root,
+            threads=(resumes and run.record.threads) or threads,
+            since=now if fresh or run.record.status in ENDED_BADLY else 0.0,
+            fresh=fresh or run.record.status in FROM_NOTHING,
+            together=resumes and len(seeds) > 1,
+            timeout=timeout,
+            provenance=provenance,
+            identity=known[run.identity],
+            needs=needs,
+        )
+        jobs.append((estimates.cost(run) * len(seeds), job))
+    jobs.sort(key=lambda pair: -pair[0])
+    return [replace(job, number=number) for number, (_, job) in enumerate(jobs)]
+
+
+def weights_of(settings: Settings, needs: Mapping[int, Mapping[str, str]], store: Store) -> dict[tuple[str, int], Path]:
+    """Where the weights are that each row reports which these settings are built upon, by row and seed."""
+    return {
+        (row, seed): weights_file(store, name, settings.sources[row])
+        for seed, rows in needs.items()
+        for row, name in rows.items()
+    }
+
+
+def weights_file(store: Store, fingerprint: str, settings: Settings) -> Path:
+    """The weights of the epoch that a run's row reports."""
+    return store.run_folder(fingerprint) / ("best.pt" if settings.select == "best" else "last.pt")
+
+
+def _grouped(
+    runs: Sequence[PlannedRun], store: Store, stack: StackWidth, fresh: bool
+) -> list[tuple[tuple[int, ...], PlannedRun]]:
+    """The seeds of each job, with one of its runs."""
+    groups: list[tuple[tuple[int, ...], PlannedRun]] = []
+    open_groups: dict[tuple[str, int | None, Status], list[PlannedRun]] = {}
+    taken: set[str] = set()
+    for run in runs:
+        goes_on = not fresh and run.record.status not in FROM_NOTHING
+        began = run.record.stack if goes_on else ()
+        if run.fingerprint in taken and goes_on:
+            continue
+        if len(began) > 1 and _is_whole(run, store):
+            groups.append((began, run))
+            taken |= {run_fingerprint(run.identity, seed, run.record.fold) for seed in began}
+        elif len(began) == 1:
+            groups.append(((run.seed,), run))
+        else:
+            # what failed is not put together with what did not
+            kind: Status = run.record.status if run.record.status in ENDED_BADLY else "queued"
+            open_groups.setdefault((run.identity, run.record.fold, kind), []).append(run)
+    for members in open_groups.values():
+        most = 1 if members[0].record.status in ENDED_BADLY else max(1, stack(members[0], len(members)))
+        for start in range(0, len(members), most):
+            part = members[start : start + most]
+            groups.append((tuple(run.seed for run in part), part[0]))
+    return groups
+
+
+def _is_whole(run: PlannedRun, store: Store) -> bool:
+    """Whether all seeds that a run began with still say so."""
+    names = [run_fingerprint(run.identity, seed, run.record.fold) for seed in run.record.stack]
+    return all(store.record(name).stack == run.record.stack for name in names)

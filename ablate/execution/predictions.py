@@ -1,0 +1,76 @@
+"""Predictions of a variant's trained networks for new inputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ablate.execution.trained import trained
+from ablate.planning.plan import Plan, PlannedRun
+from ablate.recipe.shape import available
+from ablate.store.store import Store
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ablate.data.dataset import Part, Spec
+    from ablate.engine.predicting import Trained
+
+
+def runs_of(plan: Plan, variant: str, seed: int | None = None) -> list[PlannedRun]:
+    """A variant's runs, or those of one seed (every fold). Raises ValueError if the recipe has no such run."""
+    recipe = plan.recipe
+    names = [one.name for one in recipe.variants]
+    if variant not in names:
+        where = recipe.path or recipe.study
+        raise ValueError(f"variant (={variant}) is not defined in {where}.{available(variant, names)}")
+    if seed is not None and seed not in recipe.seeds:
+        raise ValueError(f"seed (={seed}) must be one of {', '.join(map(str, recipe.seeds))}.")
+    return [run for run in plan.runs_of(variant) if seed in (None, run.seed)]
+
+
+def trained_runs(plan: Plan, store: Store, variant: str, *, seed: int | None, ensemble: bool) -> list[Trained]:
+    """The trained networks of all seeds and folds (``ensemble``), or of one seed (the first by default) and its first fold."""
+    chosen = runs_of(plan, variant, seed if seed is not None or ensemble else plan.recipe.seeds[0])
+    return [trained(run, plan.recipe, store) for run in (chosen if ensemble else chosen[:1])]
+
+
+def mean_prediction(runs: list[Trained], inputs: Part) -> tuple[Tensor, Spec]:
+    """The mean of the runs' predictions; for classes, of their probabilities."""
+    import torch
+
+    from ablate.engine.predicting import predict
+
+    found = []
+    for run in runs:
+        values, spec = predict(run, inputs)
+        classes = spec.task == "classification" and len(spec.classes) == spec.outputs == values.shape[-1]
+        found.append(values.softmax(1) if classes else values)
+    return torch.stack(found).mean(0), spec
+
+
+def predictions_csv(runs: list[Trained], path: Path, lookup: Path | None = None) -> str:
+    """The predictions for a file's inputs as CSV: a column per output, landmarks in pixels; with Kaggle's ``lookup``, RowId and Location."""
+    import pandas
+
+    from ablate.data.kaggle_submission import in_pixels, submission
+    from ablate.data.new_inputs import read_inputs
+    from ablate.engine.predicting import output_names
+
+    inputs, ids = read_inputs(runs[0].settings.data, path)
+    values, spec = mean_prediction(runs, inputs)
+    if spec.landmarks is not None:
+        values = in_pixels(values, spec.landmarks)
+    if lookup is not None:
+        if ids is None or spec.landmarks is None:
+            raise ValueError(
+                f"--lookup (={lookup}) requires Kaggle's test.csv with the column ImageId. Remove --lookup."
+            )
+        return submission(values, spec.target_names, ids, lookup)
+    names = output_names(spec)
+    table = pandas.DataFrame(values.flatten(1).numpy(), columns=list(names) if values.dim() == 2 else None)
+    if spec.task == "classification" and len(spec.classes) == values.shape[1]:
+        table.insert(0, "prediction", [spec.classes[i] for i in values.argmax(1).tolist()])
+    if ids is not None:
+        table.insert(0, "ImageId", ids)
+    return str(table.to_csv(index=False, float_format="%.6g"))

@@ -1,0 +1,261 @@
+"""Writes what the engine reports about a job into the store, and sends events to the parent."""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+from ablate.engine.contract import Outcome
+from ablate.execution.events import EpochEnded, Listener, RunEnded, RunStarted, StackFailed
+from ablate.execution.jobs import Job
+from ablate.execution.peak_memory import peak_memory
+from ablate.execution.shutdown import Ending
+from ablate.notes.note import Note, as_notes
+from ablate.store import checkpoints
+from ablate.store.checkpoints import Checkpoint
+from ablate.store.provenance import of_process
+from ablate.store.records import RunRecord, Status
+from ablate.store.store import Store
+
+TOLD_EVERY = 0.2
+"""Seconds between two `EpochEnded` of one run, at least."""
+
+BEAT_EVERY = 5.0
+"""Seconds between two writes of a running run's status."""
+
+SHARE = 0.02
+"""Two checkpoints are at least this fraction of the training time so far apart."""
+
+
+class StoreReport:
+    """Records a job's training (`Report`).
+
+    ``settled``: indices of the runs of the stack that had ended before; reports about them are ignored.
+    ``kept``: the checkpoint that the job continues from. ``check`` raises if data or code have changed since the job was made.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        store: Store,
+        listen: Listener,
+        ending: Ending,
+        kept: Checkpoint | None,
+        settled: set[int],
+        check: Callable[[], None],
+    ) -> None:
+        self.job, self.store, self.listen, self.ending, self.check = job, store, listen, ending, check
+        self.count = len(job.fingerprints)
+        self.ended_runs = set(settled)
+        self.epochs = job.assignment.settings.epochs
+        self.policy = job.assignment.settings.checkpoint
+        self.began = kept.began if kept else time.time()
+        self.before = kept.seconds if kept else 0.0
+        self.clock = self.saved = time.monotonic()
+        self.saved_epoch = kept.state["epoch"] if kept else 0
+        self.threads = kept.threads if kept else job.threads
+        known = (store.record(name).peak_memory for name in job.fingerprints) if kept else ()
+        self.peak_before = max((peak for peak in known if peak is not None), default=0)
+        self.parameters: int | None = None
+        self.steps_per_epoch: int | None = None
+        self.target_scaling: Mapping[str, Any] | None = None
+        self.notes: list[Note] = []
+        self.lines = list(kept.lines) if kept else [0] * self.count
+        self.told = [-math.inf] * self.count
+        self.beat = [self.clock] * self.count
+        self.files: dict[int, BinaryIO] = {}
+        for replica in self.under_way():
+            self.files[replica] = store.append_to(job.fingerprints[replica], "metrics.jsonl")
+            store.write_status(self.record(replica, "running"))
+
+    def under_way(self) -> list[int]:
+        """The indices of the runs that have not ended."""
+        return [replica for replica in range(self.count) if replica not in self.ended_runs]
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of this training so far, including earlier attempts."""
+        return self.before + time.monotonic() - self.clock
+
+    def record(self, replica: int, status: Status, reason: str = "") -> RunRecord:
+        """A run as it is now."""
+        now = time.time()
+        seconds = round(self.seconds / self.count, 3)
+        return RunRecord(
+            self.job.fingerprints[replica],
+            seed=self.job.assignment.seeds[replica],
+            fold=self.job.assignment.fold,
+            status=status,
+            reason=reason,
+            epoch=self.lines[replica],
+            epochs=self.epochs,
+            parameters=self.parameters,
+            steps=self.steps_per_epoch and self.steps_per_epoch * self.lines[replica],
+            peak_memory=max(peak_memory(self.job.assignment.device), self.peak_before),
+            target_scaling=self.target_scaling,
+            started=self.began,
+            finished=None if status in ("running", "interrupted") else now,
+            heartbeat=now,
+            seconds=seconds,
+            device_seconds=seconds,
+            stack=self.job.assignment.seeds,
+            threads=self.threads,
+            notes=tuple(self.notes),
+            pid=os.getpid(),
+            host=socket.gethostname(),
+        )
+
+    # what the engine calls
+
+    def started(self, facts: Mapping[str, Any]) -> None:
+        self.check()  # data and code are loaded by now
+        with self.ending.shield():
+            self.parameters = facts["parameters"]
+            self.steps_per_epoch, self.target_scaling = facts.get("steps_per_epoch"), facts.get("target_scaling")
+            self.notes = as_notes(facts["notes"])
+            for replica in self.under_way():
+                folder = self.store.run_folder(self.job.fingerprints[replica])
+                recorded = {**facts, "notes": [note.dump() for note in self.notes]}
+                provenance = {**self.job.provenance, **of_process(self.job.assignment.device), "facts": recorded}
+                self.store.write_json(folder / "provenance.json", provenance)
+                self.store.write_status(self.record(replica, "running"))
+                self.listen(RunStarted(**self.job.run_of(replica), epochs=self.epochs, parameters=self.parameters))
+            self.ending.training = True
+
+    def epoch(self, replica: int, line: Mapping[str, Any]) -> None:
+        if replica in self.ended_runs:
+            return
+        with self.ending.shield():
+            self.store.append_line(self.files[replica], line)
+            self.lines[replica] = line["epoch"]
+            now = time.monotonic()
+            if now - self.told[replica] > TOLD_EVERY:
+                self.told[replica] = now
+                self.listen(
+                    EpochEnded(
+                        **self.job.run_of(replica),
+                        epoch=line["epoch"],
+                        epochs=self.epochs,
+                        train_loss=line.get("train_loss"),
+                        valid_loss=line.get("valid_loss"),
+                        seconds=line.get("seconds"),
+                    )
+                )
+            if now - self.beat[replica] > BEAT_EVERY:
+                self.beat[replica] = now
+                self.store.write_status(self.record(replica, "running"))
+
+    def due(self, epoch: int) -> bool:
+        if self.ending.asked is not None:
+            return True
+        if self.policy.epochs is not None:
+            return epoch - self.saved_epoch >= self.policy.epochs
+        assert self.policy.seconds is not None
+        return time.monotonic() - self.saved >= max(self.policy.seconds, SHARE * self.seconds)
+
+    def checkpoint(self, state: Mapping[str, Any]) -> None:
+        with self.ending.shield():
+            # after a power cut, the metrics must reach at least as far as this checkpoint
+            for file in self.files.values():
+                self.store.disk.sync(file)
+            checkpoints.save(
+                self.store,
+                Checkpoint(
+                    self.job.fingerprints, self.threads, self.began, self.seconds, tuple(self.lines), dict(state)
+                ),
+            )
+            self.saved, self.saved_epoch = time.monotonic(), state["epoch"]
+        self.ending.saved()
+
+    def weights(self, replica: int, which: str, state: Mapping[str, Any]) -> None:
+        if replica in self.ended_runs:
+            return
+        with self.ending.shield():
+            self.store.save_tensors(self.job.fingerprints[replica], f"{which}.pt", state)
+
+    def ended(self, replica: int, outcome: Outcome) -> None:
+        if replica in self.ended_runs:
+            return
+        with self.ending.shield():
+            self.store.disk.sync(self.files[replica])
+            results, unknown = known_results(outcome)
+            record = replace(
+                self.record(replica, outcome.status, outcome.reason),
+                epoch=outcome.epoch,
+                best_epoch=outcome.best_epoch,
+                selected_epoch=outcome.selected_epoch,
+                results=results,
+                notes=(*self.notes, *unknown),
+                first_loss=outcome.first_loss if math.isfinite(outcome.first_loss or 0.0) else None,
+            )
+            self.store.write_status(record, durable=True)
+            self.close(replica)
+            if not self.under_way():
+                checkpoints.drop(self.store, self.job.fingerprints[0])
+            self.report_end(record)
+
+    # what ends all runs at once
+
+    def close(self, replica: int) -> None:
+        """Close the files of a run that has ended."""
+        self.ended_runs.add(replica)
+        if file := self.files.pop(replica, None):
+            file.close()
+
+    def report_end(self, record: RunRecord) -> None:
+        """Report that a run has ended."""
+        selected = record.results.get("selected", {})
+        self.listen(
+            RunEnded(
+                **self.job.run_of(self.job.fingerprints.index(record.fingerprint)),
+                status=record.status,
+                reason=record.reason,
+                epoch=record.epoch,
+                epochs=self.epochs,
+                train_loss=selected.get("train_loss"),
+                valid_loss=selected.get("valid_loss"),
+                seconds=selected.get("seconds"),
+            )
+        )
+
+    def all_ended(self, status: Status, reason: str) -> None:
+        """End all running runs for the same reason."""
+        for replica in self.under_way():
+            self.close(replica)
+            record = self.record(replica, status, reason)
+            self.store.write_status(record, durable=status != "interrupted")
+            self.report_end(record)
+
+    def split(self, reason: str) -> None:
+        """The stack failed: have its seeds trained one by one, so that one bad seed does not fail the others."""
+        seeds = self.job.assignment.seeds
+        checkpoints.drop(self.store, self.job.fingerprints[0])
+        alone = [(replica, seeds[replica]) for replica in self.under_way()]
+        for replica, seed in alone:
+            self.close(replica)
+            record = self.record(replica, "interrupted", f"its stack failed ({reason})")
+            self.store.write_status(replace(record, stack=(seed,)))
+        self.listen(
+            StackFailed(
+                job=self.job.number, variant=self.job.variant, seeds=tuple(seed for _, seed in alone), reason=reason
+            )
+        )
+
+
+def known_results(outcome: Outcome) -> tuple[dict[str, dict[str, float]], list[Note]]:
+    """An outcome's numbers without those that are not finite, which JSON cannot hold; and a note for each of these."""
+    kept: dict[str, dict[str, float]] = {}
+    notes: list[Note] = []
+    for which, values in outcome.results.items():
+        kept[which] = {name: value for name, value in values.items() if math.isfinite(value)}
+        notes += [
+            Note("not_finite", values={"metric": name, "value": str(value), "at": which})
+            for name, value in values.items()
+            if not math.isfinite(value)
+        ]
+    return kept, notes

@@ -1,0 +1,50 @@
+"""Trains a study: the one way in for the command line and for Python."""
+
+from __future__ import annotations
+
+import time
+
+from ablate.execution.devices import slots
+from ablate.execution.events import Listener
+from ablate.execution.jobs import make_jobs
+from ablate.execution.run_options import RunOptions
+from ablate.execution.scheduler import Scheduler
+from ablate.execution.stack_rule import stack_rule
+from ablate.planning.networks import known_networks
+from ablate.planning.plan import Plan
+from ablate.planning.study_file import write_study
+from ablate.store.provenance import of_command
+from ablate.store.store import Store
+
+
+def run_study(plan: Plan, store: Store, options: RunOptions, *, listen: Listener | None = None) -> Plan:
+    """Train the runs of a plan that have not finished. Returns the plan with the results; ``listen`` receives every event.
+
+    The plan is final: a run whose data or code changed since then ends as ``interrupted``. Raises DiskError if the store cannot be written,
+    and ValueError for a device that is not available. A run that fails does not raise.
+    KeyboardInterrupt passes through after all processes have ended and kept their state.
+    """
+    places = slots(options)
+    missing = plan.to_do(retry_failed=options.retry_failed, fresh=options.fresh)
+    write_study(plan, store)
+    if not missing:
+        return plan
+    jobs = make_jobs(
+        missing,
+        plan,
+        store,
+        of_command(plan.recipe.folder),
+        now=time.time(),
+        threads=options.threads,
+        fresh=options.fresh,
+        timeout=options.timeout,
+        stack=stack_rule(missing, places, known_networks(plan, store)),
+    )
+    scheduler = Scheduler(places, store, retries=options.retries)
+    try:
+        for event in scheduler.run(jobs, fail_fast=options.fail_fast):
+            if listen is not None:
+                listen(event)
+    finally:
+        scheduler.close()
+    return plan.renewed(store)

@@ -1,0 +1,223 @@
+"""Runs one job in its own process: claim its runs, continue from a checkpoint if there is one, train, report the end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, BinaryIO
+
+from ablate.engine.contract import Report
+from ablate.execution.events import (
+    CheckpointDamaged,
+    EpochEnded,
+    Event,
+    JobBusy,
+    Listener,
+    RunEnded,
+    StoreFailed,
+    encode,
+)
+from ablate.execution.failure_reason import diagnosis
+from ablate.execution.jobs import Job
+from ablate.execution.run_recorder import StoreReport
+from ablate.execution.shutdown import EndAsked, Ending
+from ablate.recipe import identity, run_fingerprint
+from ablate.registry.lazy import torch
+from ablate.store import checkpoints
+from ablate.store.checkpoints import Checkpoint
+from ablate.store.disk import DiskError
+from ablate.store.store import Store
+from ablate.trainers.train import train
+from ablate.tricks.trick import NoEffect
+
+Training = Callable[[Job, Report, Mapping[str, Any] | None], object]
+"""Trains a job's assignment, from a checkpoint's state or from the start."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def train_job(job: Job, report: Report, state: Mapping[str, Any] | None) -> object:
+    """Train a job's assignment."""
+    return train(job.assignment, report, state)
+
+
+def run_job(
+    job: Job,
+    store: Store,
+    listen: Listener,
+    *,
+    training: Training = train_job,
+    ending: Ending | None = None,
+    capture: Callable[[BinaryIO], None] = lambda log: None,
+) -> None:
+    """Train a job until it ends in any way. Afterwards the store has the status of its runs, and the log has their output.
+
+    Reports `JobBusy` and does nothing if another process trains one of the runs, `StackFailed` if a stack failed as a
+    whole, and `StoreFailed` if the store cannot be written. ``capture`` gets the log, for the output of user code.
+    """
+    ending = ending or Ending()
+    try:
+        with store.claim(job.fingerprints) as ours:
+            if ours:
+                run_claimed(job, store, listen, training, ending, capture)
+            else:
+                listen(JobBusy(job=job.number))
+    except DiskError as error:
+        number, reason, path = error.errno or 0, str(error.strerror), str(error.filename)
+        listen(StoreFailed(job=job.number, number=number, reason=reason, path=path))
+    except EndAsked as asked:
+        # before anything had started
+        for replica in range(len(job.fingerprints)):
+            listen(RunEnded(**job.run_of(replica), status=asked.status))
+
+
+def run_claimed(
+    job: Job, store: Store, listen: Listener, training: Training, ending: Ending, capture: Callable[[BinaryIO], None]
+) -> None:
+    """What `run_job` does once this process has claimed the runs."""
+    job, settled = what_is_left(job, store, listen)
+    if len(settled) == len(job.fingerprints):
+        return
+    try:
+        check(job)
+    except Changed:
+        for replica in range(len(job.fingerprints)):
+            listen(RunEnded(**job.run_of(replica), status="interrupted", reason=CHANGED))
+        return
+    log = store.append_to(job.fingerprints[0], "log.txt")
+    capture(log)
+    kept = go_on_from(job, store, settled, listen)
+    if kept is None and settled:
+        # without a checkpoint there is no reason to keep the stack together
+        job = job.only([seed for i, seed in enumerate(job.assignment.seeds) if i not in settled])
+        settled = set()
+    where = f"after epoch {kept.state['epoch']}" if kept else "from the start"
+    log_line(
+        store, log, f"{time.strftime('%Y-%m-%d %H:%M:%S')}: {where}, seeds {job.assignment.seeds}, pid {os.getpid()}"
+    )
+    describe(job, store)
+    torch.set_num_threads(kept.threads if kept else job.threads)
+    with ending.shield():
+        report = StoreReport(job, store, listen, ending, kept, settled, check=lambda: check(job))
+    try:
+        training(job, report, kept.state if kept else None)
+    except EndAsked as asked:
+        report.all_ended(asked.status, f"not done after {job.timeout:g} s" if asked.status == "timeout" else "")
+    except Changed:
+        report.all_ended("interrupted", CHANGED)
+    except NoEffect as error:
+        report.all_ended("no_effect", str(error))
+    except DiskError:
+        raise
+    except (Exception, SystemExit, KeyboardInterrupt) as error:  # user code may call sys.exit
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise DiskError.about(error, store.root) from error
+        with suppress(OSError):
+            traceback.print_exc()
+        status, reason = diagnosis(error)
+        if len(report.under_way()) > 1:
+            report.split(reason)
+        else:
+            report.all_ended(status, reason)
+    finally:
+        log.close()
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def what_is_left(job: Job, store: Store, listen: Listener) -> tuple[Job, set[int]]:
+    """The job without the runs that another process has ended meanwhile, and their indices if they stay in the job.
+
+    They stay if the job continues a stack, which needs all of its seeds.
+    """
+    done = [(i, seed, record) for i, (seed, name) in enumerate(job.runs) if job.settles(record := store.record(name))]
+    for i, _, record in done:
+        listen(RunEnded(**job.run_of(i), status=record.status, reason=record.reason, elsewhere=True))
+    if len(done) < len(job.fingerprints) and not job.together:
+        gone = {seed for _, seed, _ in done}
+        return job.only([seed for seed in job.assignment.seeds if seed not in gone]), set()
+    return job, {i for i, _, _ in done}
+
+
+CHANGED = "its data or code changed after the command started. Run the command again"
+
+
+class Changed(Exception):
+    """The data or the code no longer match the fingerprint."""
+
+
+def check(job: Job) -> None:
+    """Raise `Changed` if data or code no longer match the job's fingerprints."""
+    settings, seed = job.assignment.settings, job.assignment.seeds[0]
+    try:
+        shared = identity(settings, folder=job.assignment.folder, folds=job.assignment.folds)
+    except ValueError:
+        raise Changed from None
+    if run_fingerprint(shared, seed, job.assignment.fold) != job.fingerprints[0]:
+        raise Changed
+
+
+def go_on_from(job: Job, store: Store, settled: set[int], listen: Listener) -> Checkpoint | None:
+    """The checkpoint to continue from, with the metrics cut to it; or None, with earlier attempts removed."""
+    left = [i for i in range(len(job.fingerprints)) if i not in settled]
+    kept, damaged = checkpoints.load(store, job.fingerprints[0], job.assignment.device)
+    if kept is not None and (kept.runs != job.fingerprints or (job.fresh and kept.began < job.since)):
+        kept = None
+    if kept is not None:
+        # a power cut may have lost metrics from before the checkpoint
+        short = [i for i in left if store.cut_metrics(job.fingerprints[i], kept.lines[i]) != kept.lines[i]]
+        if short:
+            damaged.append("the metrics end before the checkpoint")
+            kept = None
+    for i in left:
+        if kept is None:
+            store.clear(job.fingerprints[i])
+        else:
+            store.tidy(job.fingerprints[i])
+    if damaged:
+        epoch = kept.state["epoch"] if kept else None
+        seeds, damage = job.assignment.seeds, tuple(damaged)
+        listen(CheckpointDamaged(job=job.number, variant=job.variant, seeds=seeds, damage=damage, epoch=epoch))
+    return kept
+
+
+def describe(job: Job, store: Store) -> None:
+    """Write the settings and the identity of the runs."""
+    settings = job.assignment.settings.dump()
+    for seed, name in job.runs:
+        known = {**settings, "seed": seed, "fold": job.assignment.fold, "folder": str(job.assignment.folder)}
+        if job.assignment.folds is not None:
+            known["folds"] = job.assignment.folds.dump()
+        store.write_settings(name, known)
+        store.write_json(store.run_folder(name) / "identity.json", job.identity)
+
+
+def log_line(store: Store, log: BinaryIO, text: str) -> None:
+    """Write a line of `ablate`'s own into a job's log."""
+    store.disk.add(log, f"{text}\n".encode())
+
+
+def main(job: Job, channel: int) -> None:
+    """The body of a forked process: run the job and write its events into the pipe ``channel``."""
+    ending = Ending()
+
+    def listen(event: Event) -> None:
+        if isinstance(event, EpochEnded) and not select.select([], [channel], [], 0)[1]:
+            return  # a stopped parent must not stop the training
+        with suppress(BrokenPipeError):  # the parent is gone; the store has everything
+            os.write(channel, encode(event))
+
+    def capture(log: BinaryIO) -> None:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+
+    with suppress(EndAsked):
+        ending.listen(job.timeout)
+        run_job(job, Store(job.root), listen, ending=ending, capture=capture)

@@ -1,0 +1,1 @@
+"""Typed notes about runs and variants. `ablate.report.notes` renders them."""

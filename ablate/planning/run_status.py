@@ -1,0 +1,79 @@
+"""What a study's runs are doing now, seen from outside: any process may look, whoever trains."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+from ablate.planning.plan import Plan, PlannedRun
+from ablate.store.store import Store
+
+
+@dataclass(frozen=True)
+class RunNow:
+    """A run under way: its last whole epoch, seconds since its last sign of life, and the process that trains it."""
+
+    seed: int
+    epoch: int
+    epochs: int
+    train_loss: float | None
+    valid_loss: float | None
+    silent: float | None
+    pid: int | None
+    host: str | None
+    fold: int | None = None
+
+    @property
+    def name(self) -> str:
+        """``seed 3``, with the fold where there is one."""
+        return run_name(self.seed, self.fold)
+
+
+@dataclass(frozen=True)
+class RowNow:
+    """A row: how many of its runs are in which state, those under way, and the reasons of those that ended badly."""
+
+    variant: str
+    runs: dict[str, int]
+    running: tuple[RunNow, ...]
+    reasons: tuple[str, ...]
+
+
+def watch(plan: Plan, store: Store, now: float | None = None) -> list[RowNow]:
+    """Look at all rows of a plan. ``now``: seconds since 1970."""
+    now = time.time() if now is None else now
+    rows = []
+    for variant in plan.recipe.variants:
+        runs = plan.runs_of(variant.name)
+        reasons = dict.fromkeys(
+            f"{run_name(run.seed, run.record.fold)} {run.record.status.replace('_', ' ')}: {run.record.reason}"
+            for run in runs
+            if run.record.reason and run.record.status not in ("finished", "stale")
+        )
+        running = tuple(run_now(run, store, now) for run in runs if run.record.status == "running")
+        states: dict[str, int] = dict(Counter(str(run.record.status) for run in runs))
+        rows.append(RowNow(variant.name, states, running, tuple(reasons)))
+    return rows
+
+
+def run_now(run: PlannedRun, store: Store, now: float) -> RunNow:
+    """One run under way. Its metrics are fresher than its status, which is written every few seconds."""
+    last = store.last_epoch(run.fingerprint)
+    signs = [sign for sign in (run.record.heartbeat, last.get("time")) if sign is not None]
+    return RunNow(
+        run.seed,
+        last.get("epoch", 0),
+        run.variant.settings.epochs,
+        last.get("train_loss"),
+        last.get("valid_loss"),
+        max(now - max(signs), 0.0) if signs else None,
+        run.record.pid,
+        run.record.host,
+        run.record.fold,
+    )
+
+
+def run_name(seed: int, fold: int | None) -> str:
+    """``seed 3``, or ``seed 3 fold 0``."""
+    return f"seed {seed}" if fold is None else f"seed {seed} fold {fold}"

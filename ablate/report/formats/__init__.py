@@ -1,0 +1,69 @@
+"""The output formats of a table. Each file of this folder is one, with its `Format` as ``FORMAT``."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ablate.report.document import Document, Format
+
+if TYPE_CHECKING:
+    from ablate.evidence.table import Table
+
+_modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
+FORMATS: dict[str, Format] = {module.FORMAT.name: module.FORMAT for module in _modules}
+"""All formats by name."""
+
+PRINTED = [name for name, format in FORMATS.items() if not format.binary]
+"""The formats that a terminal can show."""
+
+SUFFIXES = [format.suffixes[0] for format in FORMATS.values()]
+"""The usual suffix of each format."""
+
+
+def contents(
+    table: Table, format: str, columns: Sequence[str] | None = None, sort: str | None = None, *, notes: bool = False
+) -> bytes:
+    """The table as a file's contents.
+
+    ``columns`` are keys or titles, by default the usual columns, or every value in a data format. ``json`` always has all keys.
+    Raises ValueError for an unknown format, column or sort key.
+    """
+    from ablate.report.choosing import select_columns
+    from ablate.report.columns import data_keys
+
+    known = FORMATS[checked(format, list(FORMATS))]
+    table, chosen = select_columns(table, columns or (data_keys(table) if known.data else None), sort)
+    rendered = known.render(Document(table=table, columns=chosen, notes=notes))
+    return rendered if isinstance(rendered, bytes) else rendered.encode()
+
+
+def render(
+    table: Table, format: str, columns: Sequence[str] | None = None, sort: str | None = None, *, notes: bool = False
+) -> str:
+    """The table as text that ends with a newline. See `contents`."""
+    return contents(table, checked(format), columns, sort, notes=notes).decode()
+
+
+def checked(format: str, known: Sequence[str] = PRINTED) -> str:
+    """The format. Raises ValueError if it is unknown."""
+    if format not in known:
+        from ablate.recipe.shape import did_you_mean
+        from ablate.report.choosing import ArgumentError
+
+        raise ArgumentError(f"format (={format}) must be one of {', '.join(known)}.{did_you_mean(format, known)}")
+    return format
+
+
+def format_from_suffix(path: Path | str) -> str:
+    """The format of a file's name. Raises ValueError if no format has its suffix."""
+    suffix = Path(path).suffix.lower()
+    for format in FORMATS.values():
+        if suffix in format.suffixes:
+            return format.name
+    from ablate.report.choosing import ArgumentError
+
+    raise ArgumentError(f"output (={path}) must end in {', '.join(SUFFIXES)}.")

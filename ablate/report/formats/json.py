@@ -1,0 +1,41 @@
+"""A table as JSON: stable keys, full precision."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from ablate.report.document import Document, Format
+
+if TYPE_CHECKING:
+    from ablate.evidence.table import Row, Table
+
+
+def render(document: Document) -> str:
+    """All keys of the table, whatever columns are chosen; rows in the chosen order."""
+    return json.dumps(table_tree(document.table), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def table_tree(table: Table) -> dict[str, Any]:
+    """``study``, ``compare`` and ``rows``."""
+    compare = {key: getattr(table.compare, key) for key in ("metric", "better", "at", "smallest_effect")}
+    return {"study": table.study, "compare": compare, "rows": [row_tree(row) for row in table.rows]}
+
+
+def row_tree(row: Row) -> dict[str, Any]:
+    """A row's values, None if they are not known, then its metrics under their own names.
+
+    A metric that is called like one of the row's own keys appears as ``metric_<name>``.
+    """
+    from ablate.report.notes import sentence
+
+    names = [field.name for field in fields(row) if field.name not in ("metrics", "notes", "tally", "reached")]
+    tree = {("from" if name == "parent" else name): getattr(row, name) for name in names}
+    tree |= {"changes": list(row.changes), "published": dict(row.published) if row.published else None}
+    tree["unlike"] = [sentence(note, row.tally.unit) for note in row.unlike]
+    tree |= row.reached
+    return tree | {(f"metric_{name}" if name in tree else name): value for name, value in row.metrics.items()}
+
+
+FORMAT = Format("json", (".json",), render)

@@ -1,0 +1,133 @@
+r"""A table for a paper; it needs ``\usepackage{booktabs,graphicx}``.
+
+It is set in a small font, long texts are wrapped, and it is scaled down if it is still wider than the line: the default columns fit the page of an
+article at 8 or 9 points.
+
+Greek letters and common signs become commands; other letters outside Latin stay and need XeLaTeX or LuaLaTeX.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from ablate.report.document import Document, Format
+
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "%": r"\%",
+    "&": r"\&",
+    "#": r"\#",
+    "$": r"\$",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"$<$",
+    ">": r"$>$",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "−": r"$-$",
+    "×": r"$\times$",
+    "·": r"$\cdot$",
+    "→": r"$\to$",
+    "←": r"$\gets$",
+    "≤": r"$\le$",
+    "≥": r"$\ge$",
+    "≠": r"$\ne$",
+    "≈": r"$\approx$",
+    "∞": r"$\infty$",
+    "√": r"$\surd$",
+    "²": r"$^2$",
+    "³": r"$^3$",
+    "†": r"\dag{}",
+    "‡": r"\ddag{}",
+    "…": r"\ldots{}",
+    "–": "--",
+    "—": "---",
+    "µ": r"$\mu$",
+    "\u00a0": "~",
+    "\u202f": r"\,",
+}
+CAPITALS = {"GAMMA", "DELTA", "THETA", "LAMDA", "XI", "PI", "SIGMA", "UPSILON", "PHI", "PSI", "OMEGA"}
+
+
+LONG = 26
+"""Characters of a text above which its column is folded."""
+
+
+def render(document: Document) -> str:
+    """A floating table with caption, label and the notes below it."""
+    document = document.narrow()
+    cells, notes, study = document.cells(), document.lines(), document.title
+    columns = list(zip(cells.titles, *cells.rows, strict=True))
+    wide = [a == "left" and max(map(len, texts)) > LONG for texts, a in zip(columns, cells.alignments, strict=True)]
+    forms = ["p{0.26\\linewidth}" if long else a[0] for long, a in zip(wide, cells.alignments, strict=True)]
+
+    def line(texts: Sequence[str], alignments: Sequence[str]) -> str:
+        parts = (cell(text, a) for text, a in zip(texts, alignments, strict=True))
+        return " & ".join((r"\raggedright " if long else "") + part for long, part in zip(wide, parts, strict=True))
+
+    head = line(cells.titles, ["left"] * len(wide))
+    body = [line(row, cells.alignments) for row in cells.rows]
+    lines = [
+        r"% needs \usepackage{booktabs,graphicx}",
+        r"\begin{table}[htbp]",
+        r"  \centering",
+        f"  \\caption{{{escape(' '.join((document.description or f'Ablation of {study}').split()))}}}",
+        f"  \\label{{tab:{label(study)}}}",
+        r"  \small\setlength{\tabcolsep}{3pt}",
+        r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        f"  \\begin{{tabular}}{{@{{}}{''.join(forms)}@{{}}}}",
+        r"    \toprule",
+        rf"    {head} \tabularnewline",
+        r"    \midrule",
+        *(rf"    {row} \tabularnewline" for row in body),
+        r"    \bottomrule",
+        r"  \end{tabular}}",
+    ]
+    if notes:
+        lines += [r"  \par\smallskip", r"  \begin{minipage}{\linewidth}\footnotesize"]
+        lines += [f"    {cell(line, 'left')}" + (r"\\" if line is not notes[-1] else "") for line in notes]
+        lines += [r"  \end{minipage}"]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def cell(text: str, alignment: str) -> str:
+    r"""One cell. A bracket or star at its start would belong to the ``\\`` before it, so it is put in braces."""
+    escaped = escape(text)
+    if alignment == "right":
+        return re.sub(r"(?<=\d)e([+-])0*(\d+)", power, re.sub(r"(?<!e)-(?=\d)", "$-$", escaped))
+    return f"{{{escaped[0]}}}{escaped[1:]}" if escaped[:1] in ("[", "*") else escaped
+
+
+def power(exponent: re.Match[str]) -> str:
+    """``e-07`` as a power of ten."""
+    return f"$\\times10^{{{exponent[1].strip('+')}{exponent[2]}}}$"
+
+
+def escape(text: str) -> str:
+    """Text that LaTeX prints as it is; hyphens in a row stay apart."""
+    return "".join(SPECIAL.get(c) or greek(c) for c in re.sub("-(?=-)", "-\0", text)).replace("\0", "{}")
+
+
+def greek(character: str) -> str:
+    """A Greek letter's command; any other character as it is."""
+    match unicodedata.name(character, "").split():
+        case ["GREEK", "SMALL", "LETTER", letter] if letter not in ("OMICRON", "FINAL"):
+            return f"$\\{letter.lower().replace('lamda', 'lambda')}$"
+        case ["GREEK", "CAPITAL", "LETTER", letter] if letter in CAPITALS:
+            return f"$\\{letter.capitalize().replace('Lamda', 'Lambda')}$"
+        case _:
+            return character
+
+
+def label(study: str) -> str:
+    """A study's name in letters, digits and hyphens."""
+    ascii_only = unicodedata.normalize("NFKD", study).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", ascii_only).strip("-") or "ablation"
+
+
+FORMAT = Format("tex", (".tex",), render)

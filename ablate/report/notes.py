@@ -1,0 +1,220 @@
+"""Notes as text: the only place that says how a note reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from ablate.notes.note import Kind, Note
+
+NOT_COMPARED = "{metric} is not compared with the parent's: "
+SPLITS = {"train": "training", "valid": "validation", "test": "test"}
+
+MOST_DIFFERENCES = 3
+"""Differences of a stale variant that are listed before they are only counted."""
+
+MOST_NAMES = 10
+"""Seeds that are listed before they are only counted."""
+
+MOST_VARIANTS, MOST_GROUPS = 4, 3
+"""Variants in a short line, and groups of variants with the same text."""
+
+SENTENCES: dict[Kind, str] = {
+    "text": "{text}",
+    "not_stacked": "seeds are trained one by one, not as a stack: {reason}",
+    "loss_not_vmapped": "the loss does not support vmap: it is computed seed by seed",
+    "stack_not_compiled": "not compiled: seeds are stacked. Use stack: off to train and compile them one by one",
+    "not_compiled": "not compiled: {reason}",
+    "missing_targets": "targets may be missing (NaN): a custom loss must mask them",
+    "not_finite_inputs": "{count} of {total} {split} inputs contain NaN or infinity (first: sample {first})",
+    "initial_weights": "starts from {source}: {taken} of {total} tensors{left}",
+    "initial_average": "ema: after {steps} steps, initial weights are still {share} of the average. "
+    "Use a smaller decay (={decay}) or warmup: true",
+    "not_finite": "{metric} (={value}) is not finite at the {at} epoch",
+    "no_seed": "not compared: no seed was logged",
+    "ended_badly": "{status}: {reason}",
+    "not_measured": "{metric} is not computed: the variant only serves as a base for others",
+    "missing_values": "{metric} is missing for {seeds}",
+    "same_result": "all {unit}s gave the same result, so they are not independent repetitions",
+    "mixed_torch": "runs with {count} torch versions ({names})",
+    "mixed_device": "runs on {count} devices ({names})",
+    "mixed_python": "runs with {count} Python versions ({names})",
+    "mixed_ablate": "runs with {count} ablate versions ({names})",
+    "unfinished": "no verdict yet: {finished} of {planned} {unit}s finished",
+    "parent_missing": "the parent ({parent}) is not in the table",
+    "parent_diverged": "not compared: the parent diverged with {seeds}",
+    "parent_unfinished": "no verdict yet: the parent has not finished",
+    "other_loss": NOT_COMPARED + "the loss is {own} (parent: {parent})",
+    "other_loss_settings": NOT_COMPARED + "the loss settings differ ({keys})",
+    "other_scaling": NOT_COMPARED + "the targets are scaled differently",
+    "other_units": NOT_COMPARED + "the targets have different units",
+    "identical": "results identical to the parent's for {seeds}",
+    "same_metric": "same {metric} as the parent for {seeds}",
+    "paired_on_some": "compared with the parent on {seeds} only",
+    "outlier": "the difference from the parent is an outlier for {seeds}",
+    "same_difference": "no verdict: all {unit}s differ from the parent by the same amount, so the variance is unknown",
+    "init_not_paired": "initial weights are not paired with the parent's, so differences vary more",
+    "no_effect_at_first": "possible bug: the loss of the first step equals that of {parent}",
+    "other_epochs": "{own} epochs (parent: {parent})",
+    "other_batch_size": "batch size {own} (parent: {parent})",
+    "other_data": "data settings differ from the parent's ({keys})",
+    "other_validation": "data settings differ from the parent's ({keys}): no verdict, as the validation sets may differ",
+    "other_steps": "{own} steps per epoch (parent: {parent})",
+    "other_samples": "{own} {split} samples (parent: {parent})",
+    "other_torch": "torch {own} (parent: {parent})",
+    "other_device": "trained on {own} (parent: {parent})",
+    "other_python": "Python {own} (parent: {parent})",
+    "other_ablate": "ablate {own} (parent: {parent})",
+    "new": "new variant",
+    "changed": "changed, will be trained again",
+    "more_runs": "{count} additional {unit}",
+    "stale": "outdated: {differences}",
+    "not_tracked": "{metrics} not tracked in earlier runs. Use --fresh to train again",
+}
+"""How a note of each kind reads of one variant or run."""
+
+PIECES: dict[Kind, tuple[str, str]] = {
+    "other_epochs": ("epochs differ from the parent's", "{own} vs {parent}"),
+    "other_batch_size": ("batch sizes differ from the parent's", "{own} vs {parent}"),
+    "other_data": ("data settings differ from the parent's", "({keys})"),
+    "other_validation": ("no verdict, as the validation set may differ from the parent's", "({keys})"),
+    "other_steps": ("steps per epoch differ from the parent's", "{own} vs {parent}"),
+    "other_samples": ("numbers of samples differ from the parent's", "{own} vs {parent} ({split})"),
+    "other_torch": ("torch versions differ from the parent's", "{own} vs {parent}"),
+    "other_device": ("devices differ from the parent's", "{own} vs {parent}"),
+    "other_python": ("Python versions differ from the parent's", "{own} vs {parent}"),
+    "other_ablate": ("ablate versions differ from the parent's", "{own} vs {parent}"),
+    "outlier": ("outliers among the differences from the parent", "({seeds})"),
+    "missing_values": ("missing values", "{metric} ({seeds})"),
+    "parent_missing": ("parents that are not in the table", "({parent})"),
+    "no_effect_at_first": ("possible bug: the loss of the first step equals the parent's", ""),
+}
+"""For kinds whose text differs between variants: how a line about several of them begins, and what it adds to each name."""
+
+
+def sentence(note: Note, unit: str = "seed") -> str:
+    """What a note says, without a full stop at its end. ``unit``: what its seeds are, ``seed`` or ``fold``."""
+    template = SENTENCES[note.kind]
+    text = " ".join(filled(template, note, unit).split()).removesuffix(".")
+    return f"{text} ({seeds_text(note.seeds, unit)})" if note.seeds and "{seeds}" not in template else text
+
+
+def joined(notes: Iterable[Note], unit: str = "seed", mark: str = "") -> str:
+    """Several notes as one sentence."""
+    return "; ".join(mark + sentence(note, unit) for note in notes)
+
+
+def short_line(kind: Kind, notes: Sequence[tuple[str, Note]], everyone: int, unit: str = "seed") -> str:
+    """One line for all notes of a kind, each with its variant's name; ``everyone`` is the number of variants."""
+    head, piece = PIECES.get(kind, ("", ""))
+    if head:
+        items = [f"{name} {filled(piece, note, unit)}".rstrip() for name, note in notes]
+        return f"{head}: {cut(items, MOST_VARIANTS)}."
+    groups = grouped((name, sentence(note, unit)) for name, note in notes)
+    texts = [f"{who(names, everyone)}: {text}" for text, names in groups.items()]
+    left = sum(map(len, list(groups.values())[MOST_GROUPS:]))
+    return "; ".join(texts[:MOST_GROUPS]) + (f"; and {left} more" if left else "") + "."
+
+
+def lines_by_variant(notes: Iterable[Note]) -> list[str]:
+    """A line for each text, with the names of the variants that it holds for."""
+    return [f"{', '.join(names)}: {text}." for text, names in grouped((n.variant, sentence(n)) for n in notes).items()]
+
+
+def grouped(texts: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Names by text."""
+    groups: dict[str, list[str]] = {}
+    for name, text in texts:
+        groups.setdefault(text, []).append(name)
+    return groups
+
+
+def who(names: Sequence[str], everyone: int) -> str:
+    """The names, or ``all variants``."""
+    return "all variants" if len(names) == everyone > 1 else cut(names, MOST_VARIANTS)
+
+
+def cut(items: Sequence[str], most: int) -> str:
+    """The items, the last ones only counted if there are more."""
+    return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")
+
+
+def seeds_text(seeds: Sequence[int], unit: str = "seed") -> str:
+    """``seed 3``, ``seeds 0, 3``, ``12 seeds`` or ``all seeds``."""
+    if not seeds:
+        return f"all {unit}s"
+    if len(seeds) > MOST_NAMES:
+        return f"{len(seeds)} {unit}s"
+    return f"{counted(unit, len(seeds))} {', '.join(map(str, sorted(seeds)))}"
+
+
+def counted(noun: str, count: int) -> str:
+    """The noun in singular or plural."""
+    return noun if count == 1 else f"{noun}s"
+
+
+def filled(template: str, note: Note, unit: str) -> str:
+    """The template with a note's values as text."""
+    values = {key: FORMS[key](value) if key in FORMS else plain_value(value) for key, value in note.values.items()}
+    if note.kind == "initial_weights":
+        values["left"] = left_text(note.values["left"], note.values["more"])
+    if note.kind == "more_runs":
+        values["unit"] = counted(note.values["unit"], note.values["count"])
+    count = str(len(note.values.get("names", ())))
+    return template.format_map({"seeds": seeds_text(note.seeds, unit), "unit": unit, "count": count} | values)
+
+
+def plain_value(value: Any) -> str:
+    """Lists with commas, whole numbers with their thousands apart."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def left_text(left: Sequence[str], more: int) -> str:
+    """``, all but output.weight, output.bias``."""
+    return f", all but {', '.join(left)}{f' and {more} more' if more else ''}" if left else ""
+
+
+def differences(found: Sequence[Mapping[str, Any]]) -> str:
+    """The first differences of a stale variant, and how many more there are."""
+    return cut([difference(one) for one in found], MOST_DIFFERENCES)
+
+
+def difference(one: Mapping[str, Any]) -> str:
+    """``optimizer.lr was 0.1 (now 0.2)``."""
+    name = one.get("name")
+    old, new = (shown(one[key]) if key in one else "unset" for key in ("old", "new"))
+    match one["what"]:
+        case "setting":
+            return f"{name} was {old} (now {new})"
+        case "source":
+            return "a variant that it builds on was trained again"
+        case "contents":
+            return f"{name} has changed"
+        case "code":
+            return f"the code of {name} has changed"
+        case "version":
+            return f"{name} had version {old} (now {new})"
+        case "engine":
+            return f"the engine had version {old} (now {new})"
+        case _:
+            return "settings, data or code have changed"
+
+
+def shown(value: Any) -> str:
+    """A value as in a recipe."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+FORMS: dict[str, Callable[[Any], str]] = {
+    "split": lambda value: SPLITS.get(value, value),
+    "status": lambda value: {"out_of_memory": "out of memory", "timeout": "timed out"}.get(
+        value, value.replace("_", " ")
+    ),
+    "share": lambda value: f"{value:.0%}",
+    "decay": lambda value: f"{value:g}",
+    "differences": differences,
+}
+"""Values that are shown differently from how they are stored."""

@@ -1,0 +1,86 @@
+"""States to go on from: one for all runs of a job, with a checksum, the one before kept until the next is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ablate.registry.lazy import torch
+from ablate.store.store import Store
+
+NAMES = ("checkpoint.pt", "checkpoint.old.pt")
+DIGEST = 32
+"""Bytes of the checksum at the head of a file."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a job can go on from.
+
+    ``runs``: the stack's fingerprints in order; ``threads`` it computed with; ``began``: when its first attempt did, in seconds since 1970;
+    ``seconds``: wall time that went into it; ``lines``: the last epoch in each run's metrics; ``state``: the trainer's own.
+    """
+
+    runs: tuple[str, ...]
+    threads: int
+    began: float
+    seconds: float
+    lines: tuple[int, ...]
+    state: Mapping[str, Any]
+
+
+def save(store: Store, checkpoint: Checkpoint) -> None:
+    """Keep a checkpoint in the folder of the stack's first run."""
+    buffer = io.BytesIO()
+    torch.save({**_plain(checkpoint), "state": dict(checkpoint.state)}, buffer)
+    payload = buffer.getvalue()
+    new, old = _paths(store, checkpoint.runs[0])
+    if new.exists():
+        store.disk.rename(new, old)
+    store.disk.replace(new, _digest(payload) + payload, durable=True)
+
+
+def load(store: Store, fingerprint: str, device: str = "cpu") -> tuple[Checkpoint | None, list[str]]:
+    """The newest whole checkpoint in a run's folder, or None; and a sentence for each that is not whole."""
+    damaged = []
+    for path in _paths(store, fingerprint):
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            continue
+        payload = data[DIGEST:]
+        if _digest(payload) != data[:DIGEST]:
+            damaged.append(f"{path.name} is damaged and was left aside")
+            continue
+        try:
+            found = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
+        except Exception as error:
+            damaged.append(f"{path.name} cannot be read ({' '.join(str(error).split())[:100]})")
+            continue
+        return Checkpoint(**{**found, "runs": tuple(found["runs"]), "lines": tuple(found["lines"])}), damaged
+    return None, damaged
+
+
+def drop(store: Store, fingerprint: str) -> None:
+    """Remove the checkpoints in a run's folder, the newest last: there is one as long as there is any."""
+    for path in reversed(_paths(store, fingerprint)):
+        if path.exists():
+            store.disk.remove(path)
+
+
+def _plain(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Its fields in plain lists and numbers, without the state."""
+    fields = {name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__ if name != "state"}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+
+
+def _paths(store: Store, fingerprint: str) -> list[Path]:
+    return [store.run_folder(fingerprint) / name for name in NAMES]
+
+
+def _digest(payload: bytes) -> bytes:
+    return hashlib.blake2b(payload, digest_size=DIGEST).digest()

@@ -1,0 +1,99 @@
+"""What is known of runs, as read from the store: plain facts, no statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from ablate.notes.note import Note
+from ablate.notes.old_sentences import read_note
+from ablate.recipe.recipe import Recipe
+from ablate.recipe.variant import Variant
+
+Status = Literal[
+    "queued",
+    "running",
+    "finished",
+    "diverged",
+    "failed",
+    "out_of_memory",
+    "timeout",
+    "interrupted",
+    "stale",
+    "no_effect",
+]
+
+ENDED_BADLY: tuple[Status, ...] = ("diverged", "failed", "out_of_memory", "timeout", "no_effect")
+"""States that a run does not leave by itself: only ``--retry-failed`` or a changed recipe trains it again."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run: a variant's settings with one seed (and fold).
+
+    ``results`` maps ``selected`` (the epoch that the row reports), ``last`` and ``best`` to metric values such as ``train_loss``, ``train_loss_clean``,
+    ``valid_loss`` and the recipe's metrics. ``seconds`` is the wall time of its job divided by the job's seeds; ``device_seconds`` counts every device
+    (or CPU process) that worked. ``started``, ``finished`` and ``heartbeat`` (its last sign of life) are seconds since 1970. ``stack`` holds the seeds that
+    were trained together with this one, itself included, and ``threads`` how many CPU threads computed it: both from its first start on.
+
+    ``steps`` counts optimizer steps. ``peak_memory`` (bytes) is the most that its job took: of the GPU where it trained on one, else of the process, torch
+    included; the seeds of a stack share it. ``first_loss`` is the loss of the first step, before anything was learned. ``target_scaling`` holds the
+    ``shift`` and ``scale`` of its targets, None where they are in their own unit.
+    """
+
+    fingerprint: str
+    seed: int
+    fold: int | None = None
+    status: Status = "queued"
+    reason: str = ""
+    epoch: int = 0
+    epochs: int = 0
+    best_epoch: int | None = None
+    selected_epoch: int | None = None
+    results: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    seconds: float | None = None
+    device_seconds: float | None = None
+    parameters: int | None = None
+    steps: int | None = None
+    peak_memory: int | None = None
+    first_loss: float | None = None
+    target_scaling: Mapping[str, Any] | None = None
+    started: float | None = None
+    finished: float | None = None
+    heartbeat: float | None = None
+    stack: tuple[int, ...] = ()
+    threads: int | None = None
+    pid: int | None = None
+    host: str | None = None
+    notes: tuple[Note, ...] = ()
+
+    @classmethod
+    def from_status(cls, fingerprint: str, status: Mapping[str, Any]) -> RunRecord:
+        """From the contents of a ``status.json``; keys of later versions are left aside."""
+        known = {
+            key: value for key, value in status.items() if key in cls.__dataclass_fields__ and key != "fingerprint"
+        }
+        known |= {"stack": tuple(known.get("stack", ())), "notes": tuple(map(read_note, known.get("notes", ())))}
+        return cls(fingerprint=fingerprint, **known)
+
+    def to_status(self) -> dict[str, Any]:
+        """The contents of its ``status.json``. Nothing else writes one."""
+        known = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "fingerprint"}
+        return known | {"stack": list(self.stack), "notes": [note.dump() for note in self.notes]}
+
+
+@dataclass(frozen=True)
+class VariantRecord:
+    """One row: a variant and its runs, one for each seed (and fold), in that order."""
+
+    variant: Variant
+    runs: tuple[RunRecord, ...]
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """A study as far as it has come."""
+
+    recipe: Recipe
+    rows: tuple[VariantRecord, ...]

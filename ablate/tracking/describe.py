@@ -1,0 +1,227 @@
+"""What MLflow says about a study, a variant and a seed: plain values, worked out from the store alone."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import ablate
+from ablate.recipe.settings import Settings
+from ablate.report.notes import sentence
+from ablate.store.records import ENDED_BADLY, RunRecord, StudyRecord, VariantRecord
+from ablate.store.store import Store
+from ablate.tracking.limits import NAME, PARAM_VALUE, TAG_VALUE, cut, cut_lines, digest, legal_key
+
+NOTE = "mlflow.note.content"  # the description on a run's or experiment's page, in markdown
+PARENT = "mlflow.parentRunId"
+PUBLICATION = "mlflow.ablate.publication"  # with a prefix whose tags MLflow's page does not show
+
+
+@dataclass(frozen=True)
+class Description:
+    """One MLflow run without its curves. ``status`` is MLflow's; ``start`` and ``end`` are milliseconds since 1970, None where unknown."""
+
+    name: str
+    status: str
+    start: int | None
+    end: int | None
+    tags: Mapping[str, str]
+    params: Mapping[str, str] = field(default_factory=dict)
+    results: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Changes when something has to be sent again. (Params are fixed from the beginning, in MLflow and here.)"""
+        return digest([self.name, self.status, self.end, dict(self.tags), dict(self.results)])
+
+
+def of_study(study: StudyRecord, store: Store) -> Description:
+    """The study's own run."""
+    recipe = study.recipe
+    runs = [run for row in study.rows for run in row.runs]
+    better = f"{recipe.compare.metric}, {recipe.compare.better} is better, at {recipe.compare.at}"
+    tags = {
+        "ablate.kind": "study",
+        "ablate.study": recipe.study,
+        "ablate.description": recipe.description,
+        "ablate.variants": ", ".join(row.variant.name for row in study.rows),
+        "ablate.seeds": ", ".join(map(str, recipe.seeds)),
+        "ablate.folds": "" if recipe.folds is None else str(recipe.folds.k),
+        "ablate.compare": better,
+        "ablate.version": ablate.__version__,
+        **_status_tags(runs),
+        **_source_tags(study, next((store.provenance(run.fingerprint) for run in runs if _begun(run)), {})),
+    }
+    return Description(cut(recipe.study, NAME), overall(runs), _start(runs), _end(runs), _legal_tags(tags))
+
+
+def of_variant(study: StudyRecord, row: VariantRecord, store: Store) -> Description:
+    """A variant's run, whose params are its resolved settings."""
+    variant = row.variant
+    published = ", ".join(f"{name} {value:g}" for name, value in variant.published.items())
+    note = [variant.description, "\n".join(f"- {change}" for change in variant.changes)]
+    note += [f"Published: {published}"] if published else []
+    tags = {
+        "ablate.kind": "variant",
+        "ablate.study": study.recipe.study,
+        "ablate.variant": variant.name,
+        "ablate.row": _row(study, row),
+        "ablate.from": variant.parent or "",
+        "ablate.description": variant.description,
+        "ablate.changes": "; ".join(map(str, variant.changes)),
+        "ablate.published": published,
+        NOTE: "\n\n".join(part for part in note if part),
+        **_status_tags(row.runs),
+        **_source_tags(study, next((store.provenance(run.fingerprint) for run in row.runs if _begun(run)), {})),
+    }
+    return Description(
+        _name(variant.name), overall(row.runs), _start(row.runs), _end(row.runs), _legal_tags(tags), params(row)
+    )
+
+
+def of_seed(study: StudyRecord, row: VariantRecord, run: RunRecord, store: Store) -> Description:
+    """A seed's run without its curves; ``results`` holds what the row reports of it."""
+    provenance = store.provenance(run.fingerprint)
+    fold = "" if run.fold is None else f" · fold {run.fold}"
+    tags = {
+        "ablate.kind": "seed",
+        "ablate.study": study.recipe.study,
+        "ablate.variant": row.variant.name,
+        "ablate.seed": str(run.seed),
+        "ablate.status": run.status,
+        "ablate.reason": run.reason,
+        "ablate.notes": "\n".join(map(sentence, run.notes)),
+        "ablate.row": _row(study, row),
+        "ablate.seconds": "" if run.seconds is None else f"{run.seconds:.1f}",
+        "ablate.device_seconds": "" if run.device_seconds is None else f"{run.device_seconds:.1f}",
+        "ablate.parameters": "" if run.parameters is None else str(run.parameters),
+        "ablate.selected_epoch": "" if run.selected_epoch is None else str(run.selected_epoch),
+        "ablate.best_epoch": "" if run.best_epoch is None else str(run.best_epoch),
+        **{f"ablate.provenance.{key}": value for key, value in _flat(provenance).items()},
+        **_source_tags(study, provenance),
+    }
+    # curves end with the values of the last epoch: others are given only where the row reports another epoch
+    other = run.selected_epoch is not None and run.selected_epoch != run.epoch
+    results = {f"{name}.selected": value for name, value in run.results.get("selected", {}).items() if other}
+    fixed = {"seed": str(run.seed), "fold": "" if run.fold is None else str(run.fold), "fingerprint": run.fingerprint}
+    return Description(
+        name=_name(row.variant.name, f" · seed {run.seed}{fold}"),
+        status=overall([run]),
+        start=_start([run]),
+        end=_end([run]),
+        tags=_legal_tags(tags),
+        params={key: value for key, value in fixed.items() if value},
+        results=finite(results),
+    )
+
+
+def params(row: VariantRecord) -> dict[str, str]:
+    """A variant's settings as flat params: ``model`` is the name of the model and ``model.hidden`` its field; tricks go by name."""
+    settings = row.variant.settings
+    flat: dict[str, str] = {}
+    for key, value in settings.dump().items():
+        if key in Settings.CHOICES:
+            flat |= _options(key, value)
+        elif key in Settings.LISTS:
+            flat[key] = ", ".join(choice.label for choice in getattr(settings, key))
+            seen: Counter[str] = Counter()
+            for choice, options in zip(getattr(settings, key), value, strict=True):
+                seen[choice.label] += 1
+                again = f" {seen[choice.label]}" if seen[choice.label] > 1 else ""
+                # a target's options come with the target itself, a name is in the list already
+                flat |= _options(f"{key}.{choice.label}{again}", options, named=choice.target is not None)
+        else:
+            flat |= _flat({key: value})
+    return {legal_key(key): cut(value, PARAM_VALUE) for key, value in flat.items()}
+
+
+def overall(runs: Iterable[RunRecord]) -> str:
+    """MLflow's status of some runs together: running while one is, failed when one failed, killed when one was interrupted."""
+    states = {run.status for run in runs}
+    if "running" in states:
+        return "RUNNING"
+    if states & set(ENDED_BADLY):
+        return "FAILED"
+    if states & {"interrupted", "stale"}:
+        return "KILLED"
+    return "RUNNING" if "queued" in states else "FINISHED"
+
+
+def finite(values: Mapping[str, float]) -> dict[str, float]:
+    """The finite values, under legal keys."""
+    return {legal_key(key): float(value) for key, value in values.items() if math.isfinite(value)}
+
+
+def _row(study: StudyRecord, row: VariantRecord) -> str:
+    """The place in the study's table, in digits that sort."""
+    return f"{[each.variant.name for each in study.rows].index(row.variant.name) + 1:03}"
+
+
+def _options(key: str, options: Mapping[str, Any], named: bool = True) -> dict[str, str]:
+    name = {key: str(options.get("name") or options.get("target"))} if named else {}
+    rest = {field: value for field, value in options.items() if field not in ("name", "target")}
+    return name | {f"{key}.{field}": _text(value) for field, value in rest.items()}
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: _text(value)}
+    return flat
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _name(variant: str, end: str = "") -> str:
+    return cut(" ".join(variant.split()), NAME - len(end)) + end
+
+
+def _status_tags(runs: Iterable[RunRecord]) -> dict[str, str]:
+    counts = Counter(run.status for run in runs)
+    reasons = {run.reason: None for run in runs if run.reason}
+    status = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return {"ablate.status": status, "ablate.reason": "\n".join(reasons)}
+
+
+def _source_tags(study: StudyRecord, provenance: Mapping[str, Any]) -> dict[str, str]:
+    commit = provenance.get("git_commit", "")
+    return {
+        "mlflow.user": _user(),
+        "mlflow.source.name": study.recipe.path.name if study.recipe.path else study.recipe.study,
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.git.commit": commit if isinstance(commit, str) else "",
+    }
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container's user need not have a name
+        return ""
+
+
+def _legal_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Empty ones are left out."""
+    rest = "… cut: MLflow keeps 8000 characters."
+    return {legal_key(key): cut_lines(value, TAG_VALUE, rest) for key, value in tags.items() if value}
+
+
+def _begun(run: RunRecord) -> bool:
+    return run.status != "queued"
+
+
+def _start(runs: Iterable[RunRecord]) -> int | None:
+    times = [run.started for run in runs if run.started is not None]
+    return int(min(times) * 1000) if times else None
+
+
+def _end(runs: Iterable[RunRecord]) -> int | None:
+    times = [run.finished for run in runs if run.finished is not None]
+    return int(max(times) * 1000) if times and overall(runs) != "RUNNING" else None

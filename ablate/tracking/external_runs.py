@@ -1,0 +1,319 @@
+"""Runs that somebody else logged in MLflow, as a study: the same evidence from them as from our own."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ablate.evidence.gather import Table, gather
+from ablate.notes.note import Note
+from ablate.recipe.monitored import LOSSES
+from ablate.recipe.recipe import Recipe
+from ablate.recipe.scalar import plain_scalar
+from ablate.recipe.settings import Choice, Settings
+from ablate.recipe.variant import Change, Compare, Variant
+from ablate.registry import UnknownName, lookup, suggestion
+from ablate.store.records import RunRecord, Status, StudyRecord, VariantRecord
+from ablate.tracking.address import resolve
+from ablate.tracking.connection import quiet
+from ablate.tracking.error_text import trouble
+
+USUAL_METRICS = ("valid_loss", "val_loss")
+"""What is compared where nothing else is said and runs have it."""
+
+EPOCHS = ("epochs", "num_epochs", "n_epochs", "max_epochs")
+"""Params that say how long a run trains."""
+
+STATUSES: dict[str, Status] = {
+    "FINISHED": "finished",
+    "RUNNING": "running",
+    "SCHEDULED": "queued",
+    "FAILED": "failed",
+    "KILLED": "interrupted",
+}
+
+WORDS = {
+    "lower": {"loss", "losses", "error", "err", "nll", "mse", "rmse", "mae", "mape", "perplexity", "ppl", "wer", "cer", "fid"},
+    "higher": {"accuracy", "acc", "auc", "auroc", "f1", "precision", "recall", "iou", "miou", "map", "r2", "dice", "bleu", "score"},
+}  # fmt: skip
+"""Words in the names of metrics that say which direction is better."""
+
+LONGEST_DESCRIPTION = 60
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """One run as MLflow tells it; times in milliseconds since 1970."""
+
+    id: str
+    name: str
+    status: str
+    start: int
+    end: int | None
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+    def get(self, place: str) -> str | None:
+        """The text at ``params.x``, ``tags.x`` or ``run_name``, None where there is none."""
+        kind, _, key = place.partition(".")
+        return (self.name if kind == "run_name" else getattr(self, kind).get(key)) or None
+
+
+@dataclass(frozen=True)
+class Question:
+    """What to make of the runs: ``by`` names their variants, ``seed`` their seeds; the rest is found out where it is None."""
+
+    by: str
+    seed: str | None = None
+    metric: str | None = None
+    better: Literal["lower", "higher"] | None = None
+    baseline: str | None = None
+
+
+@dataclass(frozen=True)
+class Logged:
+    """The study, and sentences about what was found out or left aside. ``epochs`` says whether runs told how long they train."""
+
+    study: StudyRecord
+    notes: tuple[str, ...] = field(default=())
+    epochs: bool = False
+
+    def table(self) -> Table:
+        """The evidence. Every row stands on the baseline, as nothing says on what else it might stand."""
+        table = gather(self.study)
+        rows = table.rows if self.epochs else tuple(replace(row, epochs=None) for row in table.rows)
+        return replace(table, rows=rows)
+
+
+def read_logged(experiment: str, question: Question, tracking_uri: str | None = None) -> Logged:
+    """The runs of an experiment (by name or id) as a study. Raises ValueError in one line for what is not there or cannot be told."""
+    for place in (question.by, question.seed):
+        if place is not None and not re.fullmatch(r"(params|tags)\..+|run_name", place):
+            raise ValueError(
+                f"by (={place}) must be params.NAME, tags.NAME or run_name. Did you mean 'params.{place}'?"
+            )
+    return as_study(experiment, fetch(experiment, tracking_uri), question)
+
+
+def fetch(experiment: str, tracking_uri: str | None) -> list[LoggedRun]:
+    """All runs of an experiment that are not in MLflow's trash, oldest first; imports MLflow. Raises ValueError in one line."""
+    address = resolve(tracking_uri)
+    if address.database is not None and not address.database.exists():
+        raise ValueError(f"MLflow (={address.shown}) is not there. Say where it is with --tracking-uri.")
+    try:
+        with quiet():
+            from mlflow import MlflowClient
+
+            client: Any = MlflowClient(address.uri)
+            found = client.get_experiment_by_name(experiment)
+            if found is None and experiment.isdecimal():
+                found = next((one for one in client.search_experiments() if one.experiment_id == experiment), None)
+            names = [] if found is not None else [one.name for one in client.search_experiments()]
+            runs: list[Any] = []
+            token: str | None = ""
+            while found is not None and token is not None:
+                page = client.search_runs(
+                    [found.experiment_id],
+                    order_by=["attributes.start_time ASC"],
+                    max_results=1000,
+                    page_token=token or None,
+                )
+                runs += page
+                token = page.token or None
+    except Exception as error:
+        raise ValueError(trouble(error, address).replace("could not be written", "could not be read")) from error
+    if found is None:
+        near = suggestion(experiment, names)
+        hint = f"Did you mean '{near}'?" if near else f"There are {', '.join(names[:10])}."
+        raise ValueError(f"experiment (={experiment}) is not in MLflow (={address.shown}). {hint}")
+    return [
+        LoggedRun(
+            run.info.run_id, run.info.run_name or "", run.info.status, run.info.start_time, run.info.end_time,
+            dict(run.data.params), dict(run.data.tags), dict(run.data.metrics),
+        )
+        for run in runs
+    ]  # fmt: skip
+
+
+def as_study(name: str, runs: Sequence[LoggedRun], question: Question) -> Logged:
+    """The runs as a study. Raises ValueError as `read_logged` does."""
+    notes: list[str] = []
+    named = [run for run in runs if run.get(question.by) is not None]
+    if not named:
+        known = places(runs)
+        key = question.by.rpartition(".")[2]
+        near = suggestion(question.by, known) or next((one for one in known if one.rpartition(".")[2] == key), None)
+        hint = (
+            f"Did you mean '{near}'?" if near else f"There are {', '.join(known[:12])}." if known else "It has no runs."
+        )
+        raise ValueError(f"by (={question.by}) is in no run of {name}. {hint}")
+    _left_aside(notes, len(runs) - len(named), f"without {question.by}")
+    seeded, place = with_seeds(named, question.seed, notes)
+    metric = metric_of(seeded, question.metric)
+    compare = Compare(metric, question.better or direction(metric))
+    groups: dict[str, dict[int, LoggedRun]] = {}
+    for seed, run in seeded:
+        of_variant = groups.setdefault(str(run.get(question.by)), {})
+        if seed in of_variant:
+            notes.append(f"{run.get(question.by)} has several runs with seed {seed}: the newest counts")
+        of_variant[seed] = run
+    baseline = question.baseline
+    if baseline is None:
+        baseline = next(iter(groups))
+        if len(groups) > 1:
+            notes.append(f"the baseline is {baseline}, which was logged first; --baseline chooses another")
+    elif baseline not in groups:
+        near = suggestion(baseline, list(groups))
+        hint = f"Did you mean '{near}'?" if near else f"There are {', '.join(groups)}."
+        raise ValueError(f"baseline (={baseline}) is no {question.by} of {name}. {hint}")
+    hidden = {question.by.partition(".")[2], (place or "").partition(".")[2]}
+    common = {one: shared(of.values(), hidden) for one, of in groups.items()}
+    paired = place is not None
+    rows = [
+        VariantRecord(
+            variant(one, None if one == baseline else baseline, common[one], common[baseline]),
+            tuple(record(run, seed, metric, paired) for seed, run in sorted(groups[one].items())),
+        )
+        for one in sorted(groups, key=lambda one: one != baseline)
+    ]
+    variants = tuple(row.variant for row in rows)
+    seeds = tuple(sorted({seed for of in groups.values() for seed in of}))
+    recipe = Recipe(name, "", variants, seeds, compare, None, Path(), "")
+    known_epochs = all(whole(params, EPOCHS) is not None for params in common.values())
+    return Logged(StudyRecord(recipe, tuple(rows)), tuple(dict.fromkeys(notes)), known_epochs)
+
+
+def places(runs: Sequence[LoggedRun]) -> list[str]:
+    """Where variants or seeds could stand: params, and tags that are not MLflow's own."""
+    params = dict.fromkeys(f"params.{key}" for run in runs for key in run.params)
+    tags = dict.fromkeys(f"tags.{key}" for run in runs for key in run.tags if not key.startswith("mlflow."))
+    return [*params, *tags]
+
+
+def with_seeds(
+    runs: Sequence[LoggedRun], place: str | None, notes: list[str]
+) -> tuple[list[tuple[int, LoggedRun]], str | None]:
+    """Each run with its seed, and where that stands. None: nowhere, and every run counts as another seed, so that nothing is paired."""
+    asked = place
+    place = place or "params.seed"
+    texts = [run.get(place) for run in runs]
+    if not any(text is not None for text in texts):
+        if asked is not None:
+            known = places(runs)
+            near = suggestion(place, known)
+            hint = f"Did you mean '{near}'?" if near else f"There are {', '.join(known[:12])}."
+            raise ValueError(f"seed (={place}) is in no run. {hint}")
+        notes.append("no run says its seed (params.seed, or what --seed names), so nothing is paired: no differences")
+        return list(enumerate(runs)), None
+    _left_aside(notes, texts.count(None), f"without {place}")
+    numbers = {text: number for text in texts if text is not None and (number := _number(text)) is not None}
+    others = sorted({text for text in texts if text is not None} - numbers.keys())
+    numbers |= {text: i for i, text in enumerate(others, start=max(numbers.values(), default=-1) + 1)}
+    return [(numbers[text], run) for text, run in zip(texts, runs, strict=True) if text is not None], place
+
+
+def _number(text: str) -> int | None:
+    """The seed that a text is, if it is a whole number of 0 or more: 3, or 3.0."""
+    match = re.fullmatch(r"\s*(\d{1,18})(\.0*)?\s*", text)
+    return int(match[1]) if match else None
+
+
+def _left_aside(notes: list[str], count: int, why: str) -> None:
+    if count:
+        notes.append(f"{count} run{'s' if count > 1 else ''} {why} {'are' if count > 1 else 'is'} left aside")
+
+
+def metric_of(runs: Sequence[tuple[int, LoggedRun]], asked: str | None) -> str:
+    """The metric to compare. Raises ValueError where it is not there, or none is asked for and none is usual."""
+    finished = [run for _, run in runs if run.status == "FINISHED"] or [run for _, run in runs]
+    known = list(dict.fromkeys(name for run in finished for name in run.metrics))
+    if asked is not None and asked not in known:
+        near = suggestion(asked, known)
+        hint = f"Did you mean '{near}'?" if near else f"There are {', '.join(known) or 'none'}."
+        raise ValueError(f"metric (={asked}) is in none of the runs. {hint}")
+    usual = asked or next((name for name in USUAL_METRICS if name in known), known[0] if len(known) == 1 else None)
+    if usual is None:
+        what = f"one of {', '.join(known)}" if known else "a metric, but the runs have none"
+        raise ValueError(f"metric is missing: say what to compare with --metric, {what}.")
+    return usual
+
+
+def direction(metric: str) -> Literal["lower", "higher"]:
+    """Which direction of a metric is better, by the library's metric of that name or by the words in it. Raises ValueError where these do not tell."""
+    if metric in LOSSES:
+        return "lower"
+    try:
+        known = getattr(lookup("metric", metric).settings, "better", None)
+    except UnknownName:
+        known = None
+    words = set(re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", metric).lower()))
+    lower, higher = (known == way or (known is None and bool(words & WORDS[way])) for way in ("lower", "higher"))
+    if lower == higher:
+        raise ValueError(
+            f"metric (={metric}) does not say which direction is better. Add --better lower or --better higher."
+        )
+    return "lower" if lower else "higher"
+
+
+def shared(runs: Any, hidden: set[str]) -> dict[str, str]:
+    """The params on which all runs of a variant agree, those aside that name variant and seed."""
+    first, *others = [run.params for run in runs]
+    return {
+        key: value
+        for key, value in first.items()
+        if key not in hidden and all(other.get(key) == value for other in others)
+    }
+
+
+def variant(name: str, parent: str | None, params: Mapping[str, str], baseline: Mapping[str, str]) -> Variant:
+    """A row whose changes are the params that are not the baseline's. Its settings hold what comparisons look at: epochs and batch size."""
+    changed = {key: value for key, value in params.items() if baseline.get(key) != value} if parent else {}
+    description = ", ".join(f"{key} {value}" for key, value in changed.items())
+    if len(description) > LONGEST_DESCRIPTION:
+        description = f"{description[: LONGEST_DESCRIPTION - 1].rstrip()}…"
+    choices: dict[str, Any] = {kind: Choice(kind, None, "logged:elsewhere", {}) for kind in Settings.CHOICES}
+    numbers = {"epochs": whole(params, EPOCHS), "batch_size": whole(params, ("batch_size",))}
+    settings = Settings(**choices, **{key: number for key, number in numbers.items() if number})
+    changes = tuple(Change(name, "set", key, meant(value)) for key, value in changed.items())
+    return Variant(name, parent, description, changes, settings)
+
+
+def whole(params: Mapping[str, str], names: Sequence[str]) -> int | None:
+    """The first of these params that is a whole number above 0."""
+    return next((number for name in names if name in params and (number := _number(params[name]))), None)
+
+
+def record(run: LoggedRun, seed: int, metric: str, paired: bool) -> RunRecord:
+    """A run's last values as its result. One that finished with a compared metric that is no number has diverged."""
+    status, reason = STATUSES.get(run.status, "failed"), ""
+    value = run.metrics.get(metric)
+    if status == "finished" and value is not None and not math.isfinite(value):
+        status, reason = "diverged", f"{metric} is {value}"
+    values = {name: value for name, value in run.metrics.items() if math.isfinite(value)}
+    epochs = whole(run.params, EPOCHS) or 0
+    return RunRecord(
+        fingerprint=run.id,
+        seed=seed,
+        status=status,
+        reason=reason,
+        epoch=epochs if status == "finished" else 0,
+        epochs=epochs,
+        results={at: values for at in ("selected", "last")} if status == "finished" else {},
+        seconds=(run.end - run.start) / 1000 if run.end is not None and status == "finished" else None,
+        started=run.start / 1000,
+        finished=run.end / 1000 if run.end is not None else None,
+        notes=() if paired else (Note("no_seed"),),
+    )
+
+
+def meant(text: str) -> Any:
+    """What a logged text would mean in a recipe: MLflow keeps every param as text."""
+    try:
+        return plain_scalar(text)
+    except ValueError:
+        return text

@@ -1,0 +1,83 @@
+"""Pictures, landmarks and masks under one affine map per sample: what rotating, scaling and cropping share.
+
+A map is a matrix (2, 3) that says where a point goes: (x, y) in pixels from the picture's middle, x to the right, y *down*, pixel j covering j … j + 1.
+Landmarks take the map, pictures are sampled by its inverse, so both say the same. What leaves the picture: its pixels are lost, its landmarks stay where the
+map puts them, beyond the frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from ablate.registry.lazy import torch
+from ablate.tricks.shared.pictures import as_planes, cover_pictures, flattened
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ablate.data.dataset import Batch, Landmarks
+
+Fill = Literal["edge", "zero", "reflect"]
+PADDING = {"edge": "border", "zero": "zeros", "reflect": "reflection"}
+
+
+def maps(a: Tensor, b: Tensor, c: Tensor, d: Tensor, x: Tensor | None = None, y: Tensor | None = None) -> Tensor:
+    """Matrices (..., N, 2, 3) from their entries (..., N): (a·px + b·py + x, c·px + d·py + y)."""
+    zero = torch.zeros_like(a)
+    entries = [a, b, zero if x is None else x, c, d, zero if y is None else y]
+    return torch.stack(entries, dim=-1).view(*a.shape, 2, 3)
+
+
+def transform(batch: Batch, forward: Tensor, chosen: Tensor, fill: Fill) -> Batch:
+    """The ``chosen`` (..., N) samples of a batch under their maps (..., N, 2, 3), landmarks or masks along; the others unchanged."""
+    which = chosen[..., None, None, None]
+    inputs = torch.where(which, sample(batch.inputs, forward, fill), batch.inputs)
+    marks = batch.spec.landmarks
+    if marks is not None:
+        height, width = batch.inputs.shape[-2:]
+        moved = map_landmarks(batch.targets, forward, (width, height), marks)
+        return replace(batch, inputs=inputs, targets=torch.where(chosen[..., None], moved, batch.targets))
+    if cover_pictures(batch):
+        masks = as_planes(batch.targets, batch)
+        moved = sample(masks.to(batch.inputs.dtype), forward, fill, nearest=not flattened(batch)).to(masks.dtype)
+        return replace(batch, inputs=inputs, targets=torch.where(which, moved, masks).view_as(batch.targets))
+    return replace(batch, inputs=inputs)
+
+
+def sample(images: Tensor, forward: Tensor, fill: Fill, *, nearest: bool = False) -> Tensor:
+    """Pictures (..., N, C, H, W) under maps (..., N, 2, 3): bilinear between four pixels, or the nearest one, so that masks stay class numbers."""
+    height, width = images.shape[-2:]
+    flat = images.flatten(end_dim=-4)
+    matrix = forward.to(images.dtype).flatten(end_dim=-3)
+    linear, offset = _inverse(matrix)
+    # torch counts from −1 to 1 over each side
+    sides = torch.stack([torch.full_like(offset[:, 0], width / 2), torch.full_like(offset[:, 0], height / 2)], dim=-1)
+    theta = torch.cat([linear * sides[:, None, :] / sides[:, :, None], (offset / sides)[..., None]], dim=-1)
+    grid = torch.nn.functional.affine_grid(theta, list(flat.shape), align_corners=False)
+    mode = "nearest" if nearest else "bilinear"
+    out = torch.nn.functional.grid_sample(flat, grid, mode=mode, padding_mode=PADDING[fill], align_corners=False)
+    return out.view_as(images)
+
+
+def map_landmarks(points: Tensor, forward: Tensor, size: tuple[int, int], marks: Landmarks) -> Tensor:
+    """Flattened points (..., N, 2·P) of pictures of ``size`` (width, height) under maps (..., N, 2, 3). A point without one coordinate (NaN) loses both."""
+    matrix = forward.to(points.dtype)
+    width, height = size
+    # the frame has one side for both axes, whatever the picture's own sides are
+    to_x, to_y, middle = width / marks.frame, height / marks.frame, marks.frame / 2
+    x = (points[..., 0::2] * marks.scale + marks.centre - middle) * to_x
+    y = (points[..., 1::2] * marks.scale + marks.centre - middle) * to_y
+    (a, b, u), (c, d, v) = (row.unbind(-1) for row in matrix.unsqueeze(-3).unbind(-2))
+    new_x, new_y = a * x + b * y + u, c * x + d * y + v
+    new = torch.stack([new_x / to_x, new_y / to_y], dim=-1)
+    return ((new + middle - marks.centre) / marks.scale).flatten(-2)
+
+
+def _inverse(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """The inverse of maps (n, 2, 3) as (n, 2, 2) and the offset (n, 2)."""
+    (a, b, u), (c, d, v) = (row.unbind(-1) for row in matrix.unbind(-2))
+    determinant = a * d - b * c
+    linear = torch.stack([d, -b, -c, a], dim=-1).view(-1, 2, 2) / determinant[:, None, None]
+    offset = -(linear @ torch.stack([u, v], dim=-1)[..., None])[..., 0]
+    return linear, offset

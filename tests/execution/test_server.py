@@ -1,0 +1,41 @@
+"""The small server that forks jobs: what it makes of those that end, on any system that Python runs on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from ablate.execution.events import decode
+from ablate.execution.executors.forkserver import reap
+
+
+def test_a_job_that_has_ended_is_told_without_what_only_some_systems_have(monkeypatch):
+    """Python has `os.waitid` on macOS from 3.13 on only."""
+    monkeypatch.delattr(os, "waitid", raising=False)
+    read, write = os.pipe()
+    processes = [subprocess.Popen([sys.executable, "-c", f"raise SystemExit({code})"]) for code in (0, 3)]
+    jobs = {processes[0].pid: 1, processes[1].pid: 2}
+    while jobs:
+        reap(jobs, write)
+    events = [decode(line) for line in os.read(read, 1000).splitlines()]
+    assert sorted((event.job, event.code) for event in events) == [(1, 0), (2, 3)]
+    for descriptor in (read, write):
+        os.close(descriptor)
+    for process in processes:
+        process.returncode = 0  # nobody else is to wait for it
+
+
+def test_a_fault_of_our_own_in_a_job_leaves_a_trace():
+    """A job's process ends without going back to whoever forked it, who could have told of the error."""
+    program = """
+import os
+from ablate.execution.executors.forkserver import become
+alive, end = os.pipe()
+if (pid := os.fork()) == 0:
+    become("no job", os.dup(1), alive, os.pipe())
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "AttributeError: 'str' object has no attribute" in done.stderr

@@ -12,11 +12,10 @@ from typing import Any, Literal
 from ablate.evidence.gather import Table, gather
 from ablate.notes.note import Note
 from ablate.recipe.monitored import LOSSES
-from ablate.recipe.names import available
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.scalar import plain_scalar
 from ablate.recipe.settings import Choice, Settings
-from ablate.recipe.shape import did_you_mean
+from ablate.recipe.shape import available, did_you_mean
 from ablate.recipe.variant import Change, Compare, Variant
 from ablate.registry import UnknownName, lookup
 from ablate.store.records import RunRecord, Status, StudyRecord, VariantRecord

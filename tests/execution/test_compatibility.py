@@ -49,7 +49,8 @@ def test_networks_and_losses_of_overlap_must_answer_for_what_has_a_class(tmp_pat
         plan(tmp_path, data="digits", loss="dice_ce", other="cross_entropy", metric="dice")
     first, second = [line.partition(": ")[2] for line in str(error.value).splitlines()]
     assert (
-        first == "a: loss (=dice_ce) requires segmentation masks, but the data have one class per sample. Use cross_entropy."
+        first
+        == "a: loss (=dice_ce) requires segmentation masks, but the data have one class per sample. Use cross_entropy."
     )
     assert second == "a: metric (=dice) requires segmentation masks, but the data have one class per sample. Use f1."
 

@@ -109,7 +109,8 @@ baseline: {model: {name: autoencoder}, loss: mse, optimizer: {name: sgd, lr: 0.1
     done = ablate("run", write(tmp_path, text))
     assert done.code != 0
     assert (
-        "data.reconstruct (=true) requires floating-point inputs, but the data are tokens. Remove it." in done.err + done.out
+        "data.reconstruct (=true) requires floating-point inputs, but the data are tokens. Remove it."
+        in done.err + done.out
     )
 
 

@@ -139,6 +139,7 @@ def _logged(
 ) -> Table:
     """The table of an experiment; what was found out about it goes to stderr."""
     from ablate.cli.console import say
+    from ablate.report.notes import lines_by_variant
     from ablate.tracking.external_runs import Question, read_logged
 
     ways: dict[str | None, Literal["lower", "higher"] | None] = {"lower": "lower", "higher": "higher", None: None}
@@ -147,8 +148,8 @@ def _logged(
     if by is None:
         raise ValueError("--by is missing: say what names a run's variant, such as --by params.variant.")
     logged = read_logged(experiment, Question(by, seed, metric, ways[better], baseline), tracking_uri)
-    for note in logged.notes:
-        say(note)
+    for line in lines_by_variant(logged.notes):
+        say(line)
     return logged.table()
 
 

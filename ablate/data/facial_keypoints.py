@@ -52,7 +52,7 @@ class FacialKeypoints(Data):
     path: DataPath | None = Field(
         default=None,
         description=(
-            "the competition's training.csv or its zip, or an .npz with images, keypoints and person; null: drawn faces"
+            "the competition's training.csv or zip, or an .npz of images, keypoints and person; null: synthetic faces"
         ),
     )
     missing: Literal["drop", "mask"] = Field(

@@ -15,7 +15,7 @@ FEW_FACES = ["--scale", "0.001", "--set", "data.size=16", "--set", "data.limit=6
 SMALL = {
     "facial_specialists": ["--scale", "0.0002", "--set", "data.size=16", "--set", "data.limit=64"],
     "facial_keypoints": ["--scale", "0.0002", "--set", "data.size=32", "--set", "data.limit=64"],
-    **{name: FEW_FACES for name in ("ladder", "specialists", "leak")},
+    **{name: FEW_FACES for name in ("faces", "ladder", "specialists", "leak")},
 }
 
 
@@ -38,6 +38,15 @@ def test_keypoint_study_has_the_published_sizes(ablate):
         "net7": 16_561_502,
     }
     assert [row["epochs"] for row in plan["rows"]] == [400, 1000, 3000, 1000, 2000, 3000, 10000]
+
+
+def test_demo_trains_parent_and_child_equally_long(ablate):
+    """On drawn faces, without a file; all but the last variant, whose change is the number of epochs."""
+    recipe = next(path for path in RECIPES if path.stem == "faces")
+    rows = ablate("plan", recipe, "--json").json()["rows"]
+    assert [row["variant"] for row in rows] == [f"net{number}" for number in range(1, 8)]
+    assert [row["epochs"] for row in rows] == [8] * 6 + [24]
+    assert Recipe.load(recipe).variant("net1").settings.data.options.path is None
 
 
 @pytest.mark.slow

@@ -19,13 +19,16 @@ from ablate.recipe.yaml_text import read_yaml
 MOST_SEEDS = 1000
 
 COMPARED = ("compare.metric", "compare.better", "compare.at", "compare.smallest_effect")
-"""What ``--set`` changes of ``compare``."""
+"""The keys of ``compare`` that ``--set`` can change."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The parsed flags. ``sets``: each assignment with its variant, None for all; ``compare``: those of ``compare``, which change no
-    settings; ``arguments``: the flags as typed."""
+    """The parsed flags.
+
+    ``sets``: each assignment with its variant, None for all; ``compare``: those of ``compare``, which change no
+    settings; ``arguments``: the flags as typed.
+    """
 
     seeds: tuple[int, ...] | None = None
     only: tuple[str, ...] | None = None

@@ -16,7 +16,7 @@ from typing import Any
 from ablate.engine.contract import Outcome
 from ablate.execution.events import RunEnded
 from ablate.execution.jobs import Job, make_jobs
-from ablate.execution.run_recorder import StoreReport
+from ablate.execution.run_recorder import RunRecorder
 from ablate.execution.scheduler import Scheduler
 from ablate.execution.shutdown import Ending
 from ablate.execution.worker import train_job
@@ -126,7 +126,7 @@ def epoch_overhead(folder: Path, epochs: int = 400, rounds: int = 7) -> tuple[fl
     times: list[tuple[float, float]] = []
     for i in range(rounds):
         store, [job] = small_job(folder, f"epochs{i}", sets=[f"epochs={epochs}"])
-        report = StoreReport(job, store, lambda event: None, Ending(), None, set(), lambda: None)
+        report = RunRecorder(job, store, lambda event: None, Ending(), None, set(), lambda: None)
         recorded = seconds_of(lambda job=job, report=report: train_job(job, report, None))
         times.append((recorded / epochs, seconds_of(lambda job=job: train_job(job, Nothing(), None)) / epochs))
     ours, bare = zip(*times, strict=True)
@@ -136,7 +136,7 @@ def epoch_overhead(folder: Path, epochs: int = 400, rounds: int = 7) -> tuple[fl
 def many_epochs(folder: Path, epochs: int = 100_000) -> tuple[float, float]:
     """Seconds per line of the record: of the first tenth of a long run, and of its last."""
     store, [job] = small_job(folder, "many", sets=[f"epochs={epochs}"])
-    report = StoreReport(job, store, lambda event: None, Ending(), None, set(), lambda: None)
+    report = RunRecorder(job, store, lambda event: None, Ending(), None, set(), lambda: None)
     tenths = []
     for tenth in range(10):
         lines = range(tenth * epochs // 10 + 1, (tenth + 1) * epochs // 10 + 1)

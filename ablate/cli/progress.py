@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Self
 
 from ablate.cli.console import messages, say
-from ablate.cli.progress_state import Advance, RowState, RunState, remaining, spoken
+from ablate.cli.progress_state import ProgressState, RowState, RunState, remaining, spoken
 from ablate.execution.events import (
     CheckpointDamaged,
     EpochEnded,
@@ -39,7 +39,7 @@ class Progress:
     def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.console = console or messages()
         self.clock = clock
-        self.advance = Advance([])
+        self.state = ProgressState([])
         self.lock = threading.Lock()
         self.live: Live | None = None
         self.spoke = clock()
@@ -52,7 +52,7 @@ class Progress:
 
     def start(self, rows: Sequence[tuple[str, int, int]]) -> None:
         """Begin, with (variant, planned runs, epochs of each) for every row that has something to train."""
-        self.advance = Advance(rows)
+        self.state = ProgressState(rows)
         self.spoke = self.clock()
         if self.console.is_terminal:
             from rich.live import Live
@@ -74,7 +74,7 @@ class Progress:
             return
         with self.lock:
             now = self.clock()
-            run = self.advance.take(event, now)
+            run = self.state.take(event, now)
             who = named(event)
             line: str | None = None
             if self.live is not None:
@@ -105,8 +105,8 @@ class Progress:
 
     def whole(self, now: float) -> str:
         """``7/35 runs, about 4 min left``."""
-        left = self.advance.left(now)
-        return f"{self.advance.done}/{self.advance.planned} runs" + (f", about {spoken(left)} left" if left else "")
+        left = self.state.left(now)
+        return f"{self.state.done}/{self.state.planned} runs" + (f", about {spoken(left)} left" if left else "")
 
     def render(self) -> RenderableType:
         """What the terminal shows now: a line for each row, as many as fit, and one for all of them."""
@@ -115,8 +115,8 @@ class Progress:
 
         with self.lock:
             now = self.clock()
-            shown = in_view(list(self.advance.rows.values()), max(self.console.height - 4, 1))
-            hidden = len(self.advance.rows) - len(shown)
+            shown = in_view(list(self.state.rows.values()), max(self.console.height - 4, 1))
+            hidden = len(self.state.rows) - len(shown)
             more = f", {hidden} more row{'s' if hidden > 1 else ''}" if hidden else ""
             return Group(drawn(shown, now, self.console.width), Text(self.whole(now) + more, "dim"))
 

@@ -74,7 +74,7 @@ class RowState:
         return sum(known) / len(known) if known else None
 
 
-class Advance:
+class ProgressState:
     """All rows of a study, in its order."""
 
     def __init__(self, rows: Iterable[tuple[str, int, int]]) -> None:

@@ -12,11 +12,11 @@ from ablate.cli.options import flag_of
 if TYPE_CHECKING:
     from ablate.recipe import Recipe
     from ablate.tracking.publish import Rendering
-    from ablate.tracking.publisher import Background
+    from ablate.tracking.publisher import Publisher
 
 
 def publish_rest(
-    publisher: Background, rendering: Rendering, recipe: Recipe, *, runs: Path, tracking_uri: str | None
+    publisher: Publisher, rendering: Rendering, recipe: Recipe, *, runs: Path, tracking_uri: str | None
 ) -> bool:
     """Publish what is missing after training; False if Ctrl-C ended it.
 

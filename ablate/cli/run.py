@@ -75,7 +75,7 @@ def run(
     from ablate.execution.signals import ended_by_signals
     from ablate.planning.plan import make_plan
     from ablate.report.formats import checked
-    from ablate.tracking.publisher import Background
+    from ablate.tracking.publisher import Publisher
     from ablate.tracking.rendering import rendering
 
     with flags_named():
@@ -85,7 +85,7 @@ def run(
     slots(options)  # reports a missing device before anything is written
     plan = make_plan(study, store)
     rows = announce(plan, store, options)
-    publisher = None if no_mlflow else Background(plan, store, tracking_uri, rendering)
+    publisher = None if no_mlflow else Publisher(plan, store, tracking_uri, rendering)
     progress = Progress()
     if rows:
         progress.start(rows)

@@ -22,7 +22,7 @@ from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
 from ablate.engine.measures import Measure, has_gaps, make_loss, make_metric, not_finite_inputs
 from ablate.engine.replicas import OneNetwork, Replicas, Stack
 from ablate.engine.stacked_tricks import changed_data, has_hook, make_streams, of_seed, stream_name, tricks_for
-from ablate.engine.tracked_metrics import Watching
+from ablate.engine.tracked_metrics import TrackedMetrics
 from ablate.layers.noisy_dropout import noisy_layers
 from ablate.notes.note import Note
 from ablate.optimizers.build import rate_setter
@@ -59,7 +59,7 @@ class Assembly:
     steps_per_epoch: int
     wants_closure: bool
     judged: Trick | EachSeed | None
-    watching: Watching
+    tracked: TrackedMetrics
     targets: Tensor | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     first_loss: Tensor | None = None
@@ -79,8 +79,8 @@ class Assembly:
             return [partial(trick.on_batch, noise=self._noise(trick)) for trick in tricks]
         methods = [getattr(trick, hook) for trick in tricks]
         if hook in ("on_pass", "on_gradients"):
-            return [*self.watching.hooks(hook), *methods]
-        return [*methods, *self.watching.hooks(hook)] if hook == "on_weights" else methods
+            return [*self.tracked.hooks(hook), *methods]
+        return [*methods, *self.tracked.hooks(hook)] if hook == "on_weights" else methods
 
     def predict(self, inputs: Tensor, batch: int) -> Tensor:
         """Predictions in evaluation mode, (N, …), in a stack (R, N, …), for batch number ``batch``."""
@@ -108,7 +108,7 @@ class Assembly:
             noise.begin(epoch)
         self.train.begin([key(seed, f"data/{epoch}") for seed in self.seeds])
         seed_globals(self.seeds[0], f"global/{epoch}")
-        self.watching.begin(epoch)
+        self.tracked.begin(epoch)
 
     def order(self, epoch: int) -> Tensor | None:
         """The order of the training samples in an epoch, in a stack (R, n); None for the order of the data set.
@@ -204,7 +204,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         wants_closure=wants_closure(optimizer),
         judged=judged_by(tricks),
         targets=data.train.targets,
-        watching=Watching(settings, context, len(train)),
+        tracked=TrackedMetrics(settings, context, len(train)),
         facts={
             "parameters": sum(parameter.numel() for parameter in replicas.template.parameters()),
             "steps_per_epoch": steps,

@@ -23,7 +23,7 @@ def evaluate(assembly: Assembly, loader: Loader, *, metrics: bool, watched: bool
     replicas.eval()
     total: Tensor | float = 0.0
     weight: Tensor | int = 0
-    watched = watched and assembly.watching.valid
+    watched = watched and assembly.tracked.valid
     kept = watched or (metrics and bool(assembly.metrics))
     predictions, targets = [], []
     with torch.no_grad(), autocast(assembly.device, assembly.settings.precision):
@@ -43,5 +43,5 @@ def evaluate(assembly: Assembly, loader: Loader, *, metrics: bool, watched: bool
                 for name, measure in assembly.metrics.items():
                     values[name] = torch.as_tensor(measure(prediction, target))
             if watched:
-                assembly.watching.show_valid(prediction, target)
+                assembly.tracked.show_valid(prediction, target)
     return {name: torch.as_tensor(value, device=assembly.device).reshape(-1) for name, value in values.items()}

@@ -13,7 +13,7 @@ from ablate.engine.compute_cost import known_size
 from ablate.engine.contract import Assignment
 from ablate.engine.replicas import CannotStack
 from ablate.engine.stack_width import in_stacks, memory_of, stack_width
-from ablate.engine.training_state import Standing
+from ablate.engine.training_state import TrainingState
 from ablate.models.size import physical_memory
 from ablate.notes.note import Note, as_notes
 from ablate.recipe.node import show
@@ -23,7 +23,7 @@ LOG = logging.getLogger(__name__)
 """Writes to the job's log."""
 
 
-def begin(assignment: Assignment, data: Parts, resume: Mapping[str, Any] | None) -> list[Standing]:
+def begin(assignment: Assignment, data: Parts, resume: Mapping[str, Any] | None) -> list[TrainingState]:
     """The training state of each stack of a job, in the order of its seeds; one per seed if they cannot be stacked.
 
     A resumed job keeps its stacks. Raises ValueError if the checkpoint has other seeds.
@@ -39,48 +39,48 @@ def begin(assignment: Assignment, data: Parts, resume: Mapping[str, Any] | None)
     if width == 1 and parameters and memory_of(settings, parameters) * len(seeds) > physical_memory() // 4:
         # the network was unknown when the job was formed: its seeds are retried one by one
         raise MemoryError(f"{len(seeds)} networks of {parameters:,} parameters do not fit in memory at once")
-    standings: list[Standing] = []
+    stacks: list[TrainingState] = []
     for group in in_stacks(seeds, width):
         part = replace(assignment, seeds=group)
         try:
-            standings.append(Standing(assemble(part, data), count(standings)))
+            stacks.append(TrainingState(assemble(part, data), count(stacks)))
         except CannotStack as reason:
             LOG.warning("Seeds %s are trained sequentially: %s", show(group), reason)
             for seed in group:
-                standings.append(Standing(assemble(replace(part, seeds=(seed,)), data), count(standings)))
-                standings[-1].assembly.facts["notes"].append(Note("not_stacked", values={"reason": str(reason)}))
-    return standings
+                stacks.append(TrainingState(assemble(replace(part, seeds=(seed,)), data), count(stacks)))
+                stacks[-1].assembly.facts["notes"].append(Note("not_stacked", values={"reason": str(reason)}))
+    return stacks
 
 
-def go_on(assignment: Assignment, data: Parts, state: Mapping[str, Any]) -> list[Standing]:
+def go_on(assignment: Assignment, data: Parts, state: Mapping[str, Any]) -> list[TrainingState]:
     """The stacks of a job, restored from a checkpoint."""
-    saved = tuple(seed for stack in state["stacks"] for seed in stack["seeds"])
+    saved = tuple(seed for kept in state["stacks"] for seed in kept["seeds"])
     if saved != assignment.seeds:
         rule = f"must have the seeds of the job (={show(assignment.seeds)}). Use --fresh to discard it."
         raise ValueError(f"checkpoint (=seeds {show(saved)}) {rule}")
-    standings: list[Standing] = []
-    for stack in state["stacks"]:
-        standings.append(Standing(assemble(replace(assignment, seeds=tuple(stack["seeds"])), data), count(standings)))
-        standings[-1].restore(stack)
-    return standings
+    stacks: list[TrainingState] = []
+    for kept in state["stacks"]:
+        stacks.append(TrainingState(assemble(replace(assignment, seeds=tuple(kept["seeds"])), data), count(stacks)))
+        stacks[-1].restore(kept)
+    return stacks
 
 
-def count(standings: Sequence[Standing]) -> int:
+def count(stacks: Sequence[TrainingState]) -> int:
     """The number of seeds in these stacks."""
-    return sum(len(standing.seeds) for standing in standings)
+    return sum(len(stack.seeds) for stack in stacks)
 
 
-def job_state(epoch: int, standings: Sequence[Standing]) -> dict[str, Any]:
+def job_state(epoch: int, stacks: Sequence[TrainingState]) -> dict[str, Any]:
     """The state from which the job can resume after an epoch."""
-    seeds = [seed for standing in standings for seed in standing.seeds]
-    return {"epoch": epoch, "seeds": seeds, "stacks": [standing.state() for standing in standings]}
+    seeds = [seed for stack in stacks for seed in stack.seeds]
+    return {"epoch": epoch, "seeds": seeds, "stacks": [stack.state() for stack in stacks]}
 
 
-def job_facts(standings: Sequence[Standing]) -> dict[str, Any]:
+def job_facts(stacks: Sequence[TrainingState]) -> dict[str, Any]:
     """The facts of the job: those of the first stack with the notes of all; ``stack`` lists each stack's seeds."""
-    assemblies = [standing.assembly for standing in standings]
+    assemblies = [stack.assembly for stack in stacks]
     notes = dict.fromkeys(note for assembly in assemblies for note in assembly.facts["notes"])
     tricks = (trick for assembly in assemblies for trick in assembly.tricks if isinstance(trick, Trick))
     notes |= dict.fromkeys(note for trick in tricks for note in as_notes(trick.notes()))
-    together = [list(standing.seeds) for standing in standings]
-    return {**standings[0].assembly.facts, "notes": list(notes), "stack": together}
+    together = [list(stack.seeds) for stack in stacks]
+    return {**stacks[0].assembly.facts, "notes": list(notes), "stack": together}

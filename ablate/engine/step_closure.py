@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ablate.engine.assembly import Assembly
 
 
-class Passes:
+class StepClosure:
     """The closure of each step: gradients of the step's batches, after the hooks of tricks.
 
     ``loss`` and ``weight`` are those of the step's first pass: 0-d or (R,). Further passes in the same step (`again`)
@@ -120,7 +120,7 @@ class Passes:
 class Again:
     """The interface of a step's closure for tricks: repeats the gradients."""
 
-    def __init__(self, passes: Passes) -> None:
+    def __init__(self, passes: StepClosure) -> None:
         self._passes = passes
 
     @property

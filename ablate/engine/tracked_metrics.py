@@ -35,7 +35,7 @@ class Watched(Protocol):
     train_clean: Loader
 
 
-class Watching:
+class TrackedMetrics:
     """The tracked metrics of one stack. Tricks cannot see them, so that tracking does not change the training."""
 
     def __init__(self, settings: Settings, context: Context, samples: int) -> None:

@@ -16,8 +16,8 @@ from ablate.engine.averaged_weights import evaluation_weights
 from ablate.engine.contract import Assignment, Outcome, Report
 from ablate.engine.evaluation import evaluate
 from ablate.engine.stacks import begin, job_facts, job_state
-from ablate.engine.step_closure import Passes, grouped
-from ablate.engine.training_state import Standing
+from ablate.engine.step_closure import StepClosure, grouped
+from ablate.engine.training_state import TrainingState
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,51 +27,51 @@ def train(
     assignment: Assignment, data: Parts, report: Report, resume: Mapping[str, Any] | None = None
 ) -> Sequence[Outcome]:
     """Train the seeds of a job (`Trainer`) and return each seed's outcome. Raises errors that concern all seeds."""
-    standings = begin(assignment, data, resume)
+    stacks = begin(assignment, data, resume)
     if resume is None:
-        for standing in standings:
-            standing.assembly.between_epochs(0)
-    report.started(job_facts(standings))
+        for stack in stacks:
+            stack.assembly.between_epochs(0)
+    report.started(job_facts(stacks))
     began = time.monotonic()
-    for epoch in range(max(standing.epoch for standing in standings) + 1, assignment.settings.epochs + 1):
-        for standing in standings:
-            if not standing.active():
+    for epoch in range(max(stack.epoch for stack in stacks) + 1, assignment.settings.epochs + 1):
+        for stack in stacks:
+            if not stack.active():
                 continue
-            assembly = standing.assembly
+            assembly = stack.assembly
             train_loss = train_epoch(assembly, epoch)
             with evaluation_weights(assembly):
                 values = {"train_loss": train_loss, **validate(assembly)}
                 numbers = {name: value.double().cpu().numpy() for name, value in values.items()}
-                watched = assembly.watching.numbers(assembly, epoch, numbers)
-                stop = standing.take(epoch, numbers | watched)
+                watched = assembly.tracked.numbers(assembly, epoch, numbers)
+                stop = stack.take(epoch, numbers | watched)
                 for hook in assembly.hooks("on_epoch"):
                     wish = hook(epoch, numbers)
                     stop = stop if wish is None else stop | wish
                 now = time.monotonic()
-                standing.seconds += now - began
+                stack.seconds += now - began
                 began = now
-                for replica in standing.active():
-                    report.epoch(standing.first + replica, standing.line(replica, epoch, numbers | watched))
-                standing.stop(stop)
-            if standing.active() and epoch < assignment.settings.epochs:
+                for replica in stack.active():
+                    report.epoch(stack.first + replica, stack.line(replica, epoch, numbers | watched))
+                stack.stop(stop)
+            if stack.active() and epoch < assignment.settings.epochs:
                 assembly.between_epochs(epoch)
-        if not any(standing.active() for standing in standings):
+        if not any(stack.active() for stack in stacks):
             break
         if epoch < assignment.settings.epochs and report.due(epoch):
-            report.checkpoint(job_state(epoch, standings))
-    return [outcome for standing in standings for outcome in finish(standing, report)]
+            report.checkpoint(job_state(epoch, stacks))
+    return [outcome for stack in stacks for outcome in finish(stack, report)]
 
 
-def finish(standing: Standing, report: Report) -> list[Outcome]:
+def finish(stack: TrainingState, report: Report) -> list[Outcome]:
     """The outcome of each seed of a stack, with the weights that its last epoch was evaluated with."""
-    with evaluation_weights(standing.assembly):
-        return standing.finish(report)
+    with evaluation_weights(stack.assembly):
+        return stack.finish(report)
 
 
 def train_epoch(assembly: Assembly, epoch: int) -> Tensor:
     """One pass over the training set. Returns the mean training loss (R,), weighted by samples, on the device."""
     optimizer, on_batch, on_weights = assembly.optimizer, assembly.hooks("on_batch"), assembly.hooks("on_weights")
-    passes = Passes(assembly)
+    passes = StepClosure(assembly)
     step = (epoch - 1) * assembly.steps_per_epoch
     total: Tensor | float = 0.0
     weight: Tensor | int = 0
@@ -104,6 +104,6 @@ def validate(assembly: Assembly) -> dict[str, Tensor]:
     """``valid_loss``, the metrics on the validation set and, if required in every epoch, ``train_loss_clean``; (R,)."""
     values = evaluate(assembly, assembly.valid, metrics=True, watched=True)
     values = {"valid_loss": values.pop("loss"), **values}
-    if assembly.settings.clean_train_loss == "every" or assembly.watching.clean:
+    if assembly.settings.clean_train_loss == "every" or assembly.tracked.clean:
         values["train_loss_clean"] = evaluate(assembly, assembly.train_clean, metrics=False)["loss"]
     return values

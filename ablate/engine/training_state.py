@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Numbers = Mapping[str, NDArray[np.float64]]
 
 
-class Standing:
+class TrainingState:
     """The state of the R seeds of an assembly over the epochs. ``first`` is the number of its first seed in the job.
 
     A seed that has stopped keeps its best and last weights while the stack continues.
@@ -150,7 +150,7 @@ class Standing:
             "network": self.assembly.replicas.state(),
             "optimizer": self.assembly.optimizer.state_dict(),
             "tricks": [trick.state() if has_hook(trick, "state") else {} for trick in self.assembly.tricks],
-            "watched": self.assembly.watching.state(),
+            "watched": self.assembly.tracked.state(),
             "stopped": self.stopped.tolist(),
             "diverged": {str(i): reason for i, reason in self.diverged.items()},
             "last_epoch": self.last_epoch.tolist(),
@@ -170,7 +170,7 @@ class Standing:
         for trick, saved in zip(self.assembly.tricks, state["tricks"], strict=True):
             if has_hook(trick, "restore"):
                 trick.restore(saved)
-        self.assembly.watching.restore(state.get("watched", {}))
+        self.assembly.tracked.restore(state.get("watched", {}))
         self.epoch, self.seconds = state["epoch"], state["seconds"]
         self.stopped = np.array(state["stopped"], dtype=bool)
         self.diverged = {int(i): reason for i, reason in state["diverged"].items()}

@@ -32,7 +32,7 @@ SHARE = 0.02
 """Two checkpoints are at least this fraction of the training time so far apart."""
 
 
-class StoreReport:
+class RunRecorder:
     """Records a job's training (`Report`).
 
     ``settled``: indices of the runs of the stack that had ended before; reports about them are ignored.

@@ -25,7 +25,7 @@ from ablate.execution.events import (
 )
 from ablate.execution.failure_reason import diagnosis
 from ablate.execution.jobs import Job
-from ablate.execution.run_recorder import StoreReport
+from ablate.execution.run_recorder import RunRecorder
 from ablate.execution.shutdown import EndAsked, Ending
 from ablate.recipe import identity, run_fingerprint
 from ablate.registry.lazy import torch
@@ -104,7 +104,7 @@ def run_claimed(
     describe(job, store)
     torch.set_num_threads(kept.threads if kept else job.threads)
     with ending.shield():
-        report = StoreReport(job, store, listen, ending, kept, settled, check=lambda: check(job))
+        report = RunRecorder(job, store, listen, ending, kept, settled, check=lambda: check(job))
     try:
         training(job, report, kept.state if kept else None)
     except EndAsked as asked:

@@ -18,7 +18,7 @@ from ablate.tracking.connection import LOCK_SECONDS, Connection, OutOfTime, quie
 from ablate.tracking.error_text import out_of_time, trouble
 from ablate.tracking.ledger import Ledger
 from ablate.tracking.unpublished import begun, news
-from ablate.tracking.upload import Sending
+from ablate.tracking.upload import Upload
 
 __all__ = ["Artifacts", "Published", "Rendering", "needs_publishing", "publish"]
 
@@ -82,7 +82,7 @@ def publish(
         lock.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock, timeout=LOCK_SECONDS if within is None else min(within, LOCK_SECONDS)), quiet():
             connection = Connection(address, until)
-            sending = Sending(study, store, rendered, connection, check)
+            sending = Upload(study, store, rendered, connection, check)
             sending.everything(key)
             return Published(True, address.shown, "", connection.experiment, sending.runs, sending.points)
     except OutOfTime:

@@ -41,7 +41,7 @@ FAREWELL = 3.0
 """Seconds that an interrupted command waits for the publication of its runs' status."""
 
 
-class Background:
+class Publisher:
     """Publishes a study during its training. `event` never blocks or raises; `finish` sends the rest with a time limit.
 
     ``rendering`` renders the table; it must be a function of a module.

@@ -29,7 +29,7 @@ SAVE_SECONDS = 1.0
 Kind = TypeVar("Kind", bound=Sent)
 
 
-class Sending:
+class Upload:
     """One publication: the ledger in memory, the connection, and the counts.
 
     The ledger records that a publication is in progress. After an interrupted one, MLflow is asked what it has: runs

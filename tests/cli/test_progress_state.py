@@ -4,13 +4,13 @@ from functools import partial
 
 import pytest
 
-from ablate.cli.progress_state import Advance, spoken
+from ablate.cli.progress_state import ProgressState, spoken
 from ablate.execution.events import EpochEnded, RunEnded, RunStarted
 
 
 def play(rows, events):
     """Events as (second, variant, seed, event, epoch or None, further facts)."""
-    advance = Advance(rows)
+    advance = ProgressState(rows)
     for now, variant, seed, event, epoch, *more in events:
         facts = {"variant": variant, "seed": seed, "epochs": 10, **(more[0] if more else {})}
         made = {"started": RunStarted, "epoch": partial(EpochEnded, epoch=epoch)}
@@ -42,7 +42,7 @@ def test_time_left_is_what_is_to_do_at_the_pace_so_far():
 
 
 def test_there_is_no_time_left_to_tell_before_an_epoch_is_over():
-    assert Advance([("a", 1, 10)]).left(5.0) is None
+    assert ProgressState([("a", 1, 10)]).left(5.0) is None
     assert play([("a", 1, 10)], [(0, "a", 0, "started", None)]).left(5.0) is None
 
 

@@ -13,7 +13,7 @@ from torch.optim.swa_utils import SWALR, AveragedModel, get_ema_multi_avg_fn, up
 from ablate.data.dataset import Part, Parts, Spec
 from ablate.engine.assembly import assemble
 from ablate.engine.averaged_weights import evaluation_weights
-from ablate.engine.step_closure import Passes
+from ablate.engine.step_closure import StepClosure
 from ablate.engine.training import train, train_epoch, validate
 from ablate.optimizers.steps.velocity_sgd import VelocitySGD
 from ablate.optimizers.steps.vsgd import VSGD
@@ -245,7 +245,7 @@ def test_sam_is_two_passes_by_hand(assembled, pictures, adaptive):
 def test_a_further_pass_has_the_same_noise_and_leaves_no_trace(assembled, make_choice):
     model = make_choice("model", "convnet", channels=[4], kernels=[3], hidden=[16], batch_norm=True)
     assembly = assembled(("dropout", {"conv": 0.3, "hidden": 0.5}), ("sam", {}), model=model)
-    passes = Passes(assembly)
+    passes = StepClosure(assembly)
     passes.on_pass = []
     assembly.begin_epoch(1)
     assembly.replicas.train()
@@ -273,7 +273,7 @@ def _batch(assembly, rows):
 
 def test_part_of_a_step_is_cut_through_its_batches(assembled):
     assembly = assembled(("sam", {}))
-    passes = Passes(assembly)
+    passes = StepClosure(assembly)
     passes.on_pass = []
     assembly.begin_epoch(1)
     passes.begin([_batch(assembly, range(6)), _batch(assembly, range(6, 10))])
@@ -421,12 +421,12 @@ def test_noise_scale_is_that_of_a_loop_by_hand_and_changes_nothing(settings, mak
             signal = now[0] if signal is None else (signal + now[0]) / 2
             noise = now[1] if noise is None else (noise + now[1]) / 2
         descend(twin, optimizer, x, y)
-    found = assembly.watching.state()["noise_scale"]
+    found = assembly.tracked.state()["noise_scale"]
     assert found["noise"].item() == pytest.approx(noise.item(), rel=1e-9)
     assert found["signal"].item() == pytest.approx(signal.item(), rel=1e-9)
     # there is no scale where noise hides the gradient
     assert signal < 0
-    assert math.isnan(assembly.watching.numbers(assembly, 1, {})["noise_scale"][0])
+    assert math.isnan(assembly.tracked.numbers(assembly, 1, {})["noise_scale"][0])
     assert_equal(assembly.network.parameters(), twin.parameters())
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from ablate.execution.events import EpochEnded, RunEnded, RunStarted
 from ablate.store import locks
-from ablate.tracking.publisher import EVERY, FIRST, Background
+from ablate.tracking.publisher import EVERY, FIRST, Publisher
 from ablate.tracking.rendering import rendering
 
 FINISHED = RunEnded(variant="net1", seed=0, status="finished")
@@ -37,13 +37,13 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def beside(lab: Any, clock: Clock) -> Iterator[Background]:
+def beside(lab: Any, clock: Clock) -> Iterator[Publisher]:
     """A study that trains: one seed has finished, one is under way."""
     lab.row("net1", lab.run("a0"), lab.run("a1", seed=1, status="running", epochs=2))
     for run in lab.rows["net1"].runs:
         tell(lab, run)
     with locks.held(lab.store.disk, lab.store.lock_file("a1")):  # as the process that trains it does
-        background = Background(lab.plan, lab.store, lab.uri, rendering, clock)
+        background = Publisher(lab.plan, lab.store, lab.uri, rendering, clock)
         yield background
         background.stop()
 
@@ -54,13 +54,13 @@ def tell(lab: Any, run: Any, **changes: Any) -> None:
     lab.store.write_status(run)
 
 
-def answered(background: Background, clock: Clock) -> None:
+def answered(background: Publisher, clock: Clock) -> None:
     """Wait for the answer to what was asked; the clock stands still."""
     while background.answered < background.asked:
         background._listen(60.0)
 
 
-def helper(background: Background) -> subprocess.Popen[bytes]:
+def helper(background: Publisher) -> subprocess.Popen[bytes]:
     assert background._helper is not None
     return background._helper
 
@@ -118,7 +118,7 @@ def test_nothing_to_publish_starts_no_process(lab, beside):
     tell(lab, lab.run("a1", seed=1))
     known = rendering(beside.errand.now(), lab.store)
     assert beside.finish(known).ok
-    again = Background(lab.plan, lab.store, lab.uri, rendering)
+    again = Publisher(lab.plan, lab.store, lab.uri, rendering)
     assert again.finish(known).ok
     assert again.asked == 0
     other = replace(known, key="another table")
@@ -144,7 +144,7 @@ def test_after_a_failure_attempts_become_rare(lab, clock, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     lab.row("net1", lab.run("a0"))
     tell(lab, lab.rows["net1"].runs[0])
-    beside = Background(lab.plan, lab.store, "http://127.0.0.1:9", rendering, clock)
+    beside = Publisher(lab.plan, lab.store, "http://127.0.0.1:9", rendering, clock)
     try:
         pauses = []
         for _ in range(3):
@@ -164,7 +164,7 @@ def test_server_that_never_answers_is_waited_for_so_long_and_no_longer(lab):
     waited: list[bool] = []
     with socket.create_server(("127.0.0.1", 0)) as silent:
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        beside = Background(lab.plan, lab.store, uri, rendering)
+        beside = Publisher(lab.plan, lab.store, uri, rendering)
         beside.event(FINISHED)
         process = helper(beside)
         published = beside.finish(rendering(lab.study, lab.store), within=4.0, waiting=lambda: waited.append(True))
@@ -196,10 +196,10 @@ from ablate.recipe.variant import Compare
 from ablate.execution.events import RunEnded
 from ablate.planning.plan import Plan
 from ablate.store.store import Store
-from ablate.tracking.publisher import Background
+from ablate.tracking.publisher import Publisher
 from pathlib import Path
 plan = Plan(Recipe("s", "", (), (0,), Compare(), None, Path(), ""), ())
-beside = Background(plan, Store(Path("runs")), "http://127.0.0.1:9", rendering)
+beside = Publisher(plan, Store(Path("runs")), "http://127.0.0.1:9", rendering)
 beside.event(RunEnded(variant="net1", seed=0, status="finished"))
 print(beside._helper.pid, flush=True)
 sys.stdin.read()

@@ -104,6 +104,7 @@ def _refuse(flags: Mapping[str, object], rule: str) -> None:
 def _read(experiment: str, given: Logged, metric: str | None, tracking_uri: str | None) -> Table:
     """The table of an experiment; notes on how it was read go to stderr."""
     from ablate.cli.console import say
+    from ablate.report.notes import lines_by_variant
     from ablate.tracking.external_runs import Question, read_logged
 
     ways: dict[str | None, Literal["lower", "higher"] | None] = {"lower": "lower", "higher": "higher", None: None}
@@ -115,8 +116,8 @@ def _read(experiment: str, given: Logged, metric: str | None, tracking_uri: str 
         )
     question = Question(given.by, seed=given.seed, metric=metric, better=ways[given.better], baseline=given.baseline)
     logged = read_logged(experiment, question, tracking_uri)
-    for note in logged.notes:
-        say(note)
+    for line in lines_by_variant(logged.notes):
+        say(line)
     return logged.table()
 
 

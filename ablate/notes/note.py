@@ -20,6 +20,10 @@ Kind = Literal[
     "not_finite",
     # of runs that others logged
     "no_seed",
+    "left_out",
+    "repeated_seed",
+    "first_is_baseline",
+    "no_seeds",
     # of a variant, from its runs
     "ended_badly",
     "not_measured",

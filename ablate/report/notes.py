@@ -33,6 +33,10 @@ SENTENCES: dict[Kind, str] = {
     "Use a smaller decay (={decay}) or warmup: true",
     "not_finite": "{metric} (={value}) is not finite at the {at} epoch",
     "no_seed": "not compared: no seed was logged",
+    "left_out": "{count} {unit} without {place} ignored",
+    "repeated_seed": "several runs with {seeds}. Using the most recent one",
+    "first_is_baseline": "used as the baseline, as it was logged first. Use --baseline to change it",
+    "no_seeds": "no run has a seed (params.seed or --seed), so nothing is paired and no differences are given",
     "ended_badly": "{status}: {reason}",
     "not_measured": "{metric} is not computed: the variant only serves as a base for others",
     "missing_values": "{metric} is missing for {seeds}",
@@ -119,7 +123,8 @@ def short_line(kind: Kind, notes: Sequence[tuple[str, Note]], everyone: int, uni
 
 def lines_by_variant(notes: Iterable[Note]) -> list[str]:
     """A line for each text, with the names of the variants that it holds for."""
-    return [f"{', '.join(names)}: {text}." for text, names in grouped((n.variant, sentence(n)) for n in notes).items()]
+    groups = grouped((note.variant, sentence(note)) for note in notes)
+    return [f"{', '.join(names)}: {text}.".removeprefix(": ") for text, names in groups.items()]
 
 
 def grouped(texts: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
@@ -159,7 +164,7 @@ def filled(template: str, note: Note, unit: str) -> str:
     values = {key: FORMS[key](value) if key in FORMS else plain_value(value) for key, value in note.values.items()}
     if note.kind == "initial_weights":
         values["left"] = left_text(note.values["left"], note.values["more"])
-    if note.kind == "more_runs":
+    if note.kind in ("more_runs", "left_out"):
         values["unit"] = counted(note.values["unit"], note.values["count"])
     count = str(len(note.values.get("names", ())))
     return template.format_map({"seeds": seeds_text(note.seeds, unit), "unit": unit, "count": count} | values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -86,7 +86,7 @@ class Logged:
     """The study, and notes about assumptions and ignored runs. ``epochs``: whether all numbers of epochs are known."""
 
     study: StudyRecord
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[Note, ...] = ()
     epochs: bool = False
 
     def table(self) -> Table:
@@ -147,7 +147,7 @@ def fetch(experiment: str, tracking_uri: str | None) -> list[LoggedRun]:
 def as_study(name: str, runs: Sequence[LoggedRun], question: Question) -> Logged:
     """The runs as a study. Raises ValueError as `read_logged` does."""
 
-    notes: list[str] = []
+    notes: list[Note] = []
     named = [run for run in runs if run.get(question.by) is not None]
     if not named:
         known = places(runs)
@@ -155,7 +155,7 @@ def as_study(name: str, runs: Sequence[LoggedRun], question: Question) -> Logged
         near = next((f" Did you mean '{one}'?" for one in known if one.rpartition(".")[2] == key), "")
         near = did_you_mean(question.by, known) or near or available(question.by, known) or " It has no runs."
         raise ValueError(f"--by (={question.by}) was not found in any run of {name}.{near}")
-    _left_aside(notes, len(runs) - len(named), f"without {question.by}")
+    _left_out(notes, len(runs) - len(named), question.by)
     seeded, place = with_seeds(named, question.seed, notes)
     metric = metric_of(seeded, question.metric)
     compare = Compare(metric, question.better or direction(metric))
@@ -163,13 +163,13 @@ def as_study(name: str, runs: Sequence[LoggedRun], question: Question) -> Logged
     for seed, run in seeded:
         of_variant = groups.setdefault(str(run.get(question.by)), {})
         if seed in of_variant:
-            notes.append(f"{run.get(question.by)} has several runs with seed {seed}. Using the most recent one.")
+            notes.append(Note("repeated_seed", str(run.get(question.by)), (seed,)))
         of_variant[seed] = run
     baseline = question.baseline
     if baseline is None:
         baseline = next(iter(groups))
         if len(groups) > 1:
-            notes.append(f"Using {baseline}, the first variant logged, as the baseline. Use --baseline to change it.")
+            notes.append(Note("first_is_baseline", baseline))
     elif baseline not in groups:
         raise ValueError(f"--baseline (={baseline}) must be a value of {question.by}.{available(baseline, groups)}")
     hidden = {question.by.partition(".")[2], (place or "").partition(".")[2]}
@@ -197,7 +197,7 @@ def places(runs: Sequence[LoggedRun]) -> list[str]:
 
 
 def with_seeds(
-    runs: Sequence[LoggedRun], place: str | None, notes: list[str]
+    runs: Sequence[LoggedRun], place: str | None, notes: list[Note]
 ) -> tuple[list[tuple[int, LoggedRun]], str | None]:
     """Each run with its seed, and the field of the seed. If there is none (None), every run counts as another seed."""
     asked = place
@@ -206,10 +206,9 @@ def with_seeds(
     if not any(text is not None for text in texts):
         if asked is not None:
             raise ValueError(f"--seed (={place}) was not found in any run.{available(place, places(runs))}")
-        consequence = "so runs cannot be paired and differences are not computed"
-        notes.append(f"No run has a seed (params.seed or --seed), {consequence}.")
+        notes.append(Note("no_seeds"))
         return list(enumerate(runs)), None
-    _left_aside(notes, texts.count(None), f"without {place}")
+    _left_out(notes, texts.count(None), place)
     numbers = {text: number for text in texts if text is not None and (number := _number(text)) is not None}
     others = sorted({text for text in texts if text is not None} - numbers.keys())
     numbers |= {text: i for i, text in enumerate(others, start=max(numbers.values(), default=-1) + 1)}
@@ -222,9 +221,9 @@ def _number(text: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def _left_aside(notes: list[str], count: int, why: str) -> None:
+def _left_out(notes: list[Note], count: int, place: str) -> None:
     if count:
-        notes.append(f"{count} run{'s' if count > 1 else ''} {why} {'are' if count > 1 else 'is'} ignored")
+        notes.append(Note("left_out", values={"count": count, "unit": "run", "place": place}))
 
 
 def metric_of(runs: Sequence[tuple[int, LoggedRun]], asked: str | None) -> str:

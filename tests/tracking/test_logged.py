@@ -56,7 +56,7 @@ def test_variants_seeds_and_values():
     assert row.delta_parent == pytest.approx(-0.1 + 0.001 / 3)
     assert row.verdict == "helps"
     assert row.epochs is None
-    assert [note.split(",")[0] for note in logged.notes] == ["Using plain"]
+    assert logged.notes == (Note("first_is_baseline", "plain"),)
 
 
 def test_it_is_the_same_evidence_as_from_our_own_runs():
@@ -123,7 +123,7 @@ def test_without_seeds_nothing_is_paired():
     table = logged.table()
     assert [row.seeds for row in table.rows] == [3, 3]
     assert [row.delta_parent for row in table.rows] == [None, None]
-    assert any("nothing is paired" in note for note in logged.notes)
+    assert Note("no_seeds") in logged.notes
     assert all(Note("no_seed") in row.notes for row in table.rows)
 
 
@@ -143,15 +143,15 @@ def test_of_several_runs_with_one_seed_the_newest_counts():
     runs = [*two(), run("better", 1, 0.5)]
     logged = as_study("sweep", runs, BY)
     assert logged.study.rows[1].runs[1].results["last"]["val_loss"] == 0.5
-    assert any(note.startswith("better has several runs with seed 1.") for note in logged.notes)
+    assert Note("repeated_seed", "better", (1,)) in logged.notes
 
 
 def test_what_belongs_to_nothing_is_left_aside_and_counted():
     runs = [*two(), run(None, 3), run("better"), run("plain")]
     logged = as_study("sweep", runs, BY)
     assert [len(row.runs) for row in logged.study.rows] == [3, 3]
-    assert "1 run without params.variant is ignored" in logged.notes
-    assert "2 runs without params.seed are ignored" in logged.notes
+    assert Note("left_out", values={"count": 1, "unit": "run", "place": "params.variant"}) in logged.notes
+    assert Note("left_out", values={"count": 2, "unit": "run", "place": "params.seed"}) in logged.notes
 
 
 def test_names_of_runs_can_name_variants():
@@ -247,7 +247,9 @@ def test_one_command_tables_what_a_plain_script_logged(somewhere):
     }  # fmt: skip
     assert rows["dropout"]["ci_low"] < 0.05 < rows["dropout"]["ci_high"]
     assert rows["dropout"]["description"] == "rate 0.5"
-    assert [line.split(",")[0] for line in done.stderr.splitlines()] == ["Using plain"]
+    [line] = done.stderr.splitlines()
+    assert line.startswith("plain: ")
+    assert "--baseline" in line
     markdown = ablate(somewhere, *words)
     assert "helps" in markdown.stdout
     assert "Epochs" not in markdown.stdout  # nobody has logged how many there were

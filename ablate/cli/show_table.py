@@ -135,7 +135,8 @@ def drawn(content: Cells, room: int, whole: Cells | None = None) -> RenderableTy
 def fitted(content: Cells, room: int, most: int) -> list[int] | None:
     """A width for each column, in characters; None if they do not fit. The column with the most room shrinks first.
 
-    ``most`` characters of a word of text stay together; of a number, all. Where a line for each row is enough, only titles give.
+    ``most`` characters of a word of text stay together; of a number, all. Where a line for each row is enough, only
+    titles give.
     """
     from rich.cells import cell_len
 

@@ -91,8 +91,8 @@ def different_losses(row: Variant, parent: Variant, metric: str) -> Note | None:
 def unpaired_init(row: Variant, other: Variant) -> bool:
     """Whether the initial weights of a seed's two networks are independent.
 
-    They are if the models differ and one is custom: it keeps what its constructor draws, in its order, unless the recipe sets ``init``, which draws by the
-    parameters' names.
+    They are if the models differ and one is custom: it keeps what its constructor draws, in its order, unless the
+    recipe sets ``init``, which draws by the parameters' names.
     """
     one, two = row.settings, other.settings
     if not different_keys(one.model, two.model) or different_keys(one.init, two.init):

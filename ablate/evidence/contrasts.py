@@ -22,9 +22,9 @@ UNDER_WAY: frozenset[Status] = frozenset({"queued", "running", "interrupted", "s
 class Contrast:
     """One variant compared with another, ``reference``.
 
-    ``sample`` holds the paired differences, one for each of ``seeds``, or None. ``final`` is false while more seeds are to come. ``comparable`` is false if
-    the validation data may differ. If the two are paired by the folds of one seed (``unit``), ``folds`` is their number. The notes call the reference the
-    parent.
+    ``sample`` holds the paired differences, one for each of ``seeds``, or None. ``final`` is false while more seeds are
+    to come. ``comparable`` is false if the validation data may differ. If the two are paired by the folds of one seed
+    (``unit``), ``folds`` is their number. The notes call the reference the parent.
     """
 
     sample: Differences | None = None
@@ -93,9 +93,10 @@ def examine(
 ) -> dict[str, Finding]:
     """Effects of all contrasts, by the variant's name, and verdicts over those that are final, corrected together.
 
-    A variant whose seeds are still running gets an interval but no p-value: repeated looks at incomplete results increase the false positive rate. Nor does
-    a variant with other validation data, whose variance is estimated from its own differences alone. So are those of the folds of one seed, corrected
-    for the training samples that folds share.
+    A variant whose seeds are still running gets an interval but no p-value: repeated looks at incomplete results
+    increase the false positive rate. Nor does a variant with other validation data, whose variance is estimated from
+    its own differences alone. So are those of the folds of one seed, corrected for the training samples that folds
+    share.
     """
     known = {name: each.sample for name, each in contrasts.items() if each.sample is not None}
     taken = {name: sample for name, sample in known.items() if contrasts[name].comparable and not contrasts[name].folds}

@@ -36,8 +36,8 @@ def gather(
 ) -> Table:
     """The table of a study.
 
-    ``estimate`` estimates the variance of each comparison. With ``provenance``, rows note versions and devices that are mixed or differ from the parent's.
-    ``curves`` are read for the recipe's ``reach`` only.
+    ``estimate`` estimates the variance of each comparison. With ``provenance``, rows note versions and devices that are
+    mixed or differ from the parent's. ``curves`` are read for the recipe's ``reach`` only.
     """
     compare = study.recipe.compare
     provenance = cache(provenance) if provenance is not None else None  # read again for children

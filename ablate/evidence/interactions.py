@@ -22,8 +22,8 @@ Values = Mapping[int, float]
 def interaction(neither: Values, first: Values, second: Values, both: Values) -> tuple[Differences, list[int]]:
     """(both − first) − (second − neither) for each seed that all four variants have, (n,), and these seeds.
 
-    The effect of the second change on top of the first, minus its effect alone: 0 if the two are additive. It is an effect like any other, for
-    `ablate.evidence.paired.effect`.
+    The effect of the second change on top of the first, minus its effect alone: 0 if the two are additive. It is an
+    effect like any other, for `ablate.evidence.paired.effect`.
     """
     seeds = sorted(neither.keys() & first.keys() & second.keys() & both.keys())
     extra = [(both[seed] - first[seed]) - (second[seed] - neither[seed]) for seed in seeds]
@@ -33,8 +33,9 @@ def interaction(neither: Values, first: Values, second: Values, both: Values) ->
 def with_interactions(rows: Sequence[Row], known: Mapping[str, Seeds], compare: Compare) -> list[Row]:
     """The rows, those of pairs (`Variant.of`) with their interaction on the compared metric, paired by seed over four variants.
 
-    The variance is estimated from the interaction's own values. P-values are corrected over the interactions of the study alone. Rows that diverged, are
-    not finished or have other validation data are treated as in differences from the parent.
+    The variance is estimated from the interaction's own values. P-values are corrected over the interactions of the
+    study alone. Rows that diverged, are not finished or have other validation data are treated as in differences from
+    the parent.
     """
     effects: dict[str, Effect] = {}
     final: set[str] = set()

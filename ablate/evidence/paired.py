@@ -97,8 +97,9 @@ def own_spread(sample: Differences) -> Spread | None:
 def fold_spread(sample: Differences, folds: int) -> Spread | None:
     """The spread of the differences of n of k folds, corrected after Nadeau and Bengio (2003), Inference for the generalization error, section 3.
 
-    Folds share training samples, so their differences vary less than those of independent data. The variance of their mean is (1/n + n₂/n₁) s², where
-    n₂/n₁, the ratio of validation to training samples, is 1/(k − 1); n − 1 degrees of freedom. None if the variance cannot be estimated.
+    Folds share training samples, so their differences vary less than those of independent data. The variance of their
+    mean is (1/n + n₂/n₁) s², where n₂/n₁, the ratio of validation to training samples, is 1/(k − 1); n − 1 degrees of
+    freedom. None if the variance cannot be estimated.
     """
     own = own_spread(sample)
     # the variance of the mean divides these variances by n

@@ -29,7 +29,8 @@ def reaching(
 ) -> dict[str, float | None]:
     """Median epochs and seconds to the value over the runs that have ended (None if one of them never reached it), and how many did.
 
-    A median over those that did would be biased. Seconds are a seed's share of its stack's; ``provenance`` holds which seeds of a job were stacked.
+    A median over those that did would be biased. Seconds are a seed's share of its stack's; ``provenance`` holds which
+    seeds of a job were stacked.
     """
     runs = [run for each in seeds.runs.values() for run in each if run.status in ENDED]
     found = [first(run, mark, curves, together(run, provenance)) for run in runs]

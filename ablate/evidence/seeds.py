@@ -26,8 +26,8 @@ def worst(statuses: Iterable[Status]) -> Status:
 class Tally:
     """The progress of a variant's runs: the number of ``planned`` and ``finished`` seeds, and of those in the variant's status, with ``reason``.
 
-    ``epoch`` of ``epochs`` is the progress of the slowest run that is not finished. ``unit`` is what is counted: the ``fold`` if a single seed was
-    cross-validated, else the ``seed``.
+    ``epoch`` of ``epochs`` is the progress of the slowest run that is not finished. ``unit`` is what is counted: the
+    ``fold`` if a single seed was cross-validated, else the ``seed``.
     """
 
     planned: int = 1

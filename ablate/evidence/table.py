@@ -22,19 +22,23 @@ ALL_LOSSES = (*LOSSES, TEST_LOSS)
 class Row:
     """One variant over its finished seeds. None: not known.
 
-    ``seeds`` counts the finished ones; losses and metrics are means over them, ``_sd`` their standard deviation (ddof 1, for two seeds or more).
-    ``epochs`` (as trained, with early stopping) and ``best_epoch`` are whole numbers if all seeds agree, else their mean; before any seed has finished,
-    ``epochs`` is the setting. ``seconds`` and ``device_seconds`` are per seed. ``metrics`` holds name → mean and ``<name>_sd`` → standard deviation.
+    ``seeds`` counts the finished ones; losses and metrics are means over them, ``_sd`` their standard deviation (ddof
+    1, for two seeds or more). ``epochs`` (as trained, with early stopping) and ``best_epoch`` are whole numbers if all
+    seeds agree, else their mean; before any seed has finished, ``epochs`` is the setting. ``seconds`` and
+    ``device_seconds`` are per seed. ``metrics`` holds name → mean and ``<name>_sd`` → standard deviation.
 
-    ``delta_parent`` (with its interval, p-value, corrected p-value and verdict) and ``delta_baseline`` (with its interval) are mean paired differences, this
-    variant minus the other. ``effect_size`` is the former in standard deviations over seeds (Hedges' g with the mean variance of the two variants);
-    ``more_seeds`` estimates the number of additional seeds for a verdict. ``gain_per_minute`` is the improvement over the baseline per minute of a seed's
-    training. ``compared_last`` and ``compared_best`` are the compared metric at those epochs. ``unlike`` notes differences from the parent besides the
-    variant's change. ``interaction`` (with its interval, and its p-value corrected over the study's interactions) is the effect of the second of two changes
-    on top of the first, minus its effect alone. ``steps`` counts the optimizer steps of a seed; ``peak_memory`` (bytes) is the largest of the variant's
-    jobs, which the seeds of a stack share. With ``folds``, each seed trained once per fold: values are means over a seed's folds; if there is one seed,
-    everything else (``_sd``, intervals, p-values) is over its folds. ``reached`` holds, for each entry of the recipe's ``reach``, the median epochs and seconds
-    to it (None if a run never reached it) and the number of runs that did.
+    ``delta_parent`` (with its interval, p-value, corrected p-value and verdict) and ``delta_baseline`` (with its
+    interval) are mean paired differences, this variant minus the other. ``effect_size`` is the former in standard
+    deviations over seeds (Hedges' g with the mean variance of the two variants); ``more_seeds`` estimates the number of
+    additional seeds for a verdict. ``gain_per_minute`` is the improvement over the baseline per minute of a seed's
+    training. ``compared_last`` and ``compared_best`` are the compared metric at those epochs. ``unlike`` notes
+    differences from the parent besides the variant's change. ``interaction`` (with its interval, and its p-value
+    corrected over the study's interactions) is the effect of the second of two changes on top of the first, minus its
+    effect alone. ``steps`` counts the optimizer steps of a seed; ``peak_memory`` (bytes) is the largest of the
+    variant's jobs, which the seeds of a stack share. With ``folds``, each seed trained once per fold: values are means
+    over a seed's folds; if there is one seed, everything else (``_sd``, intervals, p-values) is over its folds.
+    ``reached`` holds, for each entry of the recipe's ``reach``, the median epochs and seconds to it (None if a run
+    never reached it) and the number of runs that did.
     """
 
     variant: str

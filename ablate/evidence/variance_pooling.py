@@ -1,12 +1,14 @@
 """The moderated paired t-test: the variance of each comparison is estimated together with those of the study's other comparisons.
 
-A variance cannot be estimated well from three or five seeds, and all variants of a study are trained in similar ways: so the variance of each comparison is
-modeled by a scaled inverse chi-squared distribution around a common variance (Smyth 2004, Linear models and empirical Bayes methods, equations 1 to 5;
-known as limma). That method *estimates* the similarity of the variances, for which six of them are too few. This one averages over all similarities, from 0.5
-prior degrees of freedom (a variant's own variance decides) to 64 (all are equal), weighted by their likelihood and by `TRUST`. A variance that is far
-from the others makes low similarity likely, and so is kept. A fixed fraction of each p-value (`OWN`) is that of the paired t-test on the variant's own
-differences: without it, three seeds of variants whose standard deviations differ by a factor of a hundred give too many false positives. Reasons and
-measurements: docs/evidence.md.
+A variance cannot be estimated well from three or five seeds, and all variants of a study are trained in similar ways:
+so the variance of each comparison is modeled by a scaled inverse chi-squared distribution around a common variance
+(Smyth 2004, Linear models and empirical Bayes methods, equations 1 to 5; known as limma). That method *estimates* the
+similarity of the variances, for which six of them are too few. This one averages over all similarities, from 0.5 prior
+degrees of freedom (a variant's own variance decides) to 64 (all are equal), weighted by their likelihood and by
+`TRUST`. A variance that is far from the others makes low similarity likely, and so is kept. A fixed fraction of each
+p-value (`OWN`) is that of the paired t-test on the variant's own differences: without it, three seeds of variants whose
+standard deviations differ by a factor of a hundred give too many false positives. Reasons and measurements:
+docs/evidence.md.
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ TRUST = np.array([4.0, 4.0, 3.0, 2.0, 1.0, 1.0, 1.0]) / 16
 
 OWN = 0.075
 """Fraction of a p-value that a variant's own variance alone determines, as few data cannot show which variances are similar.
-The smallest one tried that kept false positives clearly below 5% plus two standard errors in every setting. It costs a sixth of the power at
-three seeds, a fifteenth at five."""
+The smallest one tried that kept false positives clearly below 5% plus two standard errors in every setting. It costs a
+sixth of the power at three seeds, a fifteenth at five.
+"""
 
 STEPS, MARGIN = 40, 3.0
 """The grid of common variances: the number of values, evenly spaced in the logarithm, and how far it extends beyond the observed ones."""
@@ -35,8 +38,8 @@ STEPS, MARGIN = 40, 3.0
 def shared_spreads(samples: Sequence[Differences], pairs: Sequence[Pair]) -> list[Spread | None]:
     """A spread for each comparison of a study, from all of them.
 
-    A single comparison gets its own, which is the paired t-test. If all pairs of one differ by the same amount (a coarse metric), its variance comes from
-    the others.
+    A single comparison gets its own, which is the paired t-test. If all pairs of one differ by the same amount (a
+    coarse metric), its variance comes from the others.
     """
     own = [own_spread(sample) for sample in samples]
     sizes = [scatter(sample) if len(sample) > 1 else 0.0 for sample in samples]
@@ -71,8 +74,8 @@ def mixed(own: Spread, shared: Spread) -> Spread:
 def belief(variances: Floats, degrees: Floats, share: float) -> tuple[Floats, Floats]:
     """Posterior weights given variances (…, G) with degrees of freedom (G,).
 
-    Returns weights (…, D, K) that add up to 1, over `ALIKE` and K common variances, and these, (…, K). ``share`` tempers the likelihood of comparisons that
-    are not independent.
+    Returns weights (…, D, K) that add up to 1, over `ALIKE` and K common variances, and these, (…, K). ``share``
+    tempers the likelihood of comparisons that are not independent.
     """
     from scipy.special import betaln
 
@@ -103,8 +106,9 @@ def moderated(variances: Floats, degrees: Floats, common: Floats) -> tuple[Float
 def overlap(pairs: Sequence[Pair]) -> float:
     """1 for comparisons that share no variant, less the more they do: the square root of the fraction of effectively independent comparisons.
 
-    Two differences with a variant in common correlate by ±0.5 and their variances by its square, so G comparisons with correlations r are worth G²/Σr²
-    independent ones. The root rather than the fraction itself was chosen by measurement, see docs/evidence.md.
+    Two differences with a variant in common correlate by ±0.5 and their variances by its square, so G comparisons with
+    correlations r are worth G²/Σr² independent ones. The root rather than the fraction itself was chosen by
+    measurement, see docs/evidence.md.
     """
     total = sum(correlation(one, other) ** 2 for one in pairs for other in pairs)
     return float(np.sqrt(len(pairs) / total))

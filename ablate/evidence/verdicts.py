@@ -49,7 +49,8 @@ def judge(effects: Sequence[Effect | None], better: Better, smallest: float | No
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Adjusted p-values in the same order (Holm 1979, A simple sequentially rejective multiple test procedure).
 
-    The i-th smallest of m is multiplied by m − i, is never below a smaller one's, and at most 1. None stays None and does not count.
+    The i-th smallest of m is multiplied by m − i, is never below a smaller one's, and at most 1. None stays None and
+    does not count.
     """
     asked = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)
@@ -75,8 +76,8 @@ def verdict(effect: Effect, p_adjusted: float, better: Better, smallest: float |
 def more_seeds(effect: Effect, comparisons: int, smallest: float | None = None) -> int | None:
     """The estimated number of additional seeds for a verdict; None for more than `MOST`.
 
-    A verdict is a difference that is significant at `LEVEL` over that many comparisons (the first step of Holm's correction), or an interval within
-    ±``smallest``.
+    A verdict is a difference that is significant at `LEVEL` over that many comparisons (the first step of Holm's
+    correction), or an interval within ±``smallest``.
     """
     from scipy.special import stdtrit
 

@@ -27,9 +27,10 @@ StackWidth = Callable[[PlannedRun, int], int]
 class Job:
     """What one process is told to do.
 
-    ``fingerprints`` are the runs', in the order of the assignment's seeds. ``since`` (seconds since 1970): runs that ended before do not count as
-    done. ``fresh``: nor do checkpoints from before then. ``together``: these seeds go on as the stack that they began as. ``timeout``: seconds.
-    ``needs``: by seed, the runs that must have finished before, each with its row.
+    ``fingerprints`` are the runs', in the order of the assignment's seeds. ``since`` (seconds since 1970): runs that
+    ended before do not count as done. ``fresh``: nor do checkpoints from before then. ``together``: these seeds go on
+    as the stack that they began as. ``timeout``: seconds. ``needs``: by seed, the runs that must have finished before,
+    each with its row.
     """
 
     number: int
@@ -86,8 +87,8 @@ def make_jobs(
 ) -> list[Job]:
     """Jobs for the runs of a plan that are to be trained, longest first.
 
-    ``now`` is when the command began (seconds since 1970); ``stack`` says how many of so many seeds of a run's settings train together. What was interrupted
-    goes on with the stack and the threads that it began with.
+    ``now`` is when the command began (seconds since 1970); ``stack`` says how many of so many seeds of a run's settings
+    train together. What was interrupted goes on with the stack and the threads that it began with.
     """
     estimates = Estimates(plan, store)
     jobs: list[tuple[float, Job]] = []

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class RunOptions:
     """How to train. No option changes a result. Raises ValueError for a number that is too small.
 
-    ``jobs``: number of parallel processes, None for one per core or GPU (or ``jobs_per_gpu``). ``threads``: CPU threads per process.
-    ``device``: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``. ``timeout``: seconds after which a job ends, with status ``timeout``.
-    ``retries``: number of times that a job is resumed after its process was killed.
+    ``jobs``: number of parallel processes, None for one per core or GPU (or ``jobs_per_gpu``). ``threads``: CPU threads
+    per process. ``device``: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``. ``timeout``: seconds after which a job ends,
+    with status ``timeout``. ``retries``: number of times that a job is resumed after its process was killed.
     """
 
     jobs: int | None = None

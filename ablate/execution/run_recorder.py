@@ -36,7 +36,8 @@ class RunRecorder:
     """Records a job's training (`Report`).
 
     ``settled``: indices of the runs of the stack that had ended before; reports about them are ignored.
-    ``kept``: the checkpoint that the job continues from. ``check`` raises if data or code have changed since the job was made.
+    ``kept``: the checkpoint that the job continues from. ``check`` raises if data or code have changed since the job
+    was made.
     """
 
     def __init__(

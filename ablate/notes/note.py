@@ -75,7 +75,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 class Note:
     """One remark. ``values`` are what it depends on, in plain JSON values.
 
-    ``variant`` is empty where the note belongs to a run or to a row of a table. ``seeds`` (or folds) are those that it holds for, empty for all.
+    ``variant`` is empty where the note belongs to a run or to a row of a table. ``seeds`` (or folds) are those that it
+    holds for, empty for all.
     """
 
     kind: Kind

@@ -23,7 +23,8 @@ def select_columns(
 ) -> tuple[Table, list[Column]]:
     """The sorted table, and the selected columns (by key or title).
 
-    ``sort`` names a column, with a minus before it to sort in descending order; rows without a value come last. Raises ValueError for unknown names.
+    ``sort`` names a column, with a minus before it to sort in descending order; rows without a value come last. Raises
+    ValueError for unknown names.
     """
     columns = available(table)
     chosen = [columns[find(columns, name, "columns")] for name in names or default_keys(table)]

@@ -54,7 +54,8 @@ class Document:
 class Format:
     """An output format: a file in ``report/formats`` with a ``FORMAT``. The first suffix is the usual one.
 
-    ``data``: shows every value by default, not only the default columns. ``binary``: ``render`` returns bytes, which no terminal shows.
+    ``data``: shows every value by default, not only the default columns. ``binary``: ``render`` returns bytes, which no
+    terminal shows.
     """
 
     name: str

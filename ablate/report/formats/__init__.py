@@ -29,8 +29,8 @@ def contents(
 ) -> bytes:
     """The table as a file's contents.
 
-    ``columns`` are keys or titles, by default the usual columns, or every value in a data format. ``json`` always has all keys.
-    Raises ValueError for an unknown format, column or sort key.
+    ``columns`` are keys or titles, by default the usual columns, or every value in a data format. ``json`` always has
+    all keys. Raises ValueError for an unknown format, column or sort key.
     """
     from ablate.report.choosing import select_columns
     from ablate.report.columns import data_keys

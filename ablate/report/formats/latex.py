@@ -1,7 +1,7 @@
 r"""A table for a paper; it needs ``\usepackage{booktabs,graphicx}``.
 
-It is set in a small font, long texts are wrapped, and it is scaled down if it is still wider than the line: the default columns fit the page of an
-article at 8 or 9 points.
+It is set in a small font, long texts are wrapped, and it is scaled down if it is still wider than the line: the default
+columns fit the page of an article at 8 or 9 points.
 
 Greek letters and common signs become commands; other letters outside Latin stay and need XeLaTeX or LuaLaTeX.
 """

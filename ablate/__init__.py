@@ -1,4 +1,6 @@
-"""`ablate`: train a baseline and its variants with several seeds, and compare them with confidence intervals and verdicts."""
+"""`ablate`: train a baseline and its variants with several seeds, and compare them with confidence intervals and
+verdicts.
+"""
 
 from __future__ import annotations
 

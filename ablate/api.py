@@ -54,7 +54,8 @@ def table(recipe: Recipe | str | Path, *, root: Path | str = DEFAULT_ROOT) -> Ta
 def load(
     recipe: Recipe | str | Path, variant: str, seed: int = 0, *, fold: int = 0, root: Path | str = DEFAULT_ROOT
 ) -> nn.Module:
-    """The trained network of a variant and seed (and ``fold``), in evaluation mode, with the weights of the reported epoch.
+    """The trained network of a variant and seed (and ``fold``), in evaluation mode, with the weights of the reported
+    epoch.
 
     Its inputs are those of its training, after tricks such as `standardise`; `predict` applies these itself.
 
@@ -88,7 +89,8 @@ def predict(
     ensemble: bool = False,
     root: Path | str = DEFAULT_ROOT,
 ) -> NDArray[np.float32]:
-    """A trained variant's outputs (n, …) for inputs (n, …) as in its data set, in the targets' unit; for classes, probabilities (n, classes).
+    """A trained variant's outputs (n, …) for inputs (n, …) as in its data set, in the targets' unit; for classes,
+    probabilities (n, classes).
 
     ``seed``: the recipe's first by default. ``ensemble``: the mean of all seeds (and folds). Raises ValueError.
     """

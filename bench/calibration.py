@@ -1,7 +1,9 @@
-"""How often verdicts are wrong, and how much they find: null studies and planted effects, simulated and from 1,200 real runs.
+"""How often verdicts are wrong, and how much they find: null studies and planted effects, simulated and from 1,200 real
+runs.
 
-The statistics are the package's own (`ablate.evidence`), over many studies at once. ``python -m bench.calibration`` prints the section and writes
-bench/RESULTS-calibration.md; figures and reasons are discussed in docs/evidence.md. One core, five to eight minutes, the first time three more for the pool.
+The statistics are the package's own (`ablate.evidence`), over many studies at once. ``python -m bench.calibration``
+prints the section and writes bench/RESULTS-calibration.md; figures and reasons are discussed in docs/evidence.md. One
+core, five to eight minutes, the first time three more for the pool.
 """
 
 from __future__ import annotations
@@ -101,8 +103,10 @@ def limma(differences: Floats, pairs: Sequence[Pair]) -> Floats:
 
 
 def limma_robust(differences: Floats, pairs: Sequence[Pair]) -> Floats:
-    """In the manner of Phipson et al. 2016: the largest and smallest variance are drawn in before they tell of the others (moments corrected for that,
-    by simulation), and a row that is too far above the common variance for an F test at 5 % over all rows keeps its own."""
+    """In the manner of Phipson et al. 2016: the largest and smallest variance are drawn in before they tell of the
+    others (moments corrected for that, by simulation), and a row that is too far above the common variance for an F
+    test at 5 % over all rows keeps its own.
+    """
     variances, degrees = differences.var(-1, ddof=1), differences.shape[-1] - 1.0
     count = variances.shape[-1]
     draws = drawn_in(np.log(np.random.default_rng(0).chisquare(degrees, (20_000, count)) / 2))
@@ -123,7 +127,8 @@ def drawn_in(logs: Floats) -> Floats:
 def prior(logs: Floats, degrees: float, mean: float, variance: float) -> tuple[Floats, Floats]:
     """What the common variance is worth in degrees of freedom, and the common variance, (B,) each.
 
-    ``mean`` and ``variance`` are those of the logarithm of half a chi-squared variate: what variances scatter by where all are equal.
+    ``mean`` and ``variance`` are those of the logarithm of half a chi-squared variate: what variances scatter by where
+    all are equal.
     """
     shifted = logs - mean + np.log(degrees / 2)
     excess = shifted.var(-1, ddof=1) - variance
@@ -183,7 +188,9 @@ def independent(pairs: Sequence[Pair]) -> float:
 
 
 def holm_rejects(p_values: Floats) -> NDArray[np.bool_]:
-    """Which of (…, G) p-values Holm's adjustment leaves below the level. Agrees with `ablate.evidence.holm` (see the tests)."""
+    """Which of (…, G) p-values Holm's adjustment leaves below the level. Agrees with `ablate.evidence.holm` (see the
+    tests).
+    """
     order = np.argsort(p_values, -1)
     count = p_values.shape[-1]
     adjusted = np.maximum.accumulate(np.take_along_axis(p_values, order, -1) * (count - np.arange(count)), -1)
@@ -262,7 +269,9 @@ def real_studies(draw: np.random.Generator, pool: dict[str, Floats], half: str, 
 
 
 def planted(scatter: str, size: float) -> Floats:
-    """True means of the rows, (R,): the sixth row is ``size`` of its seeds' deviations below all others, so that the steps to it and from it are real."""
+    """True means of the rows, (R,): the sixth row is ``size`` of its seeds' deviations below all others, so that the
+    steps to it and from it are real.
+    """
     truth = np.zeros(ROWS)
     truth[5:] = -size * SCATTER[scatter][5]
     return truth

@@ -1,9 +1,12 @@
-"""On a GPU: the digits ladder and the whole keypoint study (20,400 epochs), ours against a plain loop, and against a floor.
+"""On a GPU: the digits ladder and the whole keypoint study (20,400 epochs), ours against a plain loop, and against a
+floor.
 
-One command on a machine with CUDA, ``python -m bench.gpu``; it needs no MLflow. ``--scale 0.05`` for a twentieth of the epochs, ``--device cpu --scale 0.0005
---side 24 --limit 40`` to see that it runs. Ours trains the whole study as ``ablate run`` does. A plain loop of all of it would take days: it is timed for some
-epochs of each row. The *floor* is what the kernels of forward pass, backward pass and optimizer take on a batch that is there already, replayed as one CUDA
-graph (on a CPU: called), for as many samples as the epochs have: no loader, no augmentation, no validation, no bookkeeping.
+One command on a machine with CUDA, ``python -m bench.gpu``; it needs no MLflow. ``--scale 0.05`` for a twentieth of the
+epochs, ``--device cpu --scale 0.0005 --side 24 --limit 40`` to see that it runs. Ours trains the whole study as
+``ablate run`` does. A plain loop of all of it would take days: it is timed for some epochs of each row. The *floor* is
+what the kernels of forward pass, backward pass and optimizer take on a batch that is there already, replayed as one
+CUDA graph (on a CPU: called), for as many samples as the epochs have: no loader, no augmentation, no validation, no
+bookkeeping.
 """
 
 from __future__ import annotations
@@ -41,7 +44,9 @@ def wait(device: str) -> None:
 
 
 def plain_seconds(work: Work, patience: float) -> float:
-    """Seconds of a row's one seed in a plain loop: two trainings of unlike length are timed, so that what comes once does not count."""
+    """Seconds of a row's one seed in a plain loop: two trainings of unlike length are timed, so that what comes once
+    does not count.
+    """
     settings, seconds = work.settings, {}
     few = 1
     prepare(work.device, settings.precision)

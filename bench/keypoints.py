@@ -1,6 +1,8 @@
-"""``python -m bench.keypoints FACES``: the keypoint studies on real faces (an .npz of images, keypoints and person), into docs/keypoints.md.
+"""``python -m bench.keypoints FACES``: the keypoint studies on real faces (an .npz of images, keypoints and person),
+into docs/keypoints.md.
 
-Tables and pictures are written between the page's marks; what stands around them is read by people and written by them. No picture shows a real face.
+Tables and pictures are written between the page's marks; what stands around them is read by people and written by them.
+No picture shows a real face.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The digits ladder with five seeds, as a study trains it, against the ways that a user has: a plain `DataLoader` loop, skorch, Lightning.
+"""The digits ladder with five seeds, as a study trains it, against the ways that a user has: a plain `DataLoader` loop,
+skorch, Lightning.
 
-Every way is a program of its own, all in turn in each round; run with ``python -m bench.ladder [scale] [rounds]``. skorch and Lightning are left out where
-they are not installed (``pip install 'ablate-runner[bench]'``).
+Every way is a program of its own, all in turn in each round; run with ``python -m bench.ladder [scale] [rounds]``.
+skorch and Lightning are left out where they are not installed (``pip install 'ablate-runner[bench]'``).
 """
 
 from __future__ import annotations

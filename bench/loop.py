@@ -1,4 +1,5 @@
-"""One epoch, training and validation: ours against a bare resident loop, and against a plain `DataLoader` loop, as a user would write them.
+"""One epoch, training and validation: ours against a bare resident loop, and against a plain `DataLoader` loop, as a
+user would write them.
 
 One thread; the same network, initial values, batch order rule, optimizer and data. Run with ``python -m bench.loop``.
 """

@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 
 
 def alternating(ways: Sequence[Callable[[], object]], rounds: int) -> list[list[float]]:
-    """Seconds of every way in every round, after one warm-up of each: all ways in turn, each round beginning with the next one."""
+    """Seconds of every way in every round, after one warm-up of each: all ways in turn, each round beginning with the
+    next one.
+    """
     times: list[list[float]] = [[] for _ in ways]
     for way in ways:
         way()

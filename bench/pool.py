@@ -1,7 +1,9 @@
-"""1,200 real runs to draw null studies from: a small network on the digits, trained by the engine in process and kept in a file.
+"""1,200 real runs to draw null studies from: a small network on the digits, trained by the engine in process and kept
+in a file.
 
-Two halves of 600. ``seeds``: one variant under 600 seeds, so that any two runs differ in initial values, order and noise. ``copies``: 60 seeds of the
-same variant, each under 10 streams of dropout noise, so that the runs of a seed share initial values and order, as the rows of a study do.
+Two halves of 600. ``seeds``: one variant under 600 seeds, so that any two runs differ in initial values, order and
+noise. ``copies``: 60 seeds of the same variant, each under 10 streams of dropout noise, so that the runs of a seed
+share initial values and order, as the rows of a study do.
 """
 
 from __future__ import annotations

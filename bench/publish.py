@@ -1,7 +1,9 @@
-"""Seconds to bring 1000 epochs of 6 metrics into MLflow, from the store in batches, against ``log_metrics`` once an epoch and ``log_metric`` for each number:
-into a SQLite file, and through MLflow's server on one; and of what publishing costs beside a training. Run with ``python -m bench.publish``.
+"""Seconds to bring 1000 epochs of 6 metrics into MLflow, from the store in batches, against ``log_metrics`` once an
+epoch and ``log_metric`` for each number: into a SQLite file, and through MLflow's server on one; and of what publishing
+costs beside a training. Run with ``python -m bench.publish``.
 
-All ways write to fresh copies of one prepared file, in turn, in one process; the other two log fewer epochs and are scaled up.
+All ways write to fresh copies of one prepared file, in turn, in one process; the other two log fewer epochs and are
+scaled up.
 """
 
 from __future__ import annotations
@@ -107,7 +109,9 @@ def compared(prepared: Path, served: bool) -> str:
 
 
 def longest_gap(work: Sequence[str] | None) -> float:
-    """Milliseconds that a loop of this process, which handles events, is held up at most while MLflow is imported: by a thread, or by another process."""
+    """Milliseconds that a loop of this process, which handles events, is held up at most while MLflow is imported: by a
+    thread, or by another process.
+    """
     script = f"import sys, threading, time\nwork = {list(work) if work else None!r}\n" + GAPS
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return float(done.stdout)

@@ -1,4 +1,5 @@
-"""How cost grows with seeds: R seeds as a stack, and one after another, in units of one seed of a bare loop by hand. One thread.
+"""How cost grows with seeds: R seeds as a stack, and one after another, in units of one seed of a bare loop by hand.
+One thread.
 
 Run with ``python -m bench.seeds``. The table of `ablate.engine.stack_width` comes from here.
 """

@@ -1,4 +1,6 @@
-"""How long the commands take that should feel instant: whole processes, medians of seven. Run with ``python -m bench.start``."""
+"""How long the commands take that should feel instant: whole processes, medians of seven. Run with ``python -m
+bench.start``.
+"""
 
 from __future__ import annotations
 

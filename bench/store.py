@@ -1,4 +1,6 @@
-"""What the record costs: a job beyond its training, an epoch, a plan and a table of 2,000 runs. Run with ``python -m bench.store``."""
+"""What the record costs: a job beyond its training, an epoch, a plan and a table of 2,000 runs. Run with ``python -m
+bench.store``.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Data that are streamed against data that are resident, where they are small: streaming may cost at most 10 %. One thread; ``python -m bench.streaming``.
+"""Data that are streamed against data that are resident, where they are small: streaming may cost at most 10 %. One
+thread; ``python -m bench.streaming``.
 
-*From memory*: ``loader: streamed`` for tensors. *A dataset*: samples of a user's own that are read one by one, as random augmentation needs; beside it a plain
-`DataLoader` loop over the same dataset.
+*From memory*: ``loader: streamed`` for tensors. *A dataset*: samples of a user's own that are read one by one, as
+random augmentation needs; beside it a plain `DataLoader` loop over the same dataset.
 """
 
 from __future__ import annotations

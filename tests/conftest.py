@@ -1,4 +1,6 @@
-"""What all tests share: the command line as users call it, a report that listens, the real faces beside the project, and caches of their own."""
+"""What all tests share: the command line as users call it, a report that listens, the real faces beside the project,
+and caches of their own.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ def faces() -> Path:
 
 
 class Heard:
-    """A report of a training that keeps what it hears, by replica: each epoch's line, the weights that are kept, how it ended; asks for no checkpoints."""
+    """A report of a training that keeps what it hears, by replica: each epoch's line, the weights that are kept, how it
+    ended; asks for no checkpoints.
+    """
 
     def __init__(self) -> None:
         self.facts: Mapping[str, Any] = {}

@@ -1,4 +1,6 @@
-"""The project's own rules: the import contracts refuse what they forbid, and its metadata, links and configuration files agree."""
+"""The project's own rules: the import contracts refuse what they forbid, and its metadata, links and configuration
+files agree.
+"""
 
 from __future__ import annotations
 

@@ -9,7 +9,9 @@ from ablate.cli import module_path
 
 
 def main() -> None:
-    """Run a command and exit: 0 if all variants finished, 1 if some did not, 2 for an invalid recipe or command, 130 if interrupted."""
+    """Run a command and exit: 0 if all variants finished, 1 if some did not, 2 for an invalid recipe or command, 130 if
+    interrupted.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # print characters that the encoding lacks as escapes

@@ -93,7 +93,9 @@ def build() -> typer.Typer:
 
 
 def run_command(words: Sequence[str]) -> int:
-    """Run the command line ``words`` and return its exit code. ``--debug``, anywhere, shows tracebacks instead of messages."""
+    """Run the command line ``words`` and return its exit code. ``--debug``, anywhere, shows tracebacks instead of
+    messages.
+    """
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     command = typer.main.get_command(build())

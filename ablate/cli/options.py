@@ -89,7 +89,8 @@ class Selection:
         return Store(self.runs.absolute())
 
     def read(self, recipe: Path, *, metric: str | None = None, need_files: bool = True) -> Recipe:
-        """Read a recipe with these options, comparing ``metric`` if given; prints the notes on its variants to stderr. Raises RecipeError.
+        """Read a recipe with these options, comparing ``metric`` if given; prints the notes on its variants to stderr.
+        Raises RecipeError.
 
         ``need_files=False``: for looking at results, which may outlive the files of the data.
         """

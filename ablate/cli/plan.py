@@ -25,7 +25,8 @@ def plan(
     ] = False,
     as_json: Json = False,
 ) -> int:
-    """Show the variants, their changes and the runs to be trained. Exits with code 2 if a network cannot be built or a trick has no effect.
+    """Show the variants, their changes and the runs to be trained. Exits with code 2 if a network cannot be built or a
+    trick has no effect.
 
     Example: ablate plan digits.yaml --seeds 5
     """

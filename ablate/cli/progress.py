@@ -122,7 +122,9 @@ class Progress:
 
 
 def in_view(rows: list[RowState], most: int) -> list[RowState]:
-    """The rows to show where not all fit: those under way, then the next to come, then the last to have ended; in the study's order."""
+    """The rows to show where not all fit: those under way, then the next to come, then the last to have ended; in the
+    study's order.
+    """
     if len(rows) <= most:
         return rows
     waiting = [row for row in rows if not row.active and row.done < row.planned]

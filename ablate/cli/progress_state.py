@@ -34,7 +34,9 @@ class RunState:
 
 @dataclass
 class RowState:
-    """One variant: ``planned`` runs of ``epochs`` each. ``earned`` counts epochs trained since ``began`` (seconds on the caller's clock)."""
+    """One variant: ``planned`` runs of ``epochs`` each. ``earned`` counts epochs trained since ``began`` (seconds on
+    the caller's clock).
+    """
 
     variant: str
     planned: int
@@ -68,7 +70,9 @@ class RowState:
         return min((run.epoch for run in self.active), default=0)
 
     def loss(self, name: str) -> float | None:
-        """The mean of the latest ``train_loss`` or ``valid_loss`` of the runs under way, or of those that have finished."""
+        """The mean of the latest ``train_loss`` or ``valid_loss`` of the runs under way, or of those that have
+        finished.
+        """
         runs = self.active or [run for run in self.runs.values() if run.status == "finished"]
         known = [value for run in runs if (value := getattr(run, name)) is not None]
         return sum(known) / len(known) if known else None
@@ -121,7 +125,9 @@ class ProgressState:
 
 
 def gained(run: RunState, epoch: int) -> int:
-    """Epochs trained since a run was last heard of. A resumed run comes in with epochs that were trained another day: its first counts as one."""
+    """Epochs trained since a run was last heard of. A resumed run comes in with epochs that were trained another day:
+    its first counts as one.
+    """
     return max(epoch - run.epoch, 0) if run.epoch else int(run.active)
 
 

@@ -119,7 +119,9 @@ def run(
 
 
 def ended_badly(plan: Plan, runs: Path) -> list[str]:
-    """What to do about runs that failed or diverged. The log is that of a variant whose code failed, if there is one: its traceback is there."""
+    """What to do about runs that failed or diverged. The log is that of a variant whose code failed, if there is one:
+    its traceback is there.
+    """
     from ablate.planning.plan import settings_flags
     from ablate.store.records import ENDED_BADLY
 

@@ -14,7 +14,9 @@ from ablate.store.store import Store
 
 @dataclass(frozen=True)
 class DesignOutlook:
-    """A design: the number of its variants, of its distinct runs, and of those to be trained; or the first problem with it."""
+    """A design: the number of its variants, of its distinct runs, and of those to be trained; or the first problem with
+    it.
+    """
 
     design: str
     rows: int | None = None
@@ -24,7 +26,9 @@ class DesignOutlook:
 
 
 def design_outlooks(path: Path, selection: Selection, store: Store) -> list[DesignOutlook]:
-    """One for each design, and one for all that are possible; runs that they share count once. Raises RecipeError if no design is to blame."""
+    """One for each design, and one for all that are possible; runs that they share count once. Raises RecipeError if no
+    design is to blame.
+    """
     from ablate.recipe.designs import DESIGNS
 
     selection.read(path)

@@ -68,7 +68,9 @@ def flags_named() -> Iterator[None]:
 
 
 def in_room(table: Table, chosen: Sequence[Column], room: int) -> RenderableType:
-    """The table with as much text as fits on one line per row: abbreviated, then with cut descriptions; otherwise on several lines."""
+    """The table with as much text as fits on one line per row: abbreviated, then with cut descriptions; otherwise on
+    several lines.
+    """
     full = cells(table, chosen)
     short, shorter = (cells(table, narrow(table, chosen, coarse=coarse)) for coarse in (False, True))
     for content in (full, short, shorter):

@@ -21,7 +21,9 @@ SEEN_ONLY = {"facial_keypoints": {"size"}, "csv": {"inputs"}}
 
 
 def different_settings(row: Variant, parent: Variant) -> list[Note]:
-    """Notes about a training budget or data that differ from the parent's. None for a variant that changes only its budget."""
+    """Notes about a training budget or data that differ from the parent's. None for a variant that changes only its
+    budget.
+    """
     notes = []
     alone = bool(row.changes) and all(change.kind == "set" and change.subject in BUDGET for change in row.changes)
     for field, kind in BUDGET.items():
@@ -34,7 +36,9 @@ def different_settings(row: Variant, parent: Variant) -> list[Note]:
 
 
 def same_validation(row: Variant, other: Variant) -> bool:
-    """Whether the settings of two variants guarantee the same validation samples and targets. Custom data guarantee nothing."""
+    """Whether the settings of two variants guarantee the same validation samples and targets. Custom data guarantee
+    nothing.
+    """
     keys = set(different_keys(row.settings.data, other.settings.data))
     return keys <= SEEN_ONLY.get(row.settings.data.name or "", set())
 
@@ -76,7 +80,9 @@ def different_scaling(row: Sequence[RunRecord], other: Sequence[RunRecord]) -> b
 
 
 def different_losses(row: Variant, parent: Variant, metric: str) -> Note | None:
-    """Why a loss cannot compare the two: they minimize different ones, or scale their targets differently. None if they do not."""
+    """Why a loss cannot compare the two: they minimize different ones, or scale their targets differently. None if they
+    do not.
+    """
     if scaled_by(row.settings) != scaled_by(parent.settings):
         return Note("other_scaling", values={"metric": metric})
     mine, theirs = row.settings.loss, parent.settings.loss

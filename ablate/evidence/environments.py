@@ -1,4 +1,6 @@
-"""Versions and devices of runs. They are not part of a run's identity, so they may differ within a variant or from its parent."""
+"""Versions and devices of runs. They are not part of a run's identity, so they may differ within a variant or from its
+parent.
+"""
 
 from __future__ import annotations
 

@@ -215,7 +215,9 @@ def beside_baseline(row: Row, finding: Finding | None, compare: Compare) -> Row:
 
 
 def effect_size(delta: float, row: Mapping[int, float], parent: Mapping[int, float]) -> float | None:
-    """A difference in standard deviations over seeds: Hedges' g (1981) with the mean variance of the two variants. None if that is 0."""
+    """A difference in standard deviations over seeds: Hedges' g (1981) with the mean variance of the two variants. None
+    if that is 0.
+    """
     sides = [list(values.values()) for values in (row, parent)]
     if min(map(len, sides)) < 2:
         return None

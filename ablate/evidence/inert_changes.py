@@ -11,13 +11,17 @@ from ablate.schedules import Schedule
 from ablate.tricks.trick import Trick, overrides
 
 AT_ONCE = ("data", "model", "init", "loss", "batch_size", "shuffle", "precision")
-"""Settings that change the first batch, the network or the loss. Optimizers act after the first loss, epochs later still."""
+"""Settings that change the first batch, the network or the loss. Optimizers act after the first loss, epochs later
+still.
+"""
 
 HOOKS = ("on_data", "on_model", "on_batch", "on_loss")
 """Hooks that are called before the first loss is known."""
 
 SAME = 1e-6
-"""Losses that differ by less, relative to their size, are equal: a stack rounds differently from a single seed (docs/design.md, 10)."""
+"""Losses that differ by less, relative to their size, are equal: a stack rounds differently from a single seed
+(docs/design.md, 10).
+"""
 
 
 def inert(row: Seeds, parent: Seeds) -> bool:
@@ -41,7 +45,9 @@ def same(mine: float | None, theirs: float | None) -> bool:
 
 
 def acts_at_once(row: Settings, parent: Settings) -> bool:
-    """Whether a difference between the two acts before the first loss. A trick with a schedule may start without effect."""
+    """Whether a difference between the two acts before the first loss. A trick with a schedule may start without
+    effect.
+    """
     if any(plain(getattr(row, field)) != plain(getattr(parent, field)) for field in AT_ONCE):
         return True
     mine, theirs = ([(choice, choice.dump()) for choice in side.tricks] for side in (row, parent))

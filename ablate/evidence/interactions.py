@@ -31,7 +31,8 @@ def interaction(neither: Values, first: Values, second: Values, both: Values) ->
 
 
 def with_interactions(rows: Sequence[Row], known: Mapping[str, Seeds], compare: Compare) -> list[Row]:
-    """The rows, those of pairs (`Variant.of`) with their interaction on the compared metric, paired by seed over four variants.
+    """The rows, those of pairs (`Variant.of`) with their interaction on the compared metric, paired by seed over four
+    variants.
 
     The variance is estimated from the interaction's own values. P-values are corrected over the interactions of the
     study alone. Rows that diverged, are not finished or have other validation data are treated as in differences from
@@ -71,7 +72,9 @@ def with_interactions(rows: Sequence[Row], known: Mapping[str, Seeds], compare: 
 
 
 def _four(name: str, known: Mapping[str, Seeds]) -> tuple[Seeds, Seeds, Seeds, Seeds] | None:
-    """Neither change, the first, the second and both; None if the variant is no pair, or if one of them is not in the table."""
+    """Neither change, the first, the second and both; None if the variant is no pair, or if one of them is not in the
+    table.
+    """
     both = known[name]
     if len(both.variant.of) != 2:
         return None

@@ -53,12 +53,15 @@ class Spread:
 
 
 Estimator = Callable[[Sequence[Differences], Sequence[Pair]], list[Spread | None]]
-"""Gives a spread for each comparison of a study (None: no estimate) from all of them, so that variances can be pooled."""
+"""Gives a spread for each comparison of a study (None: no estimate) from all of them, so that variances can be pooled.
+"""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """A mean paired difference: its interval and two-sided p-value (None where n does not allow them), its number of pairs, and their spread."""
+    """A mean paired difference: its interval and two-sided p-value (None where n does not allow them), its number of
+    pairs, and their spread.
+    """
 
     delta: float
     low: float | None
@@ -83,7 +86,9 @@ def scatter(sample: Differences) -> float:
 
 
 def own_spreads(samples: Sequence[Differences], pairs: Sequence[Pair] = ()) -> list[Spread | None]:
-    """Each comparison's own standard deviation; None for fewer than two pairs, and if all pairs differ by the same amount that is not 0."""
+    """Each comparison's own standard deviation; None for fewer than two pairs, and if all pairs differ by the same
+    amount that is not 0.
+    """
     return [own_spread(sample) for sample in samples]
 
 
@@ -95,7 +100,8 @@ def own_spread(sample: Differences) -> Spread | None:
 
 
 def fold_spread(sample: Differences, folds: int) -> Spread | None:
-    """The spread of the differences of n of k folds, corrected after Nadeau and Bengio (2003), Inference for the generalization error, section 3.
+    """The spread of the differences of n of k folds, corrected after Nadeau and Bengio (2003), Inference for the
+    generalization error, section 3.
 
     Folds share training samples, so their differences vary less than those of independent data. The variance of their
     mean is (1/n + n₂/n₁) s², where n₂/n₁, the ratio of validation to training samples, is 1/(k − 1); n − 1 degrees of
@@ -121,7 +127,8 @@ def effect(sample: Differences, spread: Spread | None) -> Effect:
 
 
 def two_sided(size: ArrayLike, errors: Floats, degrees: ArrayLike, weights: Floats) -> Floats:
-    """p-values of estimates of that size: Student's t over each standard error (…, C), averaged with the weights (…, C) to (…,).
+    """p-values of estimates of that size: Student's t over each standard error (…, C), averaged with the weights (…, C)
+    to (…,).
 
     Without any error, p is 0 for a difference and 1 for none.
     """
@@ -135,7 +142,9 @@ def two_sided(size: ArrayLike, errors: Floats, degrees: ArrayLike, weights: Floa
 
 
 def half_width(errors: Floats, degrees: Floats, weights: Floats) -> float:
-    """Half of the interval that covers 1 − `LEVEL`: where the averaged p-value is `LEVEL`. ``errors`` (C,) are standard errors."""
+    """Half of the interval that covers 1 − `LEVEL`: where the averaged p-value is `LEVEL`. ``errors`` (C,) are standard
+    errors.
+    """
     from scipy.special import gammaln, stdtrit
 
     halves = stdtrit(degrees, 1 - LEVEL / 2) * errors

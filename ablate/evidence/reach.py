@@ -27,7 +27,8 @@ def reach_keys(mark: Reach) -> tuple[str, str, str]:
 def reaching(
     seeds: Seeds, mark: Reach, curves: Curves, provenance: Provenance | None = None
 ) -> dict[str, float | None]:
-    """Median epochs and seconds to the value over the runs that have ended (None if one of them never reached it), and how many did.
+    """Median epochs and seconds to the value over the runs that have ended (None if one of them never reached it), and
+    how many did.
 
     A median over those that did would be biased. Seconds are a seed's share of its stack's; ``provenance`` holds which
     seeds of a job were stacked.

@@ -24,7 +24,8 @@ def worst(statuses: Iterable[Status]) -> Status:
 
 @dataclass(frozen=True)
 class Tally:
-    """The progress of a variant's runs: the number of ``planned`` and ``finished`` seeds, and of those in the variant's status, with ``reason``.
+    """The progress of a variant's runs: the number of ``planned`` and ``finished`` seeds, and of those in the variant's
+    status, with ``reason``.
 
     ``epoch`` of ``epochs`` is the progress of the slowest run that is not finished. ``unit`` is what is counted: the
     ``fold`` if a single seed was cross-validated, else the ``seed``.
@@ -92,7 +93,9 @@ class Seeds:
         )
 
     def values(self, metric: str, at: str) -> dict[int, float]:
-        """The metric of every finished seed; empty if any value is missing or not finite, as the mean of the others would be biased."""
+        """The metric of every finished seed; empty if any value is missing or not finite, as the mean of the others
+        would be biased.
+        """
         return complete({seed: [r.results.get(at, {}).get(metric) for r in self.runs[seed]] for seed in self.finished})
 
     def facts(self, name: str) -> dict[int, float]:
@@ -100,7 +103,9 @@ class Seeds:
         return complete({seed: [getattr(run, name) for run in self.runs[seed]] for seed in self.finished})
 
     def measured(self, seed: int) -> list[dict[str, float]]:
-        """The metrics of the seed's runs at the selected epoch, fold by fold, without tracked metrics: two runs never take the same time."""
+        """The metrics of the seed's runs at the selected epoch, fold by fold, without tracked metrics: two runs never
+        take the same time.
+        """
         watched = {name for choice in self.variant.settings.watch for name in getattr(choice.options, "names", ())}
         return [
             {name: value for name, value in run.results.get("selected", {}).items() if name not in watched}
@@ -112,7 +117,9 @@ class Seeds:
         return [s for s in self.finished if not finite([r.results.get(at, {}).get(metric) for r in self.runs[s]])]
 
     def notes(self) -> list[Note]:
-        """What was recorded of the runs and why some did not finish, each note once, with its seeds unless it holds for all."""
+        """What was recorded of the runs and why some did not finish, each note once, with its seeds unless it holds for
+        all.
+        """
         found: dict[Note, list[int]] = {}
         for seed, runs in self.runs.items():
             for run in runs:

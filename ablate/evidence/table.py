@@ -111,7 +111,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A study's rows, in the recipe's order. ``metrics`` names all metrics besides the losses, ``recipe_metrics`` those that the recipe asks for.
+    """A study's rows, in the recipe's order. ``metrics`` names all metrics besides the losses, ``recipe_metrics`` those
+    that the recipe asks for.
 
     ``print(table)`` shows it with one line per row.
     """

@@ -1,4 +1,5 @@
-"""The moderated paired t-test: the variance of each comparison is estimated together with those of the study's other comparisons.
+"""The moderated paired t-test: the variance of each comparison is estimated together with those of the study's other
+comparisons.
 
 A variance cannot be estimated well from three or five seeds, and all variants of a study are trained in similar ways:
 so the variance of each comparison is modeled by a scaled inverse chi-squared distribution around a common variance
@@ -26,13 +27,15 @@ TRUST = np.array([4.0, 4.0, 3.0, 2.0, 1.0, 1.0, 1.0]) / 16
 """Prior probabilities of `ALIKE`, chosen by measured false positives: equal ones pool too much if variances differ."""
 
 OWN = 0.075
-"""Fraction of a p-value that a variant's own variance alone determines, as few data cannot show which variances are similar.
-The smallest one tried that kept false positives clearly below 5% plus two standard errors in every setting. It costs a
-sixth of the power at three seeds, a fifteenth at five.
+"""Fraction of a p-value that a variant's own variance alone determines, as few data cannot show which variances are
+similar. The smallest one tried that kept false positives clearly below 5% plus two standard errors in every setting. It
+costs a sixth of the power at three seeds, a fifteenth at five.
 """
 
 STEPS, MARGIN = 40, 3.0
-"""The grid of common variances: the number of values, evenly spaced in the logarithm, and how far it extends beyond the observed ones."""
+"""The grid of common variances: the number of values, evenly spaced in the logarithm, and how far it extends beyond the
+observed ones.
+"""
 
 
 def shared_spreads(samples: Sequence[Differences], pairs: Sequence[Pair]) -> list[Spread | None]:
@@ -96,7 +99,9 @@ def belief(variances: Floats, degrees: Floats, share: float) -> tuple[Floats, Fl
 
 
 def moderated(variances: Floats, degrees: Floats, common: Floats) -> tuple[Floats, Floats]:
-    """A comparison's moderated variance, (…, D, K), and its degrees of freedom, (…, D): the mean of its own and the common one, by their degrees of freedom."""
+    """A comparison's moderated variance, (…, D, K), and its degrees of freedom, (…, D): the mean of its own and the
+    common one, by their degrees of freedom.
+    """
     alike = ALIKE[:, None]
     own = np.asarray(degrees)[..., None, None]
     mixed = (alike * common[..., None, :] + own * np.asarray(variances)[..., None, None]) / (alike + own)
@@ -104,7 +109,8 @@ def moderated(variances: Floats, degrees: Floats, common: Floats) -> tuple[Float
 
 
 def overlap(pairs: Sequence[Pair]) -> float:
-    """1 for comparisons that share no variant, less the more they do: the square root of the fraction of effectively independent comparisons.
+    """1 for comparisons that share no variant, less the more they do: the square root of the fraction of effectively
+    independent comparisons.
 
     Two differences with a variant in common correlate by ±0.5 and their variances by its square, so G comparisons with
     correlations r are worth G²/Σr² independent ones. The root rather than the fraction itself was chosen by

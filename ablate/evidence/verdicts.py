@@ -1,4 +1,6 @@
-"""From effects to verdicts: p-values corrected for several comparisons, and the number of seeds that an unclear one needs."""
+"""From effects to verdicts: p-values corrected for several comparisons, and the number of seeds that an unclear one
+needs.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ import numpy as np
 from ablate.evidence.paired import LEVEL, Effect
 
 Verdict = Literal["helps", "hurts", "unclear", "no difference", "unstable"]
-"""``no difference``: the interval is within ±``compare.smallest_effect``, or all seeds give the parent's result. ``unstable``: a seed diverged."""
+"""``no difference``: the interval is within ±``compare.smallest_effect``, or all seeds give the parent's result.
+``unstable``: a seed diverged.
+"""
 
 Better = Literal["lower", "higher"]
 
@@ -25,7 +29,9 @@ MOST = 100
 
 @dataclass(frozen=True)
 class Judgement:
-    """A p-value after Holm's correction, the verdict, and the estimated number of additional seeds if it is unclear (None: more than `MOST`)."""
+    """A p-value after Holm's correction, the verdict, and the estimated number of additional seeds if it is unclear
+    (None: more than `MOST`).
+    """
 
     p_adjusted: float | None = None
     verdict: Verdict | None = None

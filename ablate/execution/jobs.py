@@ -1,4 +1,6 @@
-"""Jobs: runs of the same settings and fold with R seeds, trained together by one process. The longest come first, so that no slot idles at the end."""
+"""Jobs: runs of the same settings and fold with R seeds, trained together by one process. The longest come first, so
+that no slot idles at the end.
+"""
 
 from __future__ import annotations
 

@@ -30,7 +30,9 @@ def runs_of(plan: Plan, variant: str, seed: int | None = None) -> list[PlannedRu
 
 
 def trained_runs(plan: Plan, store: Store, variant: str, *, seed: int | None, ensemble: bool) -> list[Trained]:
-    """The trained networks of all seeds and folds (``ensemble``), or of one seed (the first by default) and its first fold."""
+    """The trained networks of all seeds and folds (``ensemble``), or of one seed (the first by default) and its first
+    fold.
+    """
     chosen = runs_of(plan, variant, seed if seed is not None or ensemble else plan.recipe.seeds[0])
     return [trained(run, plan.recipe, store) for run in (chosen if ensemble else chosen[:1])]
 
@@ -50,7 +52,9 @@ def mean_prediction(runs: list[Trained], inputs: Part) -> tuple[Tensor, Spec]:
 
 
 def predictions_csv(runs: list[Trained], path: Path, lookup: Path | None = None) -> str:
-    """The predictions for a file's inputs as CSV: a column per output, landmarks in pixels; with Kaggle's ``lookup``, RowId and Location."""
+    """The predictions for a file's inputs as CSV: a column per output, landmarks in pixels; with Kaggle's ``lookup``,
+    RowId and Location.
+    """
     import pandas
 
     from ablate.data.kaggle_submission import in_pixels, submission

@@ -18,7 +18,8 @@ from ablate.store.store import Store
 
 
 def run_study(plan: Plan, store: Store, options: RunOptions, *, listen: Listener | None = None) -> Plan:
-    """Train the runs of a plan that have not finished. Returns the plan with the results; ``listen`` receives every event.
+    """Train the runs of a plan that have not finished. Returns the plan with the results; ``listen`` receives every
+    event.
 
     The plan is final: a run whose data or code changed since then ends as ``interrupted``. Raises DiskError if the
     store cannot be written, and ValueError for a device that is not available. A run that fails does not raise.

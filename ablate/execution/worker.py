@@ -56,7 +56,8 @@ def run_job(
     ending: Ending | None = None,
     capture: Callable[[BinaryIO], None] = lambda log: None,
 ) -> None:
-    """Train a job until it ends in any way. Afterwards the store has the status of its runs, and the log has their output.
+    """Train a job until it ends in any way. Afterwards the store has the status of its runs, and the log has their
+    output.
 
     Reports `JobBusy` and does nothing if another process trains one of the runs, `StackFailed` if a stack failed as a
     whole, and `StoreFailed` if the store cannot be written. ``capture`` gets the log, for the output of user code.

@@ -12,7 +12,9 @@ from ablate.recipe.fingerprint import facts, without_defaults
 from ablate.store.store import Store
 
 Difference = dict[str, Any]
-"""``what`` differs (setting, source, contents, code, version, engine, unknown), its ``name``, and its ``old`` and ``new`` value if it has one."""
+"""``what`` differs (setting, source, contents, code, version, engine, unknown), its ``name``, and its ``old`` and
+``new`` value if it has one.
+"""
 
 
 def changed(plan: Plan, store: Store) -> list[Note]:

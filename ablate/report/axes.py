@@ -31,7 +31,9 @@ def _digits(size: float, spacing: float) -> int:
 
 
 def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
-    """Round values between two positive numbers, evenly spread on a logarithmic axis: 1, 2, 5 …, or powers of ten where these are enough."""
+    """Round values between two positive numbers, evenly spread on a logarithmic axis: 1, 2, 5 …, or powers of ten where
+    these are enough.
+    """
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     for steps in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
         ticks = [step * 10.0**power for power in range(first, last + 1) for step in steps]

@@ -26,7 +26,9 @@ Alignment = Literal["left", "right"]
 
 @dataclass(frozen=True)
 class Column:
-    """One column. ``value`` gives a row's plain value, for sorting and data files; ``texts`` gives the cells of all rows, with the same decimals."""
+    """One column. ``value`` gives a row's plain value, for sorting and data files; ``texts`` gives the cells of all
+    rows, with the same decimals.
+    """
 
     key: str
     title: str
@@ -99,7 +101,9 @@ def spread(table: Table) -> Column:
 
 
 def repeats(row: Row) -> str:
-    """What a standard deviation is over: ``5`` seeds, ``3/5`` of them, ``5×10`` seeds and folds, ``1×10`` folds of one seed."""
+    """What a standard deviation is over: ``5`` seeds, ``3/5`` of them, ``5×10`` seeds and folds, ``1×10`` folds of one
+    seed.
+    """
     n = f"{row.repeats}/{row.tally.planned}" if row.partial else f"{row.repeats}"
     if row.folds is None:
         return n
@@ -124,7 +128,9 @@ def delta(key: str, title: str, value: Number, low: Number | None = None, high: 
 
 
 def delta_places(table: Table, value: Number, low: Number | None = None, high: Number | None = None) -> int:
-    """Decimals of differences: those of the metric, or up to two more to show two significant digits of half their intervals."""
+    """Decimals of differences: those of the metric, or up to two more to show two significant digits of half their
+    intervals.
+    """
     rows, name = table.rows, table.compare.metric
     base = mean_places([row.value(name) for row in rows], [row.sd(name) for row in rows])
     bounds = [(low(row), high(row)) for row in rows] if low and high else []

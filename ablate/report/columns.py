@@ -31,7 +31,9 @@ MOST_METRICS = 2
 
 
 def available(table: Table) -> dict[str, Column]:
-    """All columns by key: those of every table, in the order of its JSON, then published numbers, metrics, and columns for readers."""
+    """All columns by key: those of every table, in the order of its JSON, then published numbers, metrics, and columns
+    for readers.
+    """
     metric = table.compare.metric
     fixed = [
         words("variant", "Name", lambda row: row.variant),
@@ -135,7 +137,9 @@ def data_keys(table: Table) -> list[str]:
 
 
 def default_keys(table: Table) -> list[str]:
-    """Losses, the compared metric and the recipe's metrics (up to `MOST_METRICS`), statistics over seeds, and the status if a row is not finished."""
+    """Losses, the compared metric and the recipe's metrics (up to `MOST_METRICS`), statistics over seeds, and the
+    status if a row is not finished.
+    """
     keys = ["variant", "description", "epochs", "train_loss", "valid_loss"]
     metric, columns = table.compare.metric, available(table)
     compared = metric if metric in LOSSES or metric not in table.metrics else metric_key(columns, metric)

@@ -22,7 +22,9 @@ MOST_POINTS = 400
 
 @dataclass(frozen=True)
 class Line:
-    """One metric of one seed: ``values`` at ``epochs``, both (n,), NaN if nothing was measured; folds of a seed are averaged. ``last`` is its last epoch."""
+    """One metric of one seed: ``values`` at ``epochs``, both (n,), NaN if nothing was measured; folds of a seed are
+    averaged. ``last`` is its last epoch.
+    """
 
     seed: int
     status: Status
@@ -33,7 +35,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Curve:
-    """One metric of a variant. ``mean``, ``low`` and ``high`` (n,) are over all seeds, up to the last epoch that all of them have; empty if one diverged."""
+    """One metric of a variant. ``mean``, ``low`` and ``high`` (n,) are over all seeds, up to the last epoch that all of
+    them have; empty if one diverged.
+    """
 
     lines: tuple[Line, ...]
     epochs: Values

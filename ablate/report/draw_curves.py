@@ -46,7 +46,8 @@ HEAD = 0.72
 
 
 def draw_curves(study: StudyRecord, curves: Curves, metric: str = "valid_loss", *, log: bool | None = None) -> Figure:
-    """The figure. Training and validation loss share a panel, any other metric has its own; by default, the values determine ``log``.
+    """The figure. Training and validation loss share a panel, any other metric has its own; by default, the values
+    determine ``log``.
 
     Raises ValueError where no row has such a curve. Call it under `drawing`.
     """

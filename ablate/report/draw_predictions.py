@@ -26,7 +26,9 @@ SIDE = 1.7
 
 @dataclass(frozen=True)
 class Shown:
-    """Images (n, H, W) with true and predicted keypoints (n, P, 2), in pixels of a frame of ``frame`` pixels; NaN: missing."""
+    """Images (n, H, W) with true and predicted keypoints (n, P, 2), in pixels of a frame of ``frame`` pixels; NaN:
+    missing.
+    """
 
     study: str
     variant: str
@@ -82,7 +84,9 @@ def _few(n: int) -> Tensor:
 
 
 def draw_predictions(shown: Shown) -> Figure:
-    """The images side by side: true keypoints as rings, predicted ones as dots, with a line between. Call it under `drawing`."""
+    """The images side by side: true keypoints as rings, predicted ones as dots, with a line between. Call it under
+    `drawing`.
+    """
     import numpy as np
 
     n = len(shown.images)

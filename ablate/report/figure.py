@@ -1,4 +1,6 @@
-"""The style of all figures, and their bytes: equal numbers give equal bytes, so that unchanged figures are not sent again."""
+"""The style of all figures, and their bytes: equal numbers give equal bytes, so that unchanged figures are not sent
+again.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +80,9 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def picture_bytes(figure: Figure, format: str) -> bytes:
-    """The file's contents, without dates and versions. Call it under `drawing`. Raises ValueError for an unknown format."""
+    """The file's contents, without dates and versions. Call it under `drawing`. Raises ValueError for an unknown
+    format.
+    """
     check_picture(format)
     metadata: dict[str, dict[str, str | None]] = {
         "png": {"Software": None},
@@ -120,7 +124,9 @@ def text_width(text: str, size: float = SIZE, *, bold: bool = False) -> float:
 
 
 def fitted(text: str, width: float, size: float = SIZE, *, bold: bool = False) -> str:
-    """The text in one line of at most ``width`` inches: long text loses its middle, where names differ least. Call it under `drawing`."""
+    """The text in one line of at most ``width`` inches: long text loses its middle, where names differ least. Call it
+    under `drawing`.
+    """
     text = plain(text)
     if text_width(text, size, bold=bold) <= width:
         return text
@@ -147,7 +153,9 @@ def titled_study(study: str, rest: str, width: float) -> str:
 
 
 def wrapped(text: str, width: float, size: float = SIZE, lines: int = 2) -> str:
-    """Words of the text over at most ``lines`` lines of ``width`` inches; the rest is left out, with an ellipsis. Call it under `drawing`."""
+    """Words of the text over at most ``lines`` lines of ``width`` inches; the rest is left out, with an ellipsis. Call
+    it under `drawing`.
+    """
     words, found = plain(text).split(" "), list[str]()
     while words and len(found) < lines:
         count = 1

@@ -94,7 +94,9 @@ PIECES: dict[Kind, tuple[str, str]] = {
     "parent_missing": ("parents that are not in the table", "({parent})"),
     "no_effect_at_first": ("possible bug: the loss of the first step equals the parent's", ""),
 }
-"""For kinds whose text differs between variants: how a line about several of them begins, and what it adds to each name."""
+"""For kinds whose text differs between variants: how a line about several of them begins, and what it adds to each
+name.
+"""
 
 
 def sentence(note: Note, unit: str = "seed") -> str:

@@ -16,7 +16,9 @@ MOST_DIGITS = 6
 
 
 def places(values: Iterable[float | None], digits: int = 4) -> int:
-    """Decimal places that show ``digits`` significant digits of the smallest value, values a thousand times smaller than the largest aside."""
+    """Decimal places that show ``digits`` significant digits of the smallest value, values a thousand times smaller
+    than the largest aside.
+    """
     sizes = [abs(value) for value in values if value]
     if not sizes:
         return digits - 1
@@ -25,13 +27,17 @@ def places(values: Iterable[float | None], digits: int = 4) -> int:
 
 
 def typical(values: Iterable[float | None], digits: int) -> int:
-    """Decimal places that show ``digits`` significant digits of the median, without values a thousand times smaller than the largest."""
+    """Decimal places that show ``digits`` significant digits of the median, without values a thousand times smaller
+    than the largest.
+    """
     sizes = [abs(value) for value in values if value]
     return places([median_high(size for size in sizes if size >= max(sizes) / 1000)] if sizes else [], digits)
 
 
 def mean_places(values: Sequence[float | None], sds: Iterable[float | None] = ()) -> int:
-    """Decimal places of means: two significant digits of their standard deviations, or four of the means if these are not known."""
+    """Decimal places of means: two significant digits of their standard deviations, or four of the means if these are
+    not known.
+    """
     known = [sd for sd in sds if sd]
     if not known:
         return max(typical(values, 4), places(values, 2))
@@ -41,7 +47,9 @@ def mean_places(values: Sequence[float | None], sds: Iterable[float | None] = ()
 
 
 def fixed(value: float | None, decimals: int, sign: str = "") -> str:
-    """``0.002244``; powers of ten for numbers that fixed decimals would round to 0, or that are too long. ``sign="+"`` shows both signs."""
+    """``0.002244``; powers of ten for numbers that fixed decimals would round to 0, or that are too long. ``sign="+"``
+    shows both signs.
+    """
     if value is None:
         return UNKNOWN
     if value == 0:

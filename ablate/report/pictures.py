@@ -33,7 +33,8 @@ def picture(
     metric: str | None = None,
     log: bool | None = None,
 ) -> bytes:
-    """A figure as a file's contents. ``metric`` (default: the losses) and ``log`` are for curves; other kinds show the compared metric.
+    """A figure as a file's contents. ``metric`` (default: the losses) and ``log`` are for curves; other kinds show the
+    compared metric.
 
     Raises ValueError for an unknown kind or format, and if it would be empty.
     """

@@ -61,7 +61,9 @@ def row_chart(
     limits: tuple[float, float],
     columns: Sequence[Texts],
 ) -> RowChart:
-    """An empty chart between two values of ``label``; ``title`` follows the study's name. Columns without a text are left out. Call it under `drawing`."""
+    """An empty chart between two values of ``label``; ``title`` follows the study's name. Columns without a text are
+    left out. Call it under `drawing`.
+    """
     columns = [column for column in columns if any(text for text, _ in column.cells)]
     names = [fitted(row.variant, NAMES_WIDEST, SIZE, bold=True) for row in rows]
     about = [fitted(row.description, NAMES_WIDEST, SMALL) for row in rows]

@@ -33,7 +33,8 @@ FIRST: tuple[Kind, ...] = (
 def summary(table: Table, keys: Collection[str] | None = None, *, details: bool = False) -> list[str]:
     """The lines under a table with these columns (the default ones unless given).
 
-    At most `MOST` of them, with one line for all notes of a kind; with ``details``, all of the legend and every note of each variant.
+    At most `MOST` of them, with one line for all notes of a kind; with ``details``, all of the legend and every note of
+    each variant.
     """
     shown = set(default_keys(table) if keys is None else keys)
     legend, others = main_legend(table, shown), column_legend(table, shown)

@@ -32,14 +32,17 @@ ENDED_BADLY: tuple[Status, ...] = ("diverged", "failed", "out_of_memory", "timeo
 class RunRecord:
     """One run: a variant's settings with one seed (and fold).
 
-    ``results`` maps ``selected`` (the epoch that the row reports), ``last`` and ``best`` to metric values such as ``train_loss``, ``train_loss_clean``,
-    ``valid_loss`` and the recipe's metrics. ``seconds`` is the wall time of its job divided by the job's seeds; ``device_seconds`` counts every device
-    (or CPU process) that worked. ``started``, ``finished`` and ``heartbeat`` (its last sign of life) are seconds since 1970. ``stack`` holds the seeds that
-    were trained together with this one, itself included, and ``threads`` how many CPU threads computed it: both from its first start on.
+    ``results`` maps ``selected`` (the epoch that the row reports), ``last`` and ``best`` to metric values such as
+    ``train_loss``, ``train_loss_clean``, ``valid_loss`` and the recipe's metrics. ``seconds`` is the wall time of its
+    job divided by the job's seeds; ``device_seconds`` counts every device (or CPU process) that worked. ``started``,
+    ``finished`` and ``heartbeat`` (its last sign of life) are seconds since 1970. ``stack`` holds the seeds that were
+    trained together with this one, itself included, and ``threads`` how many CPU threads computed it: both from its
+    first start on.
 
-    ``steps`` counts optimizer steps. ``peak_memory`` (bytes) is the most that its job took: of the GPU where it trained on one, else of the process, torch
-    included; the seeds of a stack share it. ``first_loss`` is the loss of the first step, before anything was learned. ``target_scaling`` holds the
-    ``shift`` and ``scale`` of its targets, None where they are in their own unit.
+    ``steps`` counts optimizer steps. ``peak_memory`` (bytes) is the most that its job took: of the GPU where it trained
+    on one, else of the process, torch included; the seeds of a stack share it. ``first_loss`` is the loss of the first
+    step, before anything was learned. ``target_scaling`` holds the ``shift`` and ``scale`` of its targets, None where
+    they are in their own unit.
     """
 
     fingerprint: str

@@ -1,7 +1,8 @@
-"""``python -m bench.claims run [CLAIM …]``: train what is missing, claim by claim, and write docs/claims.json, .md and .svg. ``page``: write them again.
+"""``python -m bench.claims run [CLAIM …]``: train what is missing, claim by claim, and write docs/claims.json, .md and
+.svg. ``page``: write them again.
 
-``again --draw N``: ask three claims drawn by lot on other seeds. ``rates``: try the rates that the book lets a claim choose from. ``larger``: ask claims at the
-scale that the book has for a GPU, and print what they say.
+``again --draw N``: ask three claims drawn by lot on other seeds. ``rates``: try the rates that the book lets a claim
+choose from. ``larger``: ask claims at the scale that the book has for a GPU, and print what they say.
 """
 
 from __future__ import annotations
@@ -80,7 +81,9 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def again(chosen: Sequence[Claim], given: argparse.Namespace, options: RunOptions, book: Sequence[Claim]) -> int:
-    """Ask claims again on other seeds and print what came out otherwise; a lot (``--draw``) is written down, whatever it says."""
+    """Ask claims again on other seeds and print what came out otherwise; a lot (``--draw``) is written down, whatever
+    it says.
+    """
     first = given.first or 1000 * (1 + len(draws()))
     try:
         if given.draw is None:
@@ -103,7 +106,9 @@ def again(chosen: Sequence[Claim], given: argparse.Namespace, options: RunOption
 
 
 def larger(chosen: Sequence[Claim], root: Path, options: RunOptions) -> None:
-    """Ask claims at the scale that the book has for a GPU, and print table and answer; the page is of the scale that it names, and stays as it is."""
+    """Ask claims at the scale that the book has for a GPU, and print table and answer; the page is of the scale that it
+    names, and stays as it is.
+    """
     for claim in chosen:
         if claim.gpu:
             found = train_claim(claim, root, options, sets=claim.gpu)

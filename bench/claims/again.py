@@ -1,4 +1,6 @@
-"""Claims asked again: three drawn by lot, each trained from nothing on seeds that its recipe has not, and whether they say what the page says."""
+"""Claims asked again: three drawn by lot, each trained from nothing on seeds that its recipe has not, and whether they
+say what the page says.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ COUNT = 3
 """Claims in a draw."""
 
 Draw = Mapping[str, Any]
-"""One entry of docs/claims-again.json: ``draw`` (the seed of the lot), and ``claims`` with what the page said and what other seeds say."""
+"""One entry of docs/claims-again.json: ``draw`` (the seed of the lot), and ``claims`` with what the page said and what
+other seeds say.
+"""
 
 HEAD = """\
 ## Repeated with other seeds
@@ -140,7 +144,9 @@ def read_draws(path: Path) -> list[Draw]:
 
 
 def with_draw(draws: Sequence[Draw], draw: Draw) -> list[Draw]:
-    """The draws with one more; a draw that was made before is made once: the first answer counts. Raises ValueError for such a one."""
+    """The draws with one more; a draw that was made before is made once: the first answer counts. Raises ValueError for
+    such a one.
+    """
     if any(one["draw"] == draw["draw"] for one in draws):
         raise ValueError(f"--draw (={draw['draw']}) was made before. Take another number.")
     return [*draws, draw]

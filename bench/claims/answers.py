@@ -1,4 +1,6 @@
-"""From what the runs found to the answer: holds, holds partly, does not hold here, undecided. Nothing here is written by hand for any claim."""
+"""From what the runs found to the answer: holds, holds partly, does not hold here, undecided. Nothing here is written
+by hand for any claim.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ Found = Mapping[str, Any]
 
 
 def verdict(part: Part, found: Found) -> str | None:
-    """The word that counts: the table's, or, by interval, ``helps`` or ``hurts`` where 0 is outside; ``no effect`` where every seed equals its parent."""
+    """The word that counts: the table's, or, by interval, ``helps`` or ``hurts`` where 0 is outside; ``no effect``
+    where every seed equals its parent.
+    """
     if found.get("delta") == found["low"] == found["high"] == 0.0:
         return "no effect"
     if part.by == "verdict":
@@ -34,7 +38,9 @@ def verdict(part: Part, found: Found) -> str | None:
 
 
 def bounded(found: Found) -> str:
-    """Where the interval leaves no harm above the smallest effect, ``no worse``; where it leaves no help, ``no better``; else ``unclear``."""
+    """Where the interval leaves no harm above the smallest effect, ``no worse``; where it leaves no help, ``no
+    better``; else ``unclear``.
+    """
     least = found.get("smallest_effect")
     if least is None:
         return "unclear"
@@ -43,7 +49,9 @@ def bounded(found: Found) -> str:
 
 
 def agreement(part: Part, found: Found) -> Agreement:
-    """Whether a part's verdict is one that the claim expects. No verdict, or an unclear one, leaves it open; so does a change that never acted."""
+    """Whether a part's verdict is one that the claim expects. No verdict, or an unclear one, leaves it open; so does a
+    change that never acted.
+    """
     word = verdict(part, found)
     if word in part.says or EITHER.get(word or "", {"never"}) <= set(part.says):
         return "agrees"

@@ -22,10 +22,11 @@ def _listed(value: Any) -> Any:
 class Part(BaseModel):
     """One question of a claim: which verdicts of a row on its parent agree with it.
 
-    ``metric``: another number than the recipe compares, ``better`` its direction where it has none of its own; ``over``: divided by this one, with ``equal``
-    the distance of the two, abs(ln(metric / over)), lower being better. ``smallest_effect``: of that number. ``by``: the table's verdict, or the sign of the
-    95 % interval, for rows that are validated on other samples and therefore get no verdict. A row that equals its parent in every seed has the verdict
-    ``no effect``: its change never acted, which leaves the part open unless it asks for just that.
+    ``metric``: another number than the recipe compares, ``better`` its direction where it has none of its own;
+    ``over``: divided by this one, with ``equal`` the distance of the two, abs(ln(metric / over)), lower being better.
+    ``smallest_effect``: of that number. ``by``: the table's verdict, or the sign of the 95 % interval, for rows that
+    are validated on other samples and therefore get no verdict. A row that equals its parent in every seed has the
+    verdict ``no effect``: its change never acted, which leaves the part open unless it asks for just that.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,9 +62,10 @@ class Grid(BaseModel):
 class Claim(BaseModel):
     """A claim of the field notes, its recipe's name, and its parts.
 
-    ``rates``: which rows' rates were chosen, and from what. ``show``: columns of the table (such as ``parameters`` or a watched number) that the page shows
-    beside; no answer depends on them. ``beware``: what the test cannot tell, in a sentence. ``gpu``: settings of all rows (as ``--set`` takes them) at which
-    a GPU can ask a claim whose scale here may be too small to tell.
+    ``rates``: which rows' rates were chosen, and from what. ``show``: columns of the table (such as ``parameters`` or a
+    watched number) that the page shows beside; no answer depends on them. ``beware``: what the test cannot tell, in a
+    sentence. ``gpu``: settings of all rows (as ``--set`` takes them) at which a GPU can ask a claim whose scale here
+    may be too small to tell.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -104,7 +104,9 @@ def answered(claim: Claim, results: Results) -> Answer:
 
 
 def front(book: Sequence[Claim], results: Results) -> list[str]:
-    """The table of all claims by topic: the first part's effect stands for each, and the last column names the parts that do not agree."""
+    """The table of all claims by topic: the first part's effect stands for each, and the last column names the parts
+    that do not agree.
+    """
     lines = [
         "| Claim | Answer | Parts that agree | First part | Effect (95% CI) | n | Verdict | Parts that disagree or are unclear |",
         "|:--|:--|--:|:--|:--|--:|:--|:--|",

@@ -1,4 +1,6 @@
-"""All effects in one figure: each part of each claim in standard deviations over seeds, to the right if the variant is better than its parent."""
+"""All effects in one figure: each part of each claim in standard deviations over seeds, to the right if the variant is
+better than its parent.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,9 @@ def _label(found: Mapping[str, Any]) -> str:
 
 
 def _mark(axes: Any, i: int, part: Part, found: Mapping[str, Any]) -> None:
-    """One part: a square at its effect with its interval; an arrow if the variant diverged; a ring if its change had no effect."""
+    """One part: a square at its effect with its interval; an arrow if the variant diverged; a ring if its change had no
+    effect.
+    """
     colour = COLOURS[agreement(part, found)]
     if found["verdict"] == "unstable":
         axes.plot(-FARTHEST * 0.8, i, "<", color=colour, markersize=5, zorder=4, clip_on=False)

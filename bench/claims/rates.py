@@ -14,7 +14,9 @@ SEEDS = (100, 101, 102, 103)
 """They tune, and never judge."""
 
 Tried = tuple[str, dict[float, float | None], float | None]
-"""A row, what each rate gave it (the number that its recipe compares; None where a seed diverged), and the best of them."""
+"""A row, what each rate gave it (the number that its recipe compares; None where a seed diverged), and the best of
+them.
+"""
 
 
 def tried(claim: Claim, root: Path, options: RunOptions) -> Iterator[Tried]:

@@ -24,7 +24,9 @@ from bench.claims.book import Claim, Part
 def train_claim(
     claim: Claim, root: Path, options: RunOptions, seeds: Sequence[int] | None = None, sets: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Train what is missing of a claim's recipe and return its result; other ``seeds`` ask the same question again, ``sets`` at another scale."""
+    """Train what is missing of a claim's recipe and return its result; other ``seeds`` ask the same question again,
+    ``sets`` at another scale.
+    """
     recipe = recipe_of(claim, seeds, sets)
     run(recipe, root=root, options=options)
     return read_claim(claim, root, seeds, sets)
@@ -71,7 +73,9 @@ def recipe_key(claim: Claim) -> str:
 
 
 def compared(study: StudyRecord, store: Store, part: Part) -> Table:
-    """The same runs compared by another number; by the quotient or the distance of two, run by run, where the part has ``over``."""
+    """The same runs compared by another number; by the quotient or the distance of two, run by run, where the part has
+    ``over``.
+    """
     compare = study.recipe.compare
     name = part.measure or compare.metric
     if part.over is not None:

@@ -1,4 +1,5 @@
-"""The same study as ``ablate run`` trains it: one-thread processes on every core, seeds in stacks, everything kept in the store; without MLflow.
+"""The same study as ``ablate run`` trains it: one-thread processes on every core, seeds in stacks, everything kept in
+the store; without MLflow.
 
 The server that jobs are forked from is started beforehand, as the others' imports are not timed either.
 """
@@ -38,7 +39,9 @@ class Warm(LocalExecutor):
 def study(
     recipe: Recipe, device: str = "cpu", jobs_per_gpu: int = 1
 ) -> tuple[float, dict[str, list[float]], list[str]]:
-    """Train a recipe from nothing. Returns seconds, the valid losses of every row's last epochs, and the stacks as they were made."""
+    """Train a recipe from nothing. Returns seconds, the valid losses of every row's last epochs, and the stacks as they
+    were made.
+    """
     with tempfile.TemporaryDirectory() as folder:
         store, processes = Store(Path(folder)), Warm()
         places = slots(RunOptions(device=device, jobs_per_gpu=jobs_per_gpu))

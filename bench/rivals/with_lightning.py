@@ -1,4 +1,6 @@
-"""Lightning with its usual defaults (checkpoints and its CSV logger too), but for the bar and the summary that it prints."""
+"""Lightning with its usual defaults (checkpoints and its CSV logger too), but for the bar and the summary that it
+prints.
+"""
 
 from __future__ import annotations
 

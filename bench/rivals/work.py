@@ -1,7 +1,9 @@
-"""What all rivals get: a row's data, its network with a seed's initial values, its rates; and what they say when they are done.
+"""What all rivals get: a row's data, its network with a seed's initial values, its rates; and what they say when they
+are done.
 
-A rival is run as ``python -m bench.rivals.NAME '{"recipe": …, "rows": […], "seeds": […], "scale": …}'`` and prints one line of JSON: seconds of each row and
-the last valid losses of its seeds. Imports are not timed; the first row's network is trained for an epoch beforehand, so that all of torch is loaded.
+A rival is run as ``python -m bench.rivals.NAME '{"recipe": …, "rows": […], "seeds": […], "scale": …}'`` and prints one
+line of JSON: seconds of each row and the last valid losses of its seeds. Imports are not timed; the first row's network
+is trained for an epoch beforehand, so that all of torch is loaded.
 """
 
 from __future__ import annotations

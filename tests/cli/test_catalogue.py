@@ -1,4 +1,6 @@
-"""The catalogue: every name that practitioners' notes ask for, a page that is as new as the cards, and a trick written by the book."""
+"""The catalogue: every name that practitioners' notes ask for, a page that is as new as the cards, and a trick written
+by the book.
+"""
 
 from __future__ import annotations
 

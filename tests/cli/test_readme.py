@@ -1,4 +1,6 @@
-"""README.md and the pages in docs/: commands run, snippets work, headings and paths exist, the demo is the shipped recipe."""
+"""README.md and the pages in docs/: commands run, snippets work, headings and paths exist, the demo is the shipped
+recipe.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +80,9 @@ def test_design_names_every_room():
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
-    """A folder in which the console block on a study of one's own was followed, at a small scale; recipe.yaml is that study with the README's names."""
+    """A folder in which the console block on a study of one's own was followed, at a small scale; recipe.yaml is that
+    study with the README's names.
+    """
     desk = tmp_path_factory.mktemp("desk")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(desk)
@@ -127,7 +131,9 @@ def test_every_command_is_known_with_its_flags():
 
 
 def test_console_blocks_name_targets_of_make():
-    """In a dry run: the tests train no demo and do not run themselves. `desk` follows the commands of ablate, the next test those of pip."""
+    """In a dry run: the tests train no demo and do not run themselves. `desk` follows the commands of ablate, the next
+    test those of pip.
+    """
     assert {line.split()[0] for line in IN_CONSOLE} == {"make", "pip", "ablate"}
     for target, does in (("demo", "ablate run recipes/faces.yaml"), ("test", "-m pytest")):
         assert f"make {target}" in IN_CONSOLE
@@ -136,7 +142,9 @@ def test_console_blocks_name_targets_of_make():
 
 
 def test_wheel_installs(tmp_path):
-    """``pip wheel`` and ``pip install`` as written, offline: with this environment's setuptools, into a folder of its own."""
+    """``pip wheel`` and ``pip install`` as written, offline: with this environment's setuptools, into a folder of its
+    own.
+    """
     wheel, install = (shlex.split(line)[1:] for line in IN_CONSOLE if line.startswith("pip "))
     source = tmp_path / "source"
     shutil.copytree(ROOT / "ablate", source / "ablate", ignore=shutil.ignore_patterns("__pycache__"))

@@ -1,4 +1,6 @@
-"""Schedules that are likely a slip are warned of in one line each, by ``plan`` and once by ``run``, and never on stdout."""
+"""Schedules that are likely a slip are warned of in one line each, by ``plan`` and once by ``run``, and never on
+stdout.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,9 @@ def few_faces() -> Faces:
 
 @pytest.fixture(scope="session")
 def write_kaggle() -> Callable[[Path, Faces], Path]:
-    """Writes faces as the competition's training.csv: a column for each x and y, then the pixels in one cell; missing points are empty cells."""
+    """Writes faces as the competition's training.csv: a column for each x and y, then the pixels in one cell; missing
+    points are empty cells.
+    """
 
     def write(path: Path, faces: Faces) -> Path:
         header = ",".join([*(f"{name}_{axis}" for name in POINTS for axis in "xy"), "Image"])

@@ -63,7 +63,9 @@ def test_left_is_the_subjects_left_and_every_point_is_in_the_picture(complete: F
 
 
 def test_the_points_are_where_the_picture_shows_them(complete: Faces):
-    """Pupils are darker than the skin between the eyes, on either side, and the tip of the nose is lighter than the nostrils below it."""
+    """Pupils are darker than the skin between the eyes, on either side, and the tip of the nose is lighter than the
+    nostrils below it.
+    """
     between = complete.keypoints[:, [I["left_eye_inner_corner"], I["right_eye_inner_corner"]]].mean(1)
     skin = grey(complete.images, between)
     for side in ("left", "right"):
@@ -73,7 +75,9 @@ def test_the_points_are_where_the_picture_shows_them(complete: Faces):
 
 
 def test_a_mirrored_face_is_a_face(complete: Faces):
-    """Points at 96 − x with the pairs swapped lie on the mirrored picture as those of any other face do; without the swap they do not."""
+    """Points at 96 − x with the pairs swapped lie on the mirrored picture as those of any other face do; without the
+    swap they do not.
+    """
     mirrored = complete.images[:, :, ::-1]
     unswapped = complete.keypoints * np.array([-1, 1]) + np.array([96, 0])
     swapped = unswapped.copy()

@@ -73,7 +73,9 @@ def test_a_limit_cuts_both_parts_and_leaves_the_split(single):
 
 
 def test_the_split_of_kept_rows_would_leak(single):
-    """Why the option is there: a split of the rows that a specialist keeps puts the single net's validation faces into its training part."""
+    """Why the option is there: a split of the rows that a specialist keeps puts the single net's validation faces into
+    its training part.
+    """
     nose = FacialKeypoints(size=8, columns=("nose_tip",)).load()
     assert torch.isin(single.valid.rows, nose.train.rows).sum() > 300
 

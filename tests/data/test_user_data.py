@@ -185,7 +185,9 @@ def test_an_error_inside_the_users_code_is_theirs(folder: Path):
 
 
 def test_data_without_seeds_of_their_own_are_the_same_every_time(tmp_path):
-    """A user's random_split, NumPy draw or shuffle gives one and the same data, and global generators are left as they were."""
+    """A user's random_split, NumPy draw or shuffle gives one and the same data, and global generators are left as they
+    were.
+    """
     import random
 
     import numpy as np

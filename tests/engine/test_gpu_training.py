@@ -1,4 +1,6 @@
-"""What a GPU must not change: the numbers, a stack's seeds, a resumed training; and nobody waits for it inside an epoch."""
+"""What a GPU must not change: the numbers, a stack's seeds, a resumed training; and nobody waits for it inside an
+epoch.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The weights that a row keeps are those that it was judged by: weights that two layers share, and seeds that stop where a restart would begin."""
+"""The weights that a row keeps are those that it was judged by: weights that two layers share, and seeds that stop
+where a restart would begin.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Seeds of a stack with a rate each, against torch's optimizers with one network at a time, over 40 scheduled steps in float64."""
+"""Seeds of a stack with a rate each, against torch's optimizers with one network at a time, over 40 scheduled steps in
+float64.
+"""
 
 from __future__ import annotations
 

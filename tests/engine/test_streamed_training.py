@@ -1,4 +1,6 @@
-"""Training on data that come out different at every reading: what they draw belongs to the seed and the epoch, whatever else draws."""
+"""Training on data that come out different at every reading: what they draw belongs to the seed and the epoch, whatever
+else draws.
+"""
 
 from __future__ import annotations
 

@@ -246,7 +246,9 @@ def test_wrong_fits_are_one_line_errors(settings, pictures, assign, make_choice,
 
 
 def test_a_users_network_dropout_and_trick_take_part(settings, pictures, assign, report, tmp_path):
-    """A network, a loss, a metric and a trick from a file beside the recipe; its dropout draws from the seed's own stream."""
+    """A network, a loss, a metric and a trick from a file beside the recipe; its dropout draws from the seed's own
+    stream.
+    """
     (tmp_path / "mine_for_training.py").write_text(
         """
 import torch

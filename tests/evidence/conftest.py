@@ -23,7 +23,9 @@ def settings(epochs: int = 50, metrics: Sequence[str] = ()) -> Settings:
 
 
 def run(seed: int, valid_loss: float | None = 0.5, status: str = "finished", **facts: Any) -> RunRecord:
-    """One run; ``results`` of a finished one default to a train loss of half the valid loss at every epoch that can be asked for."""
+    """One run; ``results`` of a finished one default to a train loss of half the valid loss at every epoch that can be
+    asked for.
+    """
     if status == "finished" and valid_loss is not None:
         values = {"train_loss": valid_loss / 2, "train_loss_clean": valid_loss / 4, "valid_loss": valid_loss}
         facts.setdefault("results", {at: values for at in ("selected", "last", "best")})
@@ -38,7 +40,9 @@ def make_run() -> Callable[..., RunRecord]:
 
 @pytest.fixture
 def make_study() -> Callable[..., StudyRecord]:
-    """``make_study({"net1": (None, runs), "net2": ("net1", runs)}, compare=…, metrics=…)``; runs may be given as plain valid losses."""
+    """``make_study({"net1": (None, runs), "net2": ("net1", runs)}, compare=…, metrics=…)``; runs may be given as plain
+    valid losses.
+    """
 
     def make(
         rows: Mapping[str, tuple[str | None, Sequence[RunRecord] | Losses]],

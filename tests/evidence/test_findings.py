@@ -1,4 +1,6 @@
-"""What a whole study's evidence comes to: a planted effect is found, chance is not, and a row says what is odd about its pairs."""
+"""What a whole study's evidence comes to: a planted effect is found, chance is not, and a row says what is odd about
+its pairs.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from ablate.recipe.variant import Compare
 
 
 def ladder(draw, rows=7, n=5, effect=0.0, at=4):
-    """Losses of a ladder of rows with standard deviation 0.01: what a seed's rows share, and from row ``at`` on an effect."""
+    """Losses of a ladder of rows with standard deviation 0.01: what a seed's rows share, and from row ``at`` on an
+    effect.
+    """
     shared = 0.03 * draw.standard_normal(n)
     worth = [effect if row >= at else 0.0 for row in range(rows)]
     values = {f"net{row}": list(0.5 + w + shared + 0.01 * draw.standard_normal(n)) for row, w in enumerate(worth)}

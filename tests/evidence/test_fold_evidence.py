@@ -37,7 +37,9 @@ def make_run(make_run):
 
 @pytest.mark.parametrize("k", [3, 5, 10])
 def test_the_corrected_variance_is_nadeau_and_bengios(k):
-    """Their t, written out: the mean over sqrt((1/k + n2/n1) s²), where n2/n1 is 1/(k − 1), with k − 1 degrees of freedom."""
+    """Their t, written out: the mean over sqrt((1/k + n2/n1) s²), where n2/n1 is 1/(k − 1), with k − 1 degrees of
+    freedom.
+    """
     sample = np.random.default_rng(k).standard_normal(k) + 0.8
     found = effect(sample, fold_spread(sample, k))
     error = math.sqrt((1 / k + (1 / k) / (1 - 1 / k)) * sample.var(ddof=1))

@@ -8,7 +8,9 @@ from ablate.evidence.paired import effect, own_spread
 
 
 def four_rows(planted, seeds=6):
-    """Two changes worth -0.3 and -0.2, together ``planted`` more; what all rows of a seed share, and noise of each row's own."""
+    """Two changes worth -0.3 and -0.2, together ``planted`` more; what all rows of a seed share, and noise of each
+    row's own.
+    """
     draw = np.random.default_rng(7)
     shared = draw.standard_normal(seeds)
     worth = {"neither": 0.0, "first": -0.3, "second": -0.2, "both": -0.5 + planted}

@@ -94,8 +94,10 @@ def own(tmp_path: Path, write_own: Callable[[Path], Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def write_faces() -> Callable[..., NDArray[np.uint8]]:
-    """Write ``faces.npz`` into a folder: pictures of noise, four of each person, with fifteen points; ``lacking``: every second one has only the four points
-    that nearly all of the competition's have. Returns the pictures (n, 96, 96)."""
+    """Write ``faces.npz`` into a folder: pictures of noise, four of each person, with fifteen points; ``lacking``:
+    every second one has only the four points that nearly all of the competition's have. Returns the pictures (n, 96,
+    96).
+    """
 
     def write(folder: Path, count: int, *, lacking: bool = False) -> NDArray[np.uint8]:
         rng = np.random.default_rng(0)
@@ -128,7 +130,9 @@ class Pulled(BaseException):
 
 
 class FaultyDisk(Disk):
-    """A disk that counts its points and can fail from one of them on. It does not wait for the real disk, which only costs time here."""
+    """A disk that counts its points and can fail from one of them on. It does not wait for the real disk, which only
+    costs time here.
+    """
 
     def __init__(
         self, at: int | None = None, fault: Callable[[str], BaseException | None] = lambda _: Pulled()
@@ -159,7 +163,8 @@ class FaultyDisk(Disk):
 
 
 class Stub:
-    """A trainer that is instant and deterministic: a seed's numbers depend on nothing but the seed and the epoch. Says every kind of thing to its report.
+    """A trainer that is instant and deterministic: a seed's numbers depend on nothing but the seed and the epoch. Says
+    every kind of thing to its report.
 
     ``before_epoch`` is called with (seeds, epoch) and may raise.
     """
@@ -199,7 +204,9 @@ class Stub:
 
 
 class InProcess:
-    """Jobs run here, one after another, when they are started. ``whole``: a pulled plug takes the command along, not only the job."""
+    """Jobs run here, one after another, when they are started. ``whole``: a pulled plug takes the command along, not
+    only the job.
+    """
 
     def __init__(self, training: Any, disk: Callable[[], FaultyDisk], whole: bool) -> None:
         self.training, self.disk, self.whole = training, disk, whole

@@ -1,4 +1,6 @@
-"""Every data set of the library trains as `ablate run` trains it, with a network, a loss and metrics that fit: two seeds in one stack, in this process."""
+"""Every data set of the library trains as `ablate run` trains it, with a network, a loss and metrics that fit: two
+seeds in one stack, in this process.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ CASES = {
         "loss: {name: multi_task, tasks: [{outputs: 1}, {outputs: 1}], balance: magnitude}, metrics: [r2]",
     ],
 }
-"""The data's settings, the network, the loss and metrics. What stands behind a comma in a name is another case of the same data."""
+"""The data's settings, the network, the loss and metrics. What stands behind a comma in a name is another case of the
+same data.
+"""
 
 UNLIKE = ("wine", "breast_cancer", "diabetes", "csv")
 """Data whose columns have units of their own."""

@@ -1,4 +1,6 @@
-"""What becomes of jobs: stacks, resumption, retries, changed recipes, other commands; with a stub engine in this process."""
+"""What becomes of jobs: stacks, resumption, retries, changed recipes, other commands; with a stub engine in this
+process.
+"""
 
 from __future__ import annotations
 
@@ -659,7 +661,9 @@ def test_a_job_that_ignores_its_timeout_is_killed_and_not_tried_again(stub_study
 
 
 class Dying(Unresponsive):
-    """A server that dies with all its jobs whenever it is listened to; ``times`` times, then its jobs end as they should."""
+    """A server that dies with all its jobs whenever it is listened to; ``times`` times, then its jobs end as they
+    should.
+    """
 
     def __init__(self, times, stub_events):
         super().__init__()

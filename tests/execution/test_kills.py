@@ -1,4 +1,6 @@
-"""Real `kill -9` at random moments of real studies, real commands side by side: nothing is trained twice, nothing is lost, nothing is left over."""
+"""Real `kill -9` at random moments of real studies, real commands side by side: nothing is trained twice, nothing is
+lost, nothing is left over.
+"""
 
 from __future__ import annotations
 
@@ -207,7 +209,9 @@ def test_a_folder_that_cannot_be_made_is_told_in_one_line(own, ablate, tmp_path)
 
 
 def train_as_one_stack(recipe, runs, until_epoch=None, kill=None):
-    """Train all seeds as one job, in a real process; end it in order after an epoch, or kill it there. Returns what was told."""
+    """Train all seeds as one job, in a real process; end it in order after an epoch, or kill it there. Returns what was
+    told.
+    """
     store = Store(runs)
     plan = make_plan(recipe, store)
     jobs = make_jobs(plan.to_do(), plan, store, {}, now=time.time(), stack=lambda run, count: count)
@@ -299,7 +303,9 @@ def test_commands_at_once_share_the_work(own, tmp_path, count):
 
 
 def test_a_reader_beside_a_writer(own, tmp_path, ablate):
-    """Tables, status and cleaning while a study trains, which it does until it is told to end: none of them fails, none disturbs."""
+    """Tables, status and cleaning while a study trains, which it does until it is told to end: none of them fails, none
+    disturbs.
+    """
     runs, flags = tmp_path / "runs", ["--set", "epochs=1000000", *LONG[2:4]]
     command = Command(own, tmp_path, *flags)
     until(lambda: epochs(runs) > 50)

@@ -1,7 +1,8 @@
 """A store written by version 0.1.0: nothing is trained again, and its table has the same numbers under the same keys.
 
-``store_0_1.tar.gz`` holds two recipes with the user's code beside them, their runs, and the tables that 0.1.0 printed as JSON. In it are runs that
-finished, diverged, failed and had no effect, a stack, a joined variant, weights of another variant, tracked metrics, ``reach`` and folds.
+``store_0_1.tar.gz`` holds two recipes with the user's code beside them, their runs, and the tables that 0.1.0 printed
+as JSON. In it are runs that finished, diverged, failed and had no effect, a stack, a joined variant, weights of another
+variant, tracked metrics, ``reach`` and folds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Every shipped recipe runs at a small scale; the facial keypoints on real faces too. Those of the claims have their own tests."""
+"""Every shipped recipe runs at a small scale; the facial keypoints on real faces too. Those of the claims have their
+own tests.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def test_demo_trains_parent_and_child_equally_long(ablate):
 @pytest.mark.slow
 @pytest.mark.shared
 def test_convolutions_beat_one_layer_beats_the_mean_face(faces, ablate):
-    """On real faces at equal epochs, nobody in train and valid at once; small batches and a larger rate make 40 epochs enough."""
+    """On real faces at equal epochs, nobody in train and valid at once; small batches and a larger rate make 40 epochs
+    enough.
+    """
     import numpy as np
 
     recipe = next(path for path in RECIPES if path.stem == "facial_keypoints")
@@ -74,7 +78,9 @@ def test_convolutions_beat_one_layer_beats_the_mean_face(faces, ablate):
 
 @pytest.mark.shared
 def test_each_specialist_trains_on_its_own_rows(faces, ablate):
-    """On real faces with the competition's missing points: as many samples as have all of a specialist's points, and no other outputs than these."""
+    """On real faces with the competition's missing points: as many samples as have all of a specialist's points, and no
+    other outputs than these.
+    """
     import numpy as np
 
     from ablate.data.faces import POINTS

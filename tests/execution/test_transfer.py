@@ -1,4 +1,6 @@
-"""Rows that are built upon other rows: trained after them, known by them, judged on samples that none of them has trained on."""
+"""Rows that are built upon other rows: trained after them, known by them, judged on samples that none of them has
+trained on.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Initial values on top of others: zeroed scales, output biases, unit variance on the data; and how a training comes to them."""
+"""Initial values on top of others: zeroed scales, output biases, unit variance on the data; and how a training comes to
+them.
+"""
 
 from __future__ import annotations
 

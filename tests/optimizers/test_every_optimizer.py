@@ -1,4 +1,6 @@
-"""Every optimizer of the registry brings a convex problem and a small network well below their start; in a stack each replica goes its own way."""
+"""Every optimizer of the registry brings a convex problem and a small network well below their start; in a stack each
+replica goes its own way.
+"""
 
 from __future__ import annotations
 

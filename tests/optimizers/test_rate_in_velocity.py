@@ -1,4 +1,6 @@
-"""The two conventions for the rate are one and the same while the rate stands still, also under a schedule of the momentum."""
+"""The two conventions for the rate are one and the same while the rate stands still, also under a schedule of the
+momentum.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,9 @@ CURVATURES = torch.logspace(-1, 1, 20, dtype=torch.float64)
 
 
 def batches(steps, noise, seed=0):
-    """The centre of each step's bowl: ½ Σ h (w − centre)² is a sample of a quadratic with minimum 0 and the known diagonal h."""
+    """The centre of each step's bowl: ½ Σ h (w − centre)² is a sample of a quadratic with minimum 0 and the known
+    diagonal h.
+    """
     return noise * torch.randn(steps, 20, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
@@ -39,7 +41,9 @@ def take_step(optimizer, loss_now, twice):
 
 
 def descend(make, centres, *, twice=False, start=3.0):
-    """The expected loss after each step, and the optimizer. ``twice``: it gets a closure, and so the gradient of the same batch elsewhere."""
+    """The expected loss after each step, and the optimizer. ``twice``: it gets a closure, and so the gradient of the
+    same batch elsewhere.
+    """
     weight = nn.Parameter(torch.full((20,), start, dtype=torch.float64))
     optimizer = make([weight])
     losses = []

@@ -27,7 +27,9 @@ def network():
 
 
 def train(model, settings, *, steps=STEPS):
-    """Train on fixed data with our settings; returns the values that stood in the optimizer's group at each step, with parameters and gradients."""
+    """Train on fixed data with our settings; returns the values that stood in the optimizer's group at each step, with
+    parameters and gradients.
+    """
     optimizer = settings.build(parameter_groups(settings, model.named_parameters(), epochs=steps, steps_per_epoch=1))
     set_values = value_setter(optimizer, settings, steps, 1)
     seen = []

@@ -1,4 +1,6 @@
-"""Every optimizer that wraps torch's, over 100 steps of scheduled values in float64, against torch.optim called directly."""
+"""Every optimizer that wraps torch's, over 100 steps of scheduled values in float64, against torch.optim called
+directly.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Recipes whose settings hold other things by name: inits on inits, losses of tasks; read strictly, and part of the fingerprint."""
+"""Recipes whose settings hold other things by name: inits on inits, losses of tasks; read strictly, and part of the
+fingerprint.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Pictures: what is drawn where, that nothing is cut off or written over, and that the same numbers give the same bytes."""
+"""Pictures: what is drawn where, that nothing is cut off or written over, and that the same numbers give the same
+bytes.
+"""
 
 from __future__ import annotations
 

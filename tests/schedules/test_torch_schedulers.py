@@ -1,4 +1,6 @@
-"""Schedules against torch's schedulers over 100 epochs; the values are read from the optimizer that a recipe's settings build."""
+"""Schedules against torch's schedulers over 100 epochs; the values are read from the optimizer that a recipe's settings
+build.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What is watched, against a plain loop in float64 that computes the same numbers by hand; alone and in a stack of three seeds."""
+"""What is watched, against a plain loop in float64 that computes the same numbers by hand; alone and in a stack of
+three seeds.
+"""
 
 from __future__ import annotations
 

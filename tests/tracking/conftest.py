@@ -1,4 +1,6 @@
-"""Studies made by hand in a store, and real counterparts: a SQLite file that MLflow has prepared once for all tests, its server, PostgreSQL."""
+"""Studies made by hand in a store, and real counterparts: a SQLite file that MLflow has prepared once for all tests,
+its server, PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -243,8 +245,10 @@ def fresh_desk(tmp_path: Path, prepared: Path) -> Desk:
 
 
 class Door:
-    """An address in front of a tracking server, which lets requests through (``open``), answers each with an error (``500``), takes them and never answers
-    (``silent``), or lets ``left`` of them through and then loses the answer to one and is ``silent`` (``dying``)."""
+    """An address in front of a tracking server, which lets requests through (``open``), answers each with an error
+    (``500``), takes them and never answers (``silent``), or lets ``left`` of them through and then loses the answer to
+    one and is ``silent`` (``dying``).
+    """
 
     def __init__(self, upstream: str, mode: str = "open", left: int = 0) -> None:
         self.upstream, self.mode, self.left = urlparse(upstream), mode, left

@@ -73,7 +73,9 @@ def test_interrupted_study_is_not_left_running_in_mlflow(fresh_desk):
 
 @pytest.mark.parametrize("whole_group", [True, False], ids=["group", "command alone"])
 def test_killed_study_has_every_epoch_once_and_nothing_is_left_running(fresh_desk, steps_of, states_of, whole_group):
-    """Killed while it publishes beside its training, resumed from a checkpoint that is older than what MLflow has, interrupted, and published."""
+    """Killed while it publishes beside its training, resumed from a checkpoint that is older than what MLflow has,
+    interrupted, and published.
+    """
     desk = fresh_desk
     uri = f"sqlite:///{desk.folder}/mlflow.db"
     flags = ["recipe.yaml", "--set", "net1.epochs=1000000", "--set", "checkpoint={every: 1 epoch}"]

@@ -87,7 +87,9 @@ def test_requests_that_are_repeated_make_no_run_twice(desk, server, doors, is_wh
     forward, lost = door.answer, []
 
     def losing(request: Any) -> None:
-        """Let the first creation of a run through and hang up instead of answering: MLflow's client then asks once more."""
+        """Let the first creation of a run through and hang up instead of answering: MLflow's client then asks once
+        more.
+        """
         if request.path.endswith("/runs/create") and not lost:
             lost.append(request.path)
             request.wfile = _Nowhere()

@@ -1,4 +1,6 @@
-"""A publication that is killed after any of its calls, when MLflow has done its part and nothing is written down: the next one makes it whole."""
+"""A publication that is killed after any of its calls, when MLflow has done its part and nothing is written down: the
+next one makes it whole.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ CALLS = 18
 
 
 def killed(lab: Any, monkeypatch: pytest.MonkeyPatch, stop_at: int) -> bool:
-    """Publish in a forked process that dies right after its call number ``stop_at``. Returns whether there were so many."""
+    """Publish in a forked process that dies right after its call number ``stop_at``. Returns whether there were so
+    many.
+    """
     call, calls = Connection._call, []
 
     def dying(self: Connection, function: Any, *args: Any, **options: Any) -> Any:

@@ -1,4 +1,6 @@
-"""Runs that others logged: what becomes of their params, seeds and metrics, and one command from a plain script to verdicts."""
+"""Runs that others logged: what becomes of their params, seeds and metrics, and one command from a plain script to
+verdicts.
+"""
 
 from __future__ import annotations
 

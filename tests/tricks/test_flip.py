@@ -21,7 +21,9 @@ DIGITS = Spec((1, 8, 8), 10, "classification")
 
 
 def drawn(points):
-    """Pictures (n, 1, 96, 96) float64 whose pixel under point number i has the brightness i + 1; points (n, 5, 2) in pixels, pixel j covering j … j + 1."""
+    """Pictures (n, 1, 96, 96) float64 whose pixel under point number i has the brightness i + 1; points (n, 5, 2) in
+    pixels, pixel j covering j … j + 1.
+    """
     images = np.zeros((len(points), 1, 96, 96))
     for image, marks in zip(images, points, strict=True):
         for i, (x, y) in enumerate(marks):

@@ -1,4 +1,6 @@
-"""Learning curves and wrong labels: shares that contain each other, in the classes' proportions, whatever the run's seed."""
+"""Learning curves and wrong labels: shares that contain each other, in the classes' proportions, whatever the run's
+seed.
+"""
 
 from __future__ import annotations
 

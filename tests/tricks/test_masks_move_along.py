@@ -1,4 +1,6 @@
-"""Segmentation under every trick that changes a batch: masks go where their pictures go, and targets stay what losses take."""
+"""Segmentation under every trick that changes a batch: masks go where their pictures go, and targets stay what losses
+take.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Real trainings of the engine: three seeds as a stack get what each gets alone, in float64, with many tricks on top of each other."""
+"""Real trainings of the engine: three seeds as a stack get what each gets alone, in float64, with many tricks on top of
+each other.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,9 @@ from ablate.execution.jobs import Job
 
 
 class LocalExecutor:
-    """Forks jobs from a server (`ablate.execution.executors.forkserver`), started with the first job, and again if it dies."""
+    """Forks jobs from a server (`ablate.execution.executors.forkserver`), started with the first job, and again if it
+    dies.
+    """
 
     def __init__(self) -> None:
         self._server: subprocess.Popen[bytes] | None = None

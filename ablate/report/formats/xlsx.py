@@ -23,7 +23,8 @@ LONGEST = 32_767
 
 
 def render(document: Document) -> bytes:
-    """The file's contents: a sheet ``table`` for readers with the notes below, and a sheet ``data`` with all values at full precision.
+    """The file's contents: a sheet ``table`` for readers with the notes below, and a sheet ``data`` with all values at
+    full precision.
 
     Text is text, whatever it begins with: no formula is ever run. Raises ValueError if openpyxl is not installed.
     """

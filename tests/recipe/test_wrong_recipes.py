@@ -77,7 +77,7 @@ ROWS = {
     ),
     "a schedule with two rules": (
         ["{name: a, set: {optimizer.lr: {linear: [1, 0], cosine: [1, 0]}}}"],
-        ["10:35: optimizer.lr (={linear: [1, 0], cosine: [1, 0]}) must have one rule; it has linear and cosine."],
+        ["10:35: optimizer.lr (={linear: [1, 0], cosine: [1, 0]}) must have one rule … linear and cosine."],
     ),
     "a misspelt schedule": (
         ["{name: a, set: {optimizer.lr: {linaer: [1, 0]}}}"],
@@ -448,7 +448,7 @@ def test_a_missing_file_says_where_to_get_it(problems):
     text = GOOD.replace("data: digits", "data: {name: facial_keypoints, path: data/training.csv}")
     [line] = problems(text)
     assert line.startswith("r.yaml:1:88: data.path (=data/training.csv) does not exist. ")
-    assert "drop 'path'" in line
+    assert "remove 'path'" in line
 
 
 def test_equal_rows_are_named_both(wrong_rows):

@@ -20,7 +20,7 @@ SLIPS = [
         "multistep: gamma (=0.001) reduces the value to a millionth or less after 2 of its 3 milestones.",
     ),
     ({"warmup": 5, "then": {"exponential": {"start": 0.1, "gamma": 0.01}}}, "after 3 epochs."),
-    ({"formula": "0.1 * 2"}, "is constant"),
+    ({"formula": "0.1 * 2"}, "is constant: it contains none of step, epoch, progress, epochs."),
 ]  # fmt: skip
 
 SOUND = [

@@ -82,7 +82,7 @@ def test_nothing_else_gets_through(text):
 
 @pytest.mark.parametrize("text", ["", "0.1 *", "1; 2", "x = 1", "import os", "(", "(" * 250, "1 2", "\0", "@"])
 def test_what_cannot_be_read_is_said_in_one_line(text):
-    with pytest.raises(ValueError, match=r"is no arithmetic: .*Write it as in 0\.1") as error:
+    with pytest.raises(ValueError, match=r"is not arithmetic: .*Write it as in 0\.1") as error:
         formula(text)
     assert "\n" not in str(error.value)
 
@@ -131,5 +131,7 @@ def test_its_range_is_checked_where_it_stands():
 
 
 def test_over_epochs_it_knows_no_step():
-    with pytest.raises(ValueError, match=r"^formula \(=0.1 \+ step\) has step, which 'per: epoch' does not count"):
+    with pytest.raises(
+        ValueError, match=r"^formula \(=0.1 \+ step\) contains step, which is not available with 'per: epoch'"
+    ):
         formula("0.1 + step", per="epoch")

@@ -64,8 +64,8 @@ def test_numbers_reach_the_record_and_the_table_and_are_not_made_up(write, ablat
     watching = write("watch: [gradient_norm, jitter]")
     again = ablate("run", watching)
     assert "1 of 1 run finished, 0 to train" in again.err
-    assert "plain: trained without watching gradient_norm, jitter; --fresh trains them again" in again.err
-    assert "trained without watching gradient_norm" in ablate("plan", watching, "--quick").err
+    assert "plain: gradient_norm, jitter not tracked in earlier runs" in again.err
+    assert "gradient_norm, jitter not tracked in earlier runs" in ablate("plan", watching, "--quick").err
     [row] = ablate("table", watching, "--format", "json").json()["rows"]
     assert row.get("gradient_norm") is None
 

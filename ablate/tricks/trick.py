@@ -31,7 +31,7 @@ the hooks (marked with ``trick.``) at these points of the training loop::
   that the code works for both.
 - A hook must not wait for the device (no ``.item()``), and must keep shapes constant from step to step. Make decisions
   that depend on values in ``on_epoch``.
-- Tricks in files of a recipe (``target:``) cannot use ``on_settings``.
+- Only built-in tricks and plugins may use ``on_settings``; custom tricks (``target:``) may not.
 """
 
 from __future__ import annotations

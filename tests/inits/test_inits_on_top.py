@@ -124,7 +124,7 @@ def test_the_bias_of_classes_gives_their_frequencies():
 
 def test_a_network_without_such_a_bias_is_refused():
     with pytest.raises(
-        ValueError, match=r"init \(=output_bias\) needs a last layer with a bias for each of the 2 outputs"
+        ValueError, match=r"init \(=output_bias\) requires a last layer with a bias for each of the 2 outputs"
     ) as error:
         init("output_bias").adapt(
             nn.Linear(3, 2, bias=False), torch.zeros(2, 3), torch.zeros(2, 2), Spec((3,), 2, "regression")

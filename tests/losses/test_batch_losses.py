@@ -88,7 +88,7 @@ def test_single_numbers_are_a_column():
 @pytest.mark.parametrize("shape", [(2, 3), (4, 2), (2,)])
 def test_shapes_that_would_broadcast_are_refused(shape):
     with pytest.raises(
-        ValueError, match=r"loss \(=mse\) needs predictions and targets of one shape; they are \(4, 3\) and"
+        ValueError, match=r"loss \(=mse\) requires predictions and targets of the same shape, but they are \(4, 3\) and"
     ):
         MSE(torch.zeros(4, 3), torch.zeros(*shape))
 

@@ -60,7 +60,7 @@ def test_focal_wants_an_alpha_for_each_class():
     spec = Spec((1,), 3, "classification")
     loss("focal", alpha=[1, 2, 3]).check("focal", spec)
     for alpha in (0.25, [0.5, 0.5]):
-        with pytest.raises(ValueError, match=r"loss\.alpha \(=.*\) must have a number for each of the 3 classes"):
+        with pytest.raises(ValueError, match=r"loss\.alpha \(=.*\) must have one number for each of the 3 classes"):
             loss("focal", alpha=alpha).check("focal", spec)
 
 
@@ -120,7 +120,7 @@ def test_stacks_soft_targets_and_refusals(name):
     full = classes.clamp(min=0)
     hot = F.one_hot(full, 4).movedim(-1, 1).double()
     torch.testing.assert_close(made(logits, hot), made(logits, full))
-    with pytest.raises(ValueError, match=rf"loss \(={name}\) needs predictions \(N, classes, …\)") as error:
+    with pytest.raises(ValueError, match=rf"loss \(={name}\) requires predictions \(N, classes, …\)") as error:
         made(torch.zeros(4, 3), torch.zeros(4, 2))
     assert "\n" not in str(error.value)
     with pytest.raises(
@@ -131,5 +131,5 @@ def test_stacks_soft_targets_and_refusals(name):
 
 @pytest.mark.parametrize("name", ["dice", "dice_ce"])
 def test_dice_needs_masks(name):
-    with pytest.raises(ValueError, match=rf"loss \(={name}\) needs masks"):
+    with pytest.raises(ValueError, match=rf"loss \(={name}\) requires segmentation masks"):
         loss(name)(torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64))

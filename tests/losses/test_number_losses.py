@@ -64,7 +64,9 @@ def test_nothing_known_is_0_and_shapes_are_checked(name):
     value.backward()
     assert value.item() == 0
     assert not p.grad.any()
-    with pytest.raises(ValueError, match=rf"loss \(={name}\) needs predictions and targets of one shape") as error:
+    with pytest.raises(
+        ValueError, match=rf"loss \(={name}\) requires predictions and targets of the same shape"
+    ) as error:
         made(torch.zeros(4, 3), torch.zeros(4, 2))
     assert "\n" not in str(error.value)
     assert made(torch.tensor([[1.0], [0.0]]), torch.tensor([1.0, 0.0])).shape == ()
@@ -108,7 +110,7 @@ def test_bce_of_class_numbers():
 def test_bce_refuses_targets_that_are_no_probabilities():
     spec = Spec((1,), 1, "regression")
     with pytest.raises(
-        ValueError, match=r"loss \(=bce\) needs targets from 0 to 1; the data's reach from -3 to 0.5"
+        ValueError, match=r"loss \(=bce\) requires targets between 0 and 1, but the data have targets from -3 to 0.5"
     ) as error:
         loss("bce").for_data(torch.tensor([[-3.0], [0.5], [torch.nan]]), spec)
     assert "\n" not in str(error.value)

@@ -61,7 +61,7 @@ def test_top_k_of_ties_and_of_no_numbers():
     same = torch.zeros(5, 5)
     assert value("top_k", same, torch.arange(5), k=2) == pytest.approx(2 / 5)
     assert value("top_k", torch.full((5, 5), torch.nan), torch.arange(5), k=2) == 0
-    with pytest.raises(ValueError, match=r"metric\.k \(=5 of top_k\) must be less than the 5 classes"):
+    with pytest.raises(ValueError, match=r"metric\.k \(=5 of top_k\) must be less than the number of classes \(5\)"):
         lookup("metric", "top_k").settings(k=5).check("top_k", CLASSES)
 
 
@@ -186,11 +186,11 @@ def test_targets_of_the_other_kind_are_refused(name):
     metric = lookup("metric", name).settings(**({"k": 2} if name == "top_k" else {}))
     of_classes = name in OF_CLASSES
     other, kinds = (
-        (NUMBERS, "class numbers; the data's are numbers")
+        (NUMBERS, "class indices as targets, but the data have numbers")
         if of_classes
-        else (CLASSES, "numbers; the data's are class numbers")
+        else (CLASSES, "numbers as targets, but the data have class indices")
     )
-    with pytest.raises(ValueError, match=rf"metric \(={name}\) needs targets that are {kinds}"):
+    with pytest.raises(ValueError, match=rf"metric \(={name}\) requires {kinds}"):
         metric.check(name, other)
     wrong = (
         (torch.zeros(4, 3, 2), torch.zeros(4, 3, 2))

@@ -31,7 +31,7 @@ def test_accuracy_of_pixels():
 
 
 def test_accuracy_needs_class_numbers():
-    with pytest.raises(ValueError, match=r"metric \(=accuracy\) needs class numbers") as error:
+    with pytest.raises(ValueError, match=r"metric \(=accuracy\) requires class indices") as error:
         ACCURACY.measure(torch.zeros(4, 3), torch.zeros(4, 3), CLASSES)
     assert "\n" not in str(error.value)
 
@@ -56,7 +56,7 @@ def test_rmse_is_the_root_of_the_mean_squared_error_times_48():
 
 
 def test_rmse_needs_landmarks():
-    with pytest.raises(ValueError, match=r"metric \(=rmse_pixels\) needs data whose targets are landmarks") as error:
+    with pytest.raises(ValueError, match=r"metric \(=rmse_pixels\) requires landmarks as targets") as error:
         RMSE_PIXELS.measure(torch.zeros(2, 6), torch.zeros(2, 6), CLASSES)
     assert "\n" not in str(error.value)
 

@@ -206,7 +206,7 @@ def test_lookahead_is_a_loop_by_hand(assembled, pictures):
 
 
 def test_one_average_at_a_time(assembled):
-    with pytest.raises(ValueError, match=r"tricks \(=ema, swa\) all say which weights are validated"):
+    with pytest.raises(ValueError, match=r"tricks \(=ema, swa\) cannot be combined"):
         assembled(("ema", {}), ("swa", {"start": 1}))
 
 

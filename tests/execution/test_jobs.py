@@ -541,7 +541,7 @@ def test_a_study_that_cannot_be_read_stops_cleaning(stub_study):
     study = stub_study()
     study.command()
     (study.root / "stub" / "study.json").write_text("{")
-    with pytest.raises(ValueError, match="nobody knows which runs it names"):
+    with pytest.raises(ValueError, match="its runs cannot be determined"):
         clean(Store(study.root))
     study.command()
     assert clean(Store(study.root)) == []

@@ -147,7 +147,7 @@ def test_a_pattern_that_takes_no_parameter_is_found(tmp_path):
     )
     recipe = Recipe.load(tmp_path / "own.yaml")
     wrong, right = recipe.variants
-    with pytest.raises(ValueError, match=r"optimizer.groups.0.match \(=conv\*\) takes no parameter"):
+    with pytest.raises(ValueError, match=r"optimizer.groups.0.match \(=conv\*\) matches no remaining parameters"):
         networks.describe(wrong.settings, tmp_path, {})
     assert networks.describe(right.settings, tmp_path, {})["parameters"]
 

@@ -135,7 +135,7 @@ def test_who_takes_what():
 def test_a_network_without_hidden_weights_is_an_error():
     model = nn.Linear(3, 2)
     with pytest.raises(
-        ValueError, match=r"^optimizer \(=muon\) finds no hidden weight .* Use adamw, or set output: muon\.$"
+        ValueError, match=r"^optimizer \(=muon\) requires hidden weight matrices, .* Use adamw, or set output: muon\.$"
     ):
         parameter_groups(SETTINGS(), model.named_parameters())
 

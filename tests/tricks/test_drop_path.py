@@ -120,7 +120,7 @@ def test_a_network_that_says_nothing_is_not_changed():
         operated(blocks(2), rate=0)
     with pytest.raises(ValueError, match=r"drop_path\.wrong \(=True\) cannot be combined with drop_path\.branches"):
         operated(blocks(2, Theirs), branches="*", wrong=True)
-    with pytest.raises(ValueError, match=r"layer \(=drop_path\) is there already"):
+    with pytest.raises(ValueError, match=r"layer \(=drop_path\) already exists"):
         operated(operated(blocks(2))[0])
 
 

@@ -112,7 +112,7 @@ def run_claimed(
     except Changed:
         report.all_ended("interrupted", CHANGED)
     except NoEffect as error:
-        report.all_ended("no_effect", str(error))
+        report.all_ended("no_effect", str(error).replace(" has no effect: ", ": ", 1))
     except DiskError:
         raise
     except (Exception, SystemExit, KeyboardInterrupt) as error:  # user code may call sys.exit

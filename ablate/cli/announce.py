@@ -17,8 +17,8 @@ def announce(plan: Plan, store: Store, options: RunOptions) -> list[tuple[str, i
     size = [number(len(study.variants), "variant"), number(len(study.seeds), "seed")]
     if study.folds is not None:
         size.append(f"{study.folds.k} folds")
-    finished = f"{distinct - len(missing)} of {number(distinct, 'run')} finished, {len(missing)} to train"
-    say(f"{study.study}: {' × '.join(size)}; {finished}")
+    done = f"{number(distinct, 'run')}: {distinct - len(missing)} finished, {len(missing)} to train"
+    say(f"{study.study}: {' × '.join(size)}; {done}")
     warn_of(plan, store, fresh=options.fresh)
     counts = Counter(planned.variant.name for planned in missing)
     if also := [variant.name for variant in study.needed if counts[variant.name]]:

@@ -74,7 +74,7 @@ class Selection:
         list[str] | None,
         option(
             "PATH=VALUE",
-            "Override a setting in all variants (epochs=50) or in one (net3.epochs=50), or one of compare "
+            "Override a setting in all variants (epochs=50), in one variant (net3.epochs=50) or in compare "
             "(compare.at=last). Can be repeated.",
             "--set",
         ),

@@ -55,5 +55,7 @@ def plan(
     selection.mention_last(study, "plan")
     wrong = [row for row in view.rows if row.error]
     for row in wrong:
-        say(f"{row.variant}: {re.sub(NAME_OF_ERROR, '', str(row.error))}")
+        text = re.sub(NAME_OF_ERROR, "", str(row.error))
+        prefix = "no effect: " if str(row.error).startswith("NoEffect: ") and "no effect" not in text else ""
+        say(f"{row.variant}: {prefix}{text}")
     return 2 if wrong else 0

@@ -117,7 +117,7 @@ class Progress:
             now = self.clock()
             shown = in_view(list(self.state.rows.values()), max(self.console.height - 4, 1))
             hidden = len(self.state.rows) - len(shown)
-            more = f", {hidden} more row{'s' if hidden > 1 else ''}" if hidden else ""
+            more = f", {hidden} more variant{'s' if hidden > 1 else ''}" if hidden else ""
             return Group(drawn(shown, now, self.console.width), Text(self.whole(now) + more, "dim"))
 
 

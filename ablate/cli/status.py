@@ -46,7 +46,7 @@ def show(rows: list[RowNow]) -> None:
     output().print(grid)
     for row in rows:
         for reason in row.reasons:
-            output().print(Text(plain(f"{row.variant} {reason}")))
+            output().print(Text(plain(f"{row.variant}, {reason}")))
 
 
 def cells(run: RunNow) -> tuple[str, ...]:

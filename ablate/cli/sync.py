@@ -6,7 +6,7 @@ from ablate.cli.options import RecipePath, Selection, Uri
 
 
 def sync(recipe: RecipePath, selection: Selection, tracking_uri: Uri = None) -> int:
-    """Publish the results that are not in MLflow yet. Does not train.
+    """Publish the results that are not in MLflow yet, without training.
 
     Example: ablate sync digits.yaml --tracking-uri http://mlflow.example.org
     """

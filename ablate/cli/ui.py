@@ -11,7 +11,7 @@ from ablate.cli.options import Uri, argument
 
 
 def ui(
-    recipe: Annotated[Path | None, argument("RECIPE", "Link to this recipe's study.")] = None,
+    recipe: Annotated[Path | None, argument("RECIPE", "Print a link to this recipe's study.")] = None,
     tracking_uri: Uri = None,
     port: Annotated[
         int,

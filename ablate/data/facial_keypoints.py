@@ -69,24 +69,24 @@ class FacialKeypoints(Data):
     lacking: Literal["source", "kaggle"] = Field(
         default="source",
         description=(
-            "the missing keypoints: those of the source, or, for faces without missing ones, those of the "
-            "competition's file"
+            "which keypoints are missing. source: as in the data; kaggle: as in the competition's file, for faces "
+            "without missing keypoints"
         ),
     )
     split_on: Literal["kept", "complete"] = Field(
         default="kept",
         description=(
-            "samples that 'valid' is a fraction of. kept: all samples in use. complete: those with all fifteen "
-            "keypoints; the validation set is then the same for all 'columns', and all other samples are for "
-            "training, except those of people in the validation set (with 'group')"
+            "samples from which the validation set is drawn. kept: all samples in use; complete: those with all "
+            "fifteen keypoints, so that it is the same for all 'columns'. All other samples are for training, except "
+            "those of people in the validation set (with 'group')"
         ),
     )
     limit: int | None = Field(
         default=None,
         ge=2,
         description=(
-            "use only the first n samples, counted after dropping and before the split; with 'group', these are "
-            "fewer people, and the last one may be incomplete"
+            "use only the first n samples that are not dropped, before the split; with 'group', the last person "
+            "may be incomplete"
         ),
     )
 

@@ -32,7 +32,7 @@ TARGETS = ("targets", "y", "Y", "labels", "target")
         "Your own arrays of inputs and targets in one .npz file.",
         source="numpy.savez",
         helps="For data that fit in memory and have one target per sample.",
-        interacts="uint8 inputs stay bytes in memory; in a batch they become 0 … 1.",
+        interacts="uint8 inputs stay bytes in memory and are scaled to 0 … 1 in each batch.",
     ),
 )
 class Npz(Data):

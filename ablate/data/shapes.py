@@ -23,7 +23,7 @@ from ablate.registry.lazy import torch
             "For segmentation in two or three dimensions without a download; to measure the effect of dropout, "
             "context and overlap losses."
         ),
-        costs="Generated in every job: some tenths of a second for 500 images of 32×32, more for volumes.",
+        costs="Generated in every job: a few tenths of a second for 500 images of 32×32, more for volumes.",
         interacts="Augmentation transforms masks too. Shapes of equal tone overlap, so no network reaches a Dice of 1.",
     ),
 )

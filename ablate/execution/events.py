@@ -157,5 +157,5 @@ def decode(line: bytes) -> Event:
     fields = json.loads(line)
     kind = _KINDS.get(fields.pop("event", ""))
     if kind is None:
-        raise ValueError(f"event (={line!r}) is of no known kind.")
+        raise ValueError(f"event (={line!r}) has an unknown kind.")
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})

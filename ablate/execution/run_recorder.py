@@ -239,7 +239,7 @@ class RunRecorder:
         alone = [(replica, seeds[replica]) for replica in self.under_way()]
         for replica, seed in alone:
             self.close(replica)
-            record = self.record(replica, "interrupted", f"its stack failed ({reason})")
+            record = self.record(replica, "interrupted", f"training its seeds in parallel failed ({reason})")
             self.store.write_status(replace(record, stack=(seed,)))
         self.listen(
             StackFailed(

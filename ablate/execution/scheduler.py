@@ -160,7 +160,7 @@ class Scheduler:
             for row, name in job.needs.get(seed, {}).items():
                 record = self.store.record(name)
                 if record.status != "finished":
-                    found[seed] = f"it is based on {row}, seed {seed}, which is {record.status.replace('_', ' ')}"
+                    found[seed] = f"it is based on {row}, seed {seed} (status: {record.status.replace('_', ' ')})"
         return found
 
     def _open(self, job: Job) -> Iterator[Event]:
@@ -318,7 +318,7 @@ class ProcessDied(Exception):
 
     def __init__(self, code: int) -> None:
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        hint = ", as when the machine runs out of memory" if code == -signal.SIGKILL else ""
+        hint = ", possibly because the machine ran out of memory" if code == -signal.SIGKILL else ""
         super().__init__(f"its process ended with {how}{hint}")
 
 
@@ -326,4 +326,4 @@ class Unresponsive(Exception):
     """A job did not end at its timeout."""
 
     def __init__(self, timeout: float | None) -> None:
-        super().__init__(f"not done after {timeout:g} s, and did not respond to signals")
+        super().__init__(f"not finished after {timeout:g} s, and did not respond to signals")

@@ -18,7 +18,7 @@ def trained(run: PlannedRun, recipe: Recipe, store: Store) -> Trained:
     """
     settings = run.variant.settings
     if run.record.status != "finished":
-        rule = f"must be finished, but seed {run.seed} is {run.record.status}"
+        rule = f"must be finished, but the status of seed {run.seed} is {run.record.status.replace('_', ' ')}"
         raise ValueError(f"variant (={run.variant.name}) {rule}. Train it with 'ablate run'.")
     own = Trained(settings, run.seed, recipe.folder, fold=run.record.fold, folds=recipe.folds)
     if not settings.joined:

@@ -98,10 +98,9 @@ def run_claimed(
         # without a checkpoint there is no reason to keep the stack together
         job = job.only([seed for i, seed in enumerate(job.assignment.seeds) if i not in settled])
         settled = set()
-    where = f"after epoch {kept.state['epoch']}" if kept else "from the start"
-    log_line(
-        store, log, f"{time.strftime('%Y-%m-%d %H:%M:%S')}: {where}, seeds {job.assignment.seeds}, pid {os.getpid()}"
-    )
+    began = f"resumed after epoch {kept.state['epoch']}" if kept else "started"
+    seeds = ", ".join(map(str, job.assignment.seeds))
+    log_line(store, log, f"{time.strftime('%Y-%m-%d %H:%M:%S')}: {began} (seeds: {seeds}; PID: {os.getpid()})")
     describe(job, store)
     torch.set_num_threads(kept.threads if kept else job.threads)
     with ending.shield():
@@ -109,11 +108,11 @@ def run_claimed(
     try:
         training(job, report, kept.state if kept else None)
     except EndAsked as asked:
-        report.all_ended(asked.status, f"not done after {job.timeout:g} s" if asked.status == "timeout" else "")
+        report.all_ended(asked.status, f"not finished after {job.timeout:g} s" if asked.status == "timeout" else "")
     except Changed:
         report.all_ended("interrupted", CHANGED)
     except NoEffect as error:
-        report.all_ended("no_effect", str(error))
+        report.all_ended("no_effect", str(error).replace(" has no effect: ", ": ", 1))
     except DiskError:
         raise
     except (Exception, SystemExit, KeyboardInterrupt) as error:  # user code may call sys.exit
@@ -147,7 +146,7 @@ def what_is_left(job: Job, store: Store, listen: Listener) -> tuple[Job, set[int
     return job, {i for i, _, _ in done}
 
 
-CHANGED = "its data or code changed after the command started. Run the command again"
+CHANGED = "its data or code changed after the command started. Rerun the command"
 
 
 class Changed(Exception):
@@ -175,7 +174,7 @@ def go_on_from(job: Job, store: Store, settled: set[int], listen: Listener) -> C
         # a power cut may have lost metrics from before the checkpoint
         short = [i for i in left if store.cut_metrics(job.fingerprints[i], kept.lines[i]) != kept.lines[i]]
         if short:
-            damaged.append("the metrics end before the checkpoint")
+            damaged.append("the metrics of some epochs before the checkpoint are missing")
             kept = None
     for i in left:
         if kept is None:

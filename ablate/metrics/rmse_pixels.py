@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     card=Card(
         "Root mean squared error of landmark coordinates, in the original image's pixels.",
         source="Kaggle, Facial Keypoints Detection: the competition's score",
-        helps="For landmarks: √(mse)·48 for the keypoint study, whatever image size the network gets.",
+        helps="For landmarks: √(mse)·48 for facial_keypoints, whatever image size the network gets.",
     ),
 )
 class RmsePixels(Metric):

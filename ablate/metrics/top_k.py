@@ -41,7 +41,7 @@ class TopK(Metric):
         super().check(name, spec)
         if self.k >= spec.outputs:
             raise ValueError(
-                f"metric.k (={self.k} of {name}) must be less than the number of classes ({spec.outputs})."
+                f"{name}.k (={self.k}) must be less than the number of classes ({spec.outputs})."
             )
 
     def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:

@@ -53,7 +53,7 @@ class Autoencoder(Model):
             check_side("autoencoder", input_shape[1:], len(self.channels), "channels")
             if outputs != prod(input_shape):
                 raise ValueError(
-                    f"model.channels (={list(self.channels)} in autoencoder) requires {prod(input_shape)} "
+                    f"model.channels (={list(self.channels)}) requires {prod(input_shape)} "
                     f"outputs, the values of a sample, but the data have {outputs}. Set data.reconstruct: true, "
                     "or remove 'channels'."
                 )

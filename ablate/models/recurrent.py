@@ -57,7 +57,7 @@ class RecurrentModel(Model):
         """Takes the vocabulary size from the data, unless ``tokens`` is set. Raises ValueError if it is too small."""
         if spec.vocabulary and not self.embedding:
             raise ValueError(
-                f"model.embedding (=0 of {name}) must be at least 1, because the data are tokens. Set it to 16, "
+                f"model.embedding (=0) must be at least 1, because the data are tokens. Set it to 16, "
                 "for example."
             )
         told = super().for_data(name, spec)
@@ -82,7 +82,7 @@ class RecurrentModel(Model):
         super().check(name, spec)
         if self.embedding and not spec.vocabulary:
             raise ValueError(
-                f"model.embedding (={self.embedding} of {name}) requires tokens, but the data are numeric. Set it to 0."
+                f"model.embedding (={self.embedding}) requires tokens, but the data are numeric. Set it to 0."
             )
 
     def check_shape(self, input_shape: tuple[int, ...], outputs: int) -> None:

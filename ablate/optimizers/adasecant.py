@@ -50,7 +50,7 @@ class AdaSecant(Optimizer):
     gamma_clip: Annotated[float, Range(ge=0)] = Field(
         default=1.8,
         description=(
-            "maximum weight of the running average in that reduction: 1.8 means 1.8 parts of average to one of gradient"
+            "maximum weight of the running average in that reduction; the gradient has weight 1"
         ),
     )
     adagrad: bool = Field(

@@ -47,7 +47,7 @@ def watch(plan: Plan, store: Store, now: float | None = None) -> list[RowNow]:
     for variant in plan.recipe.variants:
         runs = plan.runs_of(variant.name)
         reasons = dict.fromkeys(
-            f"{run_name(run.seed, run.record.fold)} {run.record.status.replace('_', ' ')}: {run.record.reason}"
+            f"{run_name(run.seed, run.record.fold)}: {run.record.status.replace('_', ' ')}: {run.record.reason}"
             for run in runs
             if run.record.reason and run.record.status not in ("finished", "stale")
         )
@@ -76,4 +76,4 @@ def run_now(run: PlannedRun, store: Store, now: float) -> RunNow:
 
 def run_name(seed: int, fold: int | None) -> str:
     """``seed 3``, or ``seed 3 fold 0``."""
-    return f"seed {seed}" if fold is None else f"seed {seed} fold {fold}"
+    return f"seed {seed}" if fold is None else f"seed {seed}, fold {fold}"

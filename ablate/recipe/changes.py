@@ -121,7 +121,7 @@ def extend(
             kept = [step for step in steps if name not in step.owners]
             if len(kept) == len(steps) and not elsewhere:
                 known = sorted({owner for step in steps for owner in step.owners})
-                have = f"the tricks {', '.join(known)}" if known else "no tricks"
+                have = ", ".join(known) or "no tricks"
                 rule = f"must be a trick of the parent {show(parent)}, which has {have}.{did_you_mean(name, known)}"
                 problems.add(place, f"{own.where}.remove[{i}] (={show(name)}) {rule}")
             steps = kept

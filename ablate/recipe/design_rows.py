@@ -37,8 +37,9 @@ def read_design(rows: Rows, shape: Shape, bundles: Mapping[str, Bundle], chosen:
             return None
         design = chosen or name
         if (rule := count_rule(design, len(rungs), MOST_ROWS)) is not None:
-            flag = Position(f"--design {design}")
-            problems.add(flag if chosen else listed.position, rule if chosen else f"{path} (={show(listed)}) {rule}")
+            flag = f"--design (={design})"
+            place = Position("") if chosen else listed.position
+            problems.add(place, f"{flag if chosen else f'{path} (={show(listed)})'} {rule}")
             return None
         full = Row("", path, place, None, "", Own(path))
         _arrange(rows, rungs, design, full)
@@ -80,7 +81,7 @@ def rearrange(rows: Rows, design: str) -> None:
     flag = Position(f"--design {one_line(design)}")
     rule = count_rule(design, len(written), MOST_ROWS)
     if rule is not None:
-        rows.problems.add(flag, f"{rule.rstrip('.')} (each variant with changes counts as one trick).")
+        rows.problems.add(Position(""), f"{flag} {rule.rstrip('.')} (each variant with changes counts as one trick).")
         return
     rows.rows = [baseline]
     _arrange(rows, written, design, Row("", f"design.{design}", flag, None, "", Own("")), written=True)

@@ -111,7 +111,7 @@ def _read(node: Node, variants: Sequence[Variant], problems: Problems) -> Compar
             continue
         names = ", ".join(known)
         hint = did_you_mean(metric, known) or f" Add {show(metric)} to 'metrics'."
-        shape.wrong("metric", f"must be a metric of all variants; {show(variant.name)} has {names}.{hint}")
+        shape.wrong("metric", f"must be a metric of all variants, but {show(variant.name)} only has {names}.{hint}")
         break
     own = {"at": _one_of(shape, "at", ("selected", "last", "best"))}
     own["better"] = _one_of(shape, "better", ("lower", "higher"))
@@ -131,7 +131,7 @@ def comparing(variants: Sequence[Variant], compare: Compare, metric: str) -> Com
     for variant in asked:
         known = metrics_of(variant.settings)
         if metric not in known:
-            rule = f"must be a metric of all variants; {show(variant.name)} has {', '.join(known)}."
+            rule = f"must be a metric of all variants, but {show(variant.name)} only has {', '.join(known)}."
             raise ValueError(f"metric (={show(metric)}) {rule}{did_you_mean(metric, known)}")
     directions = {better(metrics_of(variant.settings)[metric]) for variant in asked}
     if directions == {"lower"}:

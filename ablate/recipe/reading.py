@@ -27,7 +27,7 @@ def read_text(path: Path) -> str:
     """The text of a recipe's file. Raises `RecipeError` if it cannot be read."""
 
     def fail(rule: str) -> RecipeError:
-        return RecipeError([Problem(Position(str(path)), rule)])
+        return RecipeError([Problem(Position(""), f"recipe (={path}) {rule}")])
 
     try:
         with path.open("rb") as file:

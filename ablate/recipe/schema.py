@@ -116,7 +116,7 @@ def _top() -> Schema:
                     "type": "number",
                     "exclusiveMinimum": 0,
                     "description": "smallest relevant difference, in the metric's unit; the verdict is "
-                    "'no difference' if the whole confidence interval lies below it",
+                    "'no difference' if the confidence interval is within ± this value",
                 },
             },
             "the metric that verdicts compare",

@@ -89,7 +89,7 @@ def read_selection(
         arguments += ["--only", only if isinstance(only, str) else ",".join(only)]
     if design is not None:
         if (rule := design_rule(design)) is not None:
-            problems.add(Position(f"--design {one_line(design)}"), rule + did_you_mean(design, DESIGNS))
+            problems.add(Position(""), f"--design (={one_line(design)}) {rule}" + did_you_mean(design, DESIGNS))
         arguments += ["--design", design]
     lines: list[tuple[str | None, Assignment]] = []
     for text in sets:
@@ -135,10 +135,10 @@ def _read_only(only: str | Sequence[str], names: Sequence[str], problems: Proble
     if isinstance(only, str):
         only = _names_in(only, names)
     if not only:
-        problems.add(Position("--only"), f"requires names of variants, such as {','.join(names[:2])}.")
+        problems.add(Position(""), f"--only requires names of variants, such as {','.join(names[:2])}.")
     for name in only:
         if name not in names:
-            problems.add(Position(f"--only {one_line(name)}"), unknown_variant(name, names))
+            problems.add(Position(""), f"--only (={one_line(name)}) {unknown_variant(name, names)}")
     return tuple(only)
 
 
@@ -161,7 +161,7 @@ def _read_set(text: str, names: Sequence[str], problems: Problems) -> tuple[str 
     path, equals, written = text.partition("=")
     path = path.strip()
     if not equals or not path:
-        problems.add(place, "must be a setting and its value, such as --set epochs=50.")
+        problems.add(Position(""), f"--set (={one_line(text)}) must be a setting and its value, such as epochs=50.")
         return None
     try:
         value = read_yaml(written, place.source, place=place, path=path) or Node(None, place)

@@ -52,11 +52,11 @@ def build_variants(
     problems.extend(_placed(found, written))
     for _, line in selection.sets:
         if line.path.startswith("tricks.") and line.position not in build.used:
-            problems.add(line.position, f"{show(line.path)}: No variant that this applies to has the trick.")
+            problems.add(line.position, f"{show(line.path)}: no selected variant has this trick.")
     for name in selection.only or ():
         if (same := build.same.get(name)) is not None:
             rule = f"is skipped, because its settings equal those of {show(same)}."
-            problems.add(Position(f"--only {one_line(name)}"), rule)
+            problems.add(Position(""), f"--only (={one_line(name)}) {rule}")
     linked = link_sources(variants, [row.name for row in written.rows], build.places, problems)
     return linked, build.notes()
 

@@ -39,7 +39,7 @@ def read_yaml(text: str, source: str, *, place: Position | None = None, path: st
         position = place or position_at(text, error.position, source)
         problems.add(position, f"The character U+{code:04X} is not allowed in YAML.")
     except Exception:  # the parser also raises AssertionError, LookupError and others for invalid text
-        problems.add(place or Position(source), "is not valid YAML. Check its syntax.")
+        problems.add(place or Position(source), "Invalid YAML. Check the syntax.")
     problems.check()
     return document
 
@@ -52,7 +52,7 @@ def _syntax(error: MarkedYAMLError) -> str:
         hint = " Quote text that contains { or }."
     if "mapping values are not allowed" in problem:
         hint = " Quote text that contains ': ', or check the indentation."
-    return f"is not valid YAML: {context + ', ' if context else ''}{problem}.{hint}"
+    return f"Invalid YAML: {context + ', ' if context else ''}{problem}.{hint}"
 
 
 class _Stop(Exception):

@@ -24,7 +24,7 @@ TITLES = {
 """Kind → heading, and how a recipe names one."""
 
 HEAD = """\
-# The catalogue
+# Catalog
 
 All built-in components of recipes. `ablate catalog` lists them, and `ablate catalog NAME` describes one. This page is the
 output of `ablate catalog --markdown`.

@@ -53,5 +53,5 @@ def find(columns: dict[str, Column], name: str, flag: str) -> str:
         if spelling in called:
             return called[spelling]
     near = suggestion(folded, [*columns, *ALIASES])
-    hint = f"Did you mean '{near}'?" if near else f"There are {', '.join(columns)}."
+    hint = f"Did you mean '{near}'?" if near else f"Available: {', '.join(columns)}."
     raise ArgumentError(f"{flag} (={wanted}) is not a column of this table. {hint}")

@@ -56,7 +56,7 @@ def draw_curves(study: StudyRecord, curves: Curves, metric: str = "valid_loss", 
     if not wanted:
         if not curves.rows:
             raise ValueError(f"{study.recipe.study} has no curves: no epoch has been trained. Use 'ablate run'.")
-        hint = did_you_mean(metric, curves.names()) or f" There are {', '.join(curves.names())}."
+        hint = did_you_mean(metric, curves.names()) or f" Available: {', '.join(curves.names())}."
         raise ValueError(f"metric (={metric}) has no curve in {study.recipe.study}.{hint}")
     rows, left_out = wanted[:MOST_PANELS], len(wanted) - MOST_PANELS
     columns = {1: 1, 2: 2, 4: 2, 3: 3, 5: 3, 6: 3, 9: 3}.get(len(rows), 4)
@@ -184,7 +184,7 @@ def _head(
         left += 0.31 + float(text.get_window_extent().width) / figure.dpi + 0.2
     remarks = ["lines: mean over seeds, bands: their range"] if " seeds" in n else []
     remarks += [f"a point averages up to {curves.stretch} epochs"] if curves.stretch > 1 else []
-    remarks += [f"{rows_left_out} more variants are not shown"] if rows_left_out else []
+    remarks += [f"variants not shown: {rows_left_out}"] if rows_left_out else []
     if remarks:
         said = "; ".join(remarks)
         figure.text(

@@ -97,5 +97,5 @@ def _remark(rows: Sequence[Row], near: float | None) -> str:
     parts = ["squares: mean paired difference" if several else f"squares: the difference of one {unit}"]
     parts += ["bars: 95% interval", f"dots: {unit}s"] if several else []
     parts += ["diamonds: interaction"] if any(row.interaction is not None for row in rows) else []
-    parts += ["grey band: compare.smallest_effect"] if near is not None else []
+    parts += ["gray band: compare.smallest_effect"] if near is not None else []
     return "; ".join(parts)

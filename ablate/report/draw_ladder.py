@@ -92,9 +92,9 @@ def _means(table: Table) -> Texts:
 def _remark(table: Table, published: bool) -> str:
     several = any(row.ci_low is not None for row in table.rows)
     points = f"points: means over the {table.unit}s" if table.planned > 1 else f"points: one {table.unit}"
-    parts = [points, "bars: from the parent"]
+    parts = [points, "bars: change from the parent"]
     parts += (
-        ["whiskers: 95% interval of that step"]
+        ["whiskers: 95% confidence interval of the change"]
         if several
         else [f"one {table.unit}: differences may be due to chance"] * (table.planned < 2)
     )

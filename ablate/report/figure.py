@@ -104,7 +104,7 @@ def picture_suffix(path: Path | str) -> str:
     """The format of a file by its suffix. Raises ValueError for an unknown one."""
     suffix = Path(path).suffix.lower().removeprefix(".")
     if suffix not in PICTURES:
-        raise ArgumentError(f"output (={path}) must end in {', '.join(f'.{name}' for name in PICTURES)}.")
+        raise ArgumentError(f"output (={path}) must end in one of {', '.join(f'.{name}' for name in PICTURES)}.")
     return suffix
 
 

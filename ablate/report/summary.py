@@ -27,7 +27,7 @@ FIRST: tuple[Kind, ...] = (
     "not_finite",
     "not_finite_inputs",
 )
-"""Notes that come before all others: they tell of bugs."""  # fmt: skip
+"""Notes that come before all others: they report likely bugs."""  # fmt: skip
 
 
 def summary(table: Table, keys: Collection[str] | None = None, *, details: bool = False) -> list[str]:
@@ -113,7 +113,7 @@ def differences(table: Table, parent: bool, baseline: bool) -> str:
     at = "" if compare.at == "selected" else f" at the {compare.at} epoch"
     text = f"{what}: {compare.metric} minus {whose}{at}, paired by {table.unit} ({compare.better} is better)"
     if any((parent and row.ci_low is not None) or (baseline and row.baseline_ci_low is not None) for row in table.rows):
-        text += "; 95% intervals for one variant each, not simultaneous"
+        text += "; [ ]: 95% confidence interval, not adjusted for multiple comparisons"
     return text + "."
 
 
@@ -167,10 +167,10 @@ def column_legend(table: Table, shown: Set[str]) -> list[str]:
         lines.append(f"Gain per minute: improvement of {metric} over the baseline per minute of a seed's training.")
     if "peak_memory" in shown and any(row.peak_memory is not None for row in rows):
         lines.append(
-            "Peak memory: GPU memory of the job, shared by stacked seeds; on the CPU, memory of the whole process."
+            "Peak memory: GPU memory of the job, shared by seeds trained in parallel; on the CPU, memory of the whole process."
         )
     if any(row.reached for row in rows) and any(key.startswith("reach_") for key in shown):
-        lines.append("Epochs, seconds to a value: median over runs; 3/5: only 3 of 5 runs reached it.")
+        lines.append("Epochs and seconds to a value: median over runs; 3/5: only 3 of 5 runs reached it.")
     if not metric.startswith("test_") and any(key.startswith("test_") and key in table.metrics for key in shown):
         lines.append("Test columns: the test set, evaluated once after training; not used for verdicts.")
     if "published" in shown:

@@ -23,7 +23,7 @@ VARIABLES = ("step", "epoch", "progress", "epochs")
         "Computes any arithmetic formula of step, epoch and progress.",
         source="torch.optim.lr_scheduler.LambdaLR",
         helps="For custom shapes, and different schedules per parameter group.",
-        costs="Only checked for values that can be computed and are in the field's range.",
+        costs="The check only ensures that values can be computed and are in the setting's range.",
         interacts="Epochs in a formula do not scale with --scale; use progress or epochs instead.",
     ),
 )

@@ -113,7 +113,7 @@ def parse_schedule(value: dict[str, Any], info: ValidationInfo | None = None) ->
         fields = {entry.settings.shorthand: arguments, **rest}
     else:
         raise ValueError(
-            f"{rules[0]} takes named arguments: {', '.join(f for f in entry.settings.model_fields if f != 'per')}."
+            f"must name the settings of {rules[0]}: {', '.join(f for f in entry.settings.model_fields if f != 'per')}."
         )
     context = info.context if info is not None else None
     try:
@@ -142,14 +142,15 @@ def _sentence(rule: str, settings: type[Named], finding: Any) -> str:
     if finding["type"] == "missing":
         lacking = finding["loc"][-1]
         if isinstance(lacking, int):
-            return f"{where.rpartition('.')[0]} has {lacking} values, but requires more{about}."
-        return f"{rule} needs '{lacking}'{about}."
+            return f"must have more than {lacking} value{'s' * (lacking != 1)} in '{where.rpartition('.')[0]}'{about}."
+        return f"requires '{rule}.{lacking}'{about}."
     if finding["type"] == "extra_forbidden":
-        return f"{rule} has no setting '{finding['loc'][-1]}'. Its settings are {', '.join(settings.model_fields)}."
+        known = ", ".join(settings.model_fields)
+        return f"has '{finding['loc'][-1]}', which is not a setting of {rule}. Available: {known}."
     if finding["type"] == "too_long":
         return (
-            f"{where} has {finding['ctx']['actual_length']} values, but at most {finding['ctx']['max_length']} are "
-            f"allowed{about}."
+            f"must have at most {finding['ctx']['max_length']} values in '{where}', but has "
+            f"{finding['ctx']['actual_length']}{about}."
         )
     text = (
         str(finding["msg"])
@@ -159,7 +160,7 @@ def _sentence(rule: str, settings: type[Named], finding: Any) -> str:
     )
     if finding["type"] != "value_error":
         text = f"must be {text}{about if text == 'a list' else ''}"
-    return f"{where} (={finding['input']}) {text.removeprefix('(=')}{'' if text.endswith(('.', '?')) else '.'}"
+    return f"has an invalid value: {where} (={finding['input']}) {text.removeprefix('(=')}{'' if text.endswith(('.', '?')) else '.'}"
 
 
 def dump_scheduled(value: Any) -> Any:

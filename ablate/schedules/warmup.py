@@ -59,6 +59,6 @@ class Warmup(Schedule):
             return self
         if "per" in self.model_fields_set:
             raise ValueError(
-                f"then counts {self.then.per}s, but the warmup counts {self.per}s. Set the same 'per' in both."
+                f"has per: {self.per}, but 'then' has per: {self.then.per}. Set the same 'per' in both."
             )
         return self.model_copy(update={"per": self.then.per})

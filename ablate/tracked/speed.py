@@ -26,8 +26,8 @@ if TYPE_CHECKING:
         helps="To measure the time that a trick costs, for the given batch size and device.",
         costs="Nothing.",
         interacts=(
-            "The seeds of a stack run together, so each has the values of the stack. Timings of variants that ran in "
-            "parallel are not comparable."
+            "Seeds trained in parallel on one device share the same values. Timings of variants that ran in parallel "
+            "are not comparable."
         ),
     ),
 )

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
         "Records the size of updates relative to the weights, per layer.",
         source="Karpathy, CS231n, Neural Networks Part 3: ratio of weights to updates",
         helps=(
-            "To check the learning rate: about 1e-3 is usual. Much larger, and it is too high; much smaller, and it "
-            "is too low, or the layer does not learn."
+            "To check the learning rate: about 1e-3 is usual. If the ratio is much larger, the learning rate is too "
+            "high; if it is much smaller, it is too low, or the layer does not learn."
         ),
         costs="A copy of the weights and a pass over them in each recorded step.",
         interacts="Includes everything that changes the weights: the optimizer's step and tricks such as max_norm.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from textwrap import shorten
 
 from ablate.tracking.address import Address
 
@@ -23,7 +24,8 @@ def trouble(error: Exception, address: Address) -> str:
         what = "is locked by another process"
     else:
         lines = str(error).replace(address.uri, address.shown).strip().splitlines()
-        what = f"could not be written: {lines[0][:200].rstrip('.') if lines else type(error).__name__}"
+        text = shorten(lines[0], 200, placeholder=" …") if lines else type(error).__name__
+        what = f"could not be written: {text.rstrip('.')}"
     return f"MLflow (={address.shown}) {what}."
 
 

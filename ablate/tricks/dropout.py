@@ -25,13 +25,13 @@ Place = tuple["nn.Sequential", str, str]
     "trick",
     "dropout",
     card=Card(
-        "Drops units at random during training, after pools and hidden layers.",
+        "Drops units at random during training, after pooling and hidden layers.",
         source="Srivastava et al. 2014, Dropout: A Simple Way to Prevent Neural Networks from Overfitting",
         helps="For large fully connected layers that overfit; has little effect after convolutions.",
         costs="Slower convergence; the training loss is computed with dropped units, so compare train_loss_clean.",
         interacts=(
-            "Large probabilities, such as 0.5, before batch norm shift its statistics. Added to any dropout of the "
-            "network itself."
+            "Large probabilities, such as 0.5, before batch norm shift its statistics. Applied in addition "
+            "to the network's own dropout."
         ),
     ),
 )
@@ -50,7 +50,7 @@ class Dropout(Trick):
     examples = ({}, {"conv": [0.3], "hidden": {"linear": [0.2, 0.6]}})
 
     conv: DropRate | tuple[DropRate, ...] = Field(
-        default=0.0, description="dropout probability after pools: one number, or a list with one per pool"
+        default=0.0, description="dropout probability after pooling layers: one number, or a list with one per layer"
     )
     hidden: DropRate | tuple[DropRate, ...] = Field(
         default=0.5,

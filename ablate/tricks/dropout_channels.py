@@ -27,7 +27,7 @@ class DropoutChannels(Trick):
     order = 60
 
     rate: DropRate | tuple[DropRate, ...] = Field(
-        default=0.1, description="dropout probability after pools: one number, or a list with one per pool"
+        default=0.1, description="dropout probability after pooling layers: one number, or a list with one per layer"
     )
 
     def on_model(self, model: nn.Module) -> tuple[nn.Module, Sequence[str]]:
@@ -75,7 +75,7 @@ class DropoutChannels(Trick):
     "trick",
     "dropout2d",
     card=Card(
-        "Drops whole feature maps at random during training, after pools.",
+        "Drops whole feature maps at random during training, after pooling layers.",
         source="Tompson et al. 2015, Efficient Object Localization Using Convolutional Networks (SpatialDropout)",
         helps="For convolutions: neighboring pixels are too similar for dropping single ones to have an effect.",
         costs=(
@@ -97,7 +97,7 @@ class Dropout2d(DropoutChannels):
     "trick",
     "dropout3d",
     card=Card(
-        "Drops whole feature volumes at random during training, after pools.",
+        "Drops whole feature volumes at random during training, after pooling layers.",
         source="Tompson et al. 2015, Efficient Object Localization Using Convolutional Networks (SpatialDropout)",
         helps="For convolutions over volumes, such as scans, whose neighboring voxels are similar.",
         costs=(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     "trick",
     "l1",
     card=Card(
-        "Applies an L1 penalty to the weights: sparse weights.",
+        "Applies an L1 penalty to the weights, which makes them sparse.",
         source="Tibshirani 1996, Regression Shrinkage and Selection via the Lasso",
         helps="When few of the inputs matter, and for networks that will be pruned.",
         costs="One more hyperparameter. Weights oscillate around 0 by about rate · lr and are never exactly 0.",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         "Keeps dropout on in evaluation and averages several passes.",
         source="Gal and Ghahramani 2016, Dropout as a Bayesian Approximation",
         helps="As a cheap ensemble: often better calibrated, sometimes more accurate than one pass without dropout.",
-        costs="Evaluation takes passes times as long; training time does not change.",
+        costs="Evaluation takes 'passes' times as long; training time does not change.",
         interacts=(
             "Requires dropout, from the recipe or in the network itself. drop_path and rrelu stay off in evaluation. "
             "The saved weights are those of the plain network."

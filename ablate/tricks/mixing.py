@@ -38,8 +38,8 @@ Per = Literal["batch", "sample"]
         helps="For classification with few samples or wrong labels; improves calibration.",
         costs="The training loss is hard to interpret; slower convergence; blended landmarks match neither face.",
         interacts=(
-            "Class indices become probabilities, which the loss must support (cross_entropy does). With cutmix, "
-            "blends are cut too."
+            "Class indices become probabilities, which the loss must support (cross_entropy does). Can be "
+            "combined with cutmix, which then cuts blended samples."
         ),
     ),
 )
@@ -58,7 +58,7 @@ class Mixup(Trick):
     examples = ({}, {"alpha": {"linear": [1, 0.2]}, "per": "sample", "share": 0.5})
 
     alpha: Alpha = Field(
-        default=0.2, description="small: close to one of the two; 1: λ is uniform; large: half of each"
+        default=0.2, description="parameter of λ's beta distribution. 1: uniform; smaller: mostly one sample; larger: half of each"
     )
     per: Per = Field(default="batch", description="one λ per batch, as in the paper's code, or per sample")
     share: Share = Field(default=1.0, description="fraction of each batch to mix")
@@ -114,7 +114,7 @@ class Cutmix(Trick):
     examples = ({}, {"alpha": {"linear": [1, 0.2]}, "per": "sample", "share": 0.5})
 
     alpha: Alpha = Field(
-        default=1.0, description="1: areas are uniform; small: mostly one of the two; large: half of each"
+        default=1.0, description="parameter of the area's beta distribution. 1: uniform; smaller: mostly one image; larger: half of each"
     )
     per: Per = Field(default="batch", description="one rectangle per batch, as in the paper's code, or per sample")
     share: Share = Field(default=1.0, description="fraction of each batch to mix")

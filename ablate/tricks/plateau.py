@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         "Reduces the learning rate when the validation loss stops improving.",
         source="torch.optim.lr_scheduler.ReduceLROnPlateau",
         helps="When it is not known in advance when to reduce the learning rate.",
-        costs="Waits patience epochs at every plateau; a noisy validation loss triggers reductions by chance.",
+        costs="Waits 'patience' epochs at every plateau; a noisy validation loss triggers reductions by chance.",
         interacts=(
             "Multiplies the learning rate of the settings or schedule. early_stop needs a longer patience than plateau."
         ),

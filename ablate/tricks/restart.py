@@ -31,10 +31,10 @@ if TYPE_CHECKING:
         helps=(
             "When a learning rate oscillates or stalls: the same training continues from epoch k with a different one."
         ),
-        costs="The epochs between from_epoch and at are discarded; until then, a second copy of the weights is kept.",
+        costs="Epochs after from_epoch are discarded; until then, a second copy of the weights is kept.",
         interacts=(
             "The count of epochs and the schedules continue. Noise and sample order differ from those of the "
-            "discarded epochs. swa must start later; ema forgets by itself."
+            "discarded epochs. swa must start later; ema needs no change, because it forgets them."
         ),
     ),
     version=2,
@@ -62,7 +62,7 @@ class Restart(Trick):
         default=None, description="instead of lr: a factor for the learning rate of the settings"
     )
     optimizer: Literal["then", "fresh"] = Field(
-        default="then", description="state of the optimizer (momentum): then: that of from_epoch; fresh: reset"
+        default="then", description="state of the optimizer, such as momentum. then: as at from_epoch; fresh: reset"
     )
 
     _kept: dict[str, Tensor] = PrivateAttr(default_factory=dict)

@@ -127,7 +127,7 @@ def test_the_page_has_every_name_once_under_its_kind():
     assert all(len(line) <= 160 for line in page.splitlines())
 
 
-@pytest.mark.parametrize(("flag", "start"), [("--markdown", "# The catalogue"), ("--json", "[")])
+@pytest.mark.parametrize(("flag", "start"), [("--markdown", "# Catalog"), ("--json", "[")])
 def test_the_command_prints_either_form(flag, start, tmp_path):
     done = run("-m", "ablate", "catalog", "watch", flag, cwd=tmp_path)
     assert done.stdout.startswith(start)

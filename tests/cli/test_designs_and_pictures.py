@@ -145,7 +145,7 @@ WRONG = {
         ["--kind", "lader", "-o", "x.svg"],
         "--kind (=lader) must be one of curves, ladder, effects, predictions. Did you mean 'ladder'?",
     ),
-    "suffix": (["-o", "x.jpg"], "--output (=x.jpg) must end in .png, .svg, .pdf."),
+    "suffix": (["-o", "x.jpg"], "--output (=x.jpg) must end in one of .png, .svg, .pdf."),
     "metric of curves": (["--metric", "acuracy", "-o", "x.svg"], "Did you mean 'accuracy'?"),
     "metric of effects": (["--kind", "effects", "--metric", "acuracy", "-o", "x.svg"], "Did you mean 'accuracy'?"),
     "folder": (["-o", "nowhere/x.svg"], "nowhere"),

@@ -657,7 +657,7 @@ def test_a_job_that_ignores_its_timeout_is_killed_and_not_tried_again(stub_study
     events = list(Scheduler(["cpu"], Store(study.root), executor=Unresponsive()).run(jobs))
     assert kinds(events) == ["RunStarted", "timeout"]
     record = Store(study.root).record(job.fingerprints[0])
-    assert (record.status, record.reason) == ("timeout", "not done after 0.01 s, and did not respond to signals")
+    assert (record.status, record.reason) == ("timeout", "not finished after 0.01 s, and did not respond to signals")
 
 
 class Dying(Unresponsive):

@@ -275,7 +275,7 @@ def test_a_timeout_keeps_the_state_to_go_on_from(own, tmp_path):
     assert json.loads(out)["rows"][0]["status"] == "timeout"
     [folder] = (tmp_path / "runs" / "store").iterdir()
     first = json.loads((folder / "status.json").read_text())
-    assert first["reason"] == "not done after 1 s"
+    assert first["reason"] == "not finished after 1 s"
     assert first["epoch"] == epochs(tmp_path / "runs") > 0
     # known: it is tried again only where that is asked for, and goes on then
     assert Command(own, tmp_path, *flags).end()[0] == 1
@@ -322,7 +322,7 @@ def test_a_reader_beside_a_writer(own, tmp_path, ablate):
     code, _, err = command.end()
     assert code == 130, err
     for variant, run in running:
-        assert ablate("logs", own, variant, "--seed", run["seed"], *flags).out.count("from the start") == 1
+        assert ablate("logs", own, variant, "--seed", run["seed"], *flags).out.count(": started (") == 1
     for name in statuses(runs):
         lines = [line["epoch"] for line in Store(runs).metrics(name)]
         assert lines == list(range(1, len(lines) + 1))

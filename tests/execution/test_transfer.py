@@ -151,8 +151,8 @@ def test_what_is_built_upon_a_failed_run_fails_with_its_name(study):
 
     study.command(training=training, stack=1)
     assert status(study)["eyes again"] == ["finished", "failed"]
-    assert record(study, "eyes again", 1).reason == "it is based on all, seed 1, which is failed"
-    assert record(study, "both", 1).reason == "it is based on eyes again, seed 1, which is failed"
+    assert record(study, "eyes again", 1).reason == "it is based on all, seed 1 (status: failed)"
+    assert record(study, "both", 1).reason == "it is based on eyes again, seed 1 (status: failed)"
     study.command(training=train_job, retry_failed=True, stack=1)
     assert all(states == ["finished"] * 2 for states in status(study).values())
 

@@ -174,7 +174,7 @@ def test_the_selection_is_what_was_typed(rows):
         ({"sets": ["net3.epoch=3"]}, "--set net3.epoch=3: epoch: 'epoch' is not a setting. Did you mean 'epochs'?"),
         ({"sets": ["optimizer.lr=.nan"]}, "--set optimizer.lr=.nan: optimizer.lr (=.nan) must be a finite number."),
         ({"sets": ["model.hidden=[3"]},
-         "--set model.hidden=[3: is not valid YAML: while parsing a flow sequence, expected ',' or ']', but got '<stream end>'."),
+         "--set model.hidden=[3: Invalid YAML: while parsing a flow sequence, expected ',' or ']', but got '<stream end>'."),
         ({"sets": ["seeds=4"]}, "--set seeds=4: seeds … 4 …"),
         ({"sets": ["tricks.shift.pixels=2"]}, "--set tricks.shift.pixels=2: tricks.shift.pixels: …"),
     ],

@@ -272,11 +272,11 @@ ROWS = {
     "a key that is a number": (["{name: a, 1: 2}"], ["10:15: key (=1) … variants[0] … '1' …"]),
     "broken YAML": (
         ["{name: a, set: {epochs: 3}"],
-        ["11:1: is not valid YAML: while parsing a flow mapping, expected ',' or '}', but got '<stream end>'."],
+        ["11:1: Invalid YAML: while parsing a flow mapping, expected ',' or '}', but got '<stream end>'."],
     ),
     "an unquoted brace": (
         ["{name: a-{p}, add: [flip]}"],
-        ["10:14: is not valid YAML: while parsing a flow mapping, expected ',' or '}', but got '{'. Quote text that contains { or }."],
+        ["10:14: Invalid YAML: while parsing a flow mapping, expected ',' or '}', but got '{'. Quote text that contains { or }."],
     ),
     "an unknown anchor": (["{name: a, add: *b}"], ["10:20: variants[0].add (=*b) … &b …"]),
     "an anchor that contains itself": (["{name: a, add: &b [*b]}"], ["10:24: variants[0].add[0] (=*b) …"]),
@@ -368,7 +368,7 @@ WHOLE = {
     "two documents": (GOOD + "---\na: 1\n", ["r.yaml:2:1: … '---' …"]),
     "a tab": (
         "baseline:\n\tmodel: mlp\n",
-        ["r.yaml:2:1: is not valid YAML: while scanning for the next token, found character '\\t' that cannot start any token. "
+        ["r.yaml:2:1: Invalid YAML: while scanning for the next token, found character '\\t' that cannot start any token. "
          "Indent with spaces, not tabs."],
     ),
     "not UTF-8": (b"study: a\n# \xfcber\n", ["r.yaml:2:3: byte (=0xfc) … UTF-8 … UTF-8 …"]),
@@ -428,8 +428,8 @@ def test_the_place_is_that_of_the_line_that_set_the_value(wrong_rows):
 @pytest.mark.parametrize(
     ("path", "line"),
     [
-        ("net", "net: does not exist. Run 'ablate new NAME' to create a recipe."),
-        ("r.yml", "r.yml: does not exist. Did you mean 'r.yaml'?"),
+        ("net", "recipe (=net) does not exist. Run 'ablate new NAME' to create a recipe."),
+        ("r.yml", "recipe (=r.yml) does not exist. Did you mean 'r.yaml'?"),
         (".", ".: is a folder. Give the path of the recipe's file."),
         ("r.yaml/x", "r.yaml/x: cannot be read: Not a directory."),
         ("a\0b", "a\0b: cannot be read: embedded null byte."),

@@ -196,7 +196,7 @@ def test_an_unknown_column_names_the_nearest(keypoints):
         ValueError, match=re.escape("columns (=valid_los) is not a column of this table. Did you mean 'valid_loss'?")
     ):
         select_columns(keypoints(), ["valid_los"])
-    with pytest.raises(ValueError, match=r"sort \(=zzz\) is not a column of this table. There are variant, from"):
+    with pytest.raises(ValueError, match=r"sort \(=zzz\) is not a column of this table. Available: variant, from"):
         select_columns(keypoints(), None, "zzz")
 
 

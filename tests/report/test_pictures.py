@@ -409,7 +409,7 @@ def test_the_users_own_style_changes_nothing(lab):
 
 def test_formats_are_known_by_suffix():
     assert [picture_suffix(f"x.{s}") for s in ("png", "SVG", "pdf")] == ["png", "svg", "pdf"]
-    with pytest.raises(ValueError, match=r"output \(=x.jpg\) must end in .png, .svg, .pdf."):
+    with pytest.raises(ValueError, match=r"output \(=x.jpg\) must end in one of .png, .svg, .pdf."):
         picture_suffix("x.jpg")
 
 

@@ -25,7 +25,7 @@ def test_five_seeds(keypoints):
     assert first.startswith(
         "± sd over 5 seeds. Δ parent: valid_loss minus the parent's, paired by seed (lower is better)"
     )
-    assert "95% intervals for one variant each, not simultaneous" in first
+    assert "95% confidence interval, not adjusted for multiple comparisons" in first
     assert "moderated paired t-test, Holm-corrected over 2 planned comparisons" in second
     assert "helps/hurts: significant" in second
     assert "unclear: not significant" in second
@@ -65,8 +65,8 @@ def test_differences_from_the_parent_are_one_line(keypoints):
     )
     table = replace(table, rows=(table.rows[0], second, third))
     expected = (
-        "‡ epochs differ from the parent's: net2 20 vs 8, net3 60 vs 20; "
-        "torch versions differ from the parent's: net3 2.13.0 vs 2.12.1."
+        "‡ epochs differ from the parent's: net2 (20, parent: 8), net3 (60, parent: 20); "
+        "torch versions differ from the parent's: net3 (2.13.0, parent: 2.12.1)."
     )
     assert expected in summary(table)
     assert "net3: ‡ 60 epochs (parent: 20); ‡ torch 2.13.0 (parent: 2.12.1)." in summary(table, details=True)

@@ -18,7 +18,7 @@ def test_table_is_printed_whatever_the_server_does_and_sync_publishes_all_of_it_
         done = desk.give("run", "recipe.yaml", "--tracking-uri", door.uri, **IMPATIENT)
         assert (done.returncode, done.stdout.splitlines()[0][:12]) == (0, "Name    Desc")
         known, told = done.stderr.splitlines()  # nothing else: it is no terminal
-        assert known == "tiny: 2 variants × 2 seeds; 4 of 4 runs finished, 0 to train"
+        assert known == "tiny: 2 variants × 2 seeds; 4 runs: 4 finished, 0 to train"
         assert told.startswith(f"MLflow (={door.uri}) {reason}")
         assert told.endswith(f": ablate sync recipe.yaml --tracking-uri {door.uri}")
         assert door.seen

@@ -66,4 +66,4 @@ def format_from_suffix(path: Path | str) -> str:
             return format.name
     from ablate.report.choosing import ArgumentError
 
-    raise ArgumentError(f"output (={path}) must end in {', '.join(SUFFIXES)}.")
+    raise ArgumentError(f"output (={path}) must end in one of {', '.join(SUFFIXES)}.")

@@ -65,7 +65,8 @@ def build() -> typer.Typer:
     app = typer.Typer(
         name="ablate",
         cls=Group,
-        help="Train a baseline and its variants with several seeds, and compare them in a table with confidence intervals and verdicts.",
+        help="Train a baseline and its variants with several seeds, and compare them in a table with confidence "
+        "intervals and verdicts.",
         epilog="Example: ablate new mine, then ablate plan mine.yaml, then ablate run mine.yaml",
         no_args_is_help=True,
         pretty_exceptions_enable=False,

@@ -13,7 +13,7 @@ TEMPLATE = """\
 # {name}: an ablation study. Run it with: ablate run {file}
 study: {study}
 
-data: digits                       # see 'ablate catalog data'; for your own: {{target: data:load}}, with data.py in this folder
+data: digits                       # see 'ablate catalog data'; for your own: {{target: data:load}}, with data.py here
 metrics: [accuracy]
 seeds: 3                           # more seeds give more reliable verdicts
 

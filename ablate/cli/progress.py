@@ -199,7 +199,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def ended(run: RunState) -> str:
-    """How a run ended: ``finished, epoch 400/400, train loss 0.002244, valid loss 0.003255, 12 s``, or why it did not."""
+    """How a run ended: ``finished, epoch 400/400, train loss 0.002244, valid loss 0.003255, 12 s``, or the reason."""
     words = run.status.replace("_", " ")
     if run.status != "finished":
         return f"{words}: {run.reason}" if run.reason else words

@@ -32,7 +32,7 @@ MOST_OF_A_WORD = (12, 8)
 
 
 def show(table: Table, format: str, layout: Layout) -> None:
-    """Print the table in a format on stdout; ``text`` is fitted to a terminal. Raises ValueError for unknown columns."""
+    """Print the table on stdout; ``text`` is fitted to a terminal. Raises ValueError for unknown columns."""
     with flags_named():
         if format == "text" and output().is_terminal:
             show_table(table, output(), layout.names, layout.sort, notes=layout.notes)

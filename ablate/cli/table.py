@@ -23,7 +23,8 @@ class Logged:
         str | None,
         option(
             "EXPERIMENT",
-            "Build the table from an MLflow experiment instead of a recipe. --metric then defaults to valid_loss or val_loss.",
+            "Build the table from an MLflow experiment instead of a recipe. "
+            "--metric then defaults to valid_loss or val_loss.",
             rich_help_panel=ELSEWHERE,
         ),
     ] = None
@@ -112,7 +113,8 @@ def _read(experiment: str, given: Logged, metric: str | None, tracking_uri: str 
         raise ValueError(f"--better (={given.better}) must be lower or higher.")
     if given.by is None:
         raise ValueError(
-            "--by is required with --from-mlflow. Pass the field that identifies the variant, such as --by params.variant."
+            "--by is required with --from-mlflow. Pass the field that identifies the variant, "
+            "such as --by params.variant."
         )
     question = Question(given.by, seed=given.seed, metric=metric, better=ways[given.better], baseline=given.baseline)
     logged = read_logged(experiment, question, tracking_uri)

@@ -75,7 +75,7 @@ def counts(runs: Provenances) -> dict[str, int]:
 
 
 def different_scaling(row: Sequence[RunRecord], other: Sequence[RunRecord]) -> bool:
-    """Whether the measured scaling of the targets, and so the unit of the losses, differs between the runs of a seed."""
+    """Whether the scaling of the targets, and so the unit of the losses, differs between the runs of a seed."""
     return any(a.target_scaling != b.target_scaling for a, b in zip(row, other, strict=False))
 
 

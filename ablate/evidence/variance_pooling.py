@@ -66,7 +66,7 @@ def shared_spreads(samples: Sequence[Differences], pairs: Sequence[Pair]) -> lis
 
 
 def mixed(own: Spread, shared: Spread) -> Spread:
-    """A spread whose p-values are the fraction `OWN` of the variant's own and otherwise those of the pooled variance."""
+    """A spread that mixes p-values: the fraction `OWN` from the own variance, the rest from the pooled one."""
     return Spread(
         np.append(own.variances, shared.variances),
         np.append(own.degrees, shared.degrees),
@@ -87,7 +87,7 @@ def belief(variances: Floats, degrees: Floats, share: float) -> tuple[Floats, Fl
     common = low + (high - low) * np.linspace(0.0, 1.0, STEPS)
     ratio = logs[..., :, None, None] - common[..., None, None, :]
     alike, own = ALIKE[:, None], np.asarray(degrees)[..., :, None, None]
-    # The density of the logarithm of a variance that is `common` times an F variate with (degrees, alike) degrees of freedom.
+    # the density of the logarithm of a variance: `common` times an F variate with (degrees, alike) degrees of freedom
     density = (
         own / 2 * (np.log(own / alike) + ratio)
         - (own + alike) / 2 * np.log1p(own / alike * np.exp(ratio))

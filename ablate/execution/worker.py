@@ -1,4 +1,4 @@
-"""Runs one job in its own process: claim its runs, continue from a checkpoint if there is one, train, report the end."""
+"""Runs one job in its own process: claim its runs, continue from a checkpoint if there is one, train, report."""
 
 from __future__ import annotations
 

@@ -36,7 +36,11 @@ def initial_average(match: re.Match[str]) -> dict[str, Any]:
 
 
 OLD: tuple[tuple[Kind, str, Read], ...] = (
-    ("not_finite", r"(?P<metric>.+) \(=(?P<value>[^()]*)\) is not finite at its (?P<at>selected|last|best) epoch", words),
+    (
+        "not_finite",
+        r"(?P<metric>.+) \(=(?P<value>[^()]*)\) is not finite at its (?P<at>selected|last|best) epoch",
+        words,
+    ),
     ("not_stacked", r"its seeds are not stacked: (?P<reason>.+)", words),
     ("loss_not_vmapped", r"the loss cannot be vmapped: a stack takes it seed by seed", words),
     ("stack_not_compiled", r"compile: a stack of seeds is not compiled; stack: off trains them one by one", words),
@@ -44,12 +48,14 @@ OLD: tuple[tuple[Kind, str, Read], ...] = (
     ("missing_targets", r"targets may be missing \(NaN\): the loss is your own, and must leave them out", words),
     (
         "not_finite_inputs",
-        r"(?P<count>\d+) of (?P<total>\d+) (?P<split>train|valid|test) inputs hold NaN or infinity, first that of sample (?P<first>\d+)",
+        r"(?P<count>\d+) of (?P<total>\d+) (?P<split>train|valid|test) inputs hold NaN or infinity, "
+        r"first that of sample (?P<first>\d+)",
         words,
     ),
     (
         "initial_weights",
-        r"starts from (?P<source>.+): (?P<taken>\d+) of (?P<total>\d+) tensors(?:, all but (?P<left>.+?)(?: and (?P<more>\d+) more)?)?",
+        r"starts from (?P<source>.+): (?P<taken>\d+) of (?P<total>\d+) tensors"
+        r"(?:, all but (?P<left>.+?)(?: and (?P<more>\d+) more)?)?",
         initial_weights,
     ),
     (

@@ -18,7 +18,7 @@ Difference = dict[str, Any]
 
 
 def changed(plan: Plan, store: Store) -> list[Note]:
-    """A note for each variant that is new, changed or stale or has more runs. None for a study that was never recorded."""
+    """A note for each variant that is new, changed or stale, or has more runs; none for a study without a record."""
     if not plan.rows_before:
         return []
     notes = []

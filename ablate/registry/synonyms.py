@@ -24,9 +24,11 @@ WORDS = {
     "weight_decay | optimizer.weight_decay": "wd l2 weight_decay weightdecay",
     "momentum | optimizer.momentum": "momentum mom",
     "beta1 | optimizer.beta1": "betas beta adam_beta1",
-    "accumulate | add: [accumulate]": "grad_accum accumulation gradient_accumulation gradient_accumulation_steps accumulate_grad_batches",
+    "accumulate | add: [accumulate]": "grad_accum accumulation gradient_accumulation "
+    "gradient_accumulation_steps accumulate_grad_batches",
     "early_stop | add: [early_stop]": "early_stopping earlystopping early_stopping_patience patience",
-    "clip_norm | add: [clip_norm]": "clip grad_clip clip_grad clip_grad_norm gradient_clip gradient_clip_val max_grad_norm",
+    "clip_norm | add: [clip_norm]": "clip grad_clip clip_grad clip_grad_norm gradient_clip "
+    "gradient_clip_val max_grad_norm",
     "label_smoothing | add: [label_smoothing]": "label_smoothing label_smooth smoothing",
     "dropout | add: [dropout]": "dropout drop_rate p_drop dropout_rate",
     "batch_norm | add: [batch_norm]": "batchnorm bn use_bn batch_norm",

@@ -26,8 +26,8 @@ TITLES = {
 HEAD = """\
 # Catalog
 
-All built-in components of recipes. `ablate catalog` lists them, and `ablate catalog NAME` describes one. This page is the
-output of `ablate catalog --markdown`.
+All built-in components of recipes. `ablate catalog` lists them, and `ablate catalog NAME` describes one. This page is
+the output of `ablate catalog --markdown`.
 """
 
 WIDTH = 120

@@ -1,4 +1,4 @@
-"""Learning curves as numbers: the metrics of each seed by epoch, and their mean and range over the seeds of a variant."""
+"""Learning curves as numbers: the metrics of each seed by epoch, and their mean and range over a variant's seeds."""
 
 from __future__ import annotations
 

@@ -123,8 +123,15 @@ def _panel(
     if lost:
         count = max(len(own[name].lines) for name in shown if name in own)
         axes.text(
-            0.97, 0.93, f"{len(lost)} of {count} diverged", transform=axes.transAxes, ha="right", va="top", color=VERMILION, size=7.5
-        )  # fmt: skip
+            0.97,
+            0.93,
+            f"{len(lost)} of {count} diverged",
+            transform=axes.transAxes,
+            ha="right",
+            va="top",
+            color=VERMILION,
+            size=7.5,
+        )
     set_ticks(axes.yaxis, *limits, log=log, most=5)
     set_ticks(axes.xaxis, *ends, most=4, whole=True)
     axes.grid(axis="y", color="#EEEEEE", linewidth=0.6, zorder=0)
@@ -137,7 +144,15 @@ def _draw(axes: Axes, curve: Curve, colour: str, limits: tuple[float, float], or
     if together:
         if len(curve.lines) > 1:
             axes.fill_between(curve.epochs, curve.low, curve.high, color=colour, alpha=0.22, linewidth=0, zorder=order)
-        axes.plot(curve.epochs, curve.mean, color=colour, linewidth=1.4, zorder=order + 2, marker="o" if together == 1 else "", markersize=3)  # fmt: skip
+        axes.plot(
+            curve.epochs,
+            curve.mean,
+            color=colour,
+            linewidth=1.4,
+            zorder=order + 2,
+            marker="o" if together == 1 else "",
+            markersize=3,
+        )
     for line in curve.lines:
         rest = slice(max(together - 1, 0), None)
         if len(line.values) > together:
@@ -146,19 +161,41 @@ def _draw(axes: Axes, curve: Curve, colour: str, limits: tuple[float, float], or
         if line.status == "diverged" and len(known):
             end = float(np.clip(line.values[known[-1]], *limits))
             axes.plot(
-                line.epochs[known[-1]], end, "x", color=VERMILION, markersize=6, markeredgewidth=1.6, zorder=9, clip_on=False
-            )  # fmt: skip
+                line.epochs[known[-1]],
+                end,
+                "x",
+                color=VERMILION,
+                markersize=6,
+                markeredgewidth=1.6,
+                zorder=9,
+                clip_on=False,
+            )
 
 
 def _named(axes: Axes, name: str, description: str, width: float) -> None:
     """The variant's name and description, above its panel."""
     axes.annotate(
-        fitted(name, width, SIZE, bold=True), (0, 1), (0, 15), "axes fraction", "offset points", weight="bold", va="bottom", annotation_clip=False
-    )  # fmt: skip
+        fitted(name, width, SIZE, bold=True),
+        (0, 1),
+        (0, 15),
+        "axes fraction",
+        "offset points",
+        weight="bold",
+        va="bottom",
+        annotation_clip=False,
+    )
     if description:
         axes.annotate(
-            fitted(description, width, 7.8), (0, 1), (0, 4), "axes fraction", "offset points", color=GREY, size=7.8, va="bottom", annotation_clip=False
-        )  # fmt: skip
+            fitted(description, width, 7.8),
+            (0, 1),
+            (0, 4),
+            "axes fraction",
+            "offset points",
+            color=GREY,
+            size=7.8,
+            va="bottom",
+            annotation_clip=False,
+        )
 
 
 def _head(

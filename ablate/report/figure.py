@@ -57,7 +57,7 @@ OTHER_SCRIPTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "H
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Draw in this style, whatever the user's matplotlib settings are, without warnings about letters that no font has."""
+    """Draw in this style, whatever the user's matplotlib settings are, without warnings about missing letters."""
     from matplotlib import font_manager, rc_context, rcParamsDefault
 
     there = {font.name for font in font_manager.fontManager.ttflist}

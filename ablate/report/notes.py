@@ -63,7 +63,7 @@ SENTENCES: dict[Kind, str] = {
     "other_epochs": "{own} epochs (parent: {parent})",
     "other_batch_size": "batch size {own} (parent: {parent})",
     "other_data": "data settings differ from the parent's ({keys})",
-    "other_validation": "data settings differ from the parent's ({keys}): no verdict, as the validation sets may differ",
+    "other_validation": "data settings differ from the parent's ({keys}): no verdict, as validation sets may differ",
     "other_steps": "{own} steps per epoch (parent: {parent})",
     "other_samples": "{own} {split} samples (parent: {parent})",
     "other_torch": "torch {own} (parent: {parent})",

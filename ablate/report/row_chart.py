@@ -76,8 +76,13 @@ def row_chart(
     height = head + ROW_HEIGHT * len(rows) + FOOT
     figure = new_figure(width, height)
     figure.text(
-        EDGE / width, 1 - 0.12 / height, titled_study(study, title, width - 2 * EDGE), size=TITLE, weight="bold", va="top"
-    )  # fmt: skip
+        EDGE / width,
+        1 - 0.12 / height,
+        titled_study(study, title, width - 2 * EDGE),
+        size=TITLE,
+        weight="bold",
+        va="top",
+    )
     figure.text(EDGE / width, 1 - 0.38 / height, remarks, size=SMALL, color=GREY, va="top", linespacing=1.3)
     axes = figure.add_axes((left / width, FOOT / height, AXIS_WIDTH / width, ROW_HEIGHT * len(rows) / height))
     axes.set_ylim(len(rows) - 0.5, -0.5)

@@ -98,7 +98,8 @@ def deviations(table: Table) -> str:
     folds = next((row.folds for row in table.rows if row.folds), None)
     one = table.unit == "fold"
     if alike(table):
-        return f"± sd over {table.planned} {table.unit}s{' of one seed' if one else f', each the mean of {folds} folds' if folds else ''}."
+        of = " of one seed" if one else f", each the mean of {folds} folds" if folds else ""
+        return f"± sd over {table.planned} {table.unit}s{of}."
     if one:
         return "± sd (1×k) over k folds of one seed."
     return "± sd (n) over n finished seeds" + (", each the mean of its k folds (n×k)." if folds else ".")
@@ -148,7 +149,7 @@ def pooling_legend(table: Table, shown: Set[str]) -> list[str]:
     if not shown & {"delta_parent", "verdict", "p", "p_adjusted"} or not pooled:
         return []
     return [
-        "Moderated: the variance of each comparison is estimated together with those of the others, after Smyth (2004). "
+        "Moderated: the variance of each comparison is estimated together with the others, after Smyth (2004). "
         "Intervals use the same variances."
     ]
 
@@ -167,7 +168,8 @@ def column_legend(table: Table, shown: Set[str]) -> list[str]:
         lines.append(f"Gain per minute: improvement of {metric} over the baseline per minute of a seed's training.")
     if "peak_memory" in shown and any(row.peak_memory is not None for row in rows):
         lines.append(
-            "Peak memory: GPU memory of the job, shared by seeds trained in parallel; on the CPU, memory of the whole process."
+            "Peak memory: GPU memory of the job, shared by seeds trained in parallel; "
+            "on the CPU, memory of the whole process."
         )
     if any(row.reached for row in rows) and any(key.startswith("reach_") for key in shown):
         lines.append("Epochs and seconds to a value: median over runs; 3/5: only 3 of 5 runs reached it.")

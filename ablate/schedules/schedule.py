@@ -160,7 +160,8 @@ def _sentence(rule: str, settings: type[Named], finding: Any) -> str:
     )
     if finding["type"] != "value_error":
         text = f"must be {text}{about if text == 'a list' else ''}"
-    return f"has an invalid value: {where} (={finding['input']}) {text.removeprefix('(=')}{'' if text.endswith(('.', '?')) else '.'}"
+    end = "" if text.endswith((".", "?")) else "."
+    return f"has an invalid value: {where} (={finding['input']}) {text.removeprefix('(=')}{end}"
 
 
 def dump_scheduled(value: Any) -> Any:

@@ -144,9 +144,7 @@ def test_bad_files_are_named_in_one_line(pets, monkeypatch):
     whole = pets / "dog" / "film0" / "10.png"
     write(whole, 100, (200, 200))
     whole.write_bytes(whole.read_bytes()[:90])
-    with pytest.raises(
-        ValueError, match=r"^data\.path \(=pets/dog/film0/10\.png\) is not a valid image file: [^\n]*$"
-    ):
+    with pytest.raises(ValueError, match=r"^data\.path \(=pets/dog/film0/10\.png\) is not a valid image file: [^\n]*$"):
         Images(path=pets, size=6).load()
 
 

@@ -121,7 +121,5 @@ def test_what_only_reading_tells_is_left_to_the_reader(tmp_path):
 @pytest.mark.parametrize("name", ["mixup", "noise", "standardise", "zero_center", "whitening"])
 def test_tokens_are_not_measurements(name):
     spec = Spec((5,), 3, "classification", vocabulary=("<unknown>", "a", "b"))
-    with pytest.raises(
-        ValueError, match=rf"trick \(={name}\) requires .* but the data are tokens"
-    ):
+    with pytest.raises(ValueError, match=rf"trick \(={name}\) requires .* but the data are tokens"):
         lookup("trick", name).settings().check(spec)

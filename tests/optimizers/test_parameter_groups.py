@@ -59,7 +59,9 @@ def test_biases_of_a_stack_have_two_axes(model):
 
 @pytest.mark.parametrize("groups", [[{"match": "cov1.*"}], [{"match": "*"}, {"match": "*.bias"}]])
 def test_a_pattern_that_takes_nothing_is_an_error(model, groups):
-    with pytest.raises(ValueError, match=r"^optimizer\.groups\.\d\.match \(=\S+\) matches no remaining parameters") as error:
+    with pytest.raises(
+        ValueError, match=r"^optimizer\.groups\.\d\.match \(=\S+\) matches no remaining parameters"
+    ) as error:
         built(SGD(groups=groups), model)
     assert "\n" not in str(error.value)
 

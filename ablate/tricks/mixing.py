@@ -116,7 +116,7 @@ class Cutmix(Trick):
 
     alpha: Alpha = Field(
         default=1.0,
-        description="parameter of the area's beta distribution. 1: uniform; smaller: mostly one image; larger: half each",
+        description="parameter of the area's beta distribution. 1: uniform; smaller: mostly one image; larger: half",
     )
     per: Per = Field(default="batch", description="one rectangle per batch, as in the paper's code, or per sample")
     share: Share = Field(default=1.0, description="fraction of each batch to mix")

@@ -160,7 +160,7 @@ def _sentence(rule: str, settings: type[Named], finding: Any) -> str:
     )
     if finding["type"] != "value_error":
         text = f"must be {text}{about if text == 'a list' else ''}"
-    return f"has an invalid value: {where} (={finding['input']}) {text.removeprefix('(=')}{'' if text.endswith(('.', '?')) else '.'}"
+    return f"{where} (={finding['input']}) {text.removeprefix('(=')}{'' if text.endswith(('.', '?')) else '.'}"
 
 
 def dump_scheduled(value: Any) -> Any:

@@ -81,7 +81,8 @@ def rearrange(rows: Rows, design: str) -> None:
     flag = Position(f"--design {one_line(design)}")
     rule = count_rule(design, len(written), MOST_ROWS)
     if rule is not None:
-        rows.problems.add(Position(""), f"{flag} {rule.rstrip('.')} (each variant with changes counts as one trick).")
+        rule = f"{rule.rstrip('.')} (each variant with changes counts as one trick)."
+        rows.problems.add(Position(""), f"--design (={one_line(design)}) {rule}")
         return
     rows.rows = [baseline]
     _arrange(rows, written, design, Row("", f"design.{design}", flag, None, "", Own("")), written=True)

@@ -102,7 +102,8 @@ def _sentence(
         if not keys and field is not None and field[0] in model.model_fields:
             below = node.child(field[0])
             return (below or node).position, f"{path}.{text}", "", ""
-        return there.position, subject, text, ""
+        colon = ":" if re.match(r"[\w.]+ \(=", text) else ""  # the text has its own subject, an argument of a schedule
+        return there.position, f"{subject}{colon}", text, ""
     if kind == "float_type" and any(Schedule in parts for parts in _annotations(model, keys)):
         return there.position, subject, "must be a number, or a schedule such as {linear: [0.1, 0.001]}.", ""
     numbers = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}

@@ -161,7 +161,7 @@ def _sentence(rule: str, settings: type[Named], finding: Any) -> str:
     if finding["type"] != "value_error":
         text = f"must be {text}{about if text == 'a list' else ''}"
     end = "" if text.endswith((".", "?")) else "."
-    return f"has an invalid value: {where} (={finding['input']}) {text.removeprefix('(=')}{end}"
+    return f"{where} (={finding['input']}) {text.removeprefix('(=')}{end}"
 
 
 def dump_scheduled(value: Any) -> Any:

@@ -81,7 +81,7 @@ def test_what_does_not_fit_is_said_in_one_line(data):
             lambda: MultiTask(tasks=TASKS).check("multi_task", Spec((4,), 5, "regression")),
             r"must have 5 outputs in total",
         ),
-        (lambda: MultiTask(tasks=TASKS)(prediction, target[:, :3]), r"needs 6 predictions and 4 targets"),
+        (lambda: MultiTask(tasks=TASKS)(prediction, target[:, :3]), r"requires 6 predictions and 4 targets"),
         (lambda: MultiTask(tasks=TASKS, balance="magnitude").for_data(None, SPEC), r"loss\.balance \(=magnitude\)"),
         (
             lambda: MultiTask(tasks=TASKS, balance="magnitude").for_data(torch.ones(5, 4), SPEC),

@@ -61,7 +61,7 @@ def test_top_k_of_ties_and_of_no_numbers():
     same = torch.zeros(5, 5)
     assert value("top_k", same, torch.arange(5), k=2) == pytest.approx(2 / 5)
     assert value("top_k", torch.full((5, 5), torch.nan), torch.arange(5), k=2) == 0
-    with pytest.raises(ValueError, match=r"metric\.k \(=5 of top_k\) must be less than the number of classes \(5\)"):
+    with pytest.raises(ValueError, match=r"k \(=5\) must be less than the number of classes \(5\)"):
         lookup("metric", "top_k").settings(k=5).check("top_k", CLASSES)
 
 
@@ -197,7 +197,7 @@ def test_targets_of_the_other_kind_are_refused(name):
         if of_classes
         else (torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64))
     )
-    with pytest.raises(ValueError, match=rf"metric \(={name}\) needs") as error:
+    with pytest.raises(ValueError, match=rf"metric \(={name}\) requires") as error:
         metric.measure(*wrong, other)
     assert "\n" not in str(error.value)
 

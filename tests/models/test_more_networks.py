@@ -141,21 +141,21 @@ def test_an_autoencoder_of_pictures_gives_the_sample_flattened():
 
 
 WRONG = [
-    ("resnet", {}, (5,), r"model \(=resnet\) needs samples"),
+    ("resnet", {}, (5,), r"model \(=resnet\) requires samples"),
     (
         "resnet",
         {"channels": [2, 2, 2, 2, 2]},
         (1, 8, 8),
-        r"model\.channels \(4 halvings in resnet\) must leave a pixel of the 8x8",
+        r"model\.channels \(4 halvings in resnet\) must leave at least one pixel of the 8x8",
     ),
-    ("unet", {}, (5,), r"model \(=unet\) needs samples"),
+    ("unet", {}, (5,), r"model \(=unet\) requires samples"),
     ("fcn", {"channels": [2] * 5}, (1, 8, 8), r"model\.channels \(4 halvings in fcn\)"),
-    ("inception", {}, (5,), r"model \(=inception\) needs samples"),
+    ("inception", {}, (5,), r"model \(=inception\) requires samples"),
     (
         "autoencoder",
         {"channels": [2]},
         (1, 8, 8),
-        r"model\.channels \(=\[2\] in autoencoder\) needs targets that are the samples, 64",
+        r"model\.channels \(=\[2\]\) requires 64 outputs",
     ),
 ]
 

@@ -76,10 +76,14 @@ def test_no_hidden_layer_is_a_linear_model():
 @pytest.mark.parametrize(
     ("settings", "shape", "message"),
     [
-        (CONVNET(channels=[4], kernels=9), (1, 8, 8), r"model\.kernels \(=9 in conv1\) must be at most the 8x8"),
-        (CONVNET(channels=[4, 4, 4, 4], pools=1), (1, 8, 8), r"model\.kernels \(=3 in conv4\) must be at most the 2x2"),
-        (CONVNET(channels=[4], pools=7), (1, 8, 8), r"model\.pools \(=7 after conv1\) must be at most the 6x6"),
-        (CONVNET(), (64,), r"model \(=convnet\) needs samples .* Use the model mlp"),
+        (CONVNET(channels=[4], kernels=9), (1, 8, 8), r"model\.kernels \(=9 in conv1\) must be at most .*\(8x8\)"),
+        (
+            CONVNET(channels=[4, 4, 4, 4], pools=1),
+            (1, 8, 8),
+            r"model\.kernels \(=3 in conv4\) must be at most .*\(2x2\)",
+        ),
+        (CONVNET(channels=[4], pools=7), (1, 8, 8), r"model\.pools \(=7 after conv1\) must be at most .*\(6x6\)"),
+        (CONVNET(), (64,), r"model \(=convnet\) requires samples .* Use the model mlp"),
     ],
 )
 def test_sizes_that_do_not_fit_are_said_in_one_line(settings, shape, message):
@@ -122,9 +126,7 @@ def test_impossible_sizes_are_refused(fields):
     ],
 )
 def test_more_than_the_machine_holds_is_said_before_it_is_allocated(settings):
-    with pytest.raises(
-        MemoryError, match=r"^model\.(hidden|channels) \(=\[10+\]\) makes .* parameters, which need .* GiB"
-    ):
+    with pytest.raises(MemoryError, match=r"^model\.(hidden|channels) \(=\[10+\]\) requires .* GiB for .* parameters"):
         settings.build((1, 8, 8), 2)
 
 
@@ -158,7 +160,9 @@ def test_strides_are_counted_as_they_come_out(side, padding):
 
 
 def test_a_stride_with_zeros_around_needs_odd_kernels():
-    with pytest.raises(ValidationError, match=r"kernels \(=2\) must be odd where pool: strided meets padding: same"):
+    with pytest.raises(
+        ValidationError, match=r"kernels \(=2\) must be odd if pool: strided is combined with padding: same"
+    ):
         CONVNET(channels=[4], kernels=2, pool="strided", padding="same")
 
 
@@ -213,7 +217,7 @@ def test_networks_of_equal_parameters(settings, fields):
         (MLP(hidden=[10], parameters=100), r"model\.parameters \(=100\) must be at least 277"),
         (
             MLP(hidden=[], parameters=10_000),
-            r"model\.parameters \(=10000\) cannot be reached: the network has no widths",
+            r"model\.parameters \(=10000\) cannot be reached",
         ),
     ],
 )

@@ -92,7 +92,7 @@ def test_pictures_are_read_row_by_row_and_numbers_one_by_one():
     assert torch.equal(model.sequence(x)[0, 1], torch.cat([x[0, 0, 1], x[0, 1, 1]]))
     assert made("rnn", (9,), 3)(torch.rand(2, 9)).shape == (2, 3)
     with pytest.raises(
-        ValueError, match=r"model\.embedding \(=4\) needs samples \(T,\) of tokens; they have shape \(2, 5, 4\)"
+        ValueError, match=r"model\.embedding \(=4\) requires samples \(T,\) of tokens, but they have shape \(2, 5, 4\)"
     ):
         made("rnn", (2, 5, 4), 3, embedding=4)
 
@@ -142,7 +142,7 @@ def test_tokens_and_answers_are_those_of_the_data():
             text,
             "gru",
             {"embedding": 2},
-            "the whole sample; the data's targets are classes for each of 5 places. Set 'predict: each'.",
+            "the whole sample, but the data have classes for each of 5 positions. Set 'predict: each'.",
         ),
         (
             topics,

@@ -81,11 +81,11 @@ def test_a_layer_of_torch_can_be_the_network(tmp_path):
         (
             "tensor",
             {},
-            r"model\.target \(=user_networks_of_a_test:tensor\) returned a Tensor\. It must return an nn\.Module",
+            r"model\.target \(=user_networks_of_a_test:tensor\) must return an nn\.Module, but returned a Tensor",
         ),
         ("Plain", {}, r"cannot be called with the recipe's arguments: missing a required argument: 'width'"),
         ("Plain", {"widht": 3, "width": 2}, r"got an unexpected keyword argument 'widht'"),
-        ("number", {}, r"is a int, not a class or function"),
+        ("number", {}, r"must be a class or function"),
         ("Nett", {}, r"has no attribute 'Nett'"),
     ],
 )

@@ -57,7 +57,7 @@ def test_only_with_commas_in_some_of_several_names(rows):
         recipe = rows(*lines, only=only)
         assert [v.name for v in recipe.variants] == kept
         assert [v.name for v in rows(*lines, only=recipe.selection[1]).variants] == kept
-    with pytest.raises(RecipeError, match=r"^--only a: "):
+    with pytest.raises(RecipeError, match=r"^--only \(=a\) is not "):
         rows(*lines, only="a, c")
 
 
@@ -161,12 +161,12 @@ def test_the_selection_is_what_was_typed(rows):
         ({"seeds": 0}, "--seeds (=0) … 1 … 1000 …"),
         ({"seeds": 10**9}, "--seeds (=1000000000) … 1 … 1000 …"),
         ({"seeds": "1,1"}, "--seeds (=1,1) …"),
-        ({"only": "nte3"}, "--only nte3: … 'net3'? …"),
-        ({"only": ""}, "--only: … variants, … net1,net2 …"),
-        ({"design": "pears"}, "--design pears: … pairs … 'pairs'? …"),
+        ({"only": "nte3"}, "--only (=nte3) … 'net3'? …"),
+        ({"only": ""}, "--only … variants, … net1,net2 …"),
+        ({"design": "pears"}, "--design (=pears) … pairs … 'pairs'? …"),
         ({"scale": 0}, "--scale (=0) must be greater than 0."),
         ({"scale": float("nan")}, "--scale (=nan) must be greater than 0."),
-        ({"sets": ["epochs"]}, "--set epochs: … epochs=50 …"),
+        ({"sets": ["epochs"]}, "--set (=epochs) … epochs=50 …"),
         ({"sets": ["epochs=abc"]}, "--set epochs=abc: epochs (=abc) must be a whole number."),
         ({"sets": ["epochs="]}, "--set epochs=: epochs (=null) must be a whole number."),
         ({"sets": ["epohcs=3"]}, "--set epohcs=3: 'epohcs' … 'epochs'? …"),

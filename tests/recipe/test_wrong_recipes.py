@@ -291,8 +291,8 @@ def test_wrong_rows(wrong_rows, tmp_path, case):
 
 GOOD = "baseline: {model: mlp, loss: mse, optimizer: sgd, data: digits}\n"
 WHOLE = {
-    "nothing": ("", ["r.yaml: … 'ablate … NAME' …"]),
-    "a comment": ("# soon\n", ["r.yaml: … 'ablate … NAME' …"]),
+    "nothing": ("", ["recipe (=r.yaml) … 'ablate … NAME' …"]),
+    "a comment": ("# soon\n", ["recipe (=r.yaml) … 'ablate … NAME' …"]),
     "a list": (
         "- a\n",
         ["r.yaml:1:1: recipe (=[a]) … 'baseline' … 'ablate … NAME' …"],
@@ -378,7 +378,7 @@ WHOLE = {
         "a: &a [" + "1, " * 20 + "]\n" + "".join(f"{n}: &{n} [{f'*{p}, ' * 20}]\n" for p, n in zip("abcdef", "bcdefg", strict=True)),
         ["r.yaml:4:4: d … 20000 …"],
     ),
-    "a data file": (b"1,2,3\n" * 200_000, ["r.yaml: … 1 …"]),
+    "a data file": (b"1,2,3\n" * 200_000, ["recipe (=r.yaml) … 1 …"]),
 }  # fmt: skip
 
 
@@ -430,9 +430,9 @@ def test_the_place_is_that_of_the_line_that_set_the_value(wrong_rows):
     [
         ("net", "recipe (=net) does not exist. Run 'ablate new NAME' to create a recipe."),
         ("r.yml", "recipe (=r.yml) does not exist. Did you mean 'r.yaml'?"),
-        (".", ".: is a folder. Give the path of the recipe's file."),
-        ("r.yaml/x", "r.yaml/x: cannot be read: Not a directory."),
-        ("a\0b", "a\0b: cannot be read: embedded null byte."),
+        (".", "recipe (=.) is a folder. Give the path of the recipe's file."),
+        ("r.yaml/x", "recipe (=r.yaml/x) cannot be read: Not a directory."),
+        ("a\0b", "recipe (=a\0b) cannot be read: embedded null byte."),
     ],
 )
 def test_files_that_cannot_be_read(load, path, line):

@@ -237,7 +237,7 @@ def test_one_cycle_of_one_unit_is_its_peak(rise):
         ({"one_cycle": [0.1, 0.2]},
          "must have more than 2 values in 'one_cycle': values at the first unit, at the peak, and at the last unit."),
         ({"one_cycle": [1, 2, 3, 4]},
-         "one_cycle has 4 values, but at most 3 are allowed: values at the first unit, at the peak, and at the last unit."),
+         "must have at most 3 values in 'one_cycle', but has 4: values at the first unit, at the peak, and at the last unit."),
         ({"one_cycle": 0.1}, "one_cycle (=0.1) must be a list: values at the first unit, at the peak, and at the last unit."),
         ({"cosine_restarts": [1, 0]},
          "requires 'cosine_restarts.period': epochs, or fraction of all epochs, until the first restart."),

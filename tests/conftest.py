@@ -10,7 +10,8 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,8 @@ def heard() -> type[Heard]:
 class Done:
     """A finished command."""
 
-    def __init__(self, done: subprocess.CompletedProcess[str]) -> None:
-        self.code, self.out, self.err = done.returncode, done.stdout, done.stderr
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
 
     def json(self) -> Any:
         return json.loads(self.out)
@@ -105,15 +106,51 @@ class Done:
         return {row["variant"]: row for row in self.json()["rows"]}
 
 
+def words_of(*words: object) -> list[str]:
+    """A command without MLflow unless told otherwise."""
+    return [*map(str, words), *(["--no-mlflow"] if words[0] == "run" and "--tracking-uri" not in words else [])]
+
+
+class Warm:
+    """Gives commands to the process that they are forked from (`warm.py`)."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def __call__(self, folder: Path, *words: str, imports: Sequence[str] = (), **variables: str) -> Done:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        with tempfile.TemporaryDirectory() as said:
+            out, err = Path(said) / "out", Path(said) / "err"
+            given = {"folder": str(folder), "variables": {**os.environ, **variables}, "imports": imports}
+            self.process.stdin.write(json.dumps({"words": words, **given, "out": str(out), "err": str(err)}) + "\n")
+            self.process.stdin.flush()
+            code = int(self.process.stdout.readline())
+            return Done(code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """Runs commands that share their imports."""
+    words = [sys.executable, str(Path(__file__).parent / "warm.py")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield Warm(process)
+
+
 @pytest.fixture
-def ablate(tmp_path: Path) -> Callable[..., Done]:
-    """Run a command in a folder of its own, without MLflow unless told otherwise."""
+def ablate(tmp_path: Path, warm: Warm) -> Callable[..., Done]:
+    """Run a command in a folder of its own, without MLflow unless told otherwise, as a fork of a process that has imported all that it needs."""
+    return lambda *words, **variables: warm(tmp_path, *words_of(*words), **variables)
+
+
+@pytest.fixture
+def ablate_alone(tmp_path: Path) -> Callable[..., Done]:
+    """The same as a process that has nothing in common with any other, as users start it."""
 
     def run(*words: object, **variables: str) -> Done:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
-        command = [sys.executable, "-m", "ablate", *map(str, words)]
-        if words[0] == "run" and "--tracking-uri" not in words:
-            command.append("--no-mlflow")
-        return Done(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False))
+        command = [sys.executable, "-m", "ablate", *words_of(*words)]
+        environment = {**os.environ, **variables}
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
+        return Done(done.returncode, done.stdout, done.stderr)
 
     return run

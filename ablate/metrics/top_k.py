@@ -40,9 +40,7 @@ class TopK(Metric):
         """Raises ValueError if targets are not classes, or there are at most k classes."""
         super().check(name, spec)
         if self.k >= spec.outputs:
-            raise ValueError(
-                f"{name}.k (={self.k}) must be less than the number of classes ({spec.outputs})."
-            )
+            raise ValueError(f"{name}.k (={self.k}) must be less than the number of classes ({spec.outputs}).")
 
     def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
         logits, truth = classes("top_k", prediction, target)

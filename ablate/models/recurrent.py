@@ -57,8 +57,7 @@ class RecurrentModel(Model):
         """Takes the vocabulary size from the data, unless ``tokens`` is set. Raises ValueError if it is too small."""
         if spec.vocabulary and not self.embedding:
             raise ValueError(
-                f"model.embedding (=0) must be at least 1, because the data are tokens. Set it to 16, "
-                "for example."
+                "model.embedding (=0) must be at least 1, because the data are tokens. Set it to 16, for example."
             )
         told = super().for_data(name, spec)
         known = len(spec.vocabulary)

@@ -49,9 +49,7 @@ class AdaSecant(Optimizer):
     )
     gamma_clip: Annotated[float, Range(ge=0)] = Field(
         default=1.8,
-        description=(
-            "maximum weight of the running average in that reduction; the gradient has weight 1"
-        ),
+        description=("maximum weight of the running average in that reduction; the gradient has weight 1"),
     )
     adagrad: bool = Field(
         default=False,

@@ -105,7 +105,9 @@ def load_recipe(
     problems = Problems()
     document = read_yaml(text, str(path))
     if document is None:
-        raise RecipeError([Problem(Position(""), f"recipe (={path}) is empty. Run 'ablate new NAME' to create a recipe.")])
+        raise RecipeError(
+            [Problem(Position(""), f"recipe (={path}) is empty. Run 'ablate new NAME' to create a recipe.")]
+        )
     if document.mapping is None:
         rule = "must be a mapping with the key 'baseline'. Run 'ablate new NAME' to create a recipe."
         raise RecipeError([Problem(document.position, f"recipe (={show(document)}) {rule}")])

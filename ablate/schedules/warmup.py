@@ -58,7 +58,5 @@ class Warmup(Schedule):
         if not isinstance(self.then, Schedule) or self.then.per == self.per:
             return self
         if "per" in self.model_fields_set:
-            raise ValueError(
-                f"has per: {self.per}, but 'then' has per: {self.then.per}. Set the same 'per' in both."
-            )
+            raise ValueError(f"has per: {self.per}, but 'then' has per: {self.then.per}. Set the same 'per' in both.")
         return self.model_copy(update={"per": self.then.per})

@@ -58,7 +58,8 @@ class Mixup(Trick):
     examples = ({}, {"alpha": {"linear": [1, 0.2]}, "per": "sample", "share": 0.5})
 
     alpha: Alpha = Field(
-        default=0.2, description="parameter of λ's beta distribution. 1: uniform; smaller: mostly one sample; larger: half of each"
+        default=0.2,
+        description="parameter of λ's beta distribution. 1: uniform; smaller: mostly one sample; larger: half of each",
     )
     per: Per = Field(default="batch", description="one λ per batch, as in the paper's code, or per sample")
     share: Share = Field(default=1.0, description="fraction of each batch to mix")
@@ -114,7 +115,8 @@ class Cutmix(Trick):
     examples = ({}, {"alpha": {"linear": [1, 0.2]}, "per": "sample", "share": 0.5})
 
     alpha: Alpha = Field(
-        default=1.0, description="parameter of the area's beta distribution. 1: uniform; smaller: mostly one image; larger: half of each"
+        default=1.0,
+        description="parameter of the area's beta distribution. 1: uniform; smaller: mostly one image; larger: half of each",
     )
     per: Per = Field(default="batch", description="one rectangle per batch, as in the paper's code, or per sample")
     share: Share = Field(default=1.0, description="fraction of each batch to mix")

@@ -95,7 +95,7 @@ def statuses(runs):
 
 def attempts(runs, name):
     """What a run's log says about each start."""
-    return [line for line in (runs / "store" / name / "log.txt").read_text().splitlines() if ", pid " in line]
+    return [line for line in (runs / "store" / name / "log.txt").read_text().splitlines() if "; PID: " in line]
 
 
 def trained(runs):
@@ -249,7 +249,7 @@ def test_a_real_stack_goes_on_bit_for_bit(own, tmp_path):
     jobs, _ = train_as_one_stack(recipe, ended)
     assert [job.assignment.seeds for job in jobs] == [(0, 1, 2)]
     [line] = [line for name in statuses(ended) for line in logged(ended, name) if "after epoch" in line]
-    assert f"after epoch {came // 3}," in line, "the end of the epoch was not waited for"
+    assert f"after epoch {came // 3} (" in line, "the end of the epoch was not waited for"
     assert trained(ended) == results
 
     killed = tmp_path / "killed"
@@ -295,7 +295,7 @@ def test_commands_at_once_share_the_work(own, tmp_path, count):
     runs = tmp_path / "runs"
     assert list(statuses(runs).values()) == ["finished"] * 8
     for run in make_plan(Recipe.load(own, seeds="4", sets=["epochs=30"]), Store(runs)).runs:
-        mine = [line for line in attempts(runs, run.leader) if re.search(rf"seeds \(.*\b{run.seed}\b.*\)", line)]
+        mine = [line for line in attempts(runs, run.leader) if re.search(rf"seeds: [^;]*\b{run.seed}\b.*;", line)]
         assert len(mine) == 1, f"seed {run.seed} of {run.variant.name} was trained more than once: {mine}"
         assert [line["epoch"] for line in Store(runs).metrics(run.fingerprint)] == list(range(1, 31))
     study = json.loads((runs / "own" / "study.json").read_text())

@@ -46,7 +46,10 @@ def test_every_kind_has_a_text(kind, unit):
 
 def test_one_line_for_several_variants():
     epochs = [(f"net{i}", Note("other_epochs", values={"own": 20 * i, "parent": 8})) for i in (1, 2)]
-    assert short_line("other_epochs", epochs, 5) == "epochs differ from the parent's: net1 (20, parent: 8), net2 (40, parent: 8)."
+    assert (
+        short_line("other_epochs", epochs, 5)
+        == "epochs differ from the parent's: net1 (20, parent: 8), net2 (40, parent: 8)."
+    )
     many = short_line("other_epochs", epochs * 6, 20)
     assert many.endswith("and 8 more.")
     same = [(f"net{i}", Note("identical")) for i in range(3)]

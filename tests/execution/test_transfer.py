@@ -232,7 +232,7 @@ def test_a_resumed_transfer_equals_the_undisturbed_one(folder, stub_study, pulle
         cut.command(training=until_the_third_epoch)
     cut.command(training=train_job)
     log = Store(cut.root).run_folder(cut.plan().runs_of("eyes again")[0].fingerprint) / "log.txt"
-    assert "after epoch 2, seeds (0, 1)" in log.read_text()
+    assert "after epoch 2 (seeds: 0, 1;" in log.read_text()
     for seed in (0, 1):
         for which in ("best", "last"):
             a, b = (weights(one, "eyes again", seed, which) for one in (whole, cut))

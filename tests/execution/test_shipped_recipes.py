@@ -96,7 +96,7 @@ def test_each_specialist_trains_on_its_own_rows(faces, ablate):
     words = [word for flag in flags for word in ("--set", flag)]
     words += ["--seeds", "1", "--scale", "0.001"]
     rows = ablate("run", recipe, "--format", "json", *words).rows()
-    counted = ablate("table", recipe, "--format", "md", *words).out.splitlines()
+    counted = ablate("table", recipe, "--format", "md", "--notes", *words).out.splitlines()
     plain = Recipe.load(recipe)
     single = rows["single"]
     names = [name for name in rows if name not in ("single", "single x 6") and not name.startswith("specialists")]

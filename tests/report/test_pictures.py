@@ -283,7 +283,7 @@ def test_more_rows_than_fit_are_counted(lab):
     with drawing():
         figure = draw_curves(lab.study, read_curves(lab.study, lab.store))
         assert len(figure.axes) == MOST_PANELS
-        assert any("2 more variants are not shown" in text.get_text() for text in figure.texts)
+        assert any("variants not shown: 2" in text.get_text() for text in figure.texts)
 
 
 def test_every_verdict_has_a_colour():

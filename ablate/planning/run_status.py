@@ -75,5 +75,5 @@ def run_now(run: PlannedRun, store: Store, now: float) -> RunNow:
 
 
 def run_name(seed: int, fold: int | None) -> str:
-    """``seed 3``, or ``seed 3 fold 0``."""
+    """``seed 3``, or ``seed 3, fold 0``."""
     return f"seed {seed}" if fold is None else f"seed {seed}, fold {fold}"

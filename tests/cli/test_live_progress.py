@@ -73,7 +73,7 @@ def test_runs_that_another_process_finished(piped):
 
 def test_folds_and_states_are_named(piped):
     piped.event(event("net1", 0, "out_of_memory", fold=2))
-    assert lines_of(piped) == ["net1 seed 0 fold 2: out of memory (1/3 runs)"]
+    assert lines_of(piped) == ["net1 seed 0, fold 2: out of memory (1/3 runs)"]
 
 
 def test_no_name_controls_the_terminal(piped):

@@ -104,7 +104,7 @@ def test_sizes_tokens_and_groups_that_do_not_fit_are_refused_when_planned(tmp_pa
     assert [line.split(": ")[0] for line in lines] == ["deep", "halved", "read", "persons"]
     assert "model.pools (=2 after conv2) must be at most its input size (1x1)" in lines[0]
     assert "model.channels (4 halvings in resnet) must leave at least one pixel of the 8x8" in lines[1]
-    assert "model.embedding (=8 of lstm) requires tokens, but the data are numeric" in lines[2]
+    assert "model.embedding (=8) requires tokens, but the data are numeric" in lines[2]
     assert "data.group (=person)" in lines[3]
     with pytest.raises(ValueError, match=r"data.group \(=name\) must be 'person'"):
         lookup("data", "facial_keypoints").settings(group="name").check()

@@ -172,7 +172,7 @@ def test_who_asks_about_folds_is_told_which(stub_study):
     status = store.run_folder(plan.runs[1].fingerprint) / "status.json"
     store.write_json(status, {**json.loads(status.read_text()), "status": "failed", "reason": "the second law"})
     [row] = watch(study.plan(), store)
-    assert row.reasons == ("seed 0 fold 1 failed: the second law",)
+    assert row.reasons == ("seed 0, fold 1: failed: the second law",)
 
 
 def test_the_network_of_each_fold_can_be_had(crossed):

@@ -116,7 +116,7 @@ baseline: {model: {name: autoencoder}, loss: mse, optimizer: {name: sgd, lr: 0.1
 
 def test_a_row_that_nothing_is_built_upon_must_measure_what_is_compared(tmp_path):
     text = RECIPE[: RECIPE.index("  - {name: pretrained")]
-    with pytest.raises(RecipeError, match=r"compare.metric \(=accuracy\) .* autoencoder has"):
+    with pytest.raises(RecipeError, match=r"compare.metric \(=accuracy\) .* autoencoder only has"):
         Recipe.load(write(tmp_path, text))
     with pytest.raises(RecipeError, match=r"autoencoder: loss \(=mse\) .* from scratch"):
         Recipe.load(write(tmp_path, text.replace("compare: {metric: accuracy}\nreach: {accuracy: 0.2}\n", "")))

@@ -104,7 +104,7 @@ def test_bad_rows_keep_their_reasons_and_the_others_finish(own, ablate):
     assert said in done.err
     assert f"run: ablate logs {own} raises\n" in done.err
     assert "--retry-failed" in done.err
-    text = ablate("table", own).out
+    text = ablate("table", own, "--notes").out
     assert re.search(r"the second law \(model\.py, line \d+, in \w+\)", text)
     assert "is not finite in epoch" in text
     # failed runs are known: only --retry-failed trains them again

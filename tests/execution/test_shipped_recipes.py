@@ -109,7 +109,7 @@ def test_each_specialist_trains_on_its_own_rows(faces, ablate):
         if not name.endswith("+"):
             line = next(line for line in counted if line.startswith(f"- {name}: "))
             train, valid = (
-                int(found.replace(",", "")) for found in re.findall(r"([\d,]+) samples (?:train|validate) it", line)
+                int(found.replace(",", "")) for found in re.findall(r"([\d,]+) (?:training|validation) samples", line)
             )
             assert train + valid == asked
             assert (train + valid) > known.all(1).sum() == 1052

@@ -85,7 +85,7 @@ def test_what_does_not_fit_is_said_in_one_line(data):
         (lambda: MultiTask(tasks=TASKS, balance="magnitude").for_data(None, SPEC), r"loss\.balance \(=magnitude\)"),
         (
             lambda: MultiTask(tasks=TASKS, balance="magnitude").for_data(torch.ones(5, 4), SPEC),
-            r"loss\.tasks\[0\] \(=mse\) has the same target everywhere",
+            r"loss\.tasks\[0\] \(=mse\) has constant targets",
         ),
     ]
     for call, text in cases:

@@ -150,8 +150,13 @@ def test_tokens_and_answers_are_those_of_the_data():
             {"embedding": 2, "predict": "each"},
             "predicts classes for each position, but the data have classes for the whole sample.",
         ),
-        (topics, "gru", {}, "model.embedding (=0 of gru) must be at least 1: the data's samples are tokens."),
-        (topics, "gru", {"embedding": 2, "tokens": 6}, "model.tokens (=6) must be at least the data's 7 tokens."),
+        (topics, "gru", {}, "model.embedding (=0) must be at least 1, because the data are tokens."),
+        (
+            topics,
+            "gru",
+            {"embedding": 2, "tokens": 6},
+            "model.tokens (=6) must be at least the data's vocabulary size (7).",
+        ),
         (topics, "mlp", {}, "model (=mlp) requires floating-point samples, but the data are tokens."),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):

@@ -18,7 +18,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo:  ## train the keypoint ladder on synthetic faces, five seeds each, and print the table
 	@echo "Installs 2 GB into $(VENV) (once, a few minutes), then trains 35 runs in about a minute on two cores (20 MB in runs/)."
-	@$(MAKE) --no-print-directory $(READY)
+	@$(MAKE) --silent $(READY)
 	$(BIN)/ablate run recipes/faces.yaml
 
 test: $(READY)  ## run all tests

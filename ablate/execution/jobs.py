@@ -89,8 +89,8 @@ def make_jobs(
 ) -> list[Job]:
     """Jobs for the runs of a plan that are to be trained, longest first.
 
-    ``now`` is when the command began (seconds since 1970); ``stack`` says how many of so many seeds of a run's settings
-    train together. What was interrupted goes on with the stack and the threads that it began with.
+    ``now`` is when the command started (seconds since 1970). ``stack`` returns how many seeds of the same settings
+    train together. An interrupted run keeps the stack and the number of threads that it started with.
     """
     estimates = Estimates(plan, store)
     jobs: list[tuple[float, Job]] = []

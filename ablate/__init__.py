@@ -7,6 +7,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ablate.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from ablate.api import load, predict, run, table
     from ablate.recipe import Recipe
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
     from ablate.tricks.trick import NoEffect, Trick
 
 __all__ = ["NoEffect", "Range", "Recipe", "Scheduled", "Trick", "__version__", "load", "predict", "run", "table"]
-
-__version__ = "0.2.0"
 
 _MODULES = {
     "NoEffect": "tricks.trick",

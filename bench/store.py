@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ablate.engine.contract import Outcome
+from ablate.engine.contract import Facts, Outcome
 from ablate.execution.events import RunEnded
 from ablate.execution.jobs import Job, make_jobs
 from ablate.execution.run_recorder import RunRecorder
@@ -25,6 +25,7 @@ from ablate.execution.worker import train_job
 from ablate.planning.plan import make_plan
 from ablate.planning.study_file import write_study
 from ablate.recipe import Recipe
+from ablate.store.provenance import Provenance
 from ablate.store.records import RunRecord
 from ablate.store.store import Store
 from bench.measure import machine
@@ -84,7 +85,7 @@ print(seconds, peak, code, file=sys.stderr)
 class Nothing:
     """A report that does nothing."""
 
-    def started(self, facts: Mapping[str, Any]) -> None: ...
+    def started(self, facts: Facts) -> None: ...
     def epoch(self, replica: int, line: Mapping[str, Any]) -> None: ...
     def due(self, epoch: int) -> bool:
         return False
@@ -102,7 +103,7 @@ def small_job(folder: Path, runs: str, **flags: Any) -> tuple[Store, list[Job]]:
     store = Store(folder / runs)
     plan = make_plan(recipe, store)
     write_study(plan, store)
-    return store, make_jobs(plan.to_do(), plan, store, {}, now=time.time())
+    return store, make_jobs(plan.to_do(), plan, store, Provenance(), now=time.time())
 
 
 def seconds_of(work: Any) -> float:
@@ -183,7 +184,7 @@ def fill(folder: Path, epochs: int) -> Path:
         store.write_status(RunRecord.from_status(run.fingerprint, status))
         home = store.run_folder(run.fingerprint)
         store.write_text(home / "metrics.jsonl", lines)
-        store.write_json(home / "provenance.json", {"torch": "2.13", "device": "cpu", "host": "here", "threads": 1})
+        store.write_provenance(run.fingerprint, Provenance(torch="2.13", device="cpu", host="here", threads=1))
     return path
 
 

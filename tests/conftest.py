@@ -20,6 +20,8 @@ import pytest
 # Before torch is imported. Tests train tiny networks on all cores at once: more threads only wait for each other, at five times the CPU time.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+from ablate.engine.contract import Facts
+
 FACES = Path(__file__).parents[2] / "shared" / "data" / "faces96.npz"
 
 
@@ -63,12 +65,12 @@ class Heard:
     """
 
     def __init__(self) -> None:
-        self.facts: Mapping[str, Any] = {}
+        self.facts = Facts()
         self.lines: dict[int, list[dict[str, Any]]] = {}
         self.kept: dict[tuple[int, str], dict[str, Any]] = {}
         self.outcomes: dict[int, Any] = {}
 
-    def started(self, facts: Mapping[str, Any]) -> None:
+    def started(self, facts: Facts) -> None:
         self.facts = facts
 
     def epoch(self, replica: int, line: Mapping[str, Any]) -> None:

@@ -81,7 +81,7 @@ def build() -> typer.Typer:
         ),
     ) -> None:
         if version:
-            from ablate import __version__
+            from ablate.version import __version__
 
             typer.echo(__version__)
             raise typer.Exit

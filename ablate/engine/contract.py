@@ -7,11 +7,13 @@ are arrays over the job's R seeds, in their order; R = 1 is not a special case.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from ablate.data.dataset import Parts
+from ablate.data.dataset import Parts, TargetScaling
+from ablate.notes.note import Note
+from ablate.notes.old_sentences import read_note
 from ablate.recipe.folds import Folds
 from ablate.recipe.settings import Settings
 
@@ -51,15 +53,45 @@ class Outcome:
     first_loss: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known of a training before its first epoch.
+
+    Numbers are None if unknown, ``target_scaling`` if targets are not scaled. ``data`` are the notes of the data, such
+    as the number of samples per split. ``watch`` are the labels of the tracked metrics, ``surgery`` the layers that
+    each trick changed, and ``stack`` the seeds of each stack. A variant with ``joined`` only has parameters, notes,
+    data and its members.
+    """
+
+    parameters: int | None = None
+    steps_per_epoch: int | None = None
+    target_scaling: TargetScaling | None = None
+    data: Mapping[str, object] = field(default_factory=dict)
+    watch: Sequence[str] = ()
+    surgery: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    notes: Sequence[Note] = ()
+    stack: Sequence[Sequence[int]] = ()
+    joined: Sequence[str] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """The facts in plain JSON values, as a run's provenance holds them."""
+        known: dict[str, object] = {**asdict(self), "notes": [note.dump() for note in self.notes]}
+        keys = ("parameters", "notes", "data", "joined") if self.joined else tuple(known)[:-1]
+        return {key: known[key] for key in keys}
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> Facts:
+        """From `to_json`; keys of later versions are left out."""
+        known = {key: value for key, value in tree.items() if key in cls.__dataclass_fields__}
+        scaling = TargetScaling.from_json(tree.get("target_scaling"))
+        return cls(**{**known, "target_scaling": scaling, "notes": [*map(read_note, tree.get("notes", ()))]})
+
+
 class Report(Protocol):
     """Receives a training's progress. Implemented by the study and called by the trainer."""
 
-    def started(self, facts: Mapping[str, Any]) -> None:
-        """Before the first epoch.
-
-        ``facts``: ``parameters`` (number), ``steps_per_epoch``, ``target_scaling`` (None if targets are not scaled),
-        ``notes`` and others.
-        """
+    def started(self, facts: Facts) -> None:
+        """Before the first epoch."""
 
     def epoch(self, replica: int, line: Mapping[str, Any]) -> None:
         """Seed number ``replica`` finished an epoch: ``epoch``, ``train_loss``, ``valid_loss``, metrics, ``lr`` …"""

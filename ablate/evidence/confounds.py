@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from ablate.evidence.environments import Provenances
 from ablate.notes.note import Kind, Note
 from ablate.recipe.measured import scaled_by
 from ablate.recipe.settings import Choice
 from ablate.recipe.variant import Variant
+from ablate.store.provenance import Provenance
 from ablate.store.records import RunRecord
 
 BUDGET: dict[str, Kind] = {"epochs": "other_epochs", "batch_size": "other_batch_size"}
@@ -57,7 +58,7 @@ def different_steps(row: Iterable[RunRecord], parent: Iterable[RunRecord]) -> li
     return [Note("other_steps", values={"own": mine.pop(), "parent": theirs.pop()})]
 
 
-def different_samples(row: Provenances, parent: Provenances) -> list[Note]:
+def different_samples(row: Iterable[Provenance], parent: Iterable[Provenance]) -> list[Note]:
     """Notes about splits whose numbers of samples differ, as counted when the data were loaded."""
     mine, theirs = (counts(side) for side in (row, parent))
     return [
@@ -67,9 +68,9 @@ def different_samples(row: Provenances, parent: Provenances) -> list[Note]:
     ]
 
 
-def counts(runs: Provenances) -> dict[str, int]:
+def counts(runs: Iterable[Provenance]) -> dict[str, int]:
     """The number of samples of each split, if all runs agree."""
-    known = [one.get("facts", {}).get("data", {}) for one in runs]
+    known: list[Mapping[str, Any]] = [one.facts.data for one in runs]
     found = {split: {data.get(split) for data in known} for split in SPLITS}
     return {split: int(only) for split, values in found.items() if len(values) == 1 and (only := next(iter(values)))}
 

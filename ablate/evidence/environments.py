@@ -4,10 +4,11 @@ parent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import replace
 
 from ablate.notes.note import Kind, Note
+from ablate.store.provenance import Provenance
 
 MIXED: dict[str, Kind] = {
     "torch": "mixed_torch",
@@ -24,23 +25,21 @@ OTHER: dict[str, Kind] = {
     "ablate": "other_ablate",
 }
 
-Provenances = Iterable[Mapping[str, Any]]
+
+def origins(provenances: Iterable[Provenance]) -> dict[str, list[str]]:
+    """The values of each key, sorted; unknown ones are left out."""
+    known = [replace(one, device_name=one.device_name or one.device) for one in provenances]
+    return {key: sorted({str(v) for one in known if (v := getattr(one, key)) is not None}) for key in MIXED}
 
 
-def origins(provenances: Provenances) -> dict[str, list[str]]:
-    """The values of each key, sorted; runs of unknown provenance are ignored."""
-    known = [{"device_name": one.get("device"), **one} for one in provenances if one]
-    return {key: sorted({str(one[key]) for one in known if one.get(key) is not None}) for key in MIXED}
-
-
-def mixtures(provenances: Provenances) -> list[Note]:
+def mixtures(provenances: Iterable[Provenance]) -> list[Note]:
     """Notes about keys that have several values in the runs of one variant."""
     return [
         Note(MIXED[key], values={"names": values}) for key, values in origins(provenances).items() if len(values) > 1
     ]
 
 
-def different_origins(row: Provenances, parent: Provenances) -> list[Note]:
+def different_origins(row: Iterable[Provenance], parent: Iterable[Provenance]) -> list[Note]:
     """Notes about keys that differ between a variant and its parent."""
     mine, theirs = origins(row), origins(parent)
     return [

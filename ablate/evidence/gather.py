@@ -14,7 +14,7 @@ from ablate.evidence.environments import different_origins, mixtures
 from ablate.evidence.inert_changes import inert
 from ablate.evidence.interactions import with_interactions
 from ablate.evidence.paired import FLAT, Estimator
-from ablate.evidence.reach import Curves, Provenance, reaching
+from ablate.evidence.reach import Curves, Origin, reaching
 from ablate.evidence.seeds import Seeds
 from ablate.evidence.table import Row, Table
 from ablate.evidence.variance_pooling import shared_spreads
@@ -31,7 +31,7 @@ __all__ = ["Row", "Table", "gather", "table_of"]
 def gather(
     study: StudyRecord,
     estimate: Estimator = shared_spreads,
-    provenance: Provenance | None = None,
+    provenance: Origin | None = None,
     curves: Curves | None = None,
 ) -> Table:
     """The table of a study.
@@ -93,7 +93,7 @@ def describe(
     seeds: Seeds,
     metrics: tuple[str, ...],
     compare: Compare,
-    provenance: Provenance | None = None,
+    provenance: Origin | None = None,
 ) -> Row:
     """A row without its comparisons."""
     variant = seeds.variant
@@ -158,7 +158,7 @@ def beside_parent(
     known: Mapping[str, Seeds],
     finding: Finding | None,
     compare: Compare,
-    provenance: Provenance | None,
+    provenance: Origin | None,
 ) -> Row:
     """The row with the comparison with its parent."""
     notes = list(row.notes)

@@ -8,12 +8,13 @@ from typing import Any
 
 from ablate.evidence.seeds import Seeds
 from ablate.recipe.reach import Reach
+from ablate.store.provenance import Provenance
 from ablate.store.records import RunRecord
 
 Curves = Callable[[str], Iterable[Mapping[str, Any]]]
 """From a fingerprint to the metrics of a run's epochs: `Store.metrics`."""
 
-Provenance = Callable[[str], Mapping[str, Any]]
+Origin = Callable[[str], Provenance]
 """From a fingerprint to the provenance of its run: `Store.provenance`."""
 
 ENDED = ("finished", "diverged")
@@ -24,9 +25,7 @@ def reach_keys(mark: Reach) -> tuple[str, str, str]:
     return f"reach_{mark.metric}_epochs", f"reach_{mark.metric}_seconds", f"reach_{mark.metric}_runs"
 
 
-def reaching(
-    seeds: Seeds, mark: Reach, curves: Curves, provenance: Provenance | None = None
-) -> dict[str, float | None]:
+def reaching(seeds: Seeds, mark: Reach, curves: Curves, provenance: Origin | None = None) -> dict[str, float | None]:
     """Median epochs and seconds to the value over the runs that have ended (None if one of them never reached it), and
     how many did.
 
@@ -45,11 +44,9 @@ def reaching(
     }
 
 
-def together(run: RunRecord, provenance: Provenance | None) -> int:
+def together(run: RunRecord, provenance: Origin | None) -> int:
     """The number of seeds in this run's stack: those of its job, unless they were not stacked together."""
-    stacks = (provenance(run.fingerprint) if provenance is not None else {}).get("facts", {}).get("stack") or [
-        run.stack
-    ]
+    stacks = (provenance(run.fingerprint).facts.stack if provenance is not None else ()) or [run.stack]
     return next((len(stack) for stack in stacks if run.seed in stack), 1)
 
 

@@ -15,6 +15,7 @@ from ablate.planning.estimates import Estimates
 from ablate.planning.plan import Plan, PlannedRun
 from ablate.recipe import Settings, run_fingerprint
 from ablate.recipe.fingerprint import facts
+from ablate.store.provenance import Provenance
 from ablate.store.records import ENDED_BADLY, RunRecord, Status
 from ablate.store.store import Store
 
@@ -45,7 +46,7 @@ class Job:
     fresh: bool = False
     together: bool = False
     timeout: float | None = None
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
     identity: Mapping[str, Any] = field(default_factory=dict)
     needs: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
 
@@ -79,7 +80,7 @@ def make_jobs(
     runs: Sequence[PlannedRun],
     plan: Plan,
     store: Store,
-    provenance: Mapping[str, Any],
+    provenance: Provenance,
     *,
     now: float,
     threads: int = 1,

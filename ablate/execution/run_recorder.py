@@ -10,15 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, BinaryIO
 
-from ablate.engine.contract import Outcome
+from ablate.engine.contract import Facts, Outcome
 from ablate.execution.events import EpochEnded, Listener, RunEnded, RunStarted, StackFailed
 from ablate.execution.jobs import Job
 from ablate.execution.peak_memory import peak_memory
 from ablate.execution.shutdown import Ending
-from ablate.notes.note import Note, as_notes
+from ablate.notes.note import Note
 from ablate.store import checkpoints
 from ablate.store.checkpoints import Checkpoint
-from ablate.store.provenance import of_process
 from ablate.store.records import RunRecord, Status
 from ablate.store.store import Store
 
@@ -62,10 +61,7 @@ class RunRecorder:
         self.threads = kept.threads if kept else job.threads
         known = (store.record(name).peak_memory for name in job.fingerprints) if kept else ()
         self.peak_before = max((peak for peak in known if peak is not None), default=0)
-        self.parameters: int | None = None
-        self.steps_per_epoch: int | None = None
-        self.target_scaling: Mapping[str, Any] | None = None
-        self.notes: list[Note] = []
+        self.facts = Facts()
         self.lines = list(kept.lines) if kept else [0] * self.count
         self.told = [-math.inf] * self.count
         self.beat = [self.clock] * self.count
@@ -85,7 +81,7 @@ class RunRecorder:
 
     def record(self, replica: int, status: Status, reason: str = "") -> RunRecord:
         """A run as it is now."""
-        now = time.time()
+        now, facts = time.time(), self.facts
         seconds = round(self.seconds / self.count, 3)
         return RunRecord(
             self.job.fingerprints[replica],
@@ -95,10 +91,10 @@ class RunRecorder:
             reason=reason,
             epoch=self.lines[replica],
             epochs=self.epochs,
-            parameters=self.parameters,
-            steps=self.steps_per_epoch and self.steps_per_epoch * self.lines[replica],
+            parameters=facts.parameters,
+            steps=facts.steps_per_epoch and facts.steps_per_epoch * self.lines[replica],
             peak_memory=max(peak_memory(self.job.assignment.device), self.peak_before),
-            target_scaling=self.target_scaling,
+            target_scaling=facts.target_scaling,
             started=self.began,
             finished=None if status in ("running", "interrupted") else now,
             heartbeat=now,
@@ -106,26 +102,22 @@ class RunRecorder:
             device_seconds=seconds,
             stack=self.job.assignment.seeds,
             threads=self.threads,
-            notes=tuple(self.notes),
+            notes=tuple(facts.notes),
             pid=os.getpid(),
             host=socket.gethostname(),
         )
 
     # what the engine calls
 
-    def started(self, facts: Mapping[str, Any]) -> None:
+    def started(self, facts: Facts) -> None:
         self.check()  # data and code are loaded by now
         with self.ending.shield():
-            self.parameters = facts["parameters"]
-            self.steps_per_epoch, self.target_scaling = facts.get("steps_per_epoch"), facts.get("target_scaling")
-            self.notes = as_notes(facts["notes"])
+            self.facts = facts
+            provenance = self.job.provenance.of_process(self.job.assignment.device, facts)
             for replica in self.under_way():
-                folder = self.store.run_folder(self.job.fingerprints[replica])
-                recorded = {**facts, "notes": [note.dump() for note in self.notes]}
-                provenance = {**self.job.provenance, **of_process(self.job.assignment.device), "facts": recorded}
-                self.store.write_json(folder / "provenance.json", provenance)
+                self.store.write_provenance(self.job.fingerprints[replica], provenance)
                 self.store.write_status(self.record(replica, "running"))
-                self.listen(RunStarted(**self.job.run_of(replica), epochs=self.epochs, parameters=self.parameters))
+                self.listen(RunStarted(**self.job.run_of(replica), epochs=self.epochs, parameters=facts.parameters))
             self.ending.training = True
 
     def epoch(self, replica: int, line: Mapping[str, Any]) -> None:
@@ -185,13 +177,14 @@ class RunRecorder:
         with self.ending.shield():
             self.store.disk.sync(self.files[replica])
             results, unknown = known_results(outcome)
+            known = self.record(replica, outcome.status, outcome.reason)
             record = replace(
-                self.record(replica, outcome.status, outcome.reason),
+                known,
                 epoch=outcome.epoch,
                 best_epoch=outcome.best_epoch,
                 selected_epoch=outcome.selected_epoch,
                 results=results,
-                notes=(*self.notes, *unknown),
+                notes=(*known.notes, *unknown),
                 first_loss=outcome.first_loss if math.isfinite(outcome.first_loss or 0.0) else None,
             )
             self.store.write_status(record, durable=True)

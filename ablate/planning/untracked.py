@@ -15,7 +15,7 @@ def untracked(plan: Plan, store: Store) -> list[Note]:
         finished = [run for run in plan.runs_of(variant.name) if run.record.status == "finished"]
         if not asked or not finished:
             continue
-        seen = [store.provenance(run.fingerprint).get("facts", {}).get("watch", ()) for run in finished]
+        seen = [store.provenance(run.fingerprint).facts.watch for run in finished]
         lacking = [label for label in asked if any(label not in labels for labels in seen)]
         if lacking:
             notes.append(Note("not_tracked", variant.name, values={"metrics": lacking}))

@@ -7,47 +7,81 @@ import platform
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import ablate
+from ablate.engine.contract import Facts
 from ablate.registry.lazy import torch
+from ablate.version import __version__
 
 
-def of_command(folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where a run comes from. Each field is None if it is unknown, such as the commit of a folder without git."""
+
+    command: Sequence[str] | None = None
+    host: str | None = None
+    platform: str | None = None
+    python: str | None = None
+    ablate: str | None = None
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+    torch: str | None = None
+    device: str | None = None
+    threads: int | None = None
+    pid: int | None = None
+    device_name: str | None = None
+    cuda: str | None = None
+    facts: Facts = field(default_factory=Facts)
+
+    def of_process(self, device: str, facts: Facts) -> Provenance:
+        """The same with what is only known in a job's process: torch, device, threads and the facts of its training."""
+        on_cuda = device.startswith("cuda")
+        return replace(
+            self,
+            torch=torch.__version__,
+            device=device,
+            threads=torch.get_num_threads(),
+            pid=os.getpid(),
+            device_name=torch.cuda.get_device_name(device) if on_cuda else None,
+            cuda=torch.version.cuda if on_cuda else None,
+            facts=facts,
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """What is known, in plain JSON values."""
+        known = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
+        del known["facts"]
+        return known if self.facts == Facts() else {**known, "facts": self.facts.to_json()}
+
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> Provenance:
+        """From `to_json`; keys of later versions are left out."""
+        known = {key: value for key, value in tree.items() if key in cls.__dataclass_fields__}
+        return cls(**{**known, "facts": Facts.from_json(tree.get("facts", {}))})
+
+
+def of_command(folder: Path) -> Provenance:
     """The provenance shared by all runs of a command: command line, host, Python, git state of the recipe's folder."""
-    return {
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "host": socket.gethostname(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "ablate": ablate.__version__,
-        **git_state(folder),
-    }
+    commit, status = git(folder, "rev-parse", "HEAD"), git(folder, "status", "--porcelain")
+    known = commit is not None and status is not None
+    return Provenance(
+        command=[Path(sys.argv[0]).name, *sys.argv[1:]],
+        host=socket.gethostname(),
+        platform=platform.platform(),
+        python=platform.python_version(),
+        ablate=__version__,
+        git_commit=commit if known else None,
+        git_dirty=bool(status) if known else None,
+    )
 
 
-def of_process(device: str) -> dict[str, Any]:
-    """The provenance of a job's process: torch, device, threads."""
-    facts: dict[str, Any] = {
-        "torch": torch.__version__,
-        "device": device,
-        "threads": torch.get_num_threads(),
-        "pid": os.getpid(),
-    }
-    if device.startswith("cuda"):
-        facts |= {"device_name": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
-    return facts
-
-
-def git_state(folder: Path) -> dict[str, Any]:
-    """``git_commit`` and ``git_dirty`` of the repository of ``folder``; empty if there is none."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", *words], cwd=folder, capture_output=True, text=True, timeout=5, check=True
-        ).stdout.strip()
-
+def git(folder: Path, *words: str) -> str | None:
+    """The output of a git command in ``folder``; None if it fails, as in a folder that is in no repository."""
     try:
-        return {"git_commit": git("rev-parse", "HEAD"), "git_dirty": bool(git("status", "--porcelain"))}
+        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):
-        return {}
+        return None
+    return done.stdout.strip()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from ablate.data.dataset import TargetScaling
 from ablate.notes.note import Note
 from ablate.notes.old_sentences import read_note
 from ablate.recipe.recipe import Recipe
@@ -41,8 +42,7 @@ class RunRecord:
 
     ``steps`` counts optimizer steps. ``peak_memory`` (bytes) is the most that its job took: of the GPU where it trained
     on one, else of the process, torch included; the seeds of a stack share it. ``first_loss`` is the loss of the first
-    step, before anything was learned. ``target_scaling`` holds the ``shift`` and ``scale`` of its targets, None where
-    they are in their own unit.
+    step, before anything was learned. ``target_scaling`` is None where the targets are in their own unit.
     """
 
     fingerprint: str
@@ -61,7 +61,7 @@ class RunRecord:
     steps: int | None = None
     peak_memory: int | None = None
     first_loss: float | None = None
-    target_scaling: Mapping[str, Any] | None = None
+    target_scaling: TargetScaling | None = None
     started: float | None = None
     finished: float | None = None
     heartbeat: float | None = None
@@ -78,12 +78,15 @@ class RunRecord:
             key: value for key, value in status.items() if key in cls.__dataclass_fields__ and key != "fingerprint"
         }
         known |= {"stack": tuple(known.get("stack", ())), "notes": tuple(map(read_note, known.get("notes", ())))}
+        known["target_scaling"] = TargetScaling.from_json(known.get("target_scaling"))
         return cls(fingerprint=fingerprint, **known)
 
     def to_status(self) -> dict[str, Any]:
         """The contents of its ``status.json``. Nothing else writes one."""
         known = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "fingerprint"}
-        return known | {"stack": list(self.stack), "notes": [note.dump() for note in self.notes]}
+        scaling = None if self.target_scaling is None else asdict(self.target_scaling)
+        notes = [note.dump() for note in self.notes]
+        return known | {"target_scaling": scaling, "stack": list(self.stack), "notes": notes}
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from typing import Any, BinaryIO
 from ablate.registry.lazy import torch
 from ablate.store import locks
 from ablate.store.disk import Disk
+from ablate.store.provenance import Provenance
 from ablate.store.records import RunRecord
 
 KEPT = ("lock", "log.txt")
@@ -113,9 +114,9 @@ class Store:
                 size += len(text)
                 yield line, size
 
-    def provenance(self, fingerprint: str) -> dict[str, Any]:
-        """Versions, commit, command line, host and device of a run; empty if unknown."""
-        return read_or_nothing(self.run_folder(fingerprint) / "provenance.json")
+    def provenance(self, fingerprint: str) -> Provenance:
+        """Versions, commit, command line, host and device of a run; all of them None if unknown."""
+        return Provenance.from_json(read_or_nothing(self.run_folder(fingerprint) / "provenance.json"))
 
     def identity(self, fingerprint: str) -> dict[str, Any]:
         """Everything that a run's fingerprint was computed from; empty if unknown."""
@@ -143,6 +144,10 @@ class Store:
         """Replace a run's status. ``durable``: wait until it is on the disk."""
         path = self.run_folder(record.fingerprint) / "status.json"
         self.disk.replace(path, as_json(record.to_status()).encode(), durable=durable)
+
+    def write_provenance(self, fingerprint: str, provenance: Provenance) -> None:
+        """Replace a run's provenance."""
+        self.write_json(self.run_folder(fingerprint) / "provenance.json", provenance.to_json())
 
     def write_settings(self, fingerprint: str, settings: Mapping[str, Any]) -> None:
         """Write the settings of a run as readable YAML."""

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import ablate
 from ablate.recipe.settings import Settings
 from ablate.report.notes import sentence
+from ablate.store.provenance import Provenance
 from ablate.store.records import ENDED_BADLY, RunRecord, StudyRecord, VariantRecord
 from ablate.store.store import Store
 from ablate.tracking.limits import NAME, PARAM_VALUE, TAG_VALUE, cut, cut_lines, digest, legal_key
+from ablate.version import __version__
 
 NOTE = "mlflow.note.content"  # the description of a run or experiment in the UI, in Markdown
 PARENT = "mlflow.parentRunId"
@@ -53,9 +54,9 @@ def of_study(study: StudyRecord, store: Store) -> Description:
         "ablate.seeds": ", ".join(map(str, recipe.seeds)),
         "ablate.folds": "" if recipe.folds is None else str(recipe.folds.k),
         "ablate.compare": better,
-        "ablate.version": ablate.__version__,
+        "ablate.version": __version__,
         **_status_tags(runs),
-        **_source_tags(study, next((store.provenance(run.fingerprint) for run in runs if _begun(run)), {})),
+        **_source_tags(study, _first_provenance(runs, store)),
     }
     return Description(cut(recipe.study, NAME), overall(runs), _start(runs), _end(runs), _legal_tags(tags))
 
@@ -77,7 +78,7 @@ def of_variant(study: StudyRecord, row: VariantRecord, store: Store) -> Descript
         "ablate.published": published,
         NOTE: "\n\n".join(part for part in note if part),
         **_status_tags(row.runs),
-        **_source_tags(study, next((store.provenance(run.fingerprint) for run in row.runs if _begun(run)), {})),
+        **_source_tags(study, _first_provenance(row.runs, store)),
     }
     return Description(
         _name(variant.name), overall(row.runs), _start(row.runs), _end(row.runs), _legal_tags(tags), params(row)
@@ -102,7 +103,7 @@ def of_seed(study: StudyRecord, row: VariantRecord, run: RunRecord, store: Store
         "ablate.parameters": "" if run.parameters is None else str(run.parameters),
         "ablate.selected_epoch": "" if run.selected_epoch is None else str(run.selected_epoch),
         "ablate.best_epoch": "" if run.best_epoch is None else str(run.best_epoch),
-        **{f"ablate.provenance.{key}": value for key, value in _flat(provenance).items()},
+        **{f"ablate.provenance.{key}": value for key, value in _flat(provenance.to_json()).items()},
         **_source_tags(study, provenance),
     }
     # curves end with the last epoch's values: add the reported ones only if they are of another epoch
@@ -190,13 +191,12 @@ def _status_tags(runs: Iterable[RunRecord]) -> dict[str, str]:
     return {"ablate.status": status, "ablate.reason": "\n".join(reasons)}
 
 
-def _source_tags(study: StudyRecord, provenance: Mapping[str, Any]) -> dict[str, str]:
-    commit = provenance.get("git_commit", "")
+def _source_tags(study: StudyRecord, provenance: Provenance) -> dict[str, str]:
     return {
         "mlflow.user": _user(),
         "mlflow.source.name": study.recipe.path.name if study.recipe.path else study.recipe.study,
         "mlflow.source.type": "LOCAL",
-        "mlflow.source.git.commit": commit if isinstance(commit, str) else "",
+        "mlflow.source.git.commit": provenance.git_commit or "",
     }
 
 
@@ -213,8 +213,9 @@ def _legal_tags(tags: Mapping[str, str]) -> dict[str, str]:
     return {legal_key(key): cut_lines(value, TAG_VALUE, rest) for key, value in tags.items() if value}
 
 
-def _begun(run: RunRecord) -> bool:
-    return run.status != "queued"
+def _first_provenance(runs: Iterable[RunRecord], store: Store) -> Provenance:
+    """The provenance of the first run that has begun."""
+    return next((store.provenance(run.fingerprint) for run in runs if run.status != "queued"), Provenance())
 
 
 def _start(runs: Iterable[RunRecord]) -> int | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-import ablate
 from ablate.evidence.gather import Table, table_of
 from ablate.store.records import StudyRecord
 from ablate.store.store import Store
 from ablate.tracking.artifacts import Artifacts, Rendering
 from ablate.tracking.limits import digest
+from ablate.version import __version__
 
 
 def rendering(study: StudyRecord, store: Store, table: Table | None = None) -> Rendering:
@@ -30,4 +30,4 @@ def rendering(study: StudyRecord, store: Store, table: Table | None = None) -> R
         drawn = pictures(study, store, known) if finished else {}
         return Artifacts(study.recipe.text, tables, render(known, "md"), drawn, columns)
 
-    return Rendering(digest([ablate.__version__, study.recipe.text, asdict(known)]), render)
+    return Rendering(digest([__version__, study.recipe.text, asdict(known)]), render)

@@ -53,11 +53,11 @@ def read_claim(
             tables.setdefault(part.measure, other_table(seen, part.measure))
         parts.append(found(part, seen))
     shown = [line for line in render(table, "md", ["variant", *claim.show]).splitlines() if line.startswith("|")]
-    known = store.provenance(plan.runs[0].fingerprint) or {}
+    known = store.provenance(plan.runs[0].fingerprint)
     return {
         "recipe": recipe_key(claim),
         "scale": scale(recipe, table),
-        "versions": {name: known.get("versions", {}).get(name) for name in ("ablate", "torch")},
+        "versions": {"ablate": known.ablate, "torch": known.torch},
         "seconds": sum((row.seconds or 0.0) * row.seeds for row in table.rows),
         "tables": tables,
         "shown": "\n".join(shown) + "\n" if claim.show else None,

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ablate.data.dataset import Part, Parts, Spec
-from ablate.engine.contract import Assignment, Outcome
+from ablate.engine.contract import Assignment, Facts, Outcome
 from ablate.recipe.settings import Choice, Settings
 from ablate.registry import lookup
 
@@ -23,13 +23,13 @@ class Memory:
     """A report that keeps what it hears."""
 
     def __init__(self) -> None:
-        self.facts: Mapping[str, Any] = {}
+        self.facts = Facts()
         self.lines: list[Mapping[str, Any]] = []
         self.states: list[Mapping[str, Any]] = []
         self.kept: dict[str, Mapping[str, Any]] = {}
         self.outcomes: list[Outcome] = []
 
-    def started(self, facts: Mapping[str, Any]) -> None:
+    def started(self, facts: Facts) -> None:
         self.facts = facts
 
     def epoch(self, replica: int, line: Mapping[str, Any]) -> None:

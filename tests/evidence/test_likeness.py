@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ablate.data.dataset import TargetScaling
+from ablate.engine.contract import Facts
 from ablate.evidence.confounds import (
     different_losses,
     different_samples,
@@ -17,6 +19,7 @@ from ablate.evidence.gather import gather
 from ablate.notes.note import Note
 from ablate.recipe.settings import Choice, Settings
 from ablate.recipe.variant import Change, Compare, Variant
+from ablate.store.provenance import Provenance
 
 
 def variant(name="child", changes=(), **fields):
@@ -104,20 +107,21 @@ def test_losses_are_told_apart_by_name_and_by_settings():
 
 
 def test_versions_and_devices_of_a_row_and_its_parent():
-    here = {"torch": "2.13.0", "device": "cpu", "python": "3.11.9", "ablate": "0.1.0"}
-    there = here | {"torch": "2.12.1", "device": "cuda:0", "device_name": "H100"}
+    here = Provenance(torch="2.13.0", device="cpu", python="3.11.9", ablate="0.1.0")
+    there = replace(here, torch="2.12.1", device="cuda:0", device_name="H100")
     assert different_origins([here, here], [there]) == [
         Note("other_torch", values={"own": ["2.13.0"], "parent": ["2.12.1"]}),
         Note("other_device", values={"own": ["cpu"], "parent": ["H100"]}),
     ]
-    assert different_origins([here], [here]) == different_origins([{}], [there]) == []
-    assert mixtures([here, here | {"ablate": "0.2.0"}]) == [Note("mixed_ablate", values={"names": ["0.1.0", "0.2.0"]})]
+    assert different_origins([here], [here]) == different_origins([Provenance()], [there]) == []
+    later = replace(here, ablate="0.2.0")
+    assert mixtures([here, later]) == [Note("mixed_ablate", values={"names": ["0.1.0", "0.2.0"]})]
 
 
 def test_a_table_tells_it_in_the_row(make_study, make_run):
     study = make_study({"a": (None, [0.5, 0.6, 0.7]), "b": ("a", [make_run(i + 10, 0.4) for i in range(3)])})
     paired = make_study({"a": (None, [0.5, 0.6, 0.7]), "b": ("a", [0.3, 0.5, 0.5])})
-    told = {make_run(seed).fingerprint: {"torch": "2.13.0"} for seed in range(20)}
+    told = {make_run(seed).fingerprint: Provenance(torch="2.13.0") for seed in range(20)}
     assert [row.unlike for row in gather(paired, provenance=told.__getitem__).rows] == [(), ()]
     assert gather(study).rows[1].delta_parent is None
 
@@ -165,7 +169,7 @@ def test_rows_on_other_data_get_no_verdict_and_take_no_share_in_holm(make_study)
 
 
 def test_losses_of_targets_in_other_units_give_no_difference(make_study, make_run):
-    scaled = {"shift": [2.0], "scale": [3.0]}
+    scaled = TargetScaling((2.0,), (3.0,))
     runs = [make_run(i, 0.1 + i, target_scaling=scaled) for i in range(3)]
     study = make_study({"a": (None, [0.5, 0.6, 0.7]), "b": ("a", runs)})
     row = gather(study).rows[1]
@@ -202,7 +206,7 @@ def test_rows_with_other_samples_are_told_instead_of_their_steps(make_study, mak
 
     def provenance(name):
         counts = {"train": 842, "valid": 210} if name.startswith("a") else {"train": 2741, "valid": 210}
-        return {"facts": {"data": counts}}
+        return Provenance(facts=Facts(data=counts))
 
     assert gather(study, provenance=provenance).rows[1].unlike == (
         Note("other_samples", values={"split": "train", "own": 2741, "parent": 842}),
@@ -214,11 +218,11 @@ def test_rows_with_other_samples_are_told_instead_of_their_steps(make_study, mak
 
 
 def test_samples_that_the_folds_of_a_row_do_not_share_are_not_counted():
-    folds = [{"facts": {"data": {"train": n, "valid": 20}}} for n in (80, 81)]
-    assert different_samples(folds, [{"facts": {"data": {"train": 10, "valid": 30}}}]) == [
+    folds = [Provenance(facts=Facts(data={"train": n, "valid": 20})) for n in (80, 81)]
+    assert different_samples(folds, [Provenance(facts=Facts(data={"train": 10, "valid": 30}))]) == [
         Note("other_samples", values={"split": "valid", "own": 20, "parent": 30})
     ]
-    assert different_samples(folds, [{}]) == []
+    assert different_samples(folds, [Provenance()]) == []
 
 
 def test_the_test_part_is_shown_and_no_verdict_stands_on_it(make_study, make_run):

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ablate.data.dataset import TargetScaling
 from ablate.evidence.gather import gather
 from ablate.report.formats import render
 from ablate.report.summary import summary
@@ -107,7 +108,7 @@ def test_a_diverged_or_missing_row_takes_its_interactions_along(pairs, make_run)
 
 def test_losses_in_other_units_have_no_interaction(pairs):
     study = pairs(planted=-0.15)
-    scaled = {"shift": [2.0], "scale": [3.0]}
+    scaled = TargetScaling((2.0,), (3.0,))
     rows = [
         replace(record, runs=tuple(replace(run, target_scaling=scaled) for run in record.runs))
         if record.variant.name in ("only b", "a + b")

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from ablate.engine.contract import Facts
 from ablate.evidence.gather import gather
 from ablate.recipe.reach import Reach
 from ablate.report.columns import default_keys
 from ablate.report.formats import render
 from ablate.report.formats.json import row_tree
+from ablate.store.provenance import Provenance
 
 MARK = Reach("valid_loss", 0.3)
 
@@ -57,8 +59,8 @@ def test_seconds_are_a_seeds_share_of_its_stack(timed):
 
 
 def test_seeds_that_could_not_be_a_stack_have_their_own_time(timed):
-    facts = {"facts": {"stack": [[0], [1]]}}
-    table = timed([lines(0.5, 0.2)], stack=(0, 1), provenance=lambda name: facts)
+    origin = Provenance(facts=Facts(stack=[[0], [1]]))
+    table = timed([lines(0.5, 0.2)], stack=(0, 1), provenance=lambda name: origin)
     assert table.rows[0].reached["reach_valid_loss_seconds"] == 4.0
 
 

@@ -10,6 +10,7 @@ from ablate.evidence.gather import Row, gather
 from ablate.notes.note import Note
 from ablate.recipe.variant import Compare
 from ablate.report.formats.json import row_tree, table_tree
+from ablate.store.provenance import Provenance
 
 PARENT = [0.50, 0.52, 0.49, 0.51, 0.50]
 BETTER = [0.40, 0.43, 0.38, 0.41, 0.39]
@@ -286,10 +287,10 @@ def test_a_row_needs_only_its_name():
 def test_a_row_that_mixes_versions_says_so(make_study, make_run):
     study = make_study({"a": (None, PARENT[:3]), "b": ("a", [*(make_run(i, 0.4 + i) for i in (0, 1)), make_run(2)])})
     origins = {
-        make_run(0).fingerprint: {"torch": "2.12.1", "device": "cpu", "python": "3.11.9"},
-        make_run(1).fingerprint: {"torch": "2.13.0", "device": "cuda:0", "device_name": "H100", "python": "3.11.9"},
+        make_run(0).fingerprint: Provenance(torch="2.12.1", device="cpu", python="3.11.9"),
+        make_run(1).fingerprint: Provenance(torch="2.13.0", device="cuda:0", device_name="H100", python="3.11.9"),
     }
-    row = gather(study, provenance=lambda name: origins.get(name, {})).rows[0]
+    row = gather(study, provenance=lambda name: origins.get(name, Provenance())).rows[0]
     assert row.notes == (
         Note("mixed_torch", values={"names": ["2.12.1", "2.13.0"]}),
         Note("mixed_device", values={"names": ["H100", "cpu"]}),

@@ -14,15 +14,17 @@ import torch
 from numpy.typing import NDArray
 
 from ablate.data.faces import FRAME, POINTS
-from ablate.engine.contract import Outcome
+from ablate.engine.contract import Facts, Outcome
 from ablate.execution.events import Event, ProcessExited, decode, encode
 from ablate.execution.jobs import make_jobs
 from ablate.execution.scheduler import Scheduler
 from ablate.execution.worker import run_job
+from ablate.notes.note import Note
 from ablate.planning.plan import Plan, make_plan
 from ablate.planning.study_file import write_study
 from ablate.recipe import Recipe
 from ablate.store.disk import Disk
+from ablate.store.provenance import Provenance
 from ablate.store.store import Store
 
 ALWAYS = ("left_eye_center", "right_eye_center", "nose_tip", "mouth_center_bottom_lip")
@@ -180,7 +182,7 @@ class Stub:
         values = torch.tensor(seeds, dtype=torch.float64) + 1 if state is None else state["values"]
         first = 0 if state is None else state["epoch"]
         self.began_after.append(first)
-        report.started({"parameters": 7, "notes": ["a stub"]})
+        report.started(Facts(parameters=7, notes=[Note("text", values={"text": "a stub"})]))
         for epoch in range(first + 1, settings.epochs + 1):
             self.before_epoch(seeds, epoch)
             values = values * 0.9 + 0.01 * epoch
@@ -265,7 +267,9 @@ class StubStudy:
             plan = make_plan(recipe or self.recipe, store)
             write_study(plan, store)
             missing = plan.to_do(fresh=fresh, retry_failed=retry_failed)
-            jobs = make_jobs(missing, plan, store, {}, now=time.time(), stack=lambda run, count: stack, fresh=fresh)
+            jobs = make_jobs(
+                missing, plan, store, Provenance(), now=time.time(), stack=lambda run, count: stack, fresh=fresh
+            )
             executor = InProcess(training or Stub(), job_disk or (lambda: disk), whole)
             return list(Scheduler(["cpu"], store, executor=executor, **options).run(jobs))
         finally:

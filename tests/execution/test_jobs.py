@@ -29,6 +29,7 @@ from ablate.planning.study_file import named_runs
 from ablate.planning.untracked import untracked
 from ablate.store import checkpoints, locks
 from ablate.store.disk import Disk
+from ablate.store.provenance import Provenance
 from ablate.store.store import Store
 
 STUB = Note("text", values={"text": "a stub"})
@@ -624,7 +625,7 @@ def jobs_of(study):
 
     store = Store(study.root)
     plan = study.plan()
-    jobs = make_jobs(plan.to_do(), plan, store, {}, now=time.time())
+    jobs = make_jobs(plan.to_do(), plan, store, Provenance(), now=time.time())
     return plan, jobs[0]
 
 

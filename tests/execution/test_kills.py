@@ -24,6 +24,7 @@ from ablate.execution.jobs import make_jobs
 from ablate.execution.scheduler import Scheduler
 from ablate.planning.plan import make_plan
 from ablate.recipe import Recipe
+from ablate.store.provenance import Provenance
 from ablate.store.store import Store
 
 LONG = ["--set", "epochs=500", "--set", "checkpoint.every=20 epochs", "--threads", "1"]
@@ -214,7 +215,7 @@ def train_as_one_stack(recipe, runs, until_epoch=None, kill=None):
     """
     store = Store(runs)
     plan = make_plan(recipe, store)
-    jobs = make_jobs(plan.to_do(), plan, store, {}, now=time.time(), stack=lambda run, count: count)
+    jobs = make_jobs(plan.to_do(), plan, store, Provenance(), now=time.time(), stack=lambda run, count: count)
     told = []
     scheduler = Scheduler(["cpu"], store)
     try:

@@ -28,6 +28,7 @@ from ablate.planning.plan import Plan, PlannedRun
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.settings import Choice, Settings
 from ablate.recipe.variant import Change, Compare, Variant
+from ablate.store.provenance import Provenance
 from ablate.store.records import RunRecord, StudyRecord, VariantRecord
 from ablate.store.store import Store
 from ablate.tracking.publish import Artifacts, Published, publish
@@ -86,8 +87,7 @@ class Lab:
     def run(self, fingerprint: str, seed: int = 0, status: Any = "finished", epochs: int = 4, **more: Any) -> RunRecord:
         """Write the files of a run and return what is known of it."""
         self.write_lines(fingerprint, [line(epoch + 1) for epoch in range(epochs)])
-        provenance = {"git_commit": "abc123", "versions": {"torch": "2.13"}, "device": "cpu"}
-        self.store.write_json(self.store.run_folder(fingerprint) / "provenance.json", provenance)
+        self.store.write_provenance(fingerprint, Provenance(git_commit="abc123", torch="2.13", device="cpu"))
         finished = None if status in ("queued", "running") else BEGAN + 100
         known = RunRecord(fingerprint, seed, None, status, epoch=epochs, epochs=4, started=BEGAN, finished=finished)
         if status == "finished":

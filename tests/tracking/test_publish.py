@@ -67,7 +67,7 @@ def test_curves_have_a_point_an_epoch_at_the_time_it_happened(study_of_two):
     assert run.data.params == {"seed": "1", "fingerprint": "a1"}
     assert run.data.metrics == {"train_loss": 0.25, "valid_loss": 0.5, "seconds": 10.5}
     assert run.data.tags["ablate.seconds"] == "42.0"
-    assert run.data.tags["ablate.provenance.versions.torch"] == "2.13"
+    assert run.data.tags["ablate.provenance.torch"] == "2.13"
     assert run.data.tags["mlflow.source.git.commit"] == "abc123"
     assert (run.info.start_time, run.info.end_time) == (int(BEGAN * 1000), int((BEGAN + 100) * 1000))
 

@@ -10,13 +10,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ablate.execution.jobs import weights_file
-from ablate.planning.helper_process import answer, asked
+from ablate.planning.helper_process import asked
 from ablate.planning.plan import Plan, PlannedRun
 from ablate.recipe import Settings
 from ablate.store.store import Store, read_or_nothing
+
+Values = dict[str, float] | str
+"""The metrics of a mean prediction, or why there are none."""
 
 
 @dataclass(frozen=True)
@@ -42,25 +44,18 @@ class Ensemble:
 def ensembles(plan: Plan, store: Store) -> list[Ensemble]:
     """The ensemble of the finished seeds of each variant; computed if not cached."""
     path = store.study_folder(plan.recipe.study) / "ensembles.json"
-    known = read_or_nothing(path)
-    found: dict[str, dict[str, Any]] = {}
-    chosen: dict[str, list[PlannedRun]] = {}
-    missing: dict[str, list[PlannedRun]] = {}
-    for variant in plan.recipe.variants:
-        runs = [run for run in plan.runs_of(variant.name) if run.record.status == "finished"]
-        chosen[variant.name] = runs
-        if len(runs) > 1 and not variant.settings.joined and all(run.record.fold is None for run in runs):
-            key = key_of(runs)
-            found[variant.name] = known.setdefault(key, {})
-            if not known[key]:
-                missing[key] = runs
-    for key, values in zip(missing, ask(plan, store, list(missing.values())) if missing else (), strict=True):
-        known[key].update(values)
+    known: dict[str, Values] = read_or_nothing(path)
+    rows = {
+        variant.name: [run for run in plan.runs_of(variant.name) if run.record.status == "finished"]
+        for variant in plan.recipe.variants
+    }
+    missing = {key: runs for runs in rows.values() if why_none(runs) is None and not known.get(key := key_of(runs))}
     if missing:
-        current = {key_of(runs) for runs in chosen.values() if runs}
-        kept = {key: values for key, values in known.items() if key in current and "error" not in values}
+        known |= zip(missing, ask(plan, store, list(missing.values())), strict=True)
+        current = {key_of(runs) for runs in rows.values() if runs}
+        kept = {key: found for key, found in known.items() if key in current and not isinstance(found, str)}
         store.write_json(path, kept)
-    return [described(name, runs, found.get(name)) for name, runs in chosen.items()]
+    return [described(name, runs, known) for name, runs in rows.items()]
 
 
 def key_of(runs: Sequence[PlannedRun]) -> str:
@@ -69,33 +64,37 @@ def key_of(runs: Sequence[PlannedRun]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def described(name: str, runs: Sequence[PlannedRun], values: dict[str, Any] | None) -> Ensemble:
-    """The ensemble of one variant."""
-    seeds = tuple(run.seed for run in runs)
+def why_none(runs: Sequence[PlannedRun]) -> str | None:
+    """Why the finished runs of a variant have no ensemble; None if they have one."""
     if any(run.record.fold is not None for run in runs):
-        return Ensemble(name, seeds, reason="its folds have different validation sets")
+        return "its folds have different validation sets"
     if any(run.variant.settings.joined for run in runs):
-        return Ensemble(name, seeds, reason="it combines the predictions of other variants ('joined')")
-    if values is None:
-        return Ensemble(name, seeds, reason=f"it requires at least 2 finished seeds, but has {len(seeds)}")
-    if "error" in values or not values:
-        return Ensemble(name, seeds, reason=values.get("error", "no finite metrics"))
+        return "it combines the predictions of other variants ('joined')"
+    return f"it requires at least 2 finished seeds, but has {len(runs)}" if len(runs) < 2 else None
+
+
+def described(name: str, runs: Sequence[PlannedRun], known: Mapping[str, Values]) -> Ensemble:
+    """The ensemble of one variant."""
+    seeds, reason = tuple(run.seed for run in runs), why_none(runs)
+    values = known[key_of(runs)] if reason is None else ""
+    if isinstance(values, str) or not values:
+        return Ensemble(name, seeds, reason=reason or str(values or "no finite metrics"))
     own = [run.record.results.get("selected", {}) for run in runs]
     single = {key: math.fsum(v[key] for v in own) / len(own) for key in values if all(key in v for v in own)}
-    return Ensemble(name, seeds, dict(values), single)
+    return Ensemble(name, seeds, values, single)
 
 
-def ask(plan: Plan, store: Store, groups: Sequence[Sequence[PlannedRun]]) -> list[dict[str, Any]]:
-    """The metrics of each group of runs from a helper process, or ``{"error": "one line"}``."""
+def ask(plan: Plan, store: Store, groups: Sequence[Sequence[PlannedRun]]) -> list[Values]:
+    """The metrics of each group of runs from a helper process, or an error in one line."""
     questions = []
     for runs in groups:
         settings = runs[0].variant.settings
         weights = {run.seed: weights_file(store, run.fingerprint, settings) for run in runs}
         questions.append((settings, weights, plan.recipe.folder))
-    return asked("ablate.execution.ensembles", questions)
+    return asked(evaluated, questions, str)
 
 
-def evaluated(settings: Settings, files: Mapping[int, Path], folder: Path) -> dict[str, Any]:
+def evaluated(settings: Settings, files: Mapping[int, Path], folder: Path) -> dict[str, float]:
     """The finite metrics of one group, from its weights by seed."""
     from ablate.data.load import load_parts
     from ablate.engine.contract import Assignment
@@ -106,7 +105,3 @@ def evaluated(settings: Settings, files: Mapping[int, Path], folder: Path) -> di
     parts = load_parts(settings.data, folder)
     found = seed_ensemble(Assignment(settings, tuple(files), folder), parts, weights)
     return {name: value for name, value in found.items() if math.isfinite(value)}
-
-
-if __name__ == "__main__":
-    answer(lambda question: evaluated(*question))

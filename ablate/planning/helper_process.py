@@ -6,41 +6,43 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
+
+Answer = TypeVar("Answer")
+Failed = TypeVar("Failed")
 
 MARK = b"\n--- answers ---\n"
 """Written before the answers, because the user's code may print to stdout."""
 
 
-def asked(module: str, questions: Sequence[Any]) -> list[dict[str, Any]]:
-    """The answers of ``python -m module``, which calls `answer`; ``{"error": "one line"}`` for each if it failed."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", module], input=pickle.dumps(list(questions)), capture_output=True, check=False
-    )
+def asked(
+    function: Callable[..., Answer], questions: Sequence[tuple[Any, ...]], failed: Callable[[str], Failed]
+) -> list[Answer | Failed]:
+    """What ``function`` returns for the arguments of each question, or ``failed`` of an error in one line."""
+    words = [sys.executable, "-P", "-m", "ablate.planning.helper_process"]
+    done = subprocess.run(words, input=pickle.dumps((function, questions)), capture_output=True, check=False)
     _, mark, answers = done.stdout.rpartition(MARK)
     if done.returncode != 0 or not mark:
         said = done.stderr.decode(errors="replace").strip().splitlines()
-        return [{"error": said[-1] if said else f"exit code {done.returncode}"} for _ in questions]
-    found: list[dict[str, Any]] = pickle.loads(answers)
-    return found
+        return [failed(said[-1] if said else f"exit code {done.returncode}") for _ in questions]
+    return [answer if error is None else failed(error) for answer, error in pickle.loads(answers)]
 
 
-def answer(function: Callable[[Any], dict[str, Any]]) -> None:
-    """In the helper process: answer each question with ``function``, or with its error."""
-    found = []
-    for question in pickle.loads(sys.stdin.buffer.read()):
+def answer() -> None:
+    """In the helper process: answer each question, or give its error."""
+    function, questions = pickle.loads(sys.stdin.buffer.read())
+    found: list[tuple[object, str | None]] = []
+    for question in questions:
         try:
-            found.append(function(question))
+            found.append((function(*question), None))
         except Exception as error:
-            found.append({"error": in_words(error)})
+            text = " ".join(str(error).split())
+            kind = "" if type(error) is ValueError else type(error).__name__
+            found.append((None, ": ".join(part for part in (kind, text) if part)))
     sys.stdout.flush()
     sys.stdout.buffer.write(MARK + pickle.dumps(found))
     sys.stdout.flush()
 
 
-def in_words(error: BaseException) -> str:
-    """An error in one line; with its type unless it is a ValueError."""
-    text = " ".join(str(error).split())
-    if type(error) is ValueError:
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+if __name__ == "__main__":
+    answer()

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from ablate.planning.helper_process import answer, asked
+from ablate.data.dataset import Spec
+from ablate.planning.helper_process import asked
 from ablate.planning.plan import Plan
 from ablate.recipe import Recipe, Settings
 from ablate.store.store import Store, read_or_nothing
@@ -20,41 +21,63 @@ TRIED = 2**23
 """Maximum number of parameters for trying whether seeds can be stacked, which needs two networks and gradients."""
 
 
-def network_facts(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
-    """For each variant ``{"parameters": …, "receptive_field": …, "work": …, "stack_reason": …}``.
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """What is known of a variant's network. Values are None if unknown; ``error`` is why it cannot be built.
 
-    Values are None if unknown. ``{"error": "one line"}`` if its network cannot be built.
+    ``work`` is the compute cost (`ablate.engine.compute_cost`), ``stack_reason`` why seeds cannot be stacked.
     """
-    path = store.study_folder(plan.recipe.study) / "networks.json"
-    # entries without stack_reason are of an older format
-    known = {
-        name: facts for name, facts in read_or_nothing(path).items() if "stack_reason" in facts or "error" in facts
-    }
+
+    parameters: int | None = None
+    receptive_field: Sequence[int] | None = None
+    work: float | None = None
+    stack_reason: str | None = None
+    error: str | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """The facts in plain JSON values: only the error if there is one."""
+        known = asdict(self)
+        error = known.pop("error")
+        return known if error is None else {"error": error}
+
+
+def network_facts(plan: Plan, store: Store) -> dict[str, Network]:
+    """The network of each variant, built if it is not cached."""
+    known = cached(plan, store)
     first = {run.variant.name: run for run in reversed(plan.runs)}
     missing = {run.fingerprint: run.variant.settings for run in first.values() if run.fingerprint not in known}
     if missing:
-        found = ask(plan.recipe, list(missing.values()))
         current = {run.fingerprint for run in first.values()}
-        known = {name: facts for name, facts in known.items() if name in current} | dict(
-            zip(missing, found, strict=True)
-        )
-        store.write_json(path, known)
+        known = {name: network for name, network in known.items() if name in current}
+        known |= zip(missing, ask(plan.recipe, list(missing.values())), strict=True)
+        store.write_json(cache_file(plan, store), {name: network.to_json() for name, network in known.items()})
     return {name: known[run.fingerprint] for name, run in first.items()}
 
 
-def known_networks(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
-    """The cached facts by identity of the settings; starts no process, so some may be missing."""
-    facts = read_or_nothing(store.study_folder(plan.recipe.study) / "networks.json")
-    return {run.identity: facts[run.fingerprint] for run in plan.runs if run.fingerprint in facts}
+def known_networks(plan: Plan, store: Store) -> dict[str, Network]:
+    """The cached networks by identity of the settings; starts no process, so some may be missing."""
+    known = cached(plan, store)
+    return {run.identity: known[run.fingerprint] for run in plan.runs if run.fingerprint in known}
 
 
-def ask(recipe: Recipe, settings: Sequence[Settings]) -> list[dict[str, Any]]:
-    """The facts of each of ``settings``, from a helper process."""
-    return asked("ablate.planning.networks", [(recipe.folder, one) for one in settings])
+def cached(plan: Plan, store: Store) -> dict[str, Network]:
+    """The cached networks by fingerprint, without entries of an older format, which have no ``stack_reason``."""
+    entries = read_or_nothing(cache_file(plan, store)).items()
+    return {name: Network(**entry) for name, entry in entries if "stack_reason" in entry or "error" in entry}
 
 
-def describe(settings: Settings, folder: Path, specs: dict[str, Any]) -> dict[str, Any]:
-    """The facts of one variant's network; ``specs`` caches the specs of data sets."""
+def cache_file(plan: Plan, store: Store) -> Path:
+    return store.study_folder(plan.recipe.study) / "networks.json"
+
+
+def ask(recipe: Recipe, settings: Sequence[Settings]) -> list[Network]:
+    """The networks of ``settings``, from a helper process."""
+    specs: dict[str, Spec] = {}
+    return asked(describe, [(one, recipe.folder, specs) for one in settings], lambda error: Network(error=error))
+
+
+def describe(settings: Settings, folder: Path, specs: dict[str, Spec]) -> Network:
+    """One variant's network; ``specs`` caches the specs of data sets."""
     from ablate.data.load import known_spec, load_parts
     from ablate.engine.assembly import build_network, make_tricks
     from ablate.engine.compute_cost import work_of_network, work_of_settings
@@ -65,8 +88,8 @@ def describe(settings: Settings, folder: Path, specs: dict[str, Any]) -> dict[st
     from ablate.registry.lazy import torch
 
     if settings.joined:
-        parameters = sum(describe(one, folder, specs)["parameters"] for one in settings.sources.values())
-        return {"parameters": parameters, "receptive_field": None, "work": None, "stack_reason": None}
+        members = [describe(one, folder, specs) for one in settings.sources.values()]
+        return Network(parameters=sum(one.parameters or 0 for one in members))
     key = json.dumps(settings.data.dump())
     if key not in specs:
         specs[key] = known_spec(settings.data) or load_parts(settings.data, folder).spec
@@ -80,15 +103,15 @@ def describe(settings: Settings, folder: Path, specs: dict[str, Any]) -> dict[st
         parameter_groups(optimizer, network.named_parameters())  # each must match a parameter
     parameters = sum(parameter.numel() for parameter in network.parameters())
     work = work_of_settings(settings, spec.input_shape)
-    return {
-        "parameters": parameters,
-        "receptive_field": list(receptive_field(network) or ()) or None,
-        "work": work if work is not None else work_of_network(network, spec, settings.batch_size),
-        "stack_reason": why_alone(settings, folder, spec) if parameters <= TRIED else None,
-    }
+    return Network(
+        parameters=parameters,
+        receptive_field=list(receptive_field(network) or ()) or None,
+        work=work if work is not None else work_of_network(network, spec, settings.batch_size),
+        stack_reason=why_alone(settings, folder, spec) if parameters <= TRIED else None,
+    )
 
 
-def why_alone(settings: Settings, folder: Path, spec: Any) -> str | None:
+def why_alone(settings: Settings, folder: Path, spec: Spec) -> str | None:
     """The reason why seeds of these settings cannot be stacked; None if they can, if it is off, or if unknown."""
     from ablate.engine.dry_run import stack_reason
 
@@ -98,8 +121,3 @@ def why_alone(settings: Settings, folder: Path, spec: Any) -> str | None:
         return stack_reason(settings, folder, spec)
     except Exception:  # the job reports it
         return None
-
-
-if __name__ == "__main__":
-    looked_at: dict[str, Any] = {}
-    answer(lambda question: describe(question[1], question[0], looked_at))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ablate.planning.estimates import Estimates
-from ablate.planning.networks import network_facts
+from ablate.planning.networks import Network, network_facts
 from ablate.planning.plan import Plan
 from ablate.store.store import Store
 
@@ -23,7 +24,7 @@ class RowOutlook:
     runs: dict[str, int]
     shared: int
     parameters: int | None = None
-    receptive_field: list[int] | None = None
+    receptive_field: Sequence[int] | None = None
     error: str | None = None
     stack_reason: str | None = None
     seconds: float | None = None
@@ -53,8 +54,8 @@ def outlook(plan: Plan, store: Store, *, networks: bool) -> Outlook:
         new = [run for run in runs if run.fingerprint in missing and run.fingerprint not in seen]
         shared = sum(run.fingerprint in seen for run in runs)
         seen |= {run.fingerprint for run in runs}
-        fact = facts.get(variant.name, {})
-        parameters = fact.get("parameters")
+        fact = facts.get(variant.name, Network())
+        parameters = fact.parameters
         rows.append(
             RowOutlook(
                 variant.name,
@@ -65,9 +66,9 @@ def outlook(plan: Plan, store: Store, *, networks: bool) -> Outlook:
                 dict(Counter(run.record.status for run in runs)),
                 shared,
                 parameters,
-                fact.get("receptive_field"),
-                fact.get("error"),
-                fact.get("stack_reason") if len(plan.recipe.seeds) > 1 else None,
+                fact.receptive_field,
+                fact.error,
+                fact.stack_reason if len(plan.recipe.seeds) > 1 else None,
                 estimates.seconds(new) if estimates.knows(runs[0]) else None,
                 # best and last weights of four bytes each, and about 200 bytes of metrics per epoch
                 len(new) * (8 * parameters + 200 * variant.settings.epochs) if parameters is not None else None,

@@ -10,20 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.data.dataset import Parts, Spec
 from ablate.data.loaders import Loader, loader_for
-from ablate.engine.compiling import compiled
+from ablate.engine.compiling import compile_network
+from ablate.engine.construction import adapt_to_data, make_optimizer, seed_globals, wants_closure
 from ablate.engine.construction import build_network as build_network
-from ablate.engine.construction import make_optimizer, seed_globals, wants_closure
 from ablate.engine.construction import make_tricks as make_tricks
 from ablate.engine.contract import Assignment, Facts
-from ablate.engine.data_dependent_init import adapt_to_data
-from ablate.engine.device import autocast, dtype_of, place, prepare
+from ablate.engine.device import dtype_of, place, prepare
 from ablate.engine.dry_run import SAMPLES, dry_run, try_one_sample
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
 from ablate.engine.measures import Measure, has_gaps, make_loss, make_metric, not_finite_inputs
 from ablate.engine.replicas import OneNetwork, Replicas, Stack
 from ablate.engine.stacked_tricks import changed_data, has_hook, make_streams, of_seed, stream_name, tricks_for
 from ablate.engine.tracked_metrics import TrackedMetrics
-from ablate.layers.noisy_dropout import noisy_layers
 from ablate.notes.note import Note
 from ablate.optimizers.build import rate_setter
 from ablate.recipe.settings import Settings
@@ -149,52 +147,39 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
     # data
     tricks, context = tricks_for(settings, data.spec, folder, seeds, device)
     data = changed_data(tricks, data, seeds)
-    spec = data.spec
-    dtype = dtype_of(settings.precision)
+    dtype, wide = dtype_of(settings.precision), wide_batch(settings.batch_size, data.spec)
     load = partial(loader_for, mode=settings.loader, device=device, dtype=dtype, workers=settings.workers)
     train = load(data.train, batch_size=settings.batch_size)
-    wide = wide_batch(settings.batch_size, spec)
+    train_clean = train.with_batch_size(wide)
     batches_per_step = math.prod(trick.batches_per_step() for trick in tricks)
     steps = -(-train.steps // batches_per_step)
-    context = replace(context, spec=spec, steps_per_epoch=steps, weights=assignment.weights)
+    context = replace(context, spec=data.spec, steps_per_epoch=steps, weights=assignment.weights)
     for trick in tricks:
         trick.bind(context)
 
     # networks, loss and metrics
     networks, surgery = build_networks(assignment, tricks, train, data)
-    loss, loss_weight = make_loss(settings.loss, spec, folder, missing=has_gaps(data), targets=data.train.targets)
-    metrics = {choice.label: make_metric(choice, spec, folder) for choice in settings.metrics}
-    notes: list[Note] = []
-    replicas: Replicas = OneNetwork(networks[0])
-
-    if len(seeds) > 1:
-        replicas = stack = Stack(networks)
-        few = torch.arange(min(SAMPLES, settings.batch_size, len(train)))
-        loss, notes = dry_run(stack, networks, *next(iter(train.batches(few))), loss)
-        loss_weight = weight_of_each(loss_weight)
-        metrics = {name: one_by_one(measure) for name, measure in metrics.items()}
+    replicas, measures, notes = make_replicas(networks, make_measures(assignment, data), train, settings.batch_size)
 
     # random streams, compilation, optimizer
-    streams = make_streams(tricks, seeds, device)
-    for name, layer in noisy_layers(replicas.template).items():
-        streams[f"dropout/{name}"] = Noise(seeds, f"dropout/{name}", device)
-        layer.bind(streams[f"dropout/{name}"])
+    streams = make_streams(tricks, replicas.template, seeds, device)
     if settings.compile:
         notes += compile_network(replicas, settings, train, device)
+    notes += data_notes(settings, data)
     optimizer, setters = optimizer_and_setters(assignment, tricks, replicas, steps)
     return Assembly(
         settings=settings,
         seeds=seeds,
-        spec=spec,
+        spec=data.spec,
         device=device,
         replicas=replicas,
         optimizer=optimizer,
-        loss=loss,
-        loss_weight=loss_weight,
-        metrics=metrics,
+        loss=measures.loss,
+        loss_weight=measures.loss_weight,
+        metrics=measures.metrics,
         tricks=tricks,
         train=train,
-        train_clean=train.with_batch_size(wide),
+        train_clean=train_clean,
         valid=load(data.valid, batch_size=wide),
         test=load(data.test, batch_size=wide) if data.test is not None else None,
         streams=streams,
@@ -204,16 +189,8 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         wants_closure=wants_closure(optimizer),
         judged=judged_by(tricks),
         targets=data.train.targets,
-        tracked=TrackedMetrics(settings, context, len(train)),
-        facts=Facts(
-            parameters=sum(parameter.numel() for parameter in replicas.template.parameters()),
-            steps_per_epoch=steps,
-            target_scaling=spec.target_scaling,
-            data=data.notes,
-            watch=[choice.label for choice in settings.watch],
-            surgery=surgery,
-            notes=notes + data_notes(settings, data),
-        ),
+        tracked=TrackedMetrics(settings, context, replicas, train_clean),
+        facts=facts_of(settings, data, replicas, steps, surgery, notes),
     )
 
 
@@ -230,6 +207,55 @@ def build_networks(
         networks.append(place(network, assignment.device, settings.precision))
     try_one_sample(networks[0], train, settings.batch_size)
     return networks, surgery
+
+
+@dataclass(frozen=True)
+class Measures:
+    """The loss, the weight of a batch in its mean, and the metrics by name."""
+
+    loss: Measure
+    loss_weight: Callable[[Tensor], Tensor | int]
+    metrics: dict[str, Measure]
+
+
+def make_measures(assignment: Assignment, data: Parts) -> Measures:
+    """The loss and metrics of one network."""
+    settings, folder = assignment.settings, assignment.folder
+    loss, weight = make_loss(settings.loss, data.spec, folder, missing=has_gaps(data), targets=data.train.targets)
+    return Measures(loss, weight, {choice.label: make_metric(choice, data.spec, folder) for choice in settings.metrics})
+
+
+def make_replicas(
+    networks: list[nn.Module], measures: Measures, train: Loader, batch_size: int
+) -> tuple[Replicas, Measures, list[Note]]:
+    """The networks as one, with loss and metrics for them, and notes. Raises `CannotStack`."""
+    if len(networks) == 1:
+        return OneNetwork(networks[0]), measures, []
+    stack = Stack(networks)
+    few = torch.arange(min(SAMPLES, batch_size, len(train)))
+    loss, notes = dry_run(stack, networks, *next(iter(train.batches(few))), measures.loss)
+    metrics = {name: one_by_one(measure) for name, measure in measures.metrics.items()}
+    return stack, Measures(loss, weight_of_each(measures.loss_weight), metrics), notes
+
+
+def facts_of(
+    settings: Settings,
+    data: Parts,
+    replicas: Replicas,
+    steps_per_epoch: int,
+    surgery: dict[str, list[str]],
+    notes: list[Note],
+) -> Facts:
+    """What is known of a training before its first epoch."""
+    return Facts(
+        parameters=sum(parameter.numel() for parameter in replicas.template.parameters()),
+        steps_per_epoch=steps_per_epoch,
+        target_scaling=data.spec.target_scaling,
+        data=data.notes,
+        watch=[choice.label for choice in settings.watch],
+        surgery=surgery,
+        notes=notes,
+    )
 
 
 def optimizer_and_setters(
@@ -275,22 +301,6 @@ def judged_by(tricks: Sequence[Trick | EachSeed]) -> Trick | EachSeed | None:
     return found[0] if found else None
 
 
-def compile_network(replicas: Replicas, settings: Settings, train: Loader, device: str) -> list[Note]:
-    """Compile the network of one seed for full batches and the last one. Returns a note if it is not compiled."""
-    if not isinstance(replicas, OneNetwork):
-        return [Note("stack_not_compiled")]
-    sizes = dict.fromkeys(
-        (min(settings.batch_size, len(train)), len(train) % settings.batch_size or settings.batch_size)
-    )
-    batches = (next(iter(train.with_batch_size(n).batches(torch.arange(n))))[0] for n in sizes if n <= len(train))
-    forward, reason = compiled(replicas.template, batches, autocast(device, settings.precision))
-    replicas.run_by(forward)
-    return [] if reason is None else [Note("not_compiled", values={"reason": reason})]
-
-
 def wide_batch(batch_size: int, spec: Spec) -> int:
     """Batch size without gradients: larger than in training, if the inputs stay below about 16 MB."""
-    elements = 1
-    for side in spec.input_shape:
-        elements *= side
-    return max(batch_size, min(1024, 2**22 // max(elements, 1)))
+    return max(batch_size, min(1024, 2**22 // max(math.prod(spec.input_shape), 1)))

@@ -7,6 +7,11 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from ablate.data.loaders import Loader
+from ablate.engine.device import autocast
+from ablate.engine.replicas import OneNetwork, Replicas
+from ablate.notes.note import Note
+from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
 
 if TYPE_CHECKING:
@@ -18,6 +23,19 @@ LOG = logging.getLogger(__name__)
 """Writes to the job's log."""
 
 BACKEND: str | Callable[..., Any] = "inductor"
+
+
+def compile_network(replicas: Replicas, settings: Settings, train: Loader, device: str) -> list[Note]:
+    """Compile the network of one seed for full batches and the last one. Returns a note if it is not compiled."""
+    if not isinstance(replicas, OneNetwork):
+        return [Note("stack_not_compiled")]
+    sizes = dict.fromkeys(
+        (min(settings.batch_size, len(train)), len(train) % settings.batch_size or settings.batch_size)
+    )
+    batches = (next(iter(train.with_batch_size(n).batches(torch.arange(n))))[0] for n in sizes if n <= len(train))
+    forward, reason = compiled(replicas.template, batches, autocast(device, settings.precision))
+    replicas.run_by(forward)
+    return [] if reason is None else [Note("not_compiled", values={"reason": reason})]
 
 
 def compiled(

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from ablate.data.dataset import Spec
+from ablate.data.dataset import Parts, Spec
+from ablate.data.loaders import Loader
 from ablate.engine.replicas import CannotStack
 from ablate.inits.init import Init
 from ablate.layers.replace_dropout import replace_dropout
@@ -21,11 +22,15 @@ from ablate.optimizers.optimizer import Optimizer
 from ablate.recipe.settings import Choice, Settings
 from ablate.registry import suggestion
 from ablate.registry.lazy import torch
-from ablate.rng.noise import key
+from ablate.rng.noise import Noise, key
 from ablate.tricks.trick import Context, NoEffect, Trick, overrides
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+INIT_SAMPLES = 256
+"""Number of samples that an initialisation sees."""
 
 
 def seed_globals(seed: int, stream: str) -> None:
@@ -108,6 +113,19 @@ def initialise(network: nn.Module, settings: Settings, seed: int, folder: Path) 
         init = settings.init.named
         assert isinstance(init, Init)
         init.apply(network, seed)
+
+
+def adapt_to_data(network: nn.Module, settings: Settings, seed: int, train: Loader, data: Parts) -> None:
+    """If the recipe's init depends on data, adapt it to samples of the training set. Raises ValueError."""
+    init = settings.init.options
+    if not isinstance(init, Init) or not init.wants_data():
+        return
+    rows = Noise((seed,), "init").permutation(len(train))[:INIT_SAMPLES]
+    pairs = list(train.batches(rows))
+    inputs, targets = (torch.cat(column).cpu() for column in zip(*pairs, strict=True))
+    if inputs.is_floating_point():
+        inputs = inputs.float()
+    init.adapt(network, inputs, targets if data.train.targets is None else data.train.targets, data.spec)
 
 
 def make_optimizer(

@@ -1,7 +1,9 @@
-"""Losses and metrics in evaluation mode: no dropout, no augmentation, no penalties."""
+"""Losses and metrics in evaluation mode: no dropout, no augmentation, no penalties; with averaged weights, if any."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ablate.data.loaders import Loader
@@ -45,3 +47,58 @@ def evaluate(assembly: Assembly, loader: Loader, *, metrics: bool, watched: bool
             if watched:
                 assembly.tracked.show_valid(prediction, target)
     return {name: torch.as_tensor(value, device=assembly.device).reshape(-1) for name, value in values.items()}
+
+
+@contextmanager
+def evaluation_weights(assembly: Assembly) -> Iterator[None]:
+    """Inside, the networks have the weights from `Trick.evaluation_weights`, if any; afterwards their own again.
+
+    Raises ValueError for unknown names of weights.
+    """
+    trick = assembly.judged
+    weights = trick.evaluation_weights() if trick is not None else None
+    if trick is None or weights is None:
+        yield
+        return
+    state = assembly.replicas.state()
+    if odd := next((name for name in weights if name not in state), None):
+        raise ValueError(f"evaluation weights (={odd}) must have the names of the network's parameters.")
+    live = {name: tensor.clone() for name, tensor in state.items()}
+    try:
+        # one by one: load() with all weights would reset a weight that two layers share, under its second name
+        for name, weight in weights.items():
+            state[name].copy_(weight)
+        if trick.fresh_norms:
+            measure_norms(assembly)
+        yield
+    finally:
+        assembly.replicas.load(live)
+
+
+def measure_norms(assembly: Assembly) -> None:
+    """Set the running statistics of batch norm to their mean over the training set, without augmentation or dropout.
+
+    Like `torch.optim.swa_utils.update_bn`, except that batches are weighted by their size and dropout is off. Costs a
+    forward pass over the training set if the network has batch norm.
+    """
+    replicas = assembly.replicas
+    kinds = torch.nn.modules.batchnorm._BatchNorm
+    layers = [m for m in replicas.template.modules() if isinstance(m, kinds) and m.track_running_stats]
+    if not layers:
+        return
+    momenta = [layer.momentum for layer in layers]
+    replicas.eval()
+    seen = 0
+    try:
+        for layer in layers:
+            layer.training = True
+        with torch.no_grad(), autocast(assembly.device, assembly.settings.precision):
+            for inputs, _ in assembly.train_clean.batches(None):
+                seen += len(inputs)
+                for layer in layers:
+                    layer.momentum = len(inputs) / seen
+                replicas.predict(inputs)
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+        replicas.eval()

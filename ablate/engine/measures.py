@@ -58,8 +58,7 @@ def make_loss(
     assert isinstance(loss, Loss)
     assert choice.name is not None
     loss.check(choice.name, spec)
-    loss = loss.for_data(targets, spec)
-    loss = loss.for_targets(missing=missing)
+    loss = loss.for_data(targets, spec).for_targets(missing=missing)
     return loss, loss.weight
 
 

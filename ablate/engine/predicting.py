@@ -1,4 +1,6 @@
-"""Predictions of trained networks for their own data or new inputs, in the original unit of the targets."""
+"""Predictions of trained networks for their own data or new inputs, in the original unit of the targets; and the mean
+prediction of several seeds.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,9 @@ from typing import TYPE_CHECKING
 from ablate.data.dataset import Part, Parts, Spec
 from ablate.data.load import known_spec, load_parts
 from ablate.data.loaders import loader_for
-from ablate.engine.assembly import wide_batch
+from ablate.engine.assembly import assemble, wide_batch
 from ablate.engine.construction import build_network, make_tricks
+from ablate.engine.contract import Assignment
 from ablate.engine.device import autocast, dtype_of, place, prepare
 from ablate.engine.stacked_tricks import changed_data
 from ablate.recipe.folds import Folds
@@ -19,6 +22,7 @@ from ablate.recipe.node import show
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
 from ablate.tricks.from_weights import read_weights
+from ablate.tricks.shared.mean_prediction import MeanPrediction
 from ablate.tricks.trick import overrides
 
 if TYPE_CHECKING:
@@ -131,3 +135,29 @@ def output_names(spec: Spec) -> tuple[str, ...]:
         if len(names) == spec.outputs:
             return names
     return tuple(str(i) for i in range(spec.outputs))
+
+
+def seed_ensemble(assignment: Assignment, data: Parts, weights: Mapping[int, Mapping[str, Tensor]]) -> dict[str, float]:
+    """``valid_loss`` and the metrics of the mean prediction of all seeds on the validation set.
+
+    ``weights``: seed → weights. Whether the seeds were trained in parallel makes no difference.
+    """
+    settings = assignment.settings.replace(watch=())
+    mean: MeanPrediction | None = None
+    for seed in assignment.seeds:
+        one = assemble(replace(assignment, settings=settings, seeds=(seed,)), data)
+        mean = mean or MeanPrediction(one.spec)
+        one.replicas.load(weights[seed])
+        one.replicas.eval()
+        predictions, targets = [], []
+        with torch.no_grad(), autocast(one.device, settings.precision):
+            for batch, (inputs, target) in enumerate(one.valid.batches(None)):
+                predictions.append(one.predict(inputs, batch))
+                targets.append(target)
+        mean.add(torch.cat(predictions).to(dtype_of(settings.precision)))
+    assert mean is not None
+    prediction, target = mean.mean(), torch.cat(targets)
+    with torch.no_grad():
+        found = {"valid_loss": one.loss(prediction, target)}
+        found |= {name: torch.as_tensor(measure(prediction, target)) for name, measure in one.metrics.items()}
+    return {name: float(value) for name, value in found.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ablate.registry.lazy import torch
 
@@ -13,45 +13,6 @@ if TYPE_CHECKING:
 
 class CannotStack(ValueError):
     """Seeds cannot be trained in parallel, but each of them alone can."""
-
-
-class Replicas(Protocol):
-    """R networks. ``lead`` is the number of axes before the batch axis: 0 for one network, 1 in a stack."""
-
-    template: nn.Module
-    count: int
-    lead: int
-
-    @property
-    def parameters(self) -> Mapping[str, Tensor]:
-        """The parameters by name, in a stack (R, …), for the optimizer and hooks."""
-
-    def train(self) -> None:
-        """Switch to training mode."""
-
-    def eval(self) -> None:
-        """Switch to evaluation mode."""
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Predictions (N, …), in a stack (R, N, …), from inputs with the same leading axes."""
-
-    def predict(self, inputs: Tensor) -> Tensor:
-        """Predictions (N, …), in a stack (R, N, …), from inputs (N, …) shared by all networks."""
-
-    def shared(self, values: Tensor) -> Tensor:
-        """Shared values (N, …), in a stack expanded to (R, N, …)."""
-
-    def backward(self, loss: Tensor) -> None:
-        """Compute the gradients of every network's loss."""
-
-    def state(self) -> dict[str, Tensor]:
-        """The networks' own tensors by name, in a stack (R, …)."""
-
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Copy values into the networks' tensors."""
-
-    def one(self, state: Mapping[str, Tensor], replica: int) -> dict[str, Tensor]:
-        """The ``state_dict`` of one network, from a state of all."""
 
 
 class OneNetwork:
@@ -70,24 +31,31 @@ class OneNetwork:
         self.forward = self.predict = forward
 
     def train(self) -> None:
+        """Switch to training mode."""
         self.template.train()
 
     def eval(self) -> None:
+        """Switch to evaluation mode."""
         self.template.eval()
 
     def shared(self, values: Tensor) -> Tensor:
+        """Shared values (N, …), in a stack expanded to (R, N, …)."""
         return values
 
     def backward(self, loss: Tensor) -> None:
+        """Compute the gradients of every network's loss."""
         loss.backward()  # type: ignore[no-untyped-call]
 
     def state(self) -> dict[str, Tensor]:
+        """The networks' own tensors by name, in a stack (R, …)."""
         return self.template.state_dict()
 
     def load(self, state: Mapping[str, Tensor]) -> None:
+        """Copy values into the networks' tensors."""
         self.template.load_state_dict(dict(state))
 
     def one(self, state: Mapping[str, Tensor], replica: int) -> dict[str, Tensor]:
+        """The ``state_dict`` of one network, from a state of all."""
         return dict(state)
 
 
@@ -113,9 +81,11 @@ class Stack:
         self.network.train(False)
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """Predictions (N, …), in a stack (R, N, …), from inputs with the same leading axes."""
         return self.network(inputs)
 
     def predict(self, inputs: Tensor) -> Tensor:
+        """Predictions (N, …), in a stack (R, N, …), from inputs (N, …) shared by all networks."""
         return self.network(inputs, shared=True)
 
     def shared(self, values: Tensor) -> Tensor:
@@ -132,6 +102,10 @@ class Stack:
 
     def one(self, state: Mapping[str, Tensor], replica: int) -> dict[str, Tensor]:
         return {name: tensor[replica].clone() for name, tensor in state.items()}
+
+
+Replicas = OneNetwork | Stack
+"""R networks. ``lead`` is the number of axes before the batch axis: 0 for one network, 1 in a stack."""
 
 
 def keep(kept: dict[str, Tensor], current: Mapping[str, Tensor], which: Sequence[int], replicas: Replicas) -> None:

@@ -7,10 +7,11 @@ are slower, because their values no longer fit in the cache.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import log
+
+import numpy as np
 
 from ablate.data.memory import free_bytes
 from ablate.engine.compute_cost import work_of_settings
@@ -102,26 +103,13 @@ def stack_cost(
     if work is None or width <= 1:
         return float(width)
     sizes = [log(size) for size, _ in GAINS[kind]]
-    gains = [_between(sizes, [row[i] for _, row in GAINS[kind]], log(max(work, 1e-9))) for i in range(len(WIDTHS))]
-    return width / _between([0.0, *(log(n) for n in WIDTHS)], [1.0, *gains], log(width))
-
-
-def _between(places: Sequence[float], values: Sequence[float], place: float) -> float:
-    """Linear interpolation between points; constant beyond them."""
-    if place <= places[0]:
-        return values[0]
-    if place >= places[-1]:
-        return values[-1]
-    i = bisect_left(places, place)
-    share = (place - places[i - 1]) / (places[i] - places[i - 1])
-    return values[i - 1] + share * (values[i] - values[i - 1])
+    gains = [np.interp(log(max(work, 1e-9)), sizes, [row[i] for _, row in GAINS[kind]]) for i in range(len(WIDTHS))]
+    return float(width / np.interp(log(width), [0.0, *map(log, WIDTHS)], [1.0, *gains]))
 
 
 def in_stacks(seeds: Sequence[int], width: int) -> list[tuple[int, ...]]:
     """Seeds in stacks of at most ``width``, as even as possible: five seeds in stacks of three are 3 + 2."""
     stacks = -(-len(seeds) // max(width, 1))
     size, more = divmod(len(seeds), stacks)
-    ends = [0]
-    for i in range(stacks):
-        ends.append(ends[-1] + size + (i < more))
+    ends = [i * size + min(i, more) for i in range(stacks + 1)]
     return [tuple(seeds[a:b]) for a, b in pairwise(ends)]

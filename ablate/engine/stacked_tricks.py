@@ -10,13 +10,14 @@ from ablate.data.dataset import Part, Parts, Spec
 from ablate.engine.construction import make_trick, make_tricks, seed_globals
 from ablate.engine.each_seed import EachSeed
 from ablate.engine.replicas import CannotStack
+from ablate.layers.noisy_dropout import noisy_layers
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
 from ablate.rng.noise import Noise
 from ablate.tricks.trick import Context, Trick, overrides
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 def tricks_for(
@@ -60,8 +61,12 @@ def stream_name(trick: Trick | EachSeed) -> str:
     return f"trick/{kind.__module__}:{kind.__qualname__}"
 
 
-def make_streams(tricks: Sequence[Trick | EachSeed], seeds: tuple[int, ...], device: str) -> dict[str, Noise]:
-    """A random stream for each trick that changes batches; one per seed for tricks that are not stacked."""
+def make_streams(
+    tricks: Sequence[Trick | EachSeed], network: nn.Module, seeds: tuple[int, ...], device: str
+) -> dict[str, Noise]:
+    """A random stream for each trick that changes batches, one per seed for tricks that are not stacked; and one for
+    each dropout layer of the network, which is bound to it.
+    """
     streams: dict[str, Noise] = {}
     for trick in tricks:
         if has_hook(trick, "on_batch"):
@@ -70,6 +75,9 @@ def make_streams(tricks: Sequence[Trick | EachSeed], seeds: tuple[int, ...], dev
                 streams |= {f"{name}/{seed}": Noise((seed,), name, device) for seed in seeds}
             else:
                 streams[name] = Noise(seeds, name, device)
+    for name, layer in noisy_layers(network).items():
+        streams[f"dropout/{name}"] = Noise(seeds, f"dropout/{name}", device)
+        layer.bind(streams[f"dropout/{name}"])
     return streams
 
 

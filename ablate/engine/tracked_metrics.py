@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,24 +27,17 @@ if TYPE_CHECKING:
 Numbers = Mapping[str, NDArray[np.float64]]
 
 
-class Watched(Protocol):
-    """The parts of an assembly that tracked metrics use."""
-
-    settings: Settings
-    device: str
-    replicas: Replicas
-    train_clean: Loader
-
-
 class TrackedMetrics:
     """The tracked metrics of one stack. Tricks cannot see them, so that tracking does not change the training."""
 
-    def __init__(self, settings: Settings, context: Context, samples: int) -> None:
+    def __init__(self, settings: Settings, context: Context, replicas: Replicas, train_clean: Loader) -> None:
+        self.replicas, self.train_clean = replicas, train_clean
+        self.mixed = partial(autocast, context.device, settings.precision)
         self.watches: list[Watch] = []
         for choice in settings.watch:
             watch = choice.named.model_copy()
             assert isinstance(watch, Watch)
-            watch.bind(context, samples)
+            watch.bind(context, len(train_clean))
             self.watches.append(watch)
         self.labels = [choice.label for choice in settings.watch]
 
@@ -71,11 +65,11 @@ class TrackedMetrics:
         for hook in self.hooks("on_valid"):
             hook(prediction, target)
 
-    def numbers(self, watched: Watched, epoch: int, numbers: Numbers) -> dict[str, NDArray[np.float64]]:
+    def numbers(self, epoch: int, numbers: Numbers) -> dict[str, NDArray[np.float64]]:
         """The values of an epoch, each (R,)."""
         for watch in self.watches:
             if looks(watch, "on_layers"):
-                look_into(watch, watched)
+                self._look_into(watch)
         found: dict[str, Tensor | NDArray[np.float64]] = {}
         for watch in self.watches:
             found |= watch.on_epoch(epoch, numbers)
@@ -93,6 +87,27 @@ class TrackedMetrics:
             if label in state:
                 watch.restore(state[label])
 
+    def _look_into(self, watch: Watch) -> None:
+        """Run each seed's network on some samples in evaluation mode, and pass its layers' outputs to ``watch``."""
+        replicas = self.replicas
+        layers = watch.layers(replicas.template)
+        if not layers:
+            return
+        loader = self.train_clean
+        count = min(getattr(watch, "samples", len(loader)), len(loader))
+        # evenly spaced, because data may be sorted by class
+        chosen = torch.arange(count) * len(loader) // count
+        batches = [inputs for inputs, _ in loader.batches(chosen)]
+        state = replicas.state()
+        replicas.eval()
+        with torch.no_grad(), self.mixed():
+            for seed in range(replicas.count):
+                own = {name: value[seed] for name, value in state.items()} if replicas.lead else state
+                with outputs_of(layers) as outputs:
+                    for inputs in batches:
+                        torch.func.functional_call(replicas.template, own, (inputs,))
+                watch.on_layers(seed, outputs)
+
 
 def read_together(values: Mapping[str, Tensor | NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
     """Tensors and arrays (R,) as arrays; all tensors are transferred from the device at once."""
@@ -100,28 +115,6 @@ def read_together(values: Mapping[str, Tensor | NDArray[np.float64]]) -> dict[st
     read = torch.stack(list(tensors.values())).cpu().numpy() if tensors else np.empty((0, 0))
     arrays = dict(zip(tensors, read, strict=True))
     return {name: arrays[name] if name in arrays else np.asarray(value) for name, value in values.items()}
-
-
-def look_into(watch: Watch, watched: Watched) -> None:
-    """Run each seed's network on some samples in evaluation mode, and pass the outputs of its layers to ``watch``."""
-    replicas = watched.replicas
-    layers = watch.layers(replicas.template)
-    if not layers:
-        return
-    loader = watched.train_clean
-    count = min(getattr(watch, "samples", len(loader)), len(loader))
-    # evenly spaced, because data may be sorted by class
-    chosen = torch.arange(count) * len(loader) // count
-    batches = [inputs for inputs, _ in loader.batches(chosen)]
-    state = replicas.state()
-    replicas.eval()
-    with torch.no_grad(), autocast(watched.device, watched.settings.precision):
-        for seed in range(replicas.count):
-            own = {name: value[seed] for name, value in state.items()} if replicas.lead else state
-            with outputs_of(layers) as outputs:
-                for inputs in batches:
-                    torch.func.functional_call(replicas.template, own, (inputs,))
-            watch.on_layers(seed, outputs)
 
 
 @contextmanager

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.data.dataset import Batch, Parts
 from ablate.engine.assembly import Assembly
-from ablate.engine.averaged_weights import evaluation_weights
 from ablate.engine.contract import Assignment, Outcome, Report
-from ablate.engine.evaluation import evaluate
+from ablate.engine.evaluation import evaluate, evaluation_weights
 from ablate.engine.stacks import begin, job_facts, job_state
 from ablate.engine.step_closure import StepClosure, grouped
 from ablate.engine.training_state import TrainingState
@@ -42,7 +41,7 @@ def train(
             with evaluation_weights(assembly):
                 values = {"train_loss": train_loss, **validate(assembly)}
                 numbers = {name: value.double().cpu().numpy() for name, value in values.items()}
-                watched = assembly.tracked.numbers(assembly, epoch, numbers)
+                watched = assembly.tracked.numbers(epoch, numbers)
                 stop = stack.take(epoch, numbers | watched)
                 for hook in assembly.hooks("on_epoch"):
                     wish = hook(epoch, numbers)

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.engine.contract import Outcome, Report
-from ablate.engine.current_rates import applied_rates
 from ablate.engine.evaluation import evaluate
 from ablate.engine.replicas import keep
 from ablate.engine.stacked_tricks import has_hook
@@ -180,3 +179,30 @@ class TrainingState:
         self.last, self.best = list(state["last"]), list(state["best"])
         self.best_weights = {name: tensor.clone() for name, tensor in state["best_weights"].items()}
         self.stopped_weights = {name: tensor.clone() for name, tensor in state["stopped_weights"].items()}
+
+
+def applied_rates(optimizer: Any, replica: int) -> dict[str, float | None]:
+    """``lr`` and ``momentum`` of one seed, from the default parameter group; ``lr/<pattern>`` of the other groups.
+
+    For Adam and its variants, momentum is β₁. Values that an optimizer does not have are left out.
+    """
+    groups = optimizer.param_groups
+    base = next((group for group in groups if group.get("match") is None), groups[0])
+    rates: dict[str, float | None] = {}
+    if "lr" in base:
+        rates["lr"] = rate_of(base["lr"], replica)
+    if "momentum" in base:
+        rates["momentum"] = rate_of(base["momentum"], replica)
+    elif "betas" in base:
+        rates["momentum"] = rate_of(base["betas"][0], replica)
+    for group in groups:
+        if group is not base and group.get("match") is not None and "lr" in group:
+            rates.setdefault(f"lr/{group['match']}", rate_of(group["lr"], replica))
+    return rates
+
+
+def rate_of(value: Any, replica: int) -> float | None:
+    """One seed's value of an option that a parameter group has for all seeds, or for each."""
+    if hasattr(value, "dim"):
+        return float(value[replica] if value.dim() else value)
+    return float(value)

@@ -98,7 +98,7 @@ def evaluated(settings: Settings, files: Mapping[int, Path], folder: Path) -> di
     """The finite metrics of one group, from its weights by seed."""
     from ablate.data.load import load_parts
     from ablate.engine.contract import Assignment
-    from ablate.engine.ensemble import seed_ensemble
+    from ablate.engine.predicting import seed_ensemble
     from ablate.tricks.from_weights import read_weights
 
     weights = {seed: read_weights(path) for seed, path in files.items()}

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import SWALR, AveragedModel, get_ema_multi_avg_fn, up
 
 from ablate.data.dataset import Part, Parts, Spec
 from ablate.engine.assembly import assemble
-from ablate.engine.averaged_weights import evaluation_weights
+from ablate.engine.evaluation import evaluation_weights
 from ablate.engine.step_closure import StepClosure
 from ablate.engine.training import train, train_epoch, validate
 from ablate.optimizers.steps.velocity_sgd import VelocitySGD
@@ -426,7 +426,7 @@ def test_noise_scale_is_that_of_a_loop_by_hand_and_changes_nothing(settings, mak
     assert found["signal"].item() == pytest.approx(signal.item(), rel=1e-9)
     # there is no scale where noise hides the gradient
     assert signal < 0
-    assert math.isnan(assembly.tracked.numbers(assembly, 1, {})["noise_scale"][0])
+    assert math.isnan(assembly.tracked.numbers(1, {})["noise_scale"][0])
     assert_equal(assembly.network.parameters(), twin.parameters())
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from ablate.engine.assembly import assemble
-from ablate.engine.averaged_weights import evaluation_weights
+from ablate.engine.evaluation import evaluation_weights
 from ablate.engine.training import train, train_epoch
 from ablate.recipe.settings import Choice
 from ablate.tricks.trick import Trick

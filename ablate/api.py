@@ -62,8 +62,7 @@ def load(
     Raises ValueError if the run has not finished, and for a variant that combines others.
     """
     from ablate.engine.predicting import network_of
-    from ablate.execution.predictions import runs_of
-    from ablate.execution.trained import trained
+    from ablate.execution.predictions import runs_of, trained
 
     plan, store = _planned(recipe, root)
     runs = runs_of(plan, variant, seed)

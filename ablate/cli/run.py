@@ -70,7 +70,7 @@ def run(
     from ablate.cli.publishing import publish_rest
     from ablate.cli.show_table import flags_named, show
     from ablate.evidence.gather import table_of
-    from ablate.execution.devices import slots
+    from ablate.execution.run_options import slots
     from ablate.execution.run_study import run_study
     from ablate.execution.signals import ended_by_signals
     from ablate.planning.plan import make_plan

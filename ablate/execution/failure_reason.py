@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sysconfig
-from collections.abc import Iterator
 from pathlib import Path
 from traceback import walk_tb
 from types import FrameType
@@ -15,7 +14,10 @@ from ablate.store.records import Status
 LIMIT = 300
 """Maximum number of characters of a reason."""
 
-OWN = Path(__file__).parents[1]
+PYTHON = ("stdlib", "platstdlib", "purelib", "platlib")
+
+NOT_THE_USERS = (Path(__file__).parents[1], *(Path(at) for name in PYTHON if (at := sysconfig.get_path(name))))
+"""The folders of this package, of Python and of installed packages."""
 
 WAYS_OUT = {
     "Expected more than 1 value per channel when training": (
@@ -68,14 +70,7 @@ def place(error: BaseException) -> str:
 def users(path: str) -> bool:
     """Whether a file is the user's: not part of this package, an installed package or Python."""
     file = Path(path)
-    return file.is_absolute() and not any(file.is_relative_to(folder) for folder in not_the_users())
-
-
-def not_the_users() -> Iterator[Path]:
-    yield OWN
-    for name in ("stdlib", "platstdlib", "purelib", "platlib"):
-        if folder := sysconfig.get_path(name):
-            yield Path(folder)
+    return file.is_absolute() and not any(file.is_relative_to(folder) for folder in NOT_THE_USERS)
 
 
 def named(frame: FrameType) -> str:

@@ -1,12 +1,14 @@
-"""Predictions of a variant's trained networks for new inputs."""
+"""Trained networks of a variant from the store, and their predictions for new inputs."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ablate.execution.trained import trained
+from ablate.execution.jobs import weights_file
 from ablate.planning.plan import Plan, PlannedRun
+from ablate.recipe import Recipe
 from ablate.recipe.shape import available
 from ablate.store.store import Store
 
@@ -27,6 +29,30 @@ def runs_of(plan: Plan, variant: str, seed: int | None = None) -> list[PlannedRu
     if seed is not None and seed not in recipe.seeds:
         raise ValueError(f"seed (={seed}) must be one of {', '.join(map(str, recipe.seeds))}.")
     return [run for run in plan.runs_of(variant) if seed in (None, run.seed)]
+
+
+def trained(run: PlannedRun, recipe: Recipe, store: Store) -> Trained:
+    """A finished run for predictions, with its members if it has ``joined``.
+
+    Raises ValueError if it, or one of its members, has not finished.
+    """
+    settings = run.variant.settings
+    if run.record.status != "finished":
+        rule = f"must be finished, but the status of seed {run.seed} is {run.record.status.replace('_', ' ')}"
+        raise ValueError(f"variant (={run.variant.name}) {rule}. Train it with 'ablate run'.")
+    from ablate.engine.predicting import Trained
+
+    own = Trained(settings, run.seed, recipe.folder, fold=run.record.fold, folds=recipe.folds)
+    if not settings.joined:
+        return replace(own, weights=weights_file(store, run.fingerprint, settings))
+    members = {}
+    for row, name in run.needs().items():
+        if store.record(name).status != "finished":
+            rule = f"must be finished, because {run.variant.name} requires it"
+            raise ValueError(f"variant (={row}) {rule}. Train it with 'ablate run'.")
+        below = settings.sources[row]
+        members[row] = replace(own, settings=below, weights=weights_file(store, name, below))
+    return replace(own, members=members)
 
 
 def trained_runs(plan: Plan, store: Store, variant: str, *, seed: int | None, ensemble: bool) -> list[Trained]:

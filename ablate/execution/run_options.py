@@ -1,8 +1,10 @@
-"""How to train, as the command line and Python give it."""
+"""How to train, as the command line and Python give it, and the devices that jobs run on. Does not import torch."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,3 +31,36 @@ class RunOptions:
             value = getattr(self, name)
             if value is not None and not value >= least:
                 raise ValueError(f"--{name.replace('_', '-')} (={value:g}) must be at least {least}.")
+
+
+def slots(options: RunOptions) -> list[str]:
+    """A slot for each job that may run in parallel: on GPUs if there are any (``auto``), otherwise on CPU cores.
+
+    Raises ValueError for a GPU that is not available.
+    """
+    gpus, device = visible_gpus(), options.device
+    kind, _, index = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdecimal())):
+        raise ValueError(f"--device (={device}) must be auto, cpu, cuda or cuda:N.")
+    if kind == "cuda" and not gpus:
+        raise ValueError(f"--device (={device}) requires a CUDA device, but none is available. Use --device cpu.")
+    if index:
+        if int(index) >= gpus:
+            last = f"cuda:0 to cuda:{gpus - 1}, the devices" if gpus > 1 else "cuda:0, the only device"
+            raise ValueError(f"--device (={device}) must be one of {last} visible to this process.")
+        return [device] * (options.jobs or options.jobs_per_gpu)
+    if kind == "cuda" or (kind == "auto" and gpus):
+        count = options.jobs or gpus * options.jobs_per_gpu
+        return [f"cuda:{i % gpus}" for i in range(count)]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return ["cpu"] * (options.jobs or max(cores // options.threads, 1))
+
+
+def visible_gpus() -> int:
+    """The number of CUDA devices of this process, from the driver's files and ``CUDA_VISIBLE_DEVICES``."""
+    there = len(list(Path("/proc/driver/nvidia/gpus").glob("*"))) or len(list(Path("/dev").glob("nvidia[0-9]*")))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return there
+    named = [part for part in visible.split(",") if part.strip() and part.strip() != "-1"]
+    return min(there, len(named))

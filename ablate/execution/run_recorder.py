@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,9 +15,9 @@ from typing import Any, BinaryIO
 from ablate.engine.contract import Facts, Outcome
 from ablate.execution.events import EpochEnded, Listener, RunEnded, RunStarted, StackFailed
 from ablate.execution.jobs import Job
-from ablate.execution.peak_memory import peak_memory
 from ablate.execution.shutdown import Ending
 from ablate.notes.note import Note
+from ablate.registry.lazy import torch
 from ablate.store import checkpoints
 from ablate.store.checkpoints import Checkpoint
 from ablate.store.records import RunRecord, Status
@@ -253,3 +255,11 @@ def known_results(outcome: Outcome) -> tuple[dict[str, dict[str, float]], list[N
             if not math.isfinite(value)
         ]
     return kept, notes
+
+
+def peak_memory(device: str) -> int:
+    """Peak memory in bytes: torch's allocations on a GPU, otherwise the memory of this process."""
+    if device.startswith("cuda"):
+        return int(torch.cuda.max_memory_allocated(device))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 
-from ablate.execution.devices import slots
 from ablate.execution.events import Listener
-from ablate.execution.jobs import make_jobs
-from ablate.execution.run_options import RunOptions
+from ablate.execution.jobs import make_jobs, stack_rule
+from ablate.execution.run_options import RunOptions, slots
 from ablate.execution.scheduler import Scheduler
-from ablate.execution.stack_rule import stack_rule
 from ablate.planning.networks import known_networks
 from ablate.planning.plan import Plan
 from ablate.planning.study_file import write_study

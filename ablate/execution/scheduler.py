@@ -127,10 +127,8 @@ class Scheduler:
             self.looked = time.monotonic()
             jobs, self.elsewhere = self.elsewhere, []
             for job in jobs:
-                if self._taken(job) == list(job.assignment.seeds):
-                    self.elsewhere.append(job)
-                else:
-                    self.waiting.append(job)
+                whole = self._taken(job) == list(job.assignment.seeds)
+                (self.elsewhere if whole else self.waiting).append(job)
         while self.free and (ready := self._next()) is not None:
             yield from self._open(ready)
         if self.elsewhere and not self.running and not self.said_waiting:
@@ -273,9 +271,10 @@ class Scheduler:
         """A process ended before some of its runs did: retry them, or record that they failed."""
         job, left = running.job, running.left()
         if running.fate == "timeout":
-            yield from self._write_off(job, left, "timeout", str(Unresponsive(job.timeout)))
+            reason = f"not finished after {job.timeout:g} s, and did not respond to signals"
+            yield from self._write_off(job, left, "timeout", reason)
             return
-        reason = str(ProcessDied(code))
+        reason = death(code)
         retried = JobRetried(job=job.number, variant=job.variant, seeds=tuple(left), reason=reason, one_by_one=False)
         key = job.fingerprints[0]
         self.deaths[key] = self.deaths.get(key, 0) + 1
@@ -313,17 +312,8 @@ class Scheduler:
         return RunEnded(**where, status=record.status, reason=record.reason, epoch=epoch, elsewhere=elsewhere)
 
 
-class ProcessDied(Exception):
-    """A job's process ended before its runs did."""
-
-    def __init__(self, code: int) -> None:
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        hint = ", possibly because the machine ran out of memory" if code == -signal.SIGKILL else ""
-        super().__init__(f"its process ended with {how}{hint}")
-
-
-class Unresponsive(Exception):
-    """A job did not end at its timeout."""
-
-    def __init__(self, timeout: float | None) -> None:
-        super().__init__(f"not finished after {timeout:g} s, and did not respond to signals")
+def death(code: int) -> str:
+    """How a process ended that left runs behind, from its exit code."""
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    hint = ", possibly because the machine ran out of memory" if code == -signal.SIGKILL else ""
+    return f"its process ended with {how}{hint}"

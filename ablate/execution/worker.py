@@ -100,7 +100,8 @@ def run_claimed(
         settled = set()
     began = f"resumed after epoch {kept.state['epoch']}" if kept else "started"
     seeds = ", ".join(map(str, job.assignment.seeds))
-    log_line(store, log, f"{time.strftime('%Y-%m-%d %H:%M:%S')}: {began} (seeds: {seeds}; PID: {os.getpid()})")
+    line = f"{time.strftime('%Y-%m-%d %H:%M:%S')}: {began} (seeds: {seeds}; PID: {os.getpid()})\n"
+    store.disk.add(log, line.encode())
     describe(job, store)
     torch.set_num_threads(kept.threads if kept else job.threads)
     with ending.shield():
@@ -197,11 +198,6 @@ def describe(job: Job, store: Store) -> None:
             known["folds"] = job.assignment.folds.dump()
         store.write_settings(name, known)
         store.write_json(store.run_folder(name) / "identity.json", job.identity)
-
-
-def log_line(store: Store, log: BinaryIO, text: str) -> None:
-    """Write a line of `ablate`'s own into a job's log."""
-    store.disk.add(log, f"{text}\n".encode())
 
 
 def main(job: Job, channel: int) -> None:

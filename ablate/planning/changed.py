@@ -1,4 +1,4 @@
-"""What is new, changed or stale in a recipe since its study was last recorded; and why."""
+"""What is new, changed or stale in a recipe since its study was last recorded, and why; and what was not tracked."""
 
 from __future__ import annotations
 
@@ -36,6 +36,21 @@ def changed(plan: Plan, store: Store) -> list[Note]:
         elif missing and others and all(run.record.status == "finished" for run in others):
             unit = "seed" if plan.recipe.folds is None else "run"
             notes.append(Note("more_runs", variant.name, values={"count": len(missing), "unit": unit}))
+    return notes
+
+
+def untracked(plan: Plan, store: Store) -> list[Note]:
+    """A note for each variant with finished runs that lack tracked metrics. They are not trained again for them."""
+    notes = []
+    for variant in plan.recipe.variants:
+        asked = [choice.label for choice in variant.settings.watch]
+        finished = [run for run in plan.runs_of(variant.name) if run.record.status == "finished"]
+        if not asked or not finished:
+            continue
+        seen = [store.provenance(run.fingerprint).facts.watch for run in finished]
+        lacking = [label for label in asked if any(label not in labels for labels in seen)]
+        if lacking:
+            notes.append(Note("not_tracked", variant.name, values={"metrics": lacking}))
     return notes
 
 

@@ -44,7 +44,7 @@ def read_predictions(study: StudyRecord, store: Store) -> Shown:
     Raises ValueError where nothing has finished, and where targets are no landmarks.
     """
     from ablate.engine.predicting import predict
-    from ablate.execution.trained import trained
+    from ablate.execution.predictions import trained
     from ablate.planning.plan import make_plan
 
     plan = make_plan(study.recipe, store)

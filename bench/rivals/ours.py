@@ -12,13 +12,11 @@ import time
 from pathlib import Path
 
 from ablate.evidence.gather import gather
-from ablate.execution.devices import slots
 from ablate.execution.events import RunEnded
 from ablate.execution.executors.local import LocalExecutor
-from ablate.execution.jobs import make_jobs
-from ablate.execution.run_options import RunOptions
+from ablate.execution.jobs import make_jobs, stack_rule
+from ablate.execution.run_options import RunOptions, slots
 from ablate.execution.scheduler import Scheduler
-from ablate.execution.stack_rule import stack_rule
 from ablate.planning.plan import make_plan
 from ablate.planning.study_file import write_study
 from ablate.recipe import Recipe

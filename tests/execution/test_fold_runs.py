@@ -12,7 +12,7 @@ from ablate.api import RunOptions, run, table
 from ablate.data.load import load_parts
 from ablate.engine.training import train
 from ablate.execution.events import RunEnded
-from ablate.execution.peak_memory import peak_memory
+from ablate.execution.run_recorder import peak_memory
 from ablate.planning.changed import changed
 from ablate.planning.plan import make_plan
 from ablate.planning.study_file import named_runs

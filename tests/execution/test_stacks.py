@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.execution.stack_rule import stack_rule
+from ablate.execution.jobs import stack_rule
 from ablate.planning.networks import Network
 from ablate.planning.plan import make_plan
 from ablate.recipe import Recipe

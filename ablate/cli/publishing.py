@@ -30,7 +30,7 @@ def publish_rest(
         if messages().is_terminal:
             say(f"Publishing to {shown} …")
 
-    from ablate.execution.signals import ended_by_signals
+    from ablate.execution.shutdown import ended_by_signals
 
     try:
         with ended_by_signals():

@@ -72,7 +72,7 @@ def run(
     from ablate.evidence.gather import table_of
     from ablate.execution.run_options import slots
     from ablate.execution.run_study import run_study
-    from ablate.execution.signals import ended_by_signals
+    from ablate.execution.shutdown import ended_by_signals
     from ablate.planning.plan import make_plan
     from ablate.report.formats import checked
     from ablate.tracking.publisher import Publisher

@@ -17,6 +17,9 @@ from ablate.notes.old_sentences import read_note
 from ablate.recipe.folds import Folds
 from ablate.recipe.settings import Settings
 
+State = Mapping[str, Any]
+"""A state from which a trainer can resume, or weights by name: tensors and plain values."""
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -99,10 +102,10 @@ class Report(Protocol):
     def due(self, epoch: int) -> bool:
         """Whether to save a checkpoint after this epoch. Called after every epoch except the last."""
 
-    def checkpoint(self, state: Mapping[str, Any]) -> None:
+    def checkpoint(self, state: State) -> None:
         """A state of all seeds from which the trainer can resume exactly. Called after `epoch` for all seeds."""
 
-    def weights(self, replica: int, which: Literal["best", "last"], state: Mapping[str, Any]) -> None:
+    def weights(self, replica: int, which: Literal["best", "last"], state: State) -> None:
         """A seed's weights by parameter name, of its best or last epoch."""
 
     def ended(self, replica: int, outcome: Outcome) -> None:
@@ -116,5 +119,5 @@ class Trainer(Protocol):
     """
 
     def __call__(
-        self, assignment: Assignment, data: Parts, report: Report, resume: Mapping[str, Any] | None = None
+        self, assignment: Assignment, data: Parts, report: Report, resume: State | None = None
     ) -> Sequence[Outcome]: ...

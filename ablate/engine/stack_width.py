@@ -1,4 +1,5 @@
-"""How many seeds to train in parallel as a stack: decided before the first step, from the settings, without torch.
+"""How many seeds to train in parallel as a stack: decided before the first step from the compute cost of a network,
+without torch if the settings tell it.
 
 Measured with ``python -m bench.seeds``: one CPU thread of an x86-64 machine with two cores, torch 2.13, an epoch of
 training and validation. Small networks are faster in stacks, because most of their time is call overhead; large ones
@@ -9,16 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from math import log
+from math import log, prod
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ablate.data.dataset import Spec
 from ablate.data.memory import free_bytes
-from ablate.engine.compute_cost import work_of_settings
 from ablate.models.convnet import Convnet
 from ablate.models.mlp import Mlp
 from ablate.models.size import physical_memory
 from ablate.recipe.settings import Settings
+from ablate.registry.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import nn
 
 WIDTHS = (2, 5, 10, 20)
 
@@ -68,7 +75,7 @@ def stack_width(
     """How many of a variant's ``seeds`` to train in parallel, from 1 to ``seeds``; `in_stacks` divides them.
 
     ``stack: auto`` chooses the smallest stacks within 5 % of the shortest time, or 1 if the compute cost
-    (`ablate.engine.compute_cost`) is unknown. With ``parameters`` (of one network), a stack uses at most a quarter of
+    (`work_of_settings`) is unknown. With ``parameters`` (of one network), a stack uses at most a quarter of
     the machine's memory, on CUDA half of the free memory. On CUDA, all seeds are stacked if they fit (not measured).
     """
     if settings.stack == "off" or seeds == 1:
@@ -113,3 +120,69 @@ def in_stacks(seeds: Sequence[int], width: int) -> list[tuple[int, ...]]:
     size, more = divmod(len(seeds), stacks)
     ends = [i * size + min(i, more) for i in range(stacks + 1)]
     return [tuple(seeds[a:b]) for a, b in pairwise(ends)]
+
+
+def work_of_settings(settings: Settings, input_shape: tuple[int, ...]) -> float | None:
+    """Millions of multiplications in one seed's forward pass over a batch, without torch.
+
+    Only for the built-in mlp and plain convnet; None for others.
+    """
+    model = settings.model.options
+    if isinstance(model, Mlp | Convnet) and model.parameters is not None:
+        return None
+    if isinstance(model, Convnet) and (model.pool == "strided" or model.spp):
+        return None
+    if isinstance(model, Mlp):
+        widths, convolutions = (prod(input_shape), *model.hidden), 0
+    elif isinstance(model, Convnet):
+        sides, channels, convolutions = input_shape[1:], (input_shape[0], *model.channels), 0
+        for i, (kernel, pool) in enumerate(zip(model.each("kernels"), model.each("pools"), strict=True)):
+            if model.padding == "none":
+                sides = tuple(side - kernel + 1 for side in sides)
+            convolutions += prod(sides) * channels[i] * channels[i + 1] * kernel ** len(sides)
+            sides = tuple(side // max(pool, 1) for side in sides)
+        widths = (channels[-1] * prod(sides), *model.hidden)
+    else:
+        return None
+    return settings.batch_size * (convolutions + sum(a * b for a, b in pairwise(widths))) / 1e6
+
+
+def work_of_network(network: nn.Module, spec: Spec, batch_size: int) -> float | None:
+    """The same for any network, counted in a forward pass on torch's meta device; None if that fails.
+
+    ``network`` is not changed.
+    """
+    from torch.func import functional_call
+    from torch.utils.flop_counter import FlopCounterMode
+
+    shape = (2, *spec.input_shape)
+    values = {n: t.detach().to("meta") for n, t in (*network.named_parameters(), *network.named_buffers())}
+    for inputs in (torch.empty(shape, device="meta"), torch.empty(shape, device="meta", dtype=torch.long)):
+        try:
+            with torch.no_grad(), FlopCounterMode(display=False) as counter:
+                functional_call(network.eval(), values, (inputs,))
+        except Exception:
+            continue
+        return float(counter.get_total_flops()) / 2 / len(inputs) * batch_size / 1e6
+    return None
+
+
+def size_of(network: nn.Module, settings: Settings, spec: Spec) -> tuple[float | None, int]:
+    """A network's compute cost, None if unknown, and its number of parameters."""
+    work = work_of_settings(settings, spec.input_shape)
+    if work is None:
+        work = work_of_network(network, spec, settings.batch_size)
+    return work, sum(parameter.numel() for parameter in network.parameters())
+
+
+def known_size(settings: Settings, spec: Spec, folder: Path) -> tuple[float | None, int | None]:
+    """The same from building the network on the meta device; None if unknown."""
+    from ablate.engine.construction import build_network, make_tricks
+
+    try:
+        tricks, _ = make_tricks(settings, spec, folder)
+        with torch.device("meta"):
+            network, _ = build_network(settings, spec, folder, tricks, None)
+    except Exception:  # the job reports the error
+        return work_of_settings(settings, spec.input_shape), None
+    return size_of(network, settings, spec)

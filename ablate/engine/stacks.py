@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from ablate.data.dataset import Parts
 from ablate.engine.assembly import assemble
-from ablate.engine.compute_cost import known_size
-from ablate.engine.contract import Assignment, Facts
+from ablate.engine.contract import Assignment, Facts, State
 from ablate.engine.replicas import CannotStack
-from ablate.engine.stack_width import in_stacks, memory_of, stack_width
+from ablate.engine.stack_width import in_stacks, known_size, memory_of, stack_width
 from ablate.engine.training_state import TrainingState
 from ablate.models.size import physical_memory
 from ablate.notes.note import Note, as_notes
@@ -23,7 +21,7 @@ LOG = logging.getLogger(__name__)
 """Writes to the job's log."""
 
 
-def begin(assignment: Assignment, data: Parts, resume: Mapping[str, Any] | None) -> list[TrainingState]:
+def begin(assignment: Assignment, data: Parts, resume: State | None) -> list[TrainingState]:
     """The training state of each stack of a job, in the order of its seeds; one per seed if they cannot be stacked.
 
     A resumed job keeps its stacks. Raises ValueError if the checkpoint has other seeds.
@@ -54,7 +52,7 @@ def begin(assignment: Assignment, data: Parts, resume: Mapping[str, Any] | None)
     return stacks
 
 
-def go_on(assignment: Assignment, data: Parts, state: Mapping[str, Any]) -> list[TrainingState]:
+def go_on(assignment: Assignment, data: Parts, state: State) -> list[TrainingState]:
     """The stacks of a job, restored from a checkpoint."""
     saved = tuple(seed for kept in state["stacks"] for seed in kept["seeds"])
     if saved != assignment.seeds:
@@ -72,7 +70,7 @@ def count(stacks: Sequence[TrainingState]) -> int:
     return sum(len(stack.seeds) for stack in stacks)
 
 
-def job_state(epoch: int, stacks: Sequence[TrainingState]) -> dict[str, Any]:
+def job_state(epoch: int, stacks: Sequence[TrainingState]) -> State:
     """The state from which the job can resume after an epoch."""
     seeds = [seed for stack in stacks for seed in stack.seeds]
     return {"epoch": epoch, "seeds": seeds, "stacks": [stack.state() for stack in stacks]}

@@ -7,12 +7,12 @@ the stack. Stacks, and seeds that cannot be stacked, take turns: one epoch each.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ablate.data.dataset import Batch, Parts
 from ablate.engine.assembly import Assembly
-from ablate.engine.contract import Assignment, Outcome, Report
+from ablate.engine.contract import Assignment, Outcome, Report, State
 from ablate.engine.evaluation import evaluate, evaluation_weights
 from ablate.engine.stacks import begin, job_facts, job_state
 from ablate.engine.step_closure import StepClosure, grouped
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def train(
-    assignment: Assignment, data: Parts, report: Report, resume: Mapping[str, Any] | None = None
-) -> Sequence[Outcome]:
+def train(assignment: Assignment, data: Parts, report: Report, resume: State | None = None) -> Sequence[Outcome]:
     """Train the seeds of a job (`Trainer`) and return each seed's outcome. Raises errors that concern all seeds."""
     stacks = begin(assignment, data, resume)
     if resume is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.engine.contract import Outcome, Report
+from ablate.engine.contract import Outcome, Report, State
 from ablate.engine.evaluation import evaluate
 from ablate.engine.replicas import keep
 from ablate.engine.stacked_tricks import has_hook
@@ -79,7 +79,7 @@ class TrainingState:
             keep(self.best_weights, self.assembly.replicas.state(), better, self.assembly.replicas)
         return lost
 
-    def line(self, replica: int, epoch: int, numbers: Numbers) -> dict[str, Any]:
+    def line(self, replica: int, epoch: int, numbers: Numbers) -> dict[str, float | None]:
         """The line of one seed's epoch in the metrics file; values that are not finite are None."""
         values = {name: float(v) if math.isfinite(v := values[replica]) else None for name, values in numbers.items()}
         rates = applied_rates(self.assembly.optimizer, replica)
@@ -140,7 +140,7 @@ class TrainingState:
                 extra |= {f"test_{name}": value for name, value in test.items()}
         return [values[i] | {name: float(value[i]) for name, value in extra.items()} for i in which]
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """The state for a checkpoint, in tensors and plain values. Random streams are keyed by epoch and have none."""
         return {
             "epoch": self.epoch,
@@ -162,7 +162,7 @@ class TrainingState:
             "stopped_weights": self.stopped_weights,
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: State) -> None:
         """Restore a saved state."""
         self.assembly.replicas.load(state["network"])
         self.assembly.optimizer.load_state_dict(state["optimizer"])

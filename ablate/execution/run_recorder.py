@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, BinaryIO
 
-from ablate.engine.contract import Facts, Outcome
+from ablate.engine.contract import Facts, Outcome, State
 from ablate.execution.events import EpochEnded, Listener, RunEnded, RunStarted, StackFailed
 from ablate.execution.jobs import Job
 from ablate.execution.shutdown import Ending
@@ -153,7 +153,7 @@ class RunRecorder:
         assert self.policy.seconds is not None
         return time.monotonic() - self.saved >= max(self.policy.seconds, SHARE * self.seconds)
 
-    def checkpoint(self, state: Mapping[str, Any]) -> None:
+    def checkpoint(self, state: State) -> None:
         with self.ending.shield():
             # after a power cut, the metrics must reach at least as far as this checkpoint
             for file in self.files.values():
@@ -167,7 +167,7 @@ class RunRecorder:
             self.saved, self.saved_epoch = time.monotonic(), state["epoch"]
         self.ending.saved()
 
-    def weights(self, replica: int, which: str, state: Mapping[str, Any]) -> None:
+    def weights(self, replica: int, which: str, state: State) -> None:
         if replica in self.ended_runs:
             return
         with self.ending.shield():

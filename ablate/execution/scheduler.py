@@ -301,8 +301,8 @@ class Scheduler:
                     yield self._ended(job, seed, record)
                     continue
                 epochs, fold = job.assignment.settings.epochs, job.assignment.fold
-                lost = replace(record, seed=seed, fold=fold, epochs=epochs, finished=time.time())
-                lost = replace(lost, status=status, reason=reason)
+                ended = replace(record, seed=seed, fold=fold, epochs=epochs, finished=time.time())
+                lost = replace(ended, status=status, reason=reason)
                 self.store.write_status(lost, durable=True)
             yield self._ended(job, seed, lost)
 

@@ -8,11 +8,11 @@ import select
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from ablate.engine.contract import Report
+from ablate.engine.contract import Report, State
 from ablate.execution.events import (
     CheckpointDamaged,
     EpochEnded,
@@ -36,13 +36,13 @@ from ablate.store.store import Store
 from ablate.trainers.train import train
 from ablate.tricks.trick import NoEffect
 
-Training = Callable[[Job, Report, Mapping[str, Any] | None], object]
+Training = Callable[[Job, Report, State | None], object]
 """Trains a job's assignment, from a checkpoint's state or from the start."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def train_job(job: Job, report: Report, state: Mapping[str, Any] | None) -> object:
+def train_job(job: Job, report: Report, state: State | None) -> object:
     """Train a job's assignment."""
     return train(job.assignment, report, state)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ TRIED = 2**23
 class Network:
     """What is known of a variant's network. Values are None if unknown; ``error`` is why it cannot be built.
 
-    ``work`` is the compute cost (`ablate.engine.compute_cost`), ``stack_reason`` why seeds cannot be stacked.
+    ``work`` is the compute cost (`ablate.engine.stack_width`), ``stack_reason`` why seeds cannot be stacked.
     """
 
     parameters: int | None = None
@@ -79,8 +80,9 @@ def ask(recipe: Recipe, settings: Sequence[Settings]) -> list[Network]:
 def describe(settings: Settings, folder: Path, specs: dict[str, Spec]) -> Network:
     """One variant's network; ``specs`` caches the specs of data sets."""
     from ablate.data.load import known_spec, load_parts
-    from ablate.engine.assembly import build_network, make_tricks
-    from ablate.engine.compute_cost import work_of_network, work_of_settings
+    from ablate.engine.construction import build_network, make_tricks
+    from ablate.engine.dry_run import stack_reason
+    from ablate.engine.stack_width import size_of
     from ablate.inits.init import Init
     from ablate.models.receptive_field import receptive_field
     from ablate.optimizers.build import parameter_groups
@@ -101,23 +103,14 @@ def describe(settings: Settings, folder: Path, specs: dict[str, Spec]) -> Networ
         init.check(network, spec)
     if isinstance(optimizer := settings.optimizer.options, Optimizer):
         parameter_groups(optimizer, network.named_parameters())  # each must match a parameter
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    work = work_of_settings(settings, spec.input_shape)
+    work, parameters = size_of(network, settings, spec)
+    reason = None
+    if parameters <= TRIED and settings.stack != "off":
+        with suppress(Exception):  # the job reports it
+            reason = stack_reason(settings, folder, spec)
     return Network(
         parameters=parameters,
         receptive_field=list(receptive_field(network) or ()) or None,
-        work=work if work is not None else work_of_network(network, spec, settings.batch_size),
-        stack_reason=why_alone(settings, folder, spec) if parameters <= TRIED else None,
+        work=work,
+        stack_reason=reason,
     )
-
-
-def why_alone(settings: Settings, folder: Path, spec: Spec) -> str | None:
-    """The reason why seeds of these settings cannot be stacked; None if they can, if it is off, or if unknown."""
-    from ablate.engine.dry_run import stack_reason
-
-    if settings.stack == "off":
-        return None
-    try:
-        return stack_reason(settings, folder, spec)
-    except Exception:  # the job reports it
-        return None

@@ -13,6 +13,7 @@ from ablate.engine.construction import build_network, make_optimizer
 from ablate.engine.each_seed import Measure, one_by_one, vmapped
 from ablate.engine.replicas import CannotStack, Stack
 from ablate.engine.stacked_tricks import of_seed, tricks_for
+from ablate.layers.noisy_dropout import handed_in, noisy_layers
 from ablate.notes.note import Note
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
@@ -147,8 +148,6 @@ def same(what: str, stacked: Tensor, alone: Tensor, scale: Tensor | None = None)
 @contextmanager
 def without_dropout(networks: Iterable[nn.Module]) -> Iterator[None]:
     """Inside, the networks' dropout layers drop nothing."""
-    from ablate.layers.noisy_dropout import handed_in, noisy_layers
-
     with ExitStack() as stack:
         for network in networks:
             stack.enter_context(handed_in(network, {name: repeat(torch.ones(())) for name in noisy_layers(network)}))

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 class StepClosure:
     """The closure of each step: gradients of the step's batches, after the hooks of tricks.
 
-    ``loss`` and ``weight`` are those of the step's first pass: 0-d or (R,). Further passes in the same step (`again`)
-    use the same batches and random numbers, and change neither the generators nor the network's buffers.
+    ``loss`` and ``weight`` are those of the step's first pass: 0-d or (R,). Further passes in the same step (calls, see
+    `ablate.tricks.trick.Gradients`) use the same batches and random numbers, and change neither the generators nor the
+    network's buffers.
     """
 
     loss: Tensor
@@ -33,7 +34,6 @@ class StepClosure:
         self.on_loss, self.on_pass, self.on_gradients = map(assembly.hooks, ("on_loss", "on_pass", "on_gradients"))
         self.repeats = bool(self.on_pass) or assembly.wants_closure
         self.mixed = autocast(assembly.device, assembly.settings.precision)
-        self.gradients = Again(self)
         self.batches: list[Batch] = []
         self.first = True
 
@@ -41,7 +41,7 @@ class StepClosure:
         """Begin a step with its batches."""
         self.batches, self.first = batches, True
 
-    def __call__(self) -> Tensor:
+    def closure(self) -> Tensor:
         """Compute the gradients for the optimizer's step at the current weights; returns the loss."""
         if self.first:
             self.first = False
@@ -49,15 +49,15 @@ class StepClosure:
             self.loss, self.weight = self._gradients(self.batches)
             loss = self.loss
         else:
-            loss = self.again()
+            loss = self()
         for hook in self.on_pass:
-            hook(self.gradients, self.replicas.parameters)
+            hook(self, self.replicas.parameters)
         for hook in self.on_gradients:
             hook(self.replicas.parameters)
         return loss
 
-    def again(self, part: slice | None = None) -> Tensor:
-        """Gradients at the current weights, of all or some samples of the step (`ablate.tricks.trick.Gradients`)."""
+    def __call__(self, part: slice | None = None) -> Tensor:
+        """Gradients at the current weights, of all or some samples of the step."""
         generators, now = self._generators(), self._random()
         buffers = [tensor for name, tensor in self.replicas.state().items() if name not in self.replicas.parameters]
         kept = [tensor.clone() for tensor in buffers]
@@ -115,20 +115,6 @@ class StepClosure:
 
     def _random(self) -> list[Tensor]:
         return [generator.get_state() for generator in self._generators()]
-
-
-class Again:
-    """The interface of a step's closure for tricks: repeats the gradients."""
-
-    def __init__(self, passes: StepClosure) -> None:
-        self._passes = passes
-
-    @property
-    def samples(self) -> int:
-        return self._passes.samples
-
-    def __call__(self, part: slice | None = None) -> Tensor:
-        return self._passes.again(part)
 
 
 def grouped(batches: Iterable[Pair], size: int) -> Iterator[list[Pair]]:

@@ -122,15 +122,12 @@ def outputs_of(layers: Mapping[str, nn.Module]) -> Iterator[dict[str, list[Tenso
     """Inside, the outputs of layers are recorded: a list per layer, in the order of its calls."""
     kept: dict[str, list[Tensor]] = {name: [] for name in layers}
 
-    def keeper(name: str) -> Callable[..., None]:
-        def keep(layer: nn.Module, inputs: Sequence[Any], output: Any) -> None:
-            if isinstance(output, torch.Tensor):
-                # a later layer may modify it in place
-                kept[name].append(output.clone())
+    def keep(name: str, layer: nn.Module, inputs: Sequence[Any], output: Any) -> None:
+        if isinstance(output, torch.Tensor):
+            # a later layer may modify it in place
+            kept[name].append(output.clone())
 
-        return keep
-
-    handles = [layer.register_forward_hook(keeper(name)) for name, layer in layers.items()]
+    handles = [layer.register_forward_hook(partial(keep, name)) for name, layer in layers.items()]
     try:
         yield kept
     finally:

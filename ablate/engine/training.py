@@ -83,9 +83,9 @@ def train_epoch(assembly: Assembly, epoch: int) -> Tensor:
             batches = [hook(batch) for batch in batches]
         passes.begin(batches)
         if assembly.wants_closure:
-            optimizer.step(passes)  # type: ignore[arg-type]
+            optimizer.step(passes.closure)  # type: ignore[arg-type]
         else:
-            passes()
+            passes.closure()
             optimizer.step()
         for hook in on_weights:
             hook(assembly.replicas.parameters)

@@ -59,9 +59,7 @@ class TrainingState:
         self.epoch = epoch
         if epoch == 1 and self.assembly.first_loss is not None:
             self.first_loss = self.assembly.first_loss.double().reshape(-1).tolist()
-        lost = np.zeros(len(self.seeds), dtype=bool)
-        for name in ("train_loss", "valid_loss"):
-            lost |= ~np.isfinite(numbers[name])
+        lost = ~(np.isfinite(numbers["train_loss"]) & np.isfinite(numbers["valid_loss"]))
         better = []
         for i in self.active():
             self.last_epoch[i] = epoch

@@ -26,6 +26,14 @@ class RunEvent(Event):
     fold: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class SeedsEvent(Event):
+    """Something that happened to several ``seeds`` of a job."""
+
+    variant: str
+    seeds: tuple[int, ...]
+
+
 class RunKey(TypedDict):
     """What every `RunEvent` says."""
 
@@ -74,30 +82,24 @@ class RunEnded(RunEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckpointDamaged(Event):
+class CheckpointDamaged(SeedsEvent):
     """Files of a checkpoint could not be used. The job goes on after ``epoch``; from the start if that is None."""
 
-    variant: str
-    seeds: tuple[int, ...]
     damage: tuple[str, ...]
     epoch: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class StackFailed(Event):
+class StackFailed(SeedsEvent):
     """A stack failed as a whole; its ``seeds`` are trained one by one."""
 
-    variant: str
-    seeds: tuple[int, ...]
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobRetried(Event):
+class JobRetried(SeedsEvent):
     """A job's process died; its ``seeds`` are trained again, ``one_by_one`` or together."""
 
-    variant: str
-    seeds: tuple[int, ...]
     reason: str
     one_by_one: bool
 

@@ -250,15 +250,15 @@ def test_a_further_pass_has_the_same_noise_and_leaves_no_trace(assembled, make_c
     assembly.begin_epoch(1)
     assembly.replicas.train()
     passes.begin([_batch(assembly, range(10)), _batch(assembly, range(10, 16))])
-    loss = passes()
+    loss = passes.closure()
     gradients = [p.grad.clone() for p in assembly.network.parameters()]
     state = {name: value.clone() for name, value in assembly.network.state_dict().items()}
     generators = [g.get_state() for noise in assembly.streams.values() for g in noise.generators]
 
-    assert torch.equal(passes.gradients(), loss)
+    assert torch.equal(passes(), loss)
     assert all(torch.equal(a, p.grad) for a, p in zip(gradients, assembly.network.parameters(), strict=True))
-    assert passes.gradients.samples == 16
-    assert not torch.equal(passes.gradients(slice(4, 12)), loss)
+    assert passes.samples == 16
+    assert not torch.equal(passes(slice(4, 12)), loss)
     assert all(torch.equal(value, assembly.network.state_dict()[name]) for name, value in state.items())
     after = [g.get_state() for noise in assembly.streams.values() for g in noise.generators]
     assert all(map(torch.equal, generators, after))
@@ -277,8 +277,8 @@ def test_part_of_a_step_is_cut_through_its_batches(assembled):
     passes.on_pass = []
     assembly.begin_epoch(1)
     passes.begin([_batch(assembly, range(6)), _batch(assembly, range(6, 10))])
-    passes()
-    passes.gradients(slice(4, 9))
+    passes.closure()
+    passes(slice(4, 9))
     ours = [p.grad.clone() for p in assembly.network.parameters()]
     assembly.network.zero_grad()
     rows = _batch(assembly, range(4, 9))

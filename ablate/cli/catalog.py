@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ablate.cli.console import grid_of, output
 from ablate.cli.options import Json, argument
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ def catalog(
 
     Example: ablate catalog dropout
     """
-    from ablate.cli.console import output
     from ablate.recipe.shape import did_you_mean
     from ablate.registry import entries
     from ablate.registry.described import described
@@ -63,7 +63,6 @@ def catalog(
 
 def show_list(found: list[Entry]) -> None:
     """One line per entry, by kind."""
-    from ablate.cli.console import grid_of, output
 
     grid = grid_of("Kind", "Name", "Description")
     kind = ""
@@ -77,7 +76,6 @@ def show_card(entry: Entry) -> None:
     """Everything about one entry."""
     from rich.text import Text
 
-    from ablate.cli.console import grid_of, output
     from ablate.registry.described import meaning, settings_of
 
     console = output()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
+from ablate.cli.console import grid_of, output
 from ablate.cli.options import Json, RecipePath, Selection, Without, argument
 
 
@@ -21,7 +22,6 @@ def diff(
     """
     from rich.text import Text
 
-    from ablate.cli.console import grid_of, output
     from ablate.recipe.diff import differences
     from ablate.recipe.shape import available
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from ablate.cli.console import grid_of, output, say
 from ablate.cli.options import Json, RecipePath, Selection
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ def ensemble(recipe: RecipePath, selection: Selection, as_json: Json = False) ->
 
     Example: ablate ensemble digits.yaml --only net6,net7
     """
-    from ablate.cli.console import output, say
     from ablate.execution.ensembles import ensembles
     from ablate.planning.plan import make_plan
 
@@ -50,8 +50,6 @@ def row_of(one: Ensemble) -> dict[str, object]:
 def show(found: list[Ensemble]) -> None:
     """The variants that have an ensemble: each metric as the mean of the seeds, and of the ensemble."""
     from rich.text import Text
-
-    from ablate.cli.console import grid_of, output
 
     rows = [one for one in found if one.together]
     metrics = list(dict.fromkeys(name for one in rows for name in one.together))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from ablate.cli.console import say
 from ablate.cli.options import Layout, RecipePath, Selection, check_output, option
 from ablate.report.formats import SUFFIXES
 
@@ -21,7 +22,6 @@ def export(
 
     Example: ablate export digits.yaml -o table.tex --columns variant,valid_loss,verdict
     """
-    from ablate.cli.console import say
     from ablate.cli.show_table import flags_named
     from ablate.evidence.gather import table_of
     from ablate.planning.plan import make_plan

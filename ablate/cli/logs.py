@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from ablate.cli.console import number, output, say
 from ablate.cli.options import RecipePath, Selection, Without, argument, option
 
 
@@ -17,7 +18,6 @@ def logs(
 
     Example: ablate logs digits.yaml net2 --seed 0
     """
-    from ablate.cli.console import number, output, say
     from ablate.execution.predictions import runs_of
     from ablate.planning.plan import make_plan
 

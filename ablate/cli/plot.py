@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ablate.cli.console import say
 from ablate.cli.options import RecipePath, Selection, check_output, option
 
 
@@ -46,7 +47,6 @@ def plot(
 
     Example: ablate plot digits.yaml --kind effects -o effects.pdf
     """
-    from ablate.cli.console import say
     from ablate.cli.show_table import flags_named
     from ablate.evidence.gather import table_of
     from ablate.planning.plan import make_plan

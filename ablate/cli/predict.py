@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ablate.cli.console import say
 from ablate.cli.options import RecipePath, Selection, Without, argument, check_output, option
 
 
@@ -26,7 +27,6 @@ def predict(
 
     Example: ablate predict faces.yaml net7 --data test.csv -o predictions.csv --ensemble
     """
-    from ablate.cli.console import say
     from ablate.execution.predictions import predictions_csv, trained_runs
     from ablate.planning.plan import make_plan
 

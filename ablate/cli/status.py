@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from ablate.cli.console import grid_of, output
 from ablate.cli.options import Json, RecipePath, Selection
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ def status(recipe: RecipePath, selection: Selection, as_json: Json = False) -> i
 
     Example: ablate status digits.yaml
     """
-    from ablate.cli.console import output
     from ablate.planning.plan import make_plan
     from ablate.planning.run_status import watch
 
@@ -35,7 +35,6 @@ def show(rows: list[RowNow]) -> None:
     """Print the rows as a table, and the reasons of what went wrong below it."""
     from rich.text import Text
 
-    from ablate.cli.console import grid_of, output
     from ablate.report.wording import plain
 
     grid = grid_of("Name", "Status", "Seed", "Epoch >", "Validation loss >", "Last update >", "PID")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ablate.cli.console import say, warn
 from ablate.cli.options import RecipePath, Selection, Uri
 
 
@@ -10,7 +11,6 @@ def sync(recipe: RecipePath, selection: Selection, tracking_uri: Uri = None) -> 
 
     Example: ablate sync digits.yaml --tracking-uri http://mlflow.example.org
     """
-    from ablate.cli.console import say, warn
     from ablate.planning.plan import make_plan
     from ablate.tracking.publish import publish
     from ablate.tracking.rendering import rendering

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from ablate.cli.console import say
 from ablate.cli.options import Format, Layout, Selection, Uri, argument, option
 
 if TYPE_CHECKING:
@@ -104,7 +105,6 @@ def _refuse(flags: Mapping[str, object], rule: str) -> None:
 
 def _read(experiment: str, given: Logged, metric: str | None, tracking_uri: str | None) -> Table:
     """The table of an experiment; notes on how it was read go to stderr."""
-    from ablate.cli.console import say
     from ablate.report.notes import lines_by_variant
     from ablate.tracking.external_runs import Question, read_logged
 

@@ -28,13 +28,12 @@ def predict(
     Example: ablate predict faces.yaml net7 --data test.csv -o predictions.csv --ensemble
     """
     from ablate.execution.predictions import predictions_csv, trained_runs
-    from ablate.planning.plan import make_plan
 
     check_output(output)
     if ensemble and seed is not None:
         raise ValueError(f"--seed (={seed}) cannot be combined with --ensemble. Remove one of them.")
-    study, store = selection.read(recipe), selection.store
-    networks = trained_runs(make_plan(study, store), store, variant, seed=seed, ensemble=ensemble)
+    plan, store = selection.plan(recipe), selection.store
+    networks = trained_runs(plan, store, variant, seed=seed, ensemble=ensemble)
     store.disk.deliver(output, predictions_csv(networks, data, lookup).encode())
     say(f"Wrote {output}.")
     return 0

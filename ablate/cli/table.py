@@ -87,12 +87,11 @@ def table(
     if recipe is None:
         raise ValueError("RECIPE is missing. Pass a recipe file, or an experiment with --from-mlflow.")
     from ablate.evidence.gather import table_of
-    from ablate.planning.plan import make_plan
 
-    study, store = selection.read(recipe, metric=layout.metric, need_files=False), selection.store
-    show(table_of(make_plan(study, store).record(), store), format, layout)
+    plan = selection.plan(recipe, metric=layout.metric, need_files=False)
+    show(table_of(plan.record(), selection.store), format, layout)
     selection.mention_missing()
-    selection.mention_last(study, "table")
+    selection.mention_last(plan.recipe, "table")
     return 0
 
 

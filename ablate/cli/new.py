@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Annotated
 
+from ablate.cli.console import say
 from ablate.cli.options import argument
 
 TEMPLATE = """\
@@ -39,7 +40,6 @@ def new(
 
     Example: ablate new mine
     """
-    from ablate.cli.console import say
     from ablate.recipe.names import study_rule
     from ablate.store.store import Store
 

@@ -19,9 +19,8 @@ from ablate.recipe.shape import available, did_you_mean
 from ablate.recipe.variant import Change, Compare, Variant
 from ablate.registry import UnknownName, lookup
 from ablate.store.records import RunRecord, Status, StudyRecord, VariantRecord
-from ablate.tracking.address import resolve
+from ablate.tracking.address import resolve, trouble
 from ablate.tracking.connection import quiet
-from ablate.tracking.error_text import trouble
 
 USUAL_METRICS = ("valid_loss", "val_loss")
 """Default metrics, if runs have them."""

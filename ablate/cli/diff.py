@@ -22,7 +22,7 @@ def diff(
     from rich.text import Text
 
     from ablate.cli.console import grid_of, output
-    from ablate.recipe.diff import differences
+    from ablate.recipe.settings import differences
     from ablate.recipe.shape import available
 
     study = selection.read(recipe, need_files=False)

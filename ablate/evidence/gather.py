@@ -8,9 +8,15 @@ from functools import cache
 
 import numpy as np
 
-from ablate.evidence.confounds import different_samples, different_settings, different_steps, unpaired_init
+from ablate.evidence.confounds import (
+    different_origins,
+    different_samples,
+    different_settings,
+    different_steps,
+    mixtures,
+    unpaired_init,
+)
 from ablate.evidence.contrasts import UNDER_WAY, Finding, contrast, examine
-from ablate.evidence.environments import different_origins, mixtures
 from ablate.evidence.inert_changes import inert
 from ablate.evidence.interactions import with_interactions
 from ablate.evidence.paired import FLAT, Estimator
@@ -19,8 +25,7 @@ from ablate.evidence.seeds import Seeds
 from ablate.evidence.table import Row, Table
 from ablate.evidence.variance_pooling import shared_spreads
 from ablate.notes.note import Note
-from ablate.recipe.measured import metrics_of
-from ablate.recipe.monitored import LOSSES
+from ablate.recipe.measured import LOSSES, metrics_of
 from ablate.recipe.variant import Compare
 from ablate.store.records import StudyRecord
 from ablate.store.store import Store

@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from ablate.evidence.seeds import Seeds
-from ablate.recipe.reach import Reach
+from ablate.recipe.measured import Reach
 from ablate.store.records import RunRecord
 
 Curves = Callable[[str], Iterable[Mapping[str, Any]]]

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from ablate.evidence.seeds import Tally, Unit
 from ablate.evidence.verdicts import Verdict
 from ablate.notes.note import Note
-from ablate.recipe.measured import TEST_LOSS
-from ablate.recipe.monitored import LOSSES
-from ablate.recipe.reach import Reach
+from ablate.recipe.measured import LOSSES, TEST_LOSS, Reach
 from ablate.recipe.variant import Compare
 from ablate.store.records import Status
 

@@ -6,12 +6,11 @@ from pathlib import Path
 
 from ablate.recipe.changes import Own, read_bundles, read_own
 from ablate.recipe.design_rows import read_design, rearrange
-from ablate.recipe.names import study_rule
 from ablate.recipe.node import Node, show
 from ablate.recipe.problems import Position, Problem, Problems, RecipeError
 from ablate.recipe.replay import SECTIONS, Tree, section
 from ablate.recipe.rows import Row, Rows, read_variants
-from ablate.recipe.shape import Shape
+from ablate.recipe.shape import Shape, study_rule
 from ablate.recipe.variants import Written
 from ablate.recipe.yaml_text import decode
 from ablate.registry import suggestion

@@ -6,21 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.recipe.equal_rows import check_equal_rows, check_repeated_tricks
 from ablate.recipe.folds import Folds, read_folds
-from ablate.recipe.measured import read_compare
+from ablate.recipe.measured import Reach, read_compare, read_reach
 from ablate.recipe.node import show
 from ablate.recipe.problems import Position, Problem, Problems, RecipeError
-from ablate.recipe.reach import Reach, read_reach
 from ablate.recipe.reading import read_text, read_written
+from ablate.recipe.redundant import check_equal_rows, check_repeated_tricks, check_unused_bundles
 from ablate.recipe.replay import SECTIONS
 from ablate.recipe.selection import read_seeds, read_selection
 from ablate.recipe.shape import Shape
 from ablate.recipe.sources import needed_rows
-from ablate.recipe.unused_bundles import check_unused_bundles
 from ablate.recipe.variant import Compare, Variant
 from ablate.recipe.variants import build_variants
 from ablate.recipe.yaml_text import read_yaml
+from ablate.schedules.schedule import advice_on
 
 KEYS = (
     "study", "description", "data", "metrics", "watch", "seeds", "folds", "compare", "reach", "baseline", "tricks",
@@ -146,3 +145,15 @@ def load_recipe(
         needed=needed_rows(variants, kept),
         gone=tuple(gone),
     )
+
+
+def advice_of(recipe: Recipe) -> list[str]:
+    """One line per likely mistake in a schedule, with the names of the variants that have it."""
+    found: dict[str, list[str]] = {}
+    for variant in recipe.variants:
+        places = {"optimizer": variant.settings.optimizer.options}
+        places |= {f"tricks.{choice.label}": choice.options for choice in variant.settings.tricks}
+        for place, options in places.items():
+            for path, sentence in advice_on(options, place):
+                found.setdefault(f"{path} {sentence}", []).append(variant.name)
+    return [f"{', '.join(names)}: {sentence}" for sentence, names in found.items()]

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from ablate.recipe.changes import Own, read_own
 from ablate.recipe.for_each import MOST_ROWS, repeats
-from ablate.recipe.names import name_rule, unknown_variant
 from ablate.recipe.node import Node, show
 from ablate.recipe.problems import Position, Problems
 from ablate.recipe.replay import SECTIONS
-from ablate.recipe.shape import Shape
+from ablate.recipe.shape import Shape, name_rule, unknown_variant
 from ablate.recipe.sources import read_joined
 
 KEYS = ("name", "from", "description", "add", "remove", "set", "joined", "published", "for", "zip")

@@ -12,8 +12,8 @@ from pydantic.json_schema import models_json_schema
 
 from ablate.recipe.designs import DESIGNS
 from ablate.recipe.folds import MOST as MOST_FOLDS
-from ablate.recipe.names import LONGEST
 from ablate.recipe.settings import Settings, Training
+from ablate.recipe.shape import LONGEST
 from ablate.registry import KINDS, Entry, entries
 
 Schema = dict[str, Any]

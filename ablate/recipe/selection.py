@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 
 from ablate.recipe.changes import Assignment
 from ablate.recipe.designs import DESIGNS, design_rule
-from ablate.recipe.names import unknown_variant
-from ablate.recipe.node import Node, one_line, show
+from ablate.recipe.node import Node, one_line, plain_scalar, show
 from ablate.recipe.problems import Position, Problems, RecipeError
 from ablate.recipe.replay import SECTIONS
-from ablate.recipe.scalar import plain_scalar
-from ablate.recipe.shape import available, did_you_mean
+from ablate.recipe.shape import available, did_you_mean, unknown_variant
 from ablate.recipe.yaml_text import read_yaml
 
 MOST_SEEDS = 1000

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ablate.recipe.entries import Item, mapped_arguments, read_item
-from ablate.recipe.monitored import LOSSES, Monitored
+from ablate.recipe.measured import LOSSES, Monitored
 from ablate.recipe.node import Node, show
 from ablate.recipe.problems import Position, Problems
 from ablate.recipe.replay import Tree

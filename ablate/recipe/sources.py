@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ablate.recipe.names import unknown_variant
 from ablate.recipe.node import show
 from ablate.recipe.problems import Position, Problems
 from ablate.recipe.replay import Tree
 from ablate.recipe.settings import Settings
-from ablate.recipe.shape import Shape, did_you_mean
+from ablate.recipe.shape import Shape, did_you_mean, unknown_variant
 from ablate.recipe.variant import Variant
 
 JOINED = "cannot be used with 'joined': such a variant is not trained, but evaluated on the data of 'from'."

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ablate.recipe.changes import Bundle, Step, extend
-from ablate.recipe.diff import differences
 from ablate.recipe.measured import read_published
 from ablate.recipe.node import one_line, show
 from ablate.recipe.problems import Position, Problem, Problems
 from ablate.recipe.replay import Tree, assign, replay, trick_of_path
 from ablate.recipe.rows import Row
 from ablate.recipe.selection import Selection
-from ablate.recipe.settings import Settings
+from ablate.recipe.settings import Settings, differences
 from ablate.recipe.settings_builder import Builder
 from ablate.recipe.sources import Places, as_joined, link_sources
 from ablate.recipe.variant import Change, Variant

@@ -14,9 +14,10 @@ import pkgutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from ablate.registry.named import Named
+from pydantic import BaseModel, ConfigDict
+
 from ablate.registry.synonyms import synonym
 
 __all__ = ["KINDS", "Card", "Entry", "Named", "UnknownName", "entries", "lookup", "register", "suggestion"]
@@ -36,6 +37,29 @@ KINDS = {
 
 CALLED = {"watch": "tracked metric", "data": "known data set"}
 """Names of kinds in messages, if they differ from ``known <kind>``."""
+
+
+class Named(BaseModel):
+    """Typed, frozen, range-checked settings of an entry; subclasses add the methods of their kind.
+
+    Fields are the keys allowed below the name in a recipe. Unknown keys, NaN and infinity are errors.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        defer_build=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        validate_default=True,
+    )
+
+    shorthand: ClassVar[str | None] = None
+    """The field that a bare value sets: for ``rate``, ``{weight_decay: 0.1}`` is ``{weight_decay: {rate: 0.1}}``."""
+
+    def dump(self) -> dict[str, Any]:
+        """The settings as plain JSON values, defaults included."""
+        return self.model_dump(mode="json")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ablate.evidence.reach import reach_keys
 from ablate.evidence.table import Table
-from ablate.recipe.monitored import LOSSES
+from ablate.recipe.measured import LOSSES
 from ablate.report.column import (
     Column,
     blank,

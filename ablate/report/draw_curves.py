@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ablate.recipe.measured import metrics_of
-from ablate.recipe.monitored import better
+from ablate.recipe.measured import better, metrics_of
 from ablate.recipe.shape import did_you_mean
 from ablate.report.axes import set_ticks
 from ablate.report.curves import Curve, Curves, Values

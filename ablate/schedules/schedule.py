@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo
+from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -59,7 +59,7 @@ class Schedule(Named):
         """Bounds of the values, for range checks."""
 
     def advice(self) -> str | None:
-        """A sentence about a likely mistake and its effect; None if there is none. See `ablate.schedules.advice`."""
+        """A sentence about a likely mistake and its effect; None if there is none. See `advice_on`."""
         return None
 
     def times(self, factor: float) -> Self:
@@ -199,3 +199,19 @@ class _ScheduledMarker:
 T = TypeVar("T")
 Scheduled = Annotated[T | Schedule, _ScheduledMarker()]
 """``Scheduled[float]``: a number, or a schedule of numbers."""
+
+
+def advice_on(settings: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """The dotted path and the advice (`Schedule.advice`) of each schedule in the settings that has any, including
+    groups and lists.
+    """
+    if isinstance(settings, Schedule):
+        sentence = settings.advice()
+        if sentence is not None:
+            yield path, sentence
+    elif isinstance(settings, BaseModel):
+        for name in type(settings).model_fields:
+            yield from advice_on(getattr(settings, name), f"{path}.{name}" if path else name)
+    elif isinstance(settings, tuple | list):
+        for i, item in enumerate(settings):
+            yield from advice_on(item, f"{path}.{i}" if path else str(i))

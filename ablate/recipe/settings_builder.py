@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from ablate.recipe.entries import Item, mapped_arguments, read_item
 from ablate.recipe.measured import LOSSES, Monitored
@@ -19,7 +21,7 @@ from ablate.recipe.settings import Choice, Settings, Training
 from ablate.recipe.shape import did_you_mean
 from ablate.recipe.targets import target_rule
 from ablate.recipe.validation_errors import complain
-from ablate.registry import Named, UnknownName, entries, lookup
+from ablate.registry import Named, UnknownName, entries, inside, lookup
 
 LISTED = {"metrics": ("metric", "accuracy"), "watch": ("watch", "gradient_norm")}
 """Lists of entries: their kind, and an example."""
@@ -174,7 +176,8 @@ class Builder:
             options = validate(model, plain, context)
             if from_flags := [keys for keys, _ in files(options) if self._from_flag(node, keys)]:
                 for keys in from_flags:
-                    _put(plain, keys, lambda text: str(self.flag_folder / Path(text).expanduser()))
+                    below = reduce(getitem, keys[:-1], plain)
+                    below[keys[-1]] = str(self.flag_folder / Path(below[keys[-1]]).expanduser())
                 options = validate(model, plain, context)
         except ValidationError as error:
             complain(error, model, node, path, owner, self.problems)
@@ -264,19 +267,9 @@ def in_hook_order(tricks: Iterable[Choice]) -> tuple[Choice, ...]:
     return tuple(sorted(tricks, key=lambda trick: (hook_order(trick), trick.name or "", trick.target or "")))
 
 
-def files(value: Any, keys: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Path]]:
+def files(settings: Any) -> Iterator[tuple[tuple[str | int, ...], Path]]:
     """Every file in the settings, with the keys that lead to it."""
-    if isinstance(value, Path):
-        yield keys, value
-    elif isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from files(getattr(value, name), (*keys, name))
-    elif isinstance(value, (tuple, list)):
-        for i, item in enumerate(value):
-            yield from files(item, (*keys, i))
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from files(item, (*keys, str(key)))
+    return ((keys, value) for keys, value in inside(settings) if isinstance(value, Path))
 
 
 def _find(node: Node, keys: tuple[str | int, ...]) -> Node | None:
@@ -284,9 +277,3 @@ def _find(node: Node, keys: tuple[str | int, ...]) -> Node | None:
     for key in keys:
         found = found.child(key) if found is not None else None
     return found
-
-
-def _put(plain: Any, keys: tuple[str | int, ...], change: Any) -> None:
-    for key in keys[:-1]:
-        plain = plain[key]
-    plain[keys[-1]] = change(plain[keys[-1]])

@@ -11,7 +11,7 @@ import difflib
 import importlib
 import importlib.metadata
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, ClassVar, TypeVar
@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ablate.registry.synonyms import synonym
 
-__all__ = ["KINDS", "Card", "Entry", "Named", "UnknownName", "entries", "lookup", "register", "suggestion"]
+__all__ = ["KINDS", "Card", "Entry", "Named", "UnknownName", "entries", "inside", "lookup", "register", "suggestion"]
 
 KINDS = {
     "trick": "ablate.tricks",
@@ -60,6 +60,20 @@ class Named(BaseModel):
     def dump(self) -> dict[str, Any]:
         """The settings as plain JSON values, defaults included."""
         return self.model_dump(mode="json")
+
+
+def inside(value: Any, keys: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Every value in settings, at any depth, with the keys that lead to it; first the settings themselves."""
+    yield keys, value
+    parts: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(value, BaseModel):
+        parts = ((name, getattr(value, name)) for name in type(value).model_fields)
+    elif isinstance(value, Mapping):
+        parts = value.items()
+    elif isinstance(value, tuple | list):
+        parts = enumerate(value)
+    for key, part in parts:
+        yield from inside(part, (*keys, key))
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from ablate.registry import Named, UnknownName, entries, lookup
+from ablate.registry import Named, UnknownName, entries, inside, lookup
 from ablate.registry.fields import Epochs
 
 Per = Literal["step", "epoch"]
@@ -203,15 +203,9 @@ Scheduled = Annotated[T | Schedule, _ScheduledMarker()]
 
 def advice_on(settings: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """The dotted path and the advice (`Schedule.advice`) of each schedule in the settings that has any, including
-    groups and lists.
+    groups and lists. A schedule speaks for those inside it.
     """
-    if isinstance(settings, Schedule):
-        sentence = settings.advice()
-        if sentence is not None:
-            yield path, sentence
-    elif isinstance(settings, BaseModel):
-        for name in type(settings).model_fields:
-            yield from advice_on(getattr(settings, name), f"{path}.{name}" if path else name)
-    elif isinstance(settings, tuple | list):
-        for i, item in enumerate(settings):
-            yield from advice_on(item, f"{path}.{i}" if path else str(i))
+    found = {keys: value for keys, value in inside(settings) if isinstance(value, Schedule)}
+    for keys, schedule in found.items():
+        if keys[:-1] not in found and (sentence := schedule.advice()) is not None:
+            yield ".".join(map(str, (path, *keys) if path else keys)), sentence

@@ -90,19 +90,16 @@ def mapped_arguments(kind: str, item: Item, path: str, problems: Problems) -> No
         settings = lookup(kind, item.name).settings if item.name is not None else None
     except UnknownName:
         return node if node.mapping is not None else Node({}, node.position)
+    fields = settings.model_fields if settings is not None else {}
     short = settings.shorthand if settings is not None else None
     if node.mapping is not None:
         rules = {entry.name for entry in entries("schedule")}
-        fields = settings.model_fields if settings is not None else {}
         if not short or any(key in fields for key in node.mapping) or not rules.intersection(node.mapping):
             return node
     elif not short:
-        fields = settings.model_fields if settings is not None else {}
-        rule = (
-            f"must be a mapping of settings, such as {{{item.key}: {{{next(iter(fields))}: …}}}}."
-            if fields
-            else f"is not allowed: {item.key} has no settings. Remove the value."
-        )
+        rule = f"is not allowed: {item.key} has no settings. Remove the value."
+        if fields:
+            rule = f"must be a mapping of settings, such as {{{item.key}: {{{next(iter(fields))}: …}}}}."
         problems.add(node.position, f"{path} (={show(node)}) {rule}")
         return None
     return Node({short: node}, node.position, {short: node.position})

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ablate.recipe.changes import Own, read_bundles, read_own
 from ablate.recipe.design_rows import read_design, rearrange
+from ablate.recipe.designs import DESIGNS
 from ablate.recipe.node import Node, show
 from ablate.recipe.problems import Position, Problem, Problems, RecipeError
 from ablate.recipe.replay import SECTIONS, Tree, section
@@ -57,7 +58,7 @@ def read_written(top: Shape, path: Path, design: str | None, problems: Problems)
     rows = Rows(baseline, problems)
     if top.get("design") is not None and "variants" in top.entries:
         problems.add(top.node.key_position("design"), "design cannot be combined with 'variants'. Remove one of them.")
-    known = design if design is not None and not _unknown(design) else None
+    known = design if design in DESIGNS else None
     followed = read_design(rows, top, bundles, known)
     if top.get("design") is None:
         read_variants(rows, top.items("variants", "[{name: net2, add: [flip]}]"))
@@ -67,12 +68,6 @@ def read_written(top: Shape, path: Path, design: str | None, problems: Problems)
             followed = known
     rows.check_names()
     return Written(study, start, tuple(rows.rows), bundles, followed)
-
-
-def _unknown(design: str) -> bool:
-    from ablate.recipe.designs import design_rule
-
-    return design_rule(design) is not None
 
 
 def _read_baseline(top: Shape, problems: Problems) -> tuple[Row, Tree]:

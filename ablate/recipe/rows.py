@@ -56,16 +56,15 @@ class Rows:
         for row in self.rows:
             rule = name_rule(row.name)
             other = known.setdefault(row.name.casefold(), row)
-            if rule is not None:
-                self.problems.add(row.position, f"{row.where}.name (={show(row.name)}) {rule}")
-            elif other is not row and other.where == row.where:
-                if not row.broken:  # the cause is an error in 'for', which has been reported
-                    rule = "must differ between the values of 'for'. Use a key of 'for' in the name, as in net-{key}."
-                    self.problems.add(row.position, f"{row.where}.name (={show(row.name)}) {rule}")
-            elif other is not row:
+            if rule is None and other is not row and other.where == row.where:
+                if row.broken:  # the cause is an error in 'for', which has been reported
+                    continue
+                rule = "must differ between the values of 'for'. Use a key of 'for' in the name, as in net-{key}."
+            elif rule is None and other is not row:
                 case = "" if other.name == row.name else " (case is ignored)"
                 line = f" in line {other.position.line}" if other.position.line else ""
                 rule = f"must be unique; {show(other.name)} is used{line}{case}."
+            if rule is not None:
                 self.problems.add(row.position, f"{row.where}.name (={show(row.name)}) {rule}")
 
 

@@ -66,32 +66,25 @@ def link_sources(variants: Sequence[Variant], rows: Sequence[str], places: Place
             return linked[name]
         settings = known[name].settings
         sources: dict[str, Settings] = {}
-        sound = True
         for source in settings.source_rows:
             place = places.named.get(name, {}).get(source, known[name].position)
             weights = source not in settings.joined
             subject = f"{show(name)}: {'source' if weights else 'joined'} (={show(source)})"
             if source in (*way, name):
-                start = (*way, name).index(source)
-                circle = " → ".join([*(*way, name)[start:], source])
+                circle = " → ".join([*(*way, name)[(*way, name).index(source) :], source])
                 problems.add(place, f"{subject} must not depend on {show(name)} itself: {circle}.")
-                sound = False
             elif source not in known:
                 if source not in rows:
                     others = [row for row in rows if row != name]
                     hint = " Names of weight files must end in .pt or .pth." if weights else ""
                     hint = "" if did_you_mean(source, others) else hint
                     problems.add(place, f"{subject} {unknown_variant(source, others)}{hint}")
-                sound = False
-            elif known[source].settings.joined:
-                members = ", ".join(known[source].settings.joined)
+            elif members := known[source].settings.joined:
                 rule = "must be a variant that is trained, but has 'joined'."
-                problems.add(place, f"{subject} {rule} Available: {members}.")
-                sound = False
-            elif (below := link(source, (*way, name))) is None:
-                sound = False
-            else:
+                problems.add(place, f"{subject} {rule} Available: {', '.join(members)}.")
+            elif (below := link(source, (*way, name))) is not None:
                 sources[source] = below
+        sound = len(sources) == len(settings.source_rows)
         linked[name] = settings.replace(sources=sources) if sound else None
         return linked[name]
 

@@ -188,11 +188,6 @@ def _with_flags(tree: Tree, row: Row, selection: Selection, used: set[Position],
     return tree
 
 
-def _changed(one: Settings, other: Settings) -> set[str]:
-    """The top-level settings in which two variants differ."""
-    return {path.partition(".")[0] for path, _, _ in differences(one, other)}
-
-
 def _check_change(row: Row, settings: Settings | None, parent: Settings | None, problems: Problems) -> None:
     """A variant must differ from its parent."""
     if row.parent is None:
@@ -201,7 +196,7 @@ def _check_change(row: Row, settings: Settings | None, parent: Settings | None, 
     if not (row.own.remove or row.own.add or row.own.set):
         problems.add(row.position, f"{subject} must have 'add', 'remove' or 'set'.")
     elif settings is not None and parent is not None:
-        changed = _changed(parent, settings)
+        changed = {path.partition(".")[0] for path, _, _ in differences(parent, settings)}
         if not changed:
             rule = f"has the same settings as its parent {show(row.parent)}. Change a setting, or remove the variant."
             problems.add(row.position, f"{subject} {rule}")

@@ -96,15 +96,11 @@ class Row:
 
     def value(self, name: str) -> float | None:
         """A loss or a metric by name."""
-        found: float | None = getattr(self, name) if name in LOSSES else self.metrics.get(name)
-        return found
+        return getattr(self, name) if name in LOSSES else self.metrics.get(name)
 
     def sd(self, name: str) -> float | None:
         """The standard deviation of a loss or a metric over the seeds."""
-        if name in LOSSES:
-            found: float | None = getattr(self, f"{name}_sd", None)
-            return found
-        return self.metrics.get(f"{name}_sd")
+        return getattr(self, f"{name}_sd") if name in LOSSES else self.metrics.get(f"{name}_sd")
 
 
 @dataclass(frozen=True)

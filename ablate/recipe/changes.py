@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.recipe.entries import Item, read_item
-from ablate.recipe.node import Node, show
-from ablate.recipe.problems import Position, Problems
+from ablate.recipe.node import Node, Position, Problems, show
 from ablate.recipe.shape import Shape, did_you_mean
 from ablate.recipe.variant import Change
 from ablate.registry import entries
@@ -71,7 +70,7 @@ def read_own(shape: Shape, problems: Problems) -> Own:
         if node.text:
             remove.append((node.text, node.position))
         else:
-            problems.add(node.position, f"{shape.where('remove')}[{i}] (={show(node)}) must be the name of a trick.")
+            problems.wrong(node, f"{shape.where('remove')}[{i}]", "must be the name of a trick.")
     items = [
         read_item(node, f"{shape.where('add')}[{i}]", "trick", problems)
         for i, node in enumerate(shape.items("add", "[flip]"))

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ablate.recipe.changes import Assignment
-from ablate.recipe.node import Node, show
-from ablate.recipe.problems import Problems
+from ablate.recipe.node import Node, Problems, show
 from ablate.recipe.rows import Row
 from ablate.recipe.settings import Choice, Monitor, Settings
 from ablate.recipe.shape import Shape, available, did_you_mean
@@ -69,12 +68,9 @@ TEST_LOSS = "test_loss"
 def metrics_of(settings: Settings) -> dict[str, Choice | None]:
     """The losses (None) and metrics of a variant by label; also on the test set if its data can have one."""
     known: dict[str, Choice | None] = dict.fromkeys(LOSSES)
-    known |= {choice.label: choice for choice in settings.metrics}
     if settings.data.target is not None or getattr(settings.data.options, "test", None):
-        tested = [(TEST_LOSS, None), *((f"test_{choice.label}", choice) for choice in settings.metrics)]
-        known = dict(tested) | known
-        known = {name: known[name] for name in (*LOSSES, *known)}
-    return known
+        known |= {TEST_LOSS: None} | {f"test_{choice.label}": choice for choice in settings.metrics}
+    return known | {choice.label: choice for choice in settings.metrics}
 
 
 def scaled_by(settings: Settings) -> list[dict[str, Any]]:
@@ -95,7 +91,7 @@ def read_published(row: Row, settings: Settings | None, problems: Problems) -> d
             rule = f"is not a metric of this variant.{available(name, metrics_of(settings))}"
             problems.add(place, f"{row.where}.published.{show(name)} {rule}")
         if isinstance(number, bool) or not isinstance(number, (int, float)):
-            problems.add(value.position, f"{row.where}.published.{show(name)} (={show(value)}) must be a number.")
+            problems.wrong(value, f"{row.where}.published.{show(name)}", "must be a number.")
         else:
             found[name] = float(number)
     return found
@@ -131,8 +127,7 @@ def read_compare(
         if first and scaled_by(variant.settings) != scaled_by(first.settings):
             why = f"The targets are scaled differently from those of {show(first.name)}"
             way = "Compare a metric instead, which uses the original unit: compare: {metric: …}."
-            text = f"{show(variant.name)}: {why}, so {compare.metric} is not comparable. {way}"
-            problems.add(variant.position, text)
+            problems.add(variant.position, f"{show(variant.name)}: {why}, so {compare.metric} is not comparable. {way}")
             break
         mine, theirs = variant.settings.loss, first.settings.loss if first else variant.settings.loss
         if first and mine.dump() != theirs.dump():
@@ -242,7 +237,7 @@ def read_reach(top: Shape, variants: Sequence[Variant], compare: Compare, proble
     for name, node, place in top.pairs("reach", "{valid_loss: 0.0015}"):
         where, value = f"reach.{show(name)}", node.value
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            problems.add(node.position, f"{where} (={show(node)}) must be a number.")
+            problems.wrong(node, where, "must be a number.")
             continue
         if name == "train_loss_clean" or name.startswith("test_"):
             problems.add(place, f"{where} must be train_loss, valid_loss or a metric.")

@@ -1,15 +1,77 @@
-"""A value of a recipe with its position, and the types of unquoted scalars by YAML 1.2's core schema."""
+"""The values of a recipe and the errors in it, with their positions; all other files of this room may import this."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ablate.recipe.problems import Position
+
+@dataclass(frozen=True)
+class Position:
+    """A position in a recipe: file (or flag), line and column, both from 1; line 0 if there is none."""
+
+    source: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One error in a recipe: its position, and one line of text with the error and its fix."""
+
+    position: Position
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.position}: {self.text}" if self.position.source else self.text
+
+
+class RecipeError(ValueError):
+    """All errors in a recipe; ``str()`` has one line per error."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+
+class Problems:
+    """Collects errors; the same text at the same position counts once."""
+
+    def __init__(self) -> None:
+        self._found: dict[Problem, None] = {}
+
+    def add(self, position: Position, text: str) -> None:
+        """Add an error; ``text`` is one line."""
+        self._found.setdefault(Problem(position, text))
+
+    def wrong(self, node: Node, path: str, rule: str) -> None:
+        """Add the error of a value: its path, the value, the rule."""
+        self.add(node.position, f"{path} (={show(node)}) {rule}")
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def all(self) -> list[Problem]:
+        """All errors so far, in the order in which they were added."""
+        return list(self._found)
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        """Add several errors."""
+        for problem in problems:
+            self._found.setdefault(problem)
+
+    def check(self) -> None:
+        """Raise `RecipeError` with all errors, in the order of the file, if there are any."""
+        if self._found:
+            raise RecipeError(sorted(self._found, key=lambda p: (p.position.line, p.position.column)))
+
 
 Scalar = str | int | float | bool | None
 
@@ -32,13 +94,10 @@ def plain_scalar(text: str) -> Scalar:
         if len(text) > 30 or not -(2**63) <= (number := int(text, bases.get(text[:2], 10))) < 2**63:
             raise ValueError("must fit into 64 bits.")
         return number
-    if NOT_FINITE.fullmatch(text):
+    is_float = FLOAT.fullmatch(text)
+    if NOT_FINITE.fullmatch(text) or (is_float and not math.isfinite(float(text))):
         raise ValueError("must be a finite number.")
-    if FLOAT.fullmatch(text):
-        if not math.isfinite(real := float(text)):
-            raise ValueError("must be a finite number.")
-        return real
-    return text
+    return float(text) if is_float else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ablate.recipe.changes import Own, read_bundles, read_own
-from ablate.recipe.design_rows import read_design, rearrange
-from ablate.recipe.designs import DESIGNS
-from ablate.recipe.node import Node, show
-from ablate.recipe.problems import Position, Problem, Problems, RecipeError
+from ablate.recipe.designs import DESIGNS, read_design, rearrange
+from ablate.recipe.node import Node, Position, Problem, Problems, RecipeError, show
 from ablate.recipe.replay import SECTIONS, Tree, section
 from ablate.recipe.rows import Row, Rows, read_variants
 from ablate.recipe.shape import Shape, study_rule

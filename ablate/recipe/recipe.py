@@ -8,8 +8,7 @@ from pathlib import Path
 
 from ablate.recipe.folds import Folds, read_folds
 from ablate.recipe.measured import Reach, read_compare, read_reach
-from ablate.recipe.node import show
-from ablate.recipe.problems import Position, Problem, Problems, RecipeError
+from ablate.recipe.node import Position, Problem, Problems, RecipeError, show
 from ablate.recipe.reading import read_text, read_written
 from ablate.recipe.redundant import check_equal_rows, check_repeated_tricks, check_unused_bundles
 from ablate.recipe.replay import SECTIONS

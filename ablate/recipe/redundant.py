@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ablate.recipe.changes import Bundle, Own
 from ablate.recipe.entries import Item
-from ablate.recipe.node import show
-from ablate.recipe.problems import Problems
+from ablate.recipe.node import Problems, show
 from ablate.recipe.replay import SECTIONS
 from ablate.recipe.settings import Settings
 from ablate.recipe.shape import did_you_mean
@@ -20,8 +19,7 @@ def check_equal_rows(variants: Sequence[Variant], problems: Problems) -> None:
     """Report variants with the settings of an earlier one. Those that equal their parent have been reported already."""
     seen: dict[str, Variant] = {}
     for variant in variants:
-        settings = variant.settings
-        plain = {key: value for key, value in settings.dump().items() if key not in Settings.INCIDENTAL}
+        plain = {key: value for key, value in variant.settings.dump().items() if key not in Settings.INCIDENTAL}
         plain["metrics"] = sorted(json.dumps(metric, sort_keys=True) for metric in plain["metrics"])
         first = seen.setdefault(json.dumps(plain, sort_keys=True), variant)
         if first.name in (variant.name, variant.parent):
@@ -37,8 +35,7 @@ def check_repeated_tricks(owns: Iterable[Own], problems: Problems) -> None:
         first: dict[str, Item] = {}
         for item in own.add:
             if first.setdefault(item.key, item) is not item:
-                text = f"{own.where}.add lists {show(item.key)} twice. Remove one of them."
-                problems.add(item.position, text)
+                problems.add(item.position, f"{own.where}.add lists {show(item.key)} twice. Remove one of them.")
 
 
 def check_unused_bundles(bundles: Mapping[str, Bundle], owns: Iterable[Own], problems: Problems) -> None:

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from ablate.recipe.changes import Assignment
 from ablate.recipe.designs import DESIGNS, design_rule
-from ablate.recipe.node import Node, one_line, plain_scalar, show
-from ablate.recipe.problems import Position, Problems, RecipeError
+from ablate.recipe.node import Node, Position, Problems, RecipeError, one_line, plain_scalar, show
 from ablate.recipe.replay import SECTIONS
 from ablate.recipe.shape import available, did_you_mean, unknown_variant
 from ablate.recipe.yaml_text import read_yaml

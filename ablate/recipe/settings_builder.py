@@ -14,8 +14,7 @@ from pydantic import ValidationError
 
 from ablate.recipe.entries import Item, mapped_arguments, read_item
 from ablate.recipe.measured import LOSSES, Monitored
-from ablate.recipe.node import Node, show
-from ablate.recipe.problems import Position, Problems
+from ablate.recipe.node import Node, Position, Problems, show
 from ablate.recipe.replay import Tree
 from ablate.recipe.settings import Choice, Settings, Training
 from ablate.recipe.shape import did_you_mean
@@ -80,9 +79,7 @@ class Builder:
                 self.problems.add(place, text)
             return None
         if node.mapping is None:
-            self.problems.add(
-                node.position, f"{name} (={show(node)}) must be a name, or a mapping with 'name' or 'target'."
-            )
+            self.problems.wrong(node, name, "must be a name, or a mapping with 'name' or 'target'.")
             return None
         if not {"name", "target"} & node.mapping.keys():
             near = next((key for key in node.mapping if any(entry.name == key for entry in entries(name))), None)
@@ -90,7 +87,7 @@ class Builder:
             for key in node.mapping:
                 hint = hint or did_you_mean(key, ("name", "target"))
             hint = hint or f" To change one setting, set {name}.{next(iter(node.mapping), 'SETTING')}."
-            self.problems.add(node.position, f"{name} (={show(node)}) must have 'name' or 'target'.{hint}")
+            self.problems.wrong(node, name, f"must have 'name' or 'target'.{hint}")
             return None
         item = read_item(node, name, name, self.problems)
         return None if item is None else self._choice(name, item, item.arguments, name)
@@ -101,7 +98,7 @@ class Builder:
             return ()
         kind, example = LISTED[key]
         if node.items is None:
-            self.problems.add(node.position, f"{key} (={show(node)}) must be a list, such as [{example}].")
+            self.problems.wrong(node, key, f"must be a list, such as [{example}].")
             return None
         choices: list[Choice | None] = []
         labels: set[str] = set()
@@ -109,8 +106,7 @@ class Builder:
             item = read_item(one, f"{key}[{i}]", kind, self.problems)
             if item is not None and kind == "watch" and item.target is not None:
                 way = "Compute the quantity in a custom trick, or register a tracked metric."
-                text = f"{key}[{i}].target (={show(item.target)}) is not supported. {way}"
-                self.problems.add(item.position, text)
+                self.problems.add(item.position, f"{key}[{i}].target (={show(item.target)}) is not supported. {way}")
                 item = None
             arguments = mapped_arguments(kind, item, f"{key}[{i}]", self.problems) if item is not None else None
             if item is None or arguments is None:

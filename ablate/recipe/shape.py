@@ -6,8 +6,7 @@ import unicodedata
 from collections.abc import Callable, Collection
 from typing import TypeVar
 
-from ablate.recipe.node import Node, show
-from ablate.recipe.problems import Position, Problems
+from ablate.recipe.node import Node, Position, Problems, show
 from ablate.registry import suggestion
 
 
@@ -38,7 +37,7 @@ class Shape:
         self.node, self.path, self.what, self.problems = node, path, what, problems
         self.entries = dict(node.mapping or {})
         if node.mapping is None:
-            problems.add(node.position, f"{path or 'recipe'} (={show(node)}) must be a mapping.")
+            problems.wrong(node, path or "recipe", "must be a mapping.")
 
     def where(self, key: str) -> str:
         """A key's full path."""
@@ -47,7 +46,7 @@ class Shape:
     def wrong(self, key: str, rule: str) -> None:
         """Report an invalid value: its path, the value, the rule."""
         node = self.entries[key]
-        self.problems.add(node.position, f"{self.where(key)} (={show(node)}) {rule}")
+        self.problems.wrong(node, self.where(key), rule)
 
     def get(self, key: str) -> Node | None:
         """The value of a key; None if it is missing or empty."""

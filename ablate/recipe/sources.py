@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ablate.recipe.node import show
-from ablate.recipe.problems import Position, Problems
+from ablate.recipe.node import Position, Problems, show
 from ablate.recipe.replay import Tree
 from ablate.recipe.settings import Settings
 from ablate.recipe.shape import Shape, did_you_mean, unknown_variant
@@ -35,7 +34,7 @@ def read_joined(shape: Shape, problems: Problems) -> dict[str, Position]:
     found: dict[str, Position] = {}
     for node in shape.items("joined", "[eyes, nose]"):
         if not node.text:
-            problems.add(node.position, f"{shape.where('joined')} (={show(node)}) must list names of variants.")
+            problems.wrong(node, shape.where("joined"), "must list names of variants.")
         elif node.text in found:
             problems.add(node.position, f"{shape.where('joined')} lists {show(node.text)} twice. Remove one of them.")
         else:
@@ -88,11 +87,7 @@ def link_sources(variants: Sequence[Variant], rows: Sequence[str], places: Place
         linked[name] = settings.replace(sources=sources) if sound else None
         return linked[name]
 
-    found = []
-    for variant in variants:
-        settings = link(variant.name, ())
-        found.append(replace(variant, settings=settings) if settings is not None else variant)
-    return found
+    return [replace(variant, settings=link(variant.name, ()) or variant.settings) for variant in variants]
 
 
 def needed_rows(variants: Sequence[Variant], kept: Sequence[Variant]) -> tuple[Variant, ...]:
@@ -106,5 +101,5 @@ def needed_rows(variants: Sequence[Variant], kept: Sequence[Variant]) -> tuple[V
 
     for variant in kept:
         look(variant.settings)
-    chosen = {variant.name for variant in kept}
-    return tuple(variant for variant in variants if variant.name in names - chosen)
+    names -= {variant.name for variant in kept}
+    return tuple(variant for variant in variants if variant.name in names)

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ablate.recipe.node import show
-from ablate.recipe.problems import Position
+from ablate.recipe.node import Position, show
 from ablate.recipe.settings import Settings
 
 

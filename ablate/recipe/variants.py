@@ -9,8 +9,7 @@ from pathlib import Path
 
 from ablate.recipe.changes import Bundle, Step, extend
 from ablate.recipe.measured import read_published
-from ablate.recipe.node import one_line, show
-from ablate.recipe.problems import Position, Problem, Problems
+from ablate.recipe.node import Position, Problem, Problems, one_line, show
 from ablate.recipe.replay import Tree, assign, replay, trick_of_path
 from ablate.recipe.rows import Row
 from ablate.recipe.selection import Selection
@@ -56,8 +55,7 @@ def build_variants(
         if (same := build.same.get(name)) is not None:
             rule = f"is skipped, because its settings equal those of {show(same)}."
             problems.add(Position(""), f"--only (={one_line(name)}) {rule}")
-    linked = link_sources(variants, [row.name for row in written.rows], build.places, problems)
-    return linked, build.notes()
+    return link_sources(variants, [row.name for row in written.rows], build.places, problems), build.notes()
 
 
 @dataclass
@@ -130,8 +128,7 @@ class _Build:
         self.keys[row.name] = key
         if self.keys.get(parent or "") == key:
             return parent
-        question = (None if row.of else parent, key)
-        twin = self.asked.setdefault(question, row.name)
+        twin = self.asked.setdefault((None if row.of else parent, key), row.name)
         return None if twin == row.name else twin
 
     def _kept(self, name: str | None) -> str | None:

@@ -9,8 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 
-from ablate.recipe.node import Node, Scalar, plain_scalar, show
-from ablate.recipe.problems import Position, Problem, Problems, RecipeError
+from ablate.recipe.node import Node, Position, Problem, Problems, RecipeError, Scalar, plain_scalar, show
 
 MOST_NODES = 20_000
 """Maximum number of values in a recipe after expanding aliases; stops alias bombs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ablate.evidence.reach import reach_keys
+from ablate.evidence.seeds import reach_keys
 from ablate.evidence.table import Table
 from ablate.recipe.measured import LOSSES
 from ablate.report.column import (

@@ -10,7 +10,7 @@ import pytest
 
 from ablate.recipe import Recipe, recipe_schema
 from ablate.recipe.designs import DESIGNS
-from ablate.recipe.problems import RecipeError
+from ablate.recipe.node import RecipeError
 from ablate.recipe.replay import SECTIONS
 from ablate.recipe.rows import KEYS as ROW_KEYS
 from ablate.recipe.yaml_text import read_yaml

@@ -19,7 +19,7 @@ def diff(
 
     Example: ablate diff digits.yaml net1 net3
     """
-    from ablate.recipe.diff import differences
+    from ablate.recipe.settings import differences
     from ablate.recipe.shape import available
 
     study = selection.read(recipe, need_files=False)

@@ -40,7 +40,7 @@ def new(
 
     Example: ablate new mine
     """
-    from ablate.recipe.names import study_rule
+    from ablate.recipe.shape import study_rule
     from ablate.store.store import Store
 
     stem = Path(name).stem if name.strip() else ""

@@ -143,7 +143,7 @@ def warn_of(plan: Plan, store: Store, *, fresh: bool = False) -> None:
     """Print what has changed since the runs were trained, and what is likely a mistake."""
     from ablate.planning.changed import changed
     from ablate.planning.untracked import untracked
-    from ablate.recipe.advice import advice_of
+    from ablate.recipe.recipe import advice_of
     from ablate.report.notes import lines_by_variant
 
     for sentence in lines_by_variant((*changed(plan, store), *(() if fresh else untracked(plan, store)))):

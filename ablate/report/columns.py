@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ablate.evidence.reach import reach_keys
+from ablate.evidence.seeds import reach_keys
 from ablate.evidence.table import Table
-from ablate.recipe.monitored import LOSSES
+from ablate.recipe.measured import LOSSES
 from ablate.registry import suggestion
 from ablate.report.column import (
     Column,

@@ -11,8 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ablate.recipe.measured import metrics_of
-from ablate.recipe.monitored import better
+from ablate.recipe.measured import better, metrics_of
 from ablate.recipe.shape import did_you_mean
 from ablate.report.curves import Curve, Curves, Values
 from ablate.report.figure import (

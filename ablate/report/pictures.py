@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ablate.evidence.gather import Table
-from ablate.recipe.monitored import LOSSES
+from ablate.recipe.measured import LOSSES
 from ablate.recipe.shape import did_you_mean
 from ablate.report.columns import ArgumentError
 from ablate.report.curves import read_curves

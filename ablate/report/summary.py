@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Set
 from ablate.evidence.paired import LEVEL
 from ablate.evidence.table import Row, Table
 from ablate.notes.note import Kind, Note
-from ablate.recipe.monitored import LOSSES
+from ablate.recipe.measured import LOSSES
 from ablate.report.column import FOUND, PARTIAL, UNLIKE, alike
 from ablate.report.columns import default_keys, published_metric
 from ablate.report.notes import counted, joined, short_line

@@ -1,15 +1,41 @@
-"""Checks bundles that no variant uses, and which are therefore never built."""
+"""Redundant parts of a recipe: equal variants, tricks that are added twice, and bundles that no variant uses."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 
 from ablate.recipe.changes import Bundle, Own
-from ablate.recipe.node import show
-from ablate.recipe.problems import Problems
+from ablate.recipe.entries import Item
+from ablate.recipe.node import Problems, show
 from ablate.recipe.replay import SECTIONS
+from ablate.recipe.settings import Settings
 from ablate.recipe.shape import did_you_mean
+from ablate.recipe.variant import Variant
 from ablate.registry import UnknownName, lookup
+
+
+def check_equal_rows(variants: Sequence[Variant], problems: Problems) -> None:
+    """Report variants with the settings of an earlier one. Those that equal their parent have been reported already."""
+    seen: dict[str, Variant] = {}
+    for variant in variants:
+        plain = {key: value for key, value in variant.settings.dump().items() if key not in Settings.INCIDENTAL}
+        plain["metrics"] = sorted(json.dumps(metric, sort_keys=True) for metric in plain["metrics"])
+        first = seen.setdefault(json.dumps(plain, sort_keys=True), variant)
+        if first.name in (variant.name, variant.parent):
+            continue
+        line = f" (line {first.position.line})" if first.position.line else ""
+        text = f"Variants {show(variant.name)} and {show(first.name)}{line} have the same settings."
+        problems.add(variant.position, f"{text} Change or remove one of them.")
+
+
+def check_repeated_tricks(owns: Iterable[Own], problems: Problems) -> None:
+    """Report a trick that one variant or bundle adds twice: the settings of one of them would be lost."""
+    for own in owns:
+        first: dict[str, Item] = {}
+        for item in own.add:
+            if first.setdefault(item.key, item) is not item:
+                problems.add(item.position, f"{own.where}.add lists {show(item.key)} twice. Remove one of them.")
 
 
 def check_unused_bundles(bundles: Mapping[str, Bundle], owns: Iterable[Own], problems: Problems) -> None:

@@ -33,8 +33,8 @@ FIRST: tuple[Kind, ...] = (
 def summary(table: Table, keys: Collection[str] | None = None, *, details: bool = False) -> list[str]:
     """The lines under a table with these columns (the default ones unless given).
 
-    At most `MOST` of them, with one line for all notes of a kind; with ``details``, all of the legend and every note of
-    each variant.
+    At most `MOST` of them, and one line for each kind of note that reports a likely bug; with ``details``, all of the
+    legend and every note of each variant.
     """
     shown = set(default_keys(table) if keys is None else keys)
     legend, others = main_legend(table, shown), column_legend(table, shown)
@@ -43,11 +43,12 @@ def summary(table: Table, keys: Collection[str] | None = None, *, details: bool 
         return [plain(line) for line in lines]
     kinds = by_kind((row, row.notes) for row in table.rows)
     first = [kind for kind in kinds if kind in FIRST]
-    notes = [*kind_lines(table, kinds, first), *others, *kind_lines(table, kinds, kinds.keys() - first)]
-    lines = [*legend, *marks(table, shown, parents=True), *(cut(line) for line in notes)]
+    bugs, rest = kind_lines(table, kinds, first), kind_lines(table, kinds, kinds.keys() - first)
+    lines = [*legend, *marks(table, shown, parents=True), *map(cut, [*others, *rest])]
     if len(lines) > MOST:
         hidden = len(lines) - MOST + 1
         lines = [*lines[: MOST - 1], f"{hidden} more {counted('note', hidden)}: add --notes."]
+    lines[len(legend) : len(legend)] = map(cut, bugs)
     return [plain(line) for line in lines]
 
 

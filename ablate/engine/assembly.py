@@ -23,7 +23,7 @@ from ablate.engine.measures import Measure, has_gaps, make_loss, make_metric, no
 from ablate.engine.replicas import OneNetwork, Replicas, Stack
 from ablate.engine.stacked_tricks import changed_data, has_hook, make_streams, of_seed, stream_name, tricks_for
 from ablate.engine.tracked_metrics import TrackedMetrics
-from ablate.layers.noisy_dropout import noisy_layers
+from ablate.layers.noise import noisy_layers
 from ablate.notes.note import Note
 from ablate.optimizers.build import rate_setter
 from ablate.recipe.settings import Settings

@@ -147,7 +147,7 @@ def same(what: str, stacked: Tensor, alone: Tensor, scale: Tensor | None = None)
 @contextmanager
 def without_dropout(networks: Iterable[nn.Module]) -> Iterator[None]:
     """Inside, the networks' dropout layers drop nothing."""
-    from ablate.layers.noisy_dropout import handed_in, noisy_layers
+    from ablate.layers.noise import handed_in, noisy_layers
 
     with ExitStack() as stack:
         for network in networks:

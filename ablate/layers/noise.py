@@ -1,33 +1,18 @@
-"""Dropout whose random numbers are keyed by the seed.
-
-For one network, `NoisyDropout.bind` gives each layer its stream (``dropout/<layer name>``), and every forward pass in
-training draws a mask from it.
-
-A stack of R seeds runs under ``torch.func.vmap``, where no random numbers can be drawn. The masks are drawn outside,
-seed by seed, and passed as inputs::
-
-    shapes = mask_shapes(network, inputs)         # once per batch size; inputs of one network
-    masks = draw_masks(network, shapes, dtype)    # every step: {layer: ((R, *shape), …)}, one per call of the layer
-
-    def forward(parameters, inputs, masks):
-        with handed_in(network, masks):
-            return functional_call(network, parameters, (inputs,))
-
-vmap(forward)(parameters, inputs, masks)
-"""
+"""Layers that draw."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from ablate.rng.noise import Noise
+
 
 Shapes = Mapping[str, Sequence[tuple[int, ...]]]
 """Mask shapes of one network: layer name → one shape per call in a forward pass."""
@@ -136,3 +121,86 @@ def handed_in(model: nn.Module, masks: Mapping[str, Iterable[Tensor]]) -> Iterat
     finally:
         for layer in layers.values():
             layer.masks = None
+
+
+class NoisyRReLU(NoisyDropout):
+    """x if x ≥ 0, else a·x; a is uniform in [lower, upper) per unit in training, and their mean in evaluation (Xu et
+    al. 2015).
+
+    Slopes are drawn like the masks of `NoisyDropout`: from the seed's stream, and outside vmap in a stack.
+    """
+
+    def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3) -> None:
+        super().__init__(0.0)
+        self.lower, self.upper = lower, upper
+
+    def draw(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device | None = None) -> Tensor:
+        """Slopes of ``shape``; (R, *shape) for the stream of a stack."""
+        numbers = self.noise.uniform(*shape) if self.noise is not None else torch.rand(*shape, device=device)
+        return numbers.to(dtype).mul_(self.upper - self.lower).add_(self.lower)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return nn.functional.leaky_relu(x, (self.lower + self.upper) / 2)
+        slope = next(self.masks) if self.masks is not None else self.draw(self.mask_shape(x), x.dtype, x.device)
+        return torch.where(x >= 0, x, x * slope)
+
+    def extra_repr(self) -> str:
+        return f"lower={self.lower:g}, upper={self.upper:g}"
+
+
+NAME = "drop_path"
+"""Name of the layer in the module whose output it drops."""
+
+
+class DropPath(NoisyDropout):
+    """Zeroes whole samples of (N, …) with probability ``p`` and divides the others by 1 − p; no effect in evaluation
+    mode.
+
+    Random numbers are keyed by the seed, as in `NoisyDropout`.
+    """
+
+    def mask_shape(self, x: Tensor) -> tuple[int, ...]:
+        """(N, 1, …): one number per sample."""
+        return (x.shape[0], *(1 for _ in x.shape[1:]))
+
+
+def end_in(module: nn.Module, layer: DropPath) -> None:
+    """Apply ``layer`` to a module's output, in place; names of other layers do not change.
+
+    A Sequential gets it as its last layer; any other module as a child that a forward hook calls. Raises ValueError if
+    there already is one.
+    """
+    if NAME in module._modules:
+        raise ValueError(f"layer (={NAME}) already exists in the network. Remove the trick, or rename the layer.")
+    module.add_module(NAME, layer)
+    if type(module) is not nn.Sequential:
+        module.register_forward_hook(_pass_through)
+
+
+def _pass_through(module: nn.Module, _: Any, output: Tensor) -> Tensor:
+    dropped: Tensor = module._modules[NAME](output)  # type: ignore[misc]
+    return dropped
+
+
+def replace_dropout(model: nn.Module) -> list[str]:
+    """Replace a network's ``nn.Dropout``, ``nn.Dropout1d``, ``2d``, ``3d`` (channelwise) and ``nn.RReLU`` by noisy
+    layers, in place.
+
+    Probabilities, modes, names and shared layers are kept. Returns the names of the replaced layers.
+    """
+    kinds = {nn.Dropout: False, nn.Dropout1d: True, nn.Dropout2d: True, nn.Dropout3d: True}
+    new: dict[nn.Module, NoisyDropout] = {}
+    names = []
+    for path, parent in list(model.named_modules()):
+        for name, old in list(parent._modules.items()):  # named_children skips a layer that is used twice
+            if old is not None and (type(old) in kinds or type(old) is nn.RReLU):
+                if old not in new:
+                    if isinstance(old, nn.RReLU):
+                        new[old] = NoisyRReLU(old.lower, old.upper)
+                    else:
+                        new[old] = NoisyDropout(old.p, channelwise=kinds[type(old)])
+                    new[old].train(old.training)
+                parent._modules[name] = new[old]
+                names.append(f"{path}.{name}" if path else name)
+    return names

@@ -22,7 +22,7 @@ demo:  ## train the keypoint ladder on synthetic faces, five seeds each, and pri
 	$(BIN)/ablate run recipes/faces.yaml
 
 test: $(READY)  ## run all tests
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(READY)  ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check .

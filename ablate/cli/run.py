@@ -74,7 +74,7 @@ def run(
     from ablate.evidence.gather import table_of
     from ablate.execution.devices import slots
     from ablate.execution.run_study import run_study
-    from ablate.execution.signals import ended_by_signals
+    from ablate.execution.shutdown import ended_by_signals
     from ablate.planning.plan import make_plan
     from ablate.report.formats import checked
     from ablate.tracking.publisher import Publisher
@@ -153,7 +153,7 @@ def publish_rest(
 
     An error is one line on stderr with the command that publishes later, without the password of a tracking URI.
     """
-    from ablate.execution.signals import ended_by_signals
+    from ablate.execution.shutdown import ended_by_signals
 
     shown = publisher.address.shown
     place = ["--tracking-uri", shown] if tracking_uri else []

@@ -141,8 +141,7 @@ def announce(plan: Plan, store: Store, options: RunOptions) -> list[tuple[str, i
 
 def warn_of(plan: Plan, store: Store, *, fresh: bool = False) -> None:
     """Print what has changed since the runs were trained, and what is likely a mistake."""
-    from ablate.planning.changed import changed
-    from ablate.planning.untracked import untracked
+    from ablate.planning.changed import changed, untracked
     from ablate.recipe.recipe import advice_of
     from ablate.report.notes import lines_by_variant
 

@@ -1,4 +1,4 @@
-"""Shuts down a job: after the current epoch with a checkpoint if that is soon, otherwise immediately.
+"""Ends commands and jobs in order; a job after its current epoch with a checkpoint if that is soon, else immediately.
 
 Signals can arrive at any time. Files are written completely: nothing is raised inside `Ending.shield`.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 GRACE = 4.0
 """Seconds for a job to reach the end of its epoch; less than the server waits."""
@@ -79,3 +79,20 @@ class Ending:
         self._overdue = False
         assert self.asked is not None
         raise EndAsked(self.asked)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Inside, SIGTERM and SIGHUP raise KeyboardInterrupt, unless ignored (``nohup``). Use it in the main thread."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""What is new, changed or stale in a recipe since its study was last recorded; and why."""
+"""What has changed since the runs of a study were trained, and what is likely a mistake."""
 
 from __future__ import annotations
 
@@ -108,3 +108,18 @@ def leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield from leaves(item, f"{path}.{item.get('name') or item.get('target') or i}")
     else:
         yield path, value
+
+
+def untracked(plan: Plan, store: Store) -> list[Note]:
+    """A note for each variant with finished runs that lack tracked metrics."""
+    notes = []
+    for variant in plan.recipe.variants:
+        asked = [choice.label for choice in variant.settings.watch]
+        finished = [run for run in plan.runs_of(variant.name) if run.record.status == "finished"]
+        if not asked or not finished:
+            continue
+        seen = [store.provenance(run.fingerprint).get("facts", {}).get("watch", ()) for run in finished]
+        lacking = [label for label in asked if any(label not in labels for labels in seen)]
+        if lacking:
+            notes.append(Note("not_tracked", variant.name, values={"metrics": lacking}))
+    return notes

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import IO
 from urllib.parse import quote
 
-from ablate.execution.signals import ended_by_signals
+from ablate.execution.shutdown import ended_by_signals
 from ablate.tracking.address import Address, resolve, trouble
 from ablate.tracking.connection import QUIET, Connection, quiet
 from ablate.tracking.limits import NAME, cut

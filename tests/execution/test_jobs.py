@@ -22,11 +22,10 @@ from ablate.execution.scheduler import Scheduler
 from ablate.execution.shutdown import EndAsked, Ending
 from ablate.execution.worker import CHANGED, run_job
 from ablate.notes.note import Note
-from ablate.planning.changed import changed
+from ablate.planning.changed import changed, untracked
 from ablate.planning.cleaning import clean, find_spare
 from ablate.planning.networks import known_networks
 from ablate.planning.study_file import named_runs
-from ablate.planning.untracked import untracked
 from ablate.store import checkpoints, locks
 from ablate.store.disk import Disk
 from ablate.store.store import Store

@@ -4,14 +4,17 @@ and caches of their own.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 from ablate.engine.contract import Facts
 
+WARM = Path(__file__).parent / "warm.py"
 FACES = Path(__file__).parents[2] / "shared" / "data" / "faces96.npz"
 
 
@@ -114,29 +118,49 @@ def words_of(*words: object) -> list[str]:
 
 
 class Warm:
-    """Gives commands to the process that they are forked from (`warm.py`)."""
+    """Starts commands as forks of a process that has imported what they need (`warm.py`); the first one starts that process."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.path, self.stack = folder / "warm", stack
+        self.imports: Sequence[str] = ()
 
-    def __call__(self, folder: Path, *words: str, imports: Sequence[str] = (), **variables: str) -> Done:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        with tempfile.TemporaryDirectory() as said:
-            out, err = Path(said) / "out", Path(said) / "err"
-            given = {"folder": str(folder), "variables": {**os.environ, **variables}, "imports": imports}
-            self.process.stdin.write(json.dumps({"words": words, **given, "out": str(out), "err": str(err)}) + "\n")
-            self.process.stdin.flush()
-            code = int(self.process.stdout.readline())
-            return Done(code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
+    def connect(self) -> socket.socket:
+        """A connection to the process."""
+        if not self.path.exists():
+            listener = self.stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+            listener.bind(str(self.path))
+            listener.listen(100)
+            words = [sys.executable, str(WARM), str(listener.fileno())]
+            process = subprocess.Popen(words, stdin=subprocess.PIPE, pass_fds=[listener.fileno()])
+            self.stack.enter_context(process)
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        connection.connect(str(self.path))
+        return connection
+
+    def start(self, folder: Path, *words: str, environment: Mapping[str, str] | None = None, **options: Any) -> Any:
+        """Give a command in a folder and do not wait for it; its streams are pipes."""
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        command = [sys.executable, "-m", "ablate", *words]
+        return subprocess.Popen(command, cwd=folder, env=environment, **streams, **options)
+
+    def __call__(self, folder: Path, *words: str, **variables: str) -> Done:
+        with self.start(folder, *words, environment={**os.environ, **variables}) as process:
+            out, err = process.communicate()
+        return Done(process.returncode, out, err)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def warm() -> Iterator[Warm]:
-    """Runs commands that share their imports."""
-    words = [sys.executable, str(Path(__file__).parent / "warm.py")]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield Warm(process)
+    """Commands, and the helpers of studies that run in this process, share their imports."""
+    spec = importlib.util.spec_from_file_location("warm", WARM)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    started = subprocess.Popen
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        warm = module.Connected.warm = Warm(Path(folder), stack)
+        subprocess.Popen = module.Connected
+        yield warm
+        subprocess.Popen = started
 
 
 @pytest.fixture
@@ -150,7 +174,7 @@ def ablate_alone(tmp_path: Path) -> Callable[..., Done]:
     """The same as a process that has nothing in common with any other, as users start it."""
 
     def run(*words: object, **variables: str) -> Done:
-        command = [sys.executable, "-m", "ablate", *words_of(*words)]
+        command = [sys.executable, "-P", "-m", "ablate", *words_of(*words)]
         environment = {**os.environ, **variables}
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
         return Done(done.returncode, done.stdout, done.stderr)

@@ -21,9 +21,8 @@ import torch
 from torch import nn
 
 from ablate.data.dataset import Batch, Landmarks, Part, Parts, Spec
-from ablate.layers.noisy_dropout import NoisyDropout, noisy_layers
-from ablate.layers.replace_dropout import replace_dropout
-from ablate.layers.residual_block import ResidualBlock
+from ablate.layers.branches import ResidualBlock
+from ablate.layers.noise import NoisyDropout, noisy_layers, replace_dropout
 from ablate.optimizers.build import parameter_groups, rate_setter, value_setter
 from ablate.recipe.settings import Choice, Settings
 from ablate.registry import KINDS, Entry, entries, lookup

@@ -1,17 +1,21 @@
 """Commands as forks of one process that has imported what they need: a tenth of a second instead of the seconds that a command, its server of jobs and its
 other helpers take to import.
 
-A line of JSON on the standard input is a command: its words, folder, environment, the files that take its output, and modules to import before it; its exit
-code is the answer. The helpers that it starts are processes that were forked before it began, so they inherit nothing from it.
+The process listens on a socket that its parent has made. A connection is a process to start, the command or a helper: it brings a line of JSON (module,
+words, folder, environment, modules to import before it, whether it leads a session of its own) with the three standard files, and takes back a process id,
+and the status at the end. The helpers that a command starts are processes that were forked before it began: they are its children, and inherit nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import json
 import os
 import runpy
+import select
+import signal
 import socket
 import subprocess
 import sys
@@ -22,29 +26,110 @@ from typing import Any
 HELPERS = 3
 """Processes that wait to be a helper. When they are used up, helpers are started as always."""
 
+PYTHON = {"PYTHONHASHSEED", "PYTHONIOENCODING", "PYTHONPATH", "PYTHONUTF8"}
+"""Variables that a fork would not hear of."""
+
 IMPORTS = ("ablate.api", "ablate.cli.app", "ablate.report.pictures", "matplotlib.figure", "pandas", "scipy.stats")
 
 
-class Popen(subprocess.Popen[Any]):
-    """Starts ``python -P -m module`` in a process that waits for it."""
+class Forked(subprocess.Popen[Any]):
+    """A process that is forked elsewhere: `fork` gives an order and the three standard files to a waiting process, which answers with its id."""
 
-    waiting: list[tuple[int, socket.socket]] = []  # noqa: RUF012
+    def fork(self, given: Mapping[str, Any], files: Sequence[int]) -> int | None:
+        """The id of the process, or None where it must be started as always."""
+        raise NotImplementedError
 
     def _execute_child(self, *args: Any) -> None:
         start = super()._execute_child  # type: ignore[misc]
         given = inspect.signature(start).bind(*args).arguments
-        words = [str(word) for word in given["args"]] if not isinstance(given["args"], str) else []
-        if words[1:3] != ["-P", "-m"] or len(words) > 4 or given["cwd"] or not self.waiting:
+        files = ((given["p2cread"], 0), (given["c2pwrite"], 1), (given["errwrite"], 2))
+        pid = self.fork(given, [own if file == -1 else file for file, own in files])
+        if pid is None:
             start(*args)
             return
-        self.pid, orders = self.waiting.pop()
+        self.pid = pid
         self._child_created = True
-        files = ((given["p2cread"], 0), (given["c2pwrite"], 1), (given["errwrite"], 2))
-        order = {"module": words[3], "variables": {**(given["env"] or os.environ)}, "alone": given["start_new_session"]}
-        socket.send_fds(orders, [json.dumps(order).encode()], [own if file == -1 else file for file, own in files])
-        orders.close()
         pipes = [given[name] for name in ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")]
         self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
+
+
+class Connected(Forked):
+    """``python -m ablate`` or ``python -P -m module`` as a fork of the warm process, for which it waits through a connection. Anything else is started as
+    always.
+    """
+
+    warm: Any
+    """Connects to the warm process, and knows what it imports besides."""
+
+    connection: socket.socket | None = None
+
+    def fork(self, given: Mapping[str, Any], files: Sequence[int]) -> int | None:
+        order = ordered(given)
+        if order is None:
+            return None
+        order["imports"] = self.warm.imports
+        self.connection = self.warm.connect()
+        socket.send_fds(self.connection, [json.dumps(order).encode()], files)
+        return int(self.connection.recv(100))
+
+    def _try_wait(self, flags: int) -> tuple[int, int]:
+        if self.connection is None:
+            return super()._try_wait(flags)  # type: ignore[misc,no-any-return]
+        self.connection.setblocking(not flags & os.WNOHANG)
+        try:
+            status = int(self.connection.recv(100))
+        except BlockingIOError:
+            return 0, 0
+        self.connection.close()
+        return self.pid, status
+
+    def _internal_poll(self, _deadstate: int | None = None, **options: Any) -> int | None:
+        if self.connection is None:
+            return super()._internal_poll(_deadstate, **options)  # type: ignore[misc,no-any-return]
+        if self.returncode is None and _deadstate is None:
+            pid, status = self._try_wait(os.WNOHANG)
+            if pid:
+                self._handle_exitstatus(status)  # type: ignore[attr-defined]
+        return self.returncode
+
+
+def ordered(given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a process is started to do, where it is the command or one of its helpers."""
+    words = [str(word) for word in given["args"]] if not isinstance(given["args"], str) else []
+    variables = {**(given["env"] or os.environ)}
+    if given["preexec_fn"] or PYTHON & variables.keys():
+        return None
+    if words[1:3] == ["-m", "ablate"]:
+        module, words = "", words[3:]
+    elif words[1:3] == ["-P", "-m"] and words[3].startswith("ablate."):
+        module, words = words[3], words[4:]
+    elif words[1:4] == ["-m", "mlflow", "server"]:
+        module, words = "mlflow.__main__", words[3:]
+    else:
+        return None
+    folder = str(given["cwd"] or os.getcwd())
+    return {
+        "module": module,
+        "words": words,
+        "folder": folder,
+        "variables": variables,
+        "alone": given["start_new_session"],
+    }
+
+
+class Helper(Forked):
+    """``python -P -m module`` in a process that waits for it, a child of the command."""
+
+    waiting: list[tuple[int, socket.socket]] = []  # noqa: RUF012
+
+    def fork(self, given: Mapping[str, Any], files: Sequence[int]) -> int | None:
+        order = ordered(given)
+        if order is None or not order["module"] or not self.waiting:
+            return None
+        pid, orders = self.waiting.pop()
+        socket.send_fds(orders, [json.dumps(order).encode()], files)
+        orders.close()
+        return pid
 
 
 def wait_to_help() -> tuple[int, socket.socket]:
@@ -54,20 +139,41 @@ def wait_to_help() -> tuple[int, socket.socket]:
         theirs.close()
         return pid, ours
     ours.close()
-    for _, other in Popen.waiting:
+    for _, other in Helper.waiting:
         other.close()
     order, files, _, _ = socket.recv_fds(theirs, 1 << 20, 3)
     if not order:
         os._exit(0)
-    given = json.loads(order)
-    if given["alone"]:
+    begin(json.loads(order), files)
+
+
+def begin(given: dict[str, Any], files: Sequence[int]) -> None:
+    """Be the command or a helper, as is ordered; never returns."""
+    take(files, given["alone"])
+    os.chdir(given["folder"])
+    if module := given["module"]:
+        del sys.path[0]
+        sys.modules.pop(module, None)  # as `runpy` wants it
+        be(given["variables"], [module, *given["words"]], lambda: runpy.run_module(module, run_name="__main__"))
+    from ablate import cli
+
+    sys.path[0] = given["folder"]
+    for _ in range(HELPERS):
+        Helper.waiting.append(wait_to_help())
+    subprocess.Popen = Helper  # type: ignore[misc]
+    be(given["variables"], [str(Path(cli.__file__).parents[1] / "__main__.py"), *given["words"]], cli.main)
+
+
+def take(files: Sequence[int], alone: bool) -> None:
+    """Keep no files but these three, as standard input, output and error; lead a session if ``alone``."""
+    if alone:
         os.setsid()
     for number, file in enumerate(files):
         os.dup2(file, number)
     os.closerange(3, 64)
-    del sys.path[0]
-    sys.modules.pop(given["module"], None)  # as `runpy` wants it
-    be(given["variables"], [given["module"]], lambda: runpy.run_module(given["module"], run_name="__main__"))
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
 def be(variables: Mapping[str, str], words: Sequence[str], program: Any) -> None:
@@ -89,19 +195,18 @@ def be(variables: Mapping[str, str], words: Sequence[str], program: Any) -> None
         os._exit(code or 0)
 
 
-def command(words: Sequence[str], folder: str, variables: Mapping[str, str], out: str, err: str) -> None:
-    """Be ``python -m ablate`` in a folder."""
-    from ablate import cli
-
-    os.chdir(folder)
-    for number, file in ((0, os.devnull), (1, out), (2, err)):
-        os.dup2(os.open(file, os.O_RDWR | os.O_CREAT), number)
-    os.closerange(3, 64)
-    sys.path[0] = folder
-    for _ in range(HELPERS):
-        Popen.waiting.append(wait_to_help())
-    subprocess.Popen = Popen  # type: ignore[misc]
-    be(variables, [str(Path(cli.__file__).parents[1] / "__main__.py"), *words], cli.main)
+def run(connection: socket.socket, files: Sequence[int], given: dict[str, Any]) -> None:
+    """Start a command as a child, tell its id, wait for its end, tell its status."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if (pid := os.fork()) == 0:
+        begin(given, files)
+    for file in files:
+        os.close(file)
+    connection.send(str(pid).encode())
+    status = os.waitpid(pid, 0)[1]
+    with contextlib.suppress(OSError):  # nobody waits
+        connection.send(str(status).encode())
+    os._exit(0)
 
 
 def main() -> None:
@@ -110,14 +215,20 @@ def main() -> None:
     warm_up()
     for module in IMPORTS:
         importlib.import_module(module)
-    channel = os.fdopen(os.dup(1), "w")
-    for line in sys.stdin:
-        given = json.loads(line)
-        for module in given.pop("imports"):
-            importlib.import_module(module)
-        if (pid := os.fork()) == 0:
-            command(**given)
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), file=channel, flush=True)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(fileno=int(sys.argv[1])) as listener:
+        while select.select([listener, sys.stdin], [], [])[0] == [listener]:  # the input is closed when the parent ends
+            connection, _ = listener.accept()
+            order, files, _, _ = socket.recv_fds(connection, 1 << 20, 3)
+            given = json.loads(order)
+            for module in given.pop("imports"):
+                importlib.import_module(module)
+            if os.fork() == 0:
+                listener.close()
+                run(connection, files, given)
+            connection.close()
+            for file in files:
+                os.close(file)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import sys
 
-from ablate.cli import module_path
-
 
 def main() -> None:
     """Run a command and exit: 0 if all variants finished, 1 if some did not, 2 for an invalid recipe or command, 130 if
@@ -16,7 +14,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # print characters that the encoding lacks as escapes
             stream.reconfigure(errors="backslashreplace")
-    module_path.STARTED_WITH = tuple(sys.path if sys.flags.safe_path else sys.path[1:])
-    from ablate.cli.app import run_command
+    path = tuple(sys.path if sys.flags.safe_path else sys.path[1:])
+    from ablate.cli import app, options
 
-    sys.exit(run_command(sys.argv[1:]))
+    options.STARTED_WITH = path
+    sys.exit(app.run_command(sys.argv[1:]))

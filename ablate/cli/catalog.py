@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ablate.cli.console import grid_of, output
 from ablate.cli.options import Json, argument
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ def catalog(
 
     Example: ablate catalog dropout
     """
-    from ablate.cli.console import output
     from ablate.recipe.shape import did_you_mean
     from ablate.registry import entries
     from ablate.registry.described import described
@@ -49,21 +49,18 @@ def catalog(
         from ablate.report.catalogue import as_page
 
         typer.echo(as_page(found), nl=False)
-        return 0
-    if as_json:
-        output().print_json(json.dumps([described(entry) for entry in found]))
-        return 0
-    if word is not None and all(entry.name == word for entry in found):
+    elif as_json:
+        output().print_json(data=[described(entry) for entry in found])
+    elif word is not None and all(entry.name == word for entry in found):
         for entry in found:
             show_card(entry)
-        return 0
-    show_list(found)
+    else:
+        show_list(found)
     return 0
 
 
 def show_list(found: list[Entry]) -> None:
     """One line per entry, by kind."""
-    from ablate.cli.console import grid_of, output
 
     grid = grid_of("Kind", "Name", "Description")
     kind = ""
@@ -77,20 +74,17 @@ def show_card(entry: Entry) -> None:
     """Everything about one entry."""
     from rich.text import Text
 
-    from ablate.cli.console import grid_of, output
     from ablate.registry.described import meaning, settings_of
 
     console = output()
     console.print(Text.assemble((entry.name, "bold"), f" ({entry.kind}, version {entry.version})"))
-    console.print(Text(entry.card.summary))
+    console.print(entry.card.summary)
     for title in ("source", "helps", "costs", "interacts"):
-        text = getattr(entry.card, title)
-        if text:
+        if text := getattr(entry.card, title):
             console.print(Text.assemble((f"{title}: ", "bold"), text))
-    rows = settings_of(entry)
-    if rows:
+    if rows := settings_of(entry):
         grid = grid_of("Setting", "Default", "Meaning", overflow="fold")
         for row in rows:
             default = row["default"] if isinstance(row["default"], str) else json.dumps(row["default"])
-            grid.add_row(*map(Text, (row["name"], default, meaning(row))))
+            grid.add_row(row["name"], default, meaning(row))
         console.print(grid)

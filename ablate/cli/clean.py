@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ablate.cli.console import number, output
 from ablate.cli.options import Selection, Without, argument
 
 WORDS = {
@@ -34,7 +35,6 @@ def clean(
 
     Example: ablate clean --dry-run
     """
-    from ablate.cli.console import number, output
     from ablate.planning.cleaning import clean as remove
     from ablate.planning.cleaning import find_spare
     from ablate.recipe import Recipe

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
+from ablate.cli.console import grid_of, output
 from ablate.cli.options import Json, RecipePath, Selection, Without, argument
 
 
@@ -19,10 +19,7 @@ def diff(
 
     Example: ablate diff digits.yaml net1 net3
     """
-    from rich.text import Text
-
-    from ablate.cli.console import grid_of, output
-    from ablate.recipe.diff import differences
+    from ablate.recipe.settings import differences
     from ablate.recipe.shape import available
 
     study = selection.read(recipe, need_files=False)
@@ -32,15 +29,14 @@ def diff(
             raise ValueError(f"variant (={name}) is not defined in {recipe}.{available(name, names)}")
     found = differences(study.variant(a).settings, study.variant(b).settings)
     if as_json:
-        output().print_json(json.dumps([{"path": path, a: first, b: second} for path, first, second in found]))
-        return 0
-    if not found:
+        output().print_json(data=[{"path": path, a: first, b: second} for path, first, second in found])
+    elif not found:
         output().print(f"{a} and {b} have the same settings.")
-        return 0
-    grid = grid_of("Setting", a, b, overflow="fold")
-    for path, first, second in found:
-        grid.add_row(*(Text(text) for text in (path, shown(first), shown(second))))
-    output().print(grid)
+    else:
+        grid = grid_of("Setting", a, b, overflow="fold")
+        for path, first, second in found:
+            grid.add_row(path, shown(first), shown(second))
+        output().print(grid)
     return 0
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
+from ablate.cli.console import grid_of, output, say
 from ablate.cli.options import Json, RecipePath, Selection
 
 if TYPE_CHECKING:
@@ -18,20 +18,18 @@ def ensemble(recipe: RecipePath, selection: Selection, as_json: Json = False) ->
 
     Example: ablate ensemble digits.yaml --only net6,net7
     """
-    from ablate.cli.console import output, say
     from ablate.execution.ensembles import ensembles
-    from ablate.planning.plan import make_plan
 
-    study, store = selection.read(recipe), selection.store
-    found = ensembles(make_plan(study, store), store)
+    plan = selection.plan(recipe)
+    found = ensembles(plan, selection.store)
     if as_json:
-        output().print_json(json.dumps({"study": study.study, "rows": [row_of(one) for one in found]}))
+        output().print_json(data={"study": plan.recipe.study, "rows": [row_of(one) for one in found]})
     else:
         show(found)
     for one in found:
         if one.reason:
             say(f"{one.variant}: no ensemble: {one.reason.removesuffix('.')}.")
-    selection.mention_last(study, "ensemble")
+    selection.mention_last(plan.recipe, "ensemble")
     return 0 if any(one.together for one in found) else 1
 
 
@@ -49,10 +47,6 @@ def row_of(one: Ensemble) -> dict[str, object]:
 
 def show(found: list[Ensemble]) -> None:
     """The variants that have an ensemble: each metric as the mean of the seeds, and of the ensemble."""
-    from rich.text import Text
-
-    from ablate.cli.console import grid_of, output
-
     rows = [one for one in found if one.together]
     metrics = list(dict.fromkeys(name for one in rows for name in one.together))
     if not rows:
@@ -62,5 +56,5 @@ def show(found: list[Ensemble]) -> None:
         cells = [
             f"{v:.5g}" if v is not None else "—" for n in metrics for v in (one.single.get(n), one.together.get(n))
         ]
-        grid.add_row(Text(one.label), *cells)
+        grid.add_row(one.label, *cells)
     output().print(grid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from ablate.cli.console import say
 from ablate.cli.options import Layout, RecipePath, Selection, check_output, option
 from ablate.report.formats import SUFFIXES
 
@@ -21,21 +22,19 @@ def export(
 
     Example: ablate export digits.yaml -o table.tex --columns variant,valid_loss,verdict
     """
-    from ablate.cli.console import say
     from ablate.cli.show_table import flags_named
     from ablate.evidence.gather import table_of
-    from ablate.planning.plan import make_plan
     from ablate.report.formats import contents, format_from_suffix
 
     with flags_named():
         format = format_from_suffix(output)
-    study, store = selection.read(recipe, metric=layout.metric, need_files=False), selection.store
-    table = table_of(make_plan(study, store).record(), store)
+    plan, store = selection.plan(recipe, metric=layout.metric, need_files=False), selection.store
+    table = table_of(plan.record(), store)
     with flags_named():
         written = contents(table, format, layout.names, layout.sort, notes=layout.notes)
     check_output(output)
     store.disk.deliver(output, written)
     say(f"Wrote {output}.")
     selection.mention_missing()
-    selection.mention_last(study, "export")
+    selection.mention_last(plan.recipe, "export")
     return 0

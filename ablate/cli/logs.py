@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from ablate.cli.console import number, output, say
 from ablate.cli.options import RecipePath, Selection, Without, argument, option
 
 
@@ -17,18 +18,16 @@ def logs(
 
     Example: ablate logs digits.yaml net2 --seed 0
     """
-    from ablate.cli.console import number, output, say
     from ablate.execution.predictions import runs_of
-    from ablate.planning.plan import make_plan
 
-    study, store = selection.read(recipe, need_files=False), selection.store
-    if seed is not None and seed not in study.seeds:
-        raise ValueError(f"--seed (={seed}) must be one of {', '.join(map(str, study.seeds))}.")
-    chosen = runs_of(make_plan(study, store), variant, seed)
+    plan = selection.plan(recipe, need_files=False)
+    if seed is not None and seed not in plan.recipe.seeds:
+        raise ValueError(f"--seed (={seed}) must be one of {', '.join(map(str, plan.recipe.seeds))}.")
+    chosen = runs_of(plan, variant, seed)
     shown = set()
     for run in chosen:
         # the seeds of a stack print into one log, that of its first
-        path = store.run_folder(run.leader) / "log.txt"
+        path = selection.store.run_folder(run.leader) / "log.txt"
         if path in shown:
             continue
         shown.add(path)

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Annotated
 
+from ablate.cli.console import say
 from ablate.cli.options import argument
 
 TEMPLATE = """\
@@ -39,8 +40,7 @@ def new(
 
     Example: ablate new mine
     """
-    from ablate.cli.console import say
-    from ablate.recipe.names import study_rule
+    from ablate.recipe.shape import study_rule
     from ablate.store.store import Store
 
     stem = Path(name).stem if name.strip() else ""

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
 
+from ablate.cli.console import say
 from ablate.report.formats import PRINTED
 
 if TYPE_CHECKING:
+    from ablate.planning.plan import Plan
     from ablate.recipe import Recipe
     from ablate.store.store import Store
 
@@ -44,6 +46,11 @@ Format = Annotated[
 ]
 
 DEFAULT_RUNS = Path("runs")
+
+STARTED_WITH: tuple[str, ...] | None = None
+"""The module path of a process that is nothing but this command, without its script's folder: what any other process
+starts with.
+"""
 
 
 def designs() -> list[str]:
@@ -94,12 +101,10 @@ class Selection:
 
         ``need_files=False``: for looking at results, which may outlive the files of the data.
         """
-        from ablate.cli import module_path
-        from ablate.cli.console import say
         from ablate.recipe import Recipe, targets
         from ablate.recipe.measured import comparing
 
-        targets.know_path(module_path.STARTED_WITH)
+        targets.know_path(STARTED_WITH)
         study = Recipe.load(
             recipe,
             seeds=self.seeds,
@@ -118,9 +123,14 @@ class Selection:
         except ValueError as error:
             raise ValueError(f"--{error}") from None
 
+    def plan(self, recipe: Path, *, metric: str | None = None, need_files: bool = True) -> Plan:
+        """The runs of a recipe that is read with these options. Raises RecipeError."""
+        from ablate.planning.plan import make_plan
+
+        return make_plan(self.read(recipe, metric=metric, need_files=need_files), self.store)
+
     def mention_last(self, study: Recipe, command: str) -> None:
         """Print to stderr how to show the last run of this study, if it had other options."""
-        from ablate.cli.console import say
 
         last = self.store.study(study.study).get("selection")
         if last is not None and list(last) != list(study.selection):
@@ -129,7 +139,6 @@ class Selection:
 
     def mention_missing(self) -> None:
         """Print to stderr that there is no folder of runs: otherwise a wrong path looks like runs that wait."""
-        from ablate.cli.console import say
 
         if not self.runs.is_dir():
             say(f"--runs (={self.runs}) does not exist. Check the path, or train the study with 'ablate run'.")
@@ -160,14 +169,11 @@ class Layout:
         return None if self.columns is None else [part.strip() for part in self.columns.split(",") if part.strip()]
 
 
-@dataclass(frozen=True)
 class Without:
     """Options of a dataclass that a command does not have: ``Annotated[Selection, Without("only")]``."""
 
-    names: tuple[str, ...]
-
     def __init__(self, *names: str) -> None:
-        object.__setattr__(self, "names", names)
+        self.names = names
 
 
 def expanded(command: Callable[..., int]) -> Callable[..., int]:

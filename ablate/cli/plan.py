@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ablate.cli.console import say
 from ablate.cli.options import Json, RecipePath, Selection
-
-NAME_OF_ERROR = r"^[A-Z]\w*: "
-"""Python's name of an error, which the message does not need."""
 
 
 def plan(
@@ -30,16 +28,12 @@ def plan(
 
     Example: ablate plan digits.yaml --seeds 5
     """
-    from ablate.cli.announce import warn_of
-    from ablate.cli.console import say
-    from ablate.cli.show_plan import show_plan
+    from ablate.cli.show_plan import design_outlooks, show_designs, show_plan, warn_of
     from ablate.planning.plan import make_plan
     from ablate.planning.plan_summary import outlook
 
     store = selection.store
     if designs:
-        from ablate.cli.show_designs import design_outlooks, show_designs
-
         if selection.design is not None or selection.only is not None:
             raise ValueError("--designs cannot be combined with --design or --only. Remove these options.")
         show_designs(design_outlooks(recipe, selection, store), as_json=as_json)
@@ -55,7 +49,7 @@ def plan(
     selection.mention_last(study, "plan")
     wrong = [row for row in view.rows if row.error]
     for row in wrong:
-        text = re.sub(NAME_OF_ERROR, "", str(row.error))
+        text = re.sub(r"^[A-Z]\w*: ", "", str(row.error))  # without Python's name of the error
         prefix = "no effect: " if str(row.error).startswith("NoEffect: ") and "no effect" not in text else ""
         say(f"{row.variant}: {prefix}{text}")
     return 2 if wrong else 0

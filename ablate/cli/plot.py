@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ablate.cli.console import say
 from ablate.cli.options import RecipePath, Selection, check_output, option
 
 
@@ -46,10 +47,8 @@ def plot(
 
     Example: ablate plot digits.yaml --kind effects -o effects.pdf
     """
-    from ablate.cli.console import say
     from ablate.cli.show_table import flags_named
     from ablate.evidence.gather import table_of
-    from ablate.planning.plan import make_plan
     from ablate.report.figure import picture_suffix
     from ablate.report.pictures import check_kind, picture
 
@@ -58,12 +57,11 @@ def plot(
         format = picture_suffix(output)
     if log is not None and kind != "curves":
         raise ValueError(f"{'--log' if log else '--linear'} requires --kind curves.")
-    study = selection.read(recipe, metric=None if kind == "curves" else metric, need_files=False)
-    store = selection.store
-    record = make_plan(study, store).record()
+    plan = selection.plan(recipe, metric=None if kind == "curves" else metric, need_files=False)
+    record, store = plan.record(), selection.store
     check_output(output)
     drawn = picture(kind, record, store, table_of(record, store), format, metric=metric, log=log)
     store.disk.deliver(output, drawn)
     say(f"Wrote {output}.")
-    selection.mention_last(study, "plot")
+    selection.mention_last(plan.recipe, "plot")
     return 0

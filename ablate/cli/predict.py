@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ablate.cli.console import say
 from ablate.cli.options import RecipePath, Selection, Without, argument, check_output, option
 
 
@@ -26,15 +27,13 @@ def predict(
 
     Example: ablate predict faces.yaml net7 --data test.csv -o predictions.csv --ensemble
     """
-    from ablate.cli.console import say
     from ablate.execution.predictions import predictions_csv, trained_runs
-    from ablate.planning.plan import make_plan
 
     check_output(output)
     if ensemble and seed is not None:
         raise ValueError(f"--seed (={seed}) cannot be combined with --ensemble. Remove one of them.")
-    study, store = selection.read(recipe), selection.store
-    networks = trained_runs(make_plan(study, store), store, variant, seed=seed, ensemble=ensemble)
+    plan, store = selection.plan(recipe), selection.store
+    networks = trained_runs(plan, store, variant, seed=seed, ensemble=ensemble)
     store.disk.deliver(output, predictions_csv(networks, data, lookup).encode())
     say(f"Wrote {output}.")
     return 0

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Self
 
-from ablate.cli.console import messages, say
+from ablate.cli.console import messages, number, say
 from ablate.cli.progress_state import ProgressState, RowState, RunState, remaining, spoken
 from ablate.execution.events import (
     CheckpointDamaged,
@@ -75,7 +75,7 @@ class Progress:
         with self.lock:
             now = self.clock()
             run = self.state.take(event, now)
-            who = named(event)
+            who = f"{event.variant} {run_name(event.seed, event.fold)}"
             line: str | None = None
             if self.live is not None:
                 # The moving table tells the rest.
@@ -117,7 +117,7 @@ class Progress:
             now = self.clock()
             shown = in_view(list(self.state.rows.values()), max(self.console.height - 4, 1))
             hidden = len(self.state.rows) - len(shown)
-            more = f", {hidden} more variant{'s' if hidden > 1 else ''}" if hidden else ""
+            more = f", {number(hidden, 'more variant')}" if hidden else ""
             return Group(drawn(shown, now, self.console.width), Text(self.whole(now) + more, "dim"))
 
 
@@ -154,8 +154,8 @@ def drawn(rows: Sequence[RowState], now: float, room: int) -> RenderableType:
             ProgressBar(total=row.work or 1, completed=row.behind, width=bar),
             f"{row.done}/{max(row.planned, len(row.runs))}",
             f"{row.epoch()}/{row.epochs}" if row.active else "",
-            number(row.loss("train_loss")),
-            number(row.loss("valid_loss")),
+            loss(row.loss("train_loss")),
+            loss(row.loss("valid_loss")),
             Text(troubles(row), "yellow") if over else (spoken(left) if left else ""),
         )
     return grid
@@ -167,16 +167,11 @@ def troubles(row: RowState) -> str:
     return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "done"
 
 
-def named(event: RunEvent) -> str:
-    """``net3 seed 2``, with the fold if there is one."""
-    return f"{event.variant} {run_name(event.seed, event.fold)}"
-
-
 def job_text(event: Event) -> str | None:
     """What a user should know about a job; None for events that concern the scheduler only."""
     match event:
         case WaitingForOthers(runs=runs):
-            return f"Waiting for {counted(runs, 'run')} that other processes train."
+            return f"Waiting for {number(runs, 'run')} that other processes train."
         case StackFailed(variant=variant, reason=reason):
             return f"{variant}: training the seeds together failed ({reason}). Retrying them one by one."
         case JobRetried(variant=variant, seeds=seeds, reason=reason, one_by_one=alone):
@@ -191,11 +186,6 @@ def job_text(event: Event) -> str | None:
 def seeds_text(seeds: Sequence[int]) -> str:
     """``seed 3``, or ``seeds 0, 3``."""
     return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-
-
-def counted(count: int, noun: str) -> str:
-    """``1 run``, ``3 runs``."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def ended(run: RunState) -> str:
@@ -216,10 +206,10 @@ def under_way(run: RunState) -> str:
     parts = [f"epoch {run.epoch}" + (f"/{run.epochs}" if run.epochs else "")]
     for title, value in (("train loss", run.train_loss), ("valid loss", run.valid_loss)):
         if value is not None:
-            parts.append(f"{title} {number(value)}")
+            parts.append(f"{title} {loss(value)}")
     return ", ".join(parts)
 
 
-def number(value: float | None) -> str:
+def loss(value: float | None) -> str:
     """Four significant digits; nothing for what is not known."""
     return "" if value is None else f"{value:.4g}"

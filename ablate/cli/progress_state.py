@@ -144,16 +144,8 @@ def remaining(rows: Iterable[RowState], now: float) -> float | None:
 def spoken(seconds: float) -> str:
     """A duration in two units at most: ``42 s``, ``3 min 20 s``, ``2 h 5 min``, ``3 d 4 h``."""
     whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return units(whole, "min", 60, "s", 1)
-    if whole < 86400:
-        return units(whole, "h", 3600, "min", 60)
-    return units(whole, "d", 86400, "h", 3600)
-
-
-def units(seconds: int, big: str, size: int, small: str, part: int) -> str:
-    """So many of a big unit, and of a small one where there are any."""
-    first, rest = divmod(seconds, size)
-    return f"{first} {big}" + (f" {rest // part} {small}" if rest >= part else "")
+    for big, size, small, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= size:
+            first, rest = divmod(whole, size)
+            return f"{first} {big}" + (f" {rest // part} {small}" if rest >= part else "")
+    return f"{whole} s"

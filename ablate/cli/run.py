@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ablate.cli.console import messages, say
 from ablate.cli.options import Format, Layout, RecipePath, Selection, Uri, Without, flag_of, option
 
 if TYPE_CHECKING:
     from ablate.execution.events import Event
     from ablate.execution.run_options import RunOptions
     from ablate.planning.plan import Plan
+    from ablate.recipe import Recipe
+    from ablate.tracking.publisher import Publisher
+    from ablate.tracking.rendering import Rendering
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,8 @@ def run(
 
     Example: ablate run digits.yaml --seeds 5 --metric accuracy
     """
-    from ablate.cli.announce import announce
-    from ablate.cli.console import say
     from ablate.cli.progress import Progress
-    from ablate.cli.publishing import publish_rest
+    from ablate.cli.show_plan import announce
     from ablate.cli.show_table import flags_named, show
     from ablate.evidence.gather import table_of
     from ablate.execution.run_options import slots
@@ -96,16 +98,13 @@ def run(
             publisher.event(event)
 
     try:
-        with ended_by_signals():
+        with progress, ended_by_signals():
             plan = run_study(plan, store, options, listen=listen)
     except KeyboardInterrupt:
-        progress.stop()
         if publisher is not None:
             publisher.interrupted()
         say(f"Interrupted. Finished runs are kept. Resume with: {shlex.join(['ablate', *sys.argv[1:]])}")
         return 130
-    finally:
-        progress.stop()
     table = table_of(plan.record(), store)
     published = publisher is None or publish_rest(
         publisher, rendering(plan.record(), store, table), study, runs=selection.runs, tracking_uri=tracking_uri
@@ -145,3 +144,31 @@ def number_of(jobs: str) -> int | None:
     if not jobs.isdecimal() or int(jobs) < 1:
         raise ValueError(f"--jobs (={jobs}) must be auto or a whole number greater than 0.")
     return int(jobs)
+
+
+def publish_rest(
+    publisher: Publisher, rendering: Rendering, recipe: Recipe, *, runs: Path, tracking_uri: str | None
+) -> bool:
+    """Publish what is missing after training; False if Ctrl-C ended it.
+
+    An error is one line on stderr with the command that publishes later, without the password of a tracking URI.
+    """
+    from ablate.execution.shutdown import ended_by_signals
+
+    shown = publisher.address.shown
+    place = ["--tracking-uri", shown] if tracking_uri else []
+    later = shlex.join(["ablate", "sync", str(recipe.path), *recipe.selection, *flag_of(runs), *place])
+
+    def waiting() -> None:
+        if messages().is_terminal:
+            say(f"Publishing to {shown} …")
+
+    try:
+        with ended_by_signals():
+            published = publisher.finish(rendering, waiting=waiting)
+    except KeyboardInterrupt:
+        say(f"Publishing to {shown} was interrupted. Resume with: {later}")
+        return False
+    if not published.ok:
+        say(f"{published.reason} All results are saved locally. Publish them later with: {later}")
+    return True

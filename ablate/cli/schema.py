@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from ablate.cli.console import say
+
 
 def schema(
     output: Annotated[
@@ -18,7 +20,6 @@ def schema(
 
     Example: ablate schema -o recipe.schema.json
     """
-    from ablate.cli.console import say
     from ablate.recipe.schema import recipe_schema
     from ablate.store.store import Store
 

@@ -1,18 +1,24 @@
-"""A plan as a table for people, or as JSON."""
+"""What ``plan`` and ``run`` print before anything is trained: a plan, the runs of each design, what has changed."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
-from ablate.cli.console import number, output
+from ablate.cli.console import grid_of, number, output, say
+from ablate.cli.options import Selection
+from ablate.execution.run_options import RunOptions
+from ablate.planning.plan import Plan, make_plan
 from ablate.planning.plan_summary import Outlook, RowOutlook
+from ablate.recipe import RecipeError
+from ablate.store.store import Store
 
 
 def show_plan(view: Outlook, *, as_json: bool) -> None:
     """Print a plan on stdout."""
     if as_json:
-        output().print_json(json.dumps(asdict(view)))
+        output().print_json(data=asdict(view))
         return
     from rich.table import Table
 
@@ -59,3 +65,87 @@ def duration(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.0f} s"
+
+
+@dataclass(frozen=True)
+class DesignOutlook:
+    """A design: the number of its variants, of its distinct runs, and of those to be trained; or the first problem with
+    it.
+    """
+
+    design: str
+    rows: int | None = None
+    runs: int | None = None
+    to_train: int | None = None
+    problem: str | None = None
+
+
+def design_outlooks(path: Path, selection: Selection, store: Store) -> list[DesignOutlook]:
+    """One for each design, and one for all that are possible; runs that they share count once. Raises RecipeError if no
+    design is to blame.
+    """
+    from ablate.recipe.designs import DESIGNS
+
+    selection.read(path)
+    found = []
+    runs: set[str] = set()
+    missing: set[str] = set()
+    rows = 0
+    for design in DESIGNS:
+        try:
+            recipe = replace(selection, design=design).read(path)
+        except RecipeError as error:
+            found.append(DesignOutlook(design, problem=str(error.problems[0])))
+            continue
+        plan = make_plan(recipe, store)
+        own, to_do = {run.fingerprint for run in plan.runs}, {run.fingerprint for run in plan.to_do()}
+        found.append(DesignOutlook(design, len(recipe.variants), len(own), len(to_do)))
+        runs, missing, rows = runs | own, missing | to_do, rows + len(recipe.variants)
+    return [*found, DesignOutlook("together", rows, len(runs), len(missing))]
+
+
+def show_designs(outlooks: list[DesignOutlook], *, as_json: bool) -> None:
+    """Print them on stdout."""
+
+    if as_json:
+        output().print_json(data=[asdict(one) for one in outlooks])
+        return
+
+    grid = grid_of("Design", "Variants >", "Runs >", "To train >")
+    for one in outlooks:
+        if one.problem is None:
+            name = "total (shared runs counted once)" if one.design == "together" else one.design
+            grid.add_row(name, f"{one.rows:,}", f"{one.runs:,}", f"{one.to_train:,}")
+    output().print(grid)
+    for one in outlooks:
+        if one.problem is not None:
+            output().print(f"Design {one.design} cannot be used: {one.problem}", soft_wrap=True)
+
+
+def announce(plan: Plan, store: Store, options: RunOptions) -> list[tuple[str, int, int]]:
+    """Print what is going to be trained. Returns variant, number of runs and epochs for the progress display."""
+    study, missing = plan.recipe, plan.to_do(retry_failed=options.retry_failed, fresh=options.fresh)
+    distinct = len({planned.fingerprint for planned in (*plan.runs, *missing)})
+    size = [number(len(study.variants), "variant"), number(len(study.seeds), "seed")]
+    if study.folds is not None:
+        size.append(f"{study.folds.k} folds")
+    done = f"{number(distinct, 'run')}: {distinct - len(missing)} finished, {len(missing)} to train"
+    say(f"{study.study}: {' × '.join(size)}; {done}")
+    warn_of(plan, store, fresh=options.fresh)
+    counts = Counter(planned.variant.name for planned in missing)
+    if also := [variant.name for variant in study.needed if counts[variant.name]]:
+        say(f"Also training {', '.join(also)}, which other variants are based on.")
+    rows = (*study.needed, *study.variants)
+    return [(v.name, counts[v.name], v.settings.epochs) for v in rows if counts[v.name]]
+
+
+def warn_of(plan: Plan, store: Store, *, fresh: bool = False) -> None:
+    """Print what has changed since the runs were trained, and what is likely a mistake."""
+    from ablate.planning.changed import changed, untracked
+    from ablate.recipe.recipe import advice_of
+    from ablate.report.notes import lines_by_variant
+
+    for sentence in lines_by_variant((*changed(plan, store), *(() if fresh else untracked(plan, store)))):
+        say(sentence)
+    for sentence in advice_of(plan.recipe):
+        say(f"warning: {sentence}")

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from ablate.cli.console import output
 from ablate.evidence.gather import Table
-from ablate.report.choosing import ArgumentError, select_columns
-from ablate.report.column import Cells, Column, cells
+from ablate.report.column import Cells, Column, cells, narrow
+from ablate.report.columns import ArgumentError, select_columns
 from ablate.report.document import Document
 from ablate.report.formats import render
-from ablate.report.narrow import narrow
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from ablate.cli.console import grid_of, output
 from ablate.cli.options import Json, RecipePath, Selection
 
 if TYPE_CHECKING:
@@ -17,36 +17,31 @@ def status(recipe: RecipePath, selection: Selection, as_json: Json = False) -> i
 
     Example: ablate status digits.yaml
     """
-    from ablate.cli.console import output
-    from ablate.planning.plan import make_plan
     from ablate.planning.run_status import watch
 
-    study, store = selection.read(recipe, need_files=False), selection.store
-    rows = watch(make_plan(study, store), store)
+    plan = selection.plan(recipe, need_files=False)
+    rows = watch(plan, selection.store)
     if as_json:
-        output().print_json(json.dumps({"study": study.study, "rows": [asdict(row) for row in rows]}))
+        output().print_json(data={"study": plan.recipe.study, "rows": [asdict(row) for row in rows]})
     else:
         show(rows)
-    selection.mention_last(study, "status")
+    selection.mention_last(plan.recipe, "status")
     return 0
 
 
 def show(rows: list[RowNow]) -> None:
     """Print the rows as a table, and the reasons of what went wrong below it."""
-    from rich.text import Text
-
-    from ablate.cli.console import grid_of, output
     from ablate.report.wording import plain
 
     grid = grid_of("Name", "Status", "Seed", "Epoch >", "Validation loss >", "Last update >", "PID")
     for row in rows:
         states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in row.runs.items())
         columns = zip(*(cells(run) for run in row.running), strict=True) if row.running else ([""],) * 5
-        grid.add_row(Text(plain(row.variant)), states, *("\n".join(column) for column in columns))
+        grid.add_row(plain(row.variant), states, *("\n".join(column) for column in columns))
     output().print(grid)
     for row in rows:
         for reason in row.reasons:
-            output().print(Text(plain(f"{row.variant}, {reason}")))
+            output().print(plain(f"{row.variant}, {reason}"))
 
 
 def cells(run: RunNow) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ablate.cli.console import say, warn
 from ablate.cli.options import RecipePath, Selection, Uri
 
 
@@ -10,13 +11,11 @@ def sync(recipe: RecipePath, selection: Selection, tracking_uri: Uri = None) -> 
 
     Example: ablate sync digits.yaml --tracking-uri http://mlflow.example.org
     """
-    from ablate.cli.console import say, warn
-    from ablate.planning.plan import make_plan
     from ablate.tracking.publish import publish
     from ablate.tracking.rendering import rendering
 
-    study, store = selection.read(recipe, need_files=False), selection.store
-    record = make_plan(study, store).record()
+    plan, store = selection.plan(recipe, need_files=False), selection.store
+    study, record = plan.recipe, plan.record()
     published = publish(record, store, tracking_uri=tracking_uri, artifacts=rendering(record, store), check=True)
     selection.mention_last(study, "sync")
     if not published.ok:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from ablate.cli.console import say
 from ablate.cli.options import Format, Layout, Selection, Uri, argument, option
 
 if TYPE_CHECKING:
@@ -86,12 +87,11 @@ def table(
     if recipe is None:
         raise ValueError("RECIPE is missing. Pass a recipe file, or an experiment with --from-mlflow.")
     from ablate.evidence.gather import table_of
-    from ablate.planning.plan import make_plan
 
-    study, store = selection.read(recipe, metric=layout.metric, need_files=False), selection.store
-    show(table_of(make_plan(study, store).record(), store), format, layout)
+    plan = selection.plan(recipe, metric=layout.metric, need_files=False)
+    show(table_of(plan.record(), selection.store), format, layout)
     selection.mention_missing()
-    selection.mention_last(study, "table")
+    selection.mention_last(plan.recipe, "table")
     return 0
 
 
@@ -104,7 +104,6 @@ def _refuse(flags: Mapping[str, object], rule: str) -> None:
 
 def _read(experiment: str, given: Logged, metric: str | None, tracking_uri: str | None) -> Table:
     """The table of an experiment; notes on how it was read go to stderr."""
-    from ablate.cli.console import say
     from ablate.report.notes import lines_by_variant
     from ablate.tracking.external_runs import Question, read_logged
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ablate.cli.console import say
 from ablate.cli.options import Uri, argument
 
 
@@ -22,7 +23,6 @@ def ui(
 
     Example: ablate ui digits.yaml --port 5001
     """
-    from ablate.cli.console import say
     from ablate.recipe import Recipe
     from ablate.tracking.ui import serve
 

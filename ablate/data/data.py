@@ -9,8 +9,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from ablate.data.dataset import Part, Parts, Spec
-from ablate.data.folds import Fold, fold_of
-from ablate.data.split import drawn, split
+from ablate.data.split import Fold, drawn, fold_of, split
 from ablate.registry import Named
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch

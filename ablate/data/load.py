@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ablate.data.data import Data
 from ablate.data.dataset import Parts, Spec
-from ablate.data.folds import Fold
 from ablate.data.reconstruction import reconstructed, reconstructed_spec
+from ablate.data.split import Fold
 from ablate.data.user import from_target
 from ablate.recipe.folds import Folds
 from ablate.recipe.settings import Choice

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ablate.data.dataset import Part, Parts, Spec, Task
-from ablate.data.folds import Fold, in_fold
 from ablate.data.samples import Samples, as_tensor, read, repeats
+from ablate.data.split import Fold, in_fold
 from ablate.recipe.settings import Choice
 from ablate.registry.lazy import torch
 

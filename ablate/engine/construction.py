@@ -14,7 +14,7 @@ from ablate.data.dataset import Parts, Spec
 from ablate.data.loaders import Loader
 from ablate.engine.replicas import CannotStack
 from ablate.inits.init import Init
-from ablate.layers.replace_dropout import replace_dropout
+from ablate.layers.noise import replace_dropout
 from ablate.models.model import Model
 from ablate.models.user import build_target
 from ablate.optimizers.build import parameter_groups, value_setter

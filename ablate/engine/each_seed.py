@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.losses.cross_entropy import CrossEntropy
-from ablate.losses.mse import Mse, same_shape
+from ablate.losses.classification import CrossEntropy
+from ablate.losses.regression import Mse, same_shape
 from ablate.registry.lazy import torch
 from ablate.tricks.trick import Context, Trick
 

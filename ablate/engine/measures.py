@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ablate.data.dataset import Parts, Spec
 from ablate.losses.loss import Loss
 from ablate.metrics.metric import Metric
-from ablate.metrics.original_unit import in_original_unit
+from ablate.metrics.regression import in_original_unit
 from ablate.notes.note import Note
 from ablate.recipe.settings import Choice
 from ablate.registry.lazy import torch

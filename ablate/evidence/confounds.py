@@ -1,8 +1,9 @@
-"""Differences between a variant and its parent besides the variant's own change."""
+"""Differences between a variant and its parent besides the variant's own change, and between runs of a variant."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ablate.notes.note import Kind, Note
@@ -11,6 +12,39 @@ from ablate.recipe.settings import Choice
 from ablate.recipe.variant import Variant
 from ablate.store.provenance import Provenance
 from ablate.store.records import RunRecord
+
+ORIGINS: dict[str, tuple[Kind, Kind]] = {
+    "torch": ("mixed_torch", "other_torch"),
+    "device_name": ("mixed_device", "other_device"),
+    "python": ("mixed_python", "other_python"),
+    "ablate": ("mixed_ablate", "other_ablate"),
+}
+"""Keys of a run's provenance that can change its results, and the notes about runs of a variant, and about a variant
+and its parent, that do not share them.
+"""
+
+
+def origins(provenances: Iterable[Provenance]) -> dict[str, list[str]]:
+    """The values of each key, sorted; unknown ones are left out."""
+    known = [replace(one, device_name=one.device_name or one.device) for one in provenances]
+    return {key: sorted({str(v) for one in known if (v := getattr(one, key)) is not None}) for key in ORIGINS}
+
+
+def mixtures(provenances: Iterable[Provenance]) -> list[Note]:
+    """Notes about keys that have several values in the runs of one variant."""
+    found = origins(provenances)
+    return [Note(mixed, values={"names": found[key]}) for key, (mixed, _) in ORIGINS.items() if len(found[key]) > 1]
+
+
+def different_origins(row: Iterable[Provenance], parent: Iterable[Provenance]) -> list[Note]:
+    """Notes about keys that differ between a variant and its parent."""
+    mine, theirs = origins(row), origins(parent)
+    return [
+        Note(other, values={"own": mine[key], "parent": theirs[key]})
+        for key, (_, other) in ORIGINS.items()
+        if mine[key] and theirs[key] and mine[key] != theirs[key]
+    ]
+
 
 BUDGET: dict[str, Kind] = {"epochs": "other_epochs", "batch_size": "other_batch_size"}
 """Settings that determine how long a variant is trained, and the notes about them."""

@@ -1,12 +1,13 @@
-"""Comparisons of variants: which seeds are paired, their differences, and notes about them."""
+"""Comparisons of variants: which seeds are paired, their differences and outliers, and notes about them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from ablate.evidence.confounds import different_losses, different_scaling, same_validation
-from ablate.evidence.outliers import far_out
 from ablate.evidence.paired import Differences, Effect, Estimator, Spread, differences, effect, fold_spread, own_spread
 from ablate.evidence.seeds import Seeds, Unit
 from ablate.evidence.table import ALL_LOSSES
@@ -124,3 +125,33 @@ def examine(
 def spread_apart(sample: Differences, folds: int | None) -> Spread | None:
     """The spread of a comparison from its own differences alone."""
     return own_spread(sample) if folds is None else fold_spread(sample, folds)
+
+
+FAR = 5.0
+"""Median absolute deviations (as multiples of a normal's standard deviation) from the median that count as far."""
+
+FEWEST = 5
+"""The fewest pairs for which outliers are reported: of three, two are always closer to each other than to the third."""
+
+NORMAL = 1.4826
+"""A normal's standard deviation in median absolute deviations."""
+
+
+def far_out(samples: Sequence[Differences]) -> list[list[int]]:
+    """The indices of outliers in each comparison.
+
+    A few pairs can agree by chance, so each comparison uses at least the median deviation of all comparisons.
+    """
+    deviations = [deviation(sample) for sample in samples]
+    floor = float(np.median([d for d, s in zip(deviations, samples, strict=True) if len(s) >= FEWEST] or [0.0]))
+    found = []
+    for sample, own in zip(samples, deviations, strict=True):
+        limit = FAR * max(own, floor)
+        far = np.abs(sample - np.median(sample)) > limit
+        found.append([int(i) for i in np.flatnonzero(far)] if limit > 0 and len(sample) >= FEWEST else [])
+    return found
+
+
+def deviation(sample: Differences) -> float:
+    """The median absolute deviation from the median, scaled to a normal's standard deviation."""
+    return NORMAL * float(np.median(np.abs(sample - np.median(sample))))

@@ -8,19 +8,23 @@ from functools import cache
 
 import numpy as np
 
-from ablate.evidence.confounds import different_samples, different_settings, different_steps, unpaired_init
+from ablate.evidence.confounds import (
+    different_origins,
+    different_samples,
+    different_settings,
+    different_steps,
+    mixtures,
+    unpaired_init,
+)
 from ablate.evidence.contrasts import UNDER_WAY, Finding, contrast, examine
-from ablate.evidence.environments import different_origins, mixtures
 from ablate.evidence.inert_changes import inert
 from ablate.evidence.interactions import with_interactions
 from ablate.evidence.paired import FLAT, Estimator
-from ablate.evidence.reach import Curves, Origin, reaching
-from ablate.evidence.seeds import Seeds
+from ablate.evidence.seeds import Curves, Origin, Seeds, reaching
 from ablate.evidence.table import Row, Table
 from ablate.evidence.variance_pooling import shared_spreads
 from ablate.notes.note import Note
-from ablate.recipe.measured import metrics_of
-from ablate.recipe.monitored import LOSSES
+from ablate.recipe.measured import LOSSES, metrics_of
 from ablate.recipe.variant import Compare
 from ablate.store.records import StudyRecord
 from ablate.store.store import Store
@@ -53,8 +57,7 @@ def gather(
         }
         return examine(pairs, compare.better, compare.smallest_effect, estimate)
 
-    parents = {name: seeds.variant.parent for name, seeds in known.items()}
-    to_parent = findings(parents)
+    to_parent = findings({name: seeds.variant.parent for name, seeds in known.items()})
     to_baseline = findings({name: baseline if name != baseline else None for name in known})
     rows = []
     for name, seeds in known.items():
@@ -78,15 +81,13 @@ def gather(
 
 def recipe_metrics(study: StudyRecord) -> list[str]:
     """The metrics that the recipe asks for, in its order."""
-    labels = (choice.label for record in study.rows for choice in record.variant.settings.metrics)
-    return list(dict.fromkeys(labels))
+    return list(dict.fromkeys(choice.label for one in study.rows for choice in one.variant.settings.metrics))
 
 
 def metric_names(study: StudyRecord, known: Mapping[str, Seeds]) -> tuple[str, ...]:
     """The recipe's metrics first, in its order, then any other that was measured."""
-    asked = recipe_metrics(study)
     measured = [name for seeds in known.values() for name in seeds.metrics()]
-    return tuple(name for name in dict.fromkeys(asked + measured) if name not in LOSSES)
+    return tuple(name for name in dict.fromkeys(recipe_metrics(study) + measured) if name not in LOSSES)
 
 
 def describe(

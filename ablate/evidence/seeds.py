@@ -1,13 +1,16 @@
-"""The runs of one variant by seed: their progress, and their values if all have finished."""
+"""The runs of one variant by seed: their progress, their values, and how long they took to reach one."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from statistics import median
+from typing import Any, Literal
 
 from ablate.notes.note import Note
+from ablate.recipe.measured import Reach
+from ablate.store.provenance import Provenance
 from ablate.store.records import ENDED_BADLY, RunRecord, Status, VariantRecord
 
 Unit = Literal["seed", "fold"]
@@ -152,3 +155,53 @@ def complete(folds: Mapping[int, Sequence[float | None]]) -> dict[int, float]:
     if not all(finite(values) for values in folds.values()):
         return {}
     return {seed: sum(v for v in values if v is not None) / len(values) for seed, values in folds.items()}
+
+
+Curves = Callable[[str], Iterable[Mapping[str, Any]]]
+"""From a fingerprint to the metrics of a run's epochs: `Store.metrics`."""
+
+Origin = Callable[[str], Provenance]
+"""From a fingerprint to the provenance of its run: `Store.provenance`."""
+
+ENDED = ("finished", "diverged")
+
+
+def reach_keys(mark: Reach) -> tuple[str, str, str]:
+    """The keys of the epochs, the seconds and the number of runs that reached the value."""
+    return f"reach_{mark.metric}_epochs", f"reach_{mark.metric}_seconds", f"reach_{mark.metric}_runs"
+
+
+def reaching(seeds: Seeds, mark: Reach, curves: Curves, provenance: Origin | None = None) -> dict[str, float | None]:
+    """Median epochs and seconds to the value over the runs that have ended (None if one of them never reached it), and
+    how many did.
+
+    A median over those that did would be biased. Seconds are a seed's share of its stack's; ``provenance`` holds which
+    seeds of a job were stacked.
+    """
+    runs = [run for each in seeds.runs.values() for run in each if run.status in ENDED]
+    found = [first(run, mark, curves, together(run, provenance)) for run in runs]
+    there = [one for one in found if one is not None]
+    every = bool(runs) and len(there) == len(runs)
+    epochs, seconds, count = reach_keys(mark)
+    return {
+        epochs: float(median(epoch for epoch, _ in there)) if every else None,
+        seconds: float(median(time for _, time in there)) if every else None,
+        count: len(there) if runs else None,
+    }
+
+
+def together(run: RunRecord, provenance: Origin | None) -> int:
+    """The number of seeds in this run's stack: those of its job, unless they were not stacked together."""
+    stacks = (provenance(run.fingerprint).facts.stack if provenance is not None else ()) or [run.stack]
+    return next((len(stack) for stack in stacks if run.seed in stack), 1)
+
+
+def first(run: RunRecord, mark: Reach, curves: Curves, count: int) -> tuple[int, float] | None:
+    """The first epoch at which a run reached the value, and its training time until then; None if it never did.
+
+    The recorded time is that of all ``count`` seeds of a stack.
+    """
+    for line in curves(run.fingerprint):
+        if mark.reached(line.get(mark.metric)):
+            return int(line["epoch"]), float(line.get("seconds") or 0.0) / count
+    return None

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from ablate.evidence.seeds import Tally, Unit
 from ablate.evidence.verdicts import Verdict
 from ablate.notes.note import Note
-from ablate.recipe.measured import TEST_LOSS
-from ablate.recipe.monitored import LOSSES
-from ablate.recipe.reach import Reach
+from ablate.recipe.measured import LOSSES, TEST_LOSS, Reach
 from ablate.recipe.variant import Compare
 from ablate.store.records import Status
 
@@ -98,15 +96,11 @@ class Row:
 
     def value(self, name: str) -> float | None:
         """A loss or a metric by name."""
-        found: float | None = getattr(self, name) if name in LOSSES else self.metrics.get(name)
-        return found
+        return getattr(self, name) if name in LOSSES else self.metrics.get(name)
 
     def sd(self, name: str) -> float | None:
         """The standard deviation of a loss or a metric over the seeds."""
-        if name in LOSSES:
-            found: float | None = getattr(self, f"{name}_sd", None)
-            return found
-        return self.metrics.get(f"{name}_sd")
+        return getattr(self, f"{name}_sd") if name in LOSSES else self.metrics.get(f"{name}_sd")
 
 
 @dataclass(frozen=True)

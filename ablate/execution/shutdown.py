@@ -1,4 +1,4 @@
-"""Shuts down a job: after the current epoch with a checkpoint if that is soon, otherwise immediately.
+"""Ends commands and jobs in order; a job after its current epoch with a checkpoint if that is soon, else immediately.
 
 A command ends by SIGHUP (closed terminal) and SIGTERM (batch systems) as by Ctrl-C.
 

@@ -1,10 +1,10 @@
-"""Parallel branches whose outputs are combined, for inception blocks, context heads and networks with skips."""
+"""Layers of several branches."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import reduce
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -72,3 +72,26 @@ def resized(x: Tensor, like: Tensor) -> Tensor:
     if x.shape[2:] == like.shape[2:]:
         return x
     return F.interpolate(x, size=like.shape[2:], mode=LINEAR[x.dim() - 2], align_corners=False)
+
+
+class ResidualBlock(nn.Module):
+    """after(shortcut(x) + branch(x)): He et al. 2016, Deep Residual Learning, figure 2.
+
+    ``branch`` and ``shortcut`` (default: identity) have outputs of the same shape; ``after`` is applied to the sum,
+    such as an activation (default: identity).
+
+    Any block may define ``residual_branch``, the name of the child whose output is added to the input; tricks such as
+    drop_path use it to find the branches.
+    """
+
+    residual_branch: ClassVar[str] = "branch"
+
+    def __init__(self, branch: nn.Module, shortcut: nn.Module | None = None, after: nn.Module | None = None) -> None:
+        super().__init__()
+        self.branch = branch
+        self.shortcut = shortcut if shortcut is not None else nn.Identity()
+        self.after = after if after is not None else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        total: Tensor = self.after(torch.add(self.shortcut(x), self.branch(x)))
+        return total

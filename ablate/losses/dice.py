@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from ablate.losses.class_targets import mean_of, probabilities
+from ablate.losses.classification import mean_of, probabilities
 from ablate.losses.loss import Loss
 from ablate.registry import Card, register
 from ablate.registry.fields import Range

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
-from ablate.losses.class_targets import mean_of
-from ablate.losses.cross_entropy import CrossEntropy
+from ablate.losses.classification import CrossEntropy, mean_of
 from ablate.losses.loss import Loss
 from ablate.registry import Card, lookup, register
 from ablate.registry.fields import Range

@@ -1,4 +1,4 @@
-"""The base class of metrics."""
+"""The base of metrics, and which of their targets are known."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from ablate.data.dataset import Task
 from ablate.losses.loss import KINDS
 from ablate.registry import Named
+from ablate.registry.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,3 +42,42 @@ class Metric(Named):
 
         Raises ValueError if the data do not match.
         """
+
+
+def numbers(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Predictions and targets (n, outputs) in float64, missing targets NaN.
+
+    Raises ValueError if their shapes differ.
+    """
+    if prediction.shape == (*target.shape, 1):
+        target = target.unsqueeze(-1)
+    if prediction.shape != target.shape or not target.is_floating_point():
+        kind = "numbers" if target.is_floating_point() else "class indices"
+        raise ValueError(
+            f"metric (={name}) requires regression targets, one per output, but predictions are "
+            f"{tuple(prediction.shape)}, targets {tuple(target.shape)} {kind}."
+        )
+    return prediction.double().flatten(1) if prediction.dim() > 1 else prediction.double().unsqueeze(1), (
+        target.double().flatten(1) if target.dim() > 1 else target.double().unsqueeze(1)
+    )
+
+
+def classes(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits (m, classes) and class indices (m,) of all m samples or positions with a class (not −100).
+
+    From predictions (n, classes, …) and targets (n, …). A single score (n, 1, …) is expanded to two classes, with
+    scores 0 and it. Raises ValueError if targets are not class indices.
+    """
+    fits = prediction.dim() > 1 and target.shape == prediction.shape[:1] + prediction.shape[2:]
+    if not fits or target.is_floating_point():
+        kind = "numbers" if target.is_floating_point() else "class indices"
+        raise ValueError(
+            f"metric (={name}) requires predictions (n, classes, …) and class indices (n, …), but predictions are "
+            f"{tuple(prediction.shape)}, targets {tuple(target.shape)} {kind}."
+        )
+    flat = target.flatten()
+    logits = prediction.movedim(1, -1).flatten(0, -2)
+    if logits.shape[1] == 1:
+        logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
+    known = flat >= 0
+    return logits[known], flat[known]

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from ablate.metrics.known import classes
-from ablate.metrics.metric import Metric
+from ablate.metrics.metric import Metric, classes
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
 

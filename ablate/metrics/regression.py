@@ -1,11 +1,11 @@
-"""Regression metrics: root mean squared error, mean absolute error and explained variance (R²)."""
+"""Metrics of numbers, in the unit of the targets."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ablate.metrics.known import numbers
-from ablate.metrics.metric import Metric
+from ablate.metrics.metric import Metric, numbers
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
 
@@ -86,3 +86,55 @@ class R2(Metric):
             r2_score(prediction[rows, i], target[rows, i]) for i, rows in enumerate(known.unbind(1)) if rows.sum() > 1
         ]
         return torch.stack(scores).mean() if scores else prediction.new_tensor(torch.nan)
+
+
+Measure = Callable[["Tensor", "Tensor"], "Tensor"]
+
+
+def in_original_unit(measure: Measure, spec: Spec) -> Measure:
+    """A metric that gets predictions and targets (n, outputs) in the unit before `Spec.target_scaling`; ``measure``
+    itself without scaling.
+
+    For built-in and custom metrics. The scaling is undone in float64 at least, so that small differences of large
+    numbers are kept.
+    """
+    scaling = spec.target_scaling
+    if scaling is None:
+        return measure
+
+    def undone(prediction: Tensor, target: Tensor) -> Tensor:
+        # a single target may be (n,) or (n, 1)
+        flat = target.unsqueeze(-1) if target.dim() == 1 else target
+        return measure(scaling.original(prediction.double()), scaling.original(flat.double()).view(target.shape))
+
+    return undone
+
+
+@register(
+    "metric",
+    "rmse_pixels",
+    card=Card(
+        "Root mean squared error of landmark coordinates, in the original image's pixels.",
+        source="Kaggle, Facial Keypoints Detection: the competition's score",
+        helps="For landmarks: √(mse)·48 for facial_keypoints, whatever image size the network gets.",
+    ),
+)
+class RmsePixels(Metric):
+    """√(Σ (prediction − target)²/n)·scale over the n known coordinates; NaN if none is known."""
+
+    better = "lower"
+
+    def check(self, name: str, spec: Spec) -> None:
+        """Raises ValueError if targets are not landmarks."""
+        if spec.landmarks is None:
+            raise ValueError(
+                "metric (=rmse_pixels) requires landmarks as targets. Use rmse, or data such as facial_keypoints."
+            )
+
+    def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
+        """Raises ValueError if targets are not landmarks."""
+        self.check("rmse_pixels", spec)
+        assert spec.landmarks is not None
+        known = ~target.isnan()
+        error = torch.where(known, prediction.double() - target.double(), 0.0)
+        return (error.square().sum() / known.sum()).sqrt() * spec.landmarks.scale

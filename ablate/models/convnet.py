@@ -10,9 +10,8 @@ from pydantic import Field, model_validator
 
 from ablate.models.activation import Activation, activation
 from ablate.models.blocks import layer, pyramid_pool
-from ablate.models.equal_size import Sized, scaled
 from ablate.models.mlp import Width, dense_layers
-from ablate.models.size import check_memory, convolution_parameters, dense_parameters
+from ablate.models.size import Sized, check_memory, convolution_parameters, dense_parameters, scaled
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from ablate.models.activation import Activation, activation
-from ablate.models.equal_size import Sized, scaled
-from ablate.models.size import check_memory, dense_parameters
+from ablate.models.size import Sized, check_memory, dense_parameters, scaled
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
 

@@ -110,8 +110,7 @@ def _flat(model: nn.Sequential) -> Iterator[nn.Module]:
 
 def _through(layer: Any, line: Line, axis: int) -> Line:
     """The receptive fields after the layer. Raises `Untold` for an unknown layer."""
-    from ablate.layers.branches import Branches, ResizedToInput
-    from ablate.layers.residual_block import ResidualBlock
+    from ablate.layers.branches import Branches, ResidualBlock, ResizedToInput
 
     if isinstance(layer, torch.nn.Sequential):
         for part in layer:
@@ -176,7 +175,7 @@ def _is_transposed(layer: nn.Module) -> bool:
 
 
 def _is_pointwise(layer: nn.Module) -> bool:
-    from ablate.layers.noisy_dropout import NoisyDropout
+    from ablate.layers.noise import NoisyDropout
 
     homes = tuple(f"torch.nn.modules.{name}" for name in POINTWISE)
     return type(layer).__module__ in homes or isinstance(layer, NoisyDropout | torch.nn.Identity)

@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 
 from ablate.models.activation import Activation, activation
 from ablate.models.blocks import axes, check_side, convolution, layer, pyramid_pool, sequence
-from ablate.models.equal_size import Sized, scaled
 from ablate.models.mlp import Width
+from ablate.models.size import Sized, scaled
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
 
@@ -112,7 +112,7 @@ class Resnet(Sized):
         return sequence(**layers)
 
     def _block(self, n: int, inputs: int, channels: int, stride: int) -> nn.Module:
-        from ablate.layers.residual_block import ResidualBlock
+        from ablate.layers.branches import ResidualBlock
 
         outputs = channels * (4 if self.bottleneck else 1)
         kernels = (1, self.kernel, 1) if self.bottleneck else (self.kernel, self.kernel)

@@ -1,4 +1,4 @@
-"""What is new, changed or stale in a recipe since its study was last recorded, and why; and what was not tracked."""
+"""What has changed since the runs of a study were trained, and what is likely a mistake."""
 
 from __future__ import annotations
 

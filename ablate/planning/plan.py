@@ -11,7 +11,7 @@ from pathlib import Path
 from ablate.planning.compatibility import check_fit
 from ablate.recipe import Recipe, Variant, identity, run_fingerprint
 from ablate.recipe.fingerprint import recorded_contents
-from ablate.recipe.selection import of_compare
+from ablate.recipe.selection import COMPARED
 from ablate.store.records import ENDED_BADLY, RunRecord, Status, StudyRecord, VariantRecord
 from ablate.store.store import Store
 
@@ -172,6 +172,6 @@ def settings_flags(selection: Sequence[str]) -> list[str]:
     return [
         word
         for flag, value in pairs
-        if flag not in CHOOSING and not (flag == "--set" and of_compare(value.partition("=")[0].strip()))
+        if flag not in CHOOSING and not (flag == "--set" and value.partition("=")[0].strip() in COMPARED)
         for word in (flag, value)
     ]

@@ -3,12 +3,11 @@
 Errors have line numbers. Nothing here imports torch or the user's code.
 """
 
-from ablate.recipe.diff import differences
 from ablate.recipe.fingerprint import ENGINE_VERSION, code_files, fingerprint, identity, run_fingerprint
 from ablate.recipe.problems import Position, Problem, RecipeError
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.schema import recipe_schema
-from ablate.recipe.settings import Choice, Monitor, Settings
+from ablate.recipe.settings import Choice, Monitor, Settings, differences
 from ablate.recipe.variant import Change, Compare, Variant
 
 __all__ = [

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from ablate.recipe.entries import Item, read_item
-from ablate.recipe.node import Node, show
-from ablate.recipe.problems import Position, Problems
+from ablate.recipe.node import Node, Problems, show
+from ablate.recipe.problems import Position
 from ablate.recipe.shape import Shape, did_you_mean
 from ablate.recipe.variant import Change
 from ablate.registry import entries
@@ -33,7 +32,6 @@ class Assignment:
 class Step:
     """One primitive change: a trick added or a value set. ``owners``: names by which a later variant can remove it."""
 
-    kind: Literal["add", "set"]
     item: Item | None
     assignment: Assignment | None
     owners: frozenset[str]
@@ -73,7 +71,7 @@ def read_own(shape: Shape, problems: Problems) -> Own:
         if node.text:
             remove.append((node.text, node.position))
         else:
-            problems.add(node.position, f"{shape.where('remove')}[{i}] (={show(node)}) must be the name of a trick.")
+            problems.wrong(node, f"{shape.where('remove')}[{i}]", "must be the name of a trick.")
     items = [
         read_item(node, f"{shape.where('add')}[{i}]", "trick", problems)
         for i, node in enumerate(shape.items("add", "[flip]"))
@@ -157,14 +155,14 @@ def _append(
                 problems.add(item.arguments.position, f"{text} Write the name only.")
             _append(steps, bundles[name].own, bundles, (*inside, name), problems, elsewhere)
         else:
-            steps.append(Step("add", item, None, frozenset((*inside, item.key))))
+            steps.append(Step(item, None, frozenset((*inside, item.key))))
         if len(steps) > MOST_CHANGES:
             raise _TooMany
     for line in own.set:
         owners = _owners_of_trick(steps, line.path)
         if elsewhere and not owners and line.path.startswith("tricks."):
             continue
-        steps.append(Step("set", None, line, frozenset(inside) | owners))
+        steps.append(Step(None, line, frozenset(inside) | owners))
         if len(steps) > MOST_CHANGES:
             raise _TooMany
 

@@ -5,9 +5,16 @@ Variants are named after their tricks, so that a name means the same training in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
+
+from ablate.recipe.changes import Bundle, Own
+from ablate.recipe.entries import read_item
+from ablate.recipe.node import Node, Problems, one_line, show
+from ablate.recipe.problems import Position
+from ablate.recipe.rows import MOST_ROWS, Row, Rows
+from ablate.recipe.shape import Shape, did_you_mean
 
 FULL = "full"
 """The name of the leave-one-out variant that has all tricks."""
@@ -89,3 +96,144 @@ def count_rule(name: str, tricks: int, most: int) -> str | None:
     if design.count(tricks) > most:
         return f"generates {design.count(tricks)} variants from {tricks} tricks; the maximum is {most}."
     return None
+
+
+def read_design(rows: Rows, shape: Shape, bundles: Mapping[str, Bundle], chosen: str | None) -> str | None:
+    """Append the variants of ``design: {ladder: [a, b, c]}``; ``chosen`` is the design from ``--design``, if given.
+
+    Returns the name of the design, or None.
+    """
+    pairs = shape.pairs("design", "{ladder: [flip, dropout]}")
+    problems = rows.problems
+    if (node := shape.get("design")) is not None and node.mapping is not None and len(pairs) != 1:
+        problems.wrong(node, "design", "must name one design, such as {ladder: [flip, dropout]}.")
+        return None
+    for name, listed, place in pairs:
+        path = f"design.{show(name)}"
+        rule = design_rule(name)
+        if rule is not None:
+            problems.add(place, f"design (={show(name)}) {rule}{did_you_mean(name, DESIGNS)}")
+        rungs = _listed_tricks(listed, path, bundles, problems)
+        if rule is not None or rungs is None:
+            return None
+        design = chosen or name
+        if (rule := count_rule(design, len(rungs), MOST_ROWS)) is not None:
+            flag = f"--design (={design})"
+            place = Position("") if chosen else listed.position
+            problems.add(place, f"{flag if chosen else f'{path} (={show(listed)})'} {rule}")
+            return None
+        _arrange(rows, rungs, design, Row("", path, place, None, "", Own(path)))
+        return design
+    return None
+
+
+def _listed_tricks(listed: Node, path: str, bundles: Mapping[str, Bundle], problems: Problems) -> list[Row] | None:
+    """One variant per trick in the list, named after the trick; None, and a problem, if the list is invalid."""
+    if not listed.items:
+        problems.wrong(listed, path, "must be a list of tricks, such as [flip, dropout].")
+        return None
+    if len(listed.items) > MOST_ROWS:
+        problems.add(listed.position, f"{path} (={len(listed.items)} tricks) must list at most {MOST_ROWS} tricks.")
+        return None
+    rungs: list[Row] = []
+    twice = False
+    for i, one in enumerate(listed.items):
+        item = read_item(one, f"{path}[{i}]", "trick", problems)
+        if item is None:
+            continue
+        if any(item.label == rung.name for rung in rungs):
+            twice = True
+            rule = "must not be repeated, because variants are named after their tricks."
+            problems.add(item.position, f"{path}[{i}] (={show(item.label)}) {rule}")
+        bundle = bundles.get(item.name or "")
+        own = Own(f"{path}[{i}]", add=(item,))
+        rungs.append(Row(item.label, own.where, item.position, None, bundle.description if bundle else "", own))
+    return None if twice else rungs
+
+
+def rearrange(rows: Rows, design: str) -> None:
+    """Take each variant's changes as one trick named after the variant, and generate variants with a design.
+
+    All variants count, in the order in which they are written, whatever their parents. A trick that several variants
+    add with the same settings belongs to each of them.
+    """
+    baseline, *written = (row for row in rows.rows if not row.joined)
+    flag = Position(f"--design {one_line(design)}")
+    rule = count_rule(design, len(written), MOST_ROWS)
+    if rule is not None:
+        rule = f"{rule.rstrip('.')} (each variant with changes counts as one trick)."
+        rows.problems.add(Position(""), f"--design (={one_line(design)}) {rule}")
+        return
+    rows.rows = [baseline]
+    _arrange(rows, written, design, Row("", f"design.{design}", flag, None, "", Own("")), written=True)
+
+
+def _arrange(rows: Rows, rungs: Sequence[Row], design: str, full: Row, *, written: bool = False) -> None:
+    """Append the variants of a design; ``full`` is the template of a variant that has no trick of its own."""
+    known = {rung.name: rung for rung in rungs}
+    baseline = rows.rows[0].name
+    lines = _lines(rungs, baseline) if written else {}
+    ends = {tricks: known[name] for name, tricks in reversed(lines.items())}
+    planned = DESIGNS[design].rows([rung.name for rung in rungs], baseline)
+    # a name used in the recipe keeps its meaning, so that its runs do not become outdated
+    renamed = {p.name: f"+ {p.name}" for p in planned if p.name in lines and lines[p.name] != p.tricks}
+    on = {baseline: (), **{one.name: one.tricks for one in planned}}
+    for one in planned:
+        row = _row(one, on[one.parent], known, full)
+        name, parent = renamed.get(one.name, one.name), renamed.get(one.parent, one.parent)
+        if (same := ends.get(one.tricks)) is not None:
+            row = replace(row, description=same.description, published=same.published)
+        parts = [known[trick] for trick in one.tricks]
+        rows.rows.append(
+            replace(
+                row,
+                name=name,
+                parent=parent,
+                of=one.of,
+                tricks=one.tricks,
+                rearranged=written,
+                broken=any(part.broken for part in parts),
+                sound=all(part.sound for part in parts),
+            )
+        )
+
+
+def _row(planned: DesignRow, on: tuple[str, ...], known: Mapping[str, Row], full: Row) -> Row:
+    """A planned variant on a parent that has the tricks ``on``, with its changes and description."""
+    before, after = set(on), set(planned.tricks)
+    added = [known[trick] for trick in planned.tricks if trick not in before]
+    removed = [known[trick] for trick in on if trick not in after]
+    if removed:  # the remaining tricks are replayed as if the removed one had never been there
+        [gone] = removed
+        stack = tuple(_less(known[trick].own, gone.own) for trick in planned.tricks)
+        own = Own(gone.where, remove=((gone.name, gone.position),))
+        description = f"without {gone.description}" if gone.description else ""
+        return replace(gone, own=own, stack=stack, description=description, published=None)
+    if len(added) == 1:
+        [one] = added
+        words = [known[trick].description for trick in (*on, one.name)]
+        description = " + ".join(words) if planned.of and all(words) else "" if planned.of else one.description
+        return replace(one, description=description, published=None)
+    own = Own(
+        full.where,
+        tuple(line for part in added for line in part.own.remove),
+        tuple(item for part in added for item in part.own.add),
+        tuple(line for part in added for line in part.own.set),
+    )
+    return replace(full, own=own, stack=tuple(part.own for part in added), description=f"all {len(added)} together")
+
+
+def _less(own: Own, gone: Own) -> Own:
+    """A variant's changes without the tricks that ``gone`` adds with the same settings."""
+    brought = [(item.key, item.value) for item in gone.add]
+    return replace(own, add=tuple(item for item in own.add if (item.key, item.value) not in brought))
+
+
+def _lines(rungs: Sequence[Row], baseline: str) -> dict[str, tuple[str, ...]]:
+    """The ancestors of each variant, itself included; variants whose parent is unknown are left out."""
+    lines: dict[str, tuple[str, ...]] = {baseline: ()}
+    for rung in rungs:
+        if rung.parent in lines:
+            lines[rung.name] = (*lines[rung.parent], rung.name)
+    del lines[baseline]
+    return lines

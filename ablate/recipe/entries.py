@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ablate.recipe.node import Node, show
-from ablate.recipe.problems import Position, Problems
+from ablate.recipe.node import Node, Problems
+from ablate.recipe.problems import Position
 from ablate.registry import UnknownName, entries, lookup
 
 
@@ -45,7 +45,7 @@ def read_item(node: Node, path: str, kind: str, problems: Problems) -> Item | No
         return Item(node.text, None, Node({}, node.position), node.position)
     if not node.mapping:
         rule = "must be a name, or a name with settings, such as {name: {setting: value}}."
-        problems.add(node.position, f"{path} (={show(node)}) {rule}")
+        problems.wrong(node, path, rule)
         return None
     named = [key for key in ("name", "target") if key in node.mapping]
     if len(named) == 2 and _has_field(kind, node.mapping["name"].text, "target"):
@@ -56,7 +56,7 @@ def read_item(node: Node, path: str, kind: str, problems: Problems) -> Item | No
     if named:
         word = node.mapping[named[0]]
         if not word.text:
-            problems.add(word.position, f"{path}.{named[0]} (={show(word)}) must be a string.")
+            problems.wrong(word, f"{path}.{named[0]}", "must be a string.")
             return None
         name, target = (word.text, None) if named == ["name"] else (None, word.text)
         return Item(name, target, node.without(*named), word.position)
@@ -90,19 +90,16 @@ def mapped_arguments(kind: str, item: Item, path: str, problems: Problems) -> No
         settings = lookup(kind, item.name).settings if item.name is not None else None
     except UnknownName:
         return node if node.mapping is not None else Node({}, node.position)
+    fields = settings.model_fields if settings is not None else {}
     short = settings.shorthand if settings is not None else None
     if node.mapping is not None:
         rules = {entry.name for entry in entries("schedule")}
-        fields = settings.model_fields if settings is not None else {}
         if not short or any(key in fields for key in node.mapping) or not rules.intersection(node.mapping):
             return node
     elif not short:
-        fields = settings.model_fields if settings is not None else {}
-        rule = (
-            f"must be a mapping of settings, such as {{{item.key}: {{{next(iter(fields))}: …}}}}."
-            if fields
-            else f"is not allowed: {item.key} has no settings. Remove the value."
-        )
-        problems.add(node.position, f"{path} (={show(node)}) {rule}")
+        rule = f"is not allowed: {item.key} has no settings. Remove the value."
+        if fields:
+            rule = f"must be a mapping of settings, such as {{{item.key}: {{{next(iter(fields))}: …}}}}."
+        problems.wrong(node, path, rule)
         return None
     return Node({short: node}, node.position, {short: node.position})

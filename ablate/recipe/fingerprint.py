@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from ablate.recipe.folds import Folds
 from ablate.recipe.settings import Choice, Settings, Training
 from ablate.recipe.settings_builder import files
 from ablate.recipe.targets import code_digest, local_code
-from ablate.registry import Named, entries
+from ablate.registry import Named, entries, inside
 
 ENGINE_VERSION = 2
 """Increase it when the engine's results for given settings, or a default of `Settings`, change.
@@ -148,13 +150,11 @@ def _plain_default(field: FieldInfo) -> Any:
     return MISSING if default is PydanticUndefined else to_jsonable_python(default)
 
 
-def _with_contents(choice: Choice, plain: dict[str, Any], folder: Path, gone: Mapping[Path, str]) -> dict[str, Any]:
+def _with_contents(choice: Choice, plain: Any, folder: Path, gone: Mapping[Path, str]) -> Any:
     if choice.target is not None:
         return {key: value if key == "target" else _read_by_target(value, folder) for key, value in plain.items()}
     for keys, path in files(choice.options):
-        below: Any = plain
-        for key in keys[:-1]:
-            below = below[key]
+        below = reduce(getitem, keys[:-1], plain)
         below[keys[-1]] = {"contents": gone[path] if path in gone else content_hash(path)}
     return plain
 
@@ -162,21 +162,15 @@ def _with_contents(choice: Choice, plain: dict[str, Any], folder: Path, gone: Ma
 def recorded_contents(settings: Settings, recorded: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     """The files in the settings, with their content hashes from the `facts` of an earlier run, if recorded there."""
     then = recorded.get("settings", {})
-    for name in settings.CHOICES:
-        yield from _recorded(getattr(settings, name), then.get(name))
-    for choice in settings.tricks:
-        yield from _recorded(
-            choice, next((one for one in then.get("tricks", ()) if one.get("name") == choice.name), None)
-        )
-
-
-def _recorded(choice: Choice, then: Any) -> Iterator[tuple[Path, str]]:
-    for keys, path in files(choice.options):
-        below = then
-        for key in keys:
-            below = below.get(key) if isinstance(below, dict) else None
-        if isinstance(below, dict) and "contents" in below:
-            yield path, below["contents"]
+    tricks = {one.get("name"): one for one in reversed(then.get("tricks", ()))}
+    pairs = [(getattr(settings, name), then.get(name)) for name in settings.CHOICES]
+    for choice, below in (*pairs, *((trick, tricks.get(trick.name)) for trick in settings.tricks)):
+        for keys, path in files(choice.options):
+            found = below
+            for key in keys:
+                found = found.get(key) if isinstance(found, dict) else None
+            if isinstance(found, dict) and "contents" in found:
+                yield path, found["contents"]
 
 
 def _read_by_target(value: Any, folder: Path) -> Any:
@@ -196,21 +190,5 @@ def _read_by_target(value: Any, folder: Path) -> Any:
 def _versions(settings: Settings) -> dict[str, int]:
     """``kind/name`` → version of every registry entry in use, including schedules inside settings."""
     known = {entry.settings: entry for entry in entries()}
-    found: dict[str, int] = {}
-
-    def look(value: Any) -> None:
-        if isinstance(value, Named) and (entry := known.get(type(value))) is not None:
-            found[f"{entry.kind}/{entry.name}"] = entry.version
-        if isinstance(value, BaseModel):
-            for name in type(value).model_fields:
-                look(getattr(value, name))
-        elif isinstance(value, (tuple, list)):
-            for item in value:
-                look(item)
-        elif isinstance(value, Mapping):
-            for item in value.values():
-                look(item)
-
-    for _, choice in _choices(settings):
-        look(choice.options)
-    return found
+    used = (known.get(type(value)) for _, choice in _choices(settings) for _, value in inside(choice.options))
+    return {f"{entry.kind}/{entry.name}": entry.version for entry in used if entry is not None}

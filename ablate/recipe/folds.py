@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ablate.recipe.problems import Problems
+from ablate.recipe.node import Problems
 from ablate.recipe.shape import Shape
 
 MOST = 100

@@ -1,18 +1,65 @@
-"""The metrics of variants, and the keys of a recipe that refer to them: ``published`` and ``compare``."""
+"""The losses and metrics of variants, and the keys that refer to them: ``monitor published compare reach``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from ablate.recipe.changes import Assignment
-from ablate.recipe.monitored import LOSSES, better
-from ablate.recipe.node import Node, show
-from ablate.recipe.problems import Problems
+from ablate.recipe.node import Node, Problems, show
 from ablate.recipe.rows import Row
-from ablate.recipe.settings import Choice, Settings
+from ablate.recipe.settings import Choice, Monitor, Settings
 from ablate.recipe.shape import Shape, available, did_you_mean
 from ablate.recipe.variant import Compare, Variant
+from ablate.registry import Named
+
+LOSSES = ("train_loss", "train_loss_clean", "valid_loss")
+"""Measured by every run, in addition to the recipe's metrics."""
+
+
+def better(metric: Choice | None) -> str | None:
+    """Which direction of a metric is better: lower for losses (None), unknown (None) for a target."""
+    if metric is None:
+        return "lower"
+    return getattr(metric.options, "better", None) if isinstance(metric.options, Named) else None
+
+
+class Monitored:
+    """The losses and metrics that a variant can monitor. ``clean``: ``train_loss_clean`` is measured every epoch."""
+
+    def __init__(self, metrics: Sequence[Choice], *, clean: bool, problems: Problems) -> None:
+        self.known: dict[str, Choice | None] = dict.fromkeys(LOSSES) | {choice.label: choice for choice in metrics}
+        self.clean, self.problems = clean, problems
+
+    def direction(self, metric: Node, given: str | None, path: str) -> str | None:
+        """Which direction is better: the given one, or the metric's own. None, and a problem, for an invalid metric."""
+        text = rule = None
+        if metric.text not in self.known:
+            rule = f"must be one of {', '.join(self.known)}. Add other metrics to 'metrics'."
+        elif metric.text == "train_loss_clean" and not self.clean:
+            rule = "must be computed every epoch. Set clean_train_loss: every, or monitor train_loss."
+        elif (direction := given or better(self.known[metric.text])) is None:
+            text = f"{path}.better is required for a custom metric. Set it to lower or higher."
+        else:
+            return direction
+        self.problems.add(metric.position, text or f"{path}.metric (={show(metric)}) {rule}")
+        return None
+
+    def in_trick(self, choice: Choice, arguments: Node) -> Choice | None:
+        """A trick with its own ``monitor`` completed; None, and a problem, for an invalid metric."""
+        monitor = getattr(choice.options, "monitor", None)
+        node = arguments.child("monitor")
+        metric = node.child("metric") if node is not None and node.mapping is not None else None
+        if not isinstance(choice.options, Named) or not isinstance(monitor, Monitor) or metric is None:
+            return choice
+        given = monitor.better if "better" in monitor.model_fields_set else None
+        direction = self.direction(metric, given, f"tricks.{choice.label}.monitor")
+        if direction is None:
+            return None
+        complete = Monitor.model_validate({"metric": monitor.metric, "better": direction})
+        return Choice(choice.kind, choice.name, None, choice.options.model_copy(update={"monitor": complete}))
+
 
 TEST_LOSS = "test_loss"
 """The loss on the test set, if there is one."""
@@ -21,12 +68,9 @@ TEST_LOSS = "test_loss"
 def metrics_of(settings: Settings) -> dict[str, Choice | None]:
     """The losses (None) and metrics of a variant by label; also on the test set if its data can have one."""
     known: dict[str, Choice | None] = dict.fromkeys(LOSSES)
-    known |= {choice.label: choice for choice in settings.metrics}
     if settings.data.target is not None or getattr(settings.data.options, "test", None):
-        tested = [(TEST_LOSS, None), *((f"test_{choice.label}", choice) for choice in settings.metrics)]
-        known = dict(tested) | known
-        known = {name: known[name] for name in (*LOSSES, *known)}
-    return known
+        known |= {TEST_LOSS: None} | {f"test_{choice.label}": choice for choice in settings.metrics}
+    return known | {choice.label: choice for choice in settings.metrics}
 
 
 def scaled_by(settings: Settings) -> list[dict[str, Any]]:
@@ -47,7 +91,7 @@ def read_published(row: Row, settings: Settings | None, problems: Problems) -> d
             rule = f"is not a metric of this variant.{available(name, metrics_of(settings))}"
             problems.add(place, f"{row.where}.published.{show(name)} {rule}")
         if isinstance(number, bool) or not isinstance(number, (int, float)):
-            problems.add(value.position, f"{row.where}.published.{show(name)} (={show(value)}) must be a number.")
+            problems.wrong(value, f"{row.where}.published.{show(name)}", "must be a number.")
         else:
             found[name] = float(number)
     return found
@@ -83,8 +127,7 @@ def read_compare(
         if first and scaled_by(variant.settings) != scaled_by(first.settings):
             why = f"The targets are scaled differently from those of {show(first.name)}"
             way = "Compare a metric instead, which uses the original unit: compare: {metric: …}."
-            text = f"{show(variant.name)}: {why}, so {compare.metric} is not comparable. {way}"
-            problems.add(variant.position, text)
+            problems.add(variant.position, f"{show(variant.name)}: {why}, so {compare.metric} is not comparable. {way}")
             break
         mine, theirs = variant.settings.loss, first.settings.loss if first else variant.settings.loss
         if first and mine.dump() != theirs.dump():
@@ -171,3 +214,44 @@ def _one_of(shape: Shape, key: str, known: tuple[str, ...]) -> str | None:
         shape.wrong(key, f"must be one of {', '.join(known)}.{did_you_mean(word, known)}")
         return None
     return word or None
+
+
+@dataclass(frozen=True)
+class Reach:
+    """A target value of a metric of every epoch; ``better`` is the side on which it counts as reached."""
+
+    metric: str
+    value: float
+    better: Literal["lower", "higher"] = "lower"
+
+    def reached(self, value: float | None) -> bool:
+        """Whether a value is at least as good as the target; False for None."""
+        if value is None:
+            return False
+        return value <= self.value if self.better == "lower" else value >= self.value
+
+
+def read_reach(top: Shape, variants: Sequence[Variant], compare: Compare, problems: Problems) -> tuple[Reach, ...]:
+    """``reach: {valid_loss: 0.0015}``: target values of losses or metrics that all variants compute every epoch."""
+    found = []
+    for name, node, place in top.pairs("reach", "{valid_loss: 0.0015}"):
+        where, value = f"reach.{show(name)}", node.value
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            problems.wrong(node, where, "must be a number.")
+            continue
+        if name == "train_loss_clean" or name.startswith("test_"):
+            problems.add(place, f"{where} must be train_loss, valid_loss or a metric.")
+            continue
+        asked = measuring(variants, name)
+        lacking = next((one for one in asked if name not in metrics_of(one.settings)), None)
+        if lacking is not None:
+            hint = available(name, metrics_of(lacking.settings))
+            problems.add(place, f"{where} must be a metric of all variants; {show(lacking.name)} lacks it.{hint}")
+            continue
+        ways = {better(metrics_of(one.settings)[name]) for one in asked}
+        way = compare.better if name == compare.metric else ways.pop() if len(ways) == 1 else None
+        if way not in ("lower", "higher"):
+            problems.add(place, f"{where} requires a direction. Set compare.metric to it, and compare.better.")
+            continue
+        found.append(Reach(name, float(value), "lower" if way == "lower" else "higher"))
+    return tuple(found)

@@ -1,14 +1,74 @@
-"""A value of a recipe with its position."""
+"""The values of a recipe with their positions, and the collector of its errors."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ablate.recipe.problems import Position
-from ablate.recipe.scalar import Scalar, plain_scalar
+from ablate.recipe.problems import Position, Problem, RecipeError
+
+
+class Problems:
+    """Collects errors; the same text at the same position counts once."""
+
+    def __init__(self) -> None:
+        self._found: dict[Problem, None] = {}
+
+    def add(self, position: Position, text: str) -> None:
+        """Add an error; ``text`` is one line."""
+        self._found.setdefault(Problem(position, text))
+
+    def wrong(self, node: Node, path: str, rule: str) -> None:
+        """Add the error of a value: its path, the value, the rule."""
+        self.add(node.position, f"{path} (={show(node)}) {rule}")
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def all(self) -> list[Problem]:
+        """All errors so far, in the order in which they were added."""
+        return list(self._found)
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        """Add several errors."""
+        for problem in problems:
+            self._found.setdefault(problem)
+
+    def check(self) -> None:
+        """Raise `RecipeError` with all errors, in the order of the file, if there are any."""
+        if self._found:
+            raise RecipeError(sorted(self._found, key=lambda p: (p.position.line, p.position.column)))
+
+
+Scalar = str | int | float | bool | None
+
+INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+CONSTANTS: dict[str, Scalar] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
+CONSTANTS |= {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+
+
+def plain_scalar(text: str) -> Scalar:
+    """The value of an unquoted scalar by YAML 1.2's core schema: ``1e-3`` is a number, ``yes`` is a string.
+
+    Raises ValueError with the broken rule for NaN, infinity, and integers that do not fit into 64 bits.
+    """
+    if text in CONSTANTS:
+        return CONSTANTS[text]
+    if INTEGER.fullmatch(text):
+        bases = {"0o": 8, "0x": 16}
+        if len(text) > 30 or not -(2**63) <= (number := int(text, bases.get(text[:2], 10))) < 2**63:
+            raise ValueError("must fit into 64 bits.")
+        return number
+    is_float = FLOAT.fullmatch(text)
+    if NOT_FINITE.fullmatch(text) or (is_float and not math.isfinite(float(text))):
+        raise ValueError("must be a finite number.")
+    return float(text) if is_float else text
 
 
 @dataclass(frozen=True, slots=True)

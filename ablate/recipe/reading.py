@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from ablate.recipe.changes import Own, read_bundles, read_own
-from ablate.recipe.design_rows import read_design, rearrange
-from ablate.recipe.names import study_rule
-from ablate.recipe.node import Node, show
-from ablate.recipe.problems import Position, Problem, Problems, RecipeError
+from ablate.recipe.designs import DESIGNS, read_design, rearrange
+from ablate.recipe.node import Node, Problems, show
+from ablate.recipe.problems import Position, Problem, RecipeError
 from ablate.recipe.replay import SECTIONS, Tree, section
 from ablate.recipe.rows import Row, Rows, read_variants
-from ablate.recipe.shape import Shape
+from ablate.recipe.shape import Shape, study_rule
 from ablate.recipe.variants import Written
 from ablate.recipe.yaml_text import decode
 from ablate.registry import suggestion
@@ -58,7 +57,7 @@ def read_written(top: Shape, path: Path, design: str | None, problems: Problems)
     rows = Rows(baseline, problems)
     if top.get("design") is not None and "variants" in top.entries:
         problems.add(top.node.key_position("design"), "design cannot be combined with 'variants'. Remove one of them.")
-    known = design if design is not None and not _unknown(design) else None
+    known = design if design in DESIGNS else None
     followed = read_design(rows, top, bundles, known)
     if top.get("design") is None:
         read_variants(rows, top.items("variants", "[{name: net2, add: [flip]}]"))
@@ -68,12 +67,6 @@ def read_written(top: Shape, path: Path, design: str | None, problems: Problems)
             followed = known
     rows.check_names()
     return Written(study, start, tuple(rows.rows), bundles, followed)
-
-
-def _unknown(design: str) -> bool:
-    from ablate.recipe.designs import design_rule
-
-    return design_rule(design) is not None
 
 
 def _read_baseline(top: Shape, problems: Problems) -> tuple[Row, Tree]:

@@ -6,21 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.recipe.equal_rows import check_equal_rows, check_repeated_tricks
 from ablate.recipe.folds import Folds, read_folds
-from ablate.recipe.measured import read_compare
-from ablate.recipe.node import show
-from ablate.recipe.problems import Position, Problem, Problems, RecipeError
-from ablate.recipe.reach import Reach, read_reach
+from ablate.recipe.measured import Reach, read_compare, read_reach
+from ablate.recipe.node import Problems, show
+from ablate.recipe.problems import Position, Problem, RecipeError
 from ablate.recipe.reading import read_text, read_written
+from ablate.recipe.redundant import check_equal_rows, check_repeated_tricks, check_unused_bundles
 from ablate.recipe.replay import SECTIONS
 from ablate.recipe.selection import read_seeds, read_selection
 from ablate.recipe.shape import Shape
 from ablate.recipe.sources import needed_rows
-from ablate.recipe.unused_bundles import check_unused_bundles
 from ablate.recipe.variant import Compare, Variant
 from ablate.recipe.variants import build_variants
 from ablate.recipe.yaml_text import read_yaml
+from ablate.schedules.schedule import advice_on
 
 KEYS = (
     "study", "description", "data", "metrics", "watch", "seeds", "folds", "compare", "reach", "baseline", "tricks",
@@ -78,8 +77,51 @@ class Recipe:
             scale: a factor for all numbers of epochs.
             need_files: with False, data files may be missing; enough for reading results, but not for training.
         """
-        return load_recipe(
-            Path(path), seeds=seeds, only=only, design=design, sets=sets, scale=scale, need_files=need_files
+        path = Path(path)
+        text = read_text(path)
+        problems = Problems()
+        document = read_yaml(text, str(path))
+        if document is None:
+            text = f"recipe (={path}) is empty. Run 'ablate new NAME' to create a recipe."
+            raise RecipeError([Problem(Position(""), text)])
+        if document.mapping is None:
+            rule = "must be a mapping with the key 'baseline'. Run 'ablate new NAME' to create a recipe."
+            raise RecipeError([Problem(document.position, f"recipe (={show(document)}) {rule}")])
+        top = Shape(document, "", "a recipe", problems)
+        top.only(KEYS, {key: "is a setting. Write it under 'baseline'." for key in SECTIONS if key not in KEYS})
+        written = read_written(top, path, design, problems)
+        selection = read_selection(
+            [row.name for row in written.rows], problems, seeds=seeds, only=only, design=design, sets=sets, scale=scale
+        )
+        folder = path.absolute().parent
+        own = (bundle.own for bundle in written.bundles.values())
+        check_repeated_tricks((*own, *(row.own for row in written.rows if not row.stack and not row.tricks)), problems)
+        check_unused_bundles(written.bundles, (one for row in written.rows for one in (row.own, *row.stack)), problems)
+        gone: dict[Path, str] = {}
+        variants, notes = build_variants(written, selection, folder, problems, None if need_files else gone)
+        if written.design is None and not selection.changes_settings:
+            check_equal_rows(variants, problems)
+        compare = read_compare(top, variants, problems, selection.compare)
+        numbers = read_seeds(node, f"seeds (={show(node)})", problems) if (node := top.get("seeds")) else None
+        folds, reach = read_folds(top, problems), read_reach(top, variants, compare, problems)
+        problems.check()
+        kept = [variant for variant in variants if selection.only is None or variant.name in selection.only]
+        return cls(
+            study=written.study,
+            description=top.text("description"),
+            variants=tuple(kept),
+            seeds=selection.seeds or numbers or (0,),
+            compare=compare,
+            path=path,
+            folder=folder,
+            text=text,
+            selection=selection.arguments,
+            design=written.design,
+            notes=(*notes, *gone.values()),
+            folds=folds,
+            reach=reach,
+            needed=needed_rows(variants, kept),
+            gone=tuple(gone),
         )
 
     def variant(self, name: str) -> Variant:
@@ -90,59 +132,13 @@ class Recipe:
         raise KeyError(name)
 
 
-def load_recipe(
-    path: Path,
-    *,
-    seeds: int | str | Sequence[int] | None = None,
-    only: str | Sequence[str] | None = None,
-    design: str | None = None,
-    sets: Sequence[str] = (),
-    scale: float = 1.0,
-    need_files: bool = True,
-) -> Recipe:
-    """See `Recipe.load`."""
-    text = read_text(path)
-    problems = Problems()
-    document = read_yaml(text, str(path))
-    if document is None:
-        text = f"recipe (={path}) is empty. Run 'ablate new NAME' to create a recipe."
-        raise RecipeError([Problem(Position(""), text)])
-    if document.mapping is None:
-        rule = "must be a mapping with the key 'baseline'. Run 'ablate new NAME' to create a recipe."
-        raise RecipeError([Problem(document.position, f"recipe (={show(document)}) {rule}")])
-    top = Shape(document, "", "a recipe", problems)
-    top.only(KEYS, {key: "is a setting. Write it under 'baseline'." for key in SECTIONS if key not in KEYS})
-    written = read_written(top, path, design, problems)
-    selection = read_selection(
-        [row.name for row in written.rows], problems, seeds=seeds, only=only, design=design, sets=sets, scale=scale
-    )
-    folder = path.absolute().parent
-    own = (bundle.own for bundle in written.bundles.values())
-    check_repeated_tricks((*own, *(row.own for row in written.rows if not row.stack and not row.tricks)), problems)
-    check_unused_bundles(written.bundles, (one for row in written.rows for one in (row.own, *row.stack)), problems)
-    gone: dict[Path, str] = {}
-    variants, notes = build_variants(written, selection, folder, problems, None if need_files else gone)
-    if written.design is None and not selection.changes_settings:
-        check_equal_rows(variants, problems)
-    compare = read_compare(top, variants, problems, selection.compare)
-    numbers = read_seeds(node, f"seeds (={show(node)})", problems) if (node := top.get("seeds")) is not None else (0,)
-    folds, reach = read_folds(top, problems), read_reach(top, variants, compare, problems)
-    problems.check()
-    kept = [variant for variant in variants if selection.only is None or variant.name in selection.only]
-    return Recipe(
-        study=written.study,
-        description=top.text("description"),
-        variants=tuple(kept),
-        seeds=selection.seeds or numbers or (0,),
-        compare=compare,
-        path=path,
-        folder=folder,
-        text=text,
-        selection=selection.arguments,
-        design=written.design,
-        notes=(*notes, *gone.values()),
-        folds=folds,
-        reach=reach,
-        needed=needed_rows(variants, kept),
-        gone=tuple(gone),
-    )
+def advice_of(recipe: Recipe) -> list[str]:
+    """One line per likely mistake in a schedule, with the names of the variants that have it."""
+    found: dict[str, list[str]] = {}
+    for variant in recipe.variants:
+        places = {"optimizer": variant.settings.optimizer.options}
+        places |= {f"tricks.{choice.label}": choice.options for choice in variant.settings.tricks}
+        for place, options in places.items():
+            for path, sentence in advice_on(options, place):
+                found.setdefault(f"{path} {sentence}", []).append(variant.name)
+    return [f"{', '.join(names)}: {sentence}" for sentence, names in found.items()]

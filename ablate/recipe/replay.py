@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ablate.recipe.changes import Assignment, Step
 from ablate.recipe.entries import Item, mapped_arguments
-from ablate.recipe.node import Node, show
-from ablate.recipe.problems import Problems
+from ablate.recipe.node import Node, Problems, show
 from ablate.recipe.settings import Settings, Training
 from ablate.recipe.shape import available, did_you_mean
 

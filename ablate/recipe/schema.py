@@ -12,8 +12,8 @@ from pydantic.json_schema import models_json_schema
 
 from ablate.recipe.designs import DESIGNS
 from ablate.recipe.folds import MOST as MOST_FOLDS
-from ablate.recipe.names import LONGEST
 from ablate.recipe.settings import Settings, Training
+from ablate.recipe.shape import LONGEST
 from ablate.registry import KINDS, Entry, entries
 
 Schema = dict[str, Any]
@@ -26,48 +26,50 @@ TEXT: Schema = {"type": "string"}
 def recipe_schema() -> Schema:
     """The schema of recipes (JSON Schema draft 2020-12). Rules about several values are left to ``ablate plan``."""
     shapes, shared = _shapes()
-    definitions: Schema = dict(shared)
-    definitions["placeholder"] = {"type": "string", "pattern": r"^\$[A-Za-z_]\w*$", "description": "a key of 'for'"}
-    definitions["schedule"] = _schedule(shapes)
+    kinds: Schema = {}
     for kind in KINDS:
         if kind != "schedule":
-            definitions[kind] = _named(kind, shapes)
-            definitions[f"{kind}_item"] = _item(kind, shapes)
-    definitions["rows_name"] = {"type": "string", "minLength": 1, "maxLength": LONGEST, "pattern": r"^[^./\\][^/\\]*$"}
-    definitions["published"] = {
-        "type": "object",
-        "additionalProperties": {"anyOf": [{"type": "number"}, PLACEHOLDER]},
-        "description": "published results for this variant, by metric",
-    }
-    definitions["set"] = {
-        "type": "object",
-        "properties": _settings(shapes),
-        "patternProperties": {
-            rf"^({'|'.join([*Settings.CHOICES, *Settings.LISTS, 'monitor', 'checkpoint'])})\..+$": {}
+            kinds |= {kind: _named(kind, shapes), f"{kind}_item": _item(kind, shapes)}
+    changed = "|".join([*Settings.CHOICES, *Settings.LISTS, "monitor", "checkpoint"])
+    definitions = {
+        **shared,
+        "placeholder": {"type": "string", "pattern": r"^\$[A-Za-z_]\w*$", "description": "a key of 'for'"},
+        "schedule": _schedule(shapes),
+        **kinds,
+        "rows_name": {"type": "string", "minLength": 1, "maxLength": LONGEST, "pattern": r"^[^./\\][^/\\]*$"},
+        "published": {
+            "type": "object",
+            "additionalProperties": {"anyOf": [{"type": "number"}, PLACEHOLDER]},
+            "description": "published results for this variant, by metric",
         },
-        "additionalProperties": False,
-        "description": "dotted path → new value",
-    }
-    definitions["add"] = {
-        "type": "array",
-        "items": {"$ref": "#/$defs/trick_item"},
-        "description": "tricks to add, in order",
-    }
-    definitions["baseline"] = _mapping(
-        {
-            "name": {"$ref": "#/$defs/rows_name"},
-            "description": TEXT,
-            "published": {"$ref": "#/$defs/published"},
-            "add": {"$ref": "#/$defs/add"},
-            **_settings(shapes),
+        "set": {
+            "type": "object",
+            "properties": _settings(shapes),
+            "patternProperties": {rf"^({changed})\..+$": {}},
+            "additionalProperties": False,
+            "description": "dotted path → new value",
         },
-        "the first variant: the settings that all others start from",
-    )
-    definitions["bundle"] = _mapping(
-        {"add": {"$ref": "#/$defs/add"}, "set": {"$ref": "#/$defs/set"}, "description": TEXT},
-        "a trick defined in this recipe: several changes under one name",
-    )
-    definitions["variant"] = _variant()
+        "add": {
+            "type": "array",
+            "items": {"$ref": "#/$defs/trick_item"},
+            "description": "tricks to add, in order",
+        },
+        "baseline": _mapping(
+            {
+                "name": {"$ref": "#/$defs/rows_name"},
+                "description": TEXT,
+                "published": {"$ref": "#/$defs/published"},
+                "add": {"$ref": "#/$defs/add"},
+                **_settings(shapes),
+            },
+            "the first variant: the settings that all others start from",
+        ),
+        "bundle": _mapping(
+            {"add": {"$ref": "#/$defs/add"}, "set": {"$ref": "#/$defs/set"}, "description": TEXT},
+            "a trick defined in this recipe: several changes under one name",
+        ),
+        "variant": _variant(),
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A recipe of ablate",
@@ -176,8 +178,7 @@ def _shapes() -> tuple[Shapes, Schema]:
     definitions = generated["$defs"]
     shapes = {one: _open(definitions[names[one, "validation"]["$ref"].rpartition("/")[2]]) for one in classes}
     text = json.dumps(definitions)
-    nested = {name: shape for name, shape in definitions.items() if f'"#/$defs/{name}"' in text}
-    return shapes, nested
+    return shapes, {name: shape for name, shape in definitions.items() if f'"#/$defs/{name}"' in text}
 
 
 def _open(shape: Schema) -> Schema:
@@ -210,13 +211,11 @@ def _target() -> Schema:
 
 
 def _with_name(entry: Entry, shape: Schema) -> Schema:
-    properties = {"name": {"const": entry.name}, **shape.get("properties", {})}
-    required = ["name", *shape.get("required", [])]
     return {
         "type": "object",
         "description": entry.card.summary,
-        "properties": properties,
-        "required": required,
+        "properties": {"name": {"const": entry.name}, **shape.get("properties", {})},
+        "required": ["name", *shape.get("required", [])],
         "additionalProperties": False,
     }
 

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ablate.recipe.changes import Assignment
 from ablate.recipe.designs import DESIGNS, design_rule
-from ablate.recipe.names import unknown_variant
-from ablate.recipe.node import Node, one_line, show
-from ablate.recipe.problems import Position, Problems, RecipeError
+from ablate.recipe.node import Node, Problems, one_line, plain_scalar, show
+from ablate.recipe.problems import Position, RecipeError
 from ablate.recipe.replay import SECTIONS
-from ablate.recipe.scalar import plain_scalar
-from ablate.recipe.shape import available, did_you_mean
+from ablate.recipe.shape import available, did_you_mean, unknown_variant
 from ablate.recipe.yaml_text import read_yaml
 
 MOST_SEEDS = 1000
 
 COMPARED = ("compare.metric", "compare.better", "compare.at", "compare.smallest_effect")
-"""The keys of ``compare`` that ``--set`` can change."""
+"""The keys of ``compare`` that ``--set`` can change. They are no settings of a variant."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class Selection:
     sets: tuple[tuple[str | None, Assignment], ...] = ()
     compare: tuple[Assignment, ...] = ()
     scale: float = 1.0
-    arguments: tuple[str, ...] = field(default=())
+    arguments: tuple[str, ...] = ()
 
     @property
     def changes_settings(self) -> bool:
@@ -105,16 +103,11 @@ def read_selection(
         seeds=chosen,
         only=kept,
         design=design,
-        sets=tuple((row, line) for row, line in lines if row is not None or not of_compare(line.path)),
-        compare=tuple(line for row, line in lines if row is None and of_compare(line.path)),
+        sets=tuple((row, line) for row, line in lines if row is not None or line.path not in COMPARED),
+        compare=tuple(line for row, line in lines if row is None and line.path in COMPARED),
         scale=float(scale),
         arguments=tuple(arguments),
     )
-
-
-def of_compare(path: str) -> bool:
-    """Whether a path is one of ``compare``, which is no setting of a variant."""
-    return path in COMPARED
 
 
 def _seeds_node(text: str, many: bool) -> Node:
@@ -180,7 +173,7 @@ def _read_set(text: str, names: Sequence[str], problems: Problems) -> tuple[str 
         hint = did_you_mean(head, (*known, *names)) or available(head, known, 30)
         problems.add(place, f"'{show(head)}' is neither a setting nor a variant of this recipe.{hint}")
         return None
-    if row is None and head == "compare" and not of_compare(path):
+    if row is None and head == "compare" and path not in COMPARED:
         problems.add(place, f"{show(path)} cannot be set.{available(path, COMPARED)}")
         return None
     return row, Assignment(path, value, place)

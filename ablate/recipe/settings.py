@@ -1,4 +1,4 @@
-"""All training settings of one variant, frozen."""
+"""All training settings of one variant, frozen, and the differences between those of two variants."""
 
 from __future__ import annotations
 
@@ -205,3 +205,35 @@ class Settings(Training):
     def trick(self, name: str) -> Choice | None:
         """The trick with this name, or None."""
         return next((choice for choice in self.tricks if choice.name == name), None)
+
+
+def differences(a: Settings, b: Settings) -> list[tuple[str, Any, Any]]:
+    """(dotted path, value in ``a``, value in ``b``) of every setting that differs, those in ``a`` first.
+
+    Values are plain, None if a setting is missing. A trick or metric that only one of the two has is one entry, such as
+    ``tricks.flip``.
+    """
+    left, right = _tree(a), _tree(b)
+    found: list[tuple[str, Any, Any]] = []
+    for path in dict.fromkeys((*left, *right)):
+        one, other = left.get(path), right.get(path)
+        if one == other:
+            continue
+        if isinstance(one, dict) and isinstance(other, dict):
+            for key in dict.fromkeys((*one, *other)):
+                if one.get(key) != other.get(key):
+                    found.append((f"{path}.{key}", one.get(key), other.get(key)))
+        else:
+            found.append((path, one, other))
+    return found
+
+
+def _tree(settings: Settings) -> dict[str, Any]:
+    """The dump with tricks and metrics keyed by name or target instead of by index."""
+    tree = settings.dump()
+    for key in settings.LISTS:
+        for choice, plain in zip(getattr(settings, key), tree.pop(key), strict=True):
+            tree[f"{key}.{choice.name or choice.target}"] = {
+                name: value for name, value in plain.items() if name != "name"
+            }
+    return tree

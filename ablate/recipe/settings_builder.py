@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from ablate.recipe.entries import Item, mapped_arguments, read_item
-from ablate.recipe.monitored import LOSSES, Monitored
-from ablate.recipe.node import Node, show
-from ablate.recipe.problems import Position, Problems
+from ablate.recipe.measured import LOSSES, Monitored
+from ablate.recipe.node import Node, Problems, show
+from ablate.recipe.problems import Position
 from ablate.recipe.replay import Tree
 from ablate.recipe.settings import Choice, Settings, Training
 from ablate.recipe.shape import did_you_mean
 from ablate.recipe.targets import target_rule
 from ablate.recipe.validation_errors import complain
-from ablate.registry import Named, UnknownName, entries, lookup
+from ablate.registry import Named, UnknownName, entries, inside, lookup
 
 LISTED = {"metrics": ("metric", "accuracy"), "watch": ("watch", "gradient_norm")}
 """Lists of entries: their kind, and an example."""
@@ -78,9 +80,7 @@ class Builder:
                 self.problems.add(place, text)
             return None
         if node.mapping is None:
-            self.problems.add(
-                node.position, f"{name} (={show(node)}) must be a name, or a mapping with 'name' or 'target'."
-            )
+            self.problems.wrong(node, name, "must be a name, or a mapping with 'name' or 'target'.")
             return None
         if not {"name", "target"} & node.mapping.keys():
             near = next((key for key in node.mapping if any(entry.name == key for entry in entries(name))), None)
@@ -88,7 +88,7 @@ class Builder:
             for key in node.mapping:
                 hint = hint or did_you_mean(key, ("name", "target"))
             hint = hint or f" To change one setting, set {name}.{next(iter(node.mapping), 'SETTING')}."
-            self.problems.add(node.position, f"{name} (={show(node)}) must have 'name' or 'target'.{hint}")
+            self.problems.wrong(node, name, f"must have 'name' or 'target'.{hint}")
             return None
         item = read_item(node, name, name, self.problems)
         return None if item is None else self._choice(name, item, item.arguments, name)
@@ -99,7 +99,7 @@ class Builder:
             return ()
         kind, example = LISTED[key]
         if node.items is None:
-            self.problems.add(node.position, f"{key} (={show(node)}) must be a list, such as [{example}].")
+            self.problems.wrong(node, key, f"must be a list, such as [{example}].")
             return None
         choices: list[Choice | None] = []
         labels: set[str] = set()
@@ -107,8 +107,7 @@ class Builder:
             item = read_item(one, f"{key}[{i}]", kind, self.problems)
             if item is not None and kind == "watch" and item.target is not None:
                 way = "Compute the quantity in a custom trick, or register a tracked metric."
-                text = f"{key}[{i}].target (={show(item.target)}) is not supported. {way}"
-                self.problems.add(item.position, text)
+                self.problems.add(item.position, f"{key}[{i}].target (={show(item.target)}) is not supported. {way}")
                 item = None
             arguments = mapped_arguments(kind, item, f"{key}[{i}]", self.problems) if item is not None else None
             if item is None or arguments is None:
@@ -174,7 +173,8 @@ class Builder:
             options = validate(model, plain, context)
             if from_flags := [keys for keys, _ in files(options) if self._from_flag(node, keys)]:
                 for keys in from_flags:
-                    _put(plain, keys, lambda text: str(self.flag_folder / Path(text).expanduser()))
+                    below = reduce(getitem, keys[:-1], plain)
+                    below[keys[-1]] = str(self.flag_folder / Path(below[keys[-1]]).expanduser())
                 options = validate(model, plain, context)
         except ValidationError as error:
             complain(error, model, node, path, owner, self.problems)
@@ -264,19 +264,9 @@ def in_hook_order(tricks: Iterable[Choice]) -> tuple[Choice, ...]:
     return tuple(sorted(tricks, key=lambda trick: (hook_order(trick), trick.name or "", trick.target or "")))
 
 
-def files(value: Any, keys: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Path]]:
+def files(settings: Any) -> Iterator[tuple[tuple[str | int, ...], Path]]:
     """Every file in the settings, with the keys that lead to it."""
-    if isinstance(value, Path):
-        yield keys, value
-    elif isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from files(getattr(value, name), (*keys, name))
-    elif isinstance(value, (tuple, list)):
-        for i, item in enumerate(value):
-            yield from files(item, (*keys, i))
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from files(item, (*keys, str(key)))
+    return ((keys, value) for keys, value in inside(settings) if isinstance(value, Path))
 
 
 def _find(node: Node, keys: tuple[str | int, ...]) -> Node | None:
@@ -284,9 +274,3 @@ def _find(node: Node, keys: tuple[str | int, ...]) -> Node | None:
     for key in keys:
         found = found.child(key) if found is not None else None
     return found
-
-
-def _put(plain: Any, keys: tuple[str | int, ...], change: Any) -> None:
-    for key in keys[:-1]:
-        plain = plain[key]
-    plain[keys[-1]] = change(plain[keys[-1]])

@@ -1,12 +1,13 @@
-"""Reads mappings of a recipe: known keys, types of values, one line per error."""
+"""Reads mappings of a recipe: known keys, types of values, valid names, one line per error."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Collection
 from typing import TypeVar
 
-from ablate.recipe.node import Node, show
-from ablate.recipe.problems import Position, Problems
+from ablate.recipe.node import Node, Problems, show
+from ablate.recipe.problems import Position
 from ablate.registry import suggestion
 
 
@@ -37,7 +38,7 @@ class Shape:
         self.node, self.path, self.what, self.problems = node, path, what, problems
         self.entries = dict(node.mapping or {})
         if node.mapping is None:
-            problems.add(node.position, f"{path or 'recipe'} (={show(node)}) must be a mapping.")
+            problems.wrong(node, path or "recipe", "must be a mapping.")
 
     def where(self, key: str) -> str:
         """A key's full path."""
@@ -46,7 +47,7 @@ class Shape:
     def wrong(self, key: str, rule: str) -> None:
         """Report an invalid value: its path, the value, the rule."""
         node = self.entries[key]
-        self.problems.add(node.position, f"{self.where(key)} (={show(node)}) {rule}")
+        self.problems.wrong(node, self.where(key), rule)
 
     def get(self, key: str) -> Node | None:
         """The value of a key; None if it is missing or empty."""
@@ -92,3 +93,43 @@ class Shape:
                 hint if hint is not None else f"is not a key of {self.what}.{available(key, known, 50)}"
             )
             self.problems.add(self.node.key_position(key), text)
+
+
+LONGEST = 100
+MOST_BYTES = 255
+"""Maximum length of a folder's name on common file systems."""
+
+
+def name_rule(name: str) -> str | None:
+    """The rule that a name breaks, as the end of a sentence; None for a valid name."""
+    if not name.strip():
+        return "must not be empty."
+    if len(name) > LONGEST:
+        return f"must have at most {LONGEST} characters, but has {len(name)}."
+    if name != name.strip():
+        return "must not begin or end with a space."
+    for character in "/\\":
+        if character in name:
+            return f"must not contain '{character}', because it is used as a folder name. Use '-' instead."
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name):
+        return "must not contain control characters or line breaks."
+    if name.startswith("."):
+        return "must not begin with a dot."
+    if ".." in name:
+        return "must not contain '..'."
+    return None
+
+
+def study_rule(name: str) -> str | None:
+    """The rule that a study's name breaks. The name ``store`` is that of the folder of all runs."""
+    if name.casefold() == "store":
+        return "is reserved. Choose another name."
+    if (rule := name_rule(name)) is not None:
+        return rule
+    size = len(name.encode())
+    return f"must have at most {MOST_BYTES} bytes in UTF-8, but has {size}." if size > MOST_BYTES else None
+
+
+def unknown_variant(name: str, known: Collection[str]) -> str:
+    """The error message for the name of a variant that does not exist, as the end of a sentence."""
+    return f"is not a variant of this recipe.{available(name, known)}"

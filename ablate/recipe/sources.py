@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ablate.recipe.names import unknown_variant
-from ablate.recipe.node import show
-from ablate.recipe.problems import Position, Problems
+from ablate.recipe.node import Problems, show
+from ablate.recipe.problems import Position
 from ablate.recipe.replay import Tree
 from ablate.recipe.settings import Settings
-from ablate.recipe.shape import Shape, did_you_mean
+from ablate.recipe.shape import Shape, did_you_mean, unknown_variant
 from ablate.recipe.variant import Variant
 
 JOINED = "cannot be used with 'joined': such a variant is not trained, but evaluated on the data of 'from'."
@@ -36,7 +35,7 @@ def read_joined(shape: Shape, problems: Problems) -> dict[str, Position]:
     found: dict[str, Position] = {}
     for node in shape.items("joined", "[eyes, nose]"):
         if not node.text:
-            problems.add(node.position, f"{shape.where('joined')} (={show(node)}) must list names of variants.")
+            problems.wrong(node, shape.where("joined"), "must list names of variants.")
         elif node.text in found:
             problems.add(node.position, f"{shape.where('joined')} lists {show(node.text)} twice. Remove one of them.")
         else:
@@ -67,40 +66,29 @@ def link_sources(variants: Sequence[Variant], rows: Sequence[str], places: Place
             return linked[name]
         settings = known[name].settings
         sources: dict[str, Settings] = {}
-        sound = True
         for source in settings.source_rows:
             place = places.named.get(name, {}).get(source, known[name].position)
             weights = source not in settings.joined
             subject = f"{show(name)}: {'source' if weights else 'joined'} (={show(source)})"
             if source in (*way, name):
-                start = (*way, name).index(source)
-                circle = " → ".join([*(*way, name)[start:], source])
+                circle = " → ".join([*(*way, name)[(*way, name).index(source) :], source])
                 problems.add(place, f"{subject} must not depend on {show(name)} itself: {circle}.")
-                sound = False
             elif source not in known:
                 if source not in rows:
                     others = [row for row in rows if row != name]
                     hint = " Names of weight files must end in .pt or .pth." if weights else ""
                     hint = "" if did_you_mean(source, others) else hint
                     problems.add(place, f"{subject} {unknown_variant(source, others)}{hint}")
-                sound = False
-            elif known[source].settings.joined:
-                members = ", ".join(known[source].settings.joined)
+            elif members := known[source].settings.joined:
                 rule = "must be a variant that is trained, but has 'joined'."
-                problems.add(place, f"{subject} {rule} Available: {members}.")
-                sound = False
-            elif (below := link(source, (*way, name))) is None:
-                sound = False
-            else:
+                problems.add(place, f"{subject} {rule} Available: {', '.join(members)}.")
+            elif (below := link(source, (*way, name))) is not None:
                 sources[source] = below
+        sound = len(sources) == len(settings.source_rows)
         linked[name] = settings.replace(sources=sources) if sound else None
         return linked[name]
 
-    found = []
-    for variant in variants:
-        settings = link(variant.name, ())
-        found.append(replace(variant, settings=settings) if settings is not None else variant)
-    return found
+    return [replace(variant, settings=link(variant.name, ()) or variant.settings) for variant in variants]
 
 
 def needed_rows(variants: Sequence[Variant], kept: Sequence[Variant]) -> tuple[Variant, ...]:
@@ -114,5 +102,5 @@ def needed_rows(variants: Sequence[Variant], kept: Sequence[Variant]) -> tuple[V
 
     for variant in kept:
         look(variant.settings)
-    chosen = {variant.name for variant in kept}
-    return tuple(variant for variant in variants if variant.name in names - chosen)
+    names -= {variant.name for variant in kept}
+    return tuple(variant for variant in variants if variant.name in names)

@@ -9,8 +9,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from ablate.recipe.node import Node, show
-from ablate.recipe.problems import Position, Problems
+from ablate.recipe.node import Node, Problems, show
+from ablate.recipe.problems import Position
 from ablate.recipe.shape import available, did_you_mean
 from ablate.schedules import Schedule
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ablate.recipe.changes import Bundle, Step, extend
-from ablate.recipe.diff import differences
 from ablate.recipe.measured import read_published
-from ablate.recipe.node import one_line, show
-from ablate.recipe.problems import Position, Problem, Problems
+from ablate.recipe.node import Problems, one_line, show
+from ablate.recipe.problems import Position, Problem
 from ablate.recipe.replay import Tree, assign, replay, trick_of_path
 from ablate.recipe.rows import Row
 from ablate.recipe.selection import Selection
-from ablate.recipe.settings import Settings
+from ablate.recipe.settings import Settings, differences
 from ablate.recipe.settings_builder import Builder
 from ablate.recipe.sources import Places, as_joined, link_sources
 from ablate.recipe.variant import Change, Variant
@@ -57,8 +56,7 @@ def build_variants(
         if (same := build.same.get(name)) is not None:
             rule = f"is skipped, because its settings equal those of {show(same)}."
             problems.add(Position(""), f"--only (={one_line(name)}) {rule}")
-    linked = link_sources(variants, [row.name for row in written.rows], build.places, problems)
-    return linked, build.notes()
+    return link_sources(variants, [row.name for row in written.rows], build.places, problems), build.notes()
 
 
 @dataclass
@@ -131,8 +129,7 @@ class _Build:
         self.keys[row.name] = key
         if self.keys.get(parent or "") == key:
             return parent
-        question = (None if row.of else parent, key)
-        twin = self.asked.setdefault(question, row.name)
+        twin = self.asked.setdefault((None if row.of else parent, key), row.name)
         return None if twin == row.name else twin
 
     def _kept(self, name: str | None) -> str | None:
@@ -189,11 +186,6 @@ def _with_flags(tree: Tree, row: Row, selection: Selection, used: set[Position],
     return tree
 
 
-def _changed(one: Settings, other: Settings) -> set[str]:
-    """The top-level settings in which two variants differ."""
-    return {path.partition(".")[0] for path, _, _ in differences(one, other)}
-
-
 def _check_change(row: Row, settings: Settings | None, parent: Settings | None, problems: Problems) -> None:
     """A variant must differ from its parent."""
     if row.parent is None:
@@ -202,7 +194,7 @@ def _check_change(row: Row, settings: Settings | None, parent: Settings | None, 
     if not (row.own.remove or row.own.add or row.own.set):
         problems.add(row.position, f"{subject} must have 'add', 'remove' or 'set'.")
     elif settings is not None and parent is not None:
-        changed = _changed(parent, settings)
+        changed = {path.partition(".")[0] for path, _, _ in differences(parent, settings)}
         if not changed:
             rule = f"has the same settings as its parent {show(row.parent)}. Change a setting, or remove the variant."
             problems.add(row.position, f"{subject} {rule}")

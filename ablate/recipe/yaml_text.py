@@ -9,9 +9,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 
-from ablate.recipe.node import Node, show
-from ablate.recipe.problems import Position, Problem, Problems, RecipeError
-from ablate.recipe.scalar import Scalar, plain_scalar
+from ablate.recipe.node import Node, Problems, Scalar, plain_scalar, show
+from ablate.recipe.problems import Position, Problem, RecipeError
 
 MOST_NODES = 20_000
 """Maximum number of values in a recipe after expanding aliases; stops alias bombs."""

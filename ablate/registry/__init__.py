@@ -11,15 +11,16 @@ import difflib
 import importlib
 import importlib.metadata
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from ablate.registry.named import Named
+from pydantic import BaseModel, ConfigDict
+
 from ablate.registry.synonyms import synonym
 
-__all__ = ["KINDS", "Card", "Entry", "Named", "UnknownName", "entries", "lookup", "register", "suggestion"]
+__all__ = ["KINDS", "Card", "Entry", "Named", "UnknownName", "entries", "inside", "lookup", "register", "suggestion"]
 
 KINDS = {
     "trick": "ablate.tricks",
@@ -36,6 +37,43 @@ KINDS = {
 
 CALLED = {"watch": "tracked metric", "data": "known data set"}
 """Names of kinds in messages, if they differ from ``known <kind>``."""
+
+
+class Named(BaseModel):
+    """Typed, frozen, range-checked settings of an entry; subclasses add the methods of their kind.
+
+    Fields are the keys allowed below the name in a recipe. Unknown keys, NaN and infinity are errors.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        defer_build=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+        validate_default=True,
+    )
+
+    shorthand: ClassVar[str | None] = None
+    """The field that a bare value sets: for ``rate``, ``{weight_decay: 0.1}`` is ``{weight_decay: {rate: 0.1}}``."""
+
+    def dump(self) -> dict[str, Any]:
+        """The settings as plain JSON values, defaults included."""
+        return self.model_dump(mode="json")
+
+
+def inside(value: Any, keys: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Every value in settings, at any depth, with the keys that lead to it; first the settings themselves."""
+    yield keys, value
+    parts: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(value, BaseModel):
+        parts = ((name, getattr(value, name)) for name in type(value).model_fields)
+    elif isinstance(value, Mapping):
+        parts = value.items()
+    elif isinstance(value, tuple | list):
+        parts = enumerate(value)
+    for key, part in parts:
+        yield from inside(part, (*keys, key))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Protocol, Self, runtime_checkable
 
-from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -144,37 +152,28 @@ def _check_epochs(value: int, info: ValidationInfo) -> int:
     return scaled(value, info)
 
 
-class _AfterEpochs:
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.with_info_after_validator_function(_check_epochs, handler(source))
-
-
-EpochCount = Annotated[int, _AfterEpochs()]
+EpochCount = Annotated[int, AfterValidator(_check_epochs)]
 """A whole number of epochs, at least 1, that ``--scale`` multiplies."""
 
 
-class _IsFile:
-    """Resolves a path relative to the context's ``folder``. The recipe checks whether the file exists."""
+def _resolve(value: Any, info: ValidationInfo) -> Path:
+    """A path relative to the context's ``folder``. The recipe checks whether the file exists."""
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be a path.")
+    return Path((info.context or {}).get("folder", ".")).joinpath(Path(value).expanduser()).absolute()
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.with_info_plain_validator_function(
-            self.resolve, serialization=core_schema.plain_serializer_function_ser_schema(str)
-        )
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {
+DataPath = Annotated[
+    Path,
+    PlainValidator(_resolve),
+    PlainSerializer(str),
+    WithJsonSchema(
+        {
             "type": "string",
             "description": "path of a file, relative to the recipe's folder (in --set: to the working directory)",
         }
-
-    @staticmethod
-    def resolve(value: Any, info: ValidationInfo) -> Path:
-        if isinstance(value, Path):
-            return value
-        if not isinstance(value, str) or not value:
-            raise ValueError("must be a path.")
-        return Path((info.context or {}).get("folder", ".")).joinpath(Path(value).expanduser()).absolute()
-
-
-DataPath = Annotated[Path, _IsFile()]
+    ),
+]
 """A file or folder of data. Its contents, not its name, are part of a run's fingerprint."""

@@ -49,10 +49,7 @@ def as_page(found: Sequence[Entry]) -> str:
 
 def card(entry: Entry) -> Iterator[str]:
     """One entry: what it is, then a line for each thing to know and each setting."""
-    yield f"### `{entry.name}`"
-    yield ""
-    yield entry.card.summary
-    yield ""
+    yield from (f"### `{entry.name}`", "", entry.card.summary, "")
     for title in ("helps", "costs", "interacts", "source"):
         if text := getattr(entry.card, title):
             yield from item(f"**{title.capitalize()}:** {escaped(text)}")

@@ -1,4 +1,6 @@
-"""A column of a table, and the kinds of columns: text, numbers, means, spreads, differences."""
+"""A column of a table, the kinds of columns (text, numbers, means, spreads, differences), and the same columns in fewer
+characters, for narrow terminals and pages.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,18 @@ from typing import Literal, NamedTuple
 
 from ablate.evidence.paired import LEVEL
 from ablate.evidence.table import Row, Table
-from ablate.report.numbers import UNKNOWN, deviation, difference, duration, fixed_column, mean_places, typical
-from ablate.report.wording import plain, titled
+from ablate.report.numbers import (
+    UNKNOWN,
+    deviation,
+    difference,
+    duration,
+    fixed,
+    fixed_column,
+    mean_places,
+    places,
+    typical,
+)
+from ablate.report.wording import plain, titled, verdict_text
 
 PARTIAL = "†"
 """Marks a mean over fewer seeds than planned. It comes before the number, so that decimals stay aligned."""
@@ -19,6 +31,13 @@ UNLIKE = "‡"
 
 FOUND = "*"
 """Marks a significant interaction."""
+
+BOUNDS = {
+    "delta_parent": ("ci_low", "ci_high"),
+    "delta_baseline": ("baseline_ci_low", "baseline_ci_high"),
+    "interaction": ("interaction_low", "interaction_high"),
+}
+"""Differences, and the ends of their symmetric intervals."""
 
 Value = str | float | None
 Alignment = Literal["left", "right"]
@@ -180,3 +199,47 @@ def published(key: str, title: str, name: str) -> Column:
 def blank(texts: list[str]) -> list[str]:
     """The texts, empty for unknown numbers."""
     return ["" if text == UNKNOWN else text for text in texts]
+
+
+def narrow(table: Table, columns: Sequence[Column], *, coarse: bool = False) -> list[Column]:
+    """The columns with half-widths instead of intervals; ``coarse``: also with fewer digits and words."""
+    return [_narrow(table, column, coarse) for column in columns]
+
+
+def _narrow(table: Table, column: Column, coarse: bool) -> Column:
+    if column.key in BOUNDS and any(half_width(row, column.key) is not None for row in table.rows):
+        title = f"{column.title} ± 95%"
+        return replace(column, title=title, texts=lambda table: half_widths(table, column, coarse))
+    if column.key == "verdict":
+        return replace(column, texts=lambda table: [short_verdict(row, coarse) for row in table.rows])
+    return column
+
+
+def half_widths(table: Table, column: Column, coarse: bool) -> list[str]:
+    """``-0.00041 ± 0.00021`` for each row, with its mark."""
+    values = [getattr(row, column.key) for row in table.rows]
+    halves = [half_width(row, column.key) for row in table.rows]
+    low, high = BOUNDS[column.key]
+    decimals = delta_places(
+        table, lambda row: getattr(row, column.key), lambda row: getattr(row, low), lambda row: getattr(row, high)
+    )
+    if coarse:
+        decimals = min(decimals, max(places(halves, 1), places(values, 2)))
+    texts = []
+    for value, half, full in zip(values, halves, column.texts(table), strict=True):
+        mark = full[:1] if full[:1] in (UNLIKE, FOUND) else ""
+        end = "" if half is None else f" ±{fixed(half, decimals, '-')}"
+        texts.append("" if value is None else f"{mark}{fixed(value, decimals, '+')}{end}")
+    return texts
+
+
+def half_width(row: Row, key: str) -> float | None:
+    """Half of the interval of a difference."""
+    low, high = (getattr(row, name) for name in BOUNDS[key])
+    return None if low is None or high is None else (high - low) / 2
+
+
+def short_verdict(row: Row, coarse: bool) -> str:
+    """``unclear (≈12 more)``, or ``unclear ≈12``."""
+    text = verdict_text(row).replace(" more seeds)", " more)").replace(" more seed)", " more)")
+    return text.replace("(", "").replace(" more)", "") if coarse else text

@@ -33,7 +33,7 @@ class Document:
 
     def narrow(self) -> Document:
         """The same in fewer characters: a page is narrower than a screen."""
-        from ablate.report.narrow import narrow
+        from ablate.report.column import narrow
 
         return replace(self, columns=narrow(self.table, self.columns, coarse=True))
 

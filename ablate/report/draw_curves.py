@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from ablate.recipe.measured import metrics_of
-from ablate.recipe.monitored import better
+from ablate.recipe.measured import better, metrics_of
 from ablate.recipe.shape import did_you_mean
-from ablate.report.axes import set_ticks
 from ablate.report.curves import Curve, Curves, Values
 from ablate.report.figure import (
     BLUE,
@@ -19,20 +20,17 @@ from ablate.report.figure import (
     GREY,
     ORANGE,
     SIZE,
+    SMALL,
     TITLE,
     VERMILION,
     fitted,
     new_figure,
+    set_ticks,
     titled_study,
     wrapped,
 )
 from ablate.report.wording import plain, seeds_between
 from ablate.store.records import StudyRecord
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
 LOSSES = {"train_loss": ("train", ORANGE), "valid_loss": ("valid", BLUE)}
 """The curves of a loss: their names and colours."""
@@ -77,9 +75,8 @@ def draw_curves(study: StudyRecord, curves: Curves, metric: str = "valid_loss", 
         left = 0.72 + column * panel
         bottom = total_height - HEAD - PANEL_HEIGHT * (line + 1) + 0.22
         height = PANEL_HEIGHT - 0.72
-        axes = figure.add_axes(
-            (left / total_width, bottom / total_height, (panel - 0.5) / total_width, height / total_height)
-        )
+        place = (left / total_width, bottom / total_height, (panel - 0.5) / total_width, height / total_height)
+        axes = figure.add_axes(place)
         parent = curves.rows.get(variant.parent or "", {})
         _panel(axes, curves.rows[variant.name], parent, shown, (low, high), log)
         _named(axes, variant.name, variant.description, panel - 0.5)
@@ -89,14 +86,8 @@ def draw_curves(study: StudyRecord, curves: Curves, metric: str = "valid_loss", 
             axes.tick_params(labelleft=False)
         if i + columns >= len(rows):
             axes.set_xlabel("epoch")
-    _head(
-        figure,
-        study,
-        curves,
-        rows_left_out=max(left_out, 0),
-        shown=shown,
-        n=_seed_counts(study, [v.name for v in rows]),
-    )
+    seeds = _seed_counts(study, [v.name for v in rows])
+    _head(figure, study, curves, rows_left_out=max(left_out, 0), shown=shown, n=seeds)
     return figure
 
 
@@ -122,16 +113,8 @@ def _panel(
     lost = {line.seed for name in shown if name in own for line in own[name].diverged}
     if lost:
         count = max(len(own[name].lines) for name in shown if name in own)
-        axes.text(
-            0.97,
-            0.93,
-            f"{len(lost)} of {count} diverged",
-            transform=axes.transAxes,
-            ha="right",
-            va="top",
-            color=VERMILION,
-            size=7.5,
-        )
+        text = f"{len(lost)} of {count} diverged"
+        axes.text(0.97, 0.93, text, transform=axes.transAxes, ha="right", va="top", color=VERMILION, size=7.5)
     set_ticks(axes.yaxis, *limits, log=log, most=5)
     set_ticks(axes.xaxis, *ends, most=4, whole=True)
     axes.grid(axis="y", color="#EEEEEE", linewidth=0.6, zorder=0)
@@ -144,15 +127,8 @@ def _draw(axes: Axes, curve: Curve, colour: str, limits: tuple[float, float], or
     if together:
         if len(curve.lines) > 1:
             axes.fill_between(curve.epochs, curve.low, curve.high, color=colour, alpha=0.22, linewidth=0, zorder=order)
-        axes.plot(
-            curve.epochs,
-            curve.mean,
-            color=colour,
-            linewidth=1.4,
-            zorder=order + 2,
-            marker="o" if together == 1 else "",
-            markersize=3,
-        )
+        marker = "o" if together == 1 else ""
+        axes.plot(curve.epochs, curve.mean, color=colour, linewidth=1.4, zorder=order + 2, marker=marker, markersize=3)
     for line in curve.lines:
         rest = slice(max(together - 1, 0), None)
         if len(line.values) > together:
@@ -160,42 +136,18 @@ def _draw(axes: Axes, curve: Curve, colour: str, limits: tuple[float, float], or
         known = np.flatnonzero(np.isfinite(line.values))
         if line.status == "diverged" and len(known):
             end = float(np.clip(line.values[known[-1]], *limits))
-            axes.plot(
-                line.epochs[known[-1]],
-                end,
-                "x",
-                color=VERMILION,
-                markersize=6,
-                markeredgewidth=1.6,
-                zorder=9,
-                clip_on=False,
-            )
+            cross: dict[str, Any] = {"color": VERMILION, "markersize": 6, "markeredgewidth": 1.6}
+            axes.plot(line.epochs[known[-1]], end, "x", zorder=9, clip_on=False, **cross)
 
 
 def _named(axes: Axes, name: str, description: str, width: float) -> None:
     """The variant's name and description, above its panel."""
-    axes.annotate(
-        fitted(name, width, SIZE, bold=True),
-        (0, 1),
-        (0, 15),
-        "axes fraction",
-        "offset points",
-        weight="bold",
-        va="bottom",
-        annotation_clip=False,
-    )
+    above: dict[str, Any] = {
+        "xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom", "annotation_clip": False
+    }  # fmt: skip
+    axes.annotate(fitted(name, width, SIZE, bold=True), (0, 1), (0, 15), weight="bold", **above)
     if description:
-        axes.annotate(
-            fitted(description, width, 7.8),
-            (0, 1),
-            (0, 4),
-            "axes fraction",
-            "offset points",
-            color=GREY,
-            size=7.8,
-            va="bottom",
-            annotation_clip=False,
-        )
+        axes.annotate(fitted(description, width, SMALL), (0, 1), (0, 4), color=GREY, size=SMALL, **above)
 
 
 def _head(
@@ -211,28 +163,20 @@ def _head(
     width, height = (float(side) for side in figure.get_size_inches())
     title = titled_study(study.recipe.study, f": learning curves, {n}", width - 0.4)
     figure.text(0.2 / width, 1 - 0.12 / height, title, size=TITLE, weight="bold", va="top")
-    left = 0.2
+    left, level = 0.2, 1 - 0.47 / height
     labels = [(label, colour) for label, colour in reversed(list(shown.values()))]
     if any(row.variant.parent in curves.rows for row in study.rows):
         labels.append((f"{labels[0][0]} of the parent", FAINT))
     for label, colour in labels:
-        figure.add_artist(_stroke(left / width, (left + 0.25) / width, 1 - 0.47 / height, colour))
-        text = figure.text((left + 0.31) / width, 1 - 0.47 / height, label, size=7.8, va="center", color=GREY)
+        figure.add_artist(Line2D([left / width, (left + 0.25) / width], [level, level], color=colour, linewidth=1.8))
+        text = figure.text((left + 0.31) / width, level, label, size=SMALL, va="center", color=GREY)
         left += 0.31 + float(text.get_window_extent().width) / figure.dpi + 0.2
     remarks = ["lines: mean over seeds, bands: their range"] if " seeds" in n else []
     remarks += [f"a point averages up to {curves.stretch} epochs"] if curves.stretch > 1 else []
     remarks += [f"variants not shown: {rows_left_out}"] if rows_left_out else []
     if remarks:
-        said = "; ".join(remarks)
-        figure.text(
-            left / width, 1 - 0.47 / height, wrapped(said, width - left - 0.1, 7.8), size=7.8, va="center", color=GREY
-        )
-
-
-def _stroke(left: float, right: float, height: float, colour: str) -> Line2D:
-    from matplotlib.lines import Line2D
-
-    return Line2D([left, right], [height, height], color=colour, linewidth=1.8)
+        said = wrapped("; ".join(remarks), width - left - 0.1, SMALL)
+        figure.text(left / width, level, said, size=SMALL, va="center", color=GREY)
 
 
 def _limits(curves: Sequence[Curve]) -> tuple[float, float]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
 
 from ablate.evidence.gather import Row, Table
 from ablate.evidence.seeds import Seeds
@@ -12,9 +13,6 @@ from ablate.report.numbers import probability
 from ablate.report.row_chart import Texts, differences, interactions, row_chart, seeds_text, verdict_colour, verdicts
 from ablate.report.wording import titled
 from ablate.store.records import StudyRecord
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def draw_effects(study: StudyRecord, table: Table) -> Figure:
@@ -31,7 +29,7 @@ def draw_effects(study: StudyRecord, table: Table) -> Figure:
     if any(row.p_adjusted is not None for row in rows):
         columns.append(Texts("p (Holm)", [(probability(row.p_adjusted), GREY) for row in rows]))
     columns += [verdicts(rows), interactions(table, rows)]
-    chart = row_chart(
+    figure, axes = row_chart(
         rows,
         table.study,
         f": effects on {name}, {seeds_text(rows)}",
@@ -40,7 +38,6 @@ def draw_effects(study: StudyRecord, table: Table) -> Figure:
         limits,
         columns,
     )
-    axes = chart.axes
     axes.axvline(0, color=GREY, linewidth=0.9, zorder=1)
     if near is not None:
         axes.axvspan(-near, near, color=FAINT, alpha=0.3, linewidth=0, zorder=0)
@@ -62,7 +59,7 @@ def draw_effects(study: StudyRecord, table: Table) -> Figure:
                 ends = (max(row.interaction_low, limits[0]), min(row.interaction_high, limits[1]))
                 axes.plot(ends, (i - 0.27, i - 0.27), color=INK, linewidth=0.9, zorder=3)
             axes.plot(row.interaction, i - 0.27, "D", markerfacecolor="white", color=INK, markersize=4.5, zorder=4)
-    return chart.figure
+    return figure
 
 
 def seed_differences(study: StudyRecord, table: Table) -> dict[str, list[float]]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from matplotlib.figure import Figure
 
 from ablate.evidence.gather import Row, Table
 from ablate.report.figure import FAINT, GREY, INK
 from ablate.report.numbers import fixed, mean_places
 from ablate.report.row_chart import Texts, differences, row_chart, seeds_text, verdict_colour, verdicts
 from ablate.report.wording import titled
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def draw_ladder(table: Table) -> Figure:
@@ -23,7 +20,7 @@ def draw_ladder(table: Table) -> Figure:
     starts = {row.variant: start for row in rows if (start := _start(row, values)) is not None}
     published = {row.variant: (row.published or {}).get(metric) for row in rows}
     name = titled(metric).lower()
-    chart = row_chart(
+    figure, axes = row_chart(
         rows,
         table.study,
         f": {name}, {seeds_text(rows)}",
@@ -32,7 +29,6 @@ def draw_ladder(table: Table) -> Figure:
         _limits(table, values, starts, [value for value in published.values() if value is not None]),
         [_means(table), differences(table, rows), verdicts(rows)],
     )
-    axes = chart.axes
     places_of = {row.variant: i for i, row in enumerate(rows)}
     for i, row in enumerate(rows):
         value, start = values.get(row.variant), starts.get(row.variant)
@@ -50,7 +46,7 @@ def draw_ladder(table: Table) -> Figure:
                 axes.plot(ends, (i, i), color=INK, linewidth=1.1, zorder=3)
                 axes.plot(ends, (i, i), "|", color=INK, markersize=5, zorder=3)
         axes.plot(value, i, "o", color=INK, markersize=5, zorder=5)
-    return chart.figure
+    return figure
 
 
 def _start(row: Row, values: dict[str, float]) -> float | None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor
 
 from ablate.report.figure import BLUE, GREY, SMALL, TITLE, VERMILION, fitted, new_figure, titled_study
 from ablate.report.wording import plain
-
-if TYPE_CHECKING:
-    import numpy as np
-    from matplotlib.figure import Figure
-    from numpy.typing import NDArray
-    from torch import Tensor
-
-    from ablate.store.records import StudyRecord
-    from ablate.store.store import Store
+from ablate.store.records import StudyRecord
+from ablate.store.store import Store
 
 COLUMNS, MOST = 4, 8
 """Images in a line, and in a figure."""
@@ -64,7 +63,7 @@ def read_predictions(study: StudyRecord, store: Store) -> Shown:
         raise ValueError(
             f"--kind (=predictions) shows keypoints on images, which {name} does not predict. Use --kind curves."
         )
-    few = part.take(_few(len(part)))
+    few = part.take(torch.arange(min(len(part), MOST)))
     values, spec = predict(run, few)
     assert few.inputs is not None
     assert few.targets is not None
@@ -77,18 +76,10 @@ def read_predictions(study: StudyRecord, store: Store) -> Shown:
     return Shown(study.recipe.study, name, few.inputs[:, 0].numpy(), pixels(few.targets), pixels(values), marks.frame)
 
 
-def _few(n: int) -> Tensor:
-    from ablate.registry.lazy import torch
-
-    return torch.arange(min(n, MOST))
-
-
 def draw_predictions(shown: Shown) -> Figure:
     """The images side by side: true keypoints as rings, predicted ones as dots, with a line between. Call it under
     `drawing`.
     """
-    import numpy as np
-
     n = len(shown.images)
     columns = min(COLUMNS, n)
     rows = -(-n // columns)

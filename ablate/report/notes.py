@@ -99,6 +99,17 @@ name.
 """
 
 
+DIFFERENCES = {
+    "setting": "{name} was {old} (now {new})",
+    "source": "a variant that it builds on was trained again",
+    "contents": "{name} has changed",
+    "code": "the code of {name} has changed",
+    "version": "{name} had version {old} (now {new})",
+    "engine": "the engine had version {old} (now {new})",
+}
+"""What makes a variant stale."""
+
+
 def sentence(note: Note, unit: str = "seed") -> str:
     """What a note says, without a full stop at its end. ``unit``: what its seeds are, ``seed`` or ``fold``."""
     template = SENTENCES[note.kind]
@@ -191,23 +202,9 @@ def differences(found: Sequence[Mapping[str, Any]]) -> str:
 
 def difference(one: Mapping[str, Any]) -> str:
     """``optimizer.lr was 0.1 (now 0.2)``."""
-    name = one.get("name")
     old, new = (shown(one[key]) if key in one else "unset" for key in ("old", "new"))
-    match one["what"]:
-        case "setting":
-            return f"{name} was {old} (now {new})"
-        case "source":
-            return "a variant that it builds on was trained again"
-        case "contents":
-            return f"{name} has changed"
-        case "code":
-            return f"the code of {name} has changed"
-        case "version":
-            return f"{name} had version {old} (now {new})"
-        case "engine":
-            return f"the engine had version {old} (now {new})"
-        case _:
-            return "settings, data or code have changed"
+    template = DIFFERENCES.get(one["what"], "settings, data or code have changed")
+    return template.format(name=one.get("name"), old=old, new=new)
 
 
 def shown(value: Any) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ablate.evidence.gather import Table
-from ablate.recipe.monitored import LOSSES
+from ablate.recipe.measured import LOSSES
 from ablate.recipe.shape import did_you_mean
-from ablate.report.choosing import ArgumentError
+from ablate.report.columns import ArgumentError
 from ablate.report.curves import read_curves
 from ablate.report.figure import check_picture, drawing, picture_bytes
 from ablate.store.records import StudyRecord

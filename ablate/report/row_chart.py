@@ -4,32 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from ablate.evidence.gather import Row, Table
-from ablate.report.axes import MINUS, set_ticks
 from ablate.report.column import delta_places
 from ablate.report.columns import available
 from ablate.report.figure import (
     GREY,
     INK,
+    MINUS,
     SIZE,
     SMALL,
     TITLE,
     VERDICT_COLOURS,
     fitted,
     new_figure,
+    set_ticks,
     text_width,
     titled_study,
     wrapped,
 )
 from ablate.report.numbers import difference
-from ablate.report.status import status_text
-from ablate.report.wording import seeds_between
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from ablate.report.wording import seeds_between, status_text
 
 ROW_HEIGHT, HEAD, FOOT, EDGE, GAP = 0.42, 0.86, 0.62, 0.2, 0.22
 NAMES_WIDEST, AXIS_WIDTH = 2.4, 3.5
@@ -44,14 +42,6 @@ class Texts:
     cells: Sequence[tuple[str, str]]
 
 
-@dataclass(frozen=True)
-class RowChart:
-    """The figure and its axes; row i is at y = i, counted from the top."""
-
-    figure: Figure
-    axes: Axes
-
-
 def row_chart(
     rows: Sequence[Row],
     study: str,
@@ -60,9 +50,10 @@ def row_chart(
     label: str,
     limits: tuple[float, float],
     columns: Sequence[Texts],
-) -> RowChart:
-    """An empty chart between two values of ``label``; ``title`` follows the study's name. Columns without a text are
-    left out. Call it under `drawing`.
+) -> tuple[Figure, Axes]:
+    """The figure and the axes of an empty chart between two values of ``label``. Row i is at y = i from the top.
+
+    ``title`` follows the study's name. Columns without a text are left out. Call it under `drawing`.
     """
     columns = [column for column in columns if any(text for text, _ in column.cells)]
     names = [fitted(row.variant, NAMES_WIDEST, SIZE, bold=True) for row in rows]
@@ -110,7 +101,7 @@ def row_chart(
         for i, (text, colour) in enumerate(column.cells):
             figure.text(*place(x, i), text, size=SMALL, color=colour, va="center")
         x += wide
-    return RowChart(figure, axes)
+    return figure, axes
 
 
 def verdict_colour(row: Row) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Set
 from ablate.evidence.paired import LEVEL
 from ablate.evidence.table import Row, Table
 from ablate.notes.note import Kind, Note
-from ablate.recipe.monitored import LOSSES
+from ablate.recipe.measured import LOSSES
 from ablate.report.column import FOUND, PARTIAL, UNLIKE, alike
 from ablate.report.columns import default_keys, published_metric
 from ablate.report.notes import counted, joined, short_line
@@ -33,8 +33,8 @@ FIRST: tuple[Kind, ...] = (
 def summary(table: Table, keys: Collection[str] | None = None, *, details: bool = False) -> list[str]:
     """The lines under a table with these columns (the default ones unless given).
 
-    At most `MOST` of them, with one line for all notes of a kind; with ``details``, all of the legend and every note of
-    each variant.
+    At most `MOST` of them, and one line for each kind of note that reports a likely bug; with ``details``, all of the
+    legend and every note of each variant.
     """
     shown = set(default_keys(table) if keys is None else keys)
     legend, others = main_legend(table, shown), column_legend(table, shown)
@@ -43,53 +43,58 @@ def summary(table: Table, keys: Collection[str] | None = None, *, details: bool 
         return [plain(line) for line in lines]
     kinds = by_kind((row, row.notes) for row in table.rows)
     first = [kind for kind in kinds if kind in FIRST]
-    notes = [*kind_lines(table, kinds, first), *others, *kind_lines(table, kinds, kinds.keys() - first)]
-    lines = [*legend, *marks(table, shown, parents=True), *(cut(line) for line in notes)]
+    bugs, rest = kind_lines(table, kinds, first), kind_lines(table, kinds, kinds.keys() - first)
+    lines = [*legend, *marks(table, shown, parents=True), *map(cut, [*others, *rest])]
     if len(lines) > MOST:
         hidden = len(lines) - MOST + 1
         lines = [*lines[: MOST - 1], f"{hidden} more {counted('note', hidden)}: add --notes."]
+    lines[len(legend) : len(legend)] = map(cut, bugs)
     return [plain(line) for line in lines]
 
 
 def main_legend(table: Table, shown: Set[str]) -> list[str]:
     """What the differences and verdicts are, in at most two lines."""
     rows, metric = table.rows, table.compare.metric
-    values = []
-    if len(rows) > 1 and table.planned == 1:
-        values.append(
-            "With one seed, differences may be due to chance. Intervals require two seeds, verdicts three (--seeds 3)."
-        )
-    if "spread" in shown and any(row.sd(metric) is not None for row in rows):
-        values.append(deviations(table))
-    parent, baseline = "delta_parent" in shown, "delta_baseline" in shown
-    if (parent and any(row.delta_parent is not None for row in rows)) or (
-        baseline and any(row.delta_baseline is not None for row in rows)
-    ):
-        values.append(differences(table, parent, baseline))
-    tests = []
-    if shown & {"verdict", "p", "p_adjusted"}:
-        tests += verdicts(table)
-    if len(rows) > 1 and table.planned == 2 and table.unit == "seed" and "verdict" in shown:
-        tests.append("Verdicts require at least three seeds (--seeds 3).")
-    if metric.startswith("test_"):
-        tests.append(
-            f"Verdicts are based on {metric}. Selecting variants on the test set biases the results: "
-            "compare a validation metric instead."
-        )
-    return [" ".join(line) for line in (values, tests) if line]
+    several, parent, baseline = len(rows) > 1, "delta_parent" in shown, "delta_baseline" in shown
+    values = {
+        "With one seed, differences may be due to chance. Intervals require two seeds, verdicts three (--seeds 3).": (
+            several and table.planned == 1
+        ),
+        deviations(table): "spread" in shown and any(row.sd(metric) is not None for row in rows),
+        differences(table, parent, baseline): any(
+            (parent and row.delta_parent is not None) or (baseline and row.delta_baseline is not None) for row in rows
+        ),
+    }
+    tests = {
+        verdicts(table): shown & {"verdict", "p", "p_adjusted"} and any(row.p_adjusted is not None for row in rows),
+        "Verdicts require at least three seeds (--seeds 3).": (
+            several and table.planned == 2 and table.unit == "seed" and "verdict" in shown
+        ),
+        f"Verdicts are based on {metric}. Selecting variants on the test set biases the results: "
+        "compare a validation metric instead.": metric.startswith("test_"),
+    }
+    return [" ".join(line) for line in (told(values), told(tests)) if line]
+
+
+def told(texts: Mapping[str, object]) -> list[str]:
+    """The texts whose condition holds."""
+    return [text for text, holds in texts.items() if holds]
 
 
 def marks(table: Table, shown: Set[str], *, parents: bool = False) -> list[str]:
     """What the marks in the table mean, in one line; with ``parents``, also what differs from the parents."""
-    texts = []
     unlike = by_kind((row, row.unlike) for row in table.rows if row.delta_parent is not None)
-    if parents and unlike and "delta_parent" in shown:
-        lines = kind_lines(table, unlike, unlike)
-        texts.append(cut(f"{UNLIKE} " + "; ".join(line.removesuffix(".") for line in lines) + "."))
-    if any(row.partial for row in table.rows) and any(key in LOSSES or key in table.metrics for key in shown):
-        texts.append(f"{PARTIAL} mean over finished {table.unit}s only.")
-    if any(row.verdict == "unstable" for row in table.rows):
-        texts.append(f"unstable: a {table.unit} diverged, so no mean is given.")
+    differing = "; ".join(line.removesuffix(".") for line in kind_lines(table, unlike, unlike))
+    means = any(key in LOSSES or key in table.metrics for key in shown)
+    texts = told(
+        {
+            cut(f"{UNLIKE} {differing}."): parents and unlike and "delta_parent" in shown,
+            f"{PARTIAL} mean over finished {table.unit}s only.": means and any(row.partial for row in table.rows),
+            f"unstable: a {table.unit} diverged, so no mean is given.": any(
+                row.verdict == "unstable" for row in table.rows
+            ),
+        }
+    )
     return [" ".join(texts)] if texts else []
 
 
@@ -118,12 +123,10 @@ def differences(table: Table, parent: bool, baseline: bool) -> str:
     return text + "."
 
 
-def verdicts(table: Table) -> list[str]:
+def verdicts(table: Table) -> str:
     """The test, and what the verdicts mean."""
     rows, smallest = table.rows, table.compare.smallest_effect
     asked = sum(row.p_adjusted is not None for row in rows)
-    if not asked:
-        return []
     test = "paired t-test"
     if table.unit == "fold":
         test = "corrected resampled t-test (Nadeau and Bengio 2003)"
@@ -131,53 +134,50 @@ def verdicts(table: Table) -> list[str]:
         test = "moderated paired t-test"
     over = f", Holm-corrected over {asked} planned comparisons" if asked > 1 else ""
     found = {row.verdict for row in rows}
-    words = []
-    if "helps" in found or "hurts" in found:
-        words.append("helps/hurts: significant")
-    if "unclear" in found:
-        more = " (≈n more seeds for 80% power)" if table.unit == "seed" else ""
-        words.append(f"unclear: not significant{more}")
-    if "no difference" in found:
-        within = f"interval within ±{smallest:g}" if smallest is not None else "same results as the parent"
-        words.append(f"no difference: {within}")
-    return [f"Verdict: {test}{over}, 5% level" + "".join(f"; {word}" for word in words) + "."]
+    more = " (≈n more seeds for 80% power)" if table.unit == "seed" else ""
+    within = f"interval within ±{smallest:g}" if smallest is not None else "same results as the parent"
+    words = {
+        "helps/hurts: significant": found & {"helps", "hurts"},
+        f"unclear: not significant{more}": "unclear" in found,
+        f"no difference: {within}": "no difference" in found,
+    }
+    return "; ".join([f"Verdict: {test}{over}, 5% level", *told(words)]) + "."
 
 
 def pooling_legend(table: Table, shown: Set[str]) -> list[str]:
     """How the variances of verdicts are estimated."""
     pooled = table.unit == "seed" and sum(row.ci_low is not None for row in table.rows) > 1
-    if not shown & {"delta_parent", "verdict", "p", "p_adjusted"} or not pooled:
-        return []
-    return [
+    text = (
         "Moderated: the variance of each comparison is estimated together with the others, after Smyth (2004). "
         "Intervals use the same variances."
-    ]
+    )
+    return [text] if pooled and shown & {"delta_parent", "verdict", "p", "p_adjusted"} else []
 
 
 def column_legend(table: Table, shown: Set[str]) -> list[str]:
     """What other columns mean."""
     rows, metric = table.rows, table.compare.metric
-    lines = []
-    if "interaction" in shown and any(row.interaction is not None for row in rows):
-        lines.append(interactions(table))
-    if "effect_size" in shown and any(row.effect_size is not None for row in rows):
-        lines.append(
-            f"Effect size: Δ parent in standard deviations over {table.unit}s (Hedges' g, corrected for small samples)."
-        )
-    if "gain_per_minute" in shown and any(row.gain_per_minute is not None for row in rows):
-        lines.append(f"Gain per minute: improvement of {metric} over the baseline per minute of a seed's training.")
-    if "peak_memory" in shown and any(row.peak_memory is not None for row in rows):
-        lines.append(
-            "Peak memory: GPU memory of the job, shared by seeds trained in parallel; "
-            "on the CPU, memory of the whole process."
-        )
-    if any(row.reached for row in rows) and any(key.startswith("reach_") for key in shown):
-        lines.append("Epochs and seconds to a value: median over runs; 3/5: only 3 of 5 runs reached it.")
-    if not metric.startswith("test_") and any(key.startswith("test_") and key in table.metrics for key in shown):
-        lines.append("Test columns: the test set, evaluated once after training; not used for verdicts.")
-    if "published" in shown:
-        lines.append(f"Published: {published_metric(table)} as given in the recipe.")
-    return lines
+    known = {key for key in shown if any(getattr(row, key, None) is not None for row in rows)}
+    tested = any(key.startswith("test_") and key in table.metrics for key in shown)
+    texts = {
+        interactions(table): "interaction" in known,
+        f"Effect size: Δ parent in standard deviations over {table.unit}s (Hedges' g, corrected for small samples).": (
+            "effect_size" in known
+        ),
+        f"Gain per minute: improvement of {metric} over the baseline per minute of a seed's training.": (
+            "gain_per_minute" in known
+        ),
+        "Peak memory: GPU memory of the job, shared by seeds trained in parallel; "
+        "on the CPU, memory of the whole process.": "peak_memory" in known,
+        "Epochs and seconds to a value: median over runs; 3/5: only 3 of 5 runs reached it.": (
+            any(row.reached for row in rows) and any(key.startswith("reach_") for key in shown)
+        ),
+        "Test columns: the test set, evaluated once after training; not used for verdicts.": (
+            tested and not metric.startswith("test_")
+        ),
+        f"Published: {published_metric(table)} as given in the recipe.": "published" in shown,
+    }
+    return told(texts)
 
 
 def interactions(table: Table) -> str:

@@ -1,4 +1,4 @@
-"""Texts of a table: names, titles, verdicts, counts."""
+"""Texts of a table: names, titles, statuses, verdicts, counts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from collections.abc import Collection
 from ablate.evidence.table import Row
 from ablate.evidence.verdicts import MOST
 from ablate.report.numbers import count
+
+LONGEST = 60
+"""The most characters of a reason in a table; the notes have all of it."""
+
+WORDS = {"out_of_memory": "out of memory", "timeout": "timed out", "no_effect": "no effect", "stale": "outdated"}
 
 
 def plain(text: str) -> str:
@@ -24,6 +29,23 @@ def titled(name: str) -> str:
     """``valid_loss`` as ``Valid loss``."""
     spaced = name.replace("_", " ")
     return spaced[:1].upper() + spaced[1:]
+
+
+def status_text(row: Row) -> str:
+    """``2/5 diverged``, ``failed: reason``, ``running 12/50``, ``queued, 2/5 seeds`` …"""
+    tally = row.tally
+    words = WORDS.get(row.status, row.status)
+    if row.status == "finished":
+        return words
+    if row.status in ("queued", "running", "interrupted", "stale"):
+        where = f" {tally.epoch}/{tally.epochs}" if row.status in ("running", "interrupted") else ""
+        return words + where + (f", {row.repeats}/{tally.planned} {tally.unit}s" if tally.planned > 1 else "")
+    if tally.planned > 1 and row.status != "no_effect":
+        words = f"{tally.affected}/{tally.planned} {words}"
+    if row.status == "failed" and tally.reason:
+        reason = " ".join(tally.reason.split())
+        words += f": {reason if len(reason) <= LONGEST else reason[: LONGEST - 1].rstrip() + '…'}"
+    return words
 
 
 def verdict_text(row: Row) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -16,7 +16,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from ablate.registry import Named, UnknownName, entries, lookup
+from ablate.registry import Named, UnknownName, entries, inside, lookup
 from ablate.registry.fields import Epochs
 
 Per = Literal["step", "epoch"]
@@ -59,7 +59,7 @@ class Schedule(Named):
         """Bounds of the values, for range checks."""
 
     def advice(self) -> str | None:
-        """A sentence about a likely mistake and its effect; None if there is none. See `ablate.schedules.advice`."""
+        """A sentence about a likely mistake and its effect; None if there is none. See `advice_on`."""
         return None
 
     def times(self, factor: float) -> Self:
@@ -199,3 +199,13 @@ class _ScheduledMarker:
 T = TypeVar("T")
 Scheduled = Annotated[T | Schedule, _ScheduledMarker()]
 """``Scheduled[float]``: a number, or a schedule of numbers."""
+
+
+def advice_on(settings: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """The dotted path and the advice (`Schedule.advice`) of each schedule in the settings that has any, including
+    groups and lists. A schedule speaks for those inside it.
+    """
+    found = {keys: value for keys, value in inside(settings) if isinstance(value, Schedule)}
+    for keys, schedule in found.items():
+        if keys[:-1] not in found and (sentence := schedule.advice()) is not None:
+            yield ".".join(map(str, (path, *keys) if path else keys)), sentence

@@ -37,7 +37,8 @@ class Checkpoint:
 def save(store: Store, checkpoint: Checkpoint) -> None:
     """Save a checkpoint in the folder of the stack's first run."""
     buffer = io.BytesIO()
-    torch.save({**_plain(checkpoint), "state": dict(checkpoint.state)}, buffer)
+    lists = {"runs": list(checkpoint.runs), "lines": list(checkpoint.lines)}
+    torch.save({**vars(checkpoint), **lists, "state": dict(checkpoint.state)}, buffer)
     payload = buffer.getvalue()
     new, old = _paths(store, checkpoint.runs[0])
     if new.exists():
@@ -71,12 +72,6 @@ def drop(store: Store, fingerprint: str) -> None:
     for path in reversed(_paths(store, fingerprint)):
         if path.exists():
             store.disk.remove(path)
-
-
-def _plain(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The fields as plain lists and numbers, without the state."""
-    fields = {name: getattr(checkpoint, name) for name in Checkpoint.__dataclass_fields__ if name != "state"}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
 
 def _paths(store: Store, fingerprint: str) -> list[Path]:

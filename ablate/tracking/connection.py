@@ -8,13 +8,12 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ablate.tracking.address import SQLITE, Address
-from ablate.tracking.curves import Point
-from ablate.tracking.describe import NOTE, PARENT, PUBLICATION, Description
+from ablate.tracking.describe import NOTE, PARENT, PUBLICATION, Description, Point
 from ablate.tracking.limits import METRICS_PER_CALL, NAME, PARAMS_PER_CALL, TAGS_PER_CALL, calls, cut, legal_key
 
 Result = TypeVar("Result")
@@ -52,13 +51,13 @@ class Connection:
         self.address = address
         self.experiment = ""
         self._until = until
-        self._lock = None
+        self._lock: AbstractContextManager[object] = nullcontext()
         if address.database is not None:
             from filelock import FileLock
 
             address.database.parent.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(f"{address.database}.lock", timeout=LOCK_SECONDS)
-        with self._locked():  # creates a new SQLite file, which takes seconds
+        with self._lock:  # creates a new SQLite file, which takes seconds
             from mlflow import MlflowClient
 
             self.client = MlflowClient(_prepared(address))
@@ -218,15 +217,8 @@ class Connection:
     def _call(self, function: Callable[..., Result], *args: Any, **options: Any) -> Result:
         if self._until is not None and time.monotonic() > self._until:
             raise OutOfTime
-        with self._locked():
+        with self._lock:
             return function(*args, **options)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with ExitStack() as stack:
-            if self._lock is not None:
-                stack.enter_context(self._lock)
-            yield
 
 
 @contextmanager
@@ -253,9 +245,7 @@ def knows(address: Address, run: str) -> bool:
     if address.database is None:
         return True
     try:
-        with ExitStack() as stack:
-            database = sqlite3.connect(address.database.as_uri() + "?mode=ro", uri=True)
-            stack.callback(database.close)
+        with closing(sqlite3.connect(address.database.as_uri() + "?mode=ro", uri=True)) as database:
             return database.execute("SELECT 1 FROM runs WHERE run_uuid = ?", (run,)).fetchone() is not None
     except sqlite3.Error:
         return False

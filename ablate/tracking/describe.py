@@ -1,4 +1,4 @@
-"""Describes a study, a variant and a seed for MLflow, in plain values from the store."""
+"""Describes a study, a variant, a seed and its curves for MLflow, in plain values from the store."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import getpass
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,12 +15,13 @@ from ablate.report.notes import sentence
 from ablate.store.provenance import Provenance
 from ablate.store.records import ENDED_BADLY, RunRecord, StudyRecord, VariantRecord
 from ablate.store.store import Store
-from ablate.tracking.limits import NAME, PARAM_VALUE, TAG_VALUE, cut, cut_lines, digest, legal_key
+from ablate.tracking.limits import METRICS_PER_CALL, NAME, PARAM_VALUE, TAG_VALUE, cut, cut_lines, digest, legal_key
 from ablate.version import __version__
 
 NOTE = "mlflow.note.content"  # the description of a run or experiment in the UI, in Markdown
 PARENT = "mlflow.parentRunId"
 PUBLICATION = "mlflow.ablate.publication"  # the UI hides tags with the prefix mlflow
+NOT_CURVES = ("epoch", "time")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,29 @@ class Description:
     def digest(self) -> str:
         """Changes when something has to be sent again. Params are not included, because they cannot be changed."""
         return digest([self.name, self.status, self.end, dict(self.tags), dict(self.results)])
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of one metric. ``time`` is in milliseconds since 1970, ``step`` an epoch."""
+
+    key: str
+    value: float
+    time: int
+    step: int
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A segment of curves for one call: whole epochs up to and including ``epoch``.
+
+    ``not_finite`` maps metrics to the first epoch with NaN or infinity. Such values are left out of the curves, because
+    MLflow cannot plot NaN, and plots infinity as 1.8e308, which flattens all other values.
+    """
+
+    points: tuple[Point, ...]
+    epoch: int
+    not_finite: Mapping[str, int]
 
 
 def of_study(study: StudyRecord, store: Store) -> Description:
@@ -119,6 +143,32 @@ def of_seed(study: StudyRecord, row: VariantRecord, run: RunRecord, store: Store
         params={key: value for key, value in fixed.items() if value},
         results=finite(results),
     )
+
+
+def stretches(lines: Iterable[Mapping[str, Any]], after: int | None) -> Iterator[Stretch]:
+    """The curves after epoch ``after`` (None: from the beginning), with as many whole epochs as one call allows."""
+    points: list[Point] = []
+    not_finite: dict[str, int] = {}
+    last = after
+    for line in lines:
+        epoch = int(line["epoch"])
+        if last is not None and epoch <= last:
+            continue
+        new: list[Point] = []
+        for name, value in line.items():
+            if name in NOT_CURVES or isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            if math.isfinite(value):
+                new.append(Point(legal_key(name), float(value), int(line["time"] * 1000), epoch))
+            else:
+                not_finite.setdefault(name, epoch)
+        if points and last is not None and len(points) + len(new) > METRICS_PER_CALL:
+            yield Stretch(tuple(points), last, not_finite)
+            points, not_finite = [], {}
+        points += new
+        last = epoch
+    if last is not None and last != after:
+        yield Stretch(tuple(points), last, not_finite)
 
 
 def params(row: VariantRecord) -> dict[str, str]:

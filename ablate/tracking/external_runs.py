@@ -11,17 +11,16 @@ from typing import Any, Literal
 
 from ablate.evidence.gather import Table, gather
 from ablate.notes.note import Note
-from ablate.recipe.monitored import LOSSES
+from ablate.recipe.measured import LOSSES
+from ablate.recipe.node import plain_scalar
 from ablate.recipe.recipe import Recipe
-from ablate.recipe.scalar import plain_scalar
 from ablate.recipe.settings import Choice, Settings
 from ablate.recipe.shape import available, did_you_mean
 from ablate.recipe.variant import Change, Compare, Variant
 from ablate.registry import UnknownName, lookup
 from ablate.store.records import RunRecord, Status, StudyRecord, VariantRecord
-from ablate.tracking.address import resolve
+from ablate.tracking.address import resolve, trouble
 from ablate.tracking.connection import quiet
-from ablate.tracking.error_text import trouble
 
 USUAL_METRICS = ("valid_loss", "val_loss")
 """Default metrics, if runs have them."""

@@ -1,13 +1,22 @@
-"""Records in ``<study>/published.json`` what has been sent to MLflow, so that nothing is sent twice."""
+"""Records in ``<study>/published.json`` what has been sent to MLflow, so that nothing is sent twice, and compares it
+with the store to find what has not been published, without MLflow.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ablate.store.records import RunRecord, StudyRecord, VariantRecord
 from ablate.store.store import Store, read_or_nothing
+from ablate.tracking import describe
+from ablate.tracking.address import Address
+from ablate.tracking.connection import knows
+from ablate.tracking.describe import Description
+from ablate.tracking.limits import digest
+from ablate.tracking.rendering import Artifacts
 
 VERSION = 1
 
@@ -68,12 +77,10 @@ class SentStudy:
         found = {sent.variant: sent for sent in self.variants if rows.get(sent.variant) == sent.settings}
         spare = [sent for sent in self.variants if sent.variant not in rows]
         for name, settings in rows.items():
-            if name not in found:
-                for sent in spare:
-                    if sent.settings == settings:
-                        found[name] = sent
-                        spare.remove(sent)
-                        break
+            renamed = [sent for sent in spare if sent.settings == settings and name not in found]
+            if renamed:
+                found[name] = renamed[0]
+                spare.remove(renamed[0])
         return found
 
     def forget(self) -> None:
@@ -116,13 +123,88 @@ def _study(value: dict[str, Any]) -> SentStudy:
     return SentStudy(
         Sent(**study) if study else None,
         value.get("files", {}),
-        list(_variants(value.get("variants", []))),
+        [
+            SentVariant(**{**variant, "seeds": {key: SentSeed(**seed) for key, seed in variant["seeds"].items()}})
+            for variant in value.get("variants", [])
+        ],
         value.get("rendered", ""),
         value.get("publication", ""),
     )
 
 
-def _variants(values: list[dict[str, Any]]) -> Iterator[SentVariant]:
-    for value in values:
-        seeds = {fingerprint: SentSeed(**seed) for fingerprint, seed in value["seeds"].items()}
-        yield SentVariant(**{**value, "seeds": seeds})
+def news(study: StudyRecord, store: Store, sent: SentStudy, address: Address, artifacts: Artifacts | None) -> bool:
+    rows = [row for row in study.rows if begun(row)]
+    if not rows:
+        return False
+    if sent.study is None or not knows(address, sent.study.run):
+        return True
+    if sent.study.digest != describe.of_study(study, store).digest:
+        return True
+    if artifacts is not None:
+        texts = {name: digest(content.hex()) for name, content in artifacts.files().items()}
+        texts |= {describe.NOTE: digest(artifacts.note)} if artifacts.note else {}
+        if any(sent.files.get(name) != value for name, value in texts.items()):
+            return True
+    found = sent.find(settings(study))
+    return any(
+        row_news(
+            study,
+            store,
+            row,
+            found.get(row.variant.name),
+            describe.of_variant(study, row, store),
+            artifacts or Artifacts(),
+        )
+        for row in rows
+    )
+
+
+def row_news(
+    study: StudyRecord,
+    store: Store,
+    row: VariantRecord,
+    sent: SentVariant | None,
+    description: Description,
+    artifacts: Artifacts,
+) -> bool:
+    if sent is None or sent.digest != description.digest or sent.name != description.name:
+        return True
+    columns = describe.finite(artifacts.columns.get(row.variant.name, {}))
+    if artifacts.columns and changed_columns(sent, columns):
+        return True
+    return any(
+        seed_news(store, run, sent.seeds.get(run.fingerprint), describe.of_seed(study, row, run, store))
+        for run in row.runs
+        if trained(run)
+    )
+
+
+def seed_news(store: Store, run: RunRecord, sent: SentSeed | None, description: Description) -> bool:
+    if sent is None or sent.digest != description.digest or sent.name != description.name:
+        return True
+    if sent.complete:
+        return False
+    if run.status != "running":
+        return True
+    return any(sent.epoch is None or line["epoch"] > sent.epoch for line in store.metrics(run.fingerprint))
+
+
+def changed_columns(sent: SentVariant, columns: Mapping[str, float]) -> dict[str, float | None]:
+    """Columns to send; None removes one that is no longer known, such as the mean after a seed has diverged."""
+    changed: dict[str, float | None] = {
+        key: value for key, value in columns.items() if key not in sent.columns or sent.columns[key] != value
+    }
+    return changed | {key: None for key, value in sent.columns.items() if value is not None and key not in columns}
+
+
+def settings(study: StudyRecord) -> dict[str, str]:
+    return {row.variant.name: digest(describe.params(row)) for row in study.rows}
+
+
+def begun(row: VariantRecord) -> bool:
+    return any(map(trained, row.runs))
+
+
+def trained(run: RunRecord) -> bool:
+    """Whether a run was started with its current settings, data and code."""
+    return run.status not in ("queued", "stale")

@@ -12,12 +12,10 @@ from dataclasses import dataclass, field
 
 from ablate.store.records import StudyRecord
 from ablate.store.store import Store
-from ablate.tracking.address import resolve
-from ablate.tracking.artifacts import Artifacts, Rendering
+from ablate.tracking.address import out_of_time, resolve, trouble
 from ablate.tracking.connection import LOCK_SECONDS, Connection, OutOfTime, quiet
-from ablate.tracking.error_text import out_of_time, trouble
-from ablate.tracking.ledger import Ledger
-from ablate.tracking.unpublished import begun, news
+from ablate.tracking.ledger import Ledger, begun, news
+from ablate.tracking.rendering import Artifacts, Rendering
 from ablate.tracking.upload import Upload
 
 __all__ = ["Artifacts", "Published", "Rendering", "needs_publishing", "publish"]

@@ -1,15 +1,53 @@
-"""What MLflow shows of a study besides its curves: the recipe, the table in all formats, its numbers and plots."""
+"""What MLflow shows of a study besides its curves: the recipe, the table in all formats, its numbers and plots, and two
+saved views in the MLflow UI, which are a table and curves averaged over seeds.
+
+MLflow (3.17) stores a view as a tag of the experiment and lists it in the menu *Views*. Older versions ignore the tags.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import PurePosixPath
 
 from ablate.evidence.gather import Table, table_of
 from ablate.store.records import StudyRecord
 from ablate.store.store import Store
-from ablate.tracking.artifacts import Artifacts, Rendering
 from ablate.tracking.limits import digest
 from ablate.version import __version__
+
+TAG = "mlflow.sharedViewState."
+TABLE = "ablate-table"
+CURVES = "ablate-curves"
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """Rendered artifacts. ``tables`` and ``pictures`` map file names to contents; ``note`` is Markdown.
+
+    ``columns`` maps each variant to the table's numbers; those that are not finite count as unknown.
+    """
+
+    recipe: str = ""
+    tables: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    columns: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def files(self) -> dict[str, bytes]:
+        """The study run's artifacts: relative path → content."""
+        files = {"recipe.yaml": self.recipe.encode()} if self.recipe else {}
+        files |= {str(PurePosixPath("tables", name)): text.encode() for name, text in self.tables.items()}
+        return files | {str(PurePosixPath("pictures", name)): picture for name, picture in self.pictures.items()}
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """Artifacts that are rendered on demand. ``key`` changes whenever their contents do."""
+
+    key: str
+    render: Callable[[], Artifacts]
 
 
 def rendering(study: StudyRecord, store: Store, table: Table | None = None) -> Rendering:
@@ -31,3 +69,32 @@ def rendering(study: StudyRecord, store: Store, table: Table | None = None) -> R
         return Artifacts(study.recipe.text, tables, render(known, "md"), drawn, columns)
 
     return Rendering(digest([__version__, study.recipe.text, asdict(known)]), render)
+
+
+def views(study: StudyRecord, columns: Iterable[str]) -> dict[str, str]:
+    """The experiment's tags with the views; ``columns`` are the existing metrics of variants."""
+    wanted = ["epochs", "train_loss", "valid_loss", study.recipe.compare.metric, "delta_parent"]
+    known = set(columns)
+    metrics = [f"metrics.`{name}`" for name in dict.fromkeys(wanted) if name in known]
+    shown = ["tags.`ablate.description`", *metrics, "tags.`ablate.status`"]
+    table = {
+        "searchFilter": "tags.`ablate.kind` = 'variant'",
+        "orderByKey": "tags.`ablate.row`",
+        "orderByAsc": True,
+        "selectedColumns": shown,
+        "columnOrder": shown,
+    }
+    curves = {
+        "searchFilter": "tags.`ablate.kind` = 'seed'",
+        "orderByKey": "tags.`ablate.row`",
+        "orderByAsc": True,
+        "selectedColumns": ["tags.`ablate.status`"],
+        "runsHiddenMode": "SHOW_ALL",
+        "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "ablate.variant"}]},
+    }
+    return {TAG + TABLE: _view("Table", table), TAG + CURVES: _view("Curves, mean over seeds", curves)}
+
+
+def _view(name: str, state: object) -> str:
+    # MLflow requires a time of creation in milliseconds; a constant keeps the tag from changing
+    return json.dumps({"name": name, "createdAt": 1, "state": json.dumps(state)})

@@ -19,9 +19,8 @@ from typing import IO
 from urllib.parse import quote
 
 from ablate.execution.shutdown import ended_by_signals
-from ablate.tracking.address import Address, resolve
+from ablate.tracking.address import Address, resolve, trouble
 from ablate.tracking.connection import QUIET, Connection, quiet
-from ablate.tracking.error_text import trouble
 from ablate.tracking.limits import NAME, cut
 
 HOST = "127.0.0.1"
@@ -123,20 +122,8 @@ def _free_port(port: int) -> int:
 
 
 def _start(address: Address, port: int, said: IO[bytes]) -> subprocess.Popen[bytes]:
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--host",
-        HOST,
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-        "--uvicorn-opts",
-        "--log-level warning",
-    ]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    command += ["--uvicorn-opts", "--log-level warning"]
     if address.artifacts is not None:
         command += ["--artifacts-destination", str(address.artifacts)]
     # no background jobs: they evaluate language models, in three more processes

@@ -12,14 +12,22 @@ from typing import TypeVar
 from ablate.store.records import RunRecord, StudyRecord, VariantRecord
 from ablate.store.store import Store
 from ablate.tracking import describe
-from ablate.tracking.artifacts import Artifacts
 from ablate.tracking.connection import Connection
-from ablate.tracking.curves import Point, stretches
-from ablate.tracking.describe import Description
-from ablate.tracking.ledger import Ledger, Sent, SentSeed, SentVariant
+from ablate.tracking.describe import Description, Point, stretches
+from ablate.tracking.ledger import (
+    Ledger,
+    Sent,
+    SentSeed,
+    SentVariant,
+    begun,
+    changed_columns,
+    row_news,
+    seed_news,
+    settings,
+    trained,
+)
 from ablate.tracking.limits import NAME, TAG_VALUE, cut_lines, digest
-from ablate.tracking.unpublished import begun, changed_columns, row_news, seed_news, settings, trained
-from ablate.tracking.views import TAG, views
+from ablate.tracking.rendering import TAG, Artifacts, views
 
 NOTE_REST = "… (truncated; see the artifacts for the full table)"
 NOT_FINITE = "ablate.not_finite"

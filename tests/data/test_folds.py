@@ -9,8 +9,8 @@ import pytest
 import torch
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
-from ablate.data.folds import Fold, fold_of
 from ablate.data.load import load_parts
+from ablate.data.split import Fold, fold_of
 from ablate.recipe.folds import Folds
 from ablate.recipe.settings import Choice
 from ablate.registry import lookup

@@ -7,9 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from ablate.data.curve import Curve
-from ablate.data.imbalanced import Imbalanced
-from ablate.data.multi_task import MultiTask
+from ablate.data.generated import Curve, Imbalanced, MultiTask
 
 MADE = [Curve, Imbalanced, MultiTask]
 

@@ -8,8 +8,8 @@ import torch
 from sklearn.datasets import load_digits
 
 from ablate.data.dataset import Part
-from ablate.data.digits import Digits
 from ablate.data.load import known_spec, load_parts
+from ablate.data.small_tables import Digits
 from ablate.recipe.settings import Choice
 from ablate.registry import entries
 

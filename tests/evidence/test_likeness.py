@@ -9,12 +9,13 @@ from ablate.data.dataset import TargetScaling
 from ablate.engine.contract import Facts
 from ablate.evidence.confounds import (
     different_losses,
+    different_origins,
     different_samples,
     different_settings,
+    mixtures,
     same_validation,
     unpaired_init,
 )
-from ablate.evidence.environments import different_origins, mixtures
 from ablate.evidence.gather import gather
 from ablate.notes.note import Note
 from ablate.recipe.settings import Choice, Settings

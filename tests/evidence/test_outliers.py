@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ablate.evidence.outliers import far_out
+from ablate.evidence.contrasts import far_out
 
 CALM = np.array([0.01, -0.02, 0.0, 0.02, -0.01, 0.015])
 

@@ -8,7 +8,7 @@ import pytest
 
 from ablate.engine.contract import Facts
 from ablate.evidence.gather import gather
-from ablate.recipe.reach import Reach
+from ablate.recipe.measured import Reach
 from ablate.report.columns import default_keys
 from ablate.report.formats import render
 from ablate.report.formats.json import row_tree

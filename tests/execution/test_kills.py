@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -37,12 +38,8 @@ DEADLINE = 120.0
 class Command:
     """`ablate run` under way."""
 
-    def __init__(self, recipe, folder, *flags):
-        words = [sys.executable, "-m", "ablate", "run", str(recipe), "--no-mlflow", "--format", "json", *flags]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(
-            words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-        )
+    def __init__(self, warm, recipe, folder, *flags):
+        self.process = warm.start(folder, "run", str(recipe), "--no-mlflow", "--format", "json", *flags)
         self.pids = {self.process.pid}
 
     def family(self):
@@ -66,6 +63,12 @@ class Command:
     def end(self):
         out, err = self.process.communicate(timeout=DEADLINE)
         return self.process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def command(warm):
+    """Starts commands that share their imports."""
+    return partial(Command, warm)
 
 
 def alive(pid):
@@ -114,17 +117,17 @@ def trained(runs):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(write_own, tmp_path_factory):
+def undisturbed(write_own, tmp_path_factory, command):
     """The results of the long study when nothing disturbs it."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    code, _, err = Command(write_own(folder), folder, *LONG).end()
+    code, _, err = command(write_own(folder), folder, *LONG).end()
     assert code == 0, err
     return trained(folder / "runs")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("whole", [True, False], ids=["all processes", "the parent alone"])
-def test_five_kills(own, tmp_path, undisturbed, whole):
+def test_five_kills(own, tmp_path, command, undisturbed, whole):
     runs, draw = tmp_path / "runs", random.Random(f"kills {whole}")
     # what user code starts must go, too
     data = own.parent / "data.py"
@@ -134,15 +137,15 @@ def test_five_kills(own, tmp_path, undisturbed, whole):
     data.write_text(data.read_text().replace("    generator =", extra + "    generator ="))
     finished = {}
     for _ in range(5):
-        command = Command(own, tmp_path, *LONG, "--runs", "runs")
+        study = command(own, tmp_path, *LONG, "--runs", "runs")
         target = epochs(runs) + draw.randrange(1, 250)
-        until(lambda command=command, target=target: epochs(runs) >= target or command.process.poll() is not None)
-        assert command.process.poll() is None, command.end()
-        for pid in sorted(command.family()) if whole else [command.process.pid]:
+        until(lambda study=study, target=target: epochs(runs) >= target or study.process.poll() is not None)
+        assert study.process.poll() is None, study.end()
+        for pid in sorted(study.family()) if whole else [study.process.pid]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        until(command.gone)
-        command.process.communicate()
+        until(study.gone)
+        study.process.communicate()
         # a process that user code was starting just then lets go of the lock a moment later
         until(lambda: "running" not in statuses(runs).values())
         now = statuses(runs)
@@ -150,10 +153,10 @@ def test_five_kills(own, tmp_path, undisturbed, whole):
             assert attempts(runs, name) == lines, "a finished run was trained again"
         finished = {name: attempts(runs, name) for name, status in now.items() if status == "finished"}
     assert len(finished) < 4, "the kills came after the end"
-    command = Command(own, tmp_path, *LONG, "--runs", "runs")
-    code, out, err = command.end()
+    study = command(own, tmp_path, *LONG, "--runs", "runs")
+    code, out, err = study.end()
     assert code == 0, err
-    until(command.gone)
+    until(study.gone)
     results = trained(runs)
     # the data's code is another file now, so fingerprints differ; the numbers must not
     assert sorted(map(repr, results.values())) == sorted(map(repr, undisturbed.values()))
@@ -163,27 +166,23 @@ def test_five_kills(own, tmp_path, undisturbed, whole):
     assert went_on, "no job went on from a checkpoint"
 
 
-def test_the_server_alone_is_killed(own, tmp_path):
+def test_the_server_alone_is_killed(own, tmp_path, command):
     """The command starts another one and goes on."""
     runs = tmp_path / "runs"
-    command = Command(own, tmp_path, *LONG, "--seeds", "1")
+    study = command(own, tmp_path, *LONG, "--seeds", "1")
     until(lambda: epochs(runs) >= 100)
-    family = command.family()
-    [server] = [
-        pid
-        for pid in family
-        if b"ablate.execution.executors.forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        and parent(pid) == command.process.pid
-    ]
+    family = study.family()
+    # its child that has children of its own, the jobs
+    [server] = {parent(pid) for pid in family} & {pid for pid in family if parent(pid) == study.process.pid}
     os.kill(server, signal.SIGKILL)
-    code, _, err = command.end()
+    code, _, err = study.end()
     assert code == 0, err
     assert "Retrying" in err
     assert set(statuses(runs).values()) == {"finished"}
-    until(command.gone)
+    until(study.gone)
 
 
-def test_a_disk_that_is_full_in_a_job_ends_the_command_with_one_line(own, tmp_path, undisturbed):
+def test_a_disk_that_is_full_in_a_job_ends_the_command_with_one_line(own, tmp_path, command, undisturbed):
     """Here: files that may not grow beyond 20,000 bytes."""
     runs = tmp_path / "runs"
     words = [sys.executable, "-m", "ablate", "run", str(own), "--no-mlflow", *LONG]
@@ -196,7 +195,7 @@ def test_a_disk_that_is_full_in_a_job_ends_the_command_with_one_line(own, tmp_pa
     assert "File too large" in line
     assert "Traceback" not in done.stderr
     assert "running" not in statuses(runs).values()
-    code, _, err = Command(own, tmp_path, *LONG).end()
+    code, _, err = command(own, tmp_path, *LONG).end()
     assert code == 0, err
     assert trained(runs) == undisturbed
 
@@ -269,9 +268,9 @@ def parent(pid):
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def test_a_timeout_keeps_the_state_to_go_on_from(own, tmp_path):
+def test_a_timeout_keeps_the_state_to_go_on_from(own, tmp_path, command):
     flags = ["--set", "epochs=1000000", "--only", "plain", "--seeds", "1", "--timeout", "1"]
-    code, out, _ = Command(own, tmp_path, *flags).end()
+    code, out, _ = command(own, tmp_path, *flags).end()
     assert code == 1
     assert json.loads(out)["rows"][0]["status"] == "timeout"
     [folder] = (tmp_path / "runs" / "store").iterdir()
@@ -279,17 +278,17 @@ def test_a_timeout_keeps_the_state_to_go_on_from(own, tmp_path):
     assert first["reason"] == "not finished after 1 s"
     assert first["epoch"] == epochs(tmp_path / "runs") > 0
     # known: it is tried again only where that is asked for, and goes on then
-    assert Command(own, tmp_path, *flags).end()[0] == 1
+    assert command(own, tmp_path, *flags).end()[0] == 1
     assert len(attempts(tmp_path / "runs", folder.name)) == 1
-    assert Command(own, tmp_path, *flags, "--retry-failed").end()[0] == 1
+    assert command(own, tmp_path, *flags, "--retry-failed").end()[0] == 1
     assert f"after epoch {first['epoch']}" in attempts(tmp_path / "runs", folder.name)[1]
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(8, marks=pytest.mark.slow)])
-def test_commands_at_once_share_the_work(own, tmp_path, count):
+def test_commands_at_once_share_the_work(own, tmp_path, command, count):
     flags = ["--set", "epochs=30", "--seeds", "4", "--jobs", "1"]
-    commands = [Command(own, tmp_path, *flags) for _ in range(count)]
-    ends = [command.end() for command in commands]
+    studies = [command(own, tmp_path, *flags) for _ in range(count)]
+    ends = [study.end() for study in studies]
     assert [code for code, _, _ in ends] == [0] * count, ends
     tables = [json.loads(out) for _, out, _ in ends]
     assert all(table == tables[0] for table in tables)
@@ -303,12 +302,12 @@ def test_commands_at_once_share_the_work(own, tmp_path, count):
     assert {name for row in study["rows"] for name in row["runs"].values()} == set(statuses(runs))
 
 
-def test_a_reader_beside_a_writer(own, tmp_path, ablate):
+def test_a_reader_beside_a_writer(own, tmp_path, ablate, command):
     """Tables, status and cleaning while a study trains, which it does until it is told to end: none of them fails, none
     disturbs.
     """
     runs, flags = tmp_path / "runs", ["--set", "epochs=1000000", *LONG[2:4]]
-    command = Command(own, tmp_path, *flags)
+    study = command(own, tmp_path, *flags)
     until(lambda: epochs(runs) > 50)
     table = ablate("table", own, *flags, "--format", "json")
     assert table.code == 0, table.err
@@ -316,11 +315,11 @@ def test_a_reader_beside_a_writer(own, tmp_path, ablate):
     assert status.code == 0, status.err
     running = [(row["variant"], run) for row in status.json()["rows"] for run in row["running"]]
     assert running
-    assert all(run["pid"] in command.family() and run["silent"] < 60 for _, run in running)
+    assert all(run["pid"] in study.family() and run["silent"] < 60 for _, run in running)
     assert ablate("status", own, *flags).code == 0
     assert ablate("clean").out == "Nothing to remove.\n"
-    command.process.send_signal(signal.SIGINT)
-    code, _, err = command.end()
+    study.process.send_signal(signal.SIGINT)
+    code, _, err = study.end()
     assert code == 130, err
     for variant, run in running:
         assert ablate("logs", own, variant, "--seed", run["seed"], *flags).out.count(": started (") == 1
@@ -344,9 +343,9 @@ print(code, started, heavy)
 """
 
 
-@pytest.mark.parametrize("published", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_a_finished_study_starts_no_process_and_imports_nothing_heavy(own, tmp_path, ablate, published):
-    flags = ["--tracking-uri", f"sqlite:///{tmp_path}/mlflow.db"] if published else ["--no-mlflow"]
+def test_a_finished_study_starts_no_process_and_imports_nothing_heavy(own, tmp_path, ablate):
+    """For one that is published see tests/tracking/test_commands.py."""
+    flags = ["--no-mlflow"]
     assert ablate("run", own, *flags).code == 0
     (tmp_path / "driver.py").write_text(DRIVER)
     words = [sys.executable, "driver.py", "run", str(own), *flags, "--format", "csv"]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from ablate.layers.residual_block import ResidualBlock
+from ablate.layers.branches import ResidualBlock
 from ablate.registry import entries, lookup
 
 INITS = [entry.settings() for entry in entries("init")]

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ablate.layers.branches import Branches, GlobalAttentionUpsample, ResizedToInput
-from ablate.layers.residual_block import ResidualBlock
+from ablate.layers.branches import Branches, GlobalAttentionUpsample, ResidualBlock, ResizedToInput
 from ablate.layers.stacked_network import StackedNetwork
 from ablate.models.receptive_field import receptive_field
 from ablate.registry import lookup

@@ -9,7 +9,7 @@ import pytest
 
 from ablate.recipe import identity, run_fingerprint
 from ablate.recipe.folds import Folds
-from ablate.recipe.reach import Reach
+from ablate.recipe.measured import Reach
 from ablate.recipe.schema import recipe_schema
 
 BASE = """\

@@ -9,12 +9,10 @@ from ablate.evidence.gather import Row
 from ablate.evidence.seeds import Tally
 from ablate.notes.note import Note
 from ablate.recipe.variant import Compare
-from ablate.report.choosing import select_columns
 from ablate.report.column import cells
-from ablate.report.columns import default_keys
+from ablate.report.columns import default_keys, select_columns
 from ablate.report.numbers import deviation, difference, fixed, fixed_column, places, probability
-from ablate.report.status import status_text
-from ablate.report.wording import plain
+from ablate.report.wording import plain, status_text
 
 CLASSIC = ["Name", "Description", "Epochs", "Train loss", "Valid loss"]
 

@@ -22,12 +22,21 @@ from ablate.evidence.verdicts import Verdict
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.settings import Choice, Settings
 from ablate.recipe.variant import Change, Compare, Variant
-from ablate.report.axes import linear_ticks, log_ticks, number
 from ablate.report.curves import MOST_POINTS, read_curves
 from ablate.report.draw_curves import MOST_PANELS, draw_curves
 from ablate.report.draw_effects import draw_effects
 from ablate.report.draw_ladder import draw_ladder
-from ablate.report.figure import VERDICT_COLOURS, drawing, fitted, picture_suffix, text_width, wrapped
+from ablate.report.figure import (
+    VERDICT_COLOURS,
+    drawing,
+    fitted,
+    linear_ticks,
+    log_ticks,
+    number,
+    picture_suffix,
+    text_width,
+    wrapped,
+)
 from ablate.report.pictures import picture, pictures
 from ablate.store.records import RunRecord, StudyRecord, VariantRecord
 from ablate.store.store import Store

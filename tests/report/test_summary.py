@@ -73,25 +73,39 @@ def test_differences_from_the_parent_are_one_line(keypoints):
     assert not any("‡" in line for line in (*summary(keypoints()), *summary(table, ["variant", "verdict"])))
 
 
+def noted(table, *notes):
+    """The table with these notes on every row, and one row more that diverged; the epochs differ, too."""
+    rows = (*table.rows, Row("net4", status="diverged", verdict="unstable", tally=Tally(5, 3, 2)))
+    return replace(table, rows=tuple(replace(row, notes=notes, unlike=(epochs(2, 1),)) for row in rows))
+
+
 def test_a_legend_has_few_lines_whatever_there_is_to_note(keypoints):
-    table = keypoints(Row("net4", status="diverged", verdict="unstable", tally=Tally(5, 3, 2)))
     kinds = ("identical", "init_not_paired", "same_result", "parent_unfinished", "same_difference")
-    rows = [replace(row, notes=tuple(map(Note, kinds)), unlike=(epochs(2, 1),)) for row in table.rows]
-    table = replace(table, rows=tuple(rows))
+    table = noted(keypoints(), *map(Note, kinds))
     lines = summary(table)
-    assert len(lines) == MOST
+    bugs = len({"identical", "same_result"})
+    assert len(lines) == MOST + bugs
     assert lines[-1].endswith("more notes: add --notes.")
     every = list(available(table))
-    assert len(summary(table, every)) == MOST
-    assert lines[2].startswith("‡ epochs")
-    assert "unstable: " in lines[2]
+    assert len(summary(table, every)) == MOST + bugs
+    assert lines[2 + bugs].startswith("‡ epochs")
+    assert "unstable: " in lines[2 + bugs]
     hidden = int(lines[-1].split()[0])
-    assert hidden + MOST - 1 > len(kinds)
+    assert hidden + MOST - 1 > len(kinds) - bugs
+
     details = "\n".join(summary(table, details=True))
-    for row in rows[1:]:
+    for row in table.rows[1:]:
         assert f"{row.variant}: ‡ 2 epochs" in details
     assert details.count("all variants: ") == 1
     assert "--notes" not in details
+
+
+def test_why_a_variant_ended_badly_is_never_hidden(keypoints):
+    kinds = ("init_not_paired", "parent_unfinished", "same_difference")
+    reason = Note("ended_badly", values={"status": "diverged", "reason": "the loss is not finite in epoch 3"})
+    lines = summary(noted(keypoints(), *map(Note, kinds), reason))
+    assert any("not finite in epoch 3" in line for line in lines)
+    assert lines[-1].endswith("add --notes.")
 
 
 def test_notes_of_one_kind_are_one_line(keypoints):

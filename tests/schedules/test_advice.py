@@ -6,7 +6,7 @@ import pytest
 
 from ablate.registry import lookup
 from ablate.schedules import parse_schedule
-from ablate.schedules.advice import advice_on
+from ablate.schedules.schedule import advice_on
 
 SLIPS = [
     ({"exponential": {"start": 0.1, "gamma": 0.01}}, "exponential: gamma (=0.01) reduces the value to a millionth or less after 3 epochs."),

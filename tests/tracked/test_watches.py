@@ -19,7 +19,7 @@ from ablate.engine.training import train
 from ablate.recipe.fingerprint import fingerprint
 from ablate.recipe.settings import Choice, Settings
 from ablate.registry import entries, lookup
-from ablate.tracked.dead_relus import alive_units
+from ablate.tracked.activations import alive_units
 from ablate.tricks.trick import Context
 
 EPOCHS, BATCH, SEEDS = 3, 8, (0, 1, 2)

@@ -11,7 +11,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -188,25 +187,28 @@ variants:
 """
 
 
+IMPORTS = ("mlflow", "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.tracking.rest_store")
+"""What the process that publishes imports in seconds."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_mlflow(warm: Any) -> None:
+    """Commands and helpers share MLflow's import, too."""
+    warm.imports = IMPORTS
+
+
 @dataclass(frozen=True)
 class Desk:
     """A folder with a recipe in it, where commands are given."""
 
     folder: Path
+    warm: Any
 
     def start(self, *words: str, **variables: str) -> subprocess.Popen[str]:
         """Give a command and do not wait for it."""
-        mine = {"OMP_NUM_THREADS": "1", "NO_PROXY": "*"}
         others = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "ablate", *words],
-            cwd=self.folder,
-            env={**others, **mine, **variables},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        environment = {**others, "NO_PROXY": "*", **variables}
+        return self.warm.start(self.folder, *words, environment=environment, start_new_session=True)
 
     def give(self, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Give a command and wait for its end."""
@@ -216,32 +218,32 @@ class Desk:
 
 
 @pytest.fixture(scope="session")
-def trained(once: Callable[..., Path]) -> Path:
+def trained(once: Callable[..., Path], warm: Any) -> Path:
     """A folder with the recipe, trained, of which MLflow has heard nothing."""
 
     def fill(folder: Path) -> None:
         (folder / "recipe.yaml").write_text(RECIPE)
-        done = Desk(folder).give("run", "recipe.yaml", "--no-mlflow")
+        done = Desk(folder, warm).give("run", "recipe.yaml", "--no-mlflow")
         assert done.returncode == 0, done.stderr
 
     return once("trained", fill)
 
 
 @pytest.fixture
-def desk(tmp_path: Path, trained: Path, prepared: Path) -> Desk:
+def desk(tmp_path: Path, trained: Path, prepared: Path, warm: Any) -> Desk:
     """A trained study that MLflow does not know, beside a prepared database."""
     shutil.copytree(trained, tmp_path / "desk")
     shutil.copy(prepared, tmp_path / "desk" / "mlflow.db")
-    return Desk(tmp_path / "desk")
+    return Desk(tmp_path / "desk", warm)
 
 
 @pytest.fixture
-def fresh_desk(tmp_path: Path, prepared: Path) -> Desk:
+def fresh_desk(tmp_path: Path, prepared: Path, warm: Any) -> Desk:
     """A study of which nothing is trained, beside a prepared database."""
     (tmp_path / "desk").mkdir()
     (tmp_path / "desk" / "recipe.yaml").write_text(RECIPE)
     shutil.copy(prepared, tmp_path / "desk" / "mlflow.db")
-    return Desk(tmp_path / "desk")
+    return Desk(tmp_path / "desk", warm)
 
 
 class Door:
@@ -354,9 +356,9 @@ def required() -> Callable[[str], None]:
 
 
 @pytest.fixture(scope="session")
-def give() -> Callable[..., subprocess.CompletedProcess[str]]:
+def give(warm: Any) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Gives a command in a folder."""
-    return lambda folder, *words: Desk(folder).give(*words)
+    return lambda folder, *words: Desk(folder, warm).give(*words)
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,8 @@ import torch
 from torch import nn
 
 from ablate.data.dataset import Spec
-from ablate.layers.drop_path import DropPath
-from ablate.layers.noisy_dropout import noisy_layers
-from ablate.layers.residual_block import ResidualBlock
+from ablate.layers.branches import ResidualBlock
+from ablate.layers.noise import DropPath, noisy_layers
 from ablate.registry import lookup
 from ablate.rng.noise import Noise
 from ablate.tricks.trick import Context, NoEffect

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ablate.data.dataset import Landmarks, Part, Parts, Spec, TargetScaling
-from ablate.metrics.original_unit import in_original_unit
+from ablate.metrics.regression import in_original_unit
 from ablate.registry import lookup
 from ablate.tricks.trick import Context
 

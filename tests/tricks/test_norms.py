@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ablate.data.dataset import Spec
-from ablate.layers.residual_block import ResidualBlock
+from ablate.layers.branches import ResidualBlock
 from ablate.registry import lookup
 from ablate.tricks.trick import Context, NoEffect
 

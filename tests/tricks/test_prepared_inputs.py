@@ -9,7 +9,7 @@ from torch.utils.data import TensorDataset
 
 from ablate.data.dataset import Part, Parts, Spec
 from ablate.registry import lookup
-from ablate.tricks.whitening import fit
+from ablate.tricks.input_scales import fit
 
 AXES = {"feature": (0,), "channel": (0, 2, 3), "all": (0, 1, 2, 3)}
 

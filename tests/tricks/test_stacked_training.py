@@ -37,7 +37,7 @@ SETS = {
 NETWORKS = """
 from collections import OrderedDict
 from torch import nn
-from ablate.layers.residual_block import ResidualBlock
+from ablate.layers.branches import ResidualBlock
 
 def branch():
     return nn.Sequential(OrderedDict(conv=nn.Conv2d(4, 4, 3, padding=1), act=nn.ReLU()))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, overload
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ablate.optimizers.steps.grouped import GroupedOptimizer
 from ablate.optimizers.steps.rate_per_seed import spread
 
 DAMPING = 1e-7
@@ -17,7 +18,7 @@ SHORTEST, LONGEST, AFTER_AN_OUTLIER, AT_FIRST = 1.5, 1e8, 2.2, 2.1
 """Bounds of the memory in steps, and its value after an outlier (the authors' values)."""
 
 
-class AdaSecant(torch.optim.Optimizer):
+class AdaSecant(GroupedOptimizer):
     """p ← p − lr·η·g̃ with η = √E[Δ²]/√E[α²] − E[αΔ]/E[α²], elementwise: Δ are the steps, α the changes of the gradient
     from step to step.
 
@@ -54,27 +55,12 @@ class AdaSecant(torch.optim.Optimizer):
         self.decay, self.gamma_clip, self.largest, self.eps = decay, gamma_clip, largest, eps
         self.variance_reduction, self.adagrad, self.stacked = variance_reduction, adagrad, stacked
 
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step; parameters without a gradient are not changed."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    gradient = parameter.grad
-                    if group["weight_decay"]:
-                        gradient = gradient + group["weight_decay"] * parameter
-                    parameter.add_(self._move(parameter, self._normalised(gradient), group["lr"]))
-        return loss
+    def step_group(self, group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor]) -> None:
+        """One step of the parameters of a group."""
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if group["weight_decay"]:
+                gradient = gradient + group["weight_decay"] * parameter
+            parameter.add_(self._move(parameter, self._normalised(gradient), group["lr"]))
 
     def _normalised(self, gradient: Tensor) -> Tensor:
         axes = tuple(range(int(self.stacked), gradient.dim()))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any, overload
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from ablate.optimizers.steps.grouped import GroupedOptimizer
 
 QUINTIC = (3.4445, -4.7750, 2.0315)
 """Coefficients of the iteration: the largest slope at 0 for which singular values end near 1 (Jordan 2024)."""
@@ -30,7 +32,7 @@ def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
     return x.mT if tall else x
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(GroupedOptimizer):
     """m ← μm + (1−μ)g; p ← (1 − lr·wd)·p − lr·s·O(m), with Nesterov O((1−μ)g + μm), where O orthogonalizes the weight
     as a matrix (out, the rest).
 
@@ -66,23 +68,10 @@ class Muon(torch.optim.Optimizer):
         # shares this optimizer's groups and state, so there is only one of each to schedule and save
         self._adamw = torch.optim.AdamW(others, betas=betas, fused=fused) if others else None
 
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step; parameters without a gradient are not changed."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            parameters = [p for p in group["params"] if p.grad is not None]
-            if group["part"] == "muon" and parameters:
-                self._step_matrices(group, parameters)
+    def step(self, closure: Any = None) -> Any:
+        """One step; returns the loss of the closure."""
+        loss = super().step(closure)
         if self._adamw is not None:
             # loading a state replaces the groups and the state
             self._adamw.param_groups, self._adamw.state = self._others(), self.state
@@ -92,9 +81,11 @@ class Muon(torch.optim.Optimizer):
     def _others(self) -> list[dict[str, Any]]:
         return [group for group in self.param_groups if group["part"] == "adamw"]
 
-    def _step_matrices(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        means = [self._mean(p) for p in parameters]
+    def step_group(self, group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor]) -> None:
+        """One step of the matrices of a group."""
+        if group["part"] == "adamw":
+            return
+        means = self.buffers("momentum_buffer", parameters)
         torch._foreach_lerp_(means, gradients, 1 - group["momentum"])
         ahead = torch._foreach_lerp(gradients, means, group["momentum"]) if self.nesterov else means
         if group["weight_decay"]:
@@ -106,10 +97,3 @@ class Muon(torch.optim.Optimizer):
 
     def _scale(self, outputs: int, inputs: int) -> float:
         return 0.2 * math.sqrt(max(outputs, inputs)) if self.match_adamw else math.sqrt(max(1.0, outputs / inputs))
-
-    def _mean(self, parameter: Tensor) -> Tensor:
-        state = self.state[parameter]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
-        mean: Tensor = state["momentum_buffer"]
-        return mean

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any, overload
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from ablate.optimizers.steps.grouped import GroupedOptimizer
 from ablate.optimizers.steps.rate_per_seed import spread
 
 
-class VelocitySGD(torch.optim.Optimizer):
+class VelocitySGD(GroupedOptimizer):
     """v ← μv − lr·g; p ← p + v, with Nesterov p ← p + μv − lr·g. Weight decay adds wd·p to g.
 
     A lower learning rate affects new gradients only; the existing velocity continues. Learning rate, momentum and decay
@@ -33,42 +34,18 @@ class VelocitySGD(torch.optim.Optimizer):
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay})
 
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step; parameters without a gradient are not changed."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            parameters = [p for p in group["params"] if p.grad is not None]
-            if not parameters:
-                continue
-            gradients = [p.grad for p in parameters]
-            velocities = [self._velocity(p) for p in parameters]
-            rate, momentum = group["lr"], group["momentum"]
-            if group["weight_decay"]:
-                gradients = list(torch._foreach_add(gradients, parameters, alpha=group["weight_decay"]))
-            if isinstance(rate, Tensor):
-                gradients, rate = [g * spread(rate, g) for g in gradients], 1.0
-            torch._foreach_mul_(velocities, momentum)
-            torch._foreach_add_(velocities, gradients, alpha=-rate)
-            if group["nesterov"]:
-                torch._foreach_add_(parameters, velocities, alpha=momentum)
-                torch._foreach_add_(parameters, gradients, alpha=-rate)
-            else:
-                torch._foreach_add_(parameters, velocities)
-        return loss
-
-    def _velocity(self, parameter: Tensor) -> Tensor:
-        state = self.state[parameter]
-        if "velocity" not in state:
-            state["velocity"] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
-        velocity: Tensor = state["velocity"]
-        return velocity
+    def step_group(self, group: dict[str, Any], parameters: list[Tensor], gradients: list[Tensor]) -> None:
+        """One step of the parameters of a group."""
+        velocities = self.buffers("velocity", parameters)
+        rate, momentum = group["lr"], group["momentum"]
+        if group["weight_decay"]:
+            gradients = list(torch._foreach_add(gradients, parameters, alpha=group["weight_decay"]))
+        if isinstance(rate, Tensor):
+            gradients, rate = [g * spread(rate, g) for g in gradients], 1.0
+        torch._foreach_mul_(velocities, momentum)
+        torch._foreach_add_(velocities, gradients, alpha=-rate)
+        if group["nesterov"]:
+            torch._foreach_add_(parameters, velocities, alpha=momentum)
+            torch._foreach_add_(parameters, gradients, alpha=-rate)
+        else:
+            torch._foreach_add_(parameters, velocities)

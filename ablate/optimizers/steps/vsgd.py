@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, overload
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,15 +60,9 @@ class VSGD(torch.optim.Optimizer):
         self.window, self.caution, self.largest = window, caution, largest
         self.wants_closure = wants_closure
 
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step; parameters without a gradient are not changed."""
+    def step(self, closure: Any = None) -> Any:
+        """One step; returns the loss of the closure. Parameters without a gradient are not changed."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -32,8 +32,7 @@ def contents(
     ``columns`` are keys or titles, by default the usual columns, or every value in a data format. ``json`` always has
     all keys. Raises ValueError for an unknown format, column or sort key.
     """
-    from ablate.report.choosing import select_columns
-    from ablate.report.columns import data_keys
+    from ablate.report.columns import data_keys, select_columns
 
     known = FORMATS[checked(format, list(FORMATS))]
     table, chosen = select_columns(table, columns or (data_keys(table) if known.data else None), sort)
@@ -52,7 +51,7 @@ def checked(format: str, known: Sequence[str] = PRINTED) -> str:
     """The format. Raises ValueError if it is unknown."""
     if format not in known:
         from ablate.recipe.shape import did_you_mean
-        from ablate.report.choosing import ArgumentError
+        from ablate.report.columns import ArgumentError
 
         raise ArgumentError(f"format (={format}) must be one of {', '.join(known)}.{did_you_mean(format, known)}")
     return format
@@ -64,6 +63,6 @@ def format_from_suffix(path: Path | str) -> str:
     for format in FORMATS.values():
         if suffix in format.suffixes:
             return format.name
-    from ablate.report.choosing import ArgumentError
+    from ablate.report.columns import ArgumentError
 
     raise ArgumentError(f"output (={path}) must end in one of {', '.join(SUFFIXES)}.")

@@ -74,7 +74,7 @@ def _fill(cell: Cell, word: str, value: Value, alignment: str) -> None:
     """A number where the reader sees nothing but a number, with as many decimals; else the text."""
     from openpyxl.styles import Alignment
 
-    from ablate.report.axes import MINUS
+    from ablate.report.figure import MINUS
 
     number = re.fullmatch(r"[-+]?[\d,]+(?:\.(\d+))?", word.replace(MINUS, "-"))
     if number and isinstance(value, int | float):

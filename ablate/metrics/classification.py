@@ -1,0 +1,157 @@
+"""Metrics of classes and their probabilities."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from ablate.metrics.metric import Metric, classes
+from ablate.registry import Card, register
+from ablate.registry.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ablate.data.dataset import Spec
+
+
+@register(
+    "metric",
+    "accuracy",
+    card=Card(
+        "Fraction of samples whose largest output is the true class.",
+        source="torch.argmax over the classes, ties to the first",
+        helps="For balanced classes.",
+        costs="Changes in steps of 1/n and ignores confidence; less sensitive than the loss.",
+    ),
+)
+class Accuracy(Metric):
+    """From 0 to 1, over all samples with a class (not −100).
+
+    Predictions are (n, classes, …), or (n, 1, …) scores of class 1 against 0; targets are class indices (n, …).
+    """
+
+    better = "higher"
+    task = "classification"
+
+    def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
+        if prediction.dim() < 2 or target.shape != prediction.shape[:1] + prediction.shape[2:]:
+            raise ValueError(
+                "metric (=accuracy) requires class indices as targets, but predictions are "
+                f"{tuple(prediction.shape)}, targets {tuple(target.shape)}. Use a metric for regression, such as "
+                "rmse."
+            )
+        guess = prediction.argmax(dim=1) if prediction.shape[1] > 1 else (prediction[:, 0] > 0).long()
+        return (guess == target)[target >= 0].to(torch.float64).mean()
+
+
+@register(
+    "metric",
+    "top_k",
+    card=Card(
+        "Fraction of samples whose true class is among the k largest outputs.",
+        source="torchmetrics.functional.classification.multiclass_accuracy(top_k=k, average='micro')",
+        helps="For many, partly similar classes, such as top 5 on ImageNet.",
+        costs="Close to 1 if there are few classes.",
+    ),
+)
+class TopK(Metric):
+    """From 0 to 1; ties among outputs go to the lower class index. k = 1 is accuracy."""
+
+    better = "higher"
+    task = "classification"
+    shorthand = "k"
+
+    k: int = Field(default=5, ge=1, description="number of largest outputs to consider")
+
+    def check(self, name: str, spec: Spec) -> None:
+        """Raises ValueError if targets are not classes, or there are at most k classes."""
+        super().check(name, spec)
+        if self.k >= spec.outputs:
+            raise ValueError(f"{name}.k (={self.k}) must be less than the number of classes ({spec.outputs}).")
+
+    def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
+        logits, truth = classes("top_k", prediction, target)
+        own = logits.gather(1, truth.unsqueeze(1))
+        lower = torch.arange(logits.shape[1], device=logits.device) < truth.unsqueeze(1)
+        # number of classes ranked before the true one; NaN is never ranked
+        before = ((logits > own) | ((logits == own) & lower)).sum(dim=1)
+        return ((before < self.k) & ~own.squeeze(1).isnan()).to(torch.float64).mean()
+
+
+@register(
+    "metric",
+    "error",
+    card=Card(
+        "Fraction of samples whose largest output is not the true class.",
+        source="1 − accuracy; percent divided by 100",
+        helps=(
+            "For balanced classes, as reported in papers; shows improvements that are hard to see in accuracies near 1."
+        ),
+        costs="Changes in steps of 1/n; less sensitive than the loss.",
+    ),
+)
+class Error(Metric):
+    """From 0 to 1; ties among outputs go to the first class."""
+
+    better = "lower"
+    task = "classification"
+
+    def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
+        logits, truth = classes("error", prediction, target)
+        return (logits.argmax(dim=1) != truth).to(torch.float64).mean()
+
+
+@register(
+    "metric",
+    "perplexity",
+    card=Card(
+        "Exponential of the mean cross-entropy: the effective number of choices.",
+        source="Jelinek et al. 1977; torchmetrics.functional.text.perplexity",
+        helps="For language models: prediction of the next token.",
+        costs="A single token with a very low probability can dominate it.",
+    ),
+)
+class Perplexity(Metric):
+    """exp(−Σ log softmax(prediction)[target]/n) over all n known targets, at least 1; infinite on overflow."""
+
+    better = "lower"
+    task = "classification"
+
+    def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
+        logits, truth = classes("perplexity", prediction, target)
+        return torch.nn.functional.cross_entropy(logits.double(), truth).exp()
+
+
+@register(
+    "metric",
+    "ece",
+    card=Card(
+        "Expected calibration error: the difference between confidence and accuracy.",
+        source="Guo et al. 2017, On Calibration of Modern Neural Networks; torchmetrics' multiclass_calibration_error",
+        helps="When the probabilities themselves are used, not only the predicted class.",
+        costs="Depends on the bins; noisy if bins have few samples.",
+    ),
+)
+class Ece(Metric):
+    """Σ (fraction of samples in the bin) · |accuracy − mean top probability| (l1), or its maximum over bins; bins of
+    equal width in [0, 1].
+    """
+
+    better = "lower"
+    task = "classification"
+    shorthand = "bins"
+
+    bins: int = Field(default=15, ge=1, description="number of bins of equal width")
+    norm: Literal["l1", "max"] = Field(default="l1", description="l1: mean over bins; max: the worst bin")
+
+    def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
+        from torchmetrics.functional.classification import multiclass_calibration_error
+
+        logits, truth = classes("ece", prediction, target)
+        # torchmetrics would treat logits that are all in [0, 1] as probabilities
+        share = logits.double().softmax(dim=1)
+        value: Tensor = multiclass_calibration_error(share, truth, logits.shape[1], n_bins=self.bins, norm=self.norm)
+        # torchmetrics would assign NaN to some bin
+        return torch.where(share.isfinite().all(), value.double(), torch.nan)

@@ -67,12 +67,12 @@ class Heard:
     """
 
     def __init__(self) -> None:
-        self.facts: Mapping[str, Any] = {}
+        self.facts: Any = None
         self.lines: dict[int, list[dict[str, Any]]] = {}
         self.kept: dict[tuple[int, str], dict[str, Any]] = {}
         self.outcomes: dict[int, Any] = {}
 
-    def started(self, facts: Mapping[str, Any]) -> None:
+    def started(self, facts: Any) -> None:
         self.facts = facts
 
     def epoch(self, replica: int, line: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from ablate.engine.compiling import compiled
 from ablate.engine.construction import build_network as build_network
 from ablate.engine.construction import make_optimizer, seed_globals, wants_closure
 from ablate.engine.construction import make_tricks as make_tricks
-from ablate.engine.contract import Assignment
+from ablate.engine.contract import Assignment, Facts
 from ablate.engine.data_dependent_init import adapt_to_data
 from ablate.engine.device import autocast, dtype_of, place, prepare
 from ablate.engine.dry_run import SAMPLES, dry_run, try_one_sample
@@ -60,8 +60,8 @@ class Assembly:
     wants_closure: bool
     judged: Trick | EachSeed | None
     tracked: TrackedMetrics
+    facts: Facts
     targets: Tensor | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
     first_loss: Tensor | None = None
 
     @property
@@ -205,15 +205,15 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         judged=judged_by(tricks),
         targets=data.train.targets,
         tracked=TrackedMetrics(settings, context, len(train)),
-        facts={
-            "parameters": sum(parameter.numel() for parameter in replicas.template.parameters()),
-            "steps_per_epoch": steps,
-            "target_scaling": None if spec.target_scaling is None else asdict(spec.target_scaling),
-            "data": dict(data.notes),
-            "watch": [choice.label for choice in settings.watch],
-            "surgery": surgery,
-            "notes": notes + data_notes(settings, data),
-        },
+        facts=Facts(
+            parameters=sum(parameter.numel() for parameter in replicas.template.parameters()),
+            steps_per_epoch=steps,
+            target_scaling=None if spec.target_scaling is None else asdict(spec.target_scaling),
+            data=dict(data.notes),
+            watch=[choice.label for choice in settings.watch],
+            surgery=surgery,
+            notes=notes + data_notes(settings, data),
+        ),
     )
 
 

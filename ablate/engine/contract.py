@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from ablate.data.dataset import Parts
+from ablate.notes.note import Note, as_notes
 from ablate.recipe.folds import Folds
 from ablate.recipe.settings import Settings
 
@@ -51,15 +52,38 @@ class Outcome:
     first_loss: float | None = None
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a job's training before its first epoch.
+
+    ``steps_per_epoch`` counts optimizer steps. ``target_scaling`` has the ``shift`` and ``scale`` of the targets, None
+    if they are not scaled. ``data`` counts the samples of each split, ``watch`` names the tracked metrics, ``surgery``
+    lists the layers that each trick changed, ``stack`` the seeds of each stack; ``joined`` names the variants whose
+    predictions are joined.
+    """
+
+    parameters: int
+    steps_per_epoch: int | None = None
+    target_scaling: Mapping[str, Any] | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    watch: Sequence[str] = ()
+    surgery: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    notes: Sequence[Note | str] = ()
+    stack: Sequence[Sequence[int]] = ()
+    joined: Sequence[str] = ()
+
+    def dump(self) -> dict[str, Any]:
+        """The facts as they are recorded, for JSON."""
+        recorded = {**vars(self), "notes": [note.dump() for note in as_notes(self.notes)]}
+        unused = ("steps_per_epoch", "target_scaling", "watch", "surgery", "stack") if self.joined else ("joined",)
+        return {key: value for key, value in recorded.items() if key not in unused}
+
+
 class Report(Protocol):
     """Receives a training's progress. Implemented by the study and called by the trainer."""
 
-    def started(self, facts: Mapping[str, Any]) -> None:
-        """Before the first epoch.
-
-        ``facts``: ``parameters`` (number), ``steps_per_epoch``, ``target_scaling`` (None if targets are not scaled),
-        ``notes`` and others.
-        """
+    def started(self, facts: Facts) -> None:
+        """Before the first epoch."""
 
     def epoch(self, replica: int, line: Mapping[str, Any]) -> None:
         """Seed number ``replica`` finished an epoch: ``epoch``, ``train_loss``, ``valid_loss``, metrics, ``lr`` …"""

@@ -10,7 +10,7 @@ from typing import Any
 from ablate.data.dataset import Parts
 from ablate.engine.assembly import assemble
 from ablate.engine.compute_cost import known_size
-from ablate.engine.contract import Assignment
+from ablate.engine.contract import Assignment, Facts
 from ablate.engine.replicas import CannotStack
 from ablate.engine.stack_width import in_stacks, memory_of, stack_width
 from ablate.engine.training_state import TrainingState
@@ -48,7 +48,9 @@ def begin(assignment: Assignment, data: Parts, resume: Mapping[str, Any] | None)
             LOG.warning("Seeds %s are trained sequentially: %s", show(group), reason)
             for seed in group:
                 stacks.append(TrainingState(assemble(replace(part, seeds=(seed,)), data), count(stacks)))
-                stacks[-1].assembly.facts["notes"].append(Note("not_stacked", values={"reason": str(reason)}))
+                assembly = stacks[-1].assembly
+                note = Note("not_stacked", values={"reason": str(reason)})
+                assembly.facts = replace(assembly.facts, notes=[*assembly.facts.notes, note])
     return stacks
 
 
@@ -76,11 +78,11 @@ def job_state(epoch: int, stacks: Sequence[TrainingState]) -> dict[str, Any]:
     return {"epoch": epoch, "seeds": seeds, "stacks": [stack.state() for stack in stacks]}
 
 
-def job_facts(stacks: Sequence[TrainingState]) -> dict[str, Any]:
-    """The facts of the job: those of the first stack with the notes of all; ``stack`` lists each stack's seeds."""
+def job_facts(stacks: Sequence[TrainingState]) -> Facts:
+    """The facts of the job: those of the first stack with the notes of all."""
     assemblies = [stack.assembly for stack in stacks]
-    notes = dict.fromkeys(note for assembly in assemblies for note in assembly.facts["notes"])
+    notes = dict.fromkeys(note for assembly in assemblies for note in assembly.facts.notes)
     tricks = (trick for assembly in assemblies for trick in assembly.tricks if isinstance(trick, Trick))
     notes |= dict.fromkeys(note for trick in tricks for note in as_notes(trick.notes()))
     together = [list(stack.seeds) for stack in stacks]
-    return {**stacks[0].assembly.facts, "notes": list(notes), "stack": together}
+    return replace(stacks[0].assembly.facts, notes=list(notes), stack=together)

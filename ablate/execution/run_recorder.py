@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, BinaryIO
 
-from ablate.engine.contract import Outcome
+from ablate.engine.contract import Facts, Outcome
 from ablate.execution.events import EpochEnded, Listener, RunEnded, RunStarted, StackFailed
 from ablate.execution.jobs import Job
 from ablate.execution.peak_memory import peak_memory
@@ -113,16 +113,15 @@ class RunRecorder:
 
     # what the engine calls
 
-    def started(self, facts: Mapping[str, Any]) -> None:
+    def started(self, facts: Facts) -> None:
         self.check()  # data and code are loaded by now
         with self.ending.shield():
-            self.parameters = facts["parameters"]
-            self.steps_per_epoch, self.target_scaling = facts.get("steps_per_epoch"), facts.get("target_scaling")
-            self.notes = as_notes(facts["notes"])
+            self.parameters = facts.parameters
+            self.steps_per_epoch, self.target_scaling = facts.steps_per_epoch, facts.target_scaling
+            self.notes = as_notes(facts.notes)
             for replica in self.under_way():
                 folder = self.store.run_folder(self.job.fingerprints[replica])
-                recorded = {**facts, "notes": [note.dump() for note in self.notes]}
-                provenance = {**self.job.provenance, **of_process(self.job.assignment.device), "facts": recorded}
+                provenance = {**self.job.provenance, **of_process(self.job.assignment.device), "facts": facts.dump()}
                 self.store.write_json(folder / "provenance.json", provenance)
                 self.store.write_status(self.record(replica, "running"))
                 self.listen(RunStarted(**self.job.run_of(replica), epochs=self.epochs, parameters=self.parameters))

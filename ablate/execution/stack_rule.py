@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ablate.data.load import known_spec
 from ablate.engine.compute_cost import work_of_settings
 from ablate.engine.stack_width import stack_width
 from ablate.execution.jobs import StackWidth
+from ablate.planning.networks import NetworkFacts
 from ablate.planning.plan import PlannedRun
 
 JOBS_EACH = 2
@@ -16,7 +16,7 @@ JOBS_EACH = 2
 
 
 def stack_rule(
-    runs: Sequence[PlannedRun], slots: Sequence[str], networks: Mapping[str, Mapping[str, Any]] | None = None
+    runs: Sequence[PlannedRun], slots: Sequence[str], networks: Mapping[str, NetworkFacts] | None = None
 ) -> StackWidth:
     """The rule for training ``runs`` in these slots.
 
@@ -31,17 +31,17 @@ def stack_rule(
     known = networks or {}
 
     def width(run: PlannedRun, seeds: int) -> int:
-        settings, facts = run.variant.settings, known.get(run.identity, {})
-        if facts.get("stack_reason"):
+        settings, facts = run.variant.settings, known.get(run.identity, NetworkFacts())
+        if facts.stack_reason:
             return 1
         spec = known_spec(settings.data)
-        shape, work = spec.input_shape if spec else None, facts.get("work")
+        shape, work = spec.input_shape if spec else None, facts.work
         most = -(-seeds // jobs_each)
         if work is None and shape is not None:
             work = work_of_settings(settings, shape)
         if work is None and settings.stack == "auto" and not slots[0].startswith("cuda"):
             return max(1, min(seeds, most, len(runs) // (JOBS_EACH * len(slots))))
-        chosen = stack_width(settings, seeds, slots[0], work=work, parameters=facts.get("parameters"))
+        chosen = stack_width(settings, seeds, slots[0], work=work, parameters=facts.parameters)
         return chosen if settings.stack != "auto" else min(chosen, most)
 
     return width

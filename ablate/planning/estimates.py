@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from statistics import median
 
+from ablate.planning.networks import known_networks
 from ablate.planning.plan import Plan, PlannedRun
-from ablate.store.store import Store, read_or_nothing
+from ablate.store.store import Store
 
 
 class Estimates:
@@ -44,11 +45,7 @@ def epochs_left(run: PlannedRun) -> int:
 
 def known_sizes(plan: Plan, store: Store) -> dict[str, float]:
     """Number of parameters of each run's network, from an earlier plan; empty unless all are known."""
-    facts = read_or_nothing(store.study_folder(plan.recipe.study) / "networks.json")
-    by_row = {
-        run.identity: facts[run.fingerprint]["parameters"]
-        for run in plan.runs
-        if facts.get(run.fingerprint, {}).get("parameters") is not None
-    }
-    sizes = {run.fingerprint: float(by_row[run.identity]) for run in plan.runs if run.identity in by_row}
+    networks = known_networks(plan, store)
+    known = {run.fingerprint: networks[run.identity].parameters for run in plan.runs if run.identity in networks}
+    sizes = {name: float(parameters) for name, parameters in known.items() if parameters is not None}
     return sizes if len(sizes) == len({run.fingerprint for run in plan.runs}) else {}

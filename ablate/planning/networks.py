@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,40 +21,54 @@ TRIED = 2**23
 """Maximum number of parameters for trying whether seeds can be stacked, which needs two networks and gradients."""
 
 
-def network_facts(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
-    """For each variant ``{"parameters": …, "receptive_field": …, "work": …, "stack_reason": …}``.
+@dataclass(frozen=True)
+class NetworkFacts:
+    """What is known of a variant's network; None if unknown.
 
-    Values are None if unknown. ``{"error": "one line"}`` if its network cannot be built.
+    ``receptive_field`` is in pixels, ``work`` in millions of multiplications per step, ``stack_reason`` says why seeds
+    cannot be stacked, ``error`` in one line why the network cannot be built.
     """
-    path = store.study_folder(plan.recipe.study) / "networks.json"
-    # entries without stack_reason are of an older format
-    known = {
-        name: facts for name, facts in read_or_nothing(path).items() if "stack_reason" in facts or "error" in facts
-    }
+
+    parameters: int | None = None
+    receptive_field: list[int] | None = None
+    work: float | None = None
+    stack_reason: str | None = None
+    error: str | None = None
+
+
+def network_facts(plan: Plan, store: Store) -> dict[str, NetworkFacts]:
+    """The facts of each variant's network; a helper process finds those that are not cached."""
+    known = cached(plan, store)
     first = {run.variant.name: run for run in reversed(plan.runs)}
     missing = {run.fingerprint: run.variant.settings for run in first.values() if run.fingerprint not in known}
     if missing:
-        found = ask(plan.recipe, list(missing.values()))
-        current = {run.fingerprint for run in first.values()}
-        known = {name: facts for name, facts in known.items() if name in current} | dict(
-            zip(missing, found, strict=True)
-        )
-        store.write_json(path, known)
+        known |= zip(missing, ask(plan.recipe, list(missing.values())), strict=True)
+        current = {run.fingerprint: asdict(known[run.fingerprint]) for run in first.values()}
+        store.write_json(store.study_folder(plan.recipe.study) / "networks.json", current)
     return {name: known[run.fingerprint] for name, run in first.items()}
 
 
-def known_networks(plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
+def known_networks(plan: Plan, store: Store) -> dict[str, NetworkFacts]:
     """The cached facts by identity of the settings; starts no process, so some may be missing."""
-    facts = read_or_nothing(store.study_folder(plan.recipe.study) / "networks.json")
-    return {run.identity: facts[run.fingerprint] for run in plan.runs if run.fingerprint in facts}
+    known = cached(plan, store)
+    return {run.identity: known[run.fingerprint] for run in plan.runs if run.fingerprint in known}
 
 
-def ask(recipe: Recipe, settings: Sequence[Settings]) -> list[dict[str, Any]]:
+def cached(plan: Plan, store: Store) -> dict[str, NetworkFacts]:
+    """The facts from earlier plans by fingerprint; those without ``stack_reason`` are of an older format."""
+    recorded = read_or_nothing(store.study_folder(plan.recipe.study) / "networks.json")
+    return {
+        name: NetworkFacts(**facts) for name, facts in recorded.items() if "stack_reason" in facts or "error" in facts
+    }
+
+
+def ask(recipe: Recipe, settings: Sequence[Settings]) -> list[NetworkFacts]:
     """The facts of each of ``settings``, from a helper process."""
-    return asked("ablate.planning.networks", [(recipe.folder, one) for one in settings])
+    found = asked("ablate.planning.networks", [(recipe.folder, one) for one in settings])
+    return [NetworkFacts(**facts) for facts in found]
 
 
-def describe(settings: Settings, folder: Path, specs: dict[str, Any]) -> dict[str, Any]:
+def describe(settings: Settings, folder: Path, specs: dict[str, Any]) -> NetworkFacts:
     """The facts of one variant's network; ``specs`` caches the specs of data sets."""
     from ablate.data.load import known_spec, load_parts
     from ablate.engine.assembly import build_network, make_tricks
@@ -65,8 +80,7 @@ def describe(settings: Settings, folder: Path, specs: dict[str, Any]) -> dict[st
     from ablate.registry.lazy import torch
 
     if settings.joined:
-        parameters = sum(describe(one, folder, specs)["parameters"] for one in settings.sources.values())
-        return {"parameters": parameters, "receptive_field": None, "work": None, "stack_reason": None}
+        return NetworkFacts(sum(describe(one, folder, specs).parameters or 0 for one in settings.sources.values()))
     key = json.dumps(settings.data.dump())
     if key not in specs:
         specs[key] = known_spec(settings.data) or load_parts(settings.data, folder).spec
@@ -80,12 +94,12 @@ def describe(settings: Settings, folder: Path, specs: dict[str, Any]) -> dict[st
         parameter_groups(optimizer, network.named_parameters())  # each must match a parameter
     parameters = sum(parameter.numel() for parameter in network.parameters())
     work = work_of_settings(settings, spec.input_shape)
-    return {
-        "parameters": parameters,
-        "receptive_field": list(receptive_field(network) or ()) or None,
-        "work": work if work is not None else work_of_network(network, spec, settings.batch_size),
-        "stack_reason": why_alone(settings, folder, spec) if parameters <= TRIED else None,
-    }
+    return NetworkFacts(
+        parameters,
+        receptive_field=list(receptive_field(network) or ()) or None,
+        work=work if work is not None else work_of_network(network, spec, settings.batch_size),
+        stack_reason=why_alone(settings, folder, spec) if parameters <= TRIED else None,
+    )
 
 
 def why_alone(settings: Settings, folder: Path, spec: Any) -> str | None:
@@ -102,4 +116,4 @@ def why_alone(settings: Settings, folder: Path, spec: Any) -> str | None:
 
 if __name__ == "__main__":
     looked_at: dict[str, Any] = {}
-    answer(lambda question: describe(question[1], question[0], looked_at))
+    answer(lambda question: asdict(describe(question[1], question[0], looked_at)))

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from ablate.planning.estimates import Estimates
-from ablate.planning.networks import network_facts
+from ablate.planning.networks import NetworkFacts, network_facts
 from ablate.planning.plan import Plan
 from ablate.store.store import Store
 
@@ -53,8 +53,8 @@ def outlook(plan: Plan, store: Store, *, networks: bool) -> Outlook:
         new = [run for run in runs if run.fingerprint in missing and run.fingerprint not in seen]
         shared = sum(run.fingerprint in seen for run in runs)
         seen |= {run.fingerprint for run in runs}
-        fact = facts.get(variant.name, {})
-        parameters = fact.get("parameters")
+        network = facts.get(variant.name, NetworkFacts())
+        parameters = network.parameters
         rows.append(
             RowOutlook(
                 variant.name,
@@ -65,9 +65,9 @@ def outlook(plan: Plan, store: Store, *, networks: bool) -> Outlook:
                 dict(Counter(run.record.status for run in runs)),
                 shared,
                 parameters,
-                fact.get("receptive_field"),
-                fact.get("error"),
-                fact.get("stack_reason") if len(plan.recipe.seeds) > 1 else None,
+                network.receptive_field,
+                network.error,
+                network.stack_reason if len(plan.recipe.seeds) > 1 else None,
                 estimates.seconds(new) if estimates.knows(runs[0]) else None,
                 # best and last weights of four bytes each, and about 200 bytes of metrics per epoch
                 len(new) * (8 * parameters + 200 * variant.settings.epochs) if parameters is not None else None,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ablate.data.dataset import Part, Parts
-from ablate.engine.contract import Assignment, Outcome, Report
+from ablate.engine.contract import Assignment, Facts, Outcome, Report
 from ablate.engine.measures import has_gaps, make_loss, make_metric
 from ablate.engine.predicting import Trained, predict
 from ablate.trainers.leakage import same_rows
@@ -33,9 +33,7 @@ def judge(
     loss, _ = make_loss(settings.loss, spec, folder, missing=has_gaps(data), targets=data.train.targets)
     measures = {"loss": loss} | {choice.label: make_metric(choice, spec, folder) for choice in settings.metrics}
     runs = [joined_run(assignment, seed) for seed in assignment.seeds]
-    report.started(
-        {"parameters": parameters(runs[0]), "notes": [], "data": dict(data.notes), "joined": list(settings.joined)}
-    )
+    report.started(Facts(parameters(runs[0]), data=dict(data.notes), joined=list(settings.joined)))
     outcomes = []
     for replica, (seed, run) in enumerate(zip(assignment.seeds, runs, strict=True)):
         began = time.monotonic()

@@ -23,13 +23,13 @@ class Memory:
     """A report that keeps what it hears."""
 
     def __init__(self) -> None:
-        self.facts: Mapping[str, Any] = {}
+        self.facts: Any = None
         self.lines: list[Mapping[str, Any]] = []
         self.states: list[Mapping[str, Any]] = []
         self.kept: dict[str, Mapping[str, Any]] = {}
         self.outcomes: list[Outcome] = []
 
-    def started(self, facts: Mapping[str, Any]) -> None:
+    def started(self, facts: Any) -> None:
         self.facts = facts
 
     def epoch(self, replica: int, line: Mapping[str, Any]) -> None:

@@ -70,7 +70,7 @@ def test_small_batches_together_are_one_large_one(assembled, make_choice, small,
     optimizer = make_choice("optimizer", "sgd", lr={"linear": [0.1, 0.01]}, momentum=0.9)
     few = assembled(("accumulate", {"batches": together}), batch_size=small, optimizer=optimizer)
     large = assembled(batch_size=small * together, optimizer=optimizer)
-    assert few.facts["steps_per_epoch"] == large.facts["steps_per_epoch"] == 3
+    assert few.facts.steps_per_epoch == large.facts.steps_per_epoch == 3
     for epoch in (1, 2, 3):
         assert train_epoch(few, epoch).item() == pytest.approx(train_epoch(large, epoch).item(), rel=1e-12)
         assert few.optimizer.param_groups[0]["lr"] == large.optimizer.param_groups[0]["lr"]

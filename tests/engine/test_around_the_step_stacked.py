@@ -103,7 +103,7 @@ def trained(settings, data, seeds=SEEDS, folder=None, resume=None):
 def test_a_stack_of_three_is_each_seed_alone(make, pictures, case, optimizer):
     chosen = make(case, optimizer)
     together = trained(chosen, pictures)
-    assert together.facts["stack"] == [list(SEEDS)]
+    assert together.facts.stack == [list(SEEDS)]
     for i, seed in enumerate(SEEDS):
         alone = trained(chosen, pictures, (seed,))
         assert len(alone.lines[0]) == len(together.lines[i])
@@ -159,7 +159,7 @@ def test_a_users_rate_and_weights_see_one_network(settings, pictures, tmp_path, 
     monkeypatch.syspath_prepend(tmp_path)
     chosen = settings(tricks=(Choice("trick", None, "hooks_around_the_step:Halved", {}),), precision="float64")
     together = trained(chosen, pictures)
-    assert together.facts["stack"] == [list(SEEDS)]
+    assert together.facts.stack == [list(SEEDS)]
     assert [line["lr"] for line in together.lines[2]] == pytest.approx([0.05, 0.05 / 4, 0.05 / 7])
     for i, seed in enumerate(SEEDS):
         alone = trained(chosen, pictures, (seed,))
@@ -172,7 +172,7 @@ def test_a_users_further_pass_keeps_seeds_apart(settings, pictures, tmp_path, mo
     monkeypatch.syspath_prepend(tmp_path)
     chosen = settings(tricks=(Choice("trick", None, "hooks_around_the_step:Twice", {}),), precision="float64")
     report = trained(chosen, pictures)
-    assert report.facts["stack"] == [[0], [1], [2]]
-    assert "has the hook on_pass" in report.facts["notes"][0].values["reason"]
+    assert report.facts.stack == [[0], [1], [2]]
+    assert "has the hook on_pass" in report.facts.notes[0].values["reason"]
     for i, seed in enumerate(SEEDS):
         assert report.lines[i] == trained(chosen.replace(tricks=()), pictures, (seed,)).lines[0]

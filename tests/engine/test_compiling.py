@@ -45,7 +45,7 @@ def test_a_compiled_network_trains_to_the_same_numbers(full, pictures, assign, r
 
     backend(counting)
     train(assign(full.replace(compile=True)), pictures, report)
-    assert report.facts["notes"] == []
+    assert report.facts.notes == []
     assert counted, "nothing was compiled"
     compiled_lines, weights = lines_of(report), report.kept["last"]
     plain = type(report)()
@@ -59,7 +59,7 @@ def test_a_compiled_network_trains_to_the_same_numbers(full, pictures, assign, r
 def test_the_usual_tracing_gives_the_same_too(full, pictures, assign, report, backend):
     backend("aot_eager")
     train(assign(full.replace(compile=True)), pictures, report)
-    assert report.facts["notes"] == []
+    assert report.facts.notes == []
     plain = type(report)()
     train(assign(full), pictures, plain)
     for mine, other in zip(lines_of(report), lines_of(plain), strict=True):
@@ -73,7 +73,7 @@ def test_what_cannot_be_compiled_trains_as_it_is(full, pictures, assign, report,
     backend(broken)
     with caplog.at_level(logging.WARNING):
         train(assign(full.replace(compile=True)), pictures, report)
-    (note,) = report.facts["notes"]
+    (note,) = report.facts.notes
     assert note.kind == "not_compiled"
     assert "no compiler at hand" in note.values["reason"]
     assert "compile (=true): Compilation failed" in caplog.text
@@ -85,4 +85,4 @@ def test_what_cannot_be_compiled_trains_as_it_is(full, pictures, assign, report,
 def test_a_stack_is_not_compiled_and_says_so(full, pictures, assign, report, backend):
     backend("aot_eager")
     train(replace(assign(full.replace(compile=True, stack=2)), seeds=(0, 1)), pictures, report)
-    assert [note.kind for note in report.facts["notes"]] == ["stack_not_compiled"]
+    assert [note.kind for note in report.facts.notes] == ["stack_not_compiled"]

@@ -61,6 +61,6 @@ def test_scaled_targets_are_part_of_the_facts(settings, assign, report, make_cho
     data = Parts(part(32), part(16), Spec((1, 8, 8), 1, "regression"))
     plain = settings(loss=make_choice("loss", "mse"), epochs=1, optimizer=make_choice("optimizer", "sgd", lr=1e-6))
     train(assign(plain), data, report)
-    assert report.facts["target_scaling"] is None
+    assert report.facts.target_scaling is None
     train(assign(plain.replace(tricks=(make_choice("trick", "normalise_targets"),))), data, report)
-    assert report.facts["target_scaling"]["shift"][0] == pytest.approx(102.5, abs=0.5)
+    assert report.facts.target_scaling["shift"][0] == pytest.approx(102.5, abs=0.5)

@@ -125,7 +125,7 @@ def test_a_seed_gets_in_a_stack_what_it_gets_alone(full, run, model, optimizer):
     chosen = full(model, optimizer)
     alone = run(chosen, (0,))
     five = run(chosen)
-    assert five.facts["stack"] == [[0, 1, 2, 3, 4]]
+    assert five.facts.stack == [[0, 1, 2, 3, 4]]
     assert_same(alone, five, (0,))
     assert_same(alone, run(chosen, (0, 1, 2)), (0,))
     # seeds are not all the same, and end at epochs of their own
@@ -145,14 +145,14 @@ def test_the_last_seed_that_stopped_long_ago_keeps_its_weights(full, run):
 def test_five_seeds_in_one_stack_and_in_two_give_the_same(full, run):
     chosen = full()
     five, split = run(chosen), run(chosen, stack=3)
-    assert split.facts["stack"] == [[0, 1, 2], [3, 4]]
+    assert split.facts.stack == [[0, 1, 2], [3, 4]]
     assert_same(five, split, SEEDS)
     assert_same(five, run(chosen, stack="off"), SEEDS)
 
 
 def test_rounding_is_no_reason_not_to_stack(full, run):
     """The gradient of a bias before batch norm is nothing else."""
-    assert run(full("convnet", precision="float32", epochs=1)).facts["stack"] == [list(SEEDS)]
+    assert run(full("convnet", precision="float32", epochs=1)).facts.stack == [list(SEEDS)]
 
 
 def test_float32_is_close_for_an_mlp(full, run):
@@ -169,7 +169,7 @@ def test_missing_targets_stay_out_of_each_seeds_loss(settings, make_choice, run)
     data = Parts(Part(inputs, targets), Part(inputs, targets), Spec((1, 8, 8), 4, "regression"), Part(inputs, targets))
     chosen = settings(loss=make_choice("loss", "mse"), batch_size=7, precision="float64")
     together = run(chosen, data=data)
-    assert together.facts["stack"] == [list(SEEDS)]
+    assert together.facts.stack == [list(SEEDS)]
     assert "test_loss" in together.outcomes[0].results["last"]
     assert_same(together, run(chosen, data=data, stack="off"), SEEDS)
 
@@ -203,7 +203,7 @@ class Spoil(Trick):
     )
     chosen = settings(tricks=(Choice("trick", None, "spoils_one:Spoil", {}),), precision="float64", epochs=4)
     together, apart = run(chosen, folder=tmp_path), run(chosen, folder=tmp_path, stack="off")
-    assert together.facts["stack"] == [list(SEEDS)]
+    assert together.facts.stack == [list(SEEDS)]
     assert together.outcomes[2].status == "diverged"
     assert together.outcomes[2].epoch == len(together.lines[2]) == 2
     assert together.weight[2] == {}
@@ -316,8 +316,8 @@ def test_a_users_network_stacks(settings, run, tmp_path, name):
     (tmp_path / "networks_to_stack.py").write_text(NETWORKS)
     chosen = users(settings, name)
     together = run(chosen, folder=tmp_path)
-    assert together.facts["stack"] == [list(SEEDS)]
-    assert together.facts["notes"] == []
+    assert together.facts.stack == [list(SEEDS)]
+    assert together.facts.notes == []
     assert_same(together, run(chosen, folder=tmp_path, stack="off"), SEEDS)
 
 
@@ -336,8 +336,8 @@ def test_a_network_that_cannot_stack_trains_seed_by_seed_and_says_why(settings, 
     (tmp_path / "networks_to_stack.py").write_text(NETWORKS)
     chosen = users(settings, name)
     together = run(chosen, folder=tmp_path, keep=tmp_path)
-    assert together.facts["stack"] == [[seed] for seed in SEEDS]
-    [note] = together.facts["notes"]
+    assert together.facts.stack == [[seed] for seed in SEEDS]
+    [note] = together.facts.notes
     assert note.kind == "not_stacked"
     assert reason in note.values["reason"]
     for seed in SEEDS:
@@ -395,8 +395,8 @@ def share(prediction, target):
         epochs=5,
     )
     together = run(chosen, folder=tmp_path)
-    assert together.facts["stack"] == [list(SEEDS)]
-    assert together.facts["notes"][0].kind == "loss_not_vmapped"
+    assert together.facts.stack == [list(SEEDS)]
+    assert together.facts.notes[0].kind == "loss_not_vmapped"
     assert [together.outcomes[seed].epoch for seed in SEEDS] == [2, 3, 4, 5, 5]
     assert_same(together, run(chosen, folder=tmp_path, stack="off"), SEEDS)
 
@@ -428,12 +428,12 @@ class Own(Trick):
         ({"tricks": (Choice("trick", None, "alone_only:Own", {}),)}, "tricks change the data"),
     ):
         report = run(settings(**fields), folder=tmp_path)
-        assert report.facts["stack"] == [[seed] for seed in SEEDS]
-        assert reason in report.facts["notes"][0].values["reason"]
+        assert report.facts.stack == [[seed] for seed in SEEDS]
+        assert reason in report.facts.notes[0].values["reason"]
         assert_same(report, run(settings(**fields), (4,), folder=tmp_path), (4,))
     torchs = settings(optimizer=Choice("optimizer", None, "torch.optim:RMSprop", {"lr": 0.01}), precision="float64")
     report = run(torchs)
-    assert report.facts["stack"] == [list(SEEDS)]
+    assert report.facts.stack == [list(SEEDS)]
     assert_same(report, run(torchs, stack="off"), SEEDS)
 
 

@@ -82,7 +82,7 @@ def test_auto_stacks_what_pays(mlp, pictures, assign, report):
 
     for hidden, stacks in (((16,), [[0, 1, 2, 3, 4]]), ((1500, 1500), [[0], [1], [2], [3], [4]])):
         train(replace(assign(mlp(*hidden, epochs=1)), seeds=(0, 1, 2, 3, 4)), pictures, report)
-        assert report.facts["stack"] == stacks
+        assert report.facts.stack == stacks
 
 
 def test_stacks_are_even():

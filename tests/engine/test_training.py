@@ -41,7 +41,7 @@ def test_learns_and_reports(settings, pictures, assign, report):
     assert [line["epoch"] for line in report.lines] == list(range(1, 16))
     assert report.lines[-1]["train_loss"] < 0.3 * report.lines[0]["train_loss"]
     assert report.lines[0]["lr"] == 0.05
-    assert report.facts["parameters"] == sum(t.numel() for t in report.kept["last"].values())
+    assert report.facts.parameters == sum(t.numel() for t in report.kept["last"].values())
     assert outcomes == report.outcomes
     last = outcomes[0].results["last"]
     assert last["valid_loss"] == report.lines[-1]["valid_loss"]
@@ -358,4 +358,4 @@ def test_missing_targets_with_a_loss_of_the_users_are_noted(settings, assign, re
     parts = Parts(part, part, Spec((1, 8, 8), 2, "regression"))
     chosen = settings(loss=Choice("loss", None, "gaps:loss", {}))
     train(replace(assign(chosen), folder=tmp_path), parts, report)
-    assert "missing_targets" in [note.kind for note in report.facts["notes"]]
+    assert "missing_targets" in [note.kind for note in report.facts.notes]

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ablate.data.faces import FRAME, POINTS
-from ablate.engine.contract import Outcome
+from ablate.engine.contract import Facts, Outcome
 from ablate.execution.events import Event, ProcessExited, decode, encode
 from ablate.execution.jobs import make_jobs
 from ablate.execution.scheduler import Scheduler
@@ -180,7 +180,7 @@ class Stub:
         values = torch.tensor(seeds, dtype=torch.float64) + 1 if state is None else state["values"]
         first = 0 if state is None else state["epoch"]
         self.began_after.append(first)
-        report.started({"parameters": 7, "notes": ["a stub"]})
+        report.started(Facts(7, notes=["a stub"]))
         for epoch in range(first + 1, settings.epochs + 1):
             self.before_epoch(seeds, epoch)
             values = values * 0.9 + 0.01 * epoch

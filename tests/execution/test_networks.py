@@ -8,7 +8,7 @@ import pytest
 
 from ablate.planning import networks
 from ablate.planning.estimates import Estimates
-from ablate.planning.networks import known_networks, network_facts
+from ablate.planning.networks import NetworkFacts, known_networks, network_facts
 from ablate.planning.plan import make_plan
 from ablate.planning.plan_summary import outlook
 from ablate.recipe import Recipe
@@ -65,15 +65,10 @@ def test_a_plan_knows_size_work_and_what_cannot_stack(plan, tmp_path, monkeypatc
     store = Store(tmp_path / "store")
     assert known_networks(plan, store) == {}, "no process is started for it"
     facts = network_facts(plan, store)
-    assert facts["plain"] | {"receptive_field": None} == {
-        "parameters": 650,
-        "receptive_field": None,
-        "work": pytest.approx(64 * 640 / 1e6),
-        "stack_reason": None,
-    }
-    assert "aten::lstm" in facts["memory"]["stack_reason"]
-    assert facts["alone"]["stack_reason"] is None, "no stack is wanted there"
-    assert (facts["picky"]["stack_reason"], facts["picky"]["parameters"]) == (None, 650), "its job will say more"
+    assert facts["plain"] == NetworkFacts(650, facts["plain"].receptive_field, pytest.approx(64 * 640 / 1e6))
+    assert "aten::lstm" in facts["memory"].stack_reason
+    assert facts["alone"].stack_reason is None, "no stack is wanted there"
+    assert (facts["picky"].stack_reason, facts["picky"].parameters) == (None, 650), "its job will say more"
     monkeypatch.setattr(networks, "ask", lambda *_: pytest.fail("asked again"))
     assert network_facts(plan, store) == facts
     known = known_networks(plan, store)
@@ -108,9 +103,7 @@ def test_a_joined_row_says_what_is_wrong_with_a_member(tmp_path):
 
 def test_folds_of_one_seed_are_no_stack_that_could_not_be(plan, tmp_path, monkeypatch):
     store = Store(tmp_path / "store")
-    monkeypatch.setattr(
-        networks, "ask", lambda _, settings: [{"parameters": 1, "stack_reason": "lstm"} for _ in settings]
-    )
+    monkeypatch.setattr(networks, "ask", lambda _, settings: [NetworkFacts(1, stack_reason="lstm") for _ in settings])
     (tmp_path / "own.yaml").write_text(RECIPE + "folds: 3\n")
     for seeds, reason in ((1, None), (2, "lstm")):
         made = make_plan(Recipe.load(tmp_path / "own.yaml", seeds=seeds), store)
@@ -132,12 +125,10 @@ def test_what_was_found_before_stacks_were_looked_at_is_looked_for_again(plan, t
     path.write_text(
         json.dumps({names["plain"]: {"parameters": 1, "receptive_field": None}, names["picky"]: {"error": "broken"}})
     )
-    monkeypatch.setattr(
-        networks, "ask", lambda recipe, settings: [{"parameters": 2, "stack_reason": None} for _ in settings]
-    )
+    monkeypatch.setattr(networks, "ask", lambda recipe, settings: [NetworkFacts(2) for _ in settings])
     facts = network_facts(plan, store)
-    assert facts["plain"]["parameters"] == 2
-    assert facts["picky"] == {"error": "broken"}
+    assert facts["plain"].parameters == 2
+    assert facts["picky"] == NetworkFacts(error="broken")
 
 
 def test_a_pattern_that_takes_no_parameter_is_found(tmp_path):
@@ -149,7 +140,7 @@ def test_a_pattern_that_takes_no_parameter_is_found(tmp_path):
     wrong, right = recipe.variants
     with pytest.raises(ValueError, match=r"optimizer.groups.0.match \(=conv\*\) matches no remaining parameters"):
         networks.describe(wrong.settings, tmp_path, {})
-    assert networks.describe(right.settings, tmp_path, {})["parameters"]
+    assert networks.describe(right.settings, tmp_path, {}).parameters
 
 
 def test_an_init_that_finds_nothing_to_set_is_found(tmp_path):
@@ -162,4 +153,4 @@ def test_an_init_that_finds_nothing_to_set_is_found(tmp_path):
     for variant in (plain, lone):
         with pytest.raises(ValueError, match="zero_gamma has no effect: the network has no residual branch"):
             networks.describe(variant.settings, tmp_path, {})
-    assert networks.describe(right.settings, tmp_path, {})["parameters"]
+    assert networks.describe(right.settings, tmp_path, {}).parameters

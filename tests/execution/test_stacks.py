@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ablate.execution.stack_rule import stack_rule
+from ablate.planning.networks import NetworkFacts
 from ablate.planning.plan import make_plan
 from ablate.recipe import Recipe
 from ablate.store.store import Store
@@ -43,7 +44,7 @@ def own_widths(tmp_path, slots, *, seeds=5, only=None, **facts):
     recipe = tmp_path / "own.yaml"
     recipe.write_text(DIGITS.read_text())
     plan = make_plan(Recipe.load(recipe, sets=[OWN], only=only, seeds=seeds), Store(tmp_path))
-    known = {run.identity: facts for run in plan.runs} if facts else {}
+    known = {run.identity: NetworkFacts(**facts) for run in plan.runs} if facts else {}
     rule = stack_rule(plan.runs, slots, known)
     return {rule(run, seeds) for run in plan.runs}
 

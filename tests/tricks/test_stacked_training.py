@@ -94,7 +94,7 @@ def trained(report, folder, data, tricks, seeds, *, loss="cross_entropy", model=
     train(Assignment(settings, seeds, folder), data, report)
     assert {outcome.status for outcome in report.outcomes.values()} == {"finished"}
     losses = [[(line["train_loss"], line["valid_loss"]) for line in report.lines[i]] for i in range(len(seeds))]
-    return losses, report.facts["notes"]
+    return losses, report.facts.notes
 
 
 @pytest.fixture

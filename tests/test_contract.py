@@ -20,7 +20,7 @@ import pytest
 import torch
 from torch import nn
 
-from ablate.data.dataset import Batch, Landmarks, Part, Parts, Spec
+from ablate.data.dataset import Batch, Keypoints, Part, Parts, Spec
 from ablate.layers.branches import ResidualBlock
 from ablate.layers.noise import NoisyDropout, noisy_layers, replace_dropout
 from ablate.optimizers.build import parameter_groups, rate_setter, value_setter
@@ -171,7 +171,7 @@ def test_an_optimizer_lowers_a_loss_and_holds_its_scheduled_rate(entry):
 
 # tricks
 
-MARKS = Landmarks(((0, 1),), ("left", "right"), centre=4.0, scale=4.0, frame=8)
+MARKS = Keypoints(((0, 1),), ("left", "right"), centre=4.0, scale=4.0, frame=8)
 BATCHES, N, SEEDS = 2, 6, (0, 1)
 
 
@@ -208,7 +208,7 @@ class World:
         return Parts(part(BATCHES * N), part(N), self.spec)
 
 
-PICTURES = World(Spec((1, 8, 8), 4, "regression", landmarks=MARKS))
+PICTURES = World(Spec((1, 8, 8), 4, "regression", keypoints=MARKS))
 NUMBERS = World(Spec((1, 8, 8), 4, "regression"))
 CLASSES = World(Spec((1, 8, 8), 4, "classification", classes=tuple("abcd")), nn.functional.cross_entropy)
 VOLUMES = World(Spec((1, 8, 8, 8), 4, "regression"))

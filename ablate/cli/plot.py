@@ -27,7 +27,7 @@ def plot(
         typer.Option(
             metavar="KIND",
             help="Kind of plot: curves (metrics per epoch), ladder (results with the change from each parent), effects "
-            "(differences with confidence intervals) or predictions (landmarks drawn on images).",
+            "(differences with confidence intervals) or predictions (keypoints drawn on images).",
             autocompletion=kinds,
         ),
     ] = "curves",

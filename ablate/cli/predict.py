@@ -23,7 +23,7 @@ def predict(
     seed: Annotated[int | None, option("SEED", "Seed of the network to use. Defaults to the first seed.")] = None,
     ensemble: Annotated[bool, typer.Option("--ensemble", help="Average the predictions of all seeds.")] = False,
 ) -> int:
-    """Write a variant's predictions for new inputs to a CSV file: landmarks in pixels, or class probabilities.
+    """Write a variant's predictions for new inputs to a CSV file: keypoints in pixels, or class probabilities.
 
     Example: ablate predict faces.yaml net7 --data test.csv -o predictions.csv --ensemble
     """

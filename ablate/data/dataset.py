@@ -16,11 +16,11 @@ Task = Literal["classification", "regression", "other"]
 
 
 @dataclass(frozen=True)
-class Landmarks:
-    """Targets that are landmarks in an image: (x, y) pairs, flattened to (2·P,), each (pixel − ``centre``)/``scale``.
+class Keypoints:
+    """Targets that are keypoints in an image: (x, y) pairs, flattened to (2·P,), each (pixel − ``centre``)/``scale``.
 
-    ``pairs`` are the left and right landmarks (indices 0 … P−1) that swap when the image is flipped. ``frame`` is the
-    image size in the pixels of the landmarks: 96 for the keypoint study, whatever size the network gets.
+    ``pairs`` are the left and right keypoints (indices 0 … P−1) that swap when the image is flipped. ``frame`` is the
+    image size in the pixels of the keypoints: 96 for the keypoint study, whatever size the network gets.
     """
 
     pairs: tuple[tuple[int, int], ...]
@@ -68,7 +68,7 @@ class Spec:
     outputs: int
     task: Task
     classes: tuple[str, ...] = ()
-    landmarks: Landmarks | None = None
+    keypoints: Keypoints | None = None
     target_names: tuple[str, ...] = ()
     target_scaling: TargetScaling | None = None
     places: tuple[int, ...] = ()

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 
 from ablate.data import cache
 from ablate.data.data import Data, shown
-from ablate.data.dataset import Landmarks, Part, Parts, Spec
+from ablate.data.dataset import Keypoints, Part, Parts, Spec
 from ablate.data.faces import FRAME, PAIRS, POINTS, Faces, Point, resample
 from ablate.registry import Card, register
 from ablate.registry.fields import DataPath
@@ -169,7 +169,7 @@ class FacialKeypoints(Data):
             (1, self.size, self.size),
             outputs=2 * len(chosen),
             task="regression",
-            landmarks=Landmarks(pairs, chosen, frame=FRAME),
+            keypoints=Keypoints(pairs, chosen, frame=FRAME),
             target_names=tuple(f"{name}_{axis}" for name in chosen for axis in "xy"),
         )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablate.data.data import shown
-from ablate.data.dataset import Landmarks
+from ablate.data.dataset import Keypoints
 from ablate.registry import suggestion
 
 if TYPE_CHECKING:
@@ -56,6 +56,6 @@ def submission(predictions: Tensor, names: Sequence[str], ids: Sequence[int], lo
     return "\n".join(lines) + "\n"
 
 
-def in_pixels(predictions: Tensor, marks: Landmarks) -> Tensor:
+def in_pixels(predictions: Tensor, marks: Keypoints) -> Tensor:
     """Keypoints (n, 2·P) in pixels of the frame, clipped to it."""
     return (predictions * marks.scale + marks.centre).clamp(0, marks.frame)

@@ -6,6 +6,7 @@ import numbers
 from typing import TYPE_CHECKING, Any
 
 from ablate.data.memory import free_bytes
+from ablate.registry.described import type_of
 from ablate.registry.lazy import torch
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Samples:
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         sample = self.source[index]
         if not (isinstance(sample, tuple | list) and len(sample) == 2):
-            came = f"a {type(sample).__name__}" + (f" of {len(sample)}" if isinstance(sample, tuple | list) else "")
+            came = type_of(sample) + (f" of {len(sample)}" if isinstance(sample, tuple | list) else "")
             raise ValueError(f"{self.where} has {came} as sample {index}. It must be (input, target).")
         inputs, target = sample
         # building the error text costs more than most samples: only do it if something has to be converted
@@ -64,14 +65,12 @@ def as_tensor(value: Any, where: str, *, is_target: bool = False) -> Tensor:
         tensor = value.detach()
     else:
         if not isinstance(value, np.ndarray | np.generic | numbers.Number | list | tuple):
-            raise ValueError(
-                f"{where} has a {type(value).__name__} as {what}. It must be a tensor, an array or a number."
-            )
+            raise ValueError(f"{where} has {type_of(value)} as {what}. It must be a tensor, an array or a number.")
         single = isinstance(value, float | list | tuple) and not isinstance(value, np.generic)
         try:
             tensor = torch.from_numpy(np.array(value))
         except (TypeError, ValueError):
-            raise ValueError(f"{where} has a {type(value).__name__} as {what}. It must be numeric.") from None
+            raise ValueError(f"{where} has {type_of(value)} as {what}. It must be numeric.") from None
         if single and tensor.is_floating_point():
             tensor = tensor.float()
     if tensor.is_complex():

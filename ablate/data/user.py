@@ -11,6 +11,7 @@ from ablate.data.dataset import Part, Parts, Spec, Task
 from ablate.data.samples import Samples, as_tensor, read, repeats
 from ablate.data.split import Fold, in_fold
 from ablate.recipe.settings import Choice
+from ablate.registry.described import type_of
 from ablate.registry.lazy import torch
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def from_target(choice: Choice, folder: Path | None, fold: Fold | None = None) -
     function = choice.resolve(folder)
     arguments = dict(cast("Mapping[str, Any]", choice.options))
     if not callable(function):
-        raise ValueError(f"{where} must be a function that returns {EXPECTED}, but it is a {type(function).__name__}.")
+        raise ValueError(f"{where} must be a function that returns {EXPECTED}, but it is {type_of(function)}.")
     knows_folds = fold is not None and takes(function, "fold") and takes(function, "folds")
     if knows_folds and fold is not None:
         arguments |= {"fold": fold.number, "folds": fold.folds.k}
@@ -110,7 +111,7 @@ def _part(value: Any, where: str) -> Part:
         or isinstance(value, tuple)
     ):
         raise ValueError(
-            f"{where} is a {type(value).__name__}. It must be a map-style Dataset (with __getitem__ and __len__) "
+            f"{where} is {type_of(value)}. It must be a map-style Dataset (with __getitem__ and __len__) "
             "or a pair of tensors or arrays."
         )
     else:

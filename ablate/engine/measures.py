@@ -14,6 +14,7 @@ from ablate.metrics.metric import Metric
 from ablate.metrics.regression import in_original_unit
 from ablate.notes.note import Note
 from ablate.recipe.settings import Choice
+from ablate.registry.described import type_of
 from ablate.registry.lazy import torch
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def with_arguments(choice: Choice, folder: Path) -> Measure:
         if choice.kind == "metric" and isinstance(value, int | float):
             return torch.as_tensor(float(value), device=prediction.device)
         if not isinstance(value, torch.Tensor) or value.dim() != 0:
-            what = f"a {type(value).__name__}"
+            what = type_of(value)
             if isinstance(value, torch.Tensor):
                 what = f"a tensor of shape {tuple(value.shape)}"
             rule = f"must return one number (a 0-d tensor), but returned {what}. Use its mean, for example."

@@ -78,7 +78,7 @@ def mean_prediction(runs: list[Trained], inputs: Part) -> tuple[Tensor, Spec]:
 
 
 def predictions_csv(runs: list[Trained], path: Path, lookup: Path | None = None) -> str:
-    """The predictions for a file's inputs as CSV: a column per output, landmarks in pixels; with Kaggle's ``lookup``,
+    """The predictions for a file's inputs as CSV: a column per output, keypoints in pixels; with Kaggle's ``lookup``,
     RowId and Location.
     """
     import pandas
@@ -89,10 +89,10 @@ def predictions_csv(runs: list[Trained], path: Path, lookup: Path | None = None)
 
     inputs, ids = read_inputs(runs[0].settings.data, path)
     values, spec = mean_prediction(runs, inputs)
-    if spec.landmarks is not None:
-        values = in_pixels(values, spec.landmarks)
+    if spec.keypoints is not None:
+        values = in_pixels(values, spec.keypoints)
     if lookup is not None:
-        if ids is None or spec.landmarks is None:
+        if ids is None or spec.keypoints is None:
             raise ValueError(
                 f"--lookup (={lookup}) requires Kaggle's test.csv with the column ImageId. Remove --lookup."
             )

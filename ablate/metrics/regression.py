@@ -114,9 +114,9 @@ def in_original_unit(measure: Measure, spec: Spec) -> Measure:
     "metric",
     "rmse_pixels",
     card=Card(
-        "Root mean squared error of landmark coordinates, in the original image's pixels.",
+        "Root mean squared error of keypoint coordinates, in the original image's pixels.",
         source="Kaggle, Facial Keypoints Detection: the competition's score",
-        helps="For landmarks: √(mse)·48 for facial_keypoints, whatever image size the network gets.",
+        helps="For keypoints: √(mse)·48 for facial_keypoints, whatever image size the network gets.",
     ),
 )
 class RmsePixels(Metric):
@@ -125,16 +125,16 @@ class RmsePixels(Metric):
     better = "lower"
 
     def check(self, name: str, spec: Spec) -> None:
-        """Raises ValueError if targets are not landmarks."""
-        if spec.landmarks is None:
+        """Raises ValueError if targets are not keypoints."""
+        if spec.keypoints is None:
             raise ValueError(
-                "metric (=rmse_pixels) requires landmarks as targets. Use rmse, or data such as facial_keypoints."
+                "metric (=rmse_pixels) requires keypoints as targets. Use rmse, or data such as facial_keypoints."
             )
 
     def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
-        """Raises ValueError if targets are not landmarks."""
+        """Raises ValueError if targets are not keypoints."""
         self.check("rmse_pixels", spec)
-        assert spec.landmarks is not None
+        assert spec.keypoints is not None
         known = ~target.isnan()
         error = torch.where(known, prediction.double() - target.double(), 0.0)
-        return (error.square().sum() / known.sum()).sqrt() * spec.landmarks.scale
+        return (error.square().sum() / known.sum()).sqrt() * spec.keypoints.scale

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ablate.registry.described import type_of
 from ablate.registry.lazy import torch
 
 if TYPE_CHECKING:
@@ -46,7 +47,5 @@ def build_target(choice: Choice, folder: Path | None, input_shape: tuple[int, ..
             ) from None
     model = target(**arguments)
     if not isinstance(model, torch.nn.Module):
-        raise ValueError(
-            f"model.target (={choice.target}) must return an nn.Module, but returned a {type(model).__name__}."
-        )
+        raise ValueError(f"model.target (={choice.target}) must return an nn.Module, but returned {type_of(model)}.")
     return model

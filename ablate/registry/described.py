@@ -70,3 +70,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     return value if isinstance(value, bool | int | float | str | None) else str(value)
+
+
+def type_of(value: Any) -> str:
+    """A value's type for a message: ``an int``, ``a list``."""
+    name = type(value).__name__
+    return f"{'an' if name[:1].lower() in tuple('aeiou') else 'a'} {name}"

@@ -40,7 +40,7 @@ class Shown:
 def read_predictions(study: StudyRecord, store: Store) -> Shown:
     """The first validation samples of the last finished variant, predicted by its first finished seed.
 
-    Raises ValueError where nothing has finished, and where targets are no landmarks.
+    Raises ValueError where nothing has finished, and where targets are no keypoints.
     """
     from ablate.engine.predicting import predict
     from ablate.execution.predictions import trained
@@ -58,7 +58,7 @@ def read_predictions(study: StudyRecord, store: Store) -> Shown:
     run = trained(finished[0], study.recipe, store)
     name = finished[0].variant.name
     data = run.parts()
-    marks, part = data.spec.landmarks, data.valid
+    marks, part = data.spec.keypoints, data.valid
     if marks is None or part.inputs is None or part.targets is None:
         raise ValueError(
             f"--kind (=predictions) shows keypoints on images, which {name} does not predict. Use --kind curves."
@@ -67,7 +67,7 @@ def read_predictions(study: StudyRecord, store: Store) -> Shown:
     values, spec = predict(run, few)
     assert few.inputs is not None
     assert few.targets is not None
-    assert spec.landmarks is not None
+    assert spec.keypoints is not None
 
     def pixels(points: Tensor) -> NDArray[np.float64]:
         found: NDArray[np.float64] = (points.double() * marks.scale + marks.centre).reshape(len(points), -1, 2).numpy()

@@ -1,4 +1,4 @@
-"""Random crops; landmarks and masks are transformed too."""
+"""Random crops; keypoints and masks are transformed too."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     "trick",
     "crop",
     card=Card(
-        "Crops a random window of each image; landmarks and masks follow.",
+        "Crops a random window of each image; keypoints and masks follow.",
         source=(
             "Szegedy et al. 2015, Going Deeper with Convolutions (resized); He et al. 2016, Deep Residual Learning "
             "(padded)"
         ),
         helps="For small data sets. The padded form is standard for 32×32 images, the resized form for large images.",
         costs="Slower convergence; small crops may miss the object.",
-        interacts="Landmarks may end up outside the image. Validation uses full images, so objects appear smaller.",
+        interacts="Keypoints may end up outside the image. Validation uses full images, so objects appear smaller.",
     ),
 )
 class Crop(Trick):

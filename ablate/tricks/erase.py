@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         costs="A square as large as the object removes all information.",
         interacts=(
             "Zero is the mean only after standardise or zero_center. Targets do not change, including covered "
-            "landmarks and masks."
+            "keypoints and masks."
         ),
     ),
 )
@@ -76,7 +76,7 @@ class Cutout(Trick):
         costs="A rectangle as large as the object removes all information.",
         interacts=(
             "Uniform noise is in 0 … 1, the range of images before standardise; after it, use fill: normal. Targets "
-            "do not change, including covered landmarks and masks."
+            "do not change, including covered keypoints and masks."
         ),
     ),
 )

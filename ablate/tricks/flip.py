@@ -1,4 +1,4 @@
-"""Flip images or volumes horizontally; landmarks and masks are transformed too."""
+"""Flip images or volumes horizontally; keypoints and masks are transformed too."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ablate.tricks.trick import Trick
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ablate.data.dataset import Batch, Landmarks, Spec
+    from ablate.data.dataset import Batch, Keypoints, Spec
     from ablate.rng.noise import Noise
 
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     "trick",
     "flip",
     card=Card(
-        "Flips images horizontally; landmarks and masks follow.",
+        "Flips images horizontally; keypoints and masks follow.",
         source=(
-            "Krizhevsky et al. 2012; for landmarks: Nouri 2014, Using convolutional neural nets to detect facial "
+            "Krizhevsky et al. 2012; for keypoints: Nouri 2014, Using convolutional neural nets to detect facial "
             "keypoints"
         ),
         helps="For images whose mirror image is equally plausible, such as faces and animals.",
         costs="Slower convergence. Not suitable for digits, text and other data that depend on orientation.",
-        interacts="Left and right landmarks swap. The training loss increases, so compare validation losses.",
+        interacts="Left and right keypoints swap. The training loss increases, so compare validation losses.",
     ),
 )
 class Flip(Trick):
@@ -49,11 +49,11 @@ class Flip(Trick):
     )
 
     def check(self, spec: Spec) -> None:
-        """Raises ValueError if the samples are not images, or if a landmark's left or right counterpart is missing."""
+        """Raises ValueError if the samples are not images, or if a keypoint's left or right counterpart is missing."""
         check_pictures("flip", spec, volumes=True)
-        if spec.landmarks is not None and (alone := one_sided(spec.landmarks)):
+        if spec.keypoints is not None and (alone := one_sided(spec.keypoints)):
             raise ValueError(
-                f"trick (=flip) swaps left and right landmarks, but the counterpart of {alone[0]} is missing. Add "
+                f"trick (=flip) swaps left and right keypoints, but the counterpart of {alone[0]} is missing. Add "
                 "it to data.columns, or remove flip."
             )
 
@@ -63,19 +63,19 @@ class Flip(Trick):
         chosen = noise.permutation(samples) < round(self.now.share * samples)
         which = chosen.view(*chosen.shape, *(1,) * axes)
         inputs = torch.where(which, mirror(batch.inputs), batch.inputs)
-        marks = batch.spec.landmarks
+        marks = batch.spec.keypoints
         if marks is None and cover_pictures(batch):
             masks = as_planes(batch.targets, batch)
             masks = torch.where(which, mirror(masks), masks)
             return replace(batch, inputs=inputs, targets=masks.view_as(batch.targets))
         if marks is None:
             return replace(batch, inputs=inputs)
-        targets = torch.where(chosen[..., None], mirror_landmarks(batch.targets, marks), batch.targets)
+        targets = torch.where(chosen[..., None], mirror_keypoints(batch.targets, marks), batch.targets)
         return replace(batch, inputs=inputs, targets=targets)
 
 
-def one_sided(marks: Landmarks) -> list[str]:
-    """The names of left or right landmarks without a counterpart."""
+def one_sided(marks: Keypoints) -> list[str]:
+    """The names of left or right keypoints without a counterpart."""
     paired = {point for pair in marks.pairs for point in pair}
     sides = [{"left", "right"} & set(name.replace("_", " ").split()) for name in marks.names]
     return [name for i, name in enumerate(marks.names) if sides[i] and i not in paired]
@@ -86,11 +86,11 @@ def mirror(images: Tensor) -> Tensor:
     return images.flip(-1)
 
 
-def mirror_landmarks(points: Tensor, marks: Landmarks) -> Tensor:
-    """Landmarks (..., 2·P) of flipped images: x → frame − x in pixels (−x if the origin is the image center), left and
+def mirror_keypoints(points: Tensor, marks: Keypoints) -> Tensor:
+    """Keypoints (..., 2·P) of flipped images: x → frame − x in pixels (−x if the origin is the image center), left and
     right swapped.
 
-    A missing landmark (NaN) is missing at its counterpart's position afterwards.
+    A missing keypoint (NaN) is missing at its counterpart's position afterwards.
     """
     mirrored = points.clone()
     mirrored[..., 0::2] = (marks.frame - 2 * marks.centre) / marks.scale - points[..., 0::2]
@@ -98,7 +98,7 @@ def mirror_landmarks(points: Tensor, marks: Landmarks) -> Tensor:
 
 
 def swap(points: Tensor, pairs: tuple[tuple[int, int], ...]) -> Tensor:
-    """Landmarks (..., 2·P) with the two of each pair (indices 0 … P−1) swapped."""
+    """Keypoints (..., 2·P) with the two of each pair (indices 0 … P−1) swapped."""
     return points.index_select(-1, _order(pairs, points.shape[-1] // 2, str(points.device)))
 
 

@@ -36,7 +36,7 @@ Per = Literal["batch", "sample"]
         "Trains on blends of two samples and of their targets.",
         source="Zhang et al. 2018, mixup: Beyond Empirical Risk Minimization",
         helps="For classification with few samples or wrong labels; improves calibration.",
-        costs="The training loss is hard to interpret; slower convergence; blended landmarks match neither face.",
+        costs="The training loss is hard to interpret; slower convergence; blended keypoints match neither face.",
         interacts=(
             "Class indices become probabilities, which the loss must support (cross_entropy does). Can be "
             "combined with cutmix, which then cuts blended samples."
@@ -93,7 +93,7 @@ class Mixup(Trick):
         "Pastes a rectangle of another image; targets mix by area.",
         source="Yun et al. 2019, CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features",
         helps="For image classification with few samples; unlike cutout, it wastes no pixels.",
-        costs="The training loss is hard to interpret; slower convergence; mixed landmarks match neither face.",
+        costs="The training loss is hard to interpret; slower convergence; mixed keypoints match neither face.",
         interacts=(
             "Class indices become probabilities, which the loss must support (cross_entropy does). Masks are pasted "
             "like images."

@@ -33,7 +33,7 @@ To = Literal["standard", "unit", "symmetric"]
         ),
         helps="For targets far from 0, such as prices, whose initial loss is otherwise so large that training fails.",
         costs="Losses are in the normalized unit: compare a metric, such as rmse, with variants that do not normalize.",
-        interacts="Gives several outputs equal weight. Landmarks are already scaled by the data set.",
+        interacts="Gives several outputs equal weight. Keypoints are already scaled by the data set.",
     ),
 )
 class NormaliseTargets(Trick):
@@ -67,9 +67,9 @@ class NormaliseTargets(Trick):
         return settings
 
     def check(self, spec: Spec) -> None:
-        """Raises ValueError if targets are classes or landmarks."""
-        if spec.task == "classification" or spec.landmarks is not None:
-            what = "landmarks, which are already scaled" if spec.landmarks is not None else "classes"
+        """Raises ValueError if targets are classes or keypoints."""
+        if spec.task == "classification" or spec.keypoints is not None:
+            what = "keypoints, which are already scaled" if spec.keypoints is not None else "classes"
             raise ValueError(f"trick (=normalise_targets) requires regression targets, but they are {what}. Remove it.")
 
     def on_data(self, data: Parts) -> Parts:

@@ -1,4 +1,4 @@
-"""Rotate images about their center; landmarks and masks are transformed too."""
+"""Rotate images about their center; keypoints and masks are transformed too."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     "trick",
     "rotate",
     card=Card(
-        "Rotates images by a random angle; landmarks and masks follow.",
+        "Rotates images by a random angle; keypoints and masks follow.",
         source="Simard et al. 2003, Best Practices for Convolutional Neural Networks",
         helps="For small data sets of objects that are not always upright.",
         costs="Slower convergence; interpolation blurs the image slightly; corners are lost.",
-        interacts="Landmarks may end up outside the image. Do not use if the angle determines the class (6 and 9).",
+        interacts="Keypoints may end up outside the image. Do not use if the angle determines the class (6 and 9).",
     ),
 )
 class Rotate(Trick):

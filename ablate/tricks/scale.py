@@ -1,4 +1,4 @@
-"""Scale images about their center; landmarks and masks are transformed too."""
+"""Scale images about their center; keypoints and masks are transformed too."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     "trick",
     "scale",
     card=Card(
-        "Enlarges or shrinks images at random; landmarks and masks follow.",
+        "Enlarges or shrinks images at random; keypoints and masks follow.",
         source=(
             "LeCun et al. 1998, Gradient-based learning applied to document recognition, section III.D (distorted "
             "training patterns)"
         ),
         helps="For objects at varying distances.",
         costs="Slower convergence; enlarged images lose their border, shrunken images get an empty one.",
-        interacts="Landmarks may end up outside the image. Do not use if the size determines the class.",
+        interacts="Keypoints may end up outside the image. Do not use if the size determines the class.",
     ),
 )
 class Scale(Trick):

@@ -1,4 +1,4 @@
-"""Shift images by a few pixels; landmarks and masks are transformed too."""
+"""Shift images by a few pixels; keypoints and masks are transformed too."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ablate.tricks.trick import Trick
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ablate.data.dataset import Batch, Landmarks, Spec
+    from ablate.data.dataset import Batch, Keypoints, Spec
     from ablate.rng.noise import Noise
 
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     "trick",
     "shift",
     card=Card(
-        "Shifts images by a few random pixels; landmarks and masks follow.",
+        "Shifts images by a few random pixels; keypoints and masks follow.",
         source=(
             "LeCun et al. 1998, Gradient-based learning applied to document recognition, section III.D (distorted "
             "training patterns)"
         ),
         helps="For small data sets of roughly centered objects: the position no longer matters.",
         costs="Slower convergence; pixels that leave the image are lost.",
-        interacts="Landmarks may end up outside the image.",
+        interacts="Keypoints may end up outside the image.",
     ),
 )
 class Shift(Trick):
@@ -57,16 +57,16 @@ class Shift(Trick):
 
 
 def shifted(batch: Batch, moves: Tensor, fill: Literal["edge", "zero"]) -> Batch:
-    """A batch with images, landmarks and masks shifted by ``moves`` (..., N, 2) pixels."""
+    """A batch with images, keypoints and masks shifted by ``moves`` (..., N, 2) pixels."""
     inputs = move(batch.inputs, moves, fill)
-    marks = batch.spec.landmarks
+    marks = batch.spec.keypoints
     if marks is None and cover_pictures(batch):
         masks = move(as_planes(batch.targets, batch), moves, fill)
         return replace(batch, inputs=inputs, targets=masks.view_as(batch.targets))
     if marks is None:
         return replace(batch, inputs=inputs)
     height, width = batch.inputs.shape[-2:]
-    return replace(batch, inputs=inputs, targets=move_landmarks(batch.targets, moves, (width, height), marks))
+    return replace(batch, inputs=inputs, targets=move_keypoints(batch.targets, moves, (width, height), marks))
 
 
 def move(images: Tensor, moves: Tensor, fill: Literal["edge", "zero"]) -> Tensor:
@@ -86,8 +86,8 @@ def move(images: Tensor, moves: Tensor, fill: Literal["edge", "zero"]) -> Tensor
     return moved.view_as(images)
 
 
-def move_landmarks(points: Tensor, moves: Tensor, size: tuple[int, int], marks: Landmarks) -> Tensor:
-    """Landmarks (..., N, 2·P) of images of ``size`` (width, height), shifted by ``moves`` (..., N, 2) pixels."""
+def move_keypoints(points: Tensor, moves: Tensor, size: tuple[int, int], marks: Keypoints) -> Tensor:
+    """Keypoints (..., N, 2·P) of images of ``size`` (width, height), shifted by ``moves`` (..., N, 2) pixels."""
     width, height = size
     steps = moves.to(points.dtype)
     moved = points.clone()

@@ -166,7 +166,7 @@ class Trick(Named):
     """Settings that the contract test (tests/test_contract.py) trains with."""
 
     example_needs: ClassVar[Literal["images", "numbers", "classes", "volumes", "epochs", "dropout"]] = "images"
-    """What the contract test trains on: images with landmarks, also for several epochs or with a dropout layer; images
+    """What the contract test trains on: images with keypoints, also for several epochs or with a dropout layer; images
     with plain numbers or classes as targets; or volumes."""
 
     _context: Context | None = PrivateAttr(default=None)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset, TensorDataset
 
-from ablate.data.dataset import Landmarks, Part
+from ablate.data.dataset import Keypoints, Part
 from ablate.data.load import load_parts
 from ablate.engine.construction import initialise, make_tricks
 from ablate.layers.noise import NoisyDropout
@@ -53,8 +53,8 @@ class Work:
             if trick.name == "shift":
                 train = Shifted(train, trick.named.pixels)  # type: ignore[attr-defined]
             elif trick.name == "flip":
-                assert parts.spec.landmarks is not None
-                train = Flipped(train, parts.spec.landmarks)
+                assert parts.spec.keypoints is not None
+                train = Flipped(train, parts.spec.keypoints)
             elif trick.name != "dropout":
                 raise ValueError(f"trick (={trick.name}) is not written out for the rivals.")
         return cls(settings, folder, train, tensors(parts.valid), parts.spec.input_shape, parts.spec.outputs, device)
@@ -124,7 +124,7 @@ class Shifted(Dataset[Sample]):
 class Flipped(Dataset[Sample]):
     """Pictures mirrored with a chance of one half, left and right points swapped, sample by sample."""
 
-    def __init__(self, source: Dataset[Sample], marks: Landmarks) -> None:
+    def __init__(self, source: Dataset[Sample], marks: Keypoints) -> None:
         self.source = source
         order = list(range(len(marks.names)))
         for a, b in marks.pairs:

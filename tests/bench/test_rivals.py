@@ -61,7 +61,7 @@ def test_pictures_and_points_move_as_ours_do():
     settings, folder = loaded("facial_keypoints", "net3", sets=["data.size=16", "data.limit=60"])
     parts = load_parts(settings.data, folder)
     x, y = tensors(parts.train)[0]
-    flipped = Flipped(tensors(parts.train), parts.spec.landmarks)
+    flipped = Flipped(tensors(parts.train), parts.spec.keypoints)
     torch.manual_seed(0)
     seen = [flipped[0] for _ in range(12)]
     kept = [torch.equal(a, x) for a, _ in seen]

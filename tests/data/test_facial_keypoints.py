@@ -87,11 +87,11 @@ def test_drop_keeps_rows_that_have_all_chosen_points_and_mask_those_that_have_on
 def test_chosen_columns_keep_their_order_and_their_pairs(npz: Path, few_faces: Faces):
     data = FacialKeypoints(path=npz, columns=("mouth_right_corner", "nose_tip", "mouth_left_corner"))
     parts = data.load()
-    assert parts.spec.landmarks.names == data.columns
-    assert parts.spec.landmarks.pairs == ((2, 0),)
+    assert parts.spec.keypoints.names == data.columns
+    assert parts.spec.keypoints.pairs == ((2, 0),)
     picked = few_faces.keypoints[parts.train.rows][:, [12, 10, 11]].reshape(-1, 6)
     np.testing.assert_allclose(parts.train.targets * 48 + 48, picked, atol=1e-4)
-    everything = FacialKeypoints().spec().landmarks
+    everything = FacialKeypoints().spec().keypoints
     assert [(everything.names[a], everything.names[b]) for a, b in everything.pairs] == list(PAIRS)
 
 

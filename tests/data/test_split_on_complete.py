@@ -47,8 +47,8 @@ def test_a_specialist_has_its_own_rows_and_columns(rows, columns, single):
     assert not parts.train.targets.isnan().any()
     assert parts.spec.outputs == 2 * len(columns)
     where = [POINTS.index(name) for name in columns]
-    pairs = {frozenset((columns[a], columns[b])) for a, b in parts.spec.landmarks.pairs}
-    whole = {frozenset((POINTS[a], POINTS[b])) for a, b in single.spec.landmarks.pairs}
+    pairs = {frozenset((columns[a], columns[b])) for a, b in parts.spec.keypoints.pairs}
+    whole = {frozenset((POINTS[a], POINTS[b])) for a, b in single.spec.keypoints.pairs}
     assert pairs == {pair for pair in whole if pair <= set(columns)}
     columns_of = [2 * i + axis for i in where for axis in (0, 1)]
     assert torch.equal(parts.valid.targets, single.valid.targets[:, columns_of])

@@ -79,7 +79,7 @@ compare: {metric: mae}
         make_plan(Recipe.load(tmp_path / "r.yaml"), Store(tmp_path / "runs", disk=Disk()))
     lines = str(error.value).splitlines()
     assert [line.split(": ")[1] for line in lines] == ["scaled", "smooth", "pictures"]
-    assert "trick (=normalise_targets) requires regression targets, but they are landmarks" in lines[0]
+    assert "trick (=normalise_targets) requires regression targets, but they are keypoints" in lines[0]
     assert "r.yaml:5:" in lines[0]
     assert "trick (=label_smoothing) requires classes as targets" in lines[1]
     assert "trick (=flip) requires images (C, H, W) or volumes" in lines[2]

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from ablate.data.dataset import Landmarks, Spec
+from ablate.data.dataset import Keypoints, Spec
 from ablate.registry import lookup
 
 ACCURACY, RMSE_PIXELS = (lookup("metric", name).settings() for name in ("accuracy", "rmse_pixels"))
 CLASSES = Spec((4,), 3, "classification")
-FACES = Spec((1, 32, 32), 6, "regression", landmarks=Landmarks(((0, 1),), ("left", "right", "nose")))
+FACES = Spec((1, 32, 32), 6, "regression", keypoints=Keypoints(((0, 1),), ("left", "right", "nose")))
 
 
 def test_accuracy():
@@ -55,8 +55,8 @@ def test_rmse_is_the_root_of_the_mean_squared_error_times_48():
     assert RMSE_PIXELS.measure(prediction, target, FACES).item() == pytest.approx(48 * mse**0.5, rel=1e-6)
 
 
-def test_rmse_needs_landmarks():
-    with pytest.raises(ValueError, match=r"metric \(=rmse_pixels\) requires landmarks as targets") as error:
+def test_rmse_needs_keypoints():
+    with pytest.raises(ValueError, match=r"metric \(=rmse_pixels\) requires keypoints as targets") as error:
         RMSE_PIXELS.measure(torch.zeros(2, 6), torch.zeros(2, 6), CLASSES)
     assert "\n" not in str(error.value)
 

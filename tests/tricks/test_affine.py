@@ -1,4 +1,4 @@
-"""Rotate, scale and crop: pictures, landmarks and masks go together, against SciPy, matrices and dots drawn by hand."""
+"""Rotate, scale and crop: pictures, keypoints and masks go together, against SciPy, matrices and dots drawn by hand."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import pytest
 import torch
 from scipy import ndimage
 
-from ablate.data.dataset import Batch, Landmarks, Spec
+from ablate.data.dataset import Batch, Keypoints, Spec
 from ablate.registry import lookup
 from ablate.rng.noise import Noise
 from ablate.tricks.crop import window
 from ablate.tricks.rotate import rotation
-from ablate.tricks.shared.affine import map_landmarks, maps, sample
+from ablate.tricks.shared.affine import map_keypoints, maps, sample
 from ablate.tricks.trick import Context
 
-MARKS = Landmarks((), ("nose", "chin"))
-FACES = Spec((1, 96, 96), 4, "regression", landmarks=MARKS)
-WIDE = Spec((1, 32, 48), 4, "regression", landmarks=MARKS)
+MARKS = Keypoints((), ("nose", "chin"))
+FACES = Spec((1, 96, 96), 4, "regression", keypoints=MARKS)
+WIDE = Spec((1, 32, 48), 4, "regression", keypoints=MARKS)
 MASKS = Spec((3, 12, 16), 3, "other")
 MOVING = [
     ("rotate", {"degrees": 25}),
@@ -63,7 +63,7 @@ def middle_of(picture):
 
 @moving
 @pytest.mark.parametrize("spec", [FACES, WIDE], ids=["96x96", "32x48"])
-def test_a_spot_at_a_landmark_stays_at_the_landmark(name, fields, spec):
+def test_a_spot_at_a_keypoint_stays_at_the_keypoint(name, fields, spec):
     spots, targets = blobs(20, spec)
     _, height, width = spec.input_shape
     extra = {} if name == "crop" else {"fill": "zero"}
@@ -84,14 +84,14 @@ def test_keypoints_turn_as_a_rotation_matrix_says():
     draw = np.random.default_rng(0)
     points = draw.uniform(10, 86, (7, 2, 2))
     angles = draw.uniform(-180, 180, 7)
-    out = map_landmarks(torch.tensor((points - 48) / 48).flatten(1), rotation(torch.tensor(angles)), (96, 96), MARKS)
+    out = map_keypoints(torch.tensor((points - 48) / 48).flatten(1), rotation(torch.tensor(angles)), (96, 96), MARKS)
     for before, angle, after in zip(points, np.deg2rad(angles), out.numpy() * 48 + 48, strict=True):
         # clockwise as seen, since y points down
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         np.testing.assert_allclose(after.reshape(2, 2), (before - 48) @ turn.T + 48, rtol=1e-12)
 
 
-def test_a_quarter_turn_moves_a_dot_clockwise_onto_the_landmark():
+def test_a_quarter_turn_moves_a_dot_clockwise_onto_the_keypoint():
     picture = torch.zeros(1, 1, 96, 96, dtype=torch.float64)
     picture[0, 0, 10, 20] = 1  # y = 10.5, x = 20.5
     points = (torch.tensor([[20.5, 10.5, 48.0, 48.0]], dtype=torch.float64) - 48) / 48
@@ -100,7 +100,7 @@ def test_a_quarter_turn_moves_a_dot_clockwise_onto_the_landmark():
     # the top left goes to the top right: x' = 96 − y, y' = x
     assert turned[0, 0, 20, 85] == pytest.approx(1)
     assert turned.sum() == pytest.approx(1)
-    moved = map_landmarks(points, quarter, (96, 96), MARKS) * 48 + 48
+    moved = map_keypoints(points, quarter, (96, 96), MARKS) * 48 + 48
     np.testing.assert_allclose(moved[0].numpy(), [85.5, 20.5, 48, 48], rtol=1e-12)
 
 
@@ -179,7 +179,7 @@ def test_angles_are_even_in_both_directions():
     points = torch.tensor([[1.0, 0.0, 0.0, 0.0]], dtype=torch.float64).expand(4000, 4)
     out = applied(
         "rotate",
-        Batch(torch.zeros(4000, 1, 2, 2).double(), points, points, Spec((1, 2, 2), 4, "regression", landmarks=MARKS)),
+        Batch(torch.zeros(4000, 1, 2, 2).double(), points, points, Spec((1, 2, 2), 4, "regression", keypoints=MARKS)),
         degrees=40,
     ).targets
     angles = torch.rad2deg(torch.atan2(out[:, 1], out[:, 0])).numpy()
@@ -191,7 +191,7 @@ def test_angles_are_even_in_both_directions():
 
 def test_scaling_up_is_as_likely_as_down():
     points = torch.tensor([[1.0, 0.0, 0.0, 0.5]], dtype=torch.float64).expand(4000, 4)
-    spec = Spec((1, 2, 2), 4, "regression", landmarks=MARKS)
+    spec = Spec((1, 2, 2), 4, "regression", keypoints=MARKS)
     out = applied("scale", Batch(torch.zeros(4000, 1, 2, 2).double(), points, points, spec), by=0.5).targets
     np.testing.assert_allclose(out[:, 3] / 0.5, out[:, 0], rtol=1e-12)
     assert 1 / 1.5 <= out[:, 0].min() < 0.68
@@ -236,7 +236,7 @@ def test_padded_crops_are_cuts_of_a_picture_in_zeros():
 
 def test_a_missing_point_stays_missing_and_points_may_leave_the_picture():
     points = torch.tensor([[torch.nan, torch.nan, 0.99, 0.99]], dtype=torch.float64)
-    out = map_landmarks(points, rotation(torch.tensor([45.0])), (96, 96), MARKS)
+    out = map_keypoints(points, rotation(torch.tensor([45.0])), (96, 96), MARKS)
     assert out[0, :2].isnan().all()
     assert out[0, 3] > 1.3
 

@@ -1,4 +1,4 @@
-"""Flip: picture and landmarks go together, exactly a share of the batch, nothing in place."""
+"""Flip: picture and keypoints go together, exactly a share of the batch, nothing in place."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from ablate.data.dataset import Batch, Landmarks, Spec
+from ablate.data.dataset import Batch, Keypoints, Spec
 from ablate.registry import lookup
 from ablate.rng.noise import Noise
-from ablate.tricks.flip import mirror, mirror_landmarks, swap
+from ablate.tricks.flip import mirror, mirror_keypoints, swap
 from ablate.tricks.trick import Context
 
 FLIP = lookup("trick", "flip").settings
 PAIRS = ((0, 1), (2, 4))
-MARKS = Landmarks(PAIRS, ("left eye", "right eye", "left mouth", "nose", "right mouth"))
-FACES = Spec((1, 96, 96), 10, "regression", landmarks=MARKS)
+MARKS = Keypoints(PAIRS, ("left eye", "right eye", "left mouth", "nose", "right mouth"))
+FACES = Spec((1, 96, 96), 10, "regression", keypoints=MARKS)
 DIGITS = Spec((1, 8, 8), 10, "classification")
 
 
@@ -54,10 +54,10 @@ def applied(batch, *, share=0.5, seeds=(0,), stacked=False):
 def test_twice_is_the_identity():
     images, points = torch.rand(3, 1, 96, 96, dtype=torch.float64), encoded(places(3))
     assert torch.equal(mirror(mirror(images)), images)
-    assert torch.equal(mirror_landmarks(mirror_landmarks(points, MARKS), MARKS), points)
+    assert torch.equal(mirror_keypoints(mirror_keypoints(points, MARKS), MARKS), points)
 
 
-def test_a_dot_at_a_landmark_stays_at_its_partners_landmark():
+def test_a_dot_at_a_keypoint_stays_at_its_partners_keypoint():
     points = places(6)
     out = applied(Batch(drawn(points), encoded(points), encoded(points), FACES), share=1.0)
     partner = [1, 0, 4, 3, 2]
@@ -67,15 +67,15 @@ def test_a_dot_at_a_landmark_stays_at_its_partners_landmark():
 
 
 def test_x_is_negated_where_the_centre_is_the_pictures():
-    out = mirror_landmarks(
-        torch.tensor([[0.25, 0.5, -0.75, 0.125]], dtype=torch.float64), Landmarks(((0, 1),), ("a", "b"))
+    out = mirror_keypoints(
+        torch.tensor([[0.25, 0.5, -0.75, 0.125]], dtype=torch.float64), Keypoints(((0, 1),), ("a", "b"))
     )
     assert out.tolist() == [[0.75, 0.125, -0.25, 0.5]]
 
 
 def test_another_centre_is_mirrored_at_the_pictures_middle():
-    marks = Landmarks((), ("a",), centre=0.0, scale=1.0, frame=96)
-    assert mirror_landmarks(torch.tensor([[10.5, 3.0]]), marks).tolist() == [[85.5, 3.0]]
+    marks = Keypoints((), ("a",), centre=0.0, scale=1.0, frame=96)
+    assert mirror_keypoints(torch.tensor([[10.5, 3.0]]), marks).tolist() == [[85.5, 3.0]]
 
 
 @pytest.mark.parametrize(("n", "share", "count"), [(128, 0.5, 64), (10, 0.3, 3), (7, 0.5, 4), (8, 0.0, 0), (8, 1.0, 8)])
@@ -168,13 +168,13 @@ def test_a_share_is_between_0_and_1():
         FLIP(share=1.5)
 
 
-def test_a_left_landmark_without_its_right_one_is_refused():
+def test_a_left_keypoint_without_its_right_one_is_refused():
     """A mirrored left eye looks like a right one, whose place the picture's label would name the left eye's."""
-    marks = Landmarks(((1, 2),), ("left_eye_center", "mouth_left_corner", "mouth_right_corner", "nose_tip"))
+    marks = Keypoints(((1, 2),), ("left_eye_center", "mouth_left_corner", "mouth_right_corner", "nose_tip"))
     with pytest.raises(
         ValueError,
-        match=r"trick \(=flip\) swaps left and right landmarks, but the counterpart of left_eye_center is missing",
+        match=r"trick \(=flip\) swaps left and right keypoints, but the counterpart of left_eye_center is missing",
     ):
-        FLIP().check(Spec((1, 96, 96), 8, "regression", landmarks=marks))
+        FLIP().check(Spec((1, 96, 96), 8, "regression", keypoints=marks))
     FLIP().check(FACES)
-    FLIP().check(Spec((1, 96, 96), 2, "regression", landmarks=Landmarks((), ("nose_tip",))))
+    FLIP().check(Spec((1, 96, 96), 2, "regression", keypoints=Keypoints((), ("nose_tip",))))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from ablate.data.dataset import Batch, Landmarks, Spec
+from ablate.data.dataset import Batch, Keypoints, Spec
 from ablate.registry import lookup
 from ablate.rng.noise import Noise
 from ablate.tricks.mixing import blend, span, taken
@@ -16,7 +16,7 @@ from ablate.tricks.trick import Context
 
 CLASSES = Spec((1, 8, 8), 3, "classification")
 NUMBERS = Spec((5,), 2, "regression")
-POINTS = Spec((1, 8, 8), 4, "regression", landmarks=Landmarks((), ("a", "b")))
+POINTS = Spec((1, 8, 8), 4, "regression", keypoints=Keypoints((), ("a", "b")))
 MASKS = Spec((1, 8, 8), 3, "other")
 
 
@@ -72,7 +72,7 @@ def weights_of(inputs, out):
     return found
 
 
-@pytest.mark.parametrize("spec", [NUMBERS, POINTS], ids=["table", "landmarks"])
+@pytest.mark.parametrize("spec", [NUMBERS, POINTS], ids=["table", "keypoints"])
 @pytest.mark.parametrize("per", ["batch", "sample"])
 def test_mixup_of_regression_mixes_targets_as_inputs(spec, per):
     batch = batch_of(spec, 10)

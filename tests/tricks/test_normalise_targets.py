@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ablate.data.dataset import Landmarks, Part, Parts, Spec, TargetScaling
+from ablate.data.dataset import Keypoints, Part, Parts, Spec, TargetScaling
 from ablate.metrics.regression import in_original_unit
 from ablate.registry import lookup
 from ablate.tricks.trick import Context
@@ -110,10 +110,10 @@ def test_float32_targets_far_from_0_lose_nothing():
     ("spec", "what"),
     [
         (Spec((3,), 2, "classification"), "classes"),
-        (Spec((1, 8, 8), 4, "regression", landmarks=Landmarks((), ("a", "b"))), "landmarks, which are already scaled"),
+        (Spec((1, 8, 8), 4, "regression", keypoints=Keypoints((), ("a", "b"))), "keypoints, which are already scaled"),
     ],
 )
-def test_classes_and_landmarks_are_refused(spec, what):
+def test_classes_and_keypoints_are_refused(spec, what):
     with pytest.raises(
         ValueError, match=rf"trick \(=normalise_targets\) requires regression targets, but they are {what}"
     ):

@@ -1,4 +1,4 @@
-"""Shift: picture and landmarks move together by whole pixels, evenly drawn, nothing in place."""
+"""Shift: picture and keypoints move together by whole pixels, evenly drawn, nothing in place."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from ablate.data.dataset import Batch, Landmarks, Spec
+from ablate.data.dataset import Batch, Keypoints, Spec
 from ablate.registry import lookup
 from ablate.rng.noise import Noise
 from ablate.tricks.shift import move
 from ablate.tricks.trick import Context
 
 SHIFT = lookup("trick", "shift").settings
-MARKS = Landmarks((), ("nose",))
-FACES = Spec((1, 96, 96), 2, "regression", landmarks=MARKS)
-SMALL = Spec((1, 32, 48), 2, "regression", landmarks=MARKS)
+MARKS = Keypoints((), ("nose",))
+FACES = Spec((1, 96, 96), 2, "regression", keypoints=MARKS)
+SMALL = Spec((1, 32, 48), 2, "regression", keypoints=MARKS)
 
 
 def applied(trick, batch, seeds=(0,)):
@@ -36,7 +36,7 @@ def dots(n, spec, seed=0):
 
 @pytest.mark.parametrize("spec", [FACES, SMALL], ids=["96x96", "32x48"])
 @pytest.mark.parametrize("fill", ["edge", "zero"])
-def test_a_dot_at_a_landmark_stays_at_the_landmark(spec, fill):
+def test_a_dot_at_a_keypoint_stays_at_the_keypoint(spec, fill):
     images, targets = dots(40, spec)
     out = applied(SHIFT(pixels=5, fill=fill), Batch(images, targets, targets, spec))
     _, height, width = spec.input_shape

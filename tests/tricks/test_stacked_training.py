@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from ablate.data.dataset import Landmarks, Part, Parts, Spec
+from ablate.data.dataset import Keypoints, Part, Parts, Spec
 from ablate.engine.contract import Assignment
 from ablate.engine.training import train
 from ablate.recipe.settings import Choice, Settings
 from ablate.registry import lookup
 
 CLASSES = Spec((1, 8, 8), 3, "classification", ("a", "b", "c"))
-POINTS = Spec((1, 8, 8), 4, "regression", landmarks=Landmarks(((0, 1),), ("left", "right"), 4.0, 4.0, 8))
+POINTS = Spec((1, 8, 8), 4, "regression", keypoints=Keypoints(((0, 1),), ("left", "right"), 4.0, 4.0, 8))
 MASKS = Spec((1, 8, 8), 3, "other")
 
 SETS = {
@@ -118,7 +118,7 @@ def test_of_classes(compare, name):
     compare(parts(CLASSES), SETS[name])
 
 
-def test_of_landmarks(compare):
+def test_of_keypoints(compare):
     compare(parts(POINTS), SETS["augmentation"], loss="mse")
 
 

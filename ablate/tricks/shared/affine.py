@@ -1,8 +1,8 @@
-"""Affine transforms of images, landmarks and masks, per sample; used to rotate, scale and crop.
+"""Affine transforms of images, keypoints and masks, per sample; used to rotate, scale and crop.
 
 A map is a matrix (2, 3) that gives the new position of a point (x, y), in pixels from the image center, x to the right,
-y *down*; pixel j covers j … j + 1. Landmarks are mapped directly, images are sampled by the inverse. Pixels that leave
-the image are lost; landmarks keep their coordinates outside it.
+y *down*; pixel j covers j … j + 1. Keypoints are mapped directly, images are sampled by the inverse. Pixels that leave
+the image are lost; keypoints keep their coordinates outside it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ablate.tricks.shared.pictures import as_planes, cover_pictures, flattened
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ablate.data.dataset import Batch, Landmarks
+    from ablate.data.dataset import Batch, Keypoints
 
 Fill = Literal["edge", "zero", "reflect"]
 PADDING = {"edge": "border", "zero": "zeros", "reflect": "reflection"}
@@ -30,13 +30,13 @@ def maps(a: Tensor, b: Tensor, c: Tensor, d: Tensor, x: Tensor | None = None, y:
 
 
 def transform(batch: Batch, forward: Tensor, chosen: Tensor, fill: Fill) -> Batch:
-    """Transform the ``chosen`` (..., N) samples of a batch by maps (..., N, 2, 3), including landmarks or masks."""
+    """Transform the ``chosen`` (..., N) samples of a batch by maps (..., N, 2, 3), including keypoints or masks."""
     which = chosen[..., None, None, None]
     inputs = torch.where(which, sample(batch.inputs, forward, fill), batch.inputs)
-    marks = batch.spec.landmarks
+    marks = batch.spec.keypoints
     if marks is not None:
         height, width = batch.inputs.shape[-2:]
-        moved = map_landmarks(batch.targets, forward, (width, height), marks)
+        moved = map_keypoints(batch.targets, forward, (width, height), marks)
         return replace(batch, inputs=inputs, targets=torch.where(chosen[..., None], moved, batch.targets))
     if cover_pictures(batch):
         masks = as_planes(batch.targets, batch)
@@ -63,10 +63,10 @@ def sample(images: Tensor, forward: Tensor, fill: Fill, *, nearest: bool = False
     return out.view_as(images)
 
 
-def map_landmarks(points: Tensor, forward: Tensor, size: tuple[int, int], marks: Landmarks) -> Tensor:
-    """Landmarks (..., N, 2·P) of images of ``size`` (width, height) under maps (..., N, 2, 3).
+def map_keypoints(points: Tensor, forward: Tensor, size: tuple[int, int], marks: Keypoints) -> Tensor:
+    """Keypoints (..., N, 2·P) of images of ``size`` (width, height) under maps (..., N, 2, 3).
 
-    If one coordinate of a landmark is NaN, both become NaN.
+    If one coordinate of a keypoint is NaN, both become NaN.
     """
     matrix = forward.to(points.dtype)
     width, height = size

@@ -46,7 +46,7 @@ def cover_pictures(batch: Batch) -> bool:
 def flattened(batch: Batch) -> bool:
     """Whether targets are flattened images (..., N, C·H·W), as those of an autoencoder."""
     spec = batch.spec
-    alike = spec.task == "regression" and spec.landmarks is None and spec.outputs == prod(spec.input_shape)
+    alike = spec.task == "regression" and spec.keypoints is None and spec.outputs == prod(spec.input_shape)
     return alike and batch.targets.shape[-1] == spec.outputs
 
 

@@ -41,7 +41,7 @@ def class_axis(batch: Batch, probabilities: Tensor) -> int:
 
 def check_classes(trick: str, spec: Spec) -> None:
     """Raise ValueError (one line) if targets are not classes."""
-    if spec.task == "regression" or spec.landmarks is not None:
+    if spec.task == "regression" or spec.keypoints is not None:
         raise ValueError(
             f"trick (={trick}) requires classes as targets, but the data have regression targets. Remove it."
         )

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ablate.data.dataset import Parts, Spec
 
 
+Per = Literal["feature", "channel", "all"]
+
+
 @register(
     "trick",
     "zero_center",
@@ -42,7 +45,7 @@ class ZeroCenter(Trick):
 
     per: Per = Field(
         default="feature",
-        description="pixel: a separate mean for each input value; channel: per channel; all: one mean",
+        description="feature: a separate mean for each input value; channel: per channel; all: one mean",
     )
 
     def check(self, spec: Spec) -> None:
@@ -53,9 +56,6 @@ class ZeroCenter(Trick):
         check_in_memory("zero_center", data)
         mean, _ = moments(as_floats(data.train.inputs, "zero_center"), self.per)
         return with_inputs(data, lambda inputs: as_floats(inputs, "zero_center") - mean)
-
-
-Per = Literal["feature", "channel", "all"]
 
 
 @register(
@@ -83,7 +83,7 @@ class Standardise(Trick):
     per: Per = Field(
         default="feature",
         description=(
-            "pixel: separate statistics for each input value; channel: per channel; all: one mean and standard "
+            "feature: separate statistics for each input value; channel: per channel; all: one mean and standard "
             "deviation"
         ),
     )

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from ablate.recipe.replay import SECTIONS
-from ablate.registry import entries
+from ablate.registry import KINDS, entries
+from ablate.registry.described import settings_of
 from ablate.report.catalogue import TITLES, as_page
 
 ROOT = Path(__file__).parents[2]
@@ -174,3 +175,15 @@ def test_a_trick_that_is_written_by_the_book_works(tmp_path):
         "import conftest, sys; from ablate.cli import main; sys.argv[1:] = ['plan', 'recipe.yaml', '--quick']; main()"
     )
     assert run("-c", command, cwd=tmp_path).returncode == 0
+
+
+def test_values_that_a_setting_explains_are_its_values():
+    explained = 0
+    for kind in KINDS:
+        for entry in entries(kind):
+            for setting in settings_of(entry):
+                words = re.findall(r"(?:^|; )([a-z][a-z0-9_-]*): ", setting["description"])
+                if setting["choices"] and words:
+                    explained += 1
+                    assert set(words) <= set(setting["choices"]), (entry.name, setting)
+    assert explained > 20

@@ -7,8 +7,6 @@ import math
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,12 +86,11 @@ def test_server_that_runs_already_gets_a_link(shown, lab):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_serving_ends_with_a_signal_and_takes_its_server_along(lab, number):
-    script = "import sys; from ablate.tracking.ui import serve; sys.exit(serve(sys.argv[1], 0, None, lambda line: print(line, flush=True)))"
-    command = [sys.executable, "-c", script, lab.uri]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        url = process.stdout.readline().split()[0]
+def test_serving_ends_with_a_signal_and_takes_its_server_along(lab, warm, number):
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    with warm.start(lab.root, "ui", "--tracking-uri", lab.uri, "--port", port) as process:
+        url = process.stderr.readline().split()[0]
         process.send_signal(number)
         out, error = process.communicate(timeout=60)
     assert (process.returncode, out, error) == (0, "", "")

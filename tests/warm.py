@@ -9,6 +9,7 @@ and the status at the end. The helpers that a command starts are processes that 
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import inspect
 import json
@@ -23,8 +24,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-HELPERS = 3
-"""Processes that wait to be a helper. When they are used up, helpers are started as always."""
+HELPERS = {"run": 2, "plan": 1, "sync": 1}
+"""How many processes wait to be a helper of a command. When they are used up, helpers are started as always."""
 
 PYTHON = {"PYTHONHASHSEED", "PYTHONIOENCODING", "PYTHONPATH", "PYTHONUTF8"}
 """Variables that a fork would not hear of."""
@@ -158,7 +159,7 @@ def begin(given: dict[str, Any], files: Sequence[int]) -> None:
     from ablate import cli
 
     sys.path[0] = given["folder"]
-    for _ in range(HELPERS):
+    for _ in range(HELPERS.get(given["words"][0] if given["words"] else "", 0)):
         Helper.waiting.append(wait_to_help())
     subprocess.Popen = Helper  # type: ignore[misc]
     be(given["variables"], [str(Path(cli.__file__).parents[1] / "__main__.py"), *given["words"]], cli.main)
@@ -195,40 +196,51 @@ def be(variables: Mapping[str, str], words: Sequence[str], program: Any) -> None
         os._exit(code or 0)
 
 
-def run(connection: socket.socket, files: Sequence[int], given: dict[str, Any]) -> None:
-    """Start a command as a child, tell its id, wait for its end, tell its status."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    if (pid := os.fork()) == 0:
-        begin(given, files)
-    for file in files:
-        os.close(file)
-    connection.send(str(pid).encode())
-    status = os.waitpid(pid, 0)[1]
-    with contextlib.suppress(OSError):  # nobody waits
-        connection.send(str(status).encode())
-    os._exit(0)
-
-
 def main() -> None:
     from ablate.execution.executors.forkserver import warm_up
 
     warm_up()
     for module in IMPORTS:
         importlib.import_module(module)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    with socket.socket(fileno=int(sys.argv[1])) as listener:
-        while select.select([listener, sys.stdin], [], [])[0] == [listener]:  # the input is closed when the parent ends
+    gc.freeze()
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_write, False)
+    signal.set_wakeup_fd(wake_write)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    listener = socket.socket(fileno=int(sys.argv[1]))
+    started: dict[int, socket.socket] = {}
+    while sys.stdin not in (
+        ready := select.select([listener, wake_read, sys.stdin], [], [])[0]
+    ):  # closed by the parent
+        if wake_read in ready:
+            os.read(wake_read, 100)
+            tell_ends(started)
+        if listener in ready:
             connection, _ = listener.accept()
             order, files, _, _ = socket.recv_fds(connection, 1 << 20, 3)
             given = json.loads(order)
             for module in given.pop("imports"):
-                importlib.import_module(module)
-            if os.fork() == 0:
-                listener.close()
-                run(connection, files, given)
-            connection.close()
+                if module not in sys.modules:
+                    importlib.import_module(module)
+                    gc.freeze()
+            if (pid := os.fork()) == 0:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                begin(given, files)
+            started[pid] = connection
+            connection.send(str(pid).encode())
             for file in files:
                 os.close(file)
+
+
+def tell_ends(started: dict[int, socket.socket]) -> None:
+    """Send the status of each process that has ended to who waits for it."""
+    while started:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if not pid:
+            return
+        with contextlib.suppress(OSError), started.pop(pid) as connection:  # nobody may wait
+            connection.send(str(status).encode())
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ leads a process group, so whatever a job started ends with it.
 from __future__ import annotations
 
 import base64
+import gc
 import os
 import pickle
 import selectors
@@ -72,7 +73,10 @@ def serve() -> None:
 
 
 def warm_up() -> None:
-    """Import what every job needs, torch's lazy imports too. Starts no thread, so forking is safe."""
+    """Import what every job needs, torch's lazy imports too. Starts no thread, so forking is safe.
+
+    What is imported is frozen: a garbage collection in a job would otherwise write to, and so copy, all of its pages.
+    """
     import torch
 
     import ablate.execution.worker  # noqa: F401  what the forked jobs will ask for
@@ -81,6 +85,8 @@ def warm_up() -> None:
     torch.set_num_threads(1)
     entries()
     torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    gc.collect()
+    gc.freeze()
 
 
 def become(job: object, channel: int, alive: int, others: tuple[int, int]) -> None:

@@ -17,8 +17,8 @@ from torch.nn.functional import cross_entropy, mse_loss
 
 from ablate.data.load import load_parts
 from ablate.engine.assembly import Assembly, assemble
+from ablate.engine.compute_cost import known_size
 from ablate.engine.contract import Assignment
-from ablate.engine.stack_width import known_size
 from ablate.recipe import Recipe
 from bench.loop import Loss, bare, ours, repeated, tensors
 from bench.measure import alternating, machine, ratio

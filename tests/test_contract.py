@@ -22,7 +22,7 @@ from torch import nn
 
 from ablate.data.dataset import Batch, Keypoints, Part, Parts, Spec
 from ablate.layers.branches import ResidualBlock
-from ablate.layers.noise import NoisyDropout, noisy_layers, replace_dropout
+from ablate.layers.dropout import NoisyDropout, noisy_layers, replace_dropout
 from ablate.optimizers.build import parameter_groups, rate_setter, value_setter
 from ablate.recipe.settings import Choice, Settings
 from ablate.registry import KINDS, Entry, entries, lookup

@@ -20,6 +20,7 @@ import signal
 import socket
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,12 @@ PYTHON = {"PYTHONHASHSEED", "PYTHONIOENCODING", "PYTHONPATH", "PYTHONUTF8"}
 IMPORTS = ("ablate.api", "ablate.cli.app", "ablate.report.pictures", "matplotlib.figure", "pandas", "scipy.stats")
 
 
-class Forked(subprocess.Popen[Any]):
+class Forked(subprocess.Popen[Any], ABC):
     """A process that is forked elsewhere: `fork` gives an order and the three standard files to a waiting process, which answers with its id."""
 
+    @abstractmethod
     def fork(self, given: Mapping[str, Any], files: Sequence[int]) -> int | None:
         """The id of the process, or None where it must be started as always."""
-        raise NotImplementedError
 
     def _execute_child(self, *args: Any) -> None:
         start = super()._execute_child  # type: ignore[misc]

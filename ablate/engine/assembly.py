@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from ablate.data.dataset import Parts, Spec
 from ablate.data.loaders import Loader, loader_for
 from ablate.engine.compiling import compile_network
-from ablate.engine.construction import adapt_to_data, build_network, make_optimizer, seed_globals, wants_closure
+from ablate.engine.construction import build_network, make_optimizer, seed_globals, wants_closure
 from ablate.engine.contract import Assignment, Facts
+from ablate.engine.data_dependent_init import adapt_to_data
 from ablate.engine.device import dtype_of, place, prepare
 from ablate.engine.dry_run import SAMPLES, dry_run, try_one_sample
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from ablate.data.dataset import Parts, Spec
-from ablate.data.loaders import Loader
+from ablate.data.dataset import Spec
 from ablate.engine.replicas import CannotStack
 from ablate.inits.init import Init
-from ablate.layers.noise import replace_dropout
+from ablate.layers.dropout import replace_dropout
 from ablate.models.model import Model
 from ablate.models.user import build_target
 from ablate.optimizers.build import parameter_groups, value_setter
@@ -22,15 +21,11 @@ from ablate.optimizers.optimizer import Optimizer
 from ablate.recipe.settings import Choice, Settings
 from ablate.registry import suggestion
 from ablate.registry.lazy import torch
-from ablate.rng.noise import Noise, key
+from ablate.rng.noise import key
 from ablate.tricks.trick import Context, NoEffect, Trick, overrides
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-
-INIT_SAMPLES = 256
-"""Number of samples that an initialisation sees."""
 
 
 def seed_globals(seed: int, stream: str) -> None:
@@ -113,19 +108,6 @@ def initialise(network: nn.Module, settings: Settings, seed: int, folder: Path) 
         init = settings.init.named
         assert isinstance(init, Init)
         init.apply(network, seed)
-
-
-def adapt_to_data(network: nn.Module, settings: Settings, seed: int, train: Loader, data: Parts) -> None:
-    """If the recipe's init depends on data, adapt it to samples of the training set. Raises ValueError."""
-    init = settings.init.options
-    if not isinstance(init, Init) or not init.wants_data():
-        return
-    rows = Noise((seed,), "init").permutation(len(train))[:INIT_SAMPLES]
-    pairs = list(train.batches(rows))
-    inputs, targets = (torch.cat(column).cpu() for column in zip(*pairs, strict=True))
-    if inputs.is_floating_point():
-        inputs = inputs.float()
-    init.adapt(network, inputs, targets if data.train.targets is None else data.train.targets, data.spec)
 
 
 def make_optimizer(

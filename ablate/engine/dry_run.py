@@ -13,7 +13,7 @@ from ablate.engine.construction import build_network, make_optimizer
 from ablate.engine.each_seed import Measure, one_by_one, vmapped
 from ablate.engine.replicas import CannotStack, Stack
 from ablate.engine.stacked_tricks import of_seed, tricks_for
-from ablate.layers.noise import handed_in, noisy_layers
+from ablate.layers.dropout import handed_in, noisy_layers
 from ablate.notes.note import Note
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch

@@ -10,22 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from math import log, prod
-from pathlib import Path
-from typing import TYPE_CHECKING
+from math import log
 
 import numpy as np
 
-from ablate.data.dataset import Spec
 from ablate.data.memory import free_bytes
+from ablate.engine.compute_cost import work_of_settings
 from ablate.models.convnet import Convnet
 from ablate.models.mlp import Mlp
 from ablate.models.size import physical_memory
 from ablate.recipe.settings import Settings
-from ablate.registry.lazy import torch
-
-if TYPE_CHECKING:
-    from torch import nn
 
 WIDTHS = (2, 5, 10, 20)
 
@@ -120,69 +114,3 @@ def in_stacks(seeds: Sequence[int], width: int) -> list[tuple[int, ...]]:
     size, more = divmod(len(seeds), stacks)
     ends = [i * size + min(i, more) for i in range(stacks + 1)]
     return [tuple(seeds[a:b]) for a, b in pairwise(ends)]
-
-
-def work_of_settings(settings: Settings, input_shape: tuple[int, ...]) -> float | None:
-    """Millions of multiplications in one seed's forward pass over a batch, without torch.
-
-    Only for the built-in mlp and plain convnet; None for others.
-    """
-    model = settings.model.options
-    if isinstance(model, Mlp | Convnet) and model.parameters is not None:
-        return None
-    if isinstance(model, Convnet) and (model.pool == "strided" or model.spp):
-        return None
-    if isinstance(model, Mlp):
-        widths, convolutions = (prod(input_shape), *model.hidden), 0
-    elif isinstance(model, Convnet):
-        sides, channels, convolutions = input_shape[1:], (input_shape[0], *model.channels), 0
-        for i, (kernel, pool) in enumerate(zip(model.each("kernels"), model.each("pools"), strict=True)):
-            if model.padding == "none":
-                sides = tuple(side - kernel + 1 for side in sides)
-            convolutions += prod(sides) * channels[i] * channels[i + 1] * kernel ** len(sides)
-            sides = tuple(side // max(pool, 1) for side in sides)
-        widths = (channels[-1] * prod(sides), *model.hidden)
-    else:
-        return None
-    return settings.batch_size * (convolutions + sum(a * b for a, b in pairwise(widths))) / 1e6
-
-
-def work_of_network(network: nn.Module, spec: Spec, batch_size: int) -> float | None:
-    """The same for any network, counted in a forward pass on torch's meta device; None if that fails.
-
-    ``network`` is not changed.
-    """
-    from torch.func import functional_call
-    from torch.utils.flop_counter import FlopCounterMode
-
-    shape = (2, *spec.input_shape)
-    values = {n: t.detach().to("meta") for n, t in (*network.named_parameters(), *network.named_buffers())}
-    for inputs in (torch.empty(shape, device="meta"), torch.empty(shape, device="meta", dtype=torch.long)):
-        try:
-            with torch.no_grad(), FlopCounterMode(display=False) as counter:
-                functional_call(network.eval(), values, (inputs,))
-        except Exception:
-            continue
-        return float(counter.get_total_flops()) / 2 / len(inputs) * batch_size / 1e6
-    return None
-
-
-def size_of(network: nn.Module, settings: Settings, spec: Spec) -> tuple[float | None, int]:
-    """A network's compute cost, None if unknown, and its number of parameters."""
-    work = work_of_settings(settings, spec.input_shape)
-    if work is None:
-        work = work_of_network(network, spec, settings.batch_size)
-    return work, sum(parameter.numel() for parameter in network.parameters())
-
-
-def known_size(settings: Settings, spec: Spec, folder: Path) -> tuple[float | None, int | None]:
-    """The same from building the network on the meta device; None if unknown."""
-    from ablate.engine.construction import build_network, make_tricks
-
-    try:
-        tricks, _ = make_tricks(settings, spec, folder)
-        with torch.device("meta"):
-            network, _ = build_network(settings, spec, folder, tricks, None)
-    except Exception:  # the job reports the error
-        return work_of_settings(settings, spec.input_shape), None
-    return size_of(network, settings, spec)

@@ -10,7 +10,7 @@ from ablate.data.dataset import Part, Parts, Spec
 from ablate.engine.construction import make_trick, make_tricks, seed_globals
 from ablate.engine.each_seed import EachSeed
 from ablate.engine.replicas import CannotStack
-from ablate.layers.noise import noisy_layers
+from ablate.layers.dropout import noisy_layers
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
 from ablate.rng.noise import Noise

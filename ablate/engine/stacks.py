@@ -8,9 +8,10 @@ from dataclasses import replace
 
 from ablate.data.dataset import Parts
 from ablate.engine.assembly import assemble
+from ablate.engine.compute_cost import known_size
 from ablate.engine.contract import Assignment, Facts, State
 from ablate.engine.replicas import CannotStack
-from ablate.engine.stack_width import in_stacks, known_size, memory_of, stack_width
+from ablate.engine.stack_width import in_stacks, memory_of, stack_width
 from ablate.engine.training_state import TrainingState
 from ablate.models.size import physical_memory
 from ablate.notes.note import Note, as_notes

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ablate.data.load import known_spec
+from ablate.engine.compute_cost import work_of_settings
 from ablate.engine.contract import Assignment
-from ablate.engine.stack_width import stack_width, work_of_settings
+from ablate.engine.stack_width import stack_width
 from ablate.execution.events import RunKey
 from ablate.planning.estimates import Estimates
 from ablate.planning.networks import Network

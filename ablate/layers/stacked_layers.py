@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ablate.layers.noise import NoisyDropout
+from ablate.layers.dropout import NoisyDropout
 
 if TYPE_CHECKING:
     Leaf = Callable[[Tensor], Tensor]

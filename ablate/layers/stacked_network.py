@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from ablate.layers.noise import Shapes, draw_masks, handed_in, mask_shapes, noisy_layers
+from ablate.layers.dropout import Shapes, draw_masks, handed_in, mask_shapes, noisy_layers
 from ablate.layers.stacked_layers import Step, expanded, stacked_step
 
 

@@ -175,7 +175,7 @@ def _is_transposed(layer: nn.Module) -> bool:
 
 
 def _is_pointwise(layer: nn.Module) -> bool:
-    from ablate.layers.noise import NoisyDropout
+    from ablate.layers.dropout import NoisyDropout
 
     homes = tuple(f"torch.nn.modules.{name}" for name in POINTWISE)
     return type(layer).__module__ in homes or isinstance(layer, NoisyDropout | torch.nn.Identity)

@@ -69,13 +69,10 @@ class AdaSecant(Optimizer):
     def group_values(self, now: Mapping[str, Any]) -> dict[str, Any]:
         return {"lr": now["lr"], "weight_decay": now["weight_decay"]}
 
-    def build(self, groups: list[dict[str, Any]]) -> TorchOptimizer:
-        return self._built(groups, stacked=False)
-
     def build_stacked(self, groups: list[dict[str, Any]]) -> TorchOptimizer:
-        return self._built(groups, stacked=True)
+        return self.build(groups, stacked=True)
 
-    def _built(self, groups: list[dict[str, Any]], *, stacked: bool) -> TorchOptimizer:
+    def build(self, groups: list[dict[str, Any]], *, stacked: bool = False) -> TorchOptimizer:
         from ablate.optimizers.steps.adasecant import AdaSecant as Torchs
 
         return Torchs(

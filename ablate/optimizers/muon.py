@@ -94,13 +94,10 @@ class Muon(InParts):
         plain = {key: now[key] for key in ("lr", "momentum", "eps", "weight_decay")}
         return {**plain, "betas": (now["beta1"], now["beta2"])}
 
-    def build(self, groups: list[dict[str, Any]]) -> TorchOptimizer:
-        return self._built(groups, stacked=False)
-
     def build_stacked(self, groups: list[dict[str, Any]]) -> TorchOptimizer:
-        return self._built(groups, stacked=True)
+        return self.build(groups, stacked=True)
 
-    def _built(self, groups: list[dict[str, Any]], *, stacked: bool) -> TorchOptimizer:
+    def build(self, groups: list[dict[str, Any]], *, stacked: bool = False) -> TorchOptimizer:
         from ablate.optimizers.steps.muon import Muon as Combined
 
         return Combined(

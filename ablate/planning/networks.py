@@ -26,7 +26,7 @@ TRIED = 2**23
 class Network:
     """What is known of a variant's network. Values are None if unknown; ``error`` is why it cannot be built.
 
-    ``work`` is the compute cost (`ablate.engine.stack_width`), ``stack_reason`` why seeds cannot be stacked.
+    ``work`` is the compute cost (`ablate.engine.compute_cost`), ``stack_reason`` why seeds cannot be stacked.
     """
 
     parameters: int | None = None
@@ -80,9 +80,9 @@ def ask(recipe: Recipe, settings: Sequence[Settings]) -> list[Network]:
 def describe(settings: Settings, folder: Path, specs: dict[str, Spec]) -> Network:
     """One variant's network; ``specs`` caches the specs of data sets."""
     from ablate.data.load import known_spec, load_parts
+    from ablate.engine.compute_cost import size_of
     from ablate.engine.construction import build_network, make_tricks
     from ablate.engine.dry_run import stack_reason
-    from ablate.engine.stack_width import size_of
     from ablate.inits.init import Init
     from ablate.models.receptive_field import receptive_field
     from ablate.optimizers.build import parameter_groups

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
-from pathlib import Path
 
 from ablate.planning.compatibility import check_fit
+from ablate.planning.missing_data import last_contents
 from ablate.recipe import Recipe, Variant, identity, run_fingerprint
-from ablate.recipe.fingerprint import recorded_contents
 from ablate.recipe.selection import COMPARED
 from ablate.store.records import ENDED_BADLY, RunRecord, Status, StudyRecord, VariantRecord
 from ablate.store.store import Store
@@ -18,8 +17,6 @@ from ablate.store.store import Store
 CHOOSING = ("--seeds", "--only")
 """Flags that select runs; the other ones change settings."""
 
-UNKNOWN = ""
-"""The hash of a missing file that no run has recorded."""
 
 STALE = "settings, data or code have changed since training"
 
@@ -144,21 +141,6 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
     chosen = {variant.name for variant in recipe.variants}
     needed = tuple(run for run in runs if run.variant.name not in chosen)
     return Plan(recipe, tuple(run for run in runs if run.variant.name in chosen), frozenset(rows), needed)
-
-
-def last_contents(recipe: Recipe, store: Store) -> dict[Path, str]:
-    """For each missing file of a recipe, the hash of its contents when a variant was last trained on it."""
-    if not recipe.gone:
-        return {}
-    found = dict.fromkeys(recipe.gone, (0.0, UNKNOWN))
-    settings = {variant.name: variant.settings for variant in (*recipe.variants, *recipe.needed)}
-    for row in store.study(recipe.study).get("rows", ()):
-        for name in row["runs"].values() if row["variant"] in settings else ():
-            began = store.record(name).started or 0.0
-            for path, contents in recorded_contents(settings[row["variant"]], store.identity(name)):
-                if path in found and began >= found[path][0]:
-                    found[path] = began, contents
-    return {path: contents for path, (_, contents) in found.items()}
 
 
 def run_key(seed: int, fold: int | None = None) -> str:

@@ -51,7 +51,7 @@ class ActivationSwap(Trick):
 
     def on_model(self, model: nn.Module) -> tuple[nn.Module, Sequence[str]]:
         """Raises `NoEffect` if the network has no other activation."""
-        from ablate.layers.noise import NoisyRReLU
+        from ablate.layers.dropout import NoisyRReLU
 
         old = (NoisyRReLU, *(getattr(torch.nn, name) for name in (*CLASSES.values(), *OTHERS)))
         target = NoisyRReLU if self.kind == "rrelu" else getattr(torch.nn, CLASSES[self.kind])

@@ -11,7 +11,7 @@ from ablate.registry import Card, register
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
 from ablate.schedules import Scheduled
-from ablate.tricks.input_scales import as_floats
+from ablate.tricks.shared.measurements import as_floats
 from ablate.tricks.shared.pictures import Share, check_pictures, choose
 from ablate.tricks.trick import Trick
 

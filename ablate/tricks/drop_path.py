@@ -66,7 +66,7 @@ class DropPath(Trick):
         """Raises `NoEffect` if there is no branch or the rate is 0, ValueError if ``wrong`` is combined with
         ``branches``.
         """
-        from ablate.layers.noise import NAME, DropPath, end_in
+        from ablate.layers.dropout import NAME, DropPath, end_in
 
         if self.rate == 0:
             raise NoEffect("drop_path has no effect: drop_path.rate is 0.")

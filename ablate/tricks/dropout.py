@@ -103,7 +103,7 @@ class Dropout(Trick):
         return list(value)
 
     def _layer(self, kind: Literal["conv", "hidden"] | str, i: int) -> nn.Module:
-        from ablate.layers.noise import NoisyDropout
+        from ablate.layers.dropout import NoisyDropout
 
         layer = NoisyDropout(self._present(kind, i)())
         layer.rate = self._present(kind, i)

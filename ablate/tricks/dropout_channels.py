@@ -34,7 +34,7 @@ class DropoutChannels(Trick):
         """Raises ValueError if the length of a list is not the number of pools, `NoEffect` if there is no pool or all
         probabilities are 0.
         """
-        from ablate.layers.noise import NoisyDropout
+        from ablate.layers.dropout import NoisyDropout
 
         places = [(parent, pool) for parent, pool, _ in places_after_pools(model) if self._fits(parent._modules[pool])]
         if isinstance(self.rate, tuple) and len(self.rate) != len(places):

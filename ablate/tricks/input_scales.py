@@ -10,7 +10,7 @@ from pydantic import Field
 from ablate.registry import Card, register
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
-from ablate.tricks.shared.measurements import check_measurements
+from ablate.tricks.shared.measurements import as_floats, check_measurements
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
@@ -94,10 +94,10 @@ class Standardise(Trick):
     def on_data(self, data: Parts) -> Parts:
         """Raises ValueError if data are streamed or inputs are tokens."""
         check_in_memory("standardise", data)
-        train = as_floats(data.train.inputs)
+        train = as_floats(data.train.inputs, "standardise")
         mean, deviation = moments(train, self.per)
 
-        return with_inputs(data, lambda inputs: (as_floats(inputs) - mean) / deviation)
+        return with_inputs(data, lambda inputs: (as_floats(inputs, "standardise") - mean) / deviation)
 
 
 def check_in_memory(trick: str, data: Parts) -> None:
@@ -115,16 +115,6 @@ def with_inputs(data: Parts, change: Callable[[Tensor | None], Tensor]) -> Parts
     train, valid = (replace(part, inputs=change(part.inputs)) for part in (data.train, data.valid))
     test = None if data.test is None else replace(data.test, inputs=change(data.test.inputs))
     return replace(data, train=train, valid=valid, test=test)
-
-
-def as_floats(inputs: Tensor | None, trick: str = "standardise") -> Tensor:
-    """Bytes as float32 in [0, 1]; floats as they are. Raises ValueError for other types."""
-    assert inputs is not None
-    if inputs.dtype == torch.uint8:
-        return inputs.float() / 255
-    if not inputs.is_floating_point():
-        raise ValueError(f"trick (={trick}) requires floating-point inputs, but they are {inputs.dtype}. Remove it.")
-    return inputs
 
 
 def moments(inputs: Tensor, per: Per) -> tuple[Tensor, Tensor]:

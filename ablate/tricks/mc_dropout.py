@@ -16,7 +16,7 @@ from ablate.tricks.trick import Context, NoEffect, Trick
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ablate.layers.noise import NoisyDropout
+    from ablate.layers.dropout import NoisyDropout
 
 
 @register(
@@ -88,6 +88,6 @@ def dropout_layers(network: nn.Module) -> dict[str, NoisyDropout]:
     """The dropout layers of a network by name, without layers of derived classes, such as stochastic depth and
     randomized ReLUs.
     """
-    from ablate.layers.noise import NoisyDropout, noisy_layers
+    from ablate.layers.dropout import NoisyDropout, noisy_layers
 
     return {name: layer for name, layer in noisy_layers(network).items() if type(layer) is NoisyDropout}

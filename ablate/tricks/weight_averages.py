@@ -87,14 +87,8 @@ class Ema(Averaged):
         self._step += 1
         if self._step <= self.start.of(self.context.epochs) * self.context.steps_per_epoch or self._step % self.every:
             return
-        with torch.no_grad():
-            if self._count:
-                decay = min(self.now.decay, (1 + self._count) / (10 + self._count)) if self.warmup else self.now.decay
-                average = torch.optim.swa_utils.get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-                average(list(self._average.values()), list(parameters.values()), self._count)
-            else:
-                self._average = {name: weight.detach().clone() for name, weight in parameters.items()}
-        self._count += 1
+        decay = min(self.now.decay, (1 + self._count) / (10 + self._count)) if self.warmup else self.now.decay
+        self.include(parameters, torch.optim.swa_utils.get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
 
 
 @register(
@@ -164,13 +158,7 @@ class Swa(Averaged):
         steps = self.context.steps_per_epoch
         if self._step <= self.start.of(self.context.epochs) * steps or (self.every == "epoch" and self._step % steps):
             return
-        with torch.no_grad():
-            if self._count:
-                average = torch.optim.swa_utils.get_swa_multi_avg_fn()  # type: ignore[no-untyped-call]
-                average(list(self._average.values()), list(parameters.values()), self._count)
-            else:
-                self._average = {name: weight.detach().clone() for name, weight in parameters.items()}
-        self._count += 1
+        self.include(parameters, torch.optim.swa_utils.get_swa_multi_avg_fn())  # type: ignore[no-untyped-call]
 
 
 @register(

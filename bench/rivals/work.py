@@ -24,7 +24,7 @@ from torch.utils.data import Dataset, TensorDataset
 from ablate.data.dataset import Keypoints, Part
 from ablate.data.load import load_parts
 from ablate.engine.construction import initialise, make_tricks
-from ablate.layers.noise import NoisyDropout
+from ablate.layers.dropout import NoisyDropout
 from ablate.recipe import Recipe, Settings
 from ablate.schedules import Schedule
 

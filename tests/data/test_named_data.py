@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 
 from ablate.data.dataset import Part
 from ablate.data.load import known_spec, load_parts
-from ablate.data.small_tables import Digits
+from ablate.data.scikit_learn import Digits
 from ablate.recipe.settings import Choice
 from ablate.registry import entries
 

@@ -8,17 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ablate.engine.compute_cost import known_size, work_of_network, work_of_settings
 from ablate.engine.dry_run import stack_reason
-from ablate.engine.stack_width import (
-    GAINS,
-    WIDTHS,
-    in_stacks,
-    known_size,
-    stack_cost,
-    stack_width,
-    work_of_network,
-    work_of_settings,
-)
+from ablate.engine.stack_width import GAINS, WIDTHS, in_stacks, stack_cost, stack_width
 from ablate.engine.training import train
 from ablate.recipe.settings import Choice
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ablate.data.dataset import Spec
-from ablate.layers.noise import NoisyRReLU, noisy_layers, replace_dropout
+from ablate.layers.dropout import NoisyRReLU, noisy_layers, replace_dropout
 from ablate.layers.stacked_network import StackedNetwork
 from ablate.registry import lookup
 from ablate.rng.noise import Noise

@@ -10,7 +10,7 @@ from torch import nn
 
 from ablate.data.dataset import Spec
 from ablate.layers.branches import ResidualBlock
-from ablate.layers.noise import DropPath, noisy_layers
+from ablate.layers.dropout import DropPath, noisy_layers
 from ablate.registry import lookup
 from ablate.rng.noise import Noise
 from ablate.tricks.trick import Context, NoEffect

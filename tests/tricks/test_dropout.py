@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from ablate.data.dataset import Spec
-from ablate.layers.noise import NoisyDropout, draw_masks, handed_in, mask_shapes, noisy_layers, replace_dropout
+from ablate.layers.dropout import NoisyDropout, draw_masks, handed_in, mask_shapes, noisy_layers, replace_dropout
 from ablate.registry import lookup
 from ablate.rng.noise import Noise
 from ablate.tricks.trick import Context, NoEffect

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ablate.data.dataset import Spec
-from ablate.layers.noise import noisy_layers
+from ablate.layers.dropout import noisy_layers
 from ablate.registry import lookup
 from ablate.rng.noise import Noise
 from ablate.tricks.trick import Context, NoEffect

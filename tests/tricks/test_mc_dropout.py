@@ -133,7 +133,7 @@ def test_a_single_score_is_averaged_as_a_probability():
     from ablate.tricks.trick import Context
 
     trick.bind(Context(Spec((1,), 1, "classification", ("no", "yes")), (0,), 1, 1))
-    from ablate.layers.noise import NoisyDropout
+    from ablate.layers.dropout import NoisyDropout
 
     scores = iter([torch.tensor([[2.0]]), torch.tensor([[-1.0]])])
     mean = trick.on_predict(nn.Sequential(NoisyDropout(0.5)), lambda x: next(scores), torch.zeros(1, 1), 0)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, PrivateAttr
 
+from ablate.registry.lazy import torch
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
@@ -59,6 +60,17 @@ class Averaged(Trick):
     @property
     def fresh_norms(self) -> bool:
         return self.norms == "recompute"
+
+    def include(
+        self, parameters: Mapping[str, Tensor], average: Callable[[list[Tensor], list[Tensor], int], None]
+    ) -> None:
+        """Add weights to the average by a function of `torch.optim.swa_utils`; the first ones are copied."""
+        with torch.no_grad():
+            if self._count:
+                average(list(self._average.values()), list(parameters.values()), self._count)
+            else:
+                self._average = {name: weight.detach().clone() for name, weight in parameters.items()}
+        self._count += 1
 
     def state(self) -> dict[str, Any]:
         return {"average": dict(self._average), "count": self._count, "step": self._step}

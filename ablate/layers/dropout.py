@@ -1,4 +1,4 @@
-"""Layers that draw."""
+"""Dropout layers whose masks come from the random streams of their seeds."""
 
 from __future__ import annotations
 

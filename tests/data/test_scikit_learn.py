@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn import datasets
 
-from ablate.data.small_tables import BreastCancer, Diabetes, Wine
+from ablate.data.scikit_learn import BreastCancer, Diabetes, Wine
 
 
 @pytest.mark.parametrize("data", [Wine, BreastCancer, Diabetes])

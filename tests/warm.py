@@ -25,11 +25,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-HELPERS = {"run": 2, "plan": 1, "sync": 1}
+HELPERS = {"run": 2, "plan": 1, "sync": 1, "ui": 1}
 """How many processes wait to be a helper of a command. When they are used up, helpers are started as always."""
 
 PYTHON = {"PYTHONHASHSEED", "PYTHONIOENCODING", "PYTHONPATH", "PYTHONUTF8"}
 """Variables that a fork would not hear of."""
+
+READERS = ("mlflow.server", "mlflow.server.fastapi_app")
+"""Modules that read the environment when they are imported: each process imports them anew."""
 
 IMPORTS = ("ablate.api", "ablate.cli.app", "ablate.report.pictures", "matplotlib.figure", "pandas", "scipy.stats")
 
@@ -107,6 +110,8 @@ def ordered(given: Mapping[str, Any]) -> dict[str, Any] | None:
         module, words = words[3], words[4:]
     elif words[1:4] == ["-m", "mlflow", "server"]:
         module, words = "mlflow.__main__", words[3:]
+    elif words[1:3] == ["-m", "uvicorn"]:
+        module, words = "uvicorn.__main__", words[3:]
     else:
         return None
     folder = str(given["cwd"] or os.getcwd())
@@ -155,15 +160,23 @@ def begin(given: dict[str, Any], files: Sequence[int]) -> None:
     os.chdir(given["folder"])
     if module := given["module"]:
         del sys.path[0]
-        sys.modules.pop(module, None)  # as `runpy` wants it
+        for name in (module, *READERS):
+            sys.modules.pop(name, None)  # `runpy` wants it so
+        if module == "mlflow.__main__":
+            help_with(1)
         be(given["variables"], [module, *given["words"]], lambda: runpy.run_module(module, run_name="__main__"))
     from ablate import cli
 
     sys.path[0] = given["folder"]
-    for _ in range(HELPERS.get(given["words"][0] if given["words"] else "", 0)):
+    help_with(HELPERS.get(given["words"][0] if given["words"] else "", 0))
+    be(given["variables"], [str(Path(cli.__file__).parents[1] / "__main__.py"), *given["words"]], cli.main)
+
+
+def help_with(number: int) -> None:
+    """Have processes wait that become the helpers of this one."""
+    for _ in range(number):
         Helper.waiting.append(wait_to_help())
     subprocess.Popen = Helper  # type: ignore[misc]
-    be(given["variables"], [str(Path(cli.__file__).parents[1] / "__main__.py"), *given["words"]], cli.main)
 
 
 def take(files: Sequence[int], alone: bool) -> None:

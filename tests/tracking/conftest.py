@@ -187,8 +187,8 @@ variants:
 """
 
 
-IMPORTS = ("mlflow", "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.tracking.rest_store")
-"""What the process that publishes imports in seconds."""
+IMPORTS = ("mlflow", "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.tracking.rest_store", "mlflow.cli", "mlflow.server.fastapi_app")
+"""What the process that publishes, and MLflow's server, import in seconds."""
 
 
 @pytest.fixture(scope="session", autouse=True)

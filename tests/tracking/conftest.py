@@ -187,7 +187,13 @@ variants:
 """
 
 
-IMPORTS = ("mlflow", "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.tracking.rest_store", "mlflow.cli", "mlflow.server.fastapi_app")
+IMPORTS = (
+    "mlflow",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.tracking.rest_store",
+    "mlflow.cli",
+    "mlflow.server.fastapi_app",
+)
 """What the process that publishes, and MLflow's server, import in seconds."""
 
 

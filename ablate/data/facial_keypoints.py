@@ -118,18 +118,21 @@ class FacialKeypoints(Data):
         if self.split_on == "kept":
             rows = rows[: self.limit]
         person = torch.from_numpy(faces.person[rows]) if self.group is not None and faces.person is not None else None
-        samples = Part(
-            torch.from_numpy(resample(faces.images[rows], self.size)).unsqueeze(1),
-            torch.from_numpy((keypoints[rows] - 48) / 48),
-            rows=torch.from_numpy(rows),
-            groups=person,
-        )
-        source = shown(self.path) if self.path else "drawn faces"
+        number = torch.from_numpy(rows)
+        samples = Part(number, torch.from_numpy((keypoints[rows] - 48) / 48), rows=number, groups=person)
+        notes = {"dropped": dropped, "source": shown(self.path) if self.path else "drawn faces"}
         if self.split_on == "kept":
-            return self.parts(samples, self.spec(), dropped=dropped, source=source)
-        return self._split_on(
-            samples, torch.from_numpy(np.asarray(complete)[rows]), int(last), dropped=dropped, source=source
-        )
+            data = self.parts(samples, self.spec(), **notes)
+        else:
+            data = self._split_on(samples, torch.from_numpy(np.asarray(complete)[rows]), int(last), **notes)
+        train, valid = (self._with_images(part, faces) for part in (data.train, data.valid))
+        return replace(data, train=train, valid=valid, test=data.test and self._with_images(data.test, faces))
+
+    def _with_images(self, part: Part, faces: Faces) -> Part:
+        """A split with its images instead of their numbers; those that ``limit`` leaves out are never resized."""
+        assert part.rows is not None
+        images = resample(faces.images[part.rows.numpy()], self.size)
+        return replace(part, inputs=torch.from_numpy(images).unsqueeze(1))
 
     def _split_on(self, samples: Part, complete: torch.Tensor, last: int, **notes: object) -> Parts:
         """Split the complete samples and add all others to the training set, or to the set of their person; then apply

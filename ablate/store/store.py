@@ -21,6 +21,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -151,11 +152,7 @@ class Store:
 
     def write_settings(self, fingerprint: str, settings: Mapping[str, Any]) -> None:
         """Write the settings of a run as readable YAML."""
-        from ruamel.yaml import YAML
-
-        buffer = io.BytesIO()
-        YAML(typ="safe", pure=True).dump(dict(settings), buffer)
-        self.disk.replace(self.run_folder(fingerprint) / "settings.yaml", buffer.getvalue())
+        self.disk.replace(self.run_folder(fingerprint) / "settings.yaml", as_yaml(json.dumps(settings)))
 
     def append_to(self, fingerprint: str, name: str) -> BinaryIO:
         """Open a run's file for appending; creates its folder."""
@@ -221,6 +218,16 @@ def as_json(value: Mapping[str, Any]) -> str:
     """Readable JSON. Lone surrogates, as in file names that are not UTF-8, are written as ``\\udce9``."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     return text.encode(errors="backslashreplace").decode()
+
+
+@lru_cache(100)
+def as_yaml(text: str) -> bytes:
+    """Readable YAML of a JSON text; kept, because a dump takes 10 ms and attempts repeat it."""
+    from ruamel.yaml import YAML
+
+    buffer = io.BytesIO()
+    YAML(typ="safe", pure=True).dump(json.loads(text), buffer)
+    return buffer.getvalue()
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -31,6 +31,9 @@ HELPERS = {"run": 2, "plan": 1, "sync": 1, "ui": 1}
 PYTHON = {"PYTHONHASHSEED", "PYTHONIOENCODING", "PYTHONPATH", "PYTHONUTF8"}
 """Variables that a fork would not hear of."""
 
+FORK = "# fork"
+"""What code for ``python -c`` begins with if it may be a fork."""
+
 READERS = ("mlflow.server", "mlflow.server.fastapi_app")
 """Modules that read the environment when they are imported: each process imports them anew."""
 
@@ -59,7 +62,7 @@ class Forked(subprocess.Popen[Any], ABC):
 
 
 class Connected(Forked):
-    """``python -m ablate`` or ``python -P -m module`` as a fork of the warm process, for which it waits through a connection. Anything else is started as
+    """``python -m ablate``, ``python -P -m module`` or code that asks for it as a fork of the warm process, for which it waits through a connection. Anything else is started as
     always.
     """
 
@@ -112,6 +115,8 @@ def ordered(given: Mapping[str, Any]) -> dict[str, Any] | None:
         module, words = "mlflow.__main__", words[3:]
     elif words[1:3] == ["-m", "uvicorn"]:
         module, words = "uvicorn.__main__", words[3:]
+    elif words[1:2] == ["-c"] and words[2].startswith(FORK):
+        module, words = words[2], words[3:]
     else:
         return None
     folder = str(given["cwd"] or os.getcwd())
@@ -158,7 +163,10 @@ def begin(given: dict[str, Any], files: Sequence[int]) -> None:
     """Be the command or a helper, as is ordered; never returns."""
     take(files, given["alone"])
     os.chdir(given["folder"])
-    if module := given["module"]:
+    if (module := given["module"]).startswith(FORK):
+        sys.path[0] = ""
+        be(given["variables"], ["-c", *given["words"]], lambda: exec(module, {"__name__": "__main__"}))
+    if module:
         del sys.path[0]
         for name in (module, *READERS):
             sys.modules.pop(name, None)  # `runpy` wants it so

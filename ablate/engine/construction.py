@@ -33,7 +33,8 @@ def seed_globals(seed: int, stream: str) -> None:
     import numpy as np
 
     number = key(seed, stream)
-    torch.manual_seed(number)
+    # without a device to seed, torch.manual_seed still keeps a stack trace for it: 1 to 2 ms in every epoch
+    (torch.manual_seed if torch.accelerator.is_available() else torch.default_generator.manual_seed)(number)
     np.random.seed(number % 2**32)
     random.seed(number)
 

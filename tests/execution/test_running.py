@@ -12,7 +12,7 @@ import time
 import pytest
 
 
-def test_trains_once_and_prints_the_same_table(own, ablate_alone, tmp_path):
+def test_trains_once_and_prints_the_same_table(own, ablate, ablate_alone, tmp_path):
     first = ablate_alone("run", own, "--format", "json")
     assert first.code == 0, first.err
     rows = first.rows()
@@ -21,11 +21,11 @@ def test_trains_once_and_prints_the_same_table(own, ablate_alone, tmp_path):
     assert rows["plain"]["parameters"] == 16 * 8 + 8 + 8 * 2 + 2
     assert rows["plain"]["valid_loss"] > 0
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs" / "store").rglob("*")}
-    again = ablate_alone("run", own, "--format", "json")
+    again = ablate("run", own, "--format", "json")
     assert again.out == first.out
     assert "0 to train" in again.err
     assert stamps == {path: path.stat().st_mtime_ns for path in (tmp_path / "runs" / "store").rglob("*")}
-    assert ablate_alone("table", own, "--format", "json").out == first.out
+    assert ablate("table", own, "--format", "json").out == first.out
 
 
 def test_what_a_run_leaves_behind(own, ablate, tmp_path):

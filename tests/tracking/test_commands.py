@@ -156,7 +156,7 @@ def test_three_studies_at_once_share_one_file_that_others_write_too(desk, is_who
         is_whole(uri, name)
 
 
-STRANGER = """
+STRANGER = """# fork
 import sys, threading
 from mlflow import MlflowClient
 client = MlflowClient(sys.argv[1])

@@ -203,7 +203,7 @@ def test_what_cannot_be_told_is_one_line(runs, question, text):
     assert str(caught.value) == text
 
 
-SCRIPT = """
+SCRIPT = """# fork
 import random, sys
 import mlflow
 
@@ -226,9 +226,8 @@ def somewhere(prepared, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("elsewhere")
     shutil.copy(prepared, folder / "mlflow.db")
-    (folder / "train.py").write_text(SCRIPT)
     uri = f"sqlite:///{(folder / 'mlflow.db').as_posix()}"
-    subprocess.run([sys.executable, "train.py", uri], cwd=folder, capture_output=True, check=True)
+    subprocess.run([sys.executable, "-c", SCRIPT, uri], cwd=folder, capture_output=True, check=True)
     return folder
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from ablate.tracking.publish import Artifacts, needs_publishing, publish
 
-PUBLISH = """
+PUBLISH = """# fork
 import pickle, sys
 study, store, uri = pickle.load(open(sys.argv[1], "rb"))
 from ablate.tracking.publish import publish

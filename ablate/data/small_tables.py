@@ -1,4 +1,4 @@
-"""Small real data sets of scikit-learn."""
+"""Small real datasets of scikit-learn."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SmallTable(Data):
     group_names = ()
 
     source: ClassVar[str]
-    """The name of the data set in ``sklearn.datasets.load_…``."""
+    """The name of the dataset in ``sklearn.datasets.load_…``."""
 
     @abstractmethod
     def spec(self) -> Spec:

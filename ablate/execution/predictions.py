@@ -38,7 +38,8 @@ def trained(run: PlannedRun, recipe: Recipe, store: Store) -> Trained:
     """
     settings = run.variant.settings
     if run.record.status != "finished":
-        rule = f"must be finished, but the status of seed {run.seed} is {run.record.status.replace('_', ' ')}"
+        what = {"queued": "has not been trained yet"}.get(run.record.status, f"has the status {run.record.status}")
+        rule = f"cannot predict: seed {run.seed} {what.replace('_', ' ')}"
         raise ValueError(f"variant (={run.variant.name}) {rule}. Train it with 'ablate run'.")
     from ablate.engine.predicting import Trained
 
@@ -48,7 +49,7 @@ def trained(run: PlannedRun, recipe: Recipe, store: Store) -> Trained:
     members = {}
     for row, name in run.needs().items():
         if store.record(name).status != "finished":
-            rule = f"must be finished, because {run.variant.name} requires it"
+            rule = f"must be trained first, because {run.variant.name} combines its predictions"
             raise ValueError(f"variant (={row}) {rule}. Train it with 'ablate run'.")
         below = settings.sources[row]
         members[row] = replace(own, settings=below, weights=weights_file(store, name, below))

@@ -178,7 +178,7 @@ class Bce(Loss):
             low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
             if low < 0 or high > 1:
                 raise ValueError(
-                    f"loss (=bce) requires targets between 0 and 1, but the data have targets from {low:g} to "
+                    f"loss (=bce) requires targets between 0 and 1, but they range from {low:g} to "
                     f"{high:g}. Use a regression loss, such as mse."
                 )
         return self

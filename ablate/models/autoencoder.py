@@ -54,7 +54,7 @@ class Autoencoder(Model):
             if outputs != prod(input_shape):
                 raise ValueError(
                     f"model.channels (={list(self.channels)}) requires {prod(input_shape)} "
-                    f"outputs, the values of a sample, but the data have {outputs}. Set data.reconstruct: true, "
+                    f"outputs, the values of a sample, but there are {outputs} targets. Set data.reconstruct: true, "
                     "or remove 'channels'."
                 )
 

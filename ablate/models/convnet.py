@@ -123,7 +123,7 @@ class Convnet(Sized):
         """The image size after the last pool. Raises ValueError if a kernel or pool is larger than its input."""
         if not 2 <= len(input_shape) <= 4:
             raise ValueError(
-                "model (=convnet) requires samples (C, L), (C, H, W) or (C, D, H, W), but they have shape "
+                "model (=convnet) expects inputs of shape (C, L), (C, H, W) or (C, D, H, W), but got "
                 f"{input_shape}. Use the model mlp."
             )
         sides = input_shape[1:]
@@ -132,7 +132,7 @@ class Convnet(Sized):
             if self.padding == "none":
                 if kernel > min(sides):
                     raise ValueError(
-                        f"model.kernels (={kernel} in conv{i}) must be at most its input size ({left}). Use "
+                        f"model.kernels: the kernel size of conv{i} (={kernel}) is larger than its input ({left}). Use "
                         "smaller kernels or pools, fewer layers, or padding: same."
                     )
                 sides = tuple(side - kernel + 1 for side in sides)
@@ -143,8 +143,8 @@ class Convnet(Sized):
             left = "x".join(str(side) for side in sides)
             if pool > min(sides):
                 raise ValueError(
-                    f"model.pools (={pool} after conv{i}) must be at most its input size ({left}). Use smaller "
-                    "kernels or pools, fewer layers, or padding: same."
+                    f"model.pools: the pooling size after conv{i} (={pool}) is larger than its input ({left}). Use "
+                    "smaller kernels or pools, fewer layers, or padding: same."
                 )
             sides = tuple(side // max(pool, 1) for side in sides)
         return sides

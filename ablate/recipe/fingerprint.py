@@ -176,7 +176,7 @@ def recorded_contents(settings: Settings, recorded: Mapping[str, Any]) -> Iterat
 def _read_by_target(value: Any, folder: Path) -> Any:
     """An argument of a target; a string that names a file counts together with the file's contents.
 
-    Folders are not read: data sets keep downloads in them.
+    Folders are not read: datasets keep downloads in them.
     """
     if isinstance(value, dict):
         return {key: _read_by_target(item, folder) for key, item in value.items()}

@@ -172,7 +172,7 @@ class Rows:
                 rule = "must differ between the values of 'for'. Use a key of 'for' in the name, as in net-{key}."
             elif rule is None and other is not row:
                 case = "" if other.name == row.name else " (case is ignored)"
-                line = f" in line {other.position.line}" if other.position.line else ""
+                line = f" on line {other.position.line}" if other.position.line else ""
                 rule = f"must be unique; {show(other.name)} is used{line}{case}."
             if rule is not None:
                 self.problems.add(row.position, f"{row.where}.name (={show(row.name)}) {rule}")

@@ -31,7 +31,15 @@ from ablate.report.wording import grouped, plain, signed, status_text, titled, v
 MOST_METRICS = 2
 """Metrics of the recipe that the default table shows; of more, it shows the compared one alone."""
 
-ALIASES = {"name": "variant", "parent": "from", "sd": "spread", "± sd": "spread", "± sd (n)": "spread", "n": "seeds"}
+ALIASES = {
+    "name": "variant",
+    "parent": "from",
+    "sd": "spread",
+    "± sd": "spread",
+    "± sd (n)": "spread",
+    "n": "seeds",
+    "other_differences": "unlike",
+}
 
 
 class ArgumentError(ValueError):

@@ -53,7 +53,7 @@ def draw_curves(study: StudyRecord, curves: Curves, metric: str = "valid_loss", 
     wanted = [row.variant for row in study.rows if shown.keys() & curves.rows.get(row.variant.name, {}).keys()]
     if not wanted:
         if not curves.rows:
-            raise ValueError(f"{study.recipe.study} has no curves: no epoch has been trained. Use 'ablate run'.")
+            raise ValueError(f"{study.recipe.study} has no curves yet. Train it with 'ablate run'.")
         hint = did_you_mean(metric, curves.names()) or f" Available: {', '.join(curves.names())}."
         raise ValueError(f"metric (={metric}) has no curve in {study.recipe.study}.{hint}")
     rows, left_out = wanted[:MOST_PANELS], len(wanted) - MOST_PANELS

@@ -113,7 +113,8 @@ def parse_schedule(value: dict[str, Any], info: ValidationInfo | None = None) ->
         fields = {entry.settings.shorthand: arguments, **rest}
     else:
         raise ValueError(
-            f"must name the settings of {rules[0]}: {', '.join(f for f in entry.settings.model_fields if f != 'per')}."
+            f"{rules[0]} (={arguments!r}) must be a mapping with the keys "
+            f"{', '.join(f for f in entry.settings.model_fields if f != 'per')}."
         )
     context = info.context if info is not None else None
     try:
@@ -138,7 +139,7 @@ def _sentence(rule: str, settings: type[Named], finding: Any) -> str:
     )
     where = where.replace(f"{rule}.{settings.shorthand}", rule) if settings.shorthand else where
     field = settings.model_fields.get(str(finding["loc"][0])) if finding["loc"] else None
-    about = f": {field.description}" if field is not None and field.description else ""
+    about = f" ({field.description})" if field is not None and field.description else ""
     if finding["type"] == "missing":
         lacking = finding["loc"][-1]
         if isinstance(lacking, int):
@@ -149,8 +150,8 @@ def _sentence(rule: str, settings: type[Named], finding: Any) -> str:
         return f"has '{finding['loc'][-1]}', which is not a setting of {rule}. Available: {known}."
     if finding["type"] == "too_long":
         return (
-            f"must have at most {finding['ctx']['max_length']} values in '{where}', but has "
-            f"{finding['ctx']['actual_length']}{about}."
+            f"must have at most {finding['ctx']['max_length']} values in '{where}'{about}, but has "
+            f"{finding['ctx']['actual_length']}."
         )
     text = (
         str(finding["msg"])

@@ -57,7 +57,7 @@ class LabelSmoothing(Trick):
         """Raises ValueError if targets are not classes."""
         if batch.true_targets.is_floating_point():
             raise ValueError(
-                "trick (=label_smoothing) requires class indices as targets, but the data have floats. Remove it."
+                "trick (=label_smoothing) requires class indices as targets, but the targets are floats. Remove it."
             )
         targets = soft(batch)
         return replace(batch, targets=smooth(targets, self.now.epsilon, class_axis(batch, targets)))

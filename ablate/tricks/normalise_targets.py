@@ -33,7 +33,7 @@ To = Literal["standard", "unit", "symmetric"]
         ),
         helps="For targets far from 0, such as prices, whose initial loss is otherwise so large that training fails.",
         costs="Losses are in the normalized unit: compare a metric, such as rmse, with variants that do not normalize.",
-        interacts="Gives several outputs equal weight. Keypoints are already scaled by the data set.",
+        interacts="Gives several outputs equal weight. Keypoints are already scaled by the dataset.",
     ),
 )
 class NormaliseTargets(Trick):

@@ -28,7 +28,7 @@ else:
     "data",
     "curve",
     card=Card(
-        "Few noisy samples of a sine; the validation targets have no noise.",
+        "A few noisy samples of a sine wave; the validation targets have no noise.",
         source="generated with NumPy; Bishop 2006, Pattern Recognition and Machine Learning, section 1.1",
         helps="To see a large network fit noise, and what dropout, weight decay or early stopping change, in seconds.",
         interacts=(
@@ -87,7 +87,7 @@ class Curve(Data):
     "data",
     "imbalanced",
     card=Card(
-        "A synthetic table of two classes, one of them rare.",
+        "Synthetic binary classification data, with one rare class.",
         source=(
             "sklearn.datasets.make_classification; Guyon 2003, Design of experiments for the NIPS 2003 variable "
             "selection benchmark"

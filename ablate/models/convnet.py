@@ -25,7 +25,7 @@ PoolSide = Annotated[int, Field(ge=0)]
     "model",
     "convnet",
     card=Card(
-        "Convolutions with max pools, then fully connected layers.",
+        "Convolutions with max pooling, then fully connected layers.",
         source="LeCun et al. 1998, Gradient-based learning applied to document recognition",
         helps="For images, signals and volumes: features apply at every position.",
         costs="More computation per parameter than an mlp; most parameters are in the first fully connected layer.",
@@ -42,7 +42,7 @@ class Convnet(Sized):
     channels: tuple[Width, ...] = Field(default=(32, 64), min_length=1, description="channels of each convolution")
     kernels: Width | tuple[Width, ...] = Field(default=3, description="kernel size: one number, or one per convolution")
     pools: PoolSide | tuple[PoolSide, ...] = Field(
-        default=2, description="size of the max pool: one number, or one per convolution; 0 or 1: none"
+        default=2, description="kernel size of max pooling: one number, or one per convolution; 0 or 1: none"
     )
     hidden: tuple[Width, ...] = Field(
         default=(100,), description="units of each fully connected layer before the output"
@@ -54,7 +54,7 @@ class Convnet(Sized):
     )
     batch_norm: bool = Field(default=False, description="batch norm after each convolution")
     pool: Literal["max", "average", "strided"] = Field(
-        default="max", description="how to reduce the image size: max or average pools, or strided convolutions"
+        default="max", description="how to reduce the image size: max pooling, average pooling or strided convolutions"
     )
     lrn: int = Field(
         default=0,
@@ -64,7 +64,7 @@ class Convnet(Sized):
     spp: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         default=(),
         description=(
-            "spatial pyramid pooling: cells per side of max pools over the last maps, such as [1, 2, 4]; the number "
+            "spatial pyramid pooling: output sizes of max pooling over the last maps, such as [1, 2, 4]; the number "
             "of features does not depend on the image size"
         ),
     )

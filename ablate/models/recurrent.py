@@ -166,7 +166,7 @@ class Lstm(RecurrentModel):
     "model",
     "gru",
     card=Card(
-        "Recurrent layers with two gates and no separate cell.",
+        "Recurrent layers with two gates and no cell state.",
         source="Cho et al. 2014, Learning Phrase Representations using RNN Encoder-Decoder; torch.nn.GRU",
         helps="For long sequences, with a quarter fewer parameters than lstm.",
         costs="Time steps are processed sequentially.",

@@ -1,7 +1,7 @@
 """The identity of a run: a hash of everything that affects its result, and of nothing else.
 
 Settings with their default value are left out of the hash, so that a new field does not make finished runs outdated.
-Changing a default changes behaviour: it requires a new version of the entry or of the engine.
+Changing a default changes behavior: it requires a new version of the entry or of the engine.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ def _check_names(node: Node, path: str, lists: Mapping[str, object], problems: P
     for word, (below, key) in wrong.items():
         hint = did_you_mean(word, list(lists))
         problems.add(below.position, f"{path}.{key} (={show(below)}): '{word}' is not a key of 'for'.{hint}")
-    if wrong:  # a key that seems unused is probably the misspelt one
+    if wrong:  # a key that seems unused is probably the misspelled one
         return False
     unused = [word for word in lists if word not in used]
     for word in unused:

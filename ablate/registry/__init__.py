@@ -89,7 +89,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Entry:
-    """One name of one kind. Increase ``version`` when its behaviour changes: runs of older versions become outdated."""
+    """One name of one kind. Increase ``version`` when its behavior changes: runs of older versions become outdated."""
 
     kind: str
     name: str

@@ -33,7 +33,7 @@ from ablate.report.wording import plain, seeds_between
 from ablate.store.records import StudyRecord
 
 LOSSES = {"train_loss": ("train", ORANGE), "valid_loss": ("valid", BLUE)}
-"""The curves of a loss: their names and colours."""
+"""The curves of a loss: their names and colors."""
 
 MOST_PANELS = 30
 

@@ -30,7 +30,7 @@ Place = tuple["nn.Sequential", str, str]
         helps="For large fully connected layers that overfit; has little effect after convolutions.",
         costs="Slower convergence; the training loss is computed with dropped units, so compare train_loss_clean.",
         interacts=(
-            "Large probabilities, such as 0.5, before batch norm shift its statistics. Applied in addition "
+            "If batch norm follows, large probabilities, such as 0.5, shift its statistics. Applied in addition "
             "to the network's own dropout."
         ),
     ),

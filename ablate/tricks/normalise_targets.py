@@ -112,7 +112,7 @@ def scaling_of(targets: Tensor, to: To, per: Literal["output", "all"]) -> Target
         known = column[~column.isnan()]
         if not len(known):
             raise ValueError(
-                "trick (=normalise_targets): one output has no known targets in the training set. Remove that column."
+                "trick (=normalise_targets): all training targets of one output are missing. Remove that column."
             )
         low, high = known.min(), known.max()
         if to == "standard":

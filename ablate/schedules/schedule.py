@@ -16,7 +16,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from ablate.registry import Named, UnknownName, entries, inside, lookup
+from ablate.registry import Named, UnknownName, entries, inside, lookup, suggestion
 from ablate.registry.fields import Epochs
 
 Per = Literal["step", "epoch"]
@@ -146,8 +146,9 @@ def _sentence(rule: str, settings: type[Named], finding: Any) -> str:
             return f"must have more than {lacking} value{'s' * (lacking != 1)} in '{where.rpartition('.')[0]}'{about}."
         return f"requires '{rule}.{lacking}'{about}."
     if finding["type"] == "extra_forbidden":
-        known = ", ".join(settings.model_fields)
-        return f"has '{finding['loc'][-1]}', which is not a setting of {rule}. Available: {known}."
+        near = suggestion(str(finding["loc"][-1]), settings.model_fields)
+        hint = f"Did you mean '{near}'?" if near else f"Available: {', '.join(settings.model_fields)}."
+        return f"has '{finding['loc'][-1]}', which is not a setting of {rule}. {hint}"
     if finding["type"] == "too_long":
         return (
             f"must have at most {finding['ctx']['max_length']} values in '{where}'{about}, but has "

@@ -39,8 +39,10 @@ def trained(run: PlannedRun, recipe: Recipe, store: Store) -> Trained:
     settings = run.variant.settings
     if run.record.status != "finished":
         what = {"queued": "has not been trained yet"}.get(run.record.status, f"has the status {run.record.status}")
-        rule = f"cannot predict: seed {run.seed} {what.replace('_', ' ')}"
-        raise ValueError(f"variant (={run.variant.name}) {rule}. Train it with 'ablate run'.")
+        raise ValueError(
+            f"variant (={run.variant.name}) cannot predict: seed {run.seed} {what.replace('_', ' ')}. "
+            "Train it with 'ablate run'."
+        )
     from ablate.engine.predicting import Trained
 
     own = Trained(settings, run.seed, recipe.folder, fold=run.record.fold, folds=recipe.folds)

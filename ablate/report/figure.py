@@ -205,7 +205,7 @@ def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
 
 
 def linear_ticks(low: float, high: float, most: int = 6, *, whole: bool = False) -> list[float]:
-    """Round values between two numbers, evenly spread; ``whole``: only whole numbers."""
+    """Round values between two numbers, evenly spread; ``whole``: only integers."""
     from matplotlib.ticker import MaxNLocator
 
     # without 2.5 as a step, neighbors always differ in the decimals of their distance

@@ -184,7 +184,7 @@ def filled(template: str, note: Note, unit: str) -> str:
 
 
 def plain_value(value: Any) -> str:
-    """Lists with commas, whole numbers with their thousands apart."""
+    """Lists with commas, integers with their thousands apart."""
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -88,7 +88,7 @@ def predict(
     ensemble: bool = False,
     root: Path | str = DEFAULT_ROOT,
 ) -> NDArray[np.float32]:
-    """A trained variant's outputs (n, …) for inputs (n, …) as in its data set, in the targets' unit; for classes,
+    """A trained variant's outputs (n, …) for inputs (n, …) as in its dataset, in the targets' unit; for classes,
     probabilities (n, classes).
 
     ``seed``: the recipe's first by default. ``ensemble``: the mean of all seeds (and folds). Raises ValueError.

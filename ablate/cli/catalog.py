@@ -28,7 +28,7 @@ def catalog(
     as_json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the whole catalog as Markdown.")] = False,
 ) -> int:
-    """List everything that a recipe can use, or describe the entry called WORD.
+    """List everything that a recipe can use, describe one entry, or search for a word.
 
     Example: ablate catalog dropout
     """

@@ -31,7 +31,7 @@ def clean(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be removed without removing it.")] = False,
 ) -> int:
-    """Remove runs that no study uses and files left behind by crashes. Runs in training are never removed.
+    """Remove runs that no study uses and files left behind by crashes. Runs still training are kept.
 
     Example: ablate clean --dry-run
     """

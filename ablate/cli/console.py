@@ -1,4 +1,4 @@
-"""Where text goes: tables and data to stdout, progress and messages to stderr; colour only on a terminal."""
+"""Where text goes: tables and data to stdout, progress and messages to stderr; color only on a terminal."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def ensemble(recipe: RecipePath, selection: Selection, as_json: Json = False) -> int:
-    """Evaluate the averaged predictions of each variant's finished seeds, without training.
+    """Average the predictions of each variant's finished seeds and evaluate them, without training.
 
     There is one ensemble per variant, so no verdicts are given.
 
@@ -28,7 +28,7 @@ def ensemble(recipe: RecipePath, selection: Selection, as_json: Json = False) ->
         show(found)
     for one in found:
         if one.reason:
-            say(f"{one.variant}: no ensemble: {one.reason.removesuffix('.')}.")
+            say(f"{one.variant} has no ensemble: {one.reason.removesuffix('.')}.")
     selection.mention_last(plan.recipe, "ensemble")
     return 0 if any(one.together for one in found) else 1
 

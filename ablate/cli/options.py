@@ -86,7 +86,7 @@ class Selection:
             "--set",
         ),
     ] = None
-    scale: Annotated[float, typer.Option(metavar="FACTOR", help="Factor applied to all numbers of epochs.")] = 1.0
+    scale: Annotated[float, typer.Option(metavar="FACTOR", help="Multiply all epoch counts by this factor.")] = 1.0
     runs: Annotated[Path, typer.Option(metavar="DIR", help="Directory in which runs are stored.")] = DEFAULT_RUNS
 
     @property

@@ -42,8 +42,8 @@ def plot(
         ),
     ] = None,
 ) -> int:
-    """Plot the results of a study: learning curves, the variants in order, a forest plot of the effects, or
-    predictions.
+    """Plot the results of a study: learning curves, results with the change from each parent (ladder), differences
+    with confidence intervals (effects), or predictions.
 
     Example: ablate plot digits.yaml --kind effects -o effects.pdf
     """

@@ -144,7 +144,7 @@ def drawn(rows: Sequence[RowState], now: float, room: int) -> RenderableType:
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     grid.add_column("Name", overflow="ellipsis", no_wrap=True, max_width=30 if room >= WIDE else 12)
     grid.add_column("", width=bar)
-    for title in ("Runs", "Epoch", "Train loss", "Valid loss", "Left"):
+    for title in ("Runs", "Epoch", "Train loss", "Validation loss", "Left"):
         grid.add_column(title, justify="right", no_wrap=True)
     for row in rows:
         left = remaining([row], now) if row.active else None
@@ -189,7 +189,7 @@ def seeds_text(seeds: Sequence[int]) -> str:
 
 
 def ended(run: RunState) -> str:
-    """How a run ended: ``finished, epoch 400/400, train loss 0.002244, valid loss 0.003255, 12 s``, or the reason."""
+    """How a run ended: ``finished, epoch 400/400, train loss 0.002244, validation loss 0.003255, 12 s``, or why not."""
     words = run.status.replace("_", " ")
     if run.status != "finished":
         return f"{words}: {run.reason}" if run.reason else words
@@ -202,9 +202,9 @@ def ended(run: RunState) -> str:
 
 
 def under_way(run: RunState) -> str:
-    """``epoch 120/400, train loss 0.002244, valid loss 0.003255``."""
+    """``epoch 120/400, train loss 0.002244, validation loss 0.003255``."""
     parts = [f"epoch {run.epoch}" + (f"/{run.epochs}" if run.epochs else "")]
-    for title, value in (("train loss", run.train_loss), ("valid loss", run.valid_loss)):
+    for title, value in (("train loss", run.train_loss), ("validation loss", run.valid_loss)):
         if value is not None:
             parts.append(f"{title} {loss(value)}")
     return ", ".join(parts)

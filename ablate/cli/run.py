@@ -62,7 +62,7 @@ def run(
     training: Training,
     format: Format = "text",
     tracking_uri: Uri = None,
-    no_mlflow: Annotated[bool, typer.Option("--no-mlflow", help="Do not log to MLflow.")] = False,
+    no_mlflow: Annotated[bool, typer.Option("--no-mlflow", help="Do not upload results to MLflow.")] = False,
 ) -> int:
     """Train all runs that have not finished and print the table. Rerun the command to resume an interrupted study.
 
@@ -142,7 +142,7 @@ def number_of(jobs: str) -> int | None:
     if jobs == "auto":
         return None
     if not jobs.isdecimal() or int(jobs) < 1:
-        raise ValueError(f"--jobs (={jobs}) must be auto or a whole number greater than 0.")
+        raise ValueError(f"--jobs (={jobs}) must be auto or an integer greater than 0.")
     return int(jobs)
 
 
@@ -161,14 +161,14 @@ def publish_rest(
 
     def waiting() -> None:
         if messages().is_terminal:
-            say(f"Publishing to {shown} …")
+            say(f"Uploading to {shown} …")
 
     try:
         with ended_by_signals():
             published = publisher.finish(rendering, waiting=waiting)
     except KeyboardInterrupt:
-        say(f"Publishing to {shown} was interrupted. Resume with: {later}")
+        say(f"The upload to {shown} was interrupted. Resume with: {later}")
         return False
     if not published.ok:
-        say(f"{published.reason} All results are saved locally. Publish them later with: {later}")
+        say(f"{published.reason} All results are saved locally. Upload them later with: {later}")
     return True

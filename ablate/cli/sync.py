@@ -1,4 +1,4 @@
-"""``ablate sync``: publish to MLflow what is missing there."""
+"""``ablate sync``: upload to MLflow what is missing there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ablate.cli.options import RecipePath, Selection, Uri
 
 
 def sync(recipe: RecipePath, selection: Selection, tracking_uri: Uri = None) -> int:
-    """Publish the results that are not in MLflow yet, without training.
+    """Upload the results that are missing from MLflow, without training.
 
     Example: ablate sync digits.yaml --tracking-uri http://mlflow.example.org
     """
@@ -23,7 +23,7 @@ def sync(recipe: RecipePath, selection: Selection, tracking_uri: Uri = None) -> 
         return 1
     if published.experiment is None:
         where = f"no run has started in folder '{selection.runs}'"
-        warn(f"{study.study}: No results to publish: {where}. Train the study with 'ablate run'.")
+        warn(f"{study.study}: No results to upload: {where}. Train the study with 'ablate run'.")
         return 1
-    say(f"{study.study} is published at {published.uri}")
+    say(f"{study.study} is uploaded to {published.uri}")
     return 0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 RULES = {
-    r"valid integer": "must be a whole number.",
+    r"valid integer": "must be an integer.",
     r"valid number|valid float": "must be a number.",
     r"greater than or equal to (\S+)|x>=(\S+?)\.?$": "must be at least {}.",
     r"less than or equal to (\S+)|x<=(\S+?)\.?$": "must be at most {}.",

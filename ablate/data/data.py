@@ -1,4 +1,4 @@
-"""The base class of named data sets, and their common split."""
+"""The base class of named datasets, and their common split."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ablate.registry.lazy import torch
 
 
 class Data(Named):
-    """Base of all data sets.
+    """Base of all datasets.
 
     The split depends only on the data, ``split_seed`` and the fields below, never on a run's seed.
     """
@@ -42,8 +42,8 @@ class Data(Named):
         default=None,
         ge=2,
         description=(
-            "maximum number of samples, drawn with split_seed before the split; a larger limit includes the samples "
-            "of a smaller one"
+            "maximum number of samples, drawn at random (split_seed) before the split; a larger limit adds samples to "
+            "the same ones"
         ),
     )
 
@@ -70,7 +70,7 @@ class Data(Named):
         if self.group is None or self.group_names is None or self.group in self.group_names:
             return
         if not self.group_names:
-            raise ValueError(f"data.group (={self.group}): this data set has no groups. Remove 'group'.")
+            raise ValueError(f"data.group (={self.group}): this dataset has no groups. Remove 'group'.")
         raise ValueError(f"data.group (={self.group}) must be '{self.group_names[0]}'. Correct it, or remove 'group'.")
 
     @abstractmethod
@@ -87,7 +87,7 @@ class Data(Named):
         Raises ValueError if ``group`` is set but the samples have no groups, or if a split would be empty.
         """
         if self.group is not None and samples.groups is None:
-            raise ValueError(f"data.group (={self.group}): this data set has no groups. Remove 'group'.")
+            raise ValueError(f"data.group (={self.group}): this dataset has no groups. Remove 'group'.")
         if self.limit is not None and self.limit < len(samples):
             # files are often sorted by class, so their first samples would be of one class
             samples = samples.take(drawn(len(samples), self.limit, self.split_seed))

@@ -1,4 +1,4 @@
-"""Data sets for the engine: their splits, and the facts that networks, tricks and metrics need."""
+"""Datasets for the engine: their splits, and the facts that networks, tricks and metrics need."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class TargetScaling:
 
 @dataclass(frozen=True)
 class Spec:
-    """The facts of a data set that do not depend on the values of its samples.
+    """The facts of a dataset that do not depend on the values of its samples.
 
     ``input_shape`` is the shape of one sample, such as (1, 96, 96); ``outputs`` is the number of outputs of the
     network; ``classes`` are the names of the classes, if any. ``target_scaling`` converts targets to the original unit,
@@ -107,7 +107,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Parts:
-    """A data set, split. ``notes`` are recorded with a run, such as the number of samples per split."""
+    """A dataset, split. ``notes`` are recorded with a run, such as the number of samples per split."""
 
     train: Part
     valid: Part

@@ -28,12 +28,12 @@ else:
     "data",
     "facial_keypoints",
     card=Card(
-        "Gray 96×96 faces with fifteen keypoints, many of them missing.",
+        "Grayscale 96×96 images of faces with fifteen keypoints, many of them missing.",
         source=(
             "Kaggle's Facial Keypoints Detection; Nouri 2014, Using convolutional neural nets to detect facial "
             "keypoints"
         ),
-        helps="For regression with mirror symmetry. Without path, synthetic faces are generated.",
+        helps="For regression of image coordinates. Without path, synthetic faces are generated.",
         costs="Reading the CSV takes seconds the first time; later runs use a cache.",
         interacts="flip swaps the keypoints of the left and the right side.",
     ),
@@ -58,7 +58,7 @@ class FacialKeypoints(Data):
     missing: Literal["drop", "mask"] = Field(
         default="drop",
         description=(
-            "drop: use only samples with all chosen keypoints; mask: use samples with at least one, the missing ones "
+            "which samples to use. drop: those with all chosen keypoints; mask: those with at least one; missing ones "
             "are NaN"
         ),
     )
@@ -69,24 +69,24 @@ class FacialKeypoints(Data):
     lacking: Literal["source", "kaggle"] = Field(
         default="source",
         description=(
-            "which keypoints are missing. source: as in the data; kaggle: as in the competition's file, for faces "
-            "without missing keypoints"
+            "which keypoints are missing. source: those that the file lacks; kaggle: also remove those that the "
+            "competition's file lacks (for faces with all keypoints)"
         ),
     )
     split_on: Literal["kept", "complete"] = Field(
         default="kept",
         description=(
-            "samples from which the validation set is drawn. kept: all samples in use; complete: those with all "
-            "fifteen keypoints, so that it is the same for all 'columns'. All other samples are for training, except "
-            "those of people in the validation set (with 'group')"
+            "samples that can be in the validation set. kept: all samples in use; complete: only those with all "
+            "fifteen keypoints, so that variants with different 'columns' have the same validation set; with 'group', "
+            "also the other samples of people in it"
         ),
     )
     limit: int | None = Field(
         default=None,
         ge=2,
         description=(
-            "use only the first n samples that are not dropped, before the split; with 'group', the last person "
-            "may be incomplete"
+            "maximum number of samples: the first ones that 'missing' keeps; null: all. With 'group', samples of the "
+            "last person may be cut off"
         ),
     )
 

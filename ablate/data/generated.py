@@ -28,7 +28,7 @@ else:
     "data",
     "curve",
     card=Card(
-        "Few noisy samples of a sine; the validation targets have no noise.",
+        "A few noisy samples of a sine wave; the validation targets have no noise.",
         source="generated with NumPy; Bishop 2006, Pattern Recognition and Machine Learning, section 1.1",
         helps="To see a large network fit noise, and what dropout, weight decay or early stopping change, in seconds.",
         interacts=(
@@ -50,7 +50,7 @@ class Curve(Data):
         default=0.8, description="fraction of the samples for validation"
     )
     points: int = Field(
-        default=100, ge=4, description="number of samples in all splits; larger data sets contain smaller ones"
+        default=100, ge=4, description="number of samples in all splits; a larger number adds to the same samples"
     )
     waves: Annotated[float, Range(gt=0)] = Field(
         default=0.5, description="number of waves between -1 and 1; 0.5: from minimum to maximum"
@@ -62,7 +62,7 @@ class Curve(Data):
     seed: int = Field(default=42, ge=0, description="seed of the samples and the noise, the same in all runs")
 
     def load(self) -> Parts:
-        # one stream for each, so that larger data sets contain smaller ones
+        # one stream for each, so that larger datasets contain smaller ones
         x = np.random.default_rng((self.seed, 0)).uniform(-1, 1, self.points)
         noise = self.noise * np.random.default_rng((self.seed, 1)).standard_normal(self.points)
         curve = np.sin(np.pi * self.waves * x)
@@ -87,7 +87,7 @@ class Curve(Data):
     "data",
     "imbalanced",
     card=Card(
-        "A synthetic table of two classes, one of them rare.",
+        "Synthetic binary classification data, with one rare class.",
         source=(
             "sklearn.datasets.make_classification; Guyon 2003, Design of experiments for the NIPS 2003 variable "
             "selection benchmark"
@@ -174,7 +174,7 @@ class MultiTask(Data):
 
     group_names = ()
 
-    count: int = Field(default=1000, ge=10, description="number of samples; larger data sets contain smaller ones")
+    count: int = Field(default=1000, ge=10, description="number of samples; a larger number adds to the same samples")
     features: int = Field(default=8, ge=1, description="columns")
     shared: int = Field(default=12, ge=2, description="number of hidden units of the generating network")
     ratio: Annotated[float, Range(gt=0)] = Field(
@@ -200,7 +200,7 @@ class MultiTask(Data):
         out = np.linalg.qr(weights.standard_normal((self.shared, 2)))[0]
         x = points.standard_normal((self.count, self.features))
         y = np.tanh(x @ into) @ out
-        # of the distribution, not of these samples, so that larger data sets contain smaller ones
+        # of the distribution, not of these samples, so that larger datasets contain smaller ones
         many = np.tanh(weights.standard_normal((10_000, self.features)) @ into) @ out
         y = (y / many.std(0) + self.noise * noise.standard_normal(y.shape)) * np.array([self.ratio, 1.0])
         return x.astype(np.float32), y.astype(np.float32)

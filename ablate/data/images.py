@@ -51,7 +51,7 @@ class Images(Data):
 
     path: DataPath = Field(description="folder with one subfolder per class")
     size: int = Field(default=64, ge=4, le=1024, description="side that images are resized to, in pixels")
-    grey: bool = Field(default=False, description="one gray channel instead of red, green and blue")
+    grey: bool = Field(default=False, description="convert to grayscale: one channel instead of red, green and blue")
     fit: Fit = Field(default="crop", description="how an image becomes square: crop the center, stretch it, or pad it")
 
     def load(self) -> Parts:

@@ -115,7 +115,7 @@ def _pixels(text: object, row: int) -> NDArray[np.uint8]:
     if len(values) != FRAME * FRAME:
         raise _Wrong(f"has {len(values)} numbers in column Image, row {row + 1}. An image must have 9216 (96×96).")
     if values.min() < 0 or values.max() > 255:
-        raise _Wrong(f"has gray values outside 0 … 255 in column Image, row {row + 1}.")
+        raise _Wrong(f"has pixel values outside 0 … 255 in column Image, row {row + 1}.")
     return values.astype(np.uint8)
 
 

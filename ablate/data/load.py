@@ -1,4 +1,4 @@
-"""Load the data of a recipe, from a named data set or a custom target."""
+"""Load the data of a recipe, from a named dataset or a custom target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read inputs for predictions from a file, like the data set but without targets."""
+"""Read inputs for predictions from a file, like the dataset but without targets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ else:
 def read_inputs(choice: Choice, path: Path) -> tuple[Part, list[int] | None]:
     """The samples of an ``.npz`` or ``.csv`` file, and their ids if it has any (Kaggle's ``ImageId``).
 
-    Raises ValueError (one line) if the file cannot be read, or does not have the inputs of the data set ``choice``.
+    Raises ValueError (one line) if the file cannot be read, or does not have the inputs of the dataset ``choice``.
     """
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"

@@ -1,4 +1,4 @@
-"""Small real data sets of scikit-learn."""
+"""Small real datasets of scikit-learn."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SmallTable(Data):
     group_names = ()
 
     source: ClassVar[str]
-    """The name of the data set in ``sklearn.datasets.load_…``."""
+    """The name of the dataset in ``sklearn.datasets.load_…``."""
 
     @abstractmethod
     def spec(self) -> Spec:
@@ -51,7 +51,7 @@ def read(source: str) -> dict[str, NDArray[Any]]:
     "data",
     "wine",
     card=Card(
-        "178 wines of three growers, by thirteen chemical measurements.",
+        "178 wines of three growers, described by 13 chemical measurements.",
         source="scikit-learn's load_wine; Forina et al. 1991, UCI",
         helps="A small table of three classes whose columns have different units.",
         interacts="Columns range from 0.1 to 1700: use standardise.",
@@ -70,7 +70,7 @@ class Wine(SmallTable):
     "data",
     "breast_cancer",
     card=Card(
-        "569 tumors, malignant or benign, by thirty measurements of cells.",
+        "569 tumors, malignant or benign, described by 30 measurements of cell nuclei.",
         source="scikit-learn's load_breast_cancer; Wolberg, Street and Mangasarian 1995, UCI",
         helps="A small table of two classes, 37% of them malignant.",
         interacts="Columns range from 0.001 to 4000: use standardise.",
@@ -89,7 +89,7 @@ class BreastCancer(SmallTable):
     "data",
     "diabetes",
     card=Card(
-        "442 patients: progression of diabetes after one year, from ten measurements.",
+        "442 patients, described by 10 measurements; the target is the progression of diabetes.",
         source=(
             "scikit-learn's load_diabetes(scaled=False); Efron, Hastie, Johnstone and Tibshirani 2004, Least Angle "
             "Regression"

@@ -108,7 +108,7 @@ class Assembly:
         self.tracked.begin(epoch)
 
     def order(self, epoch: int) -> Tensor | None:
-        """The order of the training samples in an epoch, in a stack (R, n); None for the order of the data set.
+        """The order of the training samples in an epoch, in a stack (R, n); None for the order of the dataset.
 
         It depends on (seed, data, epoch), and on tricks with ``on_order``.
         """

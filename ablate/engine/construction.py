@@ -1,4 +1,4 @@
-"""Builds the parts of a training from settings: tricks, one seed's initialised network, the optimizer."""
+"""Builds the parts of a training from settings: tricks, one seed's initialized network, the optimizer."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ def make_trick(choice: Choice, folder: Path) -> Trick:
 def build_network(
     settings: Settings, spec: Spec, folder: Path, tricks: Sequence[Trick], seed: int | None
 ) -> tuple[nn.Module, dict[str, list[str]]]:
-    """One seed's initialised network after all changes by tricks; and the layers that each trick changed.
+    """One seed's initialized network after all changes by tricks; and the layers that each trick changed.
 
-    Tricks must be bound. Without a seed, the network is not initialised (for loading weights, and on the meta device).
+    Tricks must be bound. Without a seed, the network is not initialized (for loading weights, and on the meta device).
     """
     if seed is not None:
         seed_globals(seed, "model")
@@ -102,7 +102,7 @@ def build_network(
 
 
 def initialise(network: nn.Module, settings: Settings, seed: int, folder: Path) -> None:
-    """Initialise a network with the recipe's ``init``. A custom network keeps its own initialisation by default."""
+    """Initialize a network with the recipe's ``init``. A custom network keeps its own initialization by default."""
     if settings.init.target is not None:
         settings.init.resolve(folder)(network, **settings.init.options)  # type: ignore[arg-type]
     elif settings.model.name is not None or settings.init.name != "default":

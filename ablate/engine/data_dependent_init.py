@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 INIT_SAMPLES = 256
-"""Number of samples that an initialisation sees."""
+"""Number of samples that an initialization sees."""
 
 
 def adapt_to_data(network: nn.Module, settings: Settings, seed: int, train: Loader, data: Parts) -> None:

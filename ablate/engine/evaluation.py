@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(assembly: Assembly, loader: Loader, *, metrics: bool, watched: bool = False) -> dict[str, Tensor]:
-    """``loss`` and, with ``metrics``, the recipe's metrics over a data set: each (R,), on the device.
+    """``loss`` and, with ``metrics``, the recipe's metrics over a dataset: each (R,), on the device.
 
     ``watched``: pass the predictions to tracked metrics.
     """

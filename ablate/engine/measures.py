@@ -64,7 +64,7 @@ def make_loss(
 
 
 def make_metric(choice: Choice, spec: Spec, folder: Path) -> Measure:
-    """A metric as a function of all predictions and targets of a data set, in the data's original unit."""
+    """A metric as a function of all predictions and targets of a dataset, in the data's original unit."""
     if choice.target is not None:
         return in_original_unit(with_arguments(choice, folder), spec)
     metric = choice.named

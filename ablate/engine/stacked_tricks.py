@@ -98,7 +98,7 @@ def changed_data(tricks: Sequence[Trick | EachSeed], data: Parts, seeds: tuple[i
 
 
 def same_data(a: Parts, b: Parts) -> bool:
-    """Whether two data sets are equal."""
+    """Whether two datasets are equal."""
 
     def same(x: Tensor | None, y: Tensor | None) -> bool:
         return x is y or (x is not None and y is not None and torch.equal(x, y))

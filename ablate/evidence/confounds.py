@@ -52,7 +52,7 @@ BUDGET: dict[str, Kind] = {"epochs": "other_epochs", "batch_size": "other_batch_
 SPLITS = ("train", "valid", "test")
 
 SEEN_ONLY = {"facial_keypoints": {"size"}, "csv": {"inputs"}}
-"""Settings of data sets that change the inputs only, not which samples are validated nor their targets."""
+"""Settings of datasets that change the inputs only, not which samples are validated nor their targets."""
 
 
 def different_settings(row: Variant, parent: Variant) -> list[Note]:

@@ -236,7 +236,7 @@ def mean(values: Mapping[int, float]) -> float | None:
 
 
 def agreed(values: Mapping[int, float]) -> float | None:
-    """The whole number that all seeds share, else their mean."""
+    """The integer that all seeds share, else their mean."""
     distinct = set(values.values())
     if len(distinct) == 1 and (only := distinct.pop()) == int(only):
         return int(only)

@@ -21,7 +21,7 @@ class Row:
     """One variant over its finished seeds. None: not known.
 
     ``seeds`` counts the finished ones; losses and metrics are means over them, ``_sd`` their standard deviation (ddof
-    1, for two seeds or more). ``epochs`` (as trained, with early stopping) and ``best_epoch`` are whole numbers if all
+    1, for two seeds or more). ``epochs`` (as trained, with early stopping) and ``best_epoch`` are integers if all
     seeds agree, else their mean; before any seed has finished, ``epochs`` is the setting. ``seconds`` and
     ``device_seconds`` are per seed. ``metrics`` holds name → mean and ``<name>_sd`` → standard deviation.
 

@@ -70,7 +70,7 @@ def why_none(runs: Sequence[PlannedRun]) -> str | None:
         return "its folds have different validation sets"
     if any(run.variant.settings.joined for run in runs):
         return "it combines the predictions of other variants ('joined')"
-    return f"it requires at least 2 finished seeds, but has {len(runs)}" if len(runs) < 2 else None
+    return f"at least 2 finished seeds are required, but it has {len(runs)}" if len(runs) < 2 else None
 
 
 def described(name: str, runs: Sequence[PlannedRun], known: Mapping[str, Values]) -> Ensemble:

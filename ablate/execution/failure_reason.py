@@ -24,7 +24,7 @@ WAYS_OUT = {
         "batch norm requires at least two samples per batch: change batch_size"
     ),
     "IndexError: Target ": (
-        "the network has fewer outputs than the data have classes: "
+        "the network has fewer outputs than there are classes: "
         "custom networks receive the number of classes as the argument 'outputs'"
     ),
     "mat1 and mat2 shapes cannot be multiplied": (

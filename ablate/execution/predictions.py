@@ -38,8 +38,11 @@ def trained(run: PlannedRun, recipe: Recipe, store: Store) -> Trained:
     """
     settings = run.variant.settings
     if run.record.status != "finished":
-        rule = f"must be finished, but the status of seed {run.seed} is {run.record.status.replace('_', ' ')}"
-        raise ValueError(f"variant (={run.variant.name}) {rule}. Train it with 'ablate run'.")
+        what = {"queued": "has not been trained yet"}.get(run.record.status, f"has the status {run.record.status}")
+        raise ValueError(
+            f"variant (={run.variant.name}) cannot predict: seed {run.seed} {what.replace('_', ' ')}. "
+            "Train it with 'ablate run'."
+        )
     from ablate.engine.predicting import Trained
 
     own = Trained(settings, run.seed, recipe.folder, fold=run.record.fold, folds=recipe.folds)
@@ -48,7 +51,7 @@ def trained(run: PlannedRun, recipe: Recipe, store: Store) -> Trained:
     members = {}
     for row, name in run.needs().items():
         if store.record(name).status != "finished":
-            rule = f"must be finished, because {run.variant.name} requires it"
+            rule = f"must be trained first, because {run.variant.name} combines its predictions"
             raise ValueError(f"variant (={row}) {rule}. Train it with 'ablate run'.")
         below = settings.sources[row]
         members[row] = replace(own, settings=below, weights=weights_file(store, name, below))

@@ -52,8 +52,9 @@ def mean_of(each: Tensor, counts: Tensor) -> Tensor:
     card=Card(
         "Negative log of the true class's softmax probability.",
         source="torch.nn.functional.cross_entropy",
-        helps="For classification with mutually exclusive classes; trains when the squared error stalls.",
-        interacts="The network's outputs are logits: no softmax at its end.",
+        helps="For classification with mutually exclusive classes. Unlike mse_on_softmax, its gradient is large if the "
+        "network is confident and wrong.",
+        interacts="The network must output logits: do not add a softmax.",
     ),
 )
 class CrossEntropy(Loss):
@@ -71,13 +72,13 @@ class CrossEntropy(Loss):
     "loss",
     "mse_on_softmax",
     card=Card(
-        "Mean squared error between softmax probabilities and the true class.",
+        "Mean squared error between softmax probabilities and one-hot targets.",
         source=(
             "Brier 1950, Verification of Forecasts Expressed in Terms of Probability, divided by the number of classes"
         ),
         helps="As a comparison with cross_entropy; wrong labels have less effect, because the loss is bounded.",
         costs="The gradient is nearly 0 if the network is confident and wrong, so training stalls.",
-        interacts="The network's outputs are logits: no softmax at its end.",
+        interacts="The network must output logits: do not add a softmax.",
     ),
 )
 class MseOnSoftmax(Loss):
@@ -157,7 +158,7 @@ class Focal(Loss):
         source="torch.nn.functional.binary_cross_entropy_with_logits",
         helps="For labels that are not mutually exclusive, and for two classes with one output.",
         costs="With many classes, most targets are negative: compare cross_entropy and focal.",
-        interacts="The network's outputs are logits: no sigmoid at its end. Missing targets (NaN) are ignored.",
+        interacts="The network must output logits: do not add a sigmoid. Missing targets (NaN) are ignored.",
     ),
 )
 class Bce(Loss):
@@ -178,7 +179,7 @@ class Bce(Loss):
             low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
             if low < 0 or high > 1:
                 raise ValueError(
-                    f"loss (=bce) requires targets between 0 and 1, but the data have targets from {low:g} to "
+                    f"loss (=bce) requires targets between 0 and 1, but they range from {low:g} to "
                     f"{high:g}. Use a regression loss, such as mse."
                 )
         return self

@@ -48,7 +48,7 @@ class Dice(Loss):
         super().check(name, spec)
         if spec.task == "classification" and not spec.places:
             raise ValueError(
-                f"loss (={name}) requires segmentation masks, but the data have one class per sample. Use "
+                f"loss (={name}) requires segmentation masks, but the targets are one class per sample. Use "
                 "cross_entropy."
             )
 

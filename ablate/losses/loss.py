@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ablate.data.dataset import Spec
 
-KINDS = {"classification": "class indices", "regression": "numbers"}
+KINDS = {"classification": "class indices", "regression": "continuous values"}
 """Names of the targets of each task, for errors."""
 
 
@@ -46,7 +46,7 @@ class Loss(Named):
         """
         if self.task is not None and spec.task not in (self.task, "other"):
             raise ValueError(
-                f"loss (={name}) requires {KINDS[self.task]} as targets, but the data have {KINDS[spec.task]}."
+                f"loss (={name}) requires {KINDS[self.task]} as targets, but the targets are {KINDS[spec.task]}."
             )
 
     def for_data(self, targets: Tensor | None, spec: Spec) -> Self:

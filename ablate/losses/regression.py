@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "loss",
     "mse",
     card=Card(
-        "Mean squared error over all known targets; large errors dominate.",
+        "Mean squared error over all non-missing targets; large errors dominate.",
         source="torch.nn.functional.mse_loss",
         helps="For regression with errors of similar size.",
         costs="A few outliers dominate the fit: compare l1 and smooth_l1.",
@@ -90,7 +90,7 @@ class NumbersLoss(Loss):
     "loss",
     "l1",
     card=Card(
-        "Mean absolute error over all known targets; robust to outliers.",
+        "Mean absolute error over all non-missing targets; robust to outliers.",
         source="torch.nn.functional.l1_loss",
         helps="For regression with outliers: it fits the median, mse fits the mean.",
         costs="The gradient has constant size, so training does not settle with a constant learning rate.",

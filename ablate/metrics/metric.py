@@ -33,7 +33,7 @@ class Metric(Named):
         """
         if self.task is not None and spec.task not in (self.task, "other"):
             raise ValueError(
-                f"metric (={name}) requires {KINDS[self.task]} as targets, but the data have {KINDS[spec.task]}."
+                f"metric (={name}) requires {KINDS[self.task]} as targets, but the targets are {KINDS[spec.task]}."
             )
 
     @abstractmethod

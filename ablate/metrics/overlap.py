@@ -75,7 +75,7 @@ class Overlap(Metric):
         super().check(name, spec)
         if spec.task == "classification" and not spec.places:
             raise ValueError(
-                f"metric (={name}) requires segmentation masks, but the data have one class per sample. Use f1."
+                f"metric (={name}) requires segmentation masks, but the targets are one class per sample. Use f1."
             )
 
     def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "rmse",
     card=Card(
         "Root mean squared error, in the targets' unit.",
-        source="torchmetrics.functional.mean_squared_error(squared=False), over all known targets",
+        source="torchmetrics.functional.mean_squared_error(squared=False), over all non-missing targets",
         helps="For regression with errors of similar size; the square root of mse, in the unit of the targets.",
         costs="A few large errors dominate it: compare mae.",
     ),
@@ -42,7 +42,7 @@ class Rmse(Metric):
     "mae",
     card=Card(
         "Mean absolute error, in the targets' unit.",
-        source="torchmetrics.functional.mean_absolute_error, over all known targets",
+        source="torchmetrics.functional.mean_absolute_error, over all non-missing targets",
         helps="For regression with outliers: errors count linearly.",
     ),
 )

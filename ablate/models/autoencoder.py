@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     "model",
     "autoencoder",
     card=Card(
-        "Encodes the input into a narrow code and decodes it.",
+        "Encodes the input into a low-dimensional code and decodes it.",
         source="Hinton and Salakhutdinov 2006, Reducing the Dimensionality of Data with Neural Networks",
         helps="To learn features without labels: train with the inputs as targets, then reuse the encoder.",
         costs="Learned features may not be useful for the target task.",
@@ -38,7 +38,8 @@ class Autoencoder(Model):
     """
 
     channels: tuple[Width, ...] = Field(
-        default=(), description="channels of the convolutions before the hidden layers, each with a 2x2 max pool"
+        default=(),
+        description="channels of the convolutions before the hidden layers, each followed by 2x2 max pooling",
     )
     kernel: int = Field(default=3, ge=1, description="kernel size; zero padding keeps the image size")
     hidden: tuple[Width, ...] = Field(
@@ -54,7 +55,7 @@ class Autoencoder(Model):
             if outputs != prod(input_shape):
                 raise ValueError(
                     f"model.channels (={list(self.channels)}) requires {prod(input_shape)} "
-                    f"outputs, the values of a sample, but the data have {outputs}. Set data.reconstruct: true, "
+                    f"outputs, the values of a sample, but there are {outputs} targets. Set data.reconstruct: true, "
                     "or remove 'channels'."
                 )
 

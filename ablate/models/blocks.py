@@ -16,7 +16,7 @@ def axes(model: str, input_shape: tuple[int, ...]) -> int:
     """The number of spatial axes of samples (C, L), (C, H, W) or (C, D, H, W). Raises ValueError for other shapes."""
     if not 2 <= len(input_shape) <= 4:
         raise ValueError(
-            f"model (={model}) requires samples (C, L), (C, H, W) or (C, D, H, W), but they have shape "
+            f"model (={model}) expects inputs of shape (C, L), (C, H, W) or (C, D, H, W), but got "
             f"{input_shape}. Use the model mlp."
         )
     return len(input_shape) - 1

@@ -25,7 +25,7 @@ PoolSide = Annotated[int, Field(ge=0)]
     "model",
     "convnet",
     card=Card(
-        "Convolutions with max pools, then fully connected layers.",
+        "Convolutions with max pooling, then fully connected layers.",
         source="LeCun et al. 1998, Gradient-based learning applied to document recognition",
         helps="For images, signals and volumes: features apply at every position.",
         costs="More computation per parameter than an mlp; most parameters are in the first fully connected layer.",
@@ -42,7 +42,7 @@ class Convnet(Sized):
     channels: tuple[Width, ...] = Field(default=(32, 64), min_length=1, description="channels of each convolution")
     kernels: Width | tuple[Width, ...] = Field(default=3, description="kernel size: one number, or one per convolution")
     pools: PoolSide | tuple[PoolSide, ...] = Field(
-        default=2, description="size of the max pool: one number, or one per convolution; 0 or 1: none"
+        default=2, description="kernel size of max pooling: one number, or one per convolution; 0 or 1: none"
     )
     hidden: tuple[Width, ...] = Field(
         default=(100,), description="units of each fully connected layer before the output"
@@ -54,7 +54,7 @@ class Convnet(Sized):
     )
     batch_norm: bool = Field(default=False, description="batch norm after each convolution")
     pool: Literal["max", "average", "strided"] = Field(
-        default="max", description="how to reduce the image size: max or average pools, or strided convolutions"
+        default="max", description="how to reduce the image size: max pooling, average pooling or strided convolutions"
     )
     lrn: int = Field(
         default=0,
@@ -64,7 +64,7 @@ class Convnet(Sized):
     spp: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         default=(),
         description=(
-            "spatial pyramid pooling: cells per side of max pools over the last maps, such as [1, 2, 4]; the number "
+            "spatial pyramid pooling: output sizes of max pooling over the last maps, such as [1, 2, 4]; the number "
             "of features does not depend on the image size"
         ),
     )
@@ -123,7 +123,7 @@ class Convnet(Sized):
         """The image size after the last pool. Raises ValueError if a kernel or pool is larger than its input."""
         if not 2 <= len(input_shape) <= 4:
             raise ValueError(
-                "model (=convnet) requires samples (C, L), (C, H, W) or (C, D, H, W), but they have shape "
+                "model (=convnet) expects inputs of shape (C, L), (C, H, W) or (C, D, H, W), but got "
                 f"{input_shape}. Use the model mlp."
             )
         sides = input_shape[1:]
@@ -132,7 +132,7 @@ class Convnet(Sized):
             if self.padding == "none":
                 if kernel > min(sides):
                     raise ValueError(
-                        f"model.kernels (={kernel} in conv{i}) must be at most its input size ({left}). Use "
+                        f"model.kernels: the kernel size of conv{i} (={kernel}) is larger than its input ({left}). Use "
                         "smaller kernels or pools, fewer layers, or padding: same."
                     )
                 sides = tuple(side - kernel + 1 for side in sides)
@@ -143,8 +143,8 @@ class Convnet(Sized):
             left = "x".join(str(side) for side in sides)
             if pool > min(sides):
                 raise ValueError(
-                    f"model.pools (={pool} after conv{i}) must be at most its input size ({left}). Use smaller "
-                    "kernels or pools, fewer layers, or padding: same."
+                    f"model.pools: the pooling size after conv{i} (={pool}) is larger than its input ({left}). Use "
+                    "smaller kernels or pools, fewer layers, or padding: same."
                 )
             sides = tuple(side // max(pool, 1) for side in sides)
         return sides

@@ -23,7 +23,7 @@ Count = Annotated[int, Field(ge=1)]
     "model",
     "fcn",
     card=Card(
-        "Segmentation: convolutions and pools, a head, resized to the image.",
+        "Segmentation: convolutions with pooling and a head, resized to the image.",
         source="Long et al. 2015, Fully Convolutional Networks for Semantic Segmentation",
         helps="As a baseline for segmentation, and to compare context heads on one backbone.",
         costs="Coarse boundaries, except with the heads fpn and pan, which also use fine maps.",
@@ -49,7 +49,7 @@ class Fcn(Model):
     )
     width: Width = Field(default=32, description="channels inside the heads aspp, fpn and pan")
     bins: tuple[Count, ...] = Field(
-        default=(1, 2, 3, 6), min_length=1, description="cells per side of the pools of the head ppm"
+        default=(1, 2, 3, 6), min_length=1, description="output sizes of the pooling layers of the head ppm"
     )
     dilations: tuple[Count, ...] = Field(
         default=(6, 12, 18),

@@ -23,7 +23,7 @@ Block = tuple[Width, Width, Width, Width, Width, Width]
     "model",
     "inception",
     card=Card(
-        "Blocks of parallel 1×1, 3×3, 5×5 convolutions and a pool.",
+        "Blocks of parallel 1×1, 3×3, 5×5 convolutions and pooling.",
         source="Szegedy et al. 2015, Going Deeper with Convolutions, figure 2b",
         helps="For objects of different sizes in one image; few parameters for its depth.",
         costs="Six hyperparameters per block; slower than its number of multiplications suggests.",
@@ -40,10 +40,10 @@ class Inception(Model):
     blocks: tuple[Block, ...] = Field(
         default=((8, 8, 16, 4, 8, 8), (16, 16, 32, 8, 16, 16)),
         min_length=1,
-        description="channels of each block: 1x1, before 3x3, 3x3, before 5x5, 5x5, after the pool",
+        description="channels of each block: 1x1, before 3x3, 3x3, before 5x5, 5x5, after pooling",
     )
     halve: tuple[Annotated[int, Field(ge=0)], ...] = Field(
-        default=(1,), description="blocks followed by a max pool that halves the size, counted from 1; 0: the stem"
+        default=(1,), description="blocks followed by max pooling that halves the size, counted from 1; 0: the stem"
     )
     activation: Activation = Field(default="relu", description="activation after convolutions")
     batch_norm: bool = Field(default=True, description="batch norm after convolutions (the paper of 2015 has none)")

@@ -43,14 +43,14 @@ class Model(Named):
         """
         if spec.vocabulary and not self.takes_tokens:
             raise ValueError(
-                f"model (={name}) requires floating-point samples, but the data are tokens. Use rnn, lstm or gru "
+                f"model (={name}) expects floating-point inputs, but the inputs are tokens. Use rnn, lstm or gru "
                 "with 'embedding'."
             )
         if spec.task == "classification" and self.answers_places != bool(spec.places):
             asked = f"each of {'×'.join(map(str, spec.places))} positions" if spec.places else "the whole sample"
             raise ValueError(
                 f"model (={name}) predicts classes for "
-                f"{'each position' if self.answers_places else 'the whole sample'}, but the data have classes for "
+                f"{'each position' if self.answers_places else 'the whole sample'}, but the targets are classes for "
                 f"{asked}. " + self.other_answer(bool(spec.places))
             )
         return self

@@ -81,13 +81,13 @@ class RecurrentModel(Model):
         super().check(name, spec)
         if self.embedding and not spec.vocabulary:
             raise ValueError(
-                f"model.embedding (={self.embedding}) requires tokens, but the data are numeric. Set it to 0."
+                f"model.embedding (={self.embedding}) expects tokens, but the inputs are numeric. Set it to 0."
             )
 
     def check_shape(self, input_shape: tuple[int, ...], outputs: int) -> None:
         if self.embedding and len(input_shape) != 1:
             raise ValueError(
-                f"model.embedding (={self.embedding}) requires samples (T,) of tokens, but they have shape "
+                f"model.embedding (={self.embedding}) expects inputs of shape (T,), tokens, but got "
                 f"{input_shape}. Set it to 0."
             )
 
@@ -166,7 +166,7 @@ class Lstm(RecurrentModel):
     "model",
     "gru",
     card=Card(
-        "Recurrent layers with two gates and no separate cell.",
+        "Recurrent layers with two gates and no cell state.",
         source="Cho et al. 2014, Learning Phrase Representations using RNN Encoder-Decoder; torch.nn.GRU",
         helps="For long sequences, with a quarter fewer parameters than lstm.",
         costs="Time steps are processed sequentially.",

@@ -23,7 +23,7 @@ Count = Annotated[int, Field(ge=1)]
     "model",
     "resnet",
     card=Card(
-        "Residual blocks of convolutions with batch norm, then a global pool.",
+        "Residual blocks of convolutions with batch norm, then global average pooling.",
         source="He et al. 2016, Deep Residual Learning for Image Recognition; torchvision's resnet, except for sizes",
         helps="For deep networks: signals bypass the blocks, so deeper networks still train.",
         costs="More computation than a convnet with the same error on small images.",
@@ -51,7 +51,7 @@ class Resnet(Sized):
     bottleneck: bool = Field(default=False, description="use blocks of 1x1, kernel and 1x1 convolutions")
     stem_kernel: int = Field(default=3, ge=1, description="size of the first kernels; odd")
     stem_stride: int = Field(default=1, ge=1, description="stride of the first convolution")
-    stem_pool: bool = Field(default=False, description="a 3x3 max pool of stride 2 after the first convolution")
+    stem_pool: bool = Field(default=False, description="3x3 max pooling with stride 2 after the first convolution")
     activation: Activation = Field(default="relu", description="activation after norms and sums")
     batch_norm: bool = Field(default=True, description="batch norm after convolutions")
     residual: bool = Field(
@@ -60,7 +60,7 @@ class Resnet(Sized):
     spp: tuple[Count, ...] = Field(
         default=(),
         description=(
-            "spatial pyramid pooling instead of the global average pool: cells per side of max pools, such as [1, 2, 4]"
+            "spatial pyramid pooling instead of global average pooling: output sizes of max pooling, such as [1, 2, 4]"
         ),
     )
 

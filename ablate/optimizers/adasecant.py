@@ -45,7 +45,7 @@ class AdaSecant(Optimizer):
         default=0.95, description="decay rate of the running average of the gradient"
     )
     variance_reduction: bool = Field(
-        default=True, description="reduce the variance of gradients by moving them towards the running average"
+        default=True, description="reduce the variance of gradients by moving them toward the running average"
     )
     gamma_clip: Annotated[float, Range(ge=0)] = Field(
         default=1.8,

@@ -78,7 +78,7 @@ def ask(recipe: Recipe, settings: Sequence[Settings]) -> list[Network]:
 
 
 def describe(settings: Settings, folder: Path, specs: dict[str, Spec]) -> Network:
-    """One variant's network; ``specs`` caches the specs of data sets."""
+    """One variant's network; ``specs`` caches the specs of datasets."""
     from ablate.data.load import known_spec, load_parts
     from ablate.engine.compute_cost import size_of
     from ablate.engine.construction import build_network, make_tricks

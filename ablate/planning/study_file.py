@@ -66,7 +66,7 @@ def _merged(plan: Plan, store: Store) -> dict[str, Any]:
             "flags": flags,
             "identity": runs[0].identity if runs else None,
             "runs": {**(earlier.get("runs", {}) if same else {}), **now},
-            # the runs before settings, data or code changed, to recognise that the variant is outdated
+            # the runs before settings, data or code changed, to recognize that the variant is outdated
             "before": before,
         }
     path = str(recipe.path) if recipe.path else None

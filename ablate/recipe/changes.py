@@ -87,7 +87,7 @@ def read_bundles(shape: Shape, problems: Problems) -> dict[str, Bundle]:
     for name, node, place in shape.pairs("tricks", "{longer: {set: {epochs: 100}}}"):
         path = f"tricks.{show(name)}"
         if name in library:
-            problems.add(place, f"{path} must not have the name of a built-in trick. Choose another name.")
+            problems.add(place, f"{path}: {show(name)} is the name of a built-in trick. Choose another name.")
         below = Shape(node, path, "a trick", problems)
         below.only(
             ("add", "set", "description"),
@@ -119,8 +119,8 @@ def extend(
             kept = [step for step in steps if name not in step.owners]
             if len(kept) == len(steps) and not elsewhere:
                 known = sorted({owner for step in steps for owner in step.owners})
-                have = ", ".join(known) or "no tricks"
-                rule = f"must be a trick of the parent {show(parent)}, which has {have}.{did_you_mean(name, known)}"
+                have = f"Its tricks: {', '.join(known)}." if known else "It has no tricks."
+                rule = f"is not used by the parent {show(parent)}. {have}{did_you_mean(name, known)}"
                 problems.add(place, f"{own.where}.remove[{i}] (={show(name)}) {rule}")
             steps = kept
         try:

@@ -76,7 +76,7 @@ def read_item(node: Node, path: str, kind: str, problems: Problems) -> Item | No
 
 
 def _has_field(kind: str, name: str | None, field: str) -> bool:
-    """Whether an entry has a setting of that name: the ``target`` of the data set csv is a column, not a module."""
+    """Whether an entry has a setting of that name: the ``target`` of the dataset csv is a column, not a module."""
     return any(entry.name == name and field in entry.settings.model_fields for entry in entries(kind))
 
 

@@ -1,7 +1,7 @@
 """The identity of a run: a hash of everything that affects its result, and of nothing else.
 
 Settings with their default value are left out of the hash, so that a new field does not make finished runs outdated.
-Changing a default changes behaviour: it requires a new version of the entry or of the engine.
+Changing a default changes behavior: it requires a new version of the entry or of the engine.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ def recorded_contents(settings: Settings, recorded: Mapping[str, Any]) -> Iterat
 def _read_by_target(value: Any, folder: Path) -> Any:
     """An argument of a target; a string that names a file counts together with the file's contents.
 
-    Folders are not read: data sets keep downloads in them.
+    Folders are not read: datasets keep downloads in them.
     """
     if isinstance(value, dict):
         return {key: _read_by_target(item, folder) for key, item in value.items()}

@@ -51,6 +51,6 @@ def read_folds(top: Shape, problems: Problems) -> Folds | None:
         problems.add(node.position, f"folds.k, the number of folds, is required. Write {EXAMPLE}.")
         return None
     if not isinstance(k, int) or isinstance(k, bool) or not 2 <= k <= MOST:
-        shape.wrong("k", f"must be a whole number between 2 and {MOST}.")
+        shape.wrong("k", f"must be an integer between 2 and {MOST}.")
         return None
     return Folds(k, shape.flag("stratified") if shape.get("stratified") is not None else None)

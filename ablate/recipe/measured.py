@@ -114,7 +114,7 @@ def measuring(variants: Sequence[Variant], metric: str) -> list[Variant]:
 def read_compare(
     top: Shape, variants: Sequence[Variant], problems: Problems, overrides: Sequence[Assignment] = ()
 ) -> Compare:
-    """Read ``compare``. All variants must have the metric, and a loss is only compared if all of them minimise it.
+    """Read ``compare``. All variants must have the metric, and a loss is only compared if all of them minimize it.
 
     Variants that others require are excepted.
     """

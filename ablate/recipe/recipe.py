@@ -74,7 +74,7 @@ class Recipe:
             only: the variants to keep.
             design: the design that generates the variants from the tricks.
             sets: settings to override, such as ``"epochs=50"`` (all variants) or ``"net3.epochs=50"`` (one).
-            scale: a factor for all numbers of epochs.
+            scale: a factor for all epoch counts.
             need_files: with False, data files may be missing; enough for reading results, but not for training.
         """
         path = Path(path)

@@ -89,7 +89,7 @@ def _check_names(node: Node, path: str, lists: Mapping[str, object], problems: P
     for word, (below, key) in wrong.items():
         hint = did_you_mean(word, list(lists))
         problems.add(below.position, f"{path}.{key} (={show(below)}): '{word}' is not a key of 'for'.{hint}")
-    if wrong:  # a key that seems unused is probably the misspelt one
+    if wrong:  # a key that seems unused is probably the misspelled one
         return False
     unused = [word for word in lists if word not in used]
     for word in unused:
@@ -172,7 +172,7 @@ class Rows:
                 rule = "must differ between the values of 'for'. Use a key of 'for' in the name, as in net-{key}."
             elif rule is None and other is not row:
                 case = "" if other.name == row.name else " (case is ignored)"
-                line = f" in line {other.position.line}" if other.position.line else ""
+                line = f" on line {other.position.line}" if other.position.line else ""
                 rule = f"must be unique; {show(other.name)} is used{line}{case}."
             if rule is not None:
                 self.problems.add(row.position, f"{row.where}.name (={show(row.name)}) {rule}")

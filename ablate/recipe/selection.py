@@ -51,7 +51,7 @@ def read_seeds(node: Node, shown: str, problems: Problems) -> tuple[int, ...] | 
             return tuple(range(value))
         problems.add(node.position, f"{shown} must be between 1 and {MOST_SEEDS}.")
     elif not isinstance(value, list) or not all(isinstance(seed, int) and not isinstance(seed, bool) for seed in value):
-        problems.add(node.position, f"{shown} must be a number of seeds (5) or a list of whole numbers ({example}).")
+        problems.add(node.position, f"{shown} must be a number of seeds (5) or a list of integers ({example}).")
     elif not 1 <= len(value) <= MOST_SEEDS:
         problems.add(node.position, f"{shown} must list 1 to {MOST_SEEDS} seeds.")
     elif any(seed < 0 for seed in value):

@@ -220,7 +220,7 @@ def _source(path: Path, data: bytes) -> Source:
             tree = ast.parse(data)
         syntax = json.dumps(_plain(tree), separators=(",", ":"))
     except SyntaxError as error:
-        raise ValueError(f"{path} has a syntax error in line {error.lineno}: {error.msg}.") from None
+        raise ValueError(f"{path} has a syntax error on line {error.lineno}: {error.msg}.") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read as Python: {error}.") from None
     imports: list[tuple[str, int, str, tuple[str, ...]]] = []

@@ -15,15 +15,15 @@ from ablate.recipe.shape import available, did_you_mean
 from ablate.schedules import Schedule
 
 RULES = {
-    "int_type": "must be a whole number.",
-    "int_from_float": "must be a whole number.",
-    "float_type": "must be a number.",
+    "int_type": "must be an integer{given}.",
+    "int_from_float": "must be an integer{given}.",
+    "float_type": "must be a number{given}.",
     "string_type": "must be a string.",
     "bool_type": "must be true or false.",
     "tuple_type": "must be a list.",
     "list_type": "must be a list.",
     "dict_type": "must be a mapping.",
-    "model_type": "must be a mapping.",
+    "model_type": "must be a mapping{example}.",
     "model_attributes_type": "must be a mapping.",
     "none_required": "must be null.",
     "greater_than": "must be greater than {gt}.",
@@ -39,6 +39,14 @@ RULES = {
     "finite_number": "must be a finite number.",
 }
 """pydantic's error type → the rule, with placeholders for the error's context."""
+
+EXAMPLES = {
+    "Monitor": ", such as {metric: accuracy, better: higher}",
+    "Checkpoint": ", such as {every: 5min}",
+    "Group": ", such as {match: '*.bias', weight_decay: 0}",
+    "TaskOf": ", such as {loss: mse, outputs: 1}",
+}
+"""Class of nested settings → how they are written."""
 
 
 def complain(
@@ -106,7 +114,10 @@ def _sentence(
         return there.position, f"{subject}{colon}", text, ""
     if kind == "float_type" and any(Schedule in parts for parts in _annotations(model, keys)):
         return there.position, subject, "must be a number, or a schedule such as {linear: [0.1, 0.001]}.", ""
-    numbers = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
+    numbers = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()} | {
+        "given": {str: ", not a string", float: ", not a float"}.get(type(there.value), ""),
+        "example": EXAMPLES.get(context.get("class_name"), ""),
+    }
     if kind in ("tuple_type", "list_type") and there.mapping is None and there.value is not None:
         return there.position, subject, f"must be a list, such as [{_unquoted(there)}].", ""
     if kind in RULES:

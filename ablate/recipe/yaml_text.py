@@ -154,7 +154,7 @@ class _Composer:
                 continue
             if key in entries:
                 first = keys[key]
-                line = f" (first in line {first.line})" if first.line else ""
+                line = f" (first on line {first.line})" if first.line else ""
                 self.problems.add(position, f"{below} is defined twice{line}. Remove one of them.")
             entries[key], keys[key] = value, position
         return Node(entries, self.position(event), keys, size)

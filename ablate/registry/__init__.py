@@ -35,7 +35,7 @@ KINDS = {
 }
 """The kinds of entries, each with the package of the built-in ones."""
 
-CALLED = {"watch": "tracked metric", "data": "known data set"}
+CALLED = {"watch": "tracked metric", "data": "known dataset"}
 """Names of kinds in messages, if they differ from ``known <kind>``."""
 
 
@@ -89,7 +89,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Entry:
-    """One name of one kind. Increase ``version`` when its behaviour changes: runs of older versions become outdated."""
+    """One name of one kind. Increase ``version`` when its behavior changes: runs of older versions become outdated."""
 
     kind: str
     name: str

@@ -60,7 +60,7 @@ def meaning(setting: Mapping[str, Any]) -> str:
     untold = [word for word in choices if not re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text)]
     if not untold:
         return text
-    return "; ".join(part for part in (text, f"one of {', '.join(choices)}") if part)
+    return "; ".join(part for part in (text, f"choices: {', '.join(choices)}") if part)
 
 
 def plain(value: Any) -> Any:

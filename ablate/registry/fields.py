@@ -153,7 +153,7 @@ def _check_epochs(value: int, info: ValidationInfo) -> int:
 
 
 EpochCount = Annotated[int, AfterValidator(_check_epochs)]
-"""A whole number of epochs, at least 1, that ``--scale`` multiplies."""
+"""An integer number of epochs, at least 1, that ``--scale`` multiplies."""
 
 
 def _resolve(value: Any, info: ValidationInfo) -> Path:

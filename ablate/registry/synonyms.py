@@ -37,7 +37,22 @@ WORDS = {
     "cutout | add: [cutout]": "cut_out",
     "random_erasing | add: [random_erasing]": "erase erasing",
     "lookahead | add: [lookahead]": "look_ahead",
-    "train_fraction | add: [train_fraction]": "subset data_fraction fraction",
+    "train_fraction | add: [train_fraction]": "subset data_fraction",
+    "share | train_fraction | add: [train_fraction]": "fraction",
+    "share | rate": "p prob probability",
+    "standardise | add: [standardise]": "standardize standardization normalize normalise normalization standard_scaler",
+    "normalise_targets | add: [normalise_targets]": "normalize_targets standardize_targets scale_targets",
+    "colour_pca | add: [colour_pca]": "color_pca pca_color fancy_pca pca_lighting",
+    "but": "except exclude excluding exclusions ignore",
+    "lacking": "missing_values missing_pattern simulate_missing",
+    "grey": "gray grayscale greyscale to_grayscale",
+    "both_ways": "bidirectional",
+    "joined": "ensemble ensemble_of average members",
+    "points": "piecewise piecewise_linear interpolate",
+    "stairs": "staircase stepwise",
+    "rise": "pct_start",
+    "norms": "update_bn bn_update bn_stats batch_norm_stats",
+    "live": "current running",
 }
 """Our words, the best first, each with those of others for it."""
 

@@ -1,4 +1,4 @@
-"""The catalogue as a page of Markdown: every name that a recipe may use, with its card."""
+"""The catalog as a page of Markdown: every name that a recipe may use, with its card."""
 
 from __future__ import annotations
 

@@ -31,7 +31,15 @@ from ablate.report.wording import grouped, plain, signed, status_text, titled, v
 MOST_METRICS = 2
 """Metrics of the recipe that the default table shows; of more, it shows the compared one alone."""
 
-ALIASES = {"name": "variant", "parent": "from", "sd": "spread", "± sd": "spread", "± sd (n)": "spread", "n": "seeds"}
+ALIASES = {
+    "name": "variant",
+    "parent": "from",
+    "sd": "spread",
+    "± sd": "spread",
+    "± sd (n)": "spread",
+    "n": "seeds",
+    "other_differences": "unlike",
+}
 
 
 class ArgumentError(ValueError):
@@ -62,8 +70,8 @@ def available(table: Table) -> dict[str, Column]:
         numbers(
             "train_loss_clean_sd", "Train loss (eval mode) sd", lambda row: row.train_loss_clean_sd, each(deviation)
         ),
-        outcome("valid_loss", "Valid loss", "valid_loss"),
-        numbers("valid_loss_sd", "Valid loss sd", lambda row: row.valid_loss_sd, each(deviation)),
+        outcome("valid_loss", "Validation loss", "valid_loss"),
+        numbers("valid_loss_sd", "Validation loss sd", lambda row: row.valid_loss_sd, each(deviation)),
         delta(
             "delta_parent", "Δ parent", lambda row: row.delta_parent, lambda row: row.ci_low, lambda row: row.ci_high
         ),
@@ -188,7 +196,7 @@ def metric_key(columns: dict[str, Column], name: str) -> str:
 
 
 def published_metric(table: Table) -> str:
-    """The published metric that is shown: the compared one if a row has it, else the valid loss, else the first."""
+    """The published metric that is shown: the compared one if a row has it, else validation loss, else the first."""
     names = list(dict.fromkeys(name for row in table.rows for name in row.published or {}))
     return next((name for name in (table.compare.metric, "valid_loss", *names) if name in names), "valid_loss")
 

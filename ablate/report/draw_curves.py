@@ -33,7 +33,7 @@ from ablate.report.wording import plain, seeds_between
 from ablate.store.records import StudyRecord
 
 LOSSES = {"train_loss": ("train", ORANGE), "valid_loss": ("valid", BLUE)}
-"""The curves of a loss: their names and colours."""
+"""The curves of a loss: their names and colors."""
 
 MOST_PANELS = 30
 
@@ -53,7 +53,7 @@ def draw_curves(study: StudyRecord, curves: Curves, metric: str = "valid_loss", 
     wanted = [row.variant for row in study.rows if shown.keys() & curves.rows.get(row.variant.name, {}).keys()]
     if not wanted:
         if not curves.rows:
-            raise ValueError(f"{study.recipe.study} has no curves: no epoch has been trained. Use 'ablate run'.")
+            raise ValueError(f"{study.recipe.study} has no curves yet. Train it with 'ablate run'.")
         hint = did_you_mean(metric, curves.names()) or f" Available: {', '.join(curves.names())}."
         raise ValueError(f"metric (={metric}) has no curve in {study.recipe.study}.{hint}")
     rows, left_out = wanted[:MOST_PANELS], len(wanted) - MOST_PANELS

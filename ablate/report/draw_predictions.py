@@ -61,7 +61,7 @@ def read_predictions(study: StudyRecord, store: Store) -> Shown:
     marks, part = data.spec.keypoints, data.valid
     if marks is None or part.inputs is None or part.targets is None:
         raise ValueError(
-            f"--kind (=predictions) shows keypoints on images, which {name} does not predict. Use --kind curves."
+            f"--kind (=predictions) requires a keypoint model, but {name} predicts no keypoints. Use --kind curves."
         )
     few = part.take(torch.arange(min(len(part), MOST)))
     values, spec = predict(run, few)

@@ -26,7 +26,7 @@ MINUS = "−"
 PICTURES = ("png", "svg", "pdf")
 """Formats of figures, by suffix."""
 
-# Okabe and Ito's palette for all kinds of colour vision, and greys
+# Okabe and Ito's palette for all kinds of color vision, and grays
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 INK, GREY, FAINT = "#222222", "#666666", "#BBBBBB"
 
@@ -205,10 +205,10 @@ def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
 
 
 def linear_ticks(low: float, high: float, most: int = 6, *, whole: bool = False) -> list[float]:
-    """Round values between two numbers, evenly spread; ``whole``: only whole numbers."""
+    """Round values between two numbers, evenly spread; ``whole``: only integers."""
     from matplotlib.ticker import MaxNLocator
 
-    # without 2.5 as a step, neighbours always differ in the decimals of their distance
+    # without 2.5 as a step, neighbors always differ in the decimals of their distance
     return [float(tick) for tick in MaxNLocator(most, steps=[1, 2, 5, 10], integer=whole).tick_values(low, high)]
 
 

@@ -32,7 +32,7 @@ SENTENCES: dict[Kind, str] = {
     "initial_average": "ema: after {steps} steps, initial weights are still {share} of the average. "
     "Use a smaller decay (={decay}) or warmup: true",
     "not_finite": "{metric} (={value}) is not finite at the {at} epoch",
-    "no_seed": "not compared: no seed was logged",
+    "no_seed": "not compared, because no seed was logged",
     "left_out": "ignored {count} {unit} without {place}",
     "repeated_seed": "several runs with {seeds}: the most recent one is used",
     "first_is_baseline": "used as the baseline, as it was logged first. Use --baseline to change it",
@@ -47,7 +47,7 @@ SENTENCES: dict[Kind, str] = {
     "mixed_ablate": "runs with {count} ablate versions ({names})",
     "unfinished": "no verdict yet: {finished}/{planned} {unit}s finished",
     "parent_missing": "the parent ({parent}) is not in the table",
-    "parent_diverged": "not compared: the parent diverged with {seeds}",
+    "parent_diverged": "not compared, because the parent diverged for {seeds}",
     "parent_unfinished": "no verdict yet: the parent has not finished",
     "other_loss": NOT_COMPARED + "the loss is {own} (parent: {parent})",
     "other_loss_settings": NOT_COMPARED + "the loss settings differ ({keys})",
@@ -184,7 +184,7 @@ def filled(template: str, note: Note, unit: str) -> str:
 
 
 def plain_value(value: Any) -> str:
-    """Lists with commas, whole numbers with their thousands apart."""
+    """Lists with commas, integers with their thousands apart."""
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return f"{value:,}" if isinstance(value, int) else str(value)

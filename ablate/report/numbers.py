@@ -90,7 +90,7 @@ def probability(value: float | None) -> str:
 
 
 def count(value: float | None) -> str:
-    """A whole number, or the nearest one."""
+    """An integer, or the nearest one."""
     return UNKNOWN if value is None else f"{round(value)}"
 
 

@@ -36,7 +36,7 @@ NAMES_WIDEST, AXIS_WIDTH = 2.4, 3.5
 
 @dataclass(frozen=True)
 class Texts:
-    """A column of texts at the right, a text and its colour for each row."""
+    """A column of texts at the right, a text and its color for each row."""
 
     title: str
     cells: Sequence[tuple[str, str]]
@@ -105,7 +105,7 @@ def row_chart(
 
 
 def verdict_colour(row: Row) -> str:
-    """The colour of a row's difference."""
+    """The color of a row's difference."""
     return VERDICT_COLOURS.get(row.verdict or "", GREY)
 
 

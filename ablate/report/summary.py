@@ -148,7 +148,7 @@ def pooling_legend(table: Table, shown: Set[str]) -> list[str]:
     """How the variances of verdicts are estimated."""
     pooled = table.unit == "seed" and sum(row.ci_low is not None for row in table.rows) > 1
     text = (
-        "Moderated: the variance of each comparison is estimated together with the others, after Smyth (2004). "
+        "Moderated: the variance of each comparison is shrunk toward a common value (Smyth 2004). "
         "Intervals use the same variances."
     )
     return [text] if pooled and shown & {"delta_parent", "verdict", "p", "p_adjusted"} else []

@@ -26,8 +26,8 @@ def plain(text: str) -> str:
 
 
 def titled(name: str) -> str:
-    """``valid_loss`` as ``Valid loss``."""
-    spaced = name.replace("_", " ")
+    """``valid_loss`` as ``Validation loss``."""
+    spaced = name.replace("valid_loss", "validation loss").replace("_", " ")
     return spaced[:1].upper() + spaced[1:]
 
 

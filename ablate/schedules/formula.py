@@ -92,7 +92,8 @@ def read(text: str, variables: tuple[str, ...]) -> Arithmetic:
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise ValueError(
-            f"is not arithmetic: {reason or 'it cannot be read'}. Write it as in 0.1 * 0.95 ** epoch."
+            f"is not a valid arithmetic expression: {reason or 'it cannot be read'}. "
+            "Write it as in 0.1 * 0.95 ** epoch."
         ) from None
     names: set[str] = set()
     term = _term(tree, variables, names)

@@ -44,7 +44,7 @@ class Ramp(Schedule):
     """From ``ends[0]`` at the first unit to ``ends[1]`` at the last."""
 
     shorthand = "ends"
-    ends: tuple[float, float] = Field(description="values at the first and at the last unit")
+    ends: tuple[float, float] = Field(description="a start and an end value, such as [0.1, 0.001]")
 
     def extremes(self) -> Iterable[float]:
         return self.ends
@@ -173,7 +173,7 @@ class OneCycle(Schedule):
 
     shorthand = "values"
     values: tuple[float, float, float] = Field(
-        description="values at the first unit, at the peak, and at the last unit"
+        description="a start, a peak and an end value, such as [0.004, 0.1, 1e-6]"
     )
     rise: Epochs = Field(default=Epochs(share=0.3), description="epochs, or fraction of all epochs, until the peak")
     shape: Literal["cos", "linear"] = Field(default="cos", description="cosine, or linear")

@@ -16,7 +16,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from ablate.registry import Named, UnknownName, entries, inside, lookup
+from ablate.registry import Named, UnknownName, entries, inside, lookup, suggestion
 from ablate.registry.fields import Epochs
 
 Per = Literal["step", "epoch"]
@@ -113,7 +113,8 @@ def parse_schedule(value: dict[str, Any], info: ValidationInfo | None = None) ->
         fields = {entry.settings.shorthand: arguments, **rest}
     else:
         raise ValueError(
-            f"must name the settings of {rules[0]}: {', '.join(f for f in entry.settings.model_fields if f != 'per')}."
+            f"{rules[0]} (={arguments!r}) must be a mapping with the keys "
+            f"{', '.join(f for f in entry.settings.model_fields if f != 'per')}."
         )
     context = info.context if info is not None else None
     try:
@@ -138,19 +139,20 @@ def _sentence(rule: str, settings: type[Named], finding: Any) -> str:
     )
     where = where.replace(f"{rule}.{settings.shorthand}", rule) if settings.shorthand else where
     field = settings.model_fields.get(str(finding["loc"][0])) if finding["loc"] else None
-    about = f": {field.description}" if field is not None and field.description else ""
+    about = f" ({field.description})" if field is not None and field.description else ""
     if finding["type"] == "missing":
         lacking = finding["loc"][-1]
         if isinstance(lacking, int):
             return f"must have more than {lacking} value{'s' * (lacking != 1)} in '{where.rpartition('.')[0]}'{about}."
         return f"requires '{rule}.{lacking}'{about}."
     if finding["type"] == "extra_forbidden":
-        known = ", ".join(settings.model_fields)
-        return f"has '{finding['loc'][-1]}', which is not a setting of {rule}. Available: {known}."
+        near = suggestion(str(finding["loc"][-1]), settings.model_fields)
+        hint = f"Did you mean '{near}'?" if near else f"Available: {', '.join(settings.model_fields)}."
+        return f"has '{finding['loc'][-1]}', which is not a setting of {rule}. {hint}"
     if finding["type"] == "too_long":
         return (
-            f"must have at most {finding['ctx']['max_length']} values in '{where}', but has "
-            f"{finding['ctx']['actual_length']}{about}."
+            f"must have at most {finding['ctx']['max_length']} values in '{where}'{about}, but has "
+            f"{finding['ctx']['actual_length']}."
         )
     text = (
         str(finding["msg"])

@@ -25,7 +25,7 @@ class Decay(Schedule):
     """Starts at ``start``; every drop multiplies by ``gamma``."""
 
     per: Per = "epoch"
-    start: float = Field(description="value before the first drop")
+    start: float = Field(description="initial value")
     gamma: Factor = Field(description="factor per drop")
 
     def extremes(self) -> Iterable[float]:

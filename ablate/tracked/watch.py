@@ -8,7 +8,7 @@ A recipe lists them under ``watch:``. The engine calls the hooks here::
             gradients of loss; watch.on_pass(gradients, parameters)   # gradients() again, of a part of the batch
             watch.on_gradients(parameters)                            # before any trick changes them
             optimizer step, tricks; watch.on_weights(parameters)      # after all tricks
-        valid loss and metrics; watch.on_valid(prediction, targets)   # of the whole validation set
+        validation loss and metrics; watch.on_valid(prediction, targets)   # of the whole validation set
         forward pass on fixed samples; watch.on_layers(outputs, seed) # one seed at a time, in evaluation mode
         watch.on_epoch(epoch, numbers)                                # returns this epoch's numbers
 

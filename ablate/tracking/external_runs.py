@@ -214,7 +214,7 @@ def with_seeds(
 
 
 def _number(text: str) -> int | None:
-    """The seed in a text, if it is a whole number of at least 0: 3, or 3.0."""
+    """The seed in a text, if it is an integer of at least 0: 3, or 3.0."""
     match = re.fullmatch(r"\s*(\d{1,18})(\.0*)?\s*", text)
     return int(match[1]) if match else None
 
@@ -277,7 +277,7 @@ def variant(name: str, parent: str | None, params: Mapping[str, str], baseline: 
 
 
 def whole(params: Mapping[str, str], names: Sequence[str]) -> int | None:
-    """The first of these params that is a whole number greater than 0."""
+    """The first of these params that is an integer greater than 0."""
     return next((number for name in names if name in params and (number := _number(params[name]))), None)
 
 

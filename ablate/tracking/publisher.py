@@ -181,4 +181,4 @@ class Publisher:
     def _ended(self) -> None:
         """The helper has exited or could not be started: a new one is started later."""
         self.stop()
-        self._note(Published(False, self.address.shown, "The MLflow publisher exited unexpectedly."))
+        self._note(Published(False, self.address.shown, "The process that uploads to MLflow exited unexpectedly."))

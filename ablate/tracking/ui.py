@@ -105,7 +105,7 @@ def _link(address: Address, study: str | None) -> tuple[str, str]:
 
 
 def _unpublished(study: str) -> str:
-    return f"study (={study}) has not been published. Publish it with 'ablate sync'."
+    return f"study (={study}) has not been uploaded. Upload it with 'ablate sync'."
 
 
 def _free_port(port: int) -> int:

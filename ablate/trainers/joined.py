@@ -70,7 +70,7 @@ def joined_run(assignment: Assignment, seed: int) -> Trained:
 
 
 def targets_of(part: Part) -> Tensor:
-    """The targets of a data set. Raises ValueError if it is streamed."""
+    """The targets of a dataset. Raises ValueError if it is streamed."""
     if part.targets is None:
         raise ValueError("joined requires data with targets in memory, but they are streamed.")
     return part.targets

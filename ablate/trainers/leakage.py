@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FILE = ("path", "lacking")
-"""Fields of a data set that define its samples; all others select among them."""
+"""Fields of a dataset that define its samples; all others select among them."""
 
 
 def check_leaks(assignment: Assignment, data: Parts) -> None:
@@ -52,7 +52,7 @@ def _all_sources(settings: Settings) -> list[tuple[str, Settings]]:
 
 
 def same_rows(one: Settings, other: Settings) -> bool:
-    """Whether two data sets number their samples in the same way."""
+    """Whether two datasets number their samples in the same way."""
     a, b = one.data, other.data
     return a.name is not None and a.name == b.name and _file(a.options) == _file(b.options)
 

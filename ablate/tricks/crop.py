@@ -32,7 +32,7 @@ if TYPE_CHECKING:
             "Szegedy et al. 2015, Going Deeper with Convolutions (resized); He et al. 2016, Deep Residual Learning "
             "(padded)"
         ),
-        helps="For small data sets. The padded form is standard for 32×32 images, the resized form for large images.",
+        helps="For small datasets. The padded form is standard for 32×32 images, the resized form for large images.",
         costs="Slower convergence; small crops may miss the object.",
         interacts="Keypoints may end up outside the image. Validation uses full images, so objects appear smaller.",
     ),

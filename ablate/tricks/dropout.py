@@ -30,7 +30,7 @@ Place = tuple["nn.Sequential", str, str]
         helps="For large fully connected layers that overfit; has little effect after convolutions.",
         costs="Slower convergence; the training loss is computed with dropped units, so compare train_loss_clean.",
         interacts=(
-            "Large probabilities, such as 0.5, before batch norm shift its statistics. Applied in addition "
+            "If batch norm follows, large probabilities, such as 0.5, shift its statistics. Applied in addition "
             "to the network's own dropout."
         ),
     ),
@@ -84,7 +84,7 @@ class Dropout(Trick):
             why = (
                 "all probabilities are 0"
                 if layers
-                else "the network has no nn.Sequential with a pool or a hidden activation"
+                else "the network has no pooling layer or hidden activation in an nn.Sequential"
             )
             raise NoEffect(f"dropout has no effect: {why}.")
         return model, inserted
@@ -94,11 +94,11 @@ class Dropout(Trick):
         if not isinstance(value, tuple):
             return [value] * len(layers)
         if len(value) != len(layers):
-            what = {"conv": "pools", "hidden": "hidden activations"}[kind]
+            what = {"conv": "pooling layer", "hidden": "hidden activation"}[kind]
             shown = [rate.dump() if isinstance(rate, Schedule) else rate for rate in value]
             raise ValueError(
-                f"dropout.{kind} (={shown}) must be one number, or a list with one number for each of the "
-                f"network's {len(layers)} {what}."
+                f"dropout.{kind} (={shown}) must be a number, or a list of length {len(layers)} with one number "
+                f"per {what}."
             )
         return list(value)
 

@@ -40,8 +40,8 @@ class DropoutChannels(Trick):
         if isinstance(self.rate, tuple) and len(self.rate) != len(places):
             shown = [rate.dump() if isinstance(rate, Schedule) else rate for rate in self.rate]
             raise ValueError(
-                f"{self.name}.rate (={shown}) must be one number, or a list with one number for each of the "
-                f"network's {len(places)} pools."
+                f"{self.name}.rate (={shown}) must be a number, or a list of length {len(places)} with one number "
+                "per pooling layer."
             )
         paths = {module: path for path, module in model.named_modules()}
         inserted = []
@@ -55,7 +55,7 @@ class DropoutChannels(Trick):
             why = (
                 "all probabilities are 0"
                 if places
-                else f"the network has no nn.Sequential with a {self.dimensions}-d pool"
+                else f"the network has no {self.dimensions}D pooling layer in an nn.Sequential"
             )
             raise NoEffect(f"{self.name} has no effect: {why}.")
         return model, inserted

@@ -70,7 +70,7 @@ class Cutout(Trick):
     "trick",
     "random_erasing",
     card=Card(
-        "Replaces a random rectangle of some training images by noise.",
+        "Replaces a random rectangle of some training images with noise.",
         source="Zhong et al. 2020, Random Erasing Data Augmentation",
         helps="For objects that are often partly occluded, such as people in a crowd.",
         costs="A rectangle as large as the object removes all information.",

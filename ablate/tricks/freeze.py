@@ -56,7 +56,7 @@ class Freeze(Trick):
     examples = ({"layers": "conv*"}, {"layers": ["*"], "but": "output.*", "until": 1})
 
     layers: Patterns = Field(description="names of the parameters to freeze, as shell patterns: conv*")
-    but: Patterns = Field(default=(), description="names to train nevertheless, such as output.*")
+    but: Patterns = Field(default=(), description="exceptions: names to train nevertheless, such as output.*")
     until: Epochs = Field(
         default=Epochs(share=1.0), description="number of epochs to freeze them for; 100%: throughout training"
     )

@@ -94,7 +94,7 @@ class FromWeights(Trick):
         description="a variant of this recipe, or a file of weights (.pt, .pth)"
     )
     layers: Patterns = Field(default="*", description="names of the tensors to load, as shell patterns: conv*")
-    but: Patterns = Field(default=(), description="names of tensors not to load, such as output.*")
+    but: Patterns = Field(default=(), description="exceptions: names of tensors not to load, such as output.*")
 
     _notes: list[Note] = PrivateAttr(default_factory=list)
 

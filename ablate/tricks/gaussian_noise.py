@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     card=Card(
         "Adds Gaussian noise to training inputs.",
         source="Bishop 1995, Training with Noise is Equivalent to Tikhonov Regularization",
-        helps="For small data sets and noisy measurements.",
+        helps="For small datasets and noisy measurements.",
         costs="Fine details are lost; the training loss increases.",
         interacts=(
             "Applied after mixup and cutmix, so the noise of all samples has the same strength. The standard "

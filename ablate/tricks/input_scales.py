@@ -1,4 +1,4 @@
-"""Inputs on another scale: centred, standardised, whitened."""
+"""Inputs on another scale: centered, standardized, whitened."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "trick",
     "label_noise",
     card=Card(
-        "Gives a fraction of the training samples a wrong class.",
+        "Assigns wrong labels to a fraction of the training samples.",
         source="Zhang et al. 2017, Understanding deep learning requires rethinking generalization",
         helps=(
             "To measure the effect of wrong labels compared with fewer correct ones: combine it with train_fraction "

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "trick",
     "label_smoothing",
     card=Card(
-        "Trains towards 1 − ε instead of 1 for the true class.",
+        "Trains toward 1 − ε instead of 1 for the true class.",
         source="Szegedy et al. 2016, Rethinking the Inception Architecture for Computer Vision, section 7",
         helps="For classification: better calibration, often slightly better accuracy.",
         costs="The training loss no longer approaches 0; the network is a worse teacher for distillation.",
@@ -57,7 +57,7 @@ class LabelSmoothing(Trick):
         """Raises ValueError if targets are not classes."""
         if batch.true_targets.is_floating_point():
             raise ValueError(
-                "trick (=label_smoothing) requires class indices as targets, but the data have floats. Remove it."
+                "trick (=label_smoothing) requires class indices as targets, but the targets are floats. Remove it."
             )
         targets = soft(batch)
         return replace(batch, targets=smooth(targets, self.now.epsilon, class_axis(batch, targets)))

@@ -90,7 +90,7 @@ class Mixup(Trick):
     "trick",
     "cutmix",
     card=Card(
-        "Pastes a rectangle of another image; targets mix by area.",
+        "Pastes a rectangle of another image; mixes targets in proportion to its area.",
         source="Yun et al. 2019, CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features",
         helps="For image classification with few samples; unlike cutout, it wastes no pixels.",
         costs="The training loss is hard to interpret; slower convergence; mixed keypoints match neither face.",

@@ -33,7 +33,7 @@ To = Literal["standard", "unit", "symmetric"]
         ),
         helps="For targets far from 0, such as prices, whose initial loss is otherwise so large that training fails.",
         costs="Losses are in the normalized unit: compare a metric, such as rmse, with variants that do not normalize.",
-        interacts="Gives several outputs equal weight. Keypoints are already scaled by the data set.",
+        interacts="Gives several outputs equal weight. Keypoints are already scaled by the dataset.",
     ),
 )
 class NormaliseTargets(Trick):
@@ -112,7 +112,7 @@ def scaling_of(targets: Tensor, to: To, per: Literal["output", "all"]) -> Target
         known = column[~column.isnan()]
         if not len(known):
             raise ValueError(
-                "trick (=normalise_targets): one output has no known targets in the training set. Remove that column."
+                "trick (=normalise_targets): all training targets of one output are missing. Remove that column."
             )
         low, high = known.min(), known.max()
         if to == "standard":

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     card=Card(
         "Rotates images by a random angle; keypoints and masks follow.",
         source="Simard et al. 2003, Best Practices for Convolutional Neural Networks",
-        helps="For small data sets of objects that are not always upright.",
+        helps="For small datasets of objects that are not always upright.",
         costs="Slower convergence; interpolation blurs the image slightly; corners are lost.",
         interacts="Keypoints may end up outside the image. Do not use if the angle determines the class (6 and 9).",
     ),

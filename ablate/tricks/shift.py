@@ -28,7 +28,7 @@ if TYPE_CHECKING:
             "LeCun et al. 1998, Gradient-based learning applied to document recognition, section III.D (distorted "
             "training patterns)"
         ),
-        helps="For small data sets of roughly centered objects: the position no longer matters.",
+        helps="For small datasets of roughly centered objects: the position no longer matters.",
         costs="Slower convergence; pixels that leave the image are lost.",
         interacts="Keypoints may end up outside the image.",
     ),

@@ -106,11 +106,11 @@ def test_every_setting_of_the_notes_is_there(tmp_path):
 
 def test_a_card_names_what_a_setting_may_be(tmp_path):
     card = run("-m", "ablate", "catalog", "fcn", cwd=tmp_path).stdout
-    assert "one of plain, ppm, aspp, fpn, pan" in " ".join(card.split())
+    assert "choices: plain, ppm, aspp, fpn, pan" in " ".join(card.split())
     told = run("-m", "ablate", "catalog", "shift", cwd=tmp_path).stdout
-    assert "one of edge, zero" in " ".join(told.split())
+    assert "choices: edge, zero" in " ".join(told.split())
     average = run("-m", "ablate", "catalog", "f1", cwd=tmp_path).stdout
-    assert "one of" not in average, "its description names them all"
+    assert "choices:" not in average, "its description names them all"
 
 
 def test_the_page_is_as_new_as_the_cards():

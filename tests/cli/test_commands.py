@@ -31,7 +31,7 @@ WRONG = {
     "set wrong type": (["plan", DIGITS, "--set", "epochs=many"], "many"),
     "jobs": (["run", DIGITS, "--jobs", "none"], "--jobs (=none)"),
     "device": (["run", DIGITS, "--device", "tpu"], "--device (=tpu)"),
-    "not a number": (["run", DIGITS, "--threads", "two"], "--threads (=two) must be a whole number."),
+    "not a number": (["run", DIGITS, "--threads", "two"], "--threads (=two) must be an integer."),
     "too small": (["run", DIGITS, "--timeout=0"], "--timeout (=0) must be at least 1."),
     "too large": (["ui", "--port", "99999"], "--port (=99999) must be at most 65535."),
     "no value": (["plan", DIGITS, "--seeds"], "--seeds requires a value."),
@@ -161,7 +161,7 @@ def test_nothing_is_made_where_there_is_nothing_to_publish(ablate, tmp_path):
     assert done.code == 1
     assert done.out == ""
     [line] = done.err.splitlines()
-    assert "No results to publish" in line
+    assert "No results to upload" in line
     assert list(tmp_path.iterdir()) == []
 
 

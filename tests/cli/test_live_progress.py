@@ -52,7 +52,7 @@ def test_a_line_when_a_run_ends(piped, clock):
     piped.event(event("net1", 1, "diverged", 3, reason="train_loss (=nan) is not finite\nin epoch 3"))
     lines = lines_of(piped)
     assert lines[0].startswith(
-        "net1 seed 0: finished, epoch 400/400, train loss 0.002244, valid loss 0.003255, 4.2 s (1/3 runs, about "
+        "net1 seed 0: finished, epoch 400/400, train loss 0.002244, validation loss 0.003255, 4.2 s (1/3 runs, about "
     )
     assert lines[1].startswith("net1 seed 1: diverged: train_loss (=nan) is not finite in epoch 3 (2/3 runs, about")
     assert len(lines) == 2

@@ -70,7 +70,7 @@ def broken(line: str, old: str, new: str) -> Callable[[str], str]:
         (lambda text: text.rstrip("\n").rsplit(" ", 1)[0] + "\n", "has 9215 numbers in column Image, row 12"),
         (
             lambda text: text.rstrip("\n").rsplit(" ", 1)[0] + " 256\n",
-            "has gray values outside 0 … 255 in column Image, row 12",
+            "has pixel values outside 0 … 255 in column Image, row 12",
         ),
         (
             lambda text: text.rstrip("\n").rsplit(" ", 1)[0] + " x\n",

@@ -23,7 +23,7 @@ def test_digits_are_scikit_learns():
         assert torch.equal(part.inputs[:, 0] * 16, torch.from_numpy(source.images[part.rows]).float())
         assert torch.equal(part.targets, torch.from_numpy(source.target[part.rows]))
     assert parts.spec == Digits().spec()
-    with pytest.raises(ValueError, match=r"^data\.group \(=writer\): this data set has no groups"):
+    with pytest.raises(ValueError, match=r"^data\.group \(=writer\): this dataset has no groups"):
         Digits(group="writer").load()
 
 

@@ -114,5 +114,5 @@ def test_its_facts_are_known_before_it_is_drawn():
         assert tuple(parts.train.targets.shape[1:]) == parts.spec.places
         assert (parts.train.inputs.dtype, parts.train.targets.dtype) == (torch.uint8, torch.int64)
         assert int(parts.train.targets.max()) < parts.spec.outputs == len(parts.spec.classes)
-    with pytest.raises(ValueError, match=r"data\.group \(=scene\): this data set has no groups"):
+    with pytest.raises(ValueError, match=r"data\.group \(=scene\): this dataset has no groups"):
         Shapes(count=5, group="scene").load()

@@ -233,7 +233,7 @@ def test_bf16_trains_close_to_float32(settings, pictures, assign, report):
 
 
 def test_wrong_fits_are_one_line_errors(settings, pictures, assign, make_choice, report):
-    with pytest.raises(ValueError, match=r"loss \(=mse\) requires numbers as targets"):
+    with pytest.raises(ValueError, match=r"loss \(=mse\) requires continuous values as targets"):
         train(assign(settings(loss=make_choice("loss", "mse"))), pictures, report)
     with pytest.raises(ValueError, match=r"monitor\.metric \(=accuracy\) must be one of train_loss, valid_loss"):
         train(assign(settings(monitor={"metric": "accuracy", "better": "higher"})), pictures, report)

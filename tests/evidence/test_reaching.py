@@ -43,7 +43,7 @@ def test_the_median_run_is_told(timed):
     assert row_tree(row)["reach_valid_loss_epochs"] == 2.0
     assert default_keys(table)[-2:] == ["reach_valid_loss_epochs", "reach_valid_loss_seconds"]
     text = render(table, "md")
-    assert "Epochs to valid loss ≤ 0.3" in text
+    assert "Epochs to validation loss ≤ 0.3" in text
     assert "4.00" in text.splitlines()[2]
 
 

@@ -28,8 +28,10 @@ def test_what_does_not_fit_is_said_once_before_anything_trains(tmp_path):
     with pytest.raises(RecipeError) as error:
         plan(tmp_path, data="digits", loss="mse", other="cross_entropy", metric="rmse")
     first, second = str(error.value).splitlines()
-    assert first.endswith("a: loss (=mse) requires numbers as targets, but the data have class indices.")
-    assert second.endswith("a: metric (=rmse) requires numbers as targets, but the data have class indices.")
+    assert first.endswith("a: loss (=mse) requires continuous values as targets, but the targets are class indices.")
+    assert second.endswith(
+        "a: metric (=rmse) requires continuous values as targets, but the targets are class indices."
+    )
     assert "r.yaml:3:" in first
     with pytest.raises(RecipeError, match=r"c: loss \(=cross_entropy\) requires class indices") as error:
         plan(tmp_path, data="facial_keypoints", loss="mse", other="cross_entropy", metric="mae")
@@ -41,18 +43,18 @@ def test_networks_and_losses_of_overlap_must_answer_for_what_has_a_class(tmp_pat
         plan(tmp_path, data="shapes", loss="cross_entropy", other="mse", metric="iou")
     first, second = [line.partition(": ")[2] for line in str(error.value).splitlines()]
     assert first == (
-        "a: model (=mlp) predicts classes for the whole sample, but the data have classes for each of 32×32 positions. "
+        "a: model (=mlp) predicts classes for the whole sample, but the targets are classes for each of 32×32 positions. "
         "Use unet or fcn, or rnn, lstm or gru with 'predict: each'."
     )
-    assert second == "c: loss (=mse) requires numbers as targets, but the data have class indices."
+    assert second == "c: loss (=mse) requires continuous values as targets, but the targets are class indices."
     with pytest.raises(RecipeError) as error:
         plan(tmp_path, data="digits", loss="dice_ce", other="cross_entropy", metric="dice")
     first, second = [line.partition(": ")[2] for line in str(error.value).splitlines()]
     assert (
         first
-        == "a: loss (=dice_ce) requires segmentation masks, but the data have one class per sample. Use cross_entropy."
+        == "a: loss (=dice_ce) requires segmentation masks, but the targets are one class per sample. Use cross_entropy."
     )
-    assert second == "a: metric (=dice) requires segmentation masks, but the data have one class per sample. Use f1."
+    assert second == "a: metric (=dice) requires segmentation masks, but the targets are one class per sample. Use f1."
 
 
 def test_what_fits_is_planned(tmp_path):
@@ -81,7 +83,7 @@ compare: {metric: mae}
     assert [line.split(": ")[1] for line in lines] == ["scaled", "smooth", "pictures"]
     assert "trick (=normalise_targets) requires regression targets, but they are keypoints" in lines[0]
     assert "r.yaml:5:" in lines[0]
-    assert "trick (=label_smoothing) requires classes as targets" in lines[1]
+    assert "trick (=label_smoothing) requires class indices as targets" in lines[1]
     assert "trick (=flip) requires images (C, H, W) or volumes" in lines[2]
 
 
@@ -102,9 +104,9 @@ def test_sizes_tokens_and_groups_that_do_not_fit_are_refused_when_planned(tmp_pa
         make_plan(Recipe.load(tmp_path / "r.yaml"), Store(tmp_path / "runs", disk=Disk()))
     lines = [line.split(": ", 1)[1] for line in str(error.value).splitlines()]
     assert [line.split(": ")[0] for line in lines] == ["deep", "halved", "read", "persons"]
-    assert "model.pools (=2 after conv2) must be at most its input size (1x1)" in lines[0]
+    assert "model.pools: the pooling size after conv2 (=2) is larger than its input (1x1)" in lines[0]
     assert "model.channels (4 halvings in resnet) must leave at least one pixel of the 8x8" in lines[1]
-    assert "model.embedding (=8) requires tokens, but the data are numeric" in lines[2]
+    assert "model.embedding (=8) expects tokens, but the inputs are numeric" in lines[2]
     assert "data.group (=person)" in lines[3]
     with pytest.raises(ValueError, match=r"data.group \(=name\) must be 'person'"):
         lookup("data", "facial_keypoints").settings(group="name").check()

@@ -53,7 +53,7 @@ def test_what_a_recipe_names_is_named():
     error.__traceback__ = error.__traceback__.tb_next  # this file is the user's own as far as can be told
     reason = diagnosis(error)[1]
     assert reason.startswith(
-        "IndexError: Target 5 is out of bounds; the network has fewer outputs than the data have classes"
+        "IndexError: Target 5 is out of bounds; the network has fewer outputs than there are classes"
     )
     assert reason.endswith("(loss cross_entropy)")
 

@@ -70,7 +70,7 @@ def test_numbers_that_are_none_and_rows_without_weights(ablate, tmp_path):
     done = ablate("ensemble", path, "--seeds", "2", "--json")
     rows = {row["variant"]: row for row in json.loads(done.out)["rows"]}
     assert sorted(rows["plain"]["ensemble"]) == ["accuracy", "valid_loss"]
-    assert "both: no ensemble: " in done.err
+    assert "both has no ensemble: " in done.err
 
 
 def test_one_seed_is_no_ensemble(ablate, tmp_path):
@@ -79,8 +79,8 @@ def test_one_seed_is_no_ensemble(ablate, tmp_path):
     ablate("run", path, "--seeds", "1", "--only", "plain")
     done = ablate("ensemble", path, "--only", "plain", "--seeds", "1")
     assert done.code == 1
-    assert "plain: no ensemble: it requires at least 2 finished seeds, but has 1." in done.err
+    assert "plain has no ensemble: at least 2 finished seeds are required, but it has 1." in done.err
     assert (
-        "plain: no ensemble: it requires at least 2 finished seeds, but has 0."
+        "plain has no ensemble: at least 2 finished seeds are required, but it has 0."
         in ablate("ensemble", path, "--seeds", "7,8").err
     )

@@ -160,7 +160,9 @@ def test_what_cannot_be_answered_is_one_line_and_writes_nothing(faces, tmp_path,
 
 def test_a_row_that_is_not_trained_cannot_predict(faces):
     Store(faces.root).clear(faces.plan().runs_of("eyes")[0].fingerprint)
-    with pytest.raises(ValueError, match=r"variant \(=eyes\) must be finished, because both requires it"):
+    with pytest.raises(
+        ValueError, match=r"variant \(=eyes\) must be trained first, because both combines its predictions"
+    ):
         api.predict(faces.recipe, "both", np.zeros((1, 1, 12, 12), np.float32), root=faces.root)
     with pytest.raises(ValueError, match=r"variant \(=both\) combines eyes, rest and has no network"):
         api.load(faces.recipe, "both", root=faces.root)

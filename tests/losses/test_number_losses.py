@@ -110,7 +110,7 @@ def test_bce_of_class_numbers():
 def test_bce_refuses_targets_that_are_no_probabilities():
     spec = Spec((1,), 1, "regression")
     with pytest.raises(
-        ValueError, match=r"loss \(=bce\) requires targets between 0 and 1, but the data have targets from -3 to 0.5"
+        ValueError, match=r"loss \(=bce\) requires targets between 0 and 1, but they range from -3 to 0.5"
     ) as error:
         loss("bce").for_data(torch.tensor([[-3.0], [0.5], [torch.nan]]), spec)
     assert "\n" not in str(error.value)

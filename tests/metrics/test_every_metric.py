@@ -186,9 +186,9 @@ def test_targets_of_the_other_kind_are_refused(name):
     metric = lookup("metric", name).settings(**({"k": 2} if name == "top_k" else {}))
     of_classes = name in OF_CLASSES
     other, kinds = (
-        (NUMBERS, "class indices as targets, but the data have numbers")
+        (NUMBERS, "class indices as targets, but the targets are continuous values")
         if of_classes
-        else (CLASSES, "numbers as targets, but the data have class indices")
+        else (CLASSES, "continuous values as targets, but the targets are class indices")
     )
     with pytest.raises(ValueError, match=rf"metric \(={name}\) requires {kinds}"):
         metric.check(name, other)

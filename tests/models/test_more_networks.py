@@ -140,16 +140,16 @@ def test_an_autoencoder_of_pictures_gives_the_sample_flattened():
 
 
 WRONG = [
-    ("resnet", {}, (5,), r"model \(=resnet\) requires samples"),
+    ("resnet", {}, (5,), r"model \(=resnet\) expects inputs of shape"),
     (
         "resnet",
         {"channels": [2, 2, 2, 2, 2]},
         (1, 8, 8),
         r"model\.channels \(4 halvings in resnet\) must leave at least one pixel of the 8x8",
     ),
-    ("unet", {}, (5,), r"model \(=unet\) requires samples"),
+    ("unet", {}, (5,), r"model \(=unet\) expects inputs of shape"),
     ("fcn", {"channels": [2] * 5}, (1, 8, 8), r"model\.channels \(4 halvings in fcn\)"),
-    ("inception", {}, (5,), r"model \(=inception\) requires samples"),
+    ("inception", {}, (5,), r"model \(=inception\) expects inputs of shape"),
     (
         "autoencoder",
         {"channels": [2]},

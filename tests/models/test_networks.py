@@ -76,14 +76,22 @@ def test_no_hidden_layer_is_a_linear_model():
 @pytest.mark.parametrize(
     ("settings", "shape", "message"),
     [
-        (CONVNET(channels=[4], kernels=9), (1, 8, 8), r"model\.kernels \(=9 in conv1\) must be at most .*\(8x8\)"),
+        (
+            CONVNET(channels=[4], kernels=9),
+            (1, 8, 8),
+            r"model\.kernels: the kernel size of conv1 \(=9\) is larger .*\(8x8\)",
+        ),
         (
             CONVNET(channels=[4, 4, 4, 4], pools=1),
             (1, 8, 8),
-            r"model\.kernels \(=3 in conv4\) must be at most .*\(2x2\)",
+            r"model\.kernels: the kernel size of conv4 \(=3\) is larger .*\(2x2\)",
         ),
-        (CONVNET(channels=[4], pools=7), (1, 8, 8), r"model\.pools \(=7 after conv1\) must be at most .*\(6x6\)"),
-        (CONVNET(), (64,), r"model \(=convnet\) requires samples .* Use the model mlp"),
+        (
+            CONVNET(channels=[4], pools=7),
+            (1, 8, 8),
+            r"model\.pools: the pooling size after conv1 \(=7\) is larger .*\(6x6\)",
+        ),
+        (CONVNET(), (64,), r"model \(=convnet\) expects inputs of shape .* Use the model mlp"),
     ],
 )
 def test_sizes_that_do_not_fit_are_said_in_one_line(settings, shape, message):

@@ -92,7 +92,7 @@ def test_pictures_are_read_row_by_row_and_numbers_one_by_one():
     assert torch.equal(model.sequence(x)[0, 1], torch.cat([x[0, 0, 1], x[0, 1, 1]]))
     assert made("rnn", (9,), 3)(torch.rand(2, 9)).shape == (2, 3)
     with pytest.raises(
-        ValueError, match=r"model\.embedding \(=4\) requires samples \(T,\) of tokens, but they have shape \(2, 5, 4\)"
+        ValueError, match=r"model\.embedding \(=4\) expects inputs of shape \(T,\), tokens, but got \(2, 5, 4\)"
     ):
         made("rnn", (2, 5, 4), 3, embedding=4)
 
@@ -142,13 +142,13 @@ def test_tokens_and_answers_are_those_of_the_data():
             text,
             "gru",
             {"embedding": 2},
-            "the whole sample, but the data have classes for each of 5 positions. Set 'predict: each'.",
+            "the whole sample, but the targets are classes for each of 5 positions. Set 'predict: each'.",
         ),
         (
             topics,
             "gru",
             {"embedding": 2, "predict": "each"},
-            "predicts classes for each position, but the data have classes for the whole sample.",
+            "predicts classes for each position, but the targets are classes for the whole sample.",
         ),
         (topics, "gru", {}, "model.embedding (=0) must be at least 1, because the data are tokens."),
         (
@@ -157,7 +157,7 @@ def test_tokens_and_answers_are_those_of_the_data():
             {"embedding": 2, "tokens": 6},
             "model.tokens (=6) must be at least the data's vocabulary size (7).",
         ),
-        (topics, "mlp", {}, "model (=mlp) requires floating-point samples, but the data are tokens."),
+        (topics, "mlp", {}, "model (=mlp) expects floating-point inputs, but the inputs are tokens."),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
             lookup("model", name).settings(**fields).for_data(name, spec)

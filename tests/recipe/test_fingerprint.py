@@ -327,7 +327,7 @@ def test_code_that_is_no_python_is_a_problem_of_the_recipe(wrong_rows, tmp_path)
     (tmp_path / "broken.py").write_text("def f(:\n")
     [line] = wrong_rows("{name: a, set: {model: {target: 'broken:Net'}}}")
     assert line.startswith("r.yaml:10:37: model.target (=broken:Net) cannot be used: ")
-    assert "broken.py has a syntax error in line 1" in line
+    assert "broken.py has a syntax error on line 1" in line
 
 
 def test_a_misspelt_name_in_the_users_module_is_a_problem_of_the_recipe(rows, wrong_rows, tmp_path):

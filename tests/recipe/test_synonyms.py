@@ -61,6 +61,31 @@ def test_a_word_of_the_field_elsewhere(tmp_path):
     assert "Did you mean 'batch_size'?" in wrong(tmp_path, row=", set: {bs: 8}")
 
 
+@pytest.mark.parametrize(
+    ("parts", "ours"),
+    [
+        ({"row": ", add: [normalize]"}, "standardise"),
+        ({"row": ", add: [standardize]"}, "standardise"),
+        ({"row": ", add: [normalize_targets]"}, "normalise_targets"),
+        ({"row": ", add: [color_pca]"}, "colour_pca"),
+        ({"row": ", add: [{flip: {p: 0.5}}]"}, "share"),
+        ({"row": ", add: [{train_fraction: {fraction: 0.5}}]"}, "share"),
+        ({"row": ", add: [{freeze: {layers: '*', except: output.*}}]"}, "but"),
+        ({"row": ", add: [{ema: {bn_stats: live}}]"}, "norms"),
+        ({"row": ", add: [{ema: {norms: running}}]"}, "live"),
+        ({"row": ", set: {data: {name: facial_keypoints, missing_values: kaggle}}"}, "lacking"),
+        ({"row": ", set: {data: {name: images, path: x, grayscale: true}}"}, "grey"),
+        ({"row": ", set: {model: {name: lstm, bidirectional: true}}"}, "both_ways"),
+        ({"row": ", ensemble: [a, b]"}, "joined"),
+        ({"row": ", set: {optimizer.lr: {piecewise: [[0, 1], [2, 0.1]]}}"}, "points"),
+        ({"row": ", set: {optimizer.lr: {points: [[0, 1], [2, 0.1]], staircase: true}}"}, "stairs"),
+        ({"row": ", set: {optimizer.lr: {one_cycle: [0.1, 1, 0.1], pct_start: 0.3}}"}, "rise"),
+    ],
+)
+def test_another_name_for_a_trick_a_setting_or_a_value_names_ours(tmp_path, parts, ours):
+    assert f"Did you mean '{ours}'?" in wrong(tmp_path, **parts)
+
+
 def test_an_unknown_word_lists_what_there_is(tmp_path):
     said = wrong(tmp_path, beside=", zzzz: 1")
     listed = said.partition("Available: ")[2]
@@ -77,14 +102,15 @@ def test_no_word_of_the_field_is_one_of_ours_for_something_else():
 
 def test_every_name_that_is_given_exists():
     tricks = {entry.name for entry in entries("trick")}
-    settings = {name for entry in entries("optimizer") for name in entry.settings.model_fields}
+    settings = {name for entry in entries() for name in entry.settings.model_fields}
+    schedules, rows, values = {entry.name for entry in entries("schedule")}, {"joined"}, {"live"}
     for ours in (one for line in WORDS for one in line.split(" | ")):
         if found := re.fullmatch(r"add: \[(\w+)\]", ours):
             assert found[1] in tricks
         elif found := re.match(r"optimizer\.(\w+)", ours):
             assert found[1] in settings
         else:
-            assert ours in {*SECTIONS, *tricks, *settings, "seeds"}
+            assert ours in {*SECTIONS, *tricks, *settings, *schedules, *rows, *values, "seeds"}
 
 
 def test_a_word_that_is_no_name_of_ours_is_left_alone():

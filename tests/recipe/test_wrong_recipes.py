@@ -49,7 +49,7 @@ ROWS = {
     ),
     "text for a number": (
         ["{name: a, set: {epochs: many}}"],
-        ["10:29: epochs (=many) must be a whole number."],
+        ["10:29: epochs (=many) must be an integer, not a string."],
     ),
     "a quoted number": (
         ["{name: a, set: {optimizer.lr: '0.1'}}"],
@@ -57,11 +57,11 @@ ROWS = {
     ),
     "a bool for a whole number": (
         ["{name: a, set: {epochs: true}}"],
-        ["10:29: epochs (=true) must be a whole number."],
+        ["10:29: epochs (=true) must be an integer."],
     ),
     "a fraction for a whole number": (
         ["{name: a, set: {batch_size: 2.5}}"],
-        ["10:33: batch_size (=2.5) must be a whole number."],
+        ["10:33: batch_size (=2.5) must be an integer, not a float."],
     ),
     "a number for a bool": (
         ["{name: a, set: {shuffle: 0}}"],
@@ -73,7 +73,7 @@ ROWS = {
     ),
     "nothing for a number": (
         ["{name: a, set: {epochs: }}"],
-        ["10:28: epochs (=null) must be a whole number."],
+        ["10:28: epochs (=null) must be an integer."],
     ),
     "a schedule with two rules": (
         ["{name: a, set: {optimizer.lr: {linear: [1, 0], cosine: [1, 0]}}}"],

@@ -14,7 +14,7 @@ from ablate.report.columns import default_keys, select_columns
 from ablate.report.numbers import deviation, difference, fixed, fixed_column, places, probability
 from ablate.report.wording import plain, status_text
 
-CLASSIC = ["Name", "Description", "Epochs", "Train loss", "Valid loss"]
+CLASSIC = ["Name", "Description", "Epochs", "Train loss", "Validation loss"]
 
 
 def table_of(table, names=None, sort=None):
@@ -180,9 +180,9 @@ def test_one_finished_seed_has_no_spread_but_its_number(keypoints):
 
 
 def test_columns_by_key_title_or_alias(keypoints):
-    assert table_of(keypoints(), ["name", "Valid loss", "best-epoch", "± sd (n)", "P (holm)"]).titles == [
+    assert table_of(keypoints(), ["name", "Validation loss", "best-epoch", "± sd (n)", "P (holm)"]).titles == [
         "Name",
-        "Valid loss",
+        "Validation loss",
         "Best epoch",
         "± sd",
         "p (Holm)",

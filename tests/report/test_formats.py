@@ -37,7 +37,7 @@ def test_markdown_is_aligned(keypoints):
     table = lines[: lines.index("")]
     assert len(table) == 5
     assert len({len(line) for line in table}) == 1
-    assert table[2].startswith("| net1   | single hidden |      400 |     0.002200 |     0.003255 |")
+    assert table[2].startswith("| net1   | single hidden |      400 |     0.002200 |          0.003255 |")
     points = {line.index(".", 40) for line in table[2:]}
     assert len(points) == 1
 

@@ -28,7 +28,7 @@ def test_the_first_sheet_is_the_readers_table_in_numbers(keypoints):
     table = keypoints()
     sheet, _ = read(contents(table, "xlsx"))
     head, first, second, *_ = rows_of(sheet)
-    assert head[:5] == ["Name", "Description", "Epochs", "Train loss", "Valid loss"]
+    assert head[:5] == ["Name", "Description", "Epochs", "Train loss", "Validation loss"]
     assert first[:5] == ["net1", "single hidden", 400, 0.0022, 0.003255]
     assert sheet["E2"].number_format == "0.000000"
     assert second[6] == "-0.001732 [-0.001810, -0.001650]"
@@ -60,7 +60,11 @@ def test_no_text_is_a_formula(hostile):
 
 def test_columns_and_order_can_be_chosen(keypoints):
     sheet, _ = read(contents(keypoints(), "xlsx", ["name", "valid_loss"], "valid_loss"))
-    assert [row[:2] for row in rows_of(sheet)[:3]] == [["Name", "Valid loss"], ["net2", 0.001523], ["net3", 0.0016]]
+    assert [row[:2] for row in rows_of(sheet)[:3]] == [
+        ["Name", "Validation loss"],
+        ["net2", 0.001523],
+        ["net3", 0.0016],
+    ]
     with pytest.raises(ValueError, match="valid_los"):
         contents(keypoints(), "xlsx", ["valid_los"])
 

@@ -24,7 +24,7 @@ def test_table_is_printed_whatever_the_server_does_and_sync_publishes_all_of_it_
         assert door.seen
         door.mode = "open"
     synced = desk.give("sync", "recipe.yaml", "--tracking-uri", door.uri)
-    assert (synced.returncode, synced.stderr) == (0, f"tiny is published at {door.uri}\n")
+    assert (synced.returncode, synced.stderr) == (0, f"tiny is uploaded to {door.uri}\n")
     is_whole(server)
 
 

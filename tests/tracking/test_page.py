@@ -101,7 +101,7 @@ def test_chart_of_a_seed_has_its_epochs(tab):
 
 def test_note_of_the_study_shows_the_table(tab):
     row(tab, "tiny").get_by_role("link").click()
-    table = tab.get_by_role("table").filter(has=tab.get_by_role("columnheader", name="Valid loss"))
+    table = tab.get_by_role("table").filter(has=tab.get_by_role("columnheader", name="Validation loss"))
     table.wait_for()
     assert [cell.strip() for cell in table.get_by_role("columnheader").all_inner_texts()][:3] == [
         "Name",

@@ -23,7 +23,7 @@ def test_study_is_run_and_published_through_a_server_on_postgres(desk, over_post
     is_whole(over_postgres)
     is_whole(postgres)
     done = desk.give("sync", "recipe.yaml", MLFLOW_TRACKING_URI=over_postgres)
-    assert done.stderr == f"tiny is published at {over_postgres}\n"
+    assert done.stderr == f"tiny is uploaded to {over_postgres}\n"
     is_whole(over_postgres)
 
 

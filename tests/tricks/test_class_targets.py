@@ -114,7 +114,7 @@ def test_smoothing_and_weights_together_are_one_weighted_loss():
 
 @pytest.mark.parametrize("name", ["label_smoothing", "class_weights", "label_noise"])
 def test_numbers_have_no_classes(name):
-    with pytest.raises(ValueError, match=rf"trick \(={name}\) requires classes as targets"):
+    with pytest.raises(ValueError, match=rf"trick \(={name}\) requires class indices as targets"):
         lookup("trick", name).settings().bind(Context(Spec((5,), 1, "regression"), (0,), 1, 1))
 
 

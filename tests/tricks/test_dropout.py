@@ -221,11 +221,11 @@ def test_sequentials_inside_the_users_network_are_found_and_layers_used_twice_st
     [
         (
             {"conv": [0.1, 0.2, 0.3]},
-            r"dropout\.conv \(=\[0\.1, 0\.2, 0\.3\]\) must be one number, or a list with one number for each of the network's 1 pools",
+            r"dropout\.conv \(=\[0\.1, 0\.2, 0\.3\]\) must be a number, or a list of length 1 with one number per pooling layer",
         ),
         (
             {"hidden": [0.1, {"linear": [0, 0.5]}]},
-            r"dropout\.hidden \(=\[0\.1, .*\) must be one number, or a list with one number for each of the network's 1 hidden activations",
+            r"dropout\.hidden \(=\[0\.1, .*\) must be a number, or a list of length 1 with one number per hidden activation",
         ),
     ],
 )

@@ -60,12 +60,14 @@ def test_rates_in_time_are_followed():
 
 
 def test_pools_of_other_dimensions_are_not_its_own():
-    with pytest.raises(NoEffect, match=r"dropout3d has no effect: the network has no nn\.Sequential with a 3-d pool"):
+    with pytest.raises(
+        NoEffect, match=r"dropout3d has no effect: the network has no 3D pooling layer in an nn\.Sequential"
+    ):
         operated("dropout3d", network(2))
     with pytest.raises(NoEffect, match="dropout2d has no effect: all probabilities are 0"):
         operated("dropout2d", network(2), rate=0)
     with pytest.raises(
         ValueError,
-        match=r"dropout2d\.rate \(=\[0\.1\]\) must be one number, or a list with one number for each of the network's 2 pools",
+        match=r"dropout2d\.rate \(=\[0\.1\]\) must be a number, or a list of length 2 with one number per pooling layer",
     ):
         operated("dropout2d", network(2), rate=[0.1])

@@ -123,5 +123,5 @@ def test_classes_and_keypoints_are_refused(spec, what):
 def test_an_output_that_is_never_known_is_said():
     train = prices(5)
     train[:, 1] = np.nan
-    with pytest.raises(ValueError, match="one output has no known targets"):
+    with pytest.raises(ValueError, match="all training targets of one output are missing"):
         scaled(train, prices(5))

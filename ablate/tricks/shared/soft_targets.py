@@ -43,7 +43,7 @@ def check_classes(trick: str, spec: Spec) -> None:
     """Raise ValueError (one line) if targets are not classes."""
     if spec.task == "regression" or spec.keypoints is not None:
         raise ValueError(
-            f"trick (={trick}) requires classes as targets, but the data have regression targets. Remove it."
+            f"trick (={trick}) requires class indices as targets, but the targets are continuous values. Remove it."
         )
 
 

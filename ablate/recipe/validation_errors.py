@@ -102,13 +102,17 @@ def _sentence(
         if not keys and field is not None and field[0] in model.model_fields:
             below = node.child(field[0])
             return (below or node).position, f"{path}.{text}", "", ""
-        colon = ":" if re.match(r"[\w.]+ \(=", text) else ""  # the text has its own subject, an argument of a schedule
+        colon = (
+            ":" if re.match(r"[\w.]+ (\(=|must )", text) else ""
+        )  # the text has its own subject, an argument of a schedule
         return there.position, f"{subject}{colon}", text, ""
     if kind == "float_type" and any(Schedule in parts for parts in _annotations(model, keys)):
         return there.position, subject, "must be a number, or a schedule such as {linear: [0.1, 0.001]}.", ""
     numbers = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
-    if kind in ("tuple_type", "list_type") and there.mapping is None and there.value is not None:
-        return there.position, subject, f"must be a list, such as [{_unquoted(there)}].", ""
+    if kind in ("tuple_type", "list_type"):
+        defaults = [field.default for name, field in _fields(model, keys[:-1]) if keys and name == keys[-1]]
+        example = next((f", such as {show(value)}" for value in defaults if value and isinstance(value, tuple)), "")
+        return there.position, subject, f"must be a list{example}.", ""
     if kind in RULES:
         hint = ""
         described = [field.description for name, field in _fields(model, keys[:-1]) if keys and name == keys[-1]]
@@ -119,12 +123,6 @@ def _sentence(
         return there.position, subject, RULES[kind].format(**numbers), hint
     text = str(finding["msg"]).rstrip(".")
     return there.position, subject, f"{text[0].lower()}{text[1:]}.", ""
-
-
-def _unquoted(node: Node) -> str:
-    """A value as an item of a list; a quoted number without its quotes."""
-    text = (node.text or "").strip()
-    return text if re.fullmatch(r"[+-]?\d+(\.\d+)?", text) else show(node)
 
 
 def dotted(path: str, keys: tuple[str | int, ...]) -> str:

@@ -133,8 +133,9 @@ def _dumped(value: Any) -> Any:
 
 def _sentence(rule: str, settings: type[Named], finding: Any) -> str:
     """One line about invalid arguments of a schedule."""
+    above = [] if rule in settings.model_fields else [rule]  # 'warmup' is written beside 'then', not above it
     where = ".".join(
-        [rule, *(str(part) for part in finding["loc"] if isinstance(part, int) or part in settings.model_fields)]
+        [*above, *(str(part) for part in finding["loc"] if isinstance(part, int) or part in settings.model_fields)]
     )
     where = where.replace(f"{rule}.{settings.shorthand}", rule) if settings.shorthand else where
     field = settings.model_fields.get(str(finding["loc"][0])) if finding["loc"] else None
@@ -143,7 +144,7 @@ def _sentence(rule: str, settings: type[Named], finding: Any) -> str:
         lacking = finding["loc"][-1]
         if isinstance(lacking, int):
             return f"must have more than {lacking} value{'s' * (lacking != 1)} in '{where.rpartition('.')[0]}'{about}."
-        return f"requires '{rule}.{lacking}'{about}."
+        return f"requires '{'.'.join([*above, str(lacking)])}'{about}."
     if finding["type"] == "extra_forbidden":
         known = ", ".join(settings.model_fields)
         return f"has '{finding['loc'][-1]}', which is not a setting of {rule}. Available: {known}."
@@ -161,7 +162,8 @@ def _sentence(rule: str, settings: type[Named], finding: Any) -> str:
     if finding["type"] != "value_error":
         text = f"must be {text}{about if text == 'a list' else ''}"
     end = "" if text.endswith((".", "?")) else "."
-    return f"{where} (={finding['input']}) {text.removeprefix('(=')}{end}"
+    shown = "" if isinstance(finding["input"], dict | list) else f" (={finding['input']})"  # they are in the subject
+    return f"{where}{shown} {text.removeprefix('(=')}{end}"
 
 
 def dump_scheduled(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from ablate.recipe.node import Node, Problems, show
+from ablate.recipe.node import Node, Problems, plain_scalar, show
 from ablate.recipe.problems import Position
 from ablate.recipe.shape import available, did_you_mean
 from ablate.schedules import Schedule
@@ -110,8 +110,12 @@ def _sentence(
         return there.position, subject, "must be a number, or a schedule such as {linear: [0.1, 0.001]}.", ""
     numbers = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
     if kind in ("tuple_type", "list_type"):
-        defaults = [field.default for name, field in _fields(model, keys[:-1]) if keys and name == keys[-1]]
-        example = next((f", such as {show(value)}" for value in defaults if value and isinstance(value, tuple)), "")
+        text = (there.text or "").strip()
+        item = plain_scalar(text) if re.fullmatch(r"\d+(\.\d+)?", text) else there.value
+        fields = [field for name, field in _fields(model, keys[:-1]) if keys and name == keys[-1]]
+        own = [[item] for one in fields if type(item) in _parts(one.annotation) and not str(item).startswith("-")]
+        examples = [*own, *(one.default for one in fields if one.default and isinstance(one.default, tuple))]
+        example = f", such as {show(examples[0])}" if examples else ""
         return there.position, subject, f"must be a list{example}.", ""
     if kind in RULES:
         hint = ""

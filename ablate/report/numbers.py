@@ -53,9 +53,8 @@ def row_places(
     """Decimal places of each row: those of ``rule`` for the indices of all rows, except for rows that vary so much more
     than this one (those of a diverging training) that they would hide its digits.
     """
-    scatter = any(sds)
-    sizes = [max(sd or 0, abs(value or 0) / (1000 if scatter else 1)) for value, sd in zip(values, sds, strict=True)]
-    ordered, factor = sorted(sizes), 100 if scatter else 1000
+    sizes = [max(sd or 0, abs(value or 0) / 1000) for value, sd in zip(values, sds, strict=True)]
+    ordered, factor = sorted(sizes), 100 if any(sds) else 1000
     counts = [bisect_right(ordered, factor * (size or ordered[-1])) for size in sizes]
     decimals = {n: rule([i for i, size in enumerate(sizes) if size <= ordered[n - 1]]) for n in set(counts)}
     return [decimals[n] for n in counts]
@@ -83,8 +82,7 @@ def fixed(value: float | None, decimals: int, sign: str = "") -> str:
 def fixed_column(values: Iterable[float | None], sds: Iterable[float | None] = ()) -> list[str]:
     """All values, with the same decimals unless some vary far more than others."""
     listed = list(values)
-    decimals = column_places(listed, list(sds) or [None] * len(listed))
-    return list(map(fixed, listed, decimals))
+    return list(map(fixed, listed, column_places(listed, list(sds) or [None] * len(listed))))
 
 
 def deviation(value: float | None) -> str:

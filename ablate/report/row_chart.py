@@ -111,8 +111,13 @@ def verdict_colour(row: Row) -> str:
 
 def differences(table: Table, rows: Sequence[Row]) -> Texts:
     """Differences from the parent with their intervals."""
-    places = delta_places(table, lambda row: row.delta_parent, lambda row: row.ci_low, lambda row: row.ci_high)
-    decimals = dict(zip((row.variant for row in table.rows), places, strict=True))
+    decimals = dict(
+        zip(
+            (row.variant for row in table.rows),
+            delta_places(table, lambda row: row.delta_parent, lambda row: row.ci_low, lambda row: row.ci_high),
+            strict=True,
+        )
+    )
     texts = [
         difference(row.delta_parent, row.ci_low, row.ci_high, decimals[row.variant]).replace("-", MINUS) for row in rows
     ]

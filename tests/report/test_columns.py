@@ -151,7 +151,7 @@ def test_status_appears_where_a_row_is_not_finished(keypoints):
         (Row("a", status="running", tally=Tally(1, 0, 1, "", 12, 50)), "running 12/50"),
         (Row("a", status="running", seeds=2, tally=Tally(5, 2, 1, "", 12, 50)), "running 12/50, 2/5 seeds"),
         (Row("a", status="interrupted", tally=Tally(1, 0, 1, "", 12, 50)), "interrupted 12/50"),
-        (Row("a", status="queued", seeds=2, tally=Tally(5, 2, 3)), "queued, 2/5 seeds"),
+        (Row("a", status="queued", seeds=2, tally=Tally(5, 2, 3)), "not started, 2/5 seeds"),
         (Row("a", status="stale", tally=Tally(1, 0, 1)), "outdated"),
         (Row("a", status="no_effect", tally=Tally(5, 0, 5)), "no effect"),
     ],

@@ -20,13 +20,13 @@ def diff(
     Example: ablate diff digits.yaml net1 net3
     """
     from ablate.recipe.settings import differences
-    from ablate.recipe.shape import available
+    from ablate.recipe.shape import listed
 
     study = selection.read(recipe, need_files=False)
     names = [variant.name for variant in study.variants]
     for name in (a, b):
         if name not in names:
-            raise ValueError(f"variant (={name}) is not defined in {recipe}.{available(name, names)}")
+            raise ValueError(f"variant (={name}) is not defined in {recipe}.{listed(names)}")
     found = differences(study.variant(a).settings, study.variant(b).settings)
     if as_json:
         output().print_json(data=[{"path": path, a: first, b: second} for path, first, second in found])

@@ -19,6 +19,7 @@ def logs(
     Example: ablate logs digits.yaml net2 --seed 0
     """
     from ablate.execution.predictions import runs_of
+    from ablate.report.wording import WORDS
 
     plan = selection.plan(recipe, need_files=False)
     if seed is not None and seed not in plan.recipe.seeds:
@@ -32,7 +33,7 @@ def logs(
             continue
         shown.add(path)
         if not path.exists():
-            say(f"{variant}, seed {run.seed}: no log yet ({run.record.status})")
+            say(f"{variant}, seed {run.seed}: no log yet ({WORDS.get(run.record.status, run.record.status)})")
             continue
         if len(chosen) > 1:
             together = run.record.stack or (run.seed,)

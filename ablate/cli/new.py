@@ -54,5 +54,5 @@ def new(
     typed = shlex.quote(str(path))
     text = TEMPLATE.format(name=path.stem, study=json.dumps(path.stem, ensure_ascii=False), file=typed)
     Store(Path()).disk.deliver(path, text.encode())
-    say(f"Wrote {path}. Preview it with 'ablate plan {typed}' and train it with 'ablate run {typed}'.")
+    say(f"Wrote {path}. To preview it, run: ablate plan {typed}. To train it, run: ablate run {typed}")
     return 0

@@ -135,7 +135,7 @@ class Selection:
         last = self.store.study(study.study).get("selection")
         if last is not None and list(last) != list(study.selection):
             words = ["ablate", command, str(study.path), *last, *flag_of(self.store.root)]
-            say(f"Note: The study was last run with other options. To show those results, run: {shlex.join(words)}")
+            say(f"Note: The study was last run with other options. To use the same options, run: {shlex.join(words)}")
 
     def mention_missing(self) -> None:
         """Print to stderr that there is no folder of runs: otherwise a wrong path looks like runs that wait."""
@@ -214,8 +214,10 @@ def flag_of(runs: Path) -> list[str]:
     return [] if runs.absolute() == DEFAULT_RUNS.absolute() else ["--runs", str(runs)]
 
 
-def check_output(output: Path) -> None:
-    """Raises ValueError for a file in a folder that does not exist."""
+def check_output(output: Path, *suffixes: str) -> None:
+    """Raises ValueError for a file with another suffix, or in a folder that does not exist."""
+    if suffixes and output.suffix.lower() not in suffixes:
+        raise ValueError(f"--output (={output}) must end in {' or '.join(suffixes)}.")
     if not output.absolute().parent.is_dir():
         raise ValueError(
             f"--output (={output}) must be in an existing folder. Create the folder '{output.parent}' first."

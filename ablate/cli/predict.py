@@ -29,7 +29,7 @@ def predict(
     """
     from ablate.execution.predictions import predictions_csv, trained_runs
 
-    check_output(output)
+    check_output(output, ".csv")
     if ensemble and seed is not None:
         raise ValueError(f"--seed (={seed}) cannot be combined with --ensemble. Remove one of them.")
     plan, store = selection.plan(recipe), selection.store

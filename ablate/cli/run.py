@@ -134,7 +134,7 @@ def ended_badly(plan: Plan, runs: Path) -> list[str]:
     logged = next((name for name, status in rows.items() if status == "failed"), next(iter(rows)))
     flags = [*settings_flags(plan.recipe.selection), *flag_of(runs)]
     logs = shlex.join(["ablate", "logs", str(plan.recipe.path), logged, *flags])
-    return [f"Not finished: {named}. Use --retry-failed to retrain them. To see the log of {logged}, run: {logs}"]
+    return [f"Not finished: {named}. To retrain, add --retry-failed. To see the log of {logged}, run: {logs}"]
 
 
 def number_of(jobs: str) -> int | None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ablate.cli.console import say
+from ablate.cli.options import check_output
 
 
 def schema(
@@ -27,6 +28,7 @@ def schema(
     if output == "-":
         typer.echo(text, nl=False)
         return 0
+    check_output(Path(output))
     Store(Path()).disk.deliver(Path(output), text.encode())
     say(f"Wrote {output}. To use it, start recipes with the line: # yaml-language-server: $schema={output}")
     return 0

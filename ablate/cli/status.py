@@ -31,11 +31,11 @@ def status(recipe: RecipePath, selection: Selection, as_json: Json = False) -> i
 
 def show(rows: list[RowNow]) -> None:
     """Print the rows as a table, and the reasons of what went wrong below it."""
-    from ablate.report.wording import plain
+    from ablate.report.wording import WORDS, plain
 
     grid = grid_of("Name", "Status", "Seed", "Epoch >", "Validation loss >", "Last update >", "PID")
     for row in rows:
-        states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in row.runs.items())
+        states = ", ".join(f"{count} {WORDS.get(state, state)}" for state, count in row.runs.items())
         columns = zip(*(cells(run) for run in row.running), strict=True) if row.running else ([""],) * 5
         grid.add_row(plain(row.variant), states, *("\n".join(column) for column in columns))
     output().print(grid)

@@ -19,7 +19,7 @@ def sync(recipe: RecipePath, selection: Selection, tracking_uri: Uri = None) -> 
     published = publish(record, store, tracking_uri=tracking_uri, artifacts=rendering(record, store), check=True)
     selection.mention_last(study, "sync")
     if not published.ok:
-        warn(f"{published.reason} All results are saved locally. Rerun the command when MLflow is available.")
+        warn(f"{published.reason} All results are saved locally. Run the command again to upload them.")
         return 1
     if published.experiment is None:
         where = f"no run has started in folder '{selection.runs}'"

@@ -64,8 +64,9 @@ def near(word: str, known: Sequence[str], command: str) -> str:
     """What to do about an unknown word."""
     from difflib import get_close_matches
 
-    found = get_close_matches(word, known, n=1, cutoff=0.6)
-    return f" Did you mean '{found[0]}'?" if found else f" See '{command} --help'."
+    names = {one.lstrip("-"): one for one in known}  # dashes make any two options similar
+    found = get_close_matches(word.lstrip("-"), names, n=1, cutoff=0.6)
+    return f" Did you mean '{names[found[0]]}'?" if found else f" See '{command} --help'."
 
 
 def describe(error: OSError) -> str:

@@ -73,7 +73,9 @@ def predict(run: Trained, inputs: Part, data: Parts | None = None) -> tuple[Tens
     assert spec is not None
     shape = tuple(inputs.inputs.shape[1:]) if inputs.inputs is not None else spec.input_shape
     if shape != spec.input_shape:
-        raise ValueError(f"inputs (={show(shape)}) must have the shape {show(spec.input_shape)} of the training data.")
+        raise ValueError(
+            f"inputs must have the shape {show(spec.input_shape)} of the training data, but have shape {show(shape)}."
+        )
     if data is not None:
         tricks, _ = make_tricks(run.settings, spec, run.folder, (run.seed,), run.device)
         own = changed_data(tricks, replace(data, test=with_targets(inputs, data.train)), (run.seed,))

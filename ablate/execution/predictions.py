@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ablate.execution.jobs import weights_file
 from ablate.planning.plan import Plan, PlannedRun
 from ablate.recipe import Recipe
-from ablate.recipe.shape import available
+from ablate.recipe.shape import listed
 from ablate.store.store import Store
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def runs_of(plan: Plan, variant: str, seed: int | None = None) -> list[PlannedRu
     names = [one.name for one in recipe.variants]
     if variant not in names:
         where = recipe.path or recipe.study
-        raise ValueError(f"variant (={variant}) is not defined in {where}.{available(variant, names)}")
+        raise ValueError(f"variant (={variant}) is not defined in {where}.{listed(names)}")
     if seed is not None and seed not in recipe.seeds:
         raise ValueError(f"seed (={seed}) must be one of {', '.join(map(str, recipe.seeds))}.")
     return [run for run in plan.runs_of(variant) if seed in (None, run.seed)]

@@ -33,8 +33,8 @@ def read_text(path: Path) -> str:
             data = file.read(LARGEST + 1)
     except FileNotFoundError:
         beside = [other.name for other in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
-        near = suggestion(path.name, beside)
-        hint = f"Did you mean '{path.with_name(near)}'?" if near else "Run 'ablate new NAME' to create a recipe."
+        near = suggestion(path.stem, stems := {Path(name).stem: name for name in beside})
+        hint = f"Did you mean '{path.with_name(stems[near])}'?" if near else "Run 'ablate new NAME' to create a recipe."
         raise fail(f"does not exist. {hint}") from None
     except IsADirectoryError:
         raise fail("is a folder. Give the path of the recipe's file.") from None

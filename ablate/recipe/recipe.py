@@ -14,11 +14,13 @@ from ablate.recipe.reading import read_text, read_written
 from ablate.recipe.redundant import check_equal_rows, check_repeated_tricks, check_unused_bundles
 from ablate.recipe.replay import SECTIONS
 from ablate.recipe.selection import read_seeds, read_selection
+from ablate.recipe.settings import differences
 from ablate.recipe.shape import Shape
 from ablate.recipe.sources import needed_rows
 from ablate.recipe.variant import Compare, Variant
 from ablate.recipe.variants import build_variants
 from ablate.recipe.yaml_text import read_yaml
+from ablate.registry.fields import Epochs
 from ablate.schedules.schedule import advice_on
 
 KEYS = (
@@ -133,12 +135,25 @@ class Recipe:
 
 
 def advice_of(recipe: Recipe) -> list[str]:
-    """One line per likely mistake in a schedule, with the names of the variants that have it."""
+    """One line per likely mistake in the settings, with the names of the variants that have it."""
     found: dict[str, list[str]] = {}
+    known = {variant.name: variant.settings for variant in (*recipe.variants, *recipe.needed)}
     for variant in recipe.variants:
-        places = {"optimizer": variant.settings.optimizer.options}
-        places |= {f"tricks.{choice.label}": choice.options for choice in variant.settings.tricks}
-        for place, options in places.items():
-            for path, sentence in advice_on(options, place):
-                found.setdefault(f"{path} {sentence}", []).append(variant.name)
+        settings, parent = variant.settings, known.get(variant.parent or "") if recipe.selection else None
+        places = {"optimizer": settings.optimizer.options}
+        places |= {f"tricks.{choice.label}": choice.options for choice in settings.tricks}
+        sentences = [f"{path} {text}" for place, options in places.items() for path, text in advice_on(options, place)]
+        sentences += [
+            f"{place}.patience (={patience.dump()}) never runs out in {settings.epochs} epochs. Use a smaller value."
+            for place, options in places.items()
+            if isinstance(patience := getattr(options, "patience", None), Epochs)
+            and patience.of(settings.epochs) >= settings.epochs
+        ]
+        # without flags, this is an error
+        if parent is not None and all(
+            p.partition(".")[0] in settings.INCIDENTAL for p, *_ in differences(parent, settings)
+        ):
+            sentences.append(f"the settings equal those of the parent {show(variant.parent)}.")
+        for sentence in sentences:
+            found.setdefault(sentence, []).append(variant.name)
     return [f"{', '.join(names)}: {sentence}" for sentence, names in found.items()]

@@ -59,7 +59,7 @@ def assign(tree: Tree, line: Assignment, problems: Problems) -> Tree:
         return _assign_trick(tree, line, problems)
     if head not in SECTIONS:
         hint = available(head, SECTIONS)
-        problems.add(line.position, f"{show(line.path)}: '{show(head)}' is not a setting.{hint}")
+        problems.add(line.position, f"{f'{show(line.path)}: ' if rest else ''}{show(head)} is not a setting.{hint}")
         return tree
     if not rest:
         return replace(tree, sections={**tree.sections, head: section(head, line.value)})

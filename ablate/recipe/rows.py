@@ -223,7 +223,7 @@ def _variant(shape: Shape, path: str, above: str, rows: Sequence[Row], names: li
         elif parent in names:
             shape.wrong("from", f"must be defined before this variant. Move {show(parent)} up.")
         else:
-            shape.wrong("from", unknown_variant(parent, [*earlier, *(one for one in names if one not in ("", name))]))
+            shape.wrong("from", unknown_variant([row.name for row in rows if not row.joined]))
     own, joined = read_own(shape, problems), read_joined(shape, problems)
     return Row(
         name or path,

@@ -11,7 +11,7 @@ from ablate.recipe.designs import DESIGNS, design_rule
 from ablate.recipe.node import Node, Problems, one_line, plain_scalar, show
 from ablate.recipe.problems import Position, RecipeError
 from ablate.recipe.replay import SECTIONS
-from ablate.recipe.shape import available, did_you_mean, unknown_variant
+from ablate.recipe.shape import available, did_you_mean, listed, unknown_variant
 from ablate.recipe.yaml_text import read_yaml
 
 MOST_SEEDS = 1000
@@ -131,7 +131,7 @@ def _read_only(only: str | Sequence[str], names: Sequence[str], problems: Proble
         problems.add(Position(""), f"--only requires names of variants, such as {','.join(names[:2])}.")
     for name in only:
         if name not in names:
-            problems.add(Position(""), f"--only (={one_line(name)}) {unknown_variant(name, names)}")
+            problems.add(Position(""), f"--only (={one_line(name)}) {unknown_variant(names)}")
     return tuple(only)
 
 
@@ -170,7 +170,7 @@ def _read_set(text: str, names: Sequence[str], problems: Problems) -> tuple[str 
         return None
     known = (*SECTIONS, "tricks", "compare")
     if row is None and head not in known:
-        hint = did_you_mean(head, (*known, *names)) or available(head, known, 30)
+        hint = did_you_mean(head, known) or listed(names if "." in path else known, 30)
         problems.add(place, f"'{show(head)}' is neither a setting nor a variant of this recipe.{hint}")
         return None
     if row is None and head == "compare" and path not in COMPARED:

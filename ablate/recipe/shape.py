@@ -19,8 +19,13 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
 
 def available(name: str, known: Collection[str], most: int = 20) -> str:
     """A hint for an unknown name, starting with a space: the most similar known name, or a list of known names."""
-    if not known or (hint := did_you_mean(name, known)):
-        return hint if known else ""
+    return did_you_mean(name, known) or listed(known, most)
+
+
+def listed(known: Collection[str], most: int = 20) -> str:
+    """The known names as a hint, starting with a space; an empty string if there are none."""
+    if not known:
+        return ""
     more = ", …" if len(known) > most else ""
     return f" Available: {', '.join(list(dict.fromkeys(known))[:most])}{more}."
 
@@ -130,6 +135,8 @@ def study_rule(name: str) -> str | None:
     return f"must have at most {MOST_BYTES} bytes in UTF-8, but has {size}." if size > MOST_BYTES else None
 
 
-def unknown_variant(name: str, known: Collection[str]) -> str:
-    """The error message for the name of a variant that does not exist, as the end of a sentence."""
-    return f"is not a variant of this recipe.{available(name, known)}"
+def unknown_variant(known: Collection[str]) -> str:
+    """The error message for the name of a variant that does not exist, as the end of a sentence: a list of all, because
+    names such as net1 and net2 are always similar.
+    """
+    return f"is not a variant of this recipe.{listed(known)}"

@@ -78,7 +78,7 @@ def link_sources(variants: Sequence[Variant], rows: Sequence[str], places: Place
                     others = [row for row in rows if row != name]
                     hint = " Names of weight files must end in .pt or .pth." if weights else ""
                     hint = "" if did_you_mean(source, others) else hint
-                    problems.add(place, f"{subject} {unknown_variant(source, others)}{hint}")
+                    problems.add(place, f"{subject} {unknown_variant(others)}{hint}")
             elif members := known[source].settings.joined:
                 rule = "must be a variant that is trained, but has 'joined'."
                 problems.add(place, f"{subject} {rule} Available: {', '.join(members)}.")

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from ablate.recipe.node import Node, Problems, show
+from ablate.recipe.node import Node, Problems, plain_scalar, show
 from ablate.recipe.problems import Position
 from ablate.recipe.shape import available, did_you_mean
 from ablate.schedules import Schedule
@@ -110,7 +110,9 @@ def _sentence(
         if not keys and field is not None and field[0] in model.model_fields:
             below = node.child(field[0])
             return (below or node).position, f"{path}.{text}", "", ""
-        colon = ":" if re.match(r"[\w.]+ \(=", text) else ""  # the text has its own subject, an argument of a schedule
+        colon = (
+            ":" if re.match(r"[\w.]+ (\(=|must )", text) else ""
+        )  # the text has its own subject, an argument of a schedule
         return there.position, f"{subject}{colon}", text, ""
     if kind == "float_type" and any(Schedule in parts for parts in _annotations(model, keys)):
         return there.position, subject, "must be a number, or a schedule such as {linear: [0.1, 0.001]}.", ""
@@ -118,8 +120,14 @@ def _sentence(
         "given": {str: ", not a string", float: ", not a float"}.get(type(there.value), ""),
         "example": EXAMPLES.get(context.get("class_name"), ""),
     }
-    if kind in ("tuple_type", "list_type") and there.mapping is None and there.value is not None:
-        return there.position, subject, f"must be a list, such as [{_unquoted(there)}].", ""
+    if kind in ("tuple_type", "list_type"):
+        text = (there.text or "").strip()
+        item = plain_scalar(text) if re.fullmatch(r"\d+(\.\d+)?", text) else there.value
+        fields = [field for name, field in _fields(model, keys[:-1]) if keys and name == keys[-1]]
+        own = [[item] for one in fields if type(item) in _parts(one.annotation) and not str(item).startswith("-")]
+        examples = [*own, *(one.default for one in fields if one.default and isinstance(one.default, tuple))]
+        example = f", such as {show(examples[0])}" if examples else ""
+        return there.position, subject, f"must be a list{example}.", ""
     if kind in RULES:
         hint = ""
         described = [field.description for name, field in _fields(model, keys[:-1]) if keys and name == keys[-1]]
@@ -130,12 +138,6 @@ def _sentence(
         return there.position, subject, RULES[kind].format(**numbers), hint
     text = str(finding["msg"]).rstrip(".")
     return there.position, subject, f"{text[0].lower()}{text[1:]}.", ""
-
-
-def _unquoted(node: Node) -> str:
-    """A value as an item of a list; a quoted number without its quotes."""
-    text = (node.text or "").strip()
-    return text if re.fullmatch(r"[+-]?\d+(\.\d+)?", text) else show(node)
 
 
 def dotted(path: str, keys: tuple[str | int, ...]) -> str:

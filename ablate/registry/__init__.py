@@ -35,7 +35,7 @@ KINDS = {
 }
 """The kinds of entries, each with the package of the built-in ones."""
 
-CALLED = {"watch": "tracked metric", "data": "known dataset"}
+CALLED = {"watch": "known entry for watch", "data": "known dataset"}
 """Names of kinds in messages, if they differ from ``known <kind>``."""
 
 

@@ -19,6 +19,7 @@ from ablate.report.numbers import (
     fixed_column,
     mean_places,
     places,
+    row_places,
     typical,
 )
 from ablate.report.wording import plain, titled, verdict_text
@@ -136,25 +137,35 @@ def delta(key: str, title: str, value: Number, low: Number | None = None, high: 
     """Differences in the compared metric, with an interval if there is one."""
 
     def texts(table: Table) -> list[str]:
-        decimals = delta_places(table, value, low, high)
         return [
             (UNLIKE if row.unlike and key == "delta_parent" and value(row) is not None else "")
             + difference(value(row), low(row) if low else None, high(row) if high else None, decimals)
-            for row in table.rows
+            for row, decimals in zip(table.rows, delta_places(table, value, low, high), strict=True)
         ]
 
     return Column(key, title, "right", value, texts)
 
 
-def delta_places(table: Table, value: Number, low: Number | None = None, high: Number | None = None) -> int:
-    """Decimals of differences: those of the metric, or up to two more to show two significant digits of half their
-    intervals.
+def delta_places(
+    table: Table, value: Number, low: Number | None = None, high: Number | None = None, *, coarse: bool = False
+) -> list[int]:
+    """Decimals of each row's difference: those of the metric, or up to two more to show two significant digits of half
+    the intervals; ``coarse``: at most one of these, but two of the differences.
     """
     rows, name = table.rows, table.compare.metric
-    base = mean_places([row.value(name) for row in rows], [row.sd(name) for row in rows])
-    bounds = [(low(row), high(row)) for row in rows] if low and high else []
-    halves = [(above - below) / 2 for below, above in bounds if below is not None and above is not None]
-    return max(base, min(base + 2, typical(halves or [value(row) for row in rows], 2)))
+    means, sds, values = ([get(row) for row in rows] for get in (lambda r: r.value(name), lambda r: r.sd(name), value))
+    bounds = [(low(row), high(row)) if low and high else (None, None) for row in rows]
+    halves = [None if below is None or above is None else (above - below) / 2 for below, above in bounds]
+
+    def decimals(chosen: Sequence[int]) -> int:
+        base = mean_places([means[i] for i in chosen], [sds[i] for i in chosen])
+        own, widths = [values[i] for i in chosen], [halves[i] for i in chosen]
+        found = max(base, min(base + 2, typical(widths if any(widths) else own, 2)))
+        return min(found, max(places(widths, 1), places(own, 2))) if coarse else found
+
+    # rows without a difference, such as the baseline, vary as their means do
+    spans = [half if delta is not None else sd for delta, half, sd in zip(values, halves, sds, strict=True)]
+    return row_places([m if v is None else v for v, m in zip(values, means, strict=True)], spans, decimals)
 
 
 def starred(column: Column) -> Column:
@@ -221,15 +232,17 @@ def half_widths(table: Table, column: Column, coarse: bool) -> list[str]:
     halves = [half_width(row, column.key) for row in table.rows]
     low, high = BOUNDS[column.key]
     decimals = delta_places(
-        table, lambda row: getattr(row, column.key), lambda row: getattr(row, low), lambda row: getattr(row, high)
+        table,
+        lambda row: getattr(row, column.key),
+        lambda row: getattr(row, low),
+        lambda row: getattr(row, high),
+        coarse=coarse,
     )
-    if coarse:
-        decimals = min(decimals, max(places(halves, 1), places(values, 2)))
     texts = []
-    for value, half, full in zip(values, halves, column.texts(table), strict=True):
+    for value, half, full, digits in zip(values, halves, column.texts(table), decimals, strict=True):
         mark = full[:1] if full[:1] in (UNLIKE, FOUND) else ""
-        end = "" if half is None else f" ±{fixed(half, decimals, '-')}"
-        texts.append("" if value is None else f"{mark}{fixed(value, decimals, '+')}{end}")
+        end = "" if half is None else f" ±{fixed(half, digits, '-')}"
+        texts.append("" if value is None else f"{mark}{fixed(value, digits, '+')}{end}")
     return texts
 
 

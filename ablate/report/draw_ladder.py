@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from ablate.evidence.gather import Row, Table
 from ablate.report.figure import FAINT, GREY, INK
-from ablate.report.numbers import fixed, mean_places
+from ablate.report.numbers import column_places, fixed
 from ablate.report.row_chart import Texts, differences, row_chart, seeds_text, verdict_colour, verdicts
 from ablate.report.wording import titled
 
@@ -76,9 +76,9 @@ def _limits(
 
 def _means(table: Table) -> Texts:
     metric = table.compare.metric
-    decimals = mean_places([row.value(metric) for row in table.rows], [row.sd(metric) for row in table.rows])
+    places = column_places([row.value(metric) for row in table.rows], [row.sd(metric) for row in table.rows])
     texts = []
-    for row in table.rows:
+    for row, decimals in zip(table.rows, places, strict=True):
         value, sd = row.value(metric), row.sd(metric)
         text = "" if value is None else fixed(value, decimals)
         texts.append((f"{text} ± {fixed(sd, decimals)}" if value is not None and sd is not None else text, INK))

@@ -1,9 +1,10 @@
-"""Numbers as text: as many digits as their standard deviation justifies, the same decimals in a column."""
+"""Numbers as text: as many digits as their standard deviation justifies, the same decimals in a column if possible."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from statistics import median_high
 
 UNKNOWN = "–"
@@ -46,6 +47,24 @@ def mean_places(values: Sequence[float | None], sds: Iterable[float | None] = ()
     return min(max(typical(known, 2), typical(values, 2) if sizes else 0), most)
 
 
+def row_places(
+    values: Sequence[float | None], sds: Sequence[float | None], rule: Callable[[Sequence[int]], int]
+) -> list[int]:
+    """Decimal places of each row: those of ``rule`` for the indices of all rows, except for rows that vary so much more
+    than this one (those of a diverging training) that they would hide its digits.
+    """
+    sizes = [max(sd or 0, abs(value or 0) / 1000) for value, sd in zip(values, sds, strict=True)]
+    ordered, factor = sorted(sizes), 100 if any(sds) else 1000
+    counts = [bisect_right(ordered, factor * (size or ordered[-1])) for size in sizes]
+    decimals = {n: rule([i for i, size in enumerate(sizes) if size <= ordered[n - 1]]) for n in set(counts)}
+    return [decimals[n] for n in counts]
+
+
+def column_places(values: Sequence[float | None], sds: Sequence[float | None]) -> list[int]:
+    """Decimal places of each mean of a column."""
+    return row_places(values, sds, lambda rows: mean_places([values[i] for i in rows], [sds[i] for i in rows]))
+
+
 def fixed(value: float | None, decimals: int, sign: str = "") -> str:
     """``0.002244``; powers of ten for numbers that fixed decimals would round to 0, or that are too long. ``sign="+"``
     shows both signs.
@@ -61,10 +80,9 @@ def fixed(value: float | None, decimals: int, sign: str = "") -> str:
 
 
 def fixed_column(values: Iterable[float | None], sds: Iterable[float | None] = ()) -> list[str]:
-    """All values with the same decimals."""
+    """All values, with the same decimals unless some vary far more than others."""
     listed = list(values)
-    decimals = mean_places(listed, sds)
-    return [fixed(value, decimals) for value in listed]
+    return list(map(fixed, listed, column_places(listed, list(sds) or [None] * len(listed))))
 
 
 def deviation(value: float | None) -> str:

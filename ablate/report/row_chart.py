@@ -111,8 +111,16 @@ def verdict_colour(row: Row) -> str:
 
 def differences(table: Table, rows: Sequence[Row]) -> Texts:
     """Differences from the parent with their intervals."""
-    decimals = delta_places(table, lambda row: row.delta_parent, lambda row: row.ci_low, lambda row: row.ci_high)
-    texts = [difference(row.delta_parent, row.ci_low, row.ci_high, decimals).replace("-", MINUS) for row in rows]
+    decimals = dict(
+        zip(
+            (row.variant for row in table.rows),
+            delta_places(table, lambda row: row.delta_parent, lambda row: row.ci_low, lambda row: row.ci_high),
+            strict=True,
+        )
+    )
+    texts = [
+        difference(row.delta_parent, row.ci_low, row.ci_high, decimals[row.variant]).replace("-", MINUS) for row in rows
+    ]
     intervals = any(row.ci_low is not None for row in rows)
     return Texts("Δ parent [95% CI]" if intervals else "Δ parent", [(text, INK) for text in texts])
 

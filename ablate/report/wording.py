@@ -12,7 +12,13 @@ from ablate.report.numbers import count
 LONGEST = 60
 """The most characters of a reason in a table; the notes have all of it."""
 
-WORDS = {"out_of_memory": "out of memory", "timeout": "timed out", "no_effect": "no effect", "stale": "outdated"}
+WORDS = {
+    "queued": "not started",
+    "out_of_memory": "out of memory",
+    "timeout": "timed out",
+    "no_effect": "no effect",
+    "stale": "outdated",
+}
 
 
 def plain(text: str) -> str:
@@ -32,7 +38,7 @@ def titled(name: str) -> str:
 
 
 def status_text(row: Row) -> str:
-    """``2/5 diverged``, ``failed: reason``, ``running 12/50``, ``queued, 2/5 seeds`` …"""
+    """``2/5 diverged``, ``failed: reason``, ``running 12/50``, ``not started, 2/5 seeds`` …"""
     tally = row.tally
     words = WORDS.get(row.status, row.status)
     if row.status == "finished":

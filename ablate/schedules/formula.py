@@ -195,18 +195,21 @@ def _value(formula: str, time: Time) -> float:
     try:
         return read(formula, VARIABLES)({name: float(value) for name, value in values.items()})
     except ValueError as error:
-        raise ValueError(f"cannot be computed {_moment(time)} ({error}).") from None
+        raise ValueError(f"cannot be computed {_moment(formula, time)} ({error}).") from None
 
 
 def _finite(formula: str, time: Time) -> float:
     value = _value(formula, time)
     if math.isinf(value):
-        raise ValueError(f"is infinite {_moment(time)}.")
+        raise ValueError(f"is infinite {_moment(formula, time)}.")
     return value
 
 
-def _moment(time: Time) -> str:
-    return f"at step {time.i % time.per_epoch} of epoch {time.i // time.per_epoch}, of {time.epochs} epochs"
+def _moment(formula: str, time: Time) -> str:
+    length = (
+        f" in a training of {time.epochs} epochs" if read(formula, VARIABLES).names & {"epochs", "progress"} else ""
+    )
+    return f"at step {time.i % time.per_epoch} of epoch {time.i // time.per_epoch}{length}"
 
 
 @lru_cache(maxsize=256)

@@ -134,8 +134,9 @@ def _dumped(value: Any) -> Any:
 
 def _sentence(rule: str, settings: type[Named], finding: Any) -> str:
     """One line about invalid arguments of a schedule."""
+    above = [] if rule in settings.model_fields else [rule]  # 'warmup' is written beside 'then', not above it
     where = ".".join(
-        [rule, *(str(part) for part in finding["loc"] if isinstance(part, int) or part in settings.model_fields)]
+        [*above, *(str(part) for part in finding["loc"] if isinstance(part, int) or part in settings.model_fields)]
     )
     where = where.replace(f"{rule}.{settings.shorthand}", rule) if settings.shorthand else where
     field = settings.model_fields.get(str(finding["loc"][0])) if finding["loc"] else None
@@ -144,7 +145,7 @@ def _sentence(rule: str, settings: type[Named], finding: Any) -> str:
         lacking = finding["loc"][-1]
         if isinstance(lacking, int):
             return f"must have more than {lacking} value{'s' * (lacking != 1)} in '{where.rpartition('.')[0]}'{about}."
-        return f"requires '{rule}.{lacking}'{about}."
+        return f"requires '{'.'.join([*above, str(lacking)])}'{about}."
     if finding["type"] == "extra_forbidden":
         near = suggestion(str(finding["loc"][-1]), settings.model_fields)
         hint = f"Did you mean '{near}'?" if near else f"Available: {', '.join(settings.model_fields)}."
@@ -163,7 +164,8 @@ def _sentence(rule: str, settings: type[Named], finding: Any) -> str:
     if finding["type"] != "value_error":
         text = f"must be {text}{about if text == 'a list' else ''}"
     end = "" if text.endswith((".", "?")) else "."
-    return f"{where} (={finding['input']}) {text.removeprefix('(=')}{end}"
+    shown = "" if isinstance(finding["input"], dict | list) else f" (={finding['input']})"  # they are in the subject
+    return f"{where}{shown} {text.removeprefix('(=')}{end}"
 
 
 def dump_scheduled(value: Any) -> Any:

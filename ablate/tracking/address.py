@@ -69,6 +69,8 @@ def trouble(error: Exception, address: Address) -> str:
         what = "does not respond"
     elif isinstance(error, TimeoutError) and type(error).__module__.startswith("filelock"):
         what = "is locked by another process"
+    elif "unsupported URI" in str(error):
+        what = "has an unsupported scheme. Use a URI such as sqlite:///mlflow.db or http://mlflow.example.org"
     else:
         lines = str(error).replace(address.uri, address.shown).strip().splitlines()
         text = shorten(lines[0], 200, placeholder=" …") if lines else type(error).__name__

@@ -108,7 +108,9 @@ def fetch(experiment: str, tracking_uri: str | None) -> list[LoggedRun]:
     """All runs of an experiment that are not deleted, oldest first; imports MLflow. Raises ValueError with one line."""
     address = resolve(tracking_uri)
     if address.database is not None and not address.database.exists():
-        raise ValueError(f"MLflow (={address.shown}) does not exist. Set --tracking-uri.")
+        raise ValueError(
+            f"database (={address.database}) does not exist. Set --tracking-uri to the MLflow server or database."
+        )
     try:
         with quiet():
             from mlflow import MlflowClient

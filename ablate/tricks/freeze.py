@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, PrivateAttr
 
+from ablate.recipe.node import show
 from ablate.registry import Card, register
 from ablate.registry.fields import Epochs
 from ablate.tricks.from_weights import Patterns, matches
@@ -78,12 +79,12 @@ class Freeze(Trick):
             why = (
                 f"'until' (={self.until.dump()}) is less than one epoch"
                 if frozen
-                else f"no parameter matches {self.layers!r}"
+                else f"no parameter matches {show(self.layers)}"
             )
             raise NoEffect(f"freeze has no effect: {why}. The network has {', '.join(names[:6]) or 'none'}.")
         if len(frozen) == len(names):
             raise ValueError(
-                f"freeze.layers (={self.layers}) freezes all parameters. List parameters to train in freeze.but."
+                f"freeze.layers (={show(self.layers)}) freezes all parameters. List parameters to train in freeze.but."
             )
         self._networks = (*self._networks, model)
         self._hold()

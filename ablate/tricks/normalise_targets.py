@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from ablate.data.dataset import TargetScaling
+from ablate.data.load import known_spec
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
 from ablate.tricks.shared.soft_targets import check_columns
@@ -62,15 +63,17 @@ class NormaliseTargets(Trick):
     )
 
     def on_settings(self, settings: Settings) -> Settings:
-        """Raises ValueError if target columns are class indices."""
+        """Raises ValueError if targets are class indices, before losses in another unit are compared."""
         check_columns("normalise_targets", settings)
+        if (spec := known_spec(settings.data)) is not None:
+            self.check(spec)
         return settings
 
     def check(self, spec: Spec) -> None:
         """Raises ValueError if targets are classes or keypoints."""
         if spec.task == "classification" or spec.keypoints is not None:
             what = "keypoints, which are already scaled" if spec.keypoints is not None else "classes"
-            raise ValueError(f"trick (=normalise_targets) requires regression targets, but they are {what}. Remove it.")
+            raise ValueError(f"trick (=normalise_targets) requires continuous targets, but they are {what}. Remove it.")
 
     def on_data(self, data: Parts) -> Parts:
         """Raises ValueError if targets are streamed or not a table of floats."""

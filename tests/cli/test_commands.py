@@ -23,6 +23,12 @@ WRONG = {
     "no such file": (["run", "nowhere.yaml"], "nowhere.yaml"),
     "a folder": (["plan", "."], "."),
     "unknown flag": (["plan", DIGITS, "--sedes", "3"], "Did you mean '--seeds'?"),
+    "unlike any flag": (["plan", DIGITS, "--bogus"], "See 'ablate plan --help'."),
+    "a schema in no folder": (["schema", "-o", "nowhere/x.json"], "--output (=nowhere/x.json)"),
+    "predictions in another format": (
+        ["predict", DIGITS, "net1", "--data", "x.npz", "-o", "q.txt"],
+        "--output (=q.txt) must end in .csv.",
+    ),
     "unknown row": (["table", DIGITS, "--only", "net9"], "net9"),
     "seeds": (["plan", DIGITS, "--seeds", "-1"], "-1"),
     "scale": (["plan", DIGITS, "--scale", "0"], "scale"),
@@ -150,7 +156,8 @@ def test_export_writes_every_format(ablate, tmp_path, suffix):
 def test_a_folder_of_runs_that_is_not_there_is_said(ablate, tmp_path):
     done = ablate("table", DIGITS, "--runs", "nowhere")
     assert done.code == 0
-    assert "queued" in done.out
+    assert "not started" in done.out
+    assert "queued" not in done.out
     assert done.err.startswith("--runs (=nowhere) does not exist.")
     (tmp_path / "nowhere").mkdir()
     assert ablate("table", DIGITS, "--runs", "nowhere").err == ""

@@ -151,7 +151,7 @@ WRONG = {
     "folder": (["-o", "nowhere/x.svg"], "nowhere"),
     "scale of a ladder": (["--kind", "ladder", "--log", "-o", "x.svg"], "--log requires --kind curves"),
     "nothing trained": (["--runs", "elsewhere", "-o", "x.svg"], "tricks has no curves"),
-    "row": (["--only", "flop", "-o", "x.svg"], "Did you mean 'flip'?"),
+    "row": (["--only", "flop", "-o", "x.svg"], "plain, flip, dropout"),
 }
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ablate.recipe import Recipe, RecipeError
+from ablate.recipe.recipe import advice_of
 
 THREE = ("{name: net2, add: [flip]}", "{name: net3, add: [{dropout: 0.5}], set: {epochs: 10}}")
 
@@ -24,6 +25,21 @@ def test_seeds(rows, seeds, expected):
     recipe = rows(*THREE, more="seeds: 9\n", seeds=seeds)
     assert recipe.seeds == expected
     assert rows(*THREE, seeds=recipe.selection[1]).seeds == expected
+
+
+def test_a_variant_that_a_flag_makes_equal_to_its_parent_gets_a_note(rows):
+    lines = ("{name: net2, set: {epochs: 8}}", "{name: net3, set: {batch_size: 8}}")
+    assert advice_of(rows(*lines)) == []
+    assert advice_of(rows(*lines, sets=["epochs=9"], seeds=2))[0].startswith("net2: ")
+    assert "net1" in advice_of(rows(*lines, sets=["epochs=9"]))[0]
+    assert advice_of(rows(*lines, sets=["optimizer.lr=1"])) == []
+
+
+@pytest.mark.parametrize("trick", ["early_stop", "plateau"])
+def test_patience_that_never_runs_out_gets_a_note(rows, trick):
+    [line] = advice_of(rows(f"{{name: net2, add: [{{{trick}: {{patience: 4}}}}]}}"))
+    assert line.startswith(f"net2: tricks.{trick}.patience (=4) ")
+    assert advice_of(rows(f"{{name: net2, add: [{{{trick}: {{patience: 3}}}}]}}")) == []
 
 
 def test_without_flags_the_recipe_as_written_is_meant(rows):
@@ -161,7 +177,7 @@ def test_the_selection_is_what_was_typed(rows):
         ({"seeds": 0}, "--seeds (=0) … 1 … 1000 …"),
         ({"seeds": 10**9}, "--seeds (=1000000000) … 1 … 1000 …"),
         ({"seeds": "1,1"}, "--seeds (=1,1) …"),
-        ({"only": "nte3"}, "--only (=nte3) … 'net3'? …"),
+        ({"only": "nte3"}, "--only (=nte3) … net1, net2, net3."),
         ({"only": ""}, "--only … variants, … net1,net2 …"),
         ({"design": "pears"}, "--design (=pears) … pairs … 'pairs'? …"),
         ({"scale": 0}, "--scale (=0) must be greater than 0."),
@@ -170,8 +186,8 @@ def test_the_selection_is_what_was_typed(rows):
         ({"sets": ["epochs=abc"]}, "--set epochs=abc: epochs (=abc) must be an integer, not a string."),
         ({"sets": ["epochs="]}, "--set epochs=: epochs (=null) must be an integer."),
         ({"sets": ["epohcs=3"]}, "--set epohcs=3: 'epohcs' … 'epochs'? …"),
-        ({"sets": ["nte3.epochs=3"]}, "--set nte3.epochs=3: 'nte3' … 'net3'? …"),
-        ({"sets": ["net3.epoch=3"]}, "--set net3.epoch=3: epoch: 'epoch' is not a setting. Did you mean 'epochs'?"),
+        ({"sets": ["nte3.epochs=3"]}, "--set nte3.epochs=3: 'nte3' … net1, net2, net3."),
+        ({"sets": ["net3.epoch=3"]}, "--set net3.epoch=3: epoch is not a setting. Did you mean 'epochs'?"),
         ({"sets": ["optimizer.lr=.nan"]}, "--set optimizer.lr=.nan: optimizer.lr (=.nan) must be a finite number."),
         ({"sets": ["model.hidden=[3"]},
          "--set model.hidden=[3: Invalid YAML: while parsing a flow sequence, expected ',' or ']', but got '<stream end>'."),

@@ -17,7 +17,7 @@ ROWS = {
     ),
     "a misspelt top-level setting": (
         ["{name: a, set: {batch_sise: 3}}"],
-        ["10:21: batch_sise: 'batch_sise' is not a setting. Did you mean 'batch_size'?"],
+        ["10:21: batch_sise is not a setting. Did you mean 'batch_size'?"],
     ),
     "a misspelt trick": (
         ["{name: a, add: [dropuot]}"],
@@ -71,6 +71,30 @@ ROWS = {
         ["{name: a, set: {model.hidden: 5}}"],
         ["10:35: model.hidden (=5) must be a list, such as [5]."],
     ),
+    "a number below the bound for a list": (
+        ["{name: a, set: {model.hidden: -5}}"],
+        ["10:35: model.hidden (=-5) must be a list, such as [100]."],
+    ),
+    "text for a list of numbers": (
+        ["{name: a, set: {model.hidden: abc}}"],
+        ["10:35: model.hidden (=abc) must be a list, such as [100]."],
+    ),
+    "a mapping for a duration": (
+        ["{name: a, set: {optimizer.lr: {warmup: {epochs: 9}, then: 0.1}}}"],
+        ["10:35: optimizer.lr (={warmup: {epochs: 9}, then: 0.1}): warmup must be a number of epochs …"],
+    ),
+    "warmup without what follows": (
+        ["{name: a, set: {optimizer.lr: {warmup: 9}}}"],
+        ["10:35: optimizer.lr (={warmup: 9}) requires 'then': …"],
+    ),
+    "a parent that is defined later has no say": (
+        ["{name: net6, from: net77, add: [flip]}", "{name: net7, add: [shift]}"],
+        ["10:24: variants[0].from (=net77) … net1."],
+    ),
+    "classes whose scale is changed": (
+        ["{name: a, add: [normalise_targets]}"],
+        ["10:21: tricks.normalise_targets: trick (=normalise_targets) … continuous …"],
+    ),
     "nothing for a number": (
         ["{name: a, set: {epochs: }}"],
         ["10:28: epochs (=null) must be an integer."],
@@ -93,7 +117,7 @@ ROWS = {
     ),
     "an unknown parent": (
         ["{name: a, from: nte1, add: [flip]}"],
-        ["10:21: variants[0].from (=nte1) … 'net1'? …"],
+        ["10:21: variants[0].from (=nte1) … net1."],
     ),
     "a name twice": (
         ["{name: a, add: [flip]}", "{name: a, add: [shift]}"],
@@ -397,7 +421,7 @@ def test_all_that_is_wrong_is_reported_together(wrong_rows):
     ) == [
         "r.yaml:10:21: trick (=dropuot) … 'dropout'? …",
         "r.yaml:10:51: optimizer.lr (=-0.1) must be greater than 0.",
-        "r.yaml:11:21: variants[1].from (=nowhere) … net1, a, c.",
+        "r.yaml:11:21: variants[1].from (=nowhere) … net1, a.",
         "r.yaml:12:41: epochs (=0) must be at least 1.",
         "r.yaml:12:59: model.hidden[0] (=0) must be at least 1.",
         "r.yaml:13:8: seeds (=-3) … 1 … 1000 …",
@@ -430,6 +454,7 @@ def test_the_place_is_that_of_the_line_that_set_the_value(wrong_rows):
     [
         ("net", "recipe (=net) does not exist. Run 'ablate new NAME' to create a recipe."),
         ("r.yml", "recipe (=r.yml) does not exist. Did you mean 'r.yaml'?"),
+        ("q.yaml", "recipe (=q.yaml) does not exist. Run 'ablate new NAME' to create a recipe."),
         (".", "recipe (=.) is a folder. Give the path of the recipe's file."),
         ("r.yaml/x", "recipe (=r.yaml/x) cannot be read: Not a directory."),
         ("a\0b", "recipe (=a\0b) cannot be read: embedded null byte."),

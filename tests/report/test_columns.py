@@ -151,7 +151,7 @@ def test_status_appears_where_a_row_is_not_finished(keypoints):
         (Row("a", status="running", tally=Tally(1, 0, 1, "", 12, 50)), "running 12/50"),
         (Row("a", status="running", seeds=2, tally=Tally(5, 2, 1, "", 12, 50)), "running 12/50, 2/5 seeds"),
         (Row("a", status="interrupted", tally=Tally(1, 0, 1, "", 12, 50)), "interrupted 12/50"),
-        (Row("a", status="queued", seeds=2, tally=Tally(5, 2, 3)), "queued, 2/5 seeds"),
+        (Row("a", status="queued", seeds=2, tally=Tally(5, 2, 3)), "not started, 2/5 seeds"),
         (Row("a", status="stale", tally=Tally(1, 0, 1)), "outdated"),
         (Row("a", status="no_effect", tally=Tally(5, 0, 5)), "no effect"),
     ],
@@ -234,6 +234,31 @@ def test_other_columns(keypoints):
 )
 def test_fixed_column(values, texts):
     assert fixed_column(values) == texts
+
+
+@pytest.mark.parametrize(
+    ("values", "sds", "texts"),
+    [
+        ([1.026, 0.762, 8e8], [0.011, 0.012, 7e8], ["1.026", "0.762", "8.000e+08"]),
+        ([1.026, 0.762, 54321.0, 43210.0], [0.011, 0.012, 900.0, 800.0], ["1.026", "0.762", "54321", "43210"]),
+        ([1.026, 0.762, 9e5], [None, None, None], ["1.026", "0.762", "900000"]),
+        ([0.5123, 2.30259], [0.0101, 0.0000012], ["0.512", "2.303"]),
+        ([0.0, 0.5123, 9e5], [0.0, 0.0101, 8e5], ["0", "0.512", "900000"]),
+    ],
+)
+def test_what_explodes_takes_no_digits_from_the_others(values, sds, texts):
+    assert fixed_column(values, sds) == texts
+
+
+def test_what_explodes_takes_no_digits_from_the_differences_of_others(keypoints):
+    hot = Row(
+        "hot", "net1", status="finished", seeds=5, valid_loss=5.2e4, valid_loss_sd=300.0,
+        delta_parent=5.2e4, ci_low=5.1e4, ci_high=5.3e4, tally=Tally(5, 5),
+    )  # fmt: skip
+    table = keypoints(hot)
+    assert column(table, "delta_parent")[1:3] == column(keypoints(), "delta_parent")[1:]
+    assert column(table, "valid_loss")[:3] == column(keypoints(), "valid_loss")
+    assert column(table, "delta_parent")[3] == "+52000 [+51000, +53000]"
 
 
 def test_numbers_one_by_one():

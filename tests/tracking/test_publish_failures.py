@@ -50,6 +50,13 @@ def test_server_that_is_not_there_gives_a_reason(lab):
     assert needs_publishing(lab.study, lab.store, "http://user:secret@127.0.0.1:9")
 
 
+def test_scheme_that_mlflow_does_not_know_is_the_reason(lab):
+    lab.row("net1", lab.run("a0"))
+    done = publish(lab.study, lab.store, tracking_uri="foo://x")
+    assert not done.ok
+    assert done.reason.startswith("MLflow (=foo://x) has an unsupported scheme.")
+
+
 def test_server_that_answers_nonsense_gives_a_reason(lab):
     lab.row("net1", lab.run("a0"))
     with socket.create_server(("127.0.0.1", 0)) as server:

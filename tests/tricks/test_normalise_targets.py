@@ -115,7 +115,7 @@ def test_float32_targets_far_from_0_lose_nothing():
 )
 def test_classes_and_keypoints_are_refused(spec, what):
     with pytest.raises(
-        ValueError, match=rf"trick \(=normalise_targets\) requires regression targets, but they are {what}"
+        ValueError, match=rf"trick \(=normalise_targets\) requires continuous targets, but they are {what}"
     ):
         scaled(prices(5), prices(5), spec=spec)
 

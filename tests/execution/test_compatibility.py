@@ -68,7 +68,7 @@ def test_a_trick_that_does_not_suit_the_data_is_refused_when_planned(tmp_path):
 data: facial_keypoints
 baseline: {name: a, model: mlp, loss: mse, optimizer: sgd}
 variants:
-  - {name: scaled, add: [normalise_targets]}
+  - {name: balanced, add: [balanced_sampling]}
   - {name: again, set: {epochs: 3}}
   - {name: smooth, from: a, add: [label_smoothing]}
   - {name: flipped, from: a, add: [flip]}
@@ -80,8 +80,8 @@ compare: {metric: mae}
     with pytest.raises(RecipeError) as error:
         make_plan(Recipe.load(tmp_path / "r.yaml"), Store(tmp_path / "runs", disk=Disk()))
     lines = str(error.value).splitlines()
-    assert [line.split(": ")[1] for line in lines] == ["scaled", "smooth", "pictures"]
-    assert "trick (=normalise_targets) requires regression targets, but they are keypoints" in lines[0]
+    assert [line.split(": ")[1] for line in lines] == ["balanced", "smooth", "pictures"]
+    assert "trick (=balanced_sampling) requires class" in lines[0]
     assert "r.yaml:5:" in lines[0]
     assert "trick (=label_smoothing) requires class indices as targets" in lines[1]
     assert "trick (=flip) requires images (C, H, W) or volumes" in lines[2]

@@ -166,7 +166,7 @@ def test_a_row_that_is_not_trained_cannot_predict(faces):
         api.predict(faces.recipe, "both", np.zeros((1, 1, 12, 12), np.float32), root=faces.root)
     with pytest.raises(ValueError, match=r"variant \(=both\) combines eyes, rest and has no network"):
         api.load(faces.recipe, "both", root=faces.root)
-    with pytest.raises(ValueError, match=r"inputs \(=\[1, 8, 8\]\) must have the shape \[1, 12, 12\]"):
+    with pytest.raises(ValueError, match=r"shape \[1, 12, 12\] .* shape \[1, 8, 8\]"):
         api.predict(faces.recipe, "all", np.zeros((1, 1, 8, 8), np.float32), root=faces.root)
 
 

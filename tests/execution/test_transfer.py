@@ -247,7 +247,7 @@ def test_a_resumed_transfer_equals_the_undisturbed_one(folder, stub_study, pulle
             "from_weights: all",
             "from_weights: al",
             "from_weights: ",
-            "eyes again: source (=al) is not a variant of this recipe. Did you mean 'all'?",
+            "eyes again: source (=al) is not a variant of this recipe. Available: all, eyes, rest, both.",
         ),
         (
             "from_weights: all",

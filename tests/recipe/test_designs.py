@@ -246,7 +246,7 @@ def test_flags_speak_of_the_designs_rows(load, problems, rows, wrong_rows):
     text = TRICKS.replace("DESIGN", "leave-one-out")
     recipe = load(text, only="full,without flip", sets=["without flip.epochs=7"])
     assert [(v.name, v.settings.epochs) for v in recipe.variants] == [("full", 20), ("without flip", 7)]
-    assert problems(text, only="without flop") == ["--only (=without flop) … 'without flip'? …"]
+    assert problems(text, only="without flop") == ["--only (=without flop) … without flip, …"]
     assert wrong_rows(*BRANCHES, design="leave-one-out", only="without net5") == [
         "--only (=without net5) … without net3 …"
     ]

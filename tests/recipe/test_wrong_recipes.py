@@ -85,7 +85,7 @@ ROWS = {
     ),
     "warmup without what follows": (
         ["{name: a, set: {optimizer.lr: {warmup: 9}}}"],
-        ["10:35: optimizer.lr (={warmup: 9}) requires 'then': …"],
+        ["10:35: optimizer.lr (={warmup: 9}) requires 'then' …"],
     ),
     "a parent that is defined later has no say": (
         ["{name: net6, from: net77, add: [flip]}", "{name: net7, add: [shift]}"],

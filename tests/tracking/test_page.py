@@ -50,17 +50,25 @@ def study(tmp_path_factory: pytest.TempPathFactory, trained: Path, prepared: Pat
         yield shown.url
 
 
+@pytest.fixture(scope="module")
+def window(browser: Any) -> Iterator[Any]:
+    """Loads MLflow's scripts once for all tests."""
+    window = browser.new_context(viewport={"width": 1700, "height": 1000})
+    window.set_default_timeout(PATIENCE)
+    yield window
+    window.close()
+
+
 @pytest.fixture
-def tab(browser: Any, study: str, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """The browser on the study's page. What the page did not find on its server fails the test."""
-    context = browser.new_context(viewport={"width": 1700, "height": 1000})
-    context.set_default_timeout(PATIENCE)
-    tab = context.new_page()
+def tab(window: Any, study: str, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The browser on the study's page, with nothing remembered. What the page did not find on its server fails the test."""
+    tab = window.new_page()
     tab.goto(study)
     yield tab
     if "ABLATE_SCREENSHOTS" in os.environ:
         tab.screenshot(path=str(Path(os.environ["ABLATE_SCREENSHOTS"], f"{request.node.name}.png")))
-    context.close()
+    tab.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
+    tab.close()
 
 
 def row(tab: Any, name: str) -> Any:

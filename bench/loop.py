@@ -44,7 +44,7 @@ def ours(assembly: Assembly) -> Callable[[], object]:
 
 def optimizer_of(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
     """torch's SGD with the row's own numbers, none of which moves in the rows that are timed here."""
-    named: Any = settings.optimizer.named
+    named: Any = settings.optimizer.options
     return torch.optim.SGD(
         network.parameters(), named.lr, named.momentum, nesterov=named.nesterov, weight_decay=named.weight_decay
     )

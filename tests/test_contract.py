@@ -312,7 +312,7 @@ class Training:
         streams = {id(trick): Noise((seed,), f"trick/{type(trick).__name__}") for trick in tricks}
         for name, layer in noisy_layers(model).items():
             layer.bind(Noise((seed,), f"dropout/{name}"))
-        chosen, epochs = self.settings.optimizer.named, world.epochs
+        chosen, epochs = self.settings.optimizer.options, world.epochs
         groups = parameter_groups(chosen, model.named_parameters(), epochs=epochs, steps_per_epoch=steps)
         optimizer = chosen.build(groups)
         changes = [trick.on_rate for trick in tricks if overrides(trick, "on_rate")]

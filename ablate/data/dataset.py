@@ -93,13 +93,19 @@ class Part:
     def __len__(self) -> int:
         return len(self.inputs) if self.inputs is not None else len(self.dataset)  # type: ignore[arg-type]
 
-    def take(self, index: torch.Tensor) -> Part:
-        """The samples at ``index`` (int64, any order) as a new split; for tensors in memory."""
+    @property
+    def tensors(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The inputs and targets of a split in memory."""
         assert self.inputs is not None
         assert self.targets is not None
+        return self.inputs, self.targets
+
+    def take(self, index: torch.Tensor) -> Part:
+        """The samples at ``index`` (int64, any order) as a new split; for tensors in memory."""
+        inputs, targets = self.tensors
         return Part(
-            self.inputs[index],
-            self.targets[index],
+            inputs[index],
+            targets[index],
             rows=None if self.rows is None else self.rows[index],
             groups=None if self.groups is None else self.groups[index],
         )

@@ -31,9 +31,7 @@ def load_parts(choice: Choice, folder: Path | None, folds: Folds | None = None, 
     if choice.target is not None:
         with steady_generators():
             return from_target(choice, folder, fold)
-    data = choice.named
-    if not isinstance(data, Data):
-        raise ValueError(f"data (={choice.label}) must be a subclass of Data.")
+    data = choice.built_in(Data)
     parts = (data if fold is None else data.of_fold(fold)).load()
     if data.reconstruct:
         parts = reconstructed(parts)

@@ -85,9 +85,7 @@ def loader_for(
 def _added(part: Part, device: str, dtype: torch.dtype) -> int:
     """Bytes that a split in memory adds to the device: 0 if it is already there in the right type."""
     total = 0
-    assert part.inputs is not None
-    assert part.targets is not None
-    for values in (part.inputs, part.targets):
+    for values in part.tensors:
         size = dtype.itemsize if values.is_floating_point() else values.element_size()
         stays = torch.device(device).type == "cpu" and size == values.element_size()
         total += 0 if stays else values.numel() * size

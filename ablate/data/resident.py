@@ -35,16 +35,15 @@ class ResidentLoader:
     """
 
     def __init__(self, part: Part, batch_size: int, device: str = "cpu", dtype: torch.dtype | None = None) -> None:
-        assert part.inputs is not None
-        assert part.targets is not None
+        every, targets = part.tensors
         self.batch_size, self.device, self.dtype = batch_size, torch.device(device), dtype or torch.float32
-        inputs = stored(part.inputs, self.dtype)
+        inputs = stored(every, self.dtype)
         if self.device.type == "cpu" and inputs.dtype == torch.uint8:
             size = inputs.numel() * self.dtype.itemsize
             if size <= AS_FLOATS and size <= free_bytes("cpu") // 8:
                 inputs = floats(inputs, self.dtype)
         self.inputs = inputs.to(self.device).contiguous()
-        self.targets = stored(part.targets, self.dtype, is_target=True).to(self.device).contiguous()
+        self.targets = stored(targets, self.dtype, is_target=True).to(self.device).contiguous()
 
     @property
     def steps(self) -> int:

@@ -85,9 +85,7 @@ class StreamedLoader:
 
     def _gathered(self, order: Tensor) -> Iterator[Pair]:
         """From memory, without worker processes: several small batches at once, as for resident data."""
-        inputs, targets = self.part.inputs, self.part.targets
-        assert inputs is not None
-        assert targets is not None
+        inputs, targets = self.part.tensors
         axis = order.dim() - 1
         for span in torch.split(order, span_of(inputs, self.dtype, self.batch_size, order), dim=-1):
             # first to the device, then to floats: uint8 is a quarter of the bytes to copy
@@ -128,9 +126,7 @@ class _Rows:
     """Tensors in memory as a dataset that returns a whole batch at once."""
 
     def __init__(self, part: Part) -> None:
-        assert part.inputs is not None
-        assert part.targets is not None
-        self.inputs, self.targets = part.inputs, part.targets
+        self.inputs, self.targets = part.tensors
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -53,9 +53,7 @@ def make_tricks(
 def make_trick(choice: Choice, folder: Path) -> Trick:
     """A new trick: a copy of the recipe's, or an instance of the user's class, validated."""
     if choice.name is not None:
-        trick = choice.named.model_copy()
-        assert isinstance(trick, Trick)
-        return trick
+        return choice.built_in(Trick).model_copy()
     target = choice.resolve(folder)
     if not (isinstance(target, type) and issubclass(target, Trick)):
         raise ValueError(f"tricks.target (={choice.target}) must be a subclass of ablate.Trick.")
@@ -81,9 +79,7 @@ def build_network(
     if seed is not None:
         seed_globals(seed, "model")
     if settings.model.name is not None:
-        model = settings.model.named
-        assert isinstance(model, Model)
-        model = model.for_data(settings.model.name, spec)
+        model = settings.model.built_in(Model).for_data(settings.model.name, spec)
         network = model.build(spec.input_shape, spec.outputs)
     else:
         network = build_target(settings.model, folder, spec.input_shape, spec.outputs)
@@ -106,9 +102,7 @@ def initialise(network: nn.Module, settings: Settings, seed: int, folder: Path) 
     if settings.init.target is not None:
         settings.init.resolve(folder)(network, **settings.init.options)  # type: ignore[arg-type]
     elif settings.model.name is not None or settings.init.name != "default":
-        init = settings.init.named
-        assert isinstance(init, Init)
-        init.apply(network, seed)
+        settings.init.built_in(Init).apply(network, seed)
 
 
 def make_optimizer(
@@ -137,8 +131,7 @@ def make_optimizer(
                 )
             take_rates(made)
         return made, None
-    named = choice.named
-    assert isinstance(named, Optimizer)
+    named = choice.built_in(Optimizer)
     if moved:
         named = named.under_tricks()
     if stacked and named.stacks is not True:

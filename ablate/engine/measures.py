@@ -55,8 +55,7 @@ def make_loss(
     """
     if choice.target is not None:
         return with_arguments(choice, folder), len
-    loss = choice.named
-    assert isinstance(loss, Loss)
+    loss = choice.built_in(Loss)
     assert choice.name is not None
     loss.check(choice.name, spec)
     loss = loss.for_data(targets, spec).for_targets(missing=missing)
@@ -67,8 +66,7 @@ def make_metric(choice: Choice, spec: Spec, folder: Path) -> Measure:
     """A metric as a function of all predictions and targets of a dataset, in the data's original unit."""
     if choice.target is not None:
         return in_original_unit(with_arguments(choice, folder), spec)
-    metric = choice.named
-    assert isinstance(metric, Metric)
+    metric = choice.built_in(Metric)
     assert choice.name is not None
     metric.check(choice.name, spec)
     return in_original_unit(lambda prediction, target: metric.measure(prediction, target, spec), spec)

@@ -23,7 +23,7 @@ from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
 from ablate.tricks.from_weights import read_weights
 from ablate.tricks.shared.mean_prediction import MeanPrediction
-from ablate.tricks.trick import overrides
+from ablate.tricks.trick import Trick, overrides
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -66,7 +66,7 @@ def predict(run: Trained, inputs: Part, data: Parts | None = None) -> tuple[Tens
         return _joined(run, inputs)
     spec = known_spec(run.settings.data)
     tricks_of = run.settings.tricks
-    measures = any(one.name is None or overrides(one.named, "on_data") for one in tricks_of)  # type: ignore[arg-type]
+    measures = any(one.name is None or overrides(one.built_in(Trick), "on_data") for one in tricks_of)
     if data is None and (spec is None or measures):
         data = run.parts()
     spec = data.spec if data is not None else spec

@@ -35,8 +35,7 @@ class TrackedMetrics:
         self.mixed = partial(autocast, context.device, settings.precision)
         self.watches: list[Watch] = []
         for choice in settings.watch:
-            watch = choice.named.model_copy()
-            assert isinstance(watch, Watch)
+            watch = choice.built_in(Watch).model_copy()
             watch.bind(context, len(train_clean))
             self.watches.append(watch)
         self.labels = [choice.label for choice in settings.watch]

@@ -52,10 +52,10 @@ def numbers(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tens
     if prediction.shape == (*target.shape, 1):
         target = target.unsqueeze(-1)
     if prediction.shape != target.shape or not target.is_floating_point():
-        kind = "numbers" if target.is_floating_point() else "class indices"
+        kind = "continuous values" if target.is_floating_point() else "class indices"
         raise ValueError(
-            f"metric (={name}) requires regression targets, one per output, but predictions are "
-            f"{tuple(prediction.shape)}, targets {tuple(target.shape)} {kind}."
+            f"metric (={name}) requires a continuous target for each output, but predictions have shape "
+            f"{tuple(prediction.shape)}, and targets are {kind} of shape {tuple(target.shape)}."
         )
     return prediction.double().flatten(1) if prediction.dim() > 1 else prediction.double().unsqueeze(1), (
         target.double().flatten(1) if target.dim() > 1 else target.double().unsqueeze(1)
@@ -70,10 +70,10 @@ def classes(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tens
     """
     fits = prediction.dim() > 1 and target.shape == prediction.shape[:1] + prediction.shape[2:]
     if not fits or target.is_floating_point():
-        kind = "numbers" if target.is_floating_point() else "class indices"
+        kind = "continuous values" if target.is_floating_point() else "class indices"
         raise ValueError(
-            f"metric (={name}) requires predictions (n, classes, …) and class indices (n, …), but predictions are "
-            f"{tuple(prediction.shape)}, targets {tuple(target.shape)} {kind}."
+            f"metric (={name}) requires predictions (n, classes, …) and class indices (n, …), but predictions have "
+            f"shape {tuple(prediction.shape)}, and targets are {kind} of shape {tuple(target.shape)}."
         )
     flat = target.flatten()
     logits = prediction.movedim(1, -1).flatten(0, -2)
@@ -81,3 +81,9 @@ def classes(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tens
         logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
     known = flat >= 0
     return logits[known], flat[known]
+
+
+def errors(name: str, prediction: Tensor, target: Tensor) -> Tensor:
+    """Predictions minus targets in float64, (n,) over all known targets."""
+    prediction, target = numbers(name, prediction, target)
+    return (prediction - target)[~target.isnan()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ablate.metrics.metric import Metric, numbers
+from ablate.metrics.metric import Metric, errors, numbers
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
 
@@ -32,9 +32,7 @@ class Rmse(Metric):
     task = "regression"
 
     def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
-        prediction, target = numbers("rmse", prediction, target)
-        known = ~target.isnan()
-        return (prediction - target)[known].square().mean().sqrt()
+        return errors("rmse", prediction, target).square().mean().sqrt()
 
 
 @register(
@@ -53,9 +51,7 @@ class Mae(Metric):
     task = "regression"
 
     def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
-        prediction, target = numbers("mae", prediction, target)
-        known = ~target.isnan()
-        return (prediction - target)[known].abs().mean()
+        return errors("mae", prediction, target).abs().mean()
 
 
 @register(

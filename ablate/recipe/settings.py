@@ -8,12 +8,14 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ablate.registry import Entry, Named, lookup
 from ablate.registry.fields import EpochCount
+
+Base = TypeVar("Base", bound=Named)
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,10 @@ class Choice:
         """The registry's entry, None for a target."""
         return lookup(self.kind, self.name) if self.name is not None else None
 
-    @property
-    def named(self) -> Named:
-        """The entry's settings, which have the methods of its kind. Raises TypeError for a target."""
-        if not isinstance(self.options, Named):
-            raise TypeError(f"{self.kind} (={self.target}) must be a built-in {self.kind}.")
+    def built_in(self, base: type[Base]) -> Base:
+        """The entry's settings, which have the methods of its kind's ``base``. Raises TypeError for a target."""
+        if not isinstance(self.options, base):
+            raise TypeError(f"{self.kind} (={self.label}) must be a built-in {self.kind}.")
         return self.options
 
     def resolve(self, folder: Path | None) -> Any:

@@ -64,16 +64,14 @@ def read_predictions(study: StudyRecord, store: Store) -> Shown:
             f"--kind (=predictions) requires a keypoint model, but {name} predicts no keypoints. Use --kind curves."
         )
     few = part.take(torch.arange(min(len(part), MOST)))
-    values, spec = predict(run, few)
-    assert few.inputs is not None
-    assert few.targets is not None
-    assert spec.keypoints is not None
+    values, _ = predict(run, few)
+    inputs, targets = few.tensors
 
     def pixels(points: Tensor) -> NDArray[np.float64]:
         found: NDArray[np.float64] = (points.double() * marks.scale + marks.centre).reshape(len(points), -1, 2).numpy()
         return found
 
-    return Shown(study.recipe.study, name, few.inputs[:, 0].numpy(), pixels(few.targets), pixels(values), marks.frame)
+    return Shown(study.recipe.study, name, inputs[:, 0].numpy(), pixels(targets), pixels(values), marks.frame)
 
 
 def draw_predictions(shown: Shown) -> Figure:

@@ -26,7 +26,7 @@ class Rates(Callback):  # type: ignore[misc]
 def train(work: Work, seed: int) -> float:
     torch.manual_seed(seed)
     kind = NeuralNetClassifier if isinstance(work.loss, torch.nn.CrossEntropyLoss) else NeuralNetRegressor
-    named: Any = work.settings.optimizer.named
+    named: Any = work.settings.optimizer.options
     classes = {"classes": list(range(work.outputs))} if kind is NeuralNetClassifier else {}
     net = kind(
         work.network(seed),

@@ -51,7 +51,7 @@ class Work:
         train: Dataset[Sample] = tensors(parts.train)
         for trick in settings.tricks:
             if trick.name == "shift":
-                train = Shifted(train, trick.named.pixels)  # type: ignore[attr-defined]
+                train = Shifted(train, trick.options.pixels)  # type: ignore[attr-defined]
             elif trick.name == "flip":
                 assert parts.spec.keypoints is not None
                 train = Flipped(train, parts.spec.keypoints)
@@ -70,7 +70,7 @@ class Work:
     def network(self, seed: int) -> nn.Module:
         """Plain torch layers with the values that our own training of this seed begins with."""
         settings = self.settings
-        network: nn.Module = settings.model.named.build(self.input_shape, self.outputs)  # type: ignore[attr-defined]
+        network: nn.Module = settings.model.options.build(self.input_shape, self.outputs)  # type: ignore[attr-defined]
         initialise(network, settings, seed, self.folder)
         if settings.trick("dropout") is not None:
             spec = load_parts(settings.data, self.folder).spec
@@ -86,13 +86,13 @@ class Work:
 
     def optimizer(self, parameters: object) -> torch.optim.Optimizer:
         """torch's SGD as the row has it, with the rates of the first epoch."""
-        named = self.settings.optimizer.named
+        named = self.settings.optimizer.options
         decay: float = getattr(named, "weight_decay", 0.0)
         return torch.optim.SGD(parameters, **self.rates(1), nesterov=named.nesterov, weight_decay=decay)  # type: ignore[arg-type, attr-defined]
 
     def rates(self, epoch: int) -> dict[str, float]:
         """``lr`` and ``momentum`` of an epoch, counted from 1."""
-        named, epochs = self.settings.optimizer.named, self.settings.epochs
+        named, epochs = self.settings.optimizer.options, self.settings.epochs
         values = {name: getattr(named, name) for name in ("lr", "momentum")}
         return {
             name: value.at_step((epoch - 1) * self.steps, epochs, self.steps) if isinstance(value, Schedule) else value

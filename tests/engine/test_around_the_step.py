@@ -30,7 +30,7 @@ def assembled(settings, pictures, assign, make_choice):
         made = tuple(make_choice("trick", name, **options) for name, options in tricks)
         chosen = settings(precision="float64", tricks=made, **fields)
         for trick in made:
-            chosen = trick.named.on_settings(chosen)
+            chosen = trick.options.on_settings(chosen)
         assembly = assemble(assign(chosen, seed), data or pictures)
         assembly.between_epochs(0)
         return assembly
@@ -434,7 +434,7 @@ def test_noise_scale_finds_the_noise_and_the_gradient_of_a_known_distribution(ma
     """Samples' gradients are N(G, Σ) with tr(Σ) = 60 and |G|² = 5, in two seeds of unlike scale."""
     from ablate.tricks.trick import Context
 
-    watch = make_choice("watch", "noise_scale", every=1, memory=0.999).named
+    watch = make_choice("watch", "noise_scale", every=1, memory=0.999).options
     watch.bind(Context(Spec((3,), 1, "regression"), (0, 1), 1, 1), 100)
     draw, weight = torch.Generator().manual_seed(0), torch.zeros(2, 3, requires_grad=True)
     mean = torch.tensor([[1.0, 2.0, 0.0], [10.0, 20.0, 0.0]])

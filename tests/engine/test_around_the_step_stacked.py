@@ -83,11 +83,11 @@ def make(settings, make_choice):
             "watch": (make_choice("watch", "noise_scale", every=2),),
             "precision": "float64",
             "epochs": 8,
-            "tricks": tuple(sorted(choices, key=lambda choice: choice.named.order)),
+            "tricks": tuple(sorted(choices, key=lambda choice: choice.options.order)),
         }
         chosen = settings(**(base | fields))
         for choice in choices:
-            chosen = choice.named.on_settings(chosen)
+            chosen = choice.options.on_settings(chosen)
         return chosen
 
     return made

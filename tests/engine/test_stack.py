@@ -113,7 +113,7 @@ def full(settings, make_choice):
         tricks = tuple(make_choice("trick", n, **o) for n, o in used)
         chosen = chosen.replace(tricks=tricks, **fields)
         for trick in tricks:
-            chosen = trick.named.on_settings(chosen)
+            chosen = trick.options.on_settings(chosen)
         return chosen
 
     return make
@@ -302,7 +302,7 @@ def tied(outputs):
 
 
 def users(settings, name, **fields):
-    default = settings().init.named.__class__
+    default = settings().init.options.__class__
     return settings(
         model=Choice("model", None, f"networks_to_stack:{name}", {}),
         init=Choice("init", "default", None, default.model_validate({})),

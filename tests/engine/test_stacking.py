@@ -69,7 +69,7 @@ def test_costs_are_those_that_were_measured(mlp):
 def test_work_is_counted(mlp, settings, pictures):
     chosen = settings()
     assert work_of_settings(chosen, SHAPE) == pytest.approx(16 * (6 * 6 * 4 * 9 + 36 * 16) / 1e6)
-    network = chosen.model.named.build(SHAPE, 3)
+    network = chosen.model.options.build(SHAPE, 3)
     assert work_of_network(network, pictures.spec, 16) == pytest.approx(16 * (6 * 6 * 4 * 9 + 36 * 16 + 16 * 3) / 1e6)
     assert all(not parameter.is_meta for parameter in network.parameters())
     assert known_size(chosen, pictures.spec, Path())[1] == sum(p.numel() for p in network.parameters())

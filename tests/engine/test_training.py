@@ -152,7 +152,7 @@ def test_early_stop_gives_the_best_also_when_the_epochs_end_first(settings, pict
         "optimizer", "sgd", lr={"points": [[0, 0.05], [6, 0.05], [7, 20.0], [8, 20.0]], "per": "epoch"}
     )
     trick = make_choice("trick", "early_stop", patience=100)
-    chosen = trick.named.on_settings(settings(optimizer=optimizer, epochs=8, tricks=(trick,)))
+    chosen = trick.options.on_settings(settings(optimizer=optimizer, epochs=8, tricks=(trick,)))
     outcome = train(assign(chosen), pictures, report)[0]
     losses = [line["valid_loss"] for line in report.lines]
     assert len(losses) == 8
@@ -162,7 +162,7 @@ def test_early_stop_gives_the_best_also_when_the_epochs_end_first(settings, pict
 def test_early_stop_stops(settings, pictures, assign, make_choice, report):
     trick = make_choice("trick", "early_stop", patience=2)
     optimizer = make_choice("optimizer", "sgd", lr=5.0)
-    chosen = trick.named.on_settings(settings(optimizer=optimizer, epochs=60, tricks=(trick,)))
+    chosen = trick.options.on_settings(settings(optimizer=optimizer, epochs=60, tricks=(trick,)))
     outcome = train(assign(chosen), pictures, report)[0]
     assert outcome.epoch == len(report.lines) == outcome.best_epoch + 2 < 60
 
@@ -275,7 +275,7 @@ class Brighter(Trick):
     )
     chosen = settings(
         model=Choice("model", None, "mine_for_training:Net", {"width": 12}),
-        init=Choice("init", "default", None, settings().init.named.__class__.model_validate({})),
+        init=Choice("init", "default", None, settings().init.options.__class__.model_validate({})),
         loss=Choice("loss", None, "mine_for_training:loss", {"power": 2}),
         metrics=(Choice("metric", None, "mine_for_training:share_of_a", {}),),
         tricks=(Choice("trick", None, "mine_for_training:Brighter", {"by": 0.2}),),

@@ -129,7 +129,7 @@ def test_paths_are_relative_to_where_they_are_written(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path / "here")
 
     def path(**flags):
-        return Recipe.load("../recipes/r.yaml", **flags).variants[0].settings.data.named.path.resolve()
+        return Recipe.load("../recipes/r.yaml", **flags).variants[0].settings.data.options.path.resolve()
 
     assert path() == tmp_path / "recipes" / "faces.npz"
     assert path(sets=["data.path=faces.npz"]) == tmp_path / "here" / "faces.npz"

@@ -37,7 +37,7 @@ def settings(name="sgd", tricks=(), batch_size=64, epochs=10, **options):
 
 
 def rate(settings):
-    return settings.optimizer.named.lr
+    return settings.optimizer.options.lr
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_the_rate_follows_the_samples_of_a_step(batch, tricks, fields, factor):
 def test_all_rates_follow():
     groups = [{"match": "1d", "lr": 0.1}, {"match": "out*", "weight_decay": 0}]
     after = SCALE_LR().on_settings(settings("muon", lr={"linear": [0.2, 0]}, groups=groups, batch_size=128))
-    named = after.optimizer.named
+    named = after.optimizer.options
     assert named.lr.ends == (0.4, 0)
     assert named.adamw_lr == pytest.approx(6e-4)
     assert [group.lr for group in named.groups] == [0.2, None]

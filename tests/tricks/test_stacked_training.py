@@ -89,7 +89,7 @@ def trained(report, folder, data, tricks, seeds, *, loss="cross_entropy", model=
         batch_size=16,
         epochs=3,
         precision="float64",
-        tricks=tuple(sorted(made, key=lambda trick: trick.named.order)),
+        tricks=tuple(sorted(made, key=lambda trick: trick.options.order)),
     )
     train(Assignment(settings, seeds, folder), data, report)
     assert {outcome.status for outcome in report.outcomes.values()} == {"finished"}

@@ -22,7 +22,7 @@ def settings(name="sgd", **options):
 def groups(settings):
     """What torch's optimizer holds: for each group, the parameters' names and the decay."""
     model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.LayerNorm(4))
-    named = settings.optimizer.named
+    named = settings.optimizer.options
     optimizer = named.build(parameter_groups(named, model.named_parameters()))
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     return [([names[id(p)] for p in group["params"]], group["weight_decay"]) for group in optimizer.param_groups]
@@ -33,8 +33,8 @@ def test_the_rate_reaches_the_optimizer(name):
     before = settings(name, lr=0.05)
     after = WEIGHT_DECAY(rate=0.02).on_settings(before)
     assert groups(after) == [(["0.weight", "0.bias", "1.weight", "1.bias"], 0.02)]
-    assert after.optimizer.named.lr == 0.05
-    assert before.optimizer.named.weight_decay == 0
+    assert after.optimizer.options.lr == 0.05
+    assert before.optimizer.options.weight_decay == 0
 
 
 def test_biases_and_norms_can_be_left_out():
@@ -52,12 +52,12 @@ def test_the_same_again_is_no_effect():
     once = WEIGHT_DECAY(rate=0.02, biases_and_norms=False).on_settings(settings())
     with pytest.raises(NoEffect, match=r"is already 0\.02"):
         WEIGHT_DECAY(rate=0.02, biases_and_norms=False).on_settings(once)
-    assert WEIGHT_DECAY(rate=0.03).on_settings(once).optimizer.named.weight_decay == 0.03
+    assert WEIGHT_DECAY(rate=0.03).on_settings(once).optimizer.options.weight_decay == 0.03
 
 
 def test_groups_of_the_recipe_are_not_cut_up():
     grouped = settings(groups=[{"match": "0.*", "lr": 0.001}])
-    assert WEIGHT_DECAY().on_settings(grouped).optimizer.named.weight_decay == 1e-4
+    assert WEIGHT_DECAY().on_settings(grouped).optimizer.options.weight_decay == 1e-4
     with pytest.raises(
         ValueError, match=r"weight_decay\.biases_and_norms \(=False\) cannot be combined with optimizer\.groups"
     ):

@@ -204,9 +204,8 @@ def ended(run: RunState) -> str:
 def under_way(run: RunState) -> str:
     """``epoch 120/400, train loss 0.002244, validation loss 0.003255``."""
     parts = [f"epoch {run.epoch}" + (f"/{run.epochs}" if run.epochs else "")]
-    for title, value in (("train loss", run.train_loss), ("validation loss", run.valid_loss)):
-        if value is not None:
-            parts.append(f"{title} {loss(value)}")
+    losses = {"train loss": run.train_loss, "validation loss": run.valid_loss}
+    parts += [f"{title} {loss(value)}" for title, value in losses.items() if value is not None]
     return ", ".join(parts)
 
 

@@ -124,7 +124,7 @@ def available(table: Table) -> dict[str, Column]:
     for mark in table.reach:
         epochs, seconds, runs = reach_keys(mark)
         sign = "≤" if mark.better == "lower" else "≥"
-        goal = f"{titled(mark.metric).lower()} {sign} {mark.value:g}"
+        goal = f"{titled(mark.metric, inside=True)} {sign} {mark.value:g}"
         fixed += [timed(epochs, f"Epochs to {goal}", runs), timed(seconds, f"Seconds to {goal}", runs)]
         fixed.append(came(runs, f"Runs to {goal}"))
     readers = [
@@ -138,7 +138,11 @@ def available(table: Table) -> dict[str, Column]:
     for name in table.metrics:
         key = f"metric_{name}" if name in taken else name
         measured += [outcome(key, titled(name), name), deviations(f"{name}_sd", name)]
-    columns = [*fixed, *(published(f"published_{n}", f"Published {titled(n).lower()}", n) for n in quoted), *measured]
+    columns = [
+        *fixed,
+        *(published(f"published_{n}", f"Published {titled(n, inside=True)}", n) for n in quoted),
+        *measured,
+    ]
     return {column.key: column for column in (*columns, *readers)}
 
 
@@ -204,7 +208,7 @@ def published_metric(table: Table) -> str:
 def published_title(table: Table) -> str:
     """``Published``, with the metric's name if it is not the one in the column before."""
     name = published_metric(table)
-    return "Published" if name in ("valid_loss", table.compare.metric) else f"Published {titled(name).lower()}"
+    return "Published" if name in ("valid_loss", table.compare.metric) else f"Published {titled(name, inside=True)}"
 
 
 def select_columns(

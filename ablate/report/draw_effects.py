@@ -21,7 +21,7 @@ def draw_effects(study: StudyRecord, table: Table) -> Figure:
     if not any(row.delta_parent is not None for row in rows):
         raise ValueError(f"{table.study} has no effects: no variant and its parent have finished. Use 'ablate run'.")
     single = seed_differences(study, table)
-    name = titled(table.compare.metric).lower()
+    name = titled(table.compare.metric, inside=True)
     good = "left" if table.compare.better == "lower" else "right"
     near = table.compare.smallest_effect
     limits = _limits(rows, single, near)

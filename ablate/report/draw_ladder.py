@@ -19,7 +19,7 @@ def draw_ladder(table: Table) -> Figure:
         raise ValueError(f"{table.study} has no results: no variant has finished. Use 'ablate run'.")
     starts = {row.variant: start for row in rows if (start := _start(row, values)) is not None}
     published = {row.variant: (row.published or {}).get(metric) for row in rows}
-    name = titled(metric).lower()
+    name = titled(metric, inside=True)
     figure, axes = row_chart(
         rows,
         table.study,

@@ -31,10 +31,14 @@ def plain(text: str) -> str:
     return "".join(kept)
 
 
-def titled(name: str) -> str:
-    """``valid_loss`` as ``Validation loss``."""
-    spaced = name.replace("valid_loss", "validation loss").replace("_", " ")
-    return spaced[:1].upper() + spaced[1:]
+ACRONYMS = ("ece", "f1", "iou", "mae", "mse", "r2", "rmse")
+
+
+def titled(name: str, *, inside: bool = False) -> str:
+    """``valid_loss`` as ``Validation loss``, ``rmse_pixels`` as ``RMSE pixels``; ``inside`` a text not capitalized."""
+    words = name.replace("valid_loss", "validation_loss").split("_")
+    spaced = " ".join(word.upper() if word in ACRONYMS else word for word in words)
+    return spaced if inside else spaced[:1].upper() + spaced[1:]
 
 
 def status_text(row: Row) -> str:

@@ -135,7 +135,7 @@ class Selection:
         last = self.store.study(study.study).get("selection")
         if last is not None and list(last) != list(study.selection):
             words = ["ablate", command, str(study.path), *last, *flag_of(self.store.root)]
-            say(f"Note: The study was last run with other options. To use the same options, run: {shlex.join(words)}")
+            say(f"Note: The options differ from those of the last run. To use those, run: {shlex.join(words)}")
 
     def mention_missing(self) -> None:
         """Print to stderr that there is no folder of runs: otherwise a wrong path looks like runs that wait."""

@@ -175,7 +175,7 @@ def job_text(event: Event) -> str | None:
         case StackFailed(variant=variant, reason=reason):
             return f"{variant}: training the seeds together failed ({reason}). Retrying them one by one."
         case JobRetried(variant=variant, seeds=seeds, reason=reason, one_by_one=alone):
-            how = "Retrying one by one." if alone else "Retrying from the last checkpoint."
+            how = "Retrying one by one." if alone else "Retrying from the last checkpoint, if there is one."
             return f"{variant} {seeds_text(seeds)}: {reason}. {how}"
         case CheckpointDamaged(variant=variant, seeds=seeds, damage=damage, epoch=epoch):
             how = "Starting from epoch 1." if epoch is None else f"Continuing after epoch {epoch}."

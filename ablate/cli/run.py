@@ -39,7 +39,9 @@ class Training:
     retries: Annotated[
         int, typer.Option(metavar="N", help="Number of times that a job is restarted after its process was killed.")
     ] = 1
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Retrain failed and diverged runs.")] = False
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Retrain failed, diverged and timed-out runs.")
+    ] = False
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Start no further jobs after the first failure.")] = (
         False
     )
@@ -126,7 +128,11 @@ def ended_badly(plan: Plan, runs: Path) -> list[str]:
 
     rows: dict[str, str] = {}
     for run in plan.runs:
-        if run.record.status in ENDED_BADLY and rows.get(run.variant.name) != "failed":
+        if (
+            run.record.status in ENDED_BADLY
+            and run.record.status != "no_effect"
+            and rows.get(run.variant.name) != "failed"
+        ):
             rows[run.variant.name] = run.record.status
     if not rows:
         return []

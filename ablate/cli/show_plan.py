@@ -44,8 +44,10 @@ def cell(number: int | None) -> str:
 
 def states(row: RowOutlook) -> str:
     """The number of runs in each state: ``3 finished, 2 to train``."""
-    words = {"queued": "to train", "interrupted": "to resume"}
-    parts = [f"{count} {words.get(status, status.replace('_', ' '))}" for status, count in row.runs.items()]
+    from ablate.report.wording import WORDS
+
+    words = {**WORDS, "queued": "to train", "interrupted": "to resume"}
+    parts = [f"{count} {words.get(status, status)}" for status, count in row.runs.items()]
     return ", ".join(parts) + (f" ({row.shared} shared with other variants)" if row.shared else "")
 
 

@@ -42,8 +42,8 @@ class Data(Named):
         default=None,
         ge=2,
         description=(
-            "maximum number of samples, drawn at random (split_seed) before the split; a larger limit adds samples to "
-            "the same ones"
+            "maximum number of samples, drawn at random (split_seed) before the split; a larger limit keeps "
+            "these samples and adds others"
         ),
     )
 

@@ -50,7 +50,9 @@ class Curve(Data):
         default=0.8, description="fraction of the samples for validation"
     )
     points: int = Field(
-        default=100, ge=4, description="number of samples in all splits; a larger number adds to the same samples"
+        default=100,
+        ge=4,
+        description="number of samples in all splits; a larger number keeps these samples and adds others",
     )
     waves: Annotated[float, Range(gt=0)] = Field(
         default=0.5, description="number of waves between -1 and 1; 0.5: from minimum to maximum"
@@ -174,7 +176,9 @@ class MultiTask(Data):
 
     group_names = ()
 
-    count: int = Field(default=1000, ge=10, description="number of samples; a larger number adds to the same samples")
+    count: int = Field(
+        default=1000, ge=10, description="number of samples; a larger number keeps these samples and adds others"
+    )
     features: int = Field(default=8, ge=1, description="columns")
     shared: int = Field(default=12, ge=2, description="number of hidden units of the generating network")
     ratio: Annotated[float, Range(gt=0)] = Field(

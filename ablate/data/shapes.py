@@ -38,7 +38,9 @@ class Shapes(Data):
 
     dimensions: Literal[2, 3] = Field(default=2, description="2: images; 3: volumes")
     size: int = Field(default=32, ge=8, le=256, description="side, in pixels")
-    count: int = Field(default=500, ge=2, description="number of scenes; a larger number adds to the same scenes")
+    count: int = Field(
+        default=500, ge=2, description="number of scenes; a larger number keeps these scenes and adds others"
+    )
     classes: int = Field(default=4, ge=2, le=6, description="number of classes, including the background")
     figures: int = Field(default=5, ge=1, le=20, description="maximum number of shapes per scene; the minimum is one")
     noise: Annotated[float, Range(ge=0, le=1)] = Field(

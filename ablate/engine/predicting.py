@@ -74,7 +74,8 @@ def predict(run: Trained, inputs: Part, data: Parts | None = None) -> tuple[Tens
     shape = tuple(inputs.inputs.shape[1:]) if inputs.inputs is not None else spec.input_shape
     if shape != spec.input_shape:
         raise ValueError(
-            f"inputs must have the shape {show(spec.input_shape)} of the training data, but have shape {show(shape)}."
+            f"inputs must have the shape {show(spec.input_shape)} of the training data, but have shape "
+            f"{show(shape)}. Save them with that shape, as images or in an .npz file."
         )
     if data is not None:
         tricks, _ = make_tricks(run.settings, spec, run.folder, (run.seed,), run.device)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     "init",
     "default",
     card=Card(
-        "PyTorch's default initialization, the same for each seed and layer name.",
+        "PyTorch's default initialization; a layer's weights depend only on the seed and its name.",
         source="torch.nn layers' reset_parameters: uniform in ±1/√fan_in for linear and convolution layers",
         helps="For moderately deep networks of any kind.",
         costs="Smaller weights than He initialization: signals fade in deep ReLU networks.",

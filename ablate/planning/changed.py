@@ -88,7 +88,9 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator
         elif path.endswith(".contents"):
             yield {"what": "contents", "name": name.removesuffix(".contents")}
         elif kind == "code":
-            yield {"what": "code", "name": name}
+            # code of another target is covered by the settings
+            if old is not None and new is not None:
+                yield {"what": "code", "name": name}
         elif kind == "versions":
             # an added or removed trick is covered by its settings
             if old is not None and new is not None:

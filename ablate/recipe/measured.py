@@ -12,7 +12,7 @@ from ablate.recipe.rows import Row
 from ablate.recipe.settings import Choice, Monitor, Settings
 from ablate.recipe.shape import Shape, available, did_you_mean
 from ablate.recipe.variant import Compare, Variant
-from ablate.registry import Named
+from ablate.registry import Named, entries
 
 LOSSES = ("train_loss", "train_loss_clean", "valid_loss")
 """Measured by every run, in addition to the recipe's metrics."""
@@ -153,7 +153,11 @@ def _read(node: Node, variants: Sequence[Variant], problems: Problems) -> Compar
             directions.add(better(known[metric]))
             continue
         names = ", ".join(known)
-        hint = did_you_mean(metric, known) or f" Add {show(metric)} to 'metrics'."
+        hint = did_you_mean(metric, known) or (
+            f" Add {show(metric)} to 'metrics'."
+            if metric in {entry.name for entry in entries("metric")}
+            else " For a list, run: ablate catalog metric"
+        )
         shape.wrong("metric", f"must be a metric of all variants, but {show(variant.name)} only has {names}.{hint}")
         break
     own = {"at": _one_of(shape, "at", ("selected", "last", "best"))}

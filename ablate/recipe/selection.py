@@ -55,7 +55,7 @@ def read_seeds(node: Node, shown: str, problems: Problems) -> tuple[int, ...] | 
     elif not 1 <= len(value) <= MOST_SEEDS:
         problems.add(node.position, f"{shown} must list 1 to {MOST_SEEDS} seeds.")
     elif any(seed < 0 for seed in value):
-        problems.add(node.position, f"{shown} must list seeds of at least 0.")
+        problems.add(node.position, f"{shown} must not be negative.")
     elif len(set(value)) < len(value):
         problems.add(node.position, f"{shown} must not list a seed twice.")
     else:

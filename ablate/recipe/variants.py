@@ -188,7 +188,7 @@ def _with_flags(tree: Tree, row: Row, selection: Selection, used: set[Position],
 
 def _check_change(row: Row, settings: Settings | None, parent: Settings | None, problems: Problems) -> None:
     """A variant must differ from its parent."""
-    if row.parent is None:
+    if row.parent in (None, row.name):  # names that clash are reported elsewhere
         return
     subject = f"{row.where} (={show(row.name)})"
     if not (row.own.remove or row.own.add or row.own.set):

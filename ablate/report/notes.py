@@ -71,7 +71,7 @@ SENTENCES: dict[Kind, str] = {
     "other_python": "Python {own} (parent: {parent})",
     "other_ablate": "ablate {own} (parent: {parent})",
     "new": "new variant",
-    "changed": "changed: will be trained again",
+    "changed": "settings or code have changed since the last attempt: will be trained again",
     "more_runs": "{count} additional {unit}",
     "stale": "outdated: {differences}",
     "not_tracked": "earlier runs did not track {metrics}: use --fresh to train again",

@@ -127,18 +127,19 @@ def verdicts(table: Table) -> str:
     """The test, and what the verdicts mean."""
     rows, smallest = table.rows, table.compare.smallest_effect
     asked = sum(row.p_adjusted is not None for row in rows)
-    test = "paired t-test"
+    test = "moderated paired t-test" if sum(row.ci_low is not None for row in rows) > 1 else "paired t-test"
     if table.unit == "fold":
         test = "corrected resampled t-test (Nadeau and Bengio 2003)"
-    elif sum(row.ci_low is not None for row in rows) > 1:
-        test = "moderated paired t-test"
-    over = f", Holm-corrected over {asked} planned comparisons" if asked > 1 else ""
+    over = f", Holm-corrected over {asked} comparisons" if asked > 1 else ""
     found = {row.verdict for row in rows}
-    more = " (≈n more seeds for 80% power)" if table.unit == "seed" else ""
     within = f"interval within ±{smallest:g}" if smallest is not None else "same results as the parent"
+    more = "80% power" if smallest is None else f"80% power, or for an {within}"
     words = {
         "helps/hurts: significant": found & {"helps", "hurts"},
-        f"unclear: not significant{more}": "unclear" in found,
+        "'without X' helps: better without X": any(
+            row.variant.startswith("without ") and row.parent == "full" and row.verdict for row in rows
+        ),
+        f"unclear: not significant{f' (≈n more seeds for {more})' if table.unit == 'seed' else ''}": "unclear" in found,
         f"no difference: {within}": "no difference" in found,
     }
     return "; ".join([f"Verdict: {test}{over}, 5% level", *told(words)]) + "."
@@ -148,8 +149,8 @@ def pooling_legend(table: Table, shown: Set[str]) -> list[str]:
     """How the variances of verdicts are estimated."""
     pooled = table.unit == "seed" and sum(row.ci_low is not None for row in table.rows) > 1
     text = (
-        "Moderated: the variance of each comparison is shrunk toward a common value (Smyth 2004). "
-        "Intervals use the same variances."
+        "The variance of each comparison is shrunk toward a common value (moderated, Smyth 2004), for tests and for "
+        "intervals."
     )
     return [text] if pooled and shown & {"delta_parent", "verdict", "p", "p_adjusted"} else []
 
@@ -169,7 +170,7 @@ def column_legend(table: Table, shown: Set[str]) -> list[str]:
         ),
         "Peak memory: GPU memory of the job, shared by seeds trained in parallel; "
         "on the CPU, memory of the whole process.": "peak_memory" in known,
-        "Epochs and seconds to a value: median over runs; 3/5: only 3 of 5 runs reached it.": (
+        "Epochs and seconds to a value: median over runs; – (3/5): no median, as 3 of 5 runs have reached it.": (
             any(row.reached for row in rows) and any(key.startswith("reach_") for key in shown)
         ),
         "Test columns: the test set, evaluated once after training; not used for verdicts.": (

@@ -42,14 +42,14 @@ def titled(name: str, *, inside: bool = False) -> str:
 
 
 def status_text(row: Row) -> str:
-    """``2/5 diverged``, ``failed: reason``, ``running 12/50``, ``not started, 2/5 seeds`` …"""
+    """``2/5 diverged``, ``failed: reason``, ``running 12/50``, ``2/5 seeds finished, others not started`` …"""
     tally = row.tally
     words = WORDS.get(row.status, row.status)
     if row.status == "finished":
         return words
     if row.status in ("queued", "running", "interrupted", "stale"):
         where = f" {tally.epoch}/{tally.epochs}" if row.status in ("running", "interrupted") else ""
-        return words + where + (f", {row.repeats}/{tally.planned} {tally.unit}s" if tally.planned > 1 else "")
+        return (f"{row.repeats}/{tally.planned} {tally.unit}s finished, others " if row.repeats else "") + words + where
     if tally.planned > 1 and row.status != "no_effect":
         words = f"{tally.affected}/{tally.planned} {words}"
     if row.status == "failed" and tally.reason:

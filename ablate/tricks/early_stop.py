@@ -53,7 +53,7 @@ class EarlyStop(Trick):
         default=0.0, description="minimum change that counts as an improvement, in the metric's unit"
     )
     baseline: float | None = Field(
-        default=None, description="value of the metric that must be exceeded within the first 'patience' epochs"
+        default=None, description="value of the metric that must be improved on within the first 'patience' epochs"
     )
     start: Epochs = Field(default=Epochs(count=0), description="number of initial epochs to ignore")
     goal: float | None = Field(default=None, description="value of the metric at which a seed stops immediately")

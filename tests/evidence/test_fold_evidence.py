@@ -109,7 +109,7 @@ def test_a_fold_that_is_missing_leaves_its_seed_out(make_study, make_run):
     assert (row.seeds, row.repeats, row.partial) == (0, 3, True)
     assert Note("unfinished", values={"finished": 3, "planned": 4}) in row.notes
     assert "(1×3/4)" in render(table, "md", ["spread"])
-    assert "running 0/50, 3/4 folds" in render(table, "md", ["status"])
+    assert "3/4 folds finished, others running 0/50" in render(table, "md", ["status"])
 
 
 def test_a_diverged_fold_makes_a_row_unstable(make_study, make_run):

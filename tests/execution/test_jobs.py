@@ -26,6 +26,7 @@ from ablate.planning.changed import changed, untracked
 from ablate.planning.cleaning import clean, find_spare
 from ablate.planning.networks import known_networks
 from ablate.planning.study_file import named_runs
+from ablate.recipe import Recipe
 from ablate.store import checkpoints, locks
 from ablate.store.disk import Disk
 from ablate.store.provenance import Provenance
@@ -754,3 +755,15 @@ def test_changed_data_and_code_are_told_apart(stub_study, tmp_path):
     (tmp_path / "own.py").write_text("def net(): return 1  # as before\n")
     assert changed(study.plan(), Store(study.root)) == []
     assert len(study.finished()) == 1
+
+
+def test_other_code_is_no_changed_code(study_in, tmp_path):
+    (tmp_path / "own.py").write_text("def net(): return 1\ndef other(): return 1\n")
+    text = "data: digits\nbaseline: {name: a, model: {target: own:net}, loss: cross_entropy, optimizer: sgd}\n"
+    for number, code in enumerate((text, text.replace("own:net", "own:other"))):
+        (tmp_path / "r.yaml").write_text(code)
+        study = study_in(tmp_path / "runs", Recipe.load(tmp_path / "r.yaml", seeds=1))
+        if number == 0:
+            study.command()
+    [note] = changed(study.plan(), Store(study.root))
+    assert [one["name"] for one in note.values["differences"]] == ["model.target"]

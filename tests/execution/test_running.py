@@ -100,7 +100,7 @@ def test_bad_rows_keep_their_reasons_and_the_others_finish(own, ablate):
         "after": "finished",
     }
     assert rows["diverges"]["verdict"] == "unstable"
-    said = "raises (failed), diverges (diverged), huge (out of memory), nothing (no effect)"
+    said = "raises (failed), diverges (diverged), huge (out of memory). "
     assert said in done.err
     assert f"run: ablate logs {own} raises\n" in done.err
     assert "--retry-failed" in done.err

@@ -350,7 +350,7 @@ WHOLE = {
         [f"r.yaml:2:8: study (={'漢' * 59}…) … 255 … 258."],
     ),
     "a study's name": (GOOD + "study: store\n", ["r.yaml:2:8: study (=store) …"]),
-    "seeds below 0": (GOOD + "seeds: [0, -1]\n", ["r.yaml:2:8: seeds (=[0, -1]) … 0 …"]),
+    "seeds below 0": (GOOD + "seeds: [0, -1]\n", ["r.yaml:2:8: seeds (=[0, -1]) … negative …"]),
     "seeds twice": (GOOD + "seeds: [1, 1]\n", ["r.yaml:2:8: seeds (=[1, 1]) …"]),
     "no seeds": (GOOD + "seeds: 0\n", ["r.yaml:2:8: seeds (=0) … 1 … 1000 …"]),
     "half a seed": (GOOD + "seeds: 1.5\n", ["r.yaml:2:8: seeds (=1.5) … (5) … ([0, 3, 7]) …"]),
@@ -359,6 +359,10 @@ WHOLE = {
         [
             "r.yaml:2:19: compare.metric (=accuracy) … baseline … 'metrics'."
         ],
+    ),
+    "a metric that does not exist": (
+        GOOD + "compare: {metric: foo}\n",
+        ["r.yaml:2:19: compare.metric (=foo) … baseline … ablate catalog metric"],
     ),
     "a direction": (GOOD + "compare: {better: up}\n", ["r.yaml:2:19: compare.better (=up) must be one of lower, higher."]),
     "a smallest effect": (

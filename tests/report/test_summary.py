@@ -26,7 +26,7 @@ def test_five_seeds(keypoints):
         "± sd over 5 seeds. Δ parent: valid_loss minus the parent's, paired by seed (lower is better)"
     )
     assert "95% confidence interval, not adjusted for multiple comparisons" in first
-    assert "moderated paired t-test, Holm-corrected over 2 planned comparisons" in second
+    assert "moderated paired t-test, Holm-corrected over 2 comparisons" in second
     assert "helps/hurts: significant" in second
     assert "unclear: not significant" in second
     assert "no difference" not in second

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from ablate.registry.constants import constant_like
 
@@ -121,6 +121,11 @@ class Parts:
     test: Part | None = None
     notes: Mapping[str, object] = field(default_factory=dict)
 
+    def copied(self) -> Parts:
+        """The same data, with tensors that may be written to."""
+        test = None if self.test is None else copied(self.test)
+        return replace(self, train=copied(self.train), valid=copied(self.valid), test=test)
+
     def with_train(self, train: Part) -> Parts:
         """The same data with another training set."""
         return replace(self, train=train)
@@ -138,3 +143,12 @@ class Batch:
     targets: torch.Tensor
     true_targets: torch.Tensor
     spec: Spec
+
+
+Lent = TypeVar("Lent", Part, Batch)
+
+
+def copied(lent: Lent) -> Lent:
+    """A split or batch with tensors of its own."""
+    values = {f.name: getattr(lent, f.name) for f in fields(lent)}
+    return replace(lent, **{name: value.clone() for name, value in values.items() if hasattr(value, "clone")})

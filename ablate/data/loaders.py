@@ -44,7 +44,7 @@ class Loader(Protocol):
         """The samples at ``order`` (int64, any length) in batches; without it, all samples in order.
 
         An order (R, n) of a stack gives batches with a leading R axis. Batches of an order belong to the caller.
-        Batches without one may be views of the data: do not write to them.
+        Batches without one may be views of the data: do not write to them, unless the loader makes copies.
         """
         ...
 
@@ -60,11 +60,12 @@ def loader_for(
     device: str = "cpu",
     dtype: torch.dtype | None = None,
     workers: int = 0,
+    copies: bool = False,
 ) -> Loader:
     """The loader of a split. ``auto``: resident if the split is in memory and fits in half of the device's free memory.
 
-    ``dtype`` is the float type of the batches, float32 by default. Raises ValueError for ``resident`` if the split is
-    not in memory.
+    ``dtype`` is the float type of the batches, float32 by default. ``copies``: no batch is a view of the data. Raises
+    ValueError for ``resident`` if the split is not in memory.
     """
     dtype = dtype or torch.float32
     if mode == "resident" and part.inputs is None:
@@ -78,7 +79,7 @@ def loader_for(
             else "streamed"
         )
     if mode == "resident":
-        return ResidentLoader(part, batch_size, device, dtype)
+        return ResidentLoader(part, batch_size, device, dtype, copies=copies)
     return StreamedLoader(part, batch_size, device, dtype, workers=workers)
 
 

@@ -31,10 +31,19 @@ class ResidentLoader:
     """A split whose tensors are copied to the device once; batches are gathered there.
 
     uint8 is converted in each batch. On a CPU, inputs of up to `AS_FLOATS` bytes (at most an eighth of the free memory)
-    are converted in advance, with equal results.
+    are converted in advance, with equal results. ``copies``: batches without an order are copies, not views.
     """
 
-    def __init__(self, part: Part, batch_size: int, device: str = "cpu", dtype: torch.dtype | None = None) -> None:
+    def __init__(
+        self,
+        part: Part,
+        batch_size: int,
+        device: str = "cpu",
+        dtype: torch.dtype | None = None,
+        *,
+        copies: bool = False,
+    ) -> None:
+        self.copies = copies
         every, targets = part.tensors
         self.batch_size, self.device, self.dtype = batch_size, torch.device(device), dtype or torch.float32
         inputs = stored(every, self.dtype)
@@ -65,7 +74,8 @@ class ResidentLoader:
             for inputs, targets in zip(
                 torch.split(self.inputs, self.batch_size), torch.split(self.targets, self.batch_size), strict=True
             ):
-                yield floats(inputs, self.dtype), targets
+                batch = floats(inputs, self.dtype), targets
+                yield (batch[0].clone(), batch[1].clone()) if self.copies else batch
             return
         order = on_device(order, self.device)
         for span in torch.split(order, span_of(self.inputs, self.dtype, self.batch_size, order), dim=-1):

@@ -145,9 +145,12 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
 
     # data
     tricks, context = tricks_for(settings, data.spec, folder, seeds, device)
-    data = changed_data(tricks, data, seeds)
+    own_tricks = any(choice.target is not None for choice in settings.tricks)
+    data = changed_data(tricks, data, seeds, copies=own_tricks)
     dtype, wide = dtype_of(settings.precision), wide_batch(settings.batch_size, data.spec)
-    load = partial(loader_for, mode=settings.loader, device=device, dtype=dtype, workers=settings.workers)
+    load = partial(
+        loader_for, mode=settings.loader, device=device, dtype=dtype, workers=settings.workers, copies=own_tricks
+    )
     train = load(data.train, batch_size=settings.batch_size)
     train_clean = train.with_batch_size(wide)
     batches_per_step = math.prod(trick.batches_per_step() for trick in tricks)

@@ -14,6 +14,7 @@ from ablate.data.dataset import Spec
 from ablate.engine.replicas import CannotStack
 from ablate.inits.init import Init
 from ablate.layers.dropout import replace_dropout
+from ablate.layers.lent import lend_copies
 from ablate.models.model import Model
 from ablate.models.user import build_target
 from ablate.optimizers.build import parameter_groups, value_setter
@@ -94,6 +95,8 @@ def build_network(
                 name = type(trick).__name__.lower()
                 raise NoEffect(f"{name} has no effect: it does not apply to any layer of the network.")
             changed[type(trick).__name__] = list(layers)
+    if settings.model.target is not None or any(choice.target is not None for choice in settings.tricks):
+        network.register_forward_pre_hook(lend_copies)
     return network, changed
 
 

@@ -82,7 +82,7 @@ def with_arguments(choice: Choice, folder: Path) -> Measure:
     function: Any = target(**options) if inspect.isclass(target) else partial(target, **options)
 
     def measure(prediction: Tensor, target: Tensor) -> Tensor:
-        value = function(prediction, target)
+        value = function(prediction.clone(), target.clone())  # which it may write to
         if choice.kind == "metric" and isinstance(value, int | float):
             return torch.as_tensor(float(value), device=prediction.device)
         if not isinstance(value, torch.Tensor) or value.dim() != 0:

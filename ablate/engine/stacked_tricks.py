@@ -81,13 +81,19 @@ def make_streams(
     return streams
 
 
-def changed_data(tricks: Sequence[Trick | EachSeed], data: Parts, seeds: tuple[int, ...]) -> Parts:
-    """The data after the tricks' ``on_data``. Raises `CannotStack` if they differ between seeds."""
+def changed_data(
+    tricks: Sequence[Trick | EachSeed], data: Parts, seeds: tuple[int, ...], *, copies: bool = False
+) -> Parts:
+    """The data after the tricks' ``on_data``, which get ``copies`` if they may write to them.
+
+    Raises `CannotStack` if the data differ between seeds.
+    """
+    copies = copies and any(has_hook(trick, "on_data") for trick in tricks)
     by_seed = any(isinstance(trick, EachSeed) and has_hook(trick, "on_data") for trick in tricks)
     changed: Parts | None = None
     for i, seed in enumerate(seeds if by_seed else seeds[:1]):
         seed_globals(seed, "data")
-        own = data
+        own = data.copied() if copies else data
         for trick in of_seed(tricks, i):
             own = trick.on_data(own)
         if changed is not None and not same_data(changed, own):

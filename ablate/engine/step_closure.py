@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ablate.data.dataset import Batch
+from ablate.data.dataset import Batch, copied
 from ablate.engine.device import autocast
 from ablate.registry.lazy import torch
 
@@ -34,6 +34,7 @@ class StepClosure:
         self.on_loss, self.on_pass, self.on_gradients = map(assembly.hooks, ("on_loss", "on_pass", "on_gradients"))
         self.repeats = bool(self.on_pass) or assembly.wants_closure
         self.mixed = autocast(assembly.device, assembly.settings.precision)
+        self.copies = any(choice.target is not None for choice in assembly.settings.tricks)
         self.batches: list[Batch] = []
         self.first = True
 
@@ -85,7 +86,7 @@ class StepClosure:
                 prediction = self.replicas.forward(batch.inputs)
                 loss = assembly.loss(prediction, batch.targets)
             for hook in self.on_loss:
-                loss = hook(loss, prediction, batch)
+                loss = hook(loss, prediction, copied(batch) if self.copies else batch)
             if len(batches) > 1:
                 loss = loss * weight / whole  # weight / whole alone would be float32
             self.replicas.backward(loss)

@@ -86,7 +86,8 @@ def in_running_order(model: nn.Module, inputs: Tensor) -> list[nn.Module]:
 def output_variance(model: nn.Module, layer: nn.Module, inputs: Tensor) -> Tensor:
     """The variance of all outputs of a layer in a forward pass, over all its calls; 0-d."""
     given: list[Tensor] = []
-    handle = layer.register_forward_hook(lambda _, __, output: given.append(output.flatten()))
+    # a copy, because the next layer may write to it
+    handle = layer.register_forward_hook(lambda _, __, output: given.append(output.flatten().clone()))
     try:
         model(inputs)
     finally:

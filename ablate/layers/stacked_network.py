@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from ablate.layers.dropout import Shapes, draw_masks, handed_in, mask_shapes, noisy_layers
+from ablate.layers.lent import gets_copies, lend_copies
 from ablate.layers.stacked_layers import Step, expanded, stacked_step
 
 
@@ -40,6 +41,7 @@ class StackedNetwork:
                 raise ValueError(f"its state has {name}, which is neither a parameter nor a buffer")
             self._state[name] = self._leaves[id(tensor)]
         self._steps = list(self._build(self.template))
+        self._copies = gets_copies(self.template)
 
     def train(self, mode: bool = True) -> None:
         """Set training mode; also updates which parameters of the template are frozen."""
@@ -49,6 +51,7 @@ class StackedNetwork:
 
     def __call__(self, x: Tensor, *, shared: bool = False) -> Tensor:
         """Predictions (R, N, …) from inputs (R, N, …), or from (N, …) shared by all seeds."""
+        x = x.clone() if self._copies else x
         for step in self._steps:
             x, shared = step(x, shared)
         return expanded(x, self.count, shared)
@@ -121,7 +124,8 @@ def _float_type(x: Tensor, parameters: Mapping[str, Tensor]) -> torch.dtype:
 
 def _flat(network: nn.Module) -> Iterator[nn.Module]:
     """The layers of nested Sequentials, one after another; any other network is one layer."""
-    if type(network) is nn.Sequential and not (network._forward_hooks or network._forward_pre_hooks):
+    hooks = [*network._forward_hooks.values(), *network._forward_pre_hooks.values()]
+    if type(network) is nn.Sequential and all(hook is lend_copies for hook in hooks):
         for layer in network:
             yield from _flat(layer)
     else:

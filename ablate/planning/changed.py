@@ -95,8 +95,8 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator
             # an added or removed trick is covered by its settings
             if old is not None and new is not None:
                 yield {"what": "version", "name": name, **both}
-        elif kind == "engine":
-            yield {"what": "engine", **both}
+        elif kind in ("engine", "contract"):
+            yield {"what": kind, **both}
         elif kind == "folds":
             yield {"what": "setting", "name": f"folds.{name}", **{k: v for k, v in both.items() if v is not None}}
         else:

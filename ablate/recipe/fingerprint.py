@@ -32,6 +32,15 @@ ENGINE_VERSION = 2
 All earlier runs become outdated.
 """
 
+CONTRACT_VERSION = 2
+"""Increase it when custom code is given other tensors than before: runs with a target of `LENT_TO` become outdated.
+
+2: it gets copies, so that what it writes in place changes nothing else.
+"""
+
+LENT_TO = ("model", "loss", "metrics", "tricks")
+"""The settings whose targets are given tensors of the data."""
+
 EVALUATED = ("data", "loss", "metrics", "precision")
 """The settings that affect the result of a variant with ``joined``, besides its members."""
 
@@ -74,6 +83,8 @@ def facts(
         "versions": _versions(settings),
         "code": {target: code_digest(target.partition(":")[0], folder) for target in sorted(_targets(settings))},
     }
+    if any(choice.target for name, choice in _choices(settings) if name.partition("[")[0] in LENT_TO):
+        known["contract"] = CONTRACT_VERSION
     return known if folds is None else known | {"folds": folds.dump()}
 
 

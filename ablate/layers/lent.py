@@ -1,0 +1,17 @@
+"""Inputs that are lent to custom code, which may write to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+
+def lend_copies(network: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A forward pre-hook: the network gets copies, because its inputs are also those of other passes."""
+    return tuple(each.clone() if isinstance(each, Tensor) else each for each in inputs)
+
+
+def gets_copies(network: nn.Module) -> bool:
+    """Whether a network has this hook."""
+    return lend_copies in network._forward_pre_hooks.values()

@@ -215,7 +215,7 @@ class RunRecorder:
                 epochs=self.epochs,
                 train_loss=selected.get("train_loss"),
                 valid_loss=selected.get("valid_loss"),
-                seconds=selected.get("seconds"),
+                seconds=record.seconds,
             )
         )
 

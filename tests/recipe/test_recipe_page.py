@@ -8,7 +8,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from ablate.recipe import Recipe, recipe_schema
+from ablate.data.load import known_spec
+from ablate.planning.compatibility import check_fit
+from ablate.planning.networks import describe
+from ablate.recipe import Recipe, code_files, recipe_schema
 from ablate.recipe.designs import DESIGNS
 from ablate.recipe.problems import RecipeError
 from ablate.recipe.replay import SECTIONS
@@ -52,6 +55,11 @@ def test_blocks(number, tmp_path):
     (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
     recipe = Recipe.load(tmp_path / "recipe.yaml")
     assert recipe.variants
+    check_fit(recipe)
+    for variant in recipe.variants:
+        settings = variant.settings.replace(stack="off")
+        if known_spec(settings.data) is not None and not code_files(settings, tmp_path):
+            assert describe(settings, tmp_path, {}).error is None
     jsonschema.Draft202012Validator(recipe_schema()).validate(read_yaml(text, "recipe.yaml").plain())
 
 

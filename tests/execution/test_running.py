@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from ablate.store.store import Store
+
 
 def test_trains_once_and_prints_the_same_table(own, ablate, ablate_alone, tmp_path):
     first = ablate_alone("run", own, "--format", "json")
@@ -155,7 +157,9 @@ def test_interrupted_says_how_to_go_on(own, tmp_path, number):
     import json
 
     states = [json.loads(path.read_text()) for path in store.glob("*/status.json")]
-    assert {state["status"] for state in states} == {"interrupted"}
+    # a job that had just begun may not hear the signal: its run counts as interrupted because its process is gone
+    known = {Store(tmp_path / "runs").record(path.name).status for path in store.iterdir()}
+    assert known == {"interrupted"}
     for state in states:
         try:
             os.kill(state["pid"], 0)

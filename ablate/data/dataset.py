@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ablate.registry.constants import constant_like
+from ablate.registry.lazy import torch
 
 if TYPE_CHECKING:
-    import torch
     from torch.utils.data import Dataset
 
 Task = Literal["classification", "regression", "other"]
@@ -151,4 +151,5 @@ Lent = TypeVar("Lent", Part, Batch)
 def copied(lent: Lent) -> Lent:
     """A split or batch with tensors of its own."""
     values = {f.name: getattr(lent, f.name) for f in fields(lent)}
-    return replace(lent, **{name: value.clone() for name, value in values.items() if hasattr(value, "clone")})
+    own: dict[str, Any] = {name: value.clone() for name, value in values.items() if isinstance(value, torch.Tensor)}
+    return replace(lent, **own)

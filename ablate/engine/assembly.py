@@ -145,11 +145,11 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
 
     # data
     tricks, context = tricks_for(settings, data.spec, folder, seeds, device)
-    own_tricks = any(choice.target is not None for choice in settings.tricks)
-    data = changed_data(tricks, data, seeds, copies=own_tricks)
+    copies = settings.custom("tricks")
+    data = changed_data(tricks, data, seeds, copies=copies)
     dtype, wide = dtype_of(settings.precision), wide_batch(settings.batch_size, data.spec)
     load = partial(
-        loader_for, mode=settings.loader, device=device, dtype=dtype, workers=settings.workers, copies=own_tricks
+        loader_for, mode=settings.loader, device=device, dtype=dtype, workers=settings.workers, copies=copies
     )
     train = load(data.train, batch_size=settings.batch_size)
     train_clean = train.with_batch_size(wide)

@@ -95,7 +95,7 @@ def build_network(
                 name = type(trick).__name__.lower()
                 raise NoEffect(f"{name} has no effect: it does not apply to any layer of the network.")
             changed[type(trick).__name__] = list(layers)
-    if settings.model.target is not None or any(choice.target is not None for choice in settings.tricks):
+    if settings.custom("model", "tricks"):
         network.register_forward_pre_hook(lend_copies)
     return network, changed
 

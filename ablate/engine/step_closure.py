@@ -34,7 +34,7 @@ class StepClosure:
         self.on_loss, self.on_pass, self.on_gradients = map(assembly.hooks, ("on_loss", "on_pass", "on_gradients"))
         self.repeats = bool(self.on_pass) or assembly.wants_closure
         self.mixed = autocast(assembly.device, assembly.settings.precision)
-        self.copies = any(choice.target is not None for choice in assembly.settings.tricks)
+        self.copies = assembly.settings.custom("tricks")
         self.batches: list[Batch] = []
         self.first = True
 

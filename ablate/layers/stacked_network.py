@@ -41,7 +41,8 @@ class StackedNetwork:
                 raise ValueError(f"its state has {name}, which is neither a parameter nor a buffer")
             self._state[name] = self._leaves[id(tensor)]
         self._steps = list(self._build(self.template))
-        self._copies = gets_copies(self.template)
+        # any other network copies its inputs itself, under vmap
+        self._copies = type(self.template) is nn.Sequential and gets_copies(self.template)
 
     def train(self, mode: bool = True) -> None:
         """Set training mode; also updates which parameters of the template are frozen."""

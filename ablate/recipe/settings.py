@@ -193,6 +193,11 @@ class Settings(Training):
             plain["joined"] = list(self.joined)
         return tree | plain
 
+    def custom(self, *names: str) -> bool:
+        """Whether any of these settings (``model``, ``tricks`` …) is custom code: has a target."""
+        values = [getattr(self, name) for name in names]
+        return any(choice.target for value in values for choice in (value if isinstance(value, tuple) else (value,)))
+
     def replace(self, **fields: Any) -> Settings:
         """A copy with some top-level fields replaced."""
         return self.model_copy(update=fields)

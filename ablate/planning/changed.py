@@ -9,6 +9,7 @@ from typing import Any
 from ablate.notes.note import Note
 from ablate.planning.plan import Plan, PlannedRun
 from ablate.recipe.fingerprint import facts, without_defaults
+from ablate.recipe.mends import MENDS
 from ablate.store.store import Store
 
 Difference = dict[str, Any]
@@ -95,7 +96,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator
             # an added or removed trick is covered by its settings
             if old is not None and new is not None:
                 yield {"what": "version", "name": name, **both}
-        elif kind in ("engine", "contract"):
+        elif kind == "engine" or any(kind == mend.fact for mend in MENDS):
             yield {"what": kind, **both}
         elif kind == "folds":
             yield {"what": "setting", "name": f"folds.{name}", **{k: v for k, v in both.items() if v is not None}}

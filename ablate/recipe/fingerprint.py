@@ -21,6 +21,7 @@ from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from ablate.recipe.contents import content_hash
 from ablate.recipe.folds import Folds
+from ablate.recipe.mends import MENDS
 from ablate.recipe.settings import Choice, Settings, Training
 from ablate.recipe.settings_builder import files
 from ablate.recipe.targets import code_digest, local_code
@@ -31,15 +32,6 @@ ENGINE_VERSION = 2
 
 All earlier runs become outdated.
 """
-
-CONTRACT_VERSION = 2
-"""Increase it when custom code is given other tensors than before: runs with a target of `LENT_TO` become outdated.
-
-2: it gets copies, so that what it writes in place changes nothing else.
-"""
-
-LENT_TO = ("model", "loss", "metrics", "tricks")
-"""The settings whose targets are given tensors of the data."""
 
 EVALUATED = ("data", "loss", "metrics", "precision")
 """The settings that affect the result of a variant with ``joined``, besides its members."""
@@ -83,8 +75,7 @@ def facts(
         "versions": _versions(settings),
         "code": {target: code_digest(target.partition(":")[0], folder) for target in sorted(_targets(settings))},
     }
-    if any(choice.target for name, choice in _choices(settings) if name.partition("[")[0] in LENT_TO):
-        known["contract"] = CONTRACT_VERSION
+    known |= {mend.fact: mend.version for mend in MENDS if mend.affects(settings)}
     return known if folds is None else known | {"folds": folds.dump()}
 
 

@@ -39,11 +39,10 @@ def same(ours, theirs):
 
 
 @pytest.fixture
-def first_contract(monkeypatch):
-    """Without what has become outdated since: custom code gets copies of the data."""
-    monkeypatch.setattr(
-        sys.modules["ablate.recipe.fingerprint"], "LENT_TO", ()
-    )  # the package has a function of that name
+def before_the_mends(monkeypatch):
+    """Without what has been mended since."""
+    # the package has a function of the module's name
+    monkeypatch.setattr(sys.modules["ablate.recipe.fingerprint"], "MENDS", ())
 
 
 @pytest.mark.parametrize(
@@ -55,7 +54,7 @@ def test_runs_with_custom_code_are_outdated_and_all_others_are_kept(old, study, 
     assert {run.variant.name for run in plan.to_do()} == outdated
 
 
-@pytest.mark.usefixtures("first_contract")
+@pytest.mark.usefixtures("before_the_mends")
 @pytest.mark.parametrize("study", ["old", "old_folds"])
 def test_nothing_of_it_is_trained_again(old, study, capsys):
     before = {path: path.read_bytes() for path in old.glob("runs/store/*/*")}
@@ -72,7 +71,7 @@ def test_nothing_of_it_is_trained_again(old, study, capsys):
         assert not wrong, f"{theirs['variant']}: {[(key, ours[key], theirs[key]) for key in wrong]}"
 
 
-@pytest.mark.usefixtures("first_contract")
+@pytest.mark.usefixtures("before_the_mends")
 def test_its_runs_are_known_whatever_became_of_them(old):
     plan = make_plan(Recipe.load("old.yaml"), Store(old / "runs"))
     assert plan.to_do() == []

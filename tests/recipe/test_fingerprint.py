@@ -15,7 +15,6 @@ from pydantic.fields import FieldInfo
 from ablate.recipe import Recipe, code_files, fingerprint, identity, run_fingerprint
 from ablate.recipe import contents as contents_module
 from ablate.recipe.contents import cache_folder, content_hash
-from ablate.recipe.fingerprint import facts
 from ablate.recipe.settings import Settings, Training
 from ablate.registry import _entries
 
@@ -358,30 +357,3 @@ def test_files_that_are_arguments_of_a_target_count(rows, tmp_path):
     assert of(rows(row)) != before
     (tmp_path / "prices.csv").write_text("1\n")
     assert of(rows(row)) == before
-
-
-@pytest.mark.parametrize(
-    ("own", "stale"),
-    [
-        ("", False),
-        ("data: {target: mine:f}", False),
-        ("optimizer: {target: mine:f}", False),
-        ("init: {target: mine:f}", False),
-        ("model: {target: mine:f}", True),
-        ("loss: {target: mine:f}", True),
-        ("metrics: [{target: mine:f, better: lower}]", True),
-        ("add: [{target: mine:f}]", True),
-    ],
-)
-def test_runs_of_custom_code_that_gets_tensors_are_those_of_another_contract(own, stale, tmp_path):
-    """What such code writes in place once changed the data: its runs are trained again, all others are kept."""
-    (tmp_path / "mine.py").write_text("def f(): pass\n")
-    key = own.partition(":")[0]
-    rest = {"data": "digits", "model": "mlp", "loss": "cross_entropy", "optimizer": "sgd", "metrics": "[accuracy]"}
-    lines = [f"{name}: {value}" for name, value in rest.items() if name != key] + ([own] if own else [])
-    top = [line for line in lines if line.startswith(("data", "metrics"))]
-    below = [f"  {line}" for line in lines if line not in top]
-    (tmp_path / "r.yaml").write_text("\n".join([*top, "baseline:", "  name: a", *below]) + "\n")
-    recipe = Recipe.load(tmp_path / "r.yaml")
-    known = facts(recipe.variants[0].settings, folder=recipe.folder)
-    assert ("contract" in known) == stale

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 import typer
@@ -49,7 +48,5 @@ def plan(
     selection.mention_last(study, "plan")
     wrong = [row for row in view.rows if row.error]
     for row in wrong:
-        text = re.sub(r"^[A-Z]\w*: ", "", str(row.error))  # without Python's name of the error
-        prefix = "no effect: " if str(row.error).startswith("NoEffect: ") and "no effect" not in text else ""
-        say(f"{row.variant}: {prefix}{text}")
+        say(f"{row.variant}: {row.error}")
     return 2 if wrong else 0

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from ablate.engine.assembly import Assembly
 
 
-def evaluate(assembly: Assembly, loader: Loader, *, metrics: bool, watched: bool = False) -> dict[str, Tensor]:
+def evaluate(
+    assembly: Assembly, loader: Loader, *, metrics: bool, watched: bool = False, samples: Tensor | None = None
+) -> dict[str, Tensor]:
     """``loss`` and, with ``metrics``, the recipe's metrics over a dataset: each (R,), on the device.
 
-    ``watched``: pass the predictions to tracked metrics.
+    ``watched``: pass the predictions to tracked metrics. ``samples``: only these.
     """
     replicas = assembly.replicas
     replicas.eval()
@@ -29,7 +31,7 @@ def evaluate(assembly: Assembly, loader: Loader, *, metrics: bool, watched: bool
     kept = watched or (metrics and bool(assembly.metrics))
     predictions, targets = [], []
     with torch.no_grad(), autocast(assembly.device, assembly.settings.precision):
-        for batch, (inputs, target) in enumerate(loader.batches(None)):
+        for batch, (inputs, target) in enumerate(loader.batches(samples)):
             prediction, target = assembly.predict(inputs, batch), replicas.shared(target)
             share = assembly.loss_weight(target)
             total = total + assembly.loss(prediction, target) * share

@@ -1,4 +1,4 @@
-"""The closure of an optimizer step: the loss and gradients of its batches, repeatable for tricks and optimizers."""
+"""A step of training: the loss and gradients of its batches, repeatable for tricks and optimizers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class StepClosure:
-    """The closure of each step: gradients of the step's batches, after the hooks of tricks.
+    """Takes the steps of an epoch. A closure computes the gradients of its batches, after the hooks of tricks.
 
     ``loss`` and ``weight`` are those of the step's first pass: 0-d or (R,). Further passes in the same step (calls, see
     `ablate.tricks.trick.Gradients`) use the same batches and random numbers, and change neither the generators nor the
@@ -31,6 +31,7 @@ class StepClosure:
 
     def __init__(self, assembly: Assembly) -> None:
         self.assembly, self.replicas = assembly, assembly.replicas
+        self.on_batch, self.on_weights = map(assembly.hooks, ("on_batch", "on_weights"))
         self.on_loss, self.on_pass, self.on_gradients = map(assembly.hooks, ("on_loss", "on_pass", "on_gradients"))
         self.repeats = bool(self.on_pass) or assembly.wants_closure
         self.mixed = autocast(assembly.device, assembly.settings.precision)
@@ -38,9 +39,22 @@ class StepClosure:
         self.batches: list[Batch] = []
         self.first = True
 
-    def begin(self, batches: list[Batch]) -> None:
-        """Begin a step with its batches."""
+    def take(self, group: list[Pair], step: int) -> None:
+        """Take a step, counted from 0, on the batches of ``group``."""
+        assembly, optimizer = self.assembly, self.assembly.optimizer
+        for setter in assembly.setters:
+            setter(step)
+        batches = [Batch(inputs, targets, targets, assembly.spec) for inputs, targets in group]
+        for on_batch in self.on_batch:
+            batches = [on_batch(batch) for batch in batches]
         self.batches, self.first = batches, True
+        if assembly.wants_closure:
+            optimizer.step(self.closure)  # type: ignore[arg-type]
+        else:
+            self.closure()
+            optimizer.step()
+        for on_weights in self.on_weights:
+            on_weights(self.replicas.parameters)
 
     def closure(self) -> Tensor:
         """Compute the gradients for the optimizer's step at the current weights; returns the loss."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ablate.data.dataset import Batch, Parts
+from ablate.data.dataset import Parts
 from ablate.engine.assembly import Assembly
 from ablate.engine.contract import Assignment, Outcome, Report, State
 from ablate.engine.evaluation import evaluate, evaluation_weights
@@ -67,8 +67,7 @@ def finish(stack: TrainingState, report: Report) -> list[Outcome]:
 
 def train_epoch(assembly: Assembly, epoch: int) -> Tensor:
     """One pass over the training set. Returns the mean training loss (R,), weighted by samples, on the device."""
-    optimizer, on_batch, on_weights = assembly.optimizer, assembly.hooks("on_batch"), assembly.hooks("on_weights")
-    passes = StepClosure(assembly)
+    steps = StepClosure(assembly)
     step = (epoch - 1) * assembly.steps_per_epoch
     total: Tensor | float = 0.0
     weight: Tensor | int = 0
@@ -76,23 +75,11 @@ def train_epoch(assembly: Assembly, epoch: int) -> Tensor:
     assembly.begin_epoch(epoch)
     assembly.replicas.train()
     for group in grouped(assembly.train.batches(assembly.order(epoch)), assembly.batches_per_step):
-        for setter in assembly.setters:
-            setter(step)
-        batches = [Batch(inputs, targets, targets, assembly.spec) for inputs, targets in group]
-        for hook in on_batch:
-            batches = [hook(batch) for batch in batches]
-        passes.begin(batches)
-        if assembly.wants_closure:
-            optimizer.step(passes.closure)  # type: ignore[arg-type]
-        else:
-            passes.closure()
-            optimizer.step()
-        for hook in on_weights:
-            hook(assembly.replicas.parameters)
+        steps.take(group, step)
         if step == 0:
-            assembly.first_loss = passes.loss
-        total = total + passes.loss * passes.weight
-        weight = weight + passes.weight
+            assembly.first_loss = steps.loss
+        total = total + steps.loss * steps.weight
+        weight = weight + steps.weight
         step += 1
     return (total / weight).reshape(-1)  # type: ignore[union-attr]
 

@@ -23,10 +23,10 @@ from ablate.execution.events import (
     StoreFailed,
     encode,
 )
-from ablate.execution.failure_reason import diagnosis
 from ablate.execution.jobs import Job
 from ablate.execution.run_recorder import RunRecorder
 from ablate.execution.shutdown import EndAsked, Ending
+from ablate.planning.failure_reason import diagnosis
 from ablate.recipe import identity, run_fingerprint
 from ablate.registry.lazy import torch
 from ablate.store import checkpoints
@@ -113,7 +113,7 @@ def run_claimed(
     except Changed:
         report.all_ended("interrupted", CHANGED)
     except NoEffect as error:
-        report.all_ended("no_effect", str(error).replace(" has no effect: ", ": ", 1))
+        report.all_ended(*diagnosis(error))
     except DiskError:
         raise
     except (Exception, SystemExit, KeyboardInterrupt) as error:  # user code may call sys.exit

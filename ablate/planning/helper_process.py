@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from ablate.planning.failure_reason import diagnosis
+
 Answer = TypeVar("Answer")
 Failed = TypeVar("Failed")
 
@@ -36,9 +38,8 @@ def answer() -> None:
         try:
             found.append((function(*question), None))
         except Exception as error:
-            text = " ".join(str(error).split())
-            kind = "" if type(error) is ValueError else type(error).__name__
-            found.append((None, ": ".join(part for part in (kind, text) if part)))
+            status, reason = diagnosis(error)
+            found.append((None, f"no effect: {reason}" if status == "no_effect" else reason))
     sys.stdout.flush()
     sys.stdout.buffer.write(MARK + pickle.dumps(found))
     sys.stdout.flush()

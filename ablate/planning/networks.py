@@ -11,15 +11,23 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ablate.data.dataset import Spec
+from ablate.data.dataset import Parts, Spec
 from ablate.planning.helper_process import asked
 from ablate.planning.plan import Plan
 from ablate.recipe import Recipe, Settings
+from ablate.recipe.folds import Folds
 from ablate.store.store import Store, read_or_nothing
+
+if TYPE_CHECKING:
+    from torch import nn
 
 TRIED = 2**23
 """Maximum number of parameters for trying whether seeds can be stacked, which needs two networks and gradients."""
+
+REHEARSED = 2**28
+"""Maximum number of parameters for building a network of custom code with its values, and trying it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,36 +81,24 @@ def cache_file(plan: Plan, store: Store) -> Path:
 
 def ask(recipe: Recipe, settings: Sequence[Settings]) -> list[Network]:
     """The networks of ``settings``, from a helper process."""
-    specs: dict[str, Spec] = {}
-    return asked(describe, [(one, recipe.folder, specs) for one in settings], lambda error: Network(error=error))
+    loaded: dict[str, Parts] = {}
+    questions = [(one, recipe.folder, recipe.folds, loaded) for one in settings]
+    return asked(describe, questions, lambda error: Network(error=error))
 
 
-def describe(settings: Settings, folder: Path, specs: dict[str, Spec]) -> Network:
-    """One variant's network; ``specs`` caches the specs of datasets."""
-    from ablate.data.load import known_spec, load_parts
+def describe(settings: Settings, folder: Path, folds: Folds | None, loaded: dict[str, Parts]) -> Network:
+    """One variant's network; if the variant has custom code, its training is rehearsed.
+
+    ``loaded`` keeps the last dataset by its settings. Raises what the job would raise.
+    """
     from ablate.engine.compute_cost import size_of
-    from ablate.engine.construction import build_network, make_tricks
     from ablate.engine.dry_run import stack_reason
-    from ablate.inits.init import Init
     from ablate.models.receptive_field import receptive_field
-    from ablate.optimizers.build import parameter_groups
-    from ablate.optimizers.optimizer import Optimizer
-    from ablate.registry.lazy import torch
 
     if settings.joined:
-        members = [describe(one, folder, specs) for one in settings.sources.values()]
+        members = [describe(one, folder, folds, loaded) for one in settings.sources.values()]
         return Network(parameters=sum(one.parameters or 0 for one in members))
-    key = json.dumps(settings.data.dump())
-    if key not in specs:
-        specs[key] = known_spec(settings.data) or load_parts(settings.data, folder).spec
-    spec = specs[key]
-    tricks, _ = make_tricks(settings, spec, folder)
-    with torch.device("meta"):
-        network, _ = build_network(settings, spec, folder, tricks, None)
-    if isinstance(init := settings.init.options, Init):
-        init.check(network, spec)
-    if isinstance(optimizer := settings.optimizer.options, Optimizer):
-        parameter_groups(optimizer, network.named_parameters())  # each must match a parameter
+    network, spec = build(settings, folder, folds, loaded)
     work, parameters = size_of(network, settings, spec)
     reason = None
     if parameters <= TRIED and settings.stack != "off":
@@ -114,3 +110,43 @@ def describe(settings: Settings, folder: Path, specs: dict[str, Spec]) -> Networ
         work=work,
         stack_reason=reason,
     )
+
+
+def build(settings: Settings, folder: Path, folds: Folds | None, loaded: dict[str, Parts]) -> tuple[nn.Module, Spec]:
+    """The network of one seed, and what it is trained on: from a rehearsal if there is custom code."""
+    from ablate.data.load import known_spec, load_parts
+    from ablate.engine.compute_cost import known_size
+    from ablate.engine.contract import Assignment
+    from ablate.engine.rehearsal import rehearse
+
+    custom = settings.custom("data", "model", "init", "loss", "optimizer", "metrics", "tricks")
+    spec = None if custom else known_spec(settings.data)
+    if spec is None:
+        key = json.dumps(settings.data.dump())
+        if key not in loaded:
+            loaded.clear()  # one dataset at a time
+            loaded[key] = load_parts(settings.data, folder, folds, 0)
+        spec = loaded[key].spec
+        if custom and (known_size(settings, spec, folder)[1] or 0) <= REHEARSED:
+            quick = settings.replace(workers=0, compile=False, loader="auto")
+            assembly = rehearse(Assignment(quick, (0,), folder, fold=0, folds=folds), loaded[key])
+            return assembly.network, assembly.spec
+    return sketch(settings, spec, folder), spec
+
+
+def sketch(settings: Settings, spec: Spec, folder: Path) -> nn.Module:
+    """The network without values, on the meta device. Raises ValueError if init or optimizer do not fit."""
+    from ablate.engine.construction import build_network, make_tricks
+    from ablate.inits.init import Init
+    from ablate.optimizers.build import parameter_groups
+    from ablate.optimizers.optimizer import Optimizer
+    from ablate.registry.lazy import torch
+
+    tricks, _ = make_tricks(settings, spec, folder)
+    with torch.device("meta"):
+        network, _ = build_network(settings, spec, folder, tricks, None)
+    if isinstance(init := settings.init.options, Init):
+        init.check(network, spec)
+    if isinstance(optimizer := settings.optimizer.options, Optimizer):
+        parameter_groups(optimizer, network.named_parameters())  # each must match a parameter
+    return network

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 import ablate as library
-from ablate.execution.failure_reason import LIMIT, diagnosis
 from ablate.notes.note import Note
+from ablate.planning.failure_reason import LIMIT, diagnosis
 from ablate.registry import lookup
 
 

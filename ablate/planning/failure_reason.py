@@ -10,14 +10,16 @@ from types import FrameType
 from ablate.registry import Named, entries
 from ablate.registry.lazy import torch
 from ablate.store.records import Status
+from ablate.tricks.trick import NoEffect
 
 LIMIT = 300
 """Maximum number of characters of a reason."""
 
-PYTHON = ("stdlib", "platstdlib", "purelib", "platlib")
+NOT_THE_USERS = (Path(__file__).parents[1], *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")))
+"""The folders of this package and of Python."""
 
-NOT_THE_USERS = (Path(__file__).parents[1], *(Path(at) for name in PYTHON if (at := sysconfig.get_path(name))))
-"""The folders of this package, of Python and of installed packages."""
+INSTALLED = {"site-packages", "dist-packages"}
+"""Folders of installed packages, of this or another environment."""
 
 WAYS_OUT = {
     "Expected more than 1 value per channel when training": (
@@ -40,6 +42,8 @@ WAYS_OUT = {
 def diagnosis(error: BaseException) -> tuple[Status, str]:
     """The status and the one-line reason of a job that raised an exception."""
     text = " ".join(str(error).split())
+    if isinstance(error, NoEffect):
+        return "no_effect", text.replace(" has no effect: ", ": ", 1)
     if (
         isinstance(error, MemoryError | torch.OutOfMemoryError)
         or "can't allocate memory" in text
@@ -70,7 +74,11 @@ def place(error: BaseException) -> str:
 def users(path: str) -> bool:
     """Whether a file is the user's: not part of this package, an installed package or Python."""
     file = Path(path)
-    return file.is_absolute() and not any(file.is_relative_to(folder) for folder in NOT_THE_USERS)
+    return (
+        file.is_absolute()
+        and not INSTALLED.intersection(file.parts)
+        and not any(file.is_relative_to(folder) for folder in NOT_THE_USERS)
+    )
 
 
 def named(frame: FrameType) -> str:

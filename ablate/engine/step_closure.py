@@ -47,7 +47,7 @@ class StepClosure:
         batches = [Batch(inputs, targets, targets, assembly.spec) for inputs, targets in group]
         for on_batch in self.on_batch:
             batches = [on_batch(batch) for batch in batches]
-        self.batches, self.first = batches, True
+        self.begin(batches)
         if assembly.wants_closure:
             optimizer.step(self.closure)  # type: ignore[arg-type]
         else:
@@ -55,6 +55,10 @@ class StepClosure:
             optimizer.step()
         for on_weights in self.on_weights:
             on_weights(self.replicas.parameters)
+
+    def begin(self, batches: list[Batch]) -> None:
+        """Begin a step with its batches."""
+        self.batches, self.first = batches, True
 
     def closure(self) -> Tensor:
         """Compute the gradients for the optimizer's step at the current weights; returns the loss."""

@@ -28,7 +28,14 @@ def _lent_to_custom_code(settings: Settings) -> bool:
     return settings.custom("loss", "metrics", "tricks") or (not settings.joined and settings.custom("model"))
 
 
+def _groups_of_one(settings: Settings) -> bool:
+    trick = settings.trick("group_norm")
+    return trick is not None and trick.dump()["where"] != "conv"
+
+
 MENDS = (
+    # a group of one feature of a linear layer became 0 and stopped all gradients: it is refused
+    Mend("group_norm", 2, _groups_of_one),
     # custom code gets copies of the data, so that what it writes in place changes nothing else
     Mend("contract", 2, _lent_to_custom_code),
 )

@@ -106,6 +106,7 @@ DIFFERENCES = {
     "code": "the code of {name} has changed",
     "version": "{name} had version {old} (now {new})",
     "engine": "the engine had version {old} (now {new})",
+    "group_norm": "group_norm now refuses groups of one feature, which it set to 0",
     "contract": "custom code now gets copies of the data, so that it cannot change them",
 }
 """What makes a variant stale."""

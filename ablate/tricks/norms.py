@@ -174,11 +174,11 @@ class InstanceNorm(NormSwap):
 )
 class GroupNorm(NormSwap):
     """Mean and variance over (C/g, H, W) per sample and group; g is the greatest common divisor of ``groups`` and the
-    number of channels.
+    number of channels. Raises ValueError if a group would be a single feature of a linear layer.
     """
 
     name = "group_norm"
-    examples = ({}, {"groups": 2, "where": "conv"})
+    examples = ({"groups": 4}, {"groups": 2, "where": "conv"})
 
     groups: int = Field(
         default=32, ge=1, description="number of groups; reduced to a divisor of the number of channels"
@@ -186,7 +186,12 @@ class GroupNorm(NormSwap):
 
     def norm(self, layer: nn.Module) -> nn.Module:
         channels = width(layer)
-        return torch.nn.GroupNorm(math.gcd(self.groups, channels), channels, **like(layer))
+        groups = math.gcd(self.groups, channels)
+        if isinstance(layer, torch.nn.Linear) and groups == channels:
+            rule = f"must put at least two features of a hidden layer in a group, but one has {channels} features"
+            fix = "Use fewer groups, or 'where: conv'"
+            raise ValueError(f"group_norm.groups (={self.groups}) {rule}, and a lone one becomes 0. {fix}.")
+        return torch.nn.GroupNorm(groups, channels, **like(layer))
 
 
 def places(model: nn.Module) -> Iterator[Place]:

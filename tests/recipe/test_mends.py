@@ -20,6 +20,10 @@ STALE = [
     ("loss: {target: mine:f}", {"contract"}),
     ("metrics: [{target: mine:f, better: lower}]", {"contract"}),
     ("add: [{target: mine:f}]", {"contract"}),
+    ("add: [group_norm]", {"group_norm"}),
+    ("add: [{group_norm: {where: hidden, groups: 4}}]", {"group_norm"}),
+    ("add: [{group_norm: {where: conv}}]", {}),
+    ("add: [layer_norm]", {}),
 ]
 """Settings of a variant, one per line instead of those in `PLAIN`, and the mends that affect it."""
 

@@ -181,14 +181,16 @@ def test_a_trick_trains_to_finite_losses(name, fields, way, trained):
 @each_trick
 def test_a_trick_trains_in_a_stack_as_alone(name, fields, trained):
     spec, network, more = world(name)
-    together = trained(make_data(spec), seeds=(0, 1, 2), network=network, tricks=[(name, fields)], batch_size=5, **more)
-    for seed, lines in enumerate(together):
-        (alone,) = trained(
-            make_data(spec), seeds=(seed,), network=network, tricks=[(name, fields)], batch_size=5, **more
-        )
-        assert len(lines) == len(alone)
-        for ours, theirs in zip(lines, alone, strict=True):
-            assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-6)
+    given = {"network": network, "tricks": [(name, fields)], "batch_size": 5, **more}
+    together = trained(make_data(spec), seeds=(0, 1, 2), **given)
+    (alone,) = trained(make_data(spec), seeds=(2,), **given)
+    same(together[2], alone)
+
+
+def same(ours, theirs):
+    assert len(ours) == len(theirs)
+    for mine, other in zip(ours, theirs, strict=True):
+        assert mine == pytest.approx(other, rel=1e-4, abs=1e-6)
 
 
 @each_trick
@@ -209,7 +211,7 @@ WRITES = pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)], ids=["one", "stack"
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", [entry.name for entry in entries("loss")])
 def test_a_loss_trains_with_a_network_that_writes_to_its_inputs(name, way, seeds, trained, make_choice):
-    """In every way; the training of a stack equals that of its seeds, also there."""
+    """In every way; a seed of a stack has the numbers that it has alone."""
     loss = make_choice("loss", name, **EXAMPLES.get(name, {}))
     spec = next(spec for spec in SPECS.values() if fits(loss, spec))
     given = dict(WAYS[way])
@@ -218,12 +220,11 @@ def test_a_loss_trains_with_a_network_that_writes_to_its_inputs(name, way, seeds
         data = in_fold(data, Fold(Folds(3), 1), 0, "data")
     ran = [trained(data, loss=loss, seeds=seeds, network={"writes": writes}, **given) for writes in (False, True)]
     assert ran[0] == ran[1]
-    for seed, lines in zip(seeds, ran[0], strict=True):
-        (alone,) = trained(data, loss=loss, seeds=(seed,), **given)
-        for ours, theirs in zip(lines, alone, strict=True):
-            assert math.isfinite(theirs["train_loss"])
-            assert math.isfinite(theirs["valid_loss"])
-            assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-6)
+    for lines in ran[0]:
+        assert all(math.isfinite(line["train_loss"] + line["valid_loss"]) for line in lines)
+    if len(seeds) > 1:
+        (alone,) = trained(data, loss=loss, seeds=seeds[-1:], **given)
+        same(ran[0][-1], alone)
 
 
 def fits(loss, spec):

@@ -59,7 +59,7 @@ def test_blocks(number, tmp_path):
     for variant in recipe.variants:
         settings = variant.settings.replace(stack="off")
         if known_spec(settings.data) is not None and not code_files(settings, tmp_path):
-            assert describe(settings, tmp_path, {}).error is None
+            assert describe(settings, tmp_path, recipe.folds, {}).error is None
     jsonschema.Draft202012Validator(recipe_schema()).validate(read_yaml(text, "recipe.yaml").plain())
 
 

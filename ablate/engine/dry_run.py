@@ -12,7 +12,7 @@ from ablate.data.dataset import Spec
 from ablate.engine.construction import build_network, make_optimizer
 from ablate.engine.each_seed import Measure, one_by_one, vmapped
 from ablate.engine.replicas import CannotStack, Stack
-from ablate.engine.stacked_tricks import of_seed, tricks_for
+from ablate.engine.stacked_tricks import check_apart, of_seed, tricks_for
 from ablate.layers.dropout import handed_in, noisy_layers
 from ablate.notes.note import Note
 from ablate.recipe.settings import Settings
@@ -162,6 +162,7 @@ def stack_reason(settings: Settings, folder: Path, spec: Spec) -> str | None:
     try:
         tricks, _ = tricks_for(settings, spec, folder, (0, 1), "cpu")
         networks = [build_network(settings, spec, folder, of_seed(tricks, i), i)[0] for i in (0, 1)]
+        check_apart(tricks, settings, networks)
         make_optimizer(settings, dict(networks[0].named_parameters()), 1, folder, stacked=True)
         inputs = torch.rand(SAMPLES, *spec.input_shape, generator=torch.Generator().manual_seed(0))
         try:

@@ -107,6 +107,7 @@ DIFFERENCES = {
     "version": "{name} had version {old} (now {new})",
     "engine": "the engine had version {old} (now {new})",
     "contract": "custom code now gets copies of the data, so that it cannot change them",
+    "share": "tricks now change exactly their share of the samples, whatever the batch size",
 }
 """What makes a variant stale."""
 

@@ -20,6 +20,11 @@ STALE = [
     ("loss: {target: mine:f}", {"contract"}),
     ("metrics: [{target: mine:f, better: lower}]", {"contract"}),
     ("add: [{target: mine:f}]", {"contract"}),
+    ("add: [flip]", {"share"}),
+    ("add: [{flip: 0.25}]", {"share"}),
+    ("add: [{cutout: {share: {linear: [0, 1]}}}]", {"share"}),
+    ("add: [rotate, {flip: 1}, {random_erasing: 0}, {mixup: {share: 1.0}}]", set()),
+    ("add: [{train_fraction: 0.5}, {label_noise: 0.2}, {dropout: 0.5}]", set()),
 ]
 """Settings of a variant, one per line instead of those in `PLAIN`, and the mends that affect it."""
 

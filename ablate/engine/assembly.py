@@ -15,7 +15,7 @@ from ablate.engine.construction import build_network, make_optimizer, seed_globa
 from ablate.engine.contract import Assignment, Facts
 from ablate.engine.data_dependent_init import adapt_to_data
 from ablate.engine.device import dtype_of, place, prepare
-from ablate.engine.dry_run import SAMPLES, dry_run, try_one_sample
+from ablate.engine.dry_run import SAMPLES, batches_for_norms, dry_run, try_one_sample
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
 from ablate.engine.measures import Measure, has_gaps, make_loss, make_metric, not_finite_inputs
 from ablate.engine.replicas import OneNetwork, Replicas, Stack
@@ -56,6 +56,7 @@ class Assembly:
     tricks: list[Trick | EachSeed]
     train: Loader
     train_clean: Loader
+    train_norms: Loader
     valid: Loader
     test: Loader | None
     streams: dict[str, Noise]
@@ -190,6 +191,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         tricks=tricks,
         train=train,
         train_clean=train_clean,
+        train_norms=batches_for_norms(networks[0], train, wide),
         valid=load(data.valid, batch_size=wide),
         test=load(data.test, batch_size=wide) if data.test is not None else None,
         streams=streams,

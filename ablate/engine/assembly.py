@@ -15,11 +15,19 @@ from ablate.engine.construction import build_network, make_optimizer, seed_globa
 from ablate.engine.contract import Assignment, Facts
 from ablate.engine.data_dependent_init import adapt_to_data
 from ablate.engine.device import dtype_of, place, prepare
-from ablate.engine.dry_run import SAMPLES, dry_run, try_one_sample
+from ablate.engine.dry_run import SAMPLES, batches_for_norms, dry_run, try_one_sample
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
 from ablate.engine.measures import Measure, has_gaps, make_loss, make_metric, not_finite_inputs
 from ablate.engine.replicas import OneNetwork, Replicas, Stack
-from ablate.engine.stacked_tricks import changed_data, has_hook, make_streams, of_seed, stream_name, tricks_for
+from ablate.engine.stacked_tricks import (
+    changed_data,
+    check_apart,
+    has_hook,
+    make_streams,
+    of_seed,
+    stream_name,
+    tricks_for,
+)
 from ablate.engine.tracked_metrics import TrackedMetrics
 from ablate.notes.note import Note
 from ablate.optimizers.build import rate_setter
@@ -48,6 +56,7 @@ class Assembly:
     tricks: list[Trick | EachSeed]
     train: Loader
     train_clean: Loader
+    train_norms: Loader
     valid: Loader
     test: Loader | None
     streams: dict[str, Noise]
@@ -182,6 +191,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         tricks=tricks,
         train=train,
         train_clean=train_clean,
+        train_norms=batches_for_norms(networks[0], train, wide),
         valid=load(data.valid, batch_size=wide),
         test=load(data.test, batch_size=wide) if data.test is not None else None,
         streams=streams,
@@ -199,7 +209,10 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
 def build_networks(
     assignment: Assignment, tricks: Sequence[Trick | EachSeed], train: Loader, data: Parts
 ) -> tuple[list[nn.Module], dict[str, list[str]]]:
-    """Each seed's network with its initial values, on its device; and the layers that each trick changed."""
+    """Each seed's network with its initial values, on its device; and the layers that each trick changed.
+
+    Raises `CannotStack` if a custom trick holds one of several networks.
+    """
     settings = assignment.settings
     networks: list[nn.Module] = []
     surgery: dict[str, list[str]] = {}
@@ -207,6 +220,8 @@ def build_networks(
         network, surgery = build_network(settings, data.spec, assignment.folder, of_seed(tricks, i), seed)
         adapt_to_data(network, settings, seed, train, data)
         networks.append(place(network, assignment.device, settings.precision))
+    if len(networks) > 1:
+        check_apart(tricks, settings, networks)
     try_one_sample(networks[0], train, settings.batch_size)
     return networks, surgery
 

@@ -19,6 +19,7 @@ from ablate.models.model import Model
 from ablate.models.user import build_target
 from ablate.optimizers.build import parameter_groups, value_setter
 from ablate.optimizers.optimizer import Optimizer
+from ablate.optimizers.own import OwnOptimizer
 from ablate.recipe.settings import Choice, Settings
 from ablate.registry import suggestion
 from ablate.registry.lazy import torch
@@ -125,16 +126,11 @@ def make_optimizer(
     from ablate.optimizers.steps.rate_per_seed import take_rates
 
     choice = settings.optimizer
-    if choice.target is not None:
-        made = choice.resolve(folder)(parameters.values(), **choice.options)  # type: ignore[arg-type]
-        if stacked:
-            if type(made) not in elementwise_optimizers():
-                raise CannotStack(
-                    f"optimizer (={choice.target}) may couple parameters, so seeds cannot be trained in parallel."
-                )
-            take_rates(made)
-        return made, None
-    named = choice.built_in(Optimizer)
+    named = (
+        OwnOptimizer.of(choice, choice.resolve(folder), settings.epochs, steps_per_epoch)
+        if choice.target is not None
+        else choice.built_in(Optimizer)
+    )
     if moved:
         named = named.under_tricks()
     if stacked and named.stacks is not True:
@@ -144,6 +140,10 @@ def make_optimizer(
     )
     if stacked:
         optimizer = named.build_stacked(groups)
+        if choice.target is not None and type(optimizer) not in elementwise_optimizers():
+            raise CannotStack(
+                f"optimizer (={choice.target}) may couple parameters, so seeds cannot be trained in parallel."
+            )
         take_rates(optimizer)
     else:
         optimizer = named.build(groups)

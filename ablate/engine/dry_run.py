@@ -12,7 +12,8 @@ from ablate.data.dataset import Spec
 from ablate.engine.construction import build_network, make_optimizer
 from ablate.engine.each_seed import Measure, one_by_one, vmapped
 from ablate.engine.replicas import CannotStack, Stack
-from ablate.engine.stacked_tricks import of_seed, tricks_for
+from ablate.engine.stacked_tricks import check_apart, of_seed, tricks_for
+from ablate.layers.batch_norm import batch_norms, too_few_samples
 from ablate.layers.dropout import handed_in, noisy_layers
 from ablate.notes.note import Note
 from ablate.recipe.settings import Settings
@@ -100,26 +101,38 @@ def dry_run(
 
 
 def try_one_sample(network: nn.Module, train: Loader, batch_size: int) -> None:
-    """If an epoch's last batch has one sample, check that the network's batch norm accepts it; raises ValueError.
+    """If an epoch's last batch has one sample, check that the network's batch norm accepts it; raises ValueError."""
+    if (len(train) - 1) % batch_size == 0 and not takes_one_sample(network, train):
+        rule = f"The last batch of {len(train)} training samples has one sample, but batch norm requires two."
+        raise ValueError(f"batch_size (={batch_size}): {rule} Choose another batch size.")
 
-    The network is not changed.
+
+def batches_for_norms(network: nn.Module, train: Loader, batch_size: int) -> Loader:
+    """The training set in batches of this size, or larger ones if the last would have one sample that the network's
+    batch norm does not accept.
     """
-    norms = torch.nn.modules.batchnorm._BatchNorm
-    if (len(train) - 1) % batch_size or not any(isinstance(layer, norms) for layer in network.modules()):
-        return
+    if len(train) % batch_size == 1 and not takes_one_sample(network, train):
+        while len(train) % batch_size == 1:
+            batch_size += 1
+    return train.with_batch_size(batch_size)
+
+
+def takes_one_sample(network: nn.Module, train: Loader) -> bool:
+    """Whether the network's batch norm accepts a batch of one sample in training mode. The network is not changed."""
+    if not batch_norms(network):
+        return True
     kept = {name: tensor.clone() for name, tensor in network.named_buffers()}
     try:
         with torch.no_grad(), without_dropout([network]):
             network.train()(next(iter(train.batches(torch.arange(1))))[0])
     except ValueError as error:
-        if "more than 1 value per channel" in str(error):
-            rule = f"The last batch of {len(train)} training samples has one sample, but batch norm requires two."
-            raise ValueError(f"batch_size (={batch_size}): {rule} Choose another batch size.") from None
+        return not too_few_samples(error)
     except Exception:  # the training reports it
-        return
+        return True
     finally:
         for name, tensor in network.named_buffers():
             tensor.copy_(kept[name])
+    return True
 
 
 def attempt(stack: Stack, inputs: Tensor, *, shared: bool) -> Tensor:
@@ -162,6 +175,7 @@ def stack_reason(settings: Settings, folder: Path, spec: Spec) -> str | None:
     try:
         tricks, _ = tricks_for(settings, spec, folder, (0, 1), "cpu")
         networks = [build_network(settings, spec, folder, of_seed(tricks, i), i)[0] for i in (0, 1)]
+        check_apart(tricks, settings, networks)
         make_optimizer(settings, dict(networks[0].named_parameters()), 1, folder, stacked=True)
         inputs = torch.rand(SAMPLES, *spec.input_shape, generator=torch.Generator().manual_seed(0))
         try:

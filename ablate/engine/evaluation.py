@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ablate.data.loaders import Loader
 from ablate.engine.device import autocast, dtype_of
+from ablate.layers.batch_norm import batch_norms
 from ablate.registry.lazy import torch
 
 if TYPE_CHECKING:
@@ -84,8 +85,7 @@ def measure_norms(assembly: Assembly) -> None:
     forward pass over the training set if the network has batch norm.
     """
     replicas = assembly.replicas
-    kinds = torch.nn.modules.batchnorm._BatchNorm
-    layers = [m for m in replicas.template.modules() if isinstance(m, kinds) and m.track_running_stats]
+    layers = [layer for layer in batch_norms(replicas.template) if layer.track_running_stats]
     if not layers:
         return
     momenta = [layer.momentum for layer in layers]
@@ -95,7 +95,7 @@ def measure_norms(assembly: Assembly) -> None:
         for layer in layers:
             layer.training = True
         with torch.no_grad(), autocast(assembly.device, assembly.settings.precision):
-            for inputs, _ in assembly.train_clean.batches(None):
+            for inputs, _ in assembly.train_norms.batches(None):
                 seen += len(inputs)
                 for layer in layers:
                     layer.momentum = len(inputs) / seen

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ablate.data.dataset import Part, Parts, Spec
 from ablate.engine.construction import make_trick, make_tricks, seed_globals
 from ablate.engine.each_seed import EachSeed
+from ablate.engine.held_networks import reason_against_stack
 from ablate.engine.replicas import CannotStack
 from ablate.layers.dropout import noisy_layers
 from ablate.recipe.settings import Settings
@@ -43,6 +44,15 @@ def tricks_for(
             each.bind(context)
             tricks.append(each)
     return tricks, context
+
+
+def check_apart(tricks: Sequence[Trick | EachSeed], settings: Settings, networks: Sequence[nn.Module]) -> None:
+    """Raise `CannotStack` if a trick from outside this library holds a network of the stack, which trains copies."""
+    for trick, choice in zip(tricks, settings.tricks, strict=True):
+        if choice.entry is None or choice.entry.provider != "ablate":
+            for one in trick.copies if isinstance(trick, EachSeed) else [trick]:
+                if reason := reason_against_stack(one, networks):
+                    raise CannotStack(f"trick (={choice.label}) {reason}.")
 
 
 def of_seed(tricks: Sequence[Trick | EachSeed], i: int) -> list[Trick]:

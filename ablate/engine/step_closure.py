@@ -81,10 +81,12 @@ class StepClosure:
         buffers = [tensor for name, tensor in self.replicas.state().items() if name not in self.replicas.parameters]
         kept = [tensor.clone() for tensor in buffers]
         _set_random(generators, self.random)
-        loss, _ = self._gradients(self.batches if part is None else list(self._cut(part)))
-        _set_random(generators, now)
-        for buffer, value in zip(buffers, kept, strict=True):
-            buffer.copy_(value)
+        try:
+            loss, _ = self._gradients(self.batches if part is None else list(self._cut(part)))
+        finally:
+            _set_random(generators, now)
+            for buffer, value in zip(buffers, kept, strict=True):
+                buffer.copy_(value)
         return loss
 
     @property

@@ -64,13 +64,14 @@ def value_setter(
     Values without a schedule are not set, so that a trick may change them, such as plateau the learning rate. The
     groups must be those of `parameter_groups`.
     """
-    by_match = {group.match: group for group in reversed(optimizer.groups)}
+    by_match: dict[str | None, Group] = {group.match: group for group in reversed(optimizer.groups)}
     work = []
     for place, target in enumerate(torch_optimizer.param_groups):
-        group, part = by_match.get(target["match"]), target.get("part", "")
-        scheduled = {name for name, value in _fields(optimizer, group, part).items() if isinstance(value, Schedule)}
+        group, part = by_match.get(target.get("match")), target.get("part", "")
+        fields = _fields(optimizer, group, part)
+        scheduled = {name for name, value in fields.items() if is_scheduled(value)}
         # a key that is not a field (betas) combines several; a field without a schedule is not set
-        fixed = set(type(optimizer).model_fields) - scheduled
+        fixed = fields.keys() - scheduled
         if scheduled:
             work.append((place, group, part, fixed))
     if not work:
@@ -139,20 +140,26 @@ def _group_of(name: str, dimensions: int, groups: tuple[Group, ...]) -> int | No
 
 def _fields(optimizer: Optimizer, group: Group | None, part: str) -> dict[str, Any]:
     """The optimizer's fields for one part of a group: numbers and schedules."""
-    fields = {name: getattr(optimizer, name) for name in type(optimizer).model_fields}
+    fields = optimizer.fields()
     if isinstance(optimizer, InParts):
         fields |= {name: fields[other] for name, other in optimizer.instead.get(part, {}).items()}
-    for name in ("lr", "weight_decay"):
-        if group is not None and getattr(group, name) is not None:
-            fields[name] = getattr(group, name)
-    return fields
+    return fields if group is None else fields | group.values()
 
 
 def _values(
     optimizer: Optimizer, group: Group | None, part: str, step: int, epochs: int, steps_per_epoch: int
 ) -> dict[str, Any]:
-    now = {
-        name: value.at_step(step, epochs, steps_per_epoch) if isinstance(value, Schedule) else value
-        for name, value in _fields(optimizer, group, part).items()
-    }
-    return optimizer.group_values(now)
+    fields = _fields(optimizer, group, part)
+    return optimizer.group_values({k: value_at(v, step, epochs, steps_per_epoch) for k, v in fields.items()})
+
+
+def is_scheduled(value: Any) -> bool:
+    """Whether a value is a schedule, or a list with one."""
+    return isinstance(value, Schedule) or (isinstance(value, list) and any(map(is_scheduled, value)))
+
+
+def value_at(value: Any, step: int, epochs: int, steps_per_epoch: int) -> Any:
+    """A schedule's value at a step, also within a list; anything else as it is."""
+    if isinstance(value, Schedule):
+        return value.at_step(step, epochs, steps_per_epoch)
+    return [value_at(item, step, epochs, steps_per_epoch) for item in value] if is_scheduled(value) else value

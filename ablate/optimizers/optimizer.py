@@ -37,6 +37,11 @@ class Group(Named):
         default=None, description="weight decay of the group; null: that of the optimizer"
     )
 
+    def values(self) -> dict[str, Any]:
+        """The values of this group that replace the optimizer's: numbers and schedules."""
+        own = {"lr": self.lr, "weight_decay": self.weight_decay}
+        return {name: value for name, value in own.items() if value is not None}
+
 
 class Optimizer(Named):
     """Base of all optimizers: schedules become values of torch's parameter groups."""
@@ -54,6 +59,10 @@ class Optimizer(Named):
     def under_tricks(self) -> Self:
         """The same settings, given that tricks such as plateau change the learning rate during training."""
         return self
+
+    def fields(self) -> dict[str, Any]:
+        """The settings: numbers and schedules."""
+        return {name: getattr(self, name) for name in type(self).model_fields}
 
     @abstractmethod
     def group_values(self, now: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ablate.registry import Entry, Named, lookup
 from ablate.registry.fields import EpochCount
+from ablate.schedules import Schedule
 
 Base = TypeVar("Base", bound=Named)
 
@@ -23,6 +24,7 @@ class Choice:
     """An entry of the registry, or the user's own code as a ``target``, with its settings.
 
     ``options`` are the entry's validated settings, or a target's arguments as plain values, checked only in the job.
+    Those of an optimizer may also be schedules.
     """
 
     kind: str
@@ -70,7 +72,7 @@ class Choice:
 
     def dump(self) -> dict[str, Any]:
         """``{name: …, **settings}`` or ``{target: …, **arguments}`` as plain JSON values, defaults included."""
-        options = self.options.dump() if isinstance(self.options, Named) else dict(self.options)
+        options = self.options.dump() if isinstance(self.options, Named) else _plain(self.options)
         return {"name": self.name, **options} if self.name is not None else {"target": self.target, **options}
 
 
@@ -232,6 +234,24 @@ def differences(a: Settings, b: Settings) -> list[tuple[str, Any, Any]]:
         else:
             found.append((path, one, other))
     return found
+
+
+def groups_of_target(options: Any) -> list[Mapping[str, Any]]:
+    """The parameter groups of a custom optimizer: under ``groups``, mappings with ``match``. Any other value under
+    this name is an argument of its own.
+    """
+    groups = options.get("groups") if isinstance(options, Mapping) else None
+    found = isinstance(groups, list) and all(isinstance(one, Mapping) and "match" in one for one in groups)
+    return groups if found and groups is not None else []
+
+
+def _plain(value: Any) -> Any:
+    """A target's arguments without schedules."""
+    if isinstance(value, Schedule):
+        return value.dump()
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 def _tree(settings: Settings) -> dict[str, Any]:

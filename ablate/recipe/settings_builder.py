@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
@@ -10,7 +11,7 @@ from operator import getitem
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ablate.recipe.entries import Item, mapped_arguments, read_item
 from ablate.recipe.measured import LOSSES, Monitored
@@ -22,6 +23,7 @@ from ablate.recipe.shape import did_you_mean
 from ablate.recipe.targets import target_rule
 from ablate.recipe.validation_errors import complain
 from ablate.registry import Named, UnknownName, entries, inside, lookup
+from ablate.schedules import Scheduled
 
 LISTED = {"metrics": ("metric", "accuracy"), "watch": ("watch", "gradient_norm")}
 """Lists of entries: their kind, and an example."""
@@ -35,6 +37,12 @@ EXAMPLES = {
     "loss": "loss: mse",
     "optimizer": "optimizer: {name: sgd, lr: 0.01}",
 }
+
+
+class Argument(BaseModel):
+    """One argument of a custom optimizer."""
+
+    value: Scheduled[float]
 
 
 @dataclass(frozen=True)
@@ -154,7 +162,8 @@ class Builder:
             if rule is not None:
                 self.problems.add(item.position, f"{path}.target (={show(item.target)}) {rule}")
                 return None
-            return Choice(kind, None, item.target, arguments.plain())
+            plain = self._scheduled(arguments, path) if kind == "optimizer" else arguments.plain()
+            return Choice(kind, None, item.target, plain)
         assert item.name is not None
         try:
             entry = lookup(kind, item.name)
@@ -164,6 +173,28 @@ class Builder:
             return None
         options = self._checked(entry.settings, arguments, path, item.name)
         return None if options is None else Choice(kind, item.name, None, options)
+
+    def _scheduled(self, node: Node, path: str) -> Any:
+        """A custom optimizer's arguments as plain values, with schedules wherever one is written: as the value of an
+        argument or group, or in its list.
+        """
+        if node.items is not None:
+            return [self._scheduled(one, f"{path}.{i}") for i, one in enumerate(node.items)]
+        if node.mapping is None:
+            return node.plain()
+        if path == "optimizer" or re.fullmatch(r"optimizer\.groups\.\d+", path):
+            return {key: self._scheduled(below, f"{path}.{key}") for key, below in node.mapping.items()}
+        rules = [entry for entry in entries("schedule") if entry.name in node.mapping]
+        if not rules or node.mapping.keys() - {
+            key for rule in rules for key in (rule.name, *rule.settings.model_fields)
+        }:
+            return node.plain()
+        try:
+            context = {"scale": self.scale, "folder": self.folder}
+            return Argument.model_validate({"value": node.plain()}, context=context).value
+        except ValidationError as error:
+            self.problems.wrong(node, path, str(error.errors()[0]["ctx"]["error"]))
+            return None
 
     def _checked(self, model: type[Named], node: Node, path: str, owner: str) -> Named | None:
         """The validated settings of an entry, with its files resolved; None, and problems, if they are invalid."""

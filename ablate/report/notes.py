@@ -108,6 +108,7 @@ DIFFERENCES = {
     "engine": "the engine had version {old} (now {new})",
     "group_norm": "group_norm now refuses groups of one feature, which it set to 0",
     "contract": "custom code now gets copies of the data, so that it cannot change them",
+    "share": "tricks now change exactly their share of the samples, whatever the batch size",
 }
 """What makes a variant stale."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, PrivateAttr
 
+from ablate.layers.batch_norm import too_few_samples
 from ablate.registry import Card, register
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
@@ -199,7 +200,7 @@ class NoiseScale(Watch):
     g₁ and g₂ are the gradients of the two halves of a step's samples, b each. |G|² is estimated by g₁·g₂ and tr(Σ) by
     b|g₁ − g₂|²/2, both without bias. This is the paper's estimate from the batch sizes b and 2b. Each is averaged over
     the recorded steps, with ``memory``, before they are divided. There is no value if noise hides the gradient (|G|² ≤
-    0).
+    0). Steps whose halves are too small for batch norm are not recorded.
     """
 
     shorthand = "every"
@@ -226,9 +227,17 @@ class NoiseScale(Watch):
         if not self._steps.due() or not half:
             return
         whole = {name: parameter.grad for name, parameter in parameters.items()}
-        first, second = (self._gradient_of(gradients, slice(start, start + half), parameters) for start in (0, half))
-        for name, gradient in whole.items():
-            parameters[name].grad = gradient
+        try:
+            halves = [self._gradient_of(gradients, slice(start, start + half), parameters) for start in (0, half)]
+        except ValueError as error:
+            # half of a small last batch is one sample
+            if not too_few_samples(error):
+                raise
+            return
+        finally:
+            for name, gradient in whole.items():
+                parameters[name].grad = gradient
+        first, second = halves
         if not first:
             return
         # g₁·g₂ and |g₁ − g₂|², from the norms of the sum and the difference

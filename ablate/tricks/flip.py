@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from ablate.registry import Card, register
-from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
-from ablate.schedules import Scheduled
-from ablate.tricks.shared.pictures import as_planes, check_pictures, cover_pictures
+from ablate.tricks.shared.pictures import Share, as_planes, check_pictures, choose, cover_pictures
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
@@ -37,16 +35,14 @@ if TYPE_CHECKING:
     ),
 )
 class Flip(Trick):
-    """Flips exactly ``round(share · N)`` random samples (C, H, W) or (C, D, H, W) of each batch along W."""
+    """Flips a fraction ``share`` of each batch's samples (C, H, W) or (C, D, H, W) along W, chosen at random."""
 
     stacked = True
     shorthand = "share"
     order = 20
     examples = ({}, {"share": {"linear": [0, 1]}})
 
-    share: Annotated[Scheduled[float], Range(ge=0, le=1)] = Field(
-        default=0.5, description="fraction of each batch to flip"
-    )
+    share: Share = Field(default=0.5, description="fraction of each batch to flip")
 
     def check(self, spec: Spec) -> None:
         """Raises ValueError if the samples are not images, or if a keypoint's left or right counterpart is missing."""
@@ -60,7 +56,7 @@ class Flip(Trick):
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
         axes = len(batch.spec.input_shape)
         samples = batch.inputs.shape[-axes - 1]
-        chosen = noise.permutation(samples) < round(self.now.share * samples)
+        chosen = choose(noise, samples, self.now.share)
         which = chosen.view(*chosen.shape, *(1,) * axes)
         inputs = torch.where(which, mirror(batch.inputs), batch.inputs)
         marks = batch.spec.keypoints

@@ -58,7 +58,10 @@ class LabelNoise(Trick):
         check_classes("label_noise", spec)
 
     def on_data(self, data: Parts) -> Parts:
-        """Raises ValueError if targets are not class indices in memory, `NoEffect` if no label would be wrong."""
+        """Raises ValueError if targets are not class indices in memory, `NoEffect` if no label would be wrong.
+
+        Raises ValueError, too, if a share below 1 is rounded to all labels.
+        """
         targets = data.train.targets
         if targets is None or targets.is_floating_point() or targets.dim() != 1:
             what = "are streamed" if targets is None else f"are {targets.dtype} of shape {tuple(targets.shape[1:])}"
@@ -71,6 +74,11 @@ class LabelNoise(Trick):
             raise NoEffect(
                 f"label_noise has no effect: label_noise.share (={self.share:g}) of {len(targets)} samples in "
                 f"{data.spec.outputs} classes changes no label."
+            )
+        if count == len(targets) and self.share < 1:
+            raise ValueError(
+                f"label_noise.share (={self.share:g}) leaves no correct label ({len(targets)} in total). Set it to 1, "
+                "or use more data."
             )
         return data.with_train(replace(data.train, targets=wrong(targets, data.spec.outputs, count, self.seed)))
 

@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from ablate.optimizers.optimizer import Optimizer, Rate
 from ablate.optimizers.parts import InParts
+from ablate.recipe.settings import groups_of_target
 from ablate.registry import Card, register
 from ablate.registry.fields import Epochs, Range
 from ablate.tricks.shared.averaged import Averaged
@@ -94,8 +95,13 @@ class Restart(Trick):
                     "or remove one of them."
                 )
         optimizer = settings.optimizer.options
-        if self.lr is not None and isinstance(optimizer, Optimizer):
-            rates = any(group.lr is not None for group in optimizer.groups)
+        if self.lr is not None:
+            groups = (
+                [group.values() for group in optimizer.groups]
+                if isinstance(optimizer, Optimizer)
+                else groups_of_target(optimizer)
+            )
+            rates = any("lr" in group for group in groups)
             if rates or (isinstance(optimizer, InParts) and optimizer.instead):
                 raise ValueError(
                     f"restart.lr (={self.dump()['lr']}) would replace several learning rates of optimizer "

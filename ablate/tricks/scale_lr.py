@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from ablate.optimizers.optimizer import Optimizer
+from ablate.recipe.settings import groups_of_target
 from ablate.registry import Card, register
 from ablate.schedules import Schedule
 from ablate.tricks.accumulate import Accumulate
@@ -54,18 +56,22 @@ class ScaleLr(Trick):
     base: int = Field(default=64, ge=1, description="batch size that the recipe's learning rate was chosen for")
 
     def on_settings(self, settings: Settings) -> Settings:
-        """Raises ValueError for a custom optimizer, `NoEffect` if the batch size equals ``base``."""
+        """Raises ValueError for a custom optimizer without ``lr``, `NoEffect` if the batch size equals ``base``."""
         optimizer = settings.optimizer.options
-        if not isinstance(optimizer, Optimizer):
-            raise ValueError(
-                f"scale_lr cannot change the learning rate of optimizer (={settings.optimizer.label}). Set it there."
-            )
+        if isinstance(optimizer, Mapping) and "lr" not in optimizer:
+            label = settings.optimizer.label
+            raise ValueError(f"scale_lr cannot change the learning rate of optimizer (={label}). Set optimizer.lr.")
         groups = settings.trick("accumulate")
         together = groups.options.batches if groups is not None and isinstance(groups.options, Accumulate) else 1
         samples = settings.batch_size * together
         if samples == self.base:
             raise NoEffect(f"scale_lr has no effect: the batch size per step ({samples}) equals scale_lr.base.")
         factor = samples / self.base if self.rule == "linear" else math.sqrt(samples / self.base)
+        if not isinstance(optimizer, Optimizer):
+            own = scaled(optimizer, factor)
+            if groups_of_target(optimizer):
+                own["groups"] = [scaled(group, factor) for group in groups_of_target(optimizer)]
+            return settings.replace(optimizer=replace(settings.optimizer, options=own))
         names = [name for name in type(optimizer).model_fields if name == "lr" or name.endswith("_lr")]
         changed: dict[str, Any] = {name: times(getattr(optimizer, name), factor) for name in names}
         changed["groups"] = tuple(
@@ -73,6 +79,11 @@ class ScaleLr(Trick):
             for group in optimizer.groups
         )
         return settings.replace(optimizer=replace(settings.optimizer, options=optimizer.model_copy(update=changed)))
+
+
+def scaled(values: Any, factor: float) -> dict[str, Any]:
+    """The arguments of a custom optimizer, or the values of its group, with a learning rate multiplied."""
+    return {name: times(value, factor) if name == "lr" else value for name, value in values.items()}
 
 
 def times(rate: float | Schedule, factor: float) -> float | Schedule:

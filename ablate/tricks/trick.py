@@ -210,7 +210,9 @@ class Trick(Named):
     def on_model(self, model: nn.Module) -> tuple[nn.Module, Sequence[str]]:
         """Change the network of one seed.
 
-        Returns it and the names of the changed layers. Raises `NoEffect` if there are none.
+        Returns it and the names of the changed layers. Raises `NoEffect` if there are none. A stack trains copies of
+        the networks, so seeds are trained one by one if a custom trick keeps the network, or state that hooks of the
+        network use; copies may be kept.
         """
         return model, ()
 

@@ -24,6 +24,11 @@ STALE = [
     ("add: [{group_norm: {where: hidden, groups: 4}}]", {"group_norm"}),
     ("add: [{group_norm: {where: conv}}]", {}),
     ("add: [layer_norm]", {}),
+    ("add: [flip]", {"share"}),
+    ("add: [{flip: 0.25}]", {"share"}),
+    ("add: [{cutout: {share: {linear: [0, 1]}}}]", {"share"}),
+    ("add: [rotate, {flip: 1}, {random_erasing: 0}, {mixup: {share: 1.0}}]", set()),
+    ("add: [{train_fraction: 0.5}, {label_noise: 0.2}, {dropout: 0.5}]", set()),
 ]
 """Settings of a variant, one per line instead of those in `PLAIN`, and the mends that affect it."""
 

@@ -89,6 +89,13 @@ def test_nothing_left_and_everything_left_are_said():
         applied("train_fraction", data(), share=1)
 
 
+def test_a_share_of_labels_is_not_rounded_to_all():
+    few = Parts(*(Part(torch.rand(3, 1), torch.arange(3)) for _ in range(2)), Spec((1,), 3, "classification"))
+    with pytest.raises(ValueError, match=r"label_noise\.share \(=0\.9\) leaves no correct label \(3 in total\)"):
+        applied("label_noise", few, share=0.9)
+    assert (applied("label_noise", few, share=1).train.targets != few.train.targets).all()
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
 def test_exactly_a_share_of_labels_is_wrong(share):
     parts = data()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+import math
 from typing import TYPE_CHECKING, Annotated
 
 from ablate.registry.fields import Range
@@ -29,8 +29,15 @@ def check_pictures(trick: str, spec: Spec, *, volumes: bool = False) -> None:
 
 
 def choose(noise: Noise, samples: int, share: float) -> Tensor:
-    """The samples of a batch to change, bool (..., N): exactly ``round(share · N)``, at random in every batch."""
-    return noise.permutation(samples) < round(share * samples)
+    """The samples of a batch to change, bool (..., N): ``share · N`` of them, at random in every batch.
+
+    If this is not a whole number, one more with the probability of its fraction, so that each sample is changed with
+    probability ``share`` at every batch size.
+    """
+    order, count = noise.permutation(samples), share * samples
+    if abs(count - round(count)) < 1e-9:  # 0.57 · 100 is 56.99999999999999
+        return order < round(count)
+    return order < math.floor(count) + (noise.uniform(1) < count % 1).int()
 
 
 def cover_pictures(batch: Batch) -> bool:
@@ -46,7 +53,7 @@ def cover_pictures(batch: Batch) -> bool:
 def flattened(batch: Batch) -> bool:
     """Whether targets are flattened images (..., N, C·H·W), as those of an autoencoder."""
     spec = batch.spec
-    alike = spec.task == "regression" and spec.keypoints is None and spec.outputs == prod(spec.input_shape)
+    alike = spec.task == "regression" and spec.keypoints is None and spec.outputs == math.prod(spec.input_shape)
     return alike and batch.targets.shape[-1] == spec.outputs
 
 

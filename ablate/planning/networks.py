@@ -26,13 +26,15 @@ TRIED = 2**23
 class Network:
     """What is known of a variant's network. Values are None if unknown; ``error`` is why it cannot be built.
 
-    ``work`` is the compute cost (`ablate.engine.compute_cost`), ``stack_reason`` why seeds cannot be stacked.
+    ``work`` is the compute cost (`ablate.engine.compute_cost`), ``stack_reason`` why seeds cannot be stacked,
+    ``moves_away`` are the tricks that move images whose targets may be positions.
     """
 
     parameters: int | None = None
     receptive_field: Sequence[int] | None = None
     work: float | None = None
     stack_reason: str | None = None
+    moves_away: Sequence[str] = ()
     error: str | None = None
 
     def to_json(self) -> dict[str, object]:
@@ -62,9 +64,9 @@ def known_networks(plan: Plan, store: Store) -> dict[str, Network]:
 
 
 def cached(plan: Plan, store: Store) -> dict[str, Network]:
-    """The cached networks by fingerprint, without entries of an older format, which have no ``stack_reason``."""
+    """The cached networks by fingerprint, without entries of an older format, which have no ``moves_away``."""
     entries = read_or_nothing(cache_file(plan, store)).items()
-    return {name: Network(**entry) for name, entry in entries if "stack_reason" in entry or "error" in entry}
+    return {name: Network(**entry) for name, entry in entries if "moves_away" in entry or "error" in entry}
 
 
 def cache_file(plan: Plan, store: Store) -> Path:
@@ -83,6 +85,7 @@ def describe(settings: Settings, folder: Path, specs: dict[str, Spec]) -> Networ
     from ablate.engine.compute_cost import size_of
     from ablate.engine.construction import build_network, make_tricks
     from ablate.engine.dry_run import stack_reason
+    from ablate.engine.measures import targets_stay
     from ablate.inits.init import Init
     from ablate.models.receptive_field import receptive_field
     from ablate.optimizers.build import parameter_groups
@@ -113,4 +116,5 @@ def describe(settings: Settings, folder: Path, specs: dict[str, Spec]) -> Networ
         receptive_field=list(receptive_field(network) or ()) or None,
         work=work,
         stack_reason=reason,
+        moves_away=[name for note in targets_stay(settings, tricks, spec) for name in note.values["tricks"]],
     )

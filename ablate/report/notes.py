@@ -28,6 +28,8 @@ SENTENCES: dict[Kind, str] = {
     "not_compiled": "not compiled: {reason}",
     "missing_targets": "targets may be missing (NaN): a custom loss must mask them",
     "not_finite_inputs": "{count} of {total} {split} inputs contain NaN or infinity (first: sample {first})",
+    "targets_stay": "images are moved by {tricks}, but targets are not: declare positions with data.keypoints "
+    "(0: no target is one)",
     "initial_weights": "starts from the weights of {source}: {taken} of {total} tensors loaded{left}",
     "initial_average": "ema: after {steps} steps, initial weights are still {share} of the average. "
     "Use a smaller decay (={decay}) or warmup: true",

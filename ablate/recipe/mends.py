@@ -28,7 +28,14 @@ def _lent_to_custom_code(settings: Settings) -> bool:
     return settings.custom("loss", "metrics", "tricks") or (not settings.joined and settings.custom("model"))
 
 
+def _wide_images(settings: Settings) -> bool:
+    has_wide_values = getattr(settings.data.options, "has_wide_values", None)
+    return has_wide_values is not None and bool(has_wide_values())
+
+
 MENDS = (
     # custom code gets copies of the data, so that what it writes in place changes nothing else
     Mend("contract", 2, _lent_to_custom_code),
+    # image files of more than 8 bits per value keep all of them
+    Mend("wide_images", 1, _wide_images),
 )

@@ -109,6 +109,7 @@ DIFFERENCES = {
     "version": "{name} had version {old} (now {new})",
     "engine": "the engine had version {old} (now {new})",
     "contract": "custom code now gets copies of the data, so that it cannot change them",
+    "wide_images": "16-bit and floating-point images now keep all their bits",
 }
 """What makes a variant stale."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from ablate.recipe import Recipe
 from ablate.recipe.fingerprint import facts
@@ -20,6 +22,8 @@ STALE = [
     ("loss: {target: mine:f}", {"contract"}),
     ("metrics: [{target: mine:f, better: lower}]", {"contract"}),
     ("add: [{target: mine:f}]", {"contract"}),
+    ("data: {name: images, path: wide}", {"wide_images"}),
+    ("data: {name: images, path: bytes}", {}),
 ]
 """Settings of a variant, one per line instead of those in `PLAIN`, and the mends that affect it."""
 
@@ -27,6 +31,10 @@ STALE = [
 @pytest.mark.parametrize(("own", "mended"), STALE)
 def test_runs_are_outdated_by_the_mends_that_affect_them(own, mended, tmp_path):
     (tmp_path / "mine.py").write_text("def f(): pass\n")
+    for folder, pixels in (("wide", np.zeros((4, 4), np.uint16)), ("bytes", np.zeros((4, 4), np.uint8))):
+        for label in ("a", "b"):
+            (tmp_path / folder / label).mkdir(parents=True)
+            Image.fromarray(pixels).save(tmp_path / folder / label / "0.png")
     written = {line.partition(":")[0]: line for line in own.splitlines()}
     lines = [f"{name}: {value}" for name, value in PLAIN.items() if name not in written] + list(written.values())
     top = [line for line in lines if line.startswith(("data", "metrics"))]

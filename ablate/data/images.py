@@ -86,10 +86,17 @@ class Images(Data):
         classes = class_folders(self.path)
         return self._spec(classes) if len(classes) > 1 else None
 
-    def has_wide_values(self) -> bool:
-        """Whether a file has more than 8 bits per value, from the files' headers; False if that cannot be read."""
+    def has_wide_values(self, contents: str) -> bool:
+        """Whether a file has more than 8 bits per value, from the files' headers; False if they cannot be read.
+
+        Cached by the hash of the folder's ``contents``.
+        """
+
+        def read() -> dict[str, NDArray[Any]]:
+            return {"wide": np.array(Pictures.below(self.path).wide())}
+
         try:
-            return wide(Pictures.below(self.path), "of-all")
+            return bool(cached(f"wide-of-{contents}", "", read)["wide"])
         except ValueError:
             return False
 
@@ -97,11 +104,9 @@ class Images(Data):
         return Spec((1 if self.grey else 3, self.size, self.size), len(classes), "classification", classes)
 
 
-def wide(pictures: Pictures, name: str = "used") -> bool:
+def wide(pictures: Pictures) -> bool:
     """`Pictures.wide`, cached until a file changes."""
-    found = cached(
-        f"wide-{name}-{digest(pictures.root)}", pictures.facts(), lambda: {"wide": np.array(pictures.wide())}
-    )
+    found = cached(f"wide-{digest(pictures.root)}", pictures.facts(), lambda: {"wide": np.array(pictures.wide())})
     return bool(found["wide"])
 
 

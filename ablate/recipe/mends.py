@@ -5,8 +5,9 @@ A mend within one entry of the registry raises the entry's version instead.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ablate.recipe.settings import Settings
 
@@ -16,26 +17,36 @@ class Mend:
     """``fact: version`` is added to the `facts` of the settings that it ``affects``, and so changes their identity.
 
     `report.notes.DIFFERENCES` says why their runs are stale. A variant with ``joined`` uses no model and no optimizer
-    of its own.
+    of its own. ``by_contents`` is asked as well if files decide: it gets the settings as in `facts`, with the hashes of
+    files, by which the answer can be cached.
     """
 
     fact: str
     version: int
     affects: Callable[[Settings], bool]
+    by_contents: Callable[[Settings, Mapping[str, Any]], bool] | None = None
+
+    def holds(self, settings: Settings, plain: Mapping[str, Any]) -> bool:
+        """Whether the mend affects these settings, given those of `facts`."""
+        return self.affects(settings) and (self.by_contents is None or self.by_contents(settings, plain))
 
 
 def _lent_to_custom_code(settings: Settings) -> bool:
     return settings.custom("loss", "metrics", "tricks") or (not settings.joined and settings.custom("model"))
 
 
-def _wide_images(settings: Settings) -> bool:
-    has_wide_values = getattr(settings.data.options, "has_wide_values", None)
-    return has_wide_values is not None and bool(has_wide_values())
+def _of_images(settings: Settings) -> bool:
+    return settings.data.name == "images"
+
+
+def _wide_images(settings: Settings, plain: Mapping[str, Any]) -> bool:
+    data: Any = settings.data.options
+    return bool(data.has_wide_values(plain["data"]["path"]["contents"]))
 
 
 MENDS = (
     # custom code gets copies of the data, so that what it writes in place changes nothing else
     Mend("contract", 2, _lent_to_custom_code),
     # image files of more than 8 bits per value keep all of them
-    Mend("wide_images", 1, _wide_images),
+    Mend("wide_images", 1, _of_images, _wide_images),
 )

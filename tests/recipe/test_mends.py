@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from ablate.recipe import Recipe
-from ablate.recipe.fingerprint import facts
+from ablate.recipe.fingerprint import facts, recorded_contents
 from ablate.recipe.mends import MENDS
 from ablate.report.notes import DIFFERENCES
 
@@ -41,8 +43,13 @@ def test_runs_are_outdated_by_the_mends_that_affect_them(own, mended, tmp_path):
     below = [f"  {line}" for line in lines if line not in top]
     (tmp_path / "r.yaml").write_text("\n".join([*top, "baseline:", "  name: a", *below]) + "\n")
     recipe = Recipe.load(tmp_path / "r.yaml")
-    known = facts(recipe.variants[0].settings, folder=recipe.folder)
+    settings = recipe.variants[0].settings
+    known = facts(settings, folder=recipe.folder)
     assert {mend.fact for mend in MENDS if mend.fact in known} == set(mended)
+    gone = dict(recorded_contents(settings, known))
+    for path in gone:
+        shutil.rmtree(path)
+    assert facts(settings, folder=recipe.folder, gone=gone) == known, "what files decided is known without them"
 
 
 def test_a_table_can_say_why_runs_are_outdated():

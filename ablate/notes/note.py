@@ -19,6 +19,8 @@ Kind = Literal[
     "initial_weights",
     "initial_average",
     "not_finite",
+    # of predictions
+    "other_range",
     # of runs that others logged
     "no_seed",
     "left_out",

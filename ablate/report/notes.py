@@ -34,6 +34,8 @@ SENTENCES: dict[Kind, str] = {
     "initial_average": "ema: after {steps} steps, initial weights are still {share} of the average. "
     "Use a smaller decay (={decay}) or warmup: true",
     "not_finite": "{metric} (={value}) is not finite at the {at} epoch",
+    "other_range": "{column} are between {low} and {high}, but between {train_low} and {train_high} in the training "
+    "set. Bring them to the same scale",
     "no_seed": "not compared, because no seed was logged",
     "left_out": "ignored {count} {unit} without {place}",
     "repeated_seed": "several runs with {seeds}: the most recent one is used",
@@ -224,5 +226,7 @@ FORMS: dict[str, Callable[[Any], str]] = {
     "share": lambda value: f"{value:.0%}",
     "decay": lambda value: f"{value:g}",
     "differences": differences,
+    "column": lambda value: f"values of {value}" if value else "inputs",
+    **dict.fromkeys(("low", "high", "train_low", "train_high"), lambda value: f"{value:.4g}"),
 }
 """Values that are shown differently from how they are stored."""

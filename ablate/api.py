@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,11 +97,15 @@ def predict(
     import torch
 
     from ablate.data.dataset import Part
-    from ablate.execution.predictions import mean_prediction, trained_runs
+    from ablate.execution.predictions import mean_prediction, scale_notes, trained_runs
+    from ablate.report.notes import sentence
 
     plan, store = _planned(recipe, root)
     runs = trained_runs(plan, store, variant, seed=seed, ensemble=ensemble)
-    outputs: NDArray[np.float32] = mean_prediction(runs, Part(torch.as_tensor(inputs)))[0].numpy()
+    new = Part(torch.as_tensor(inputs))
+    outputs: NDArray[np.float32] = mean_prediction(runs, new)[0].numpy()
+    for note in scale_notes(runs[0], new):
+        warnings.warn(f"{sentence(note)}.", stacklevel=2)
     return outputs
 
 

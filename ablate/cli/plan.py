@@ -28,8 +28,10 @@ def plan(
     Example: ablate plan digits.yaml --seeds 5
     """
     from ablate.cli.show_plan import design_outlooks, show_designs, show_plan, warn_of
+    from ablate.notes.note import Note
     from ablate.planning.plan import make_plan
     from ablate.planning.plan_summary import outlook
+    from ablate.report.notes import lines_by_variant
 
     store = selection.store
     if designs:
@@ -44,6 +46,11 @@ def plan(
     for row in view.rows:
         if row.stack_reason:
             say(f"{row.variant}: Seeds are trained one at a time. {row.stack_reason}")
+    notes = [
+        Note("targets_stay", row.variant, values={"tricks": row.moves_away}) for row in view.rows if row.moves_away
+    ]
+    for sentence in lines_by_variant(notes):
+        say(f"warning: {sentence}")
     warn_of(made, store)
     selection.mention_last(study, "plan")
     wrong = [row for row in view.rows if row.error]

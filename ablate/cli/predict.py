@@ -27,13 +27,20 @@ def predict(
 
     Example: ablate predict faces.yaml net7 --data test.csv -o predictions.csv --ensemble
     """
+    from ablate.data.data import shown
     from ablate.execution.predictions import predictions_csv, trained_runs
+    from ablate.notes.note import Note
+    from ablate.report.notes import sentence
 
     check_output(output, ".csv")
     if ensemble and seed is not None:
         raise ValueError(f"--seed (={seed}) cannot be combined with --ensemble. Remove one of them.")
     plan, store = selection.plan(recipe), selection.store
     networks = trained_runs(plan, store, variant, seed=seed, ensemble=ensemble)
-    store.disk.deliver(output, predictions_csv(networks, data, lookup).encode())
+
+    def warn(note: Note) -> None:
+        say(f"warning: --data (={shown(data)}): {sentence(note)}.")
+
+    store.disk.deliver(output, predictions_csv(networks, data, lookup, warn).encode())
     say(f"Wrote {output}.")
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from ablate.registry.constants import constant_like
 from ablate.registry.lazy import torch
@@ -15,19 +15,57 @@ if TYPE_CHECKING:
 Task = Literal["classification", "regression", "other"]
 
 
+class Axis(NamedTuple):
+    """Keypoints along x or y: a stored value v is at the pixel v·``scale`` + ``centre`` of an image whose pixels begin
+    at ``first`` and have ``side`` in total.
+    """
+
+    centre: float
+    scale: float
+    side: int
+    first: float
+
+    @property
+    def middle(self) -> float:
+        """The middle of the image."""
+        return self.first + self.side / 2
+
+
 @dataclass(frozen=True)
 class Keypoints:
     """Targets that are keypoints in an image: (x, y) pairs, flattened to (2·P,), each (pixel − ``centre``)/``scale``.
 
-    ``pairs`` are the left and right keypoints (indices 0 … P−1) that swap when the image is flipped. ``frame`` is the
-    image size in the pixels of the keypoints: 96 for the keypoint study, whatever size the network gets.
+    ``pairs`` are the left and right keypoints (indices 0 … P−1) that swap when the image is flipped; None: unknown.
+    ``frame`` is the image size in the pixels of the keypoints: 96 for the keypoint study, whatever size the network
+    gets. ``first`` is the left and upper edge of the image: 0, or −0.5 if the middle of the first pixel is 0. A single
+    number counts for both axes, two are those of x and y.
     """
 
-    pairs: tuple[tuple[int, int], ...]
+    pairs: tuple[tuple[int, int], ...] | None
     names: tuple[str, ...]
-    centre: float = 48.0
-    scale: float = 48.0
-    frame: int = 96
+    centre: float | tuple[float, float] = 48.0
+    scale: float | tuple[float, float] = 48.0
+    frame: int | tuple[int, int] = 96
+    first: float = 0.0
+
+    @property
+    def axes(self) -> tuple[Axis, Axis]:
+        """x and y."""
+        centre, scale = both(self.centre), both(self.scale)
+        frame = self.frame if isinstance(self.frame, tuple) else (self.frame, self.frame)
+        return Axis(centre[0], scale[0], frame[0], self.first), Axis(centre[1], scale[1], frame[1], self.first)
+
+    def pixels(self, points: torch.Tensor) -> torch.Tensor:
+        """Stored keypoints (..., 2·P) in pixels; a new tensor."""
+        x, y = self.axes
+        return torch.stack(
+            [points[..., 0::2] * x.scale + x.centre, points[..., 1::2] * y.scale + y.centre], dim=-1
+        ).flatten(-2)
+
+
+def both(value: float | tuple[float, float]) -> tuple[float, float]:
+    """A number for x and y."""
+    return value if isinstance(value, tuple) else (value, value)
 
 
 @dataclass(frozen=True)
@@ -61,7 +99,8 @@ class Spec:
 
     ``places`` is the shape of the class targets of one sample, such as (H, W) for masks or (T,) for the positions of a
     text; (): one class per sample. Targets are (n, *places), predictions (n, outputs, *places). ``vocabulary`` lists
-    the tokens of integer inputs (n, T), counted from 0; (): inputs are not tokens.
+    the tokens of integer inputs (n, T), counted from 0; (): inputs are not tokens. ``no_positions``: it is known that
+    no target is a position in an image.
     """
 
     input_shape: tuple[int, ...]
@@ -73,6 +112,7 @@ class Spec:
     target_scaling: TargetScaling | None = None
     places: tuple[int, ...] = ()
     vocabulary: tuple[str, ...] = ()
+    no_positions: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,13 @@ from ablate.data.memory import free_bytes
 from ablate.data.pictures import Fit, Look, PictureFiles, Pictures, class_folders
 from ablate.registry import Card, register
 from ablate.registry.fields import DataPath
-from ablate.registry.lazy import torch
+from ablate.registry.lazy import LazyModule, torch
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
+else:
+    np = LazyModule("numpy")
 
 KEPT = 2**30
 """Maximum size in bytes of images kept in the cache on disk."""
@@ -38,13 +41,16 @@ KEPT = 2**30
         ),
         interacts=(
             "Images that are read in every epoch cannot be standardized by the trick. group: folder keeps images of "
-            "the same subfolder in one split."
+            "the same subfolder in one split. Values of 8 and 16 bits are scaled to 0 … 1 (divided by 255 or 65535); "
+            "32-bit and floating-point ones are kept, so use standardise."
         ),
     ),
 )
 class Images(Data):
-    """Inputs uint8 (n, 1 or 3, size, size); targets int64 (n,), with classes in the alphabetical order of their
-    folders.
+    """Inputs (n, 1 or 3, size, size); targets int64 (n,), with classes in the alphabetical order of their folders.
+
+    8-bit values are divided by 255, 16-bit ones by 65535, as the network gets them; signed, 32-bit and floating-point
+    values (TIFF) stay as they are. Transparency is ignored.
     """
 
     group_names = ("folder",)
@@ -71,7 +77,8 @@ class Images(Data):
             .values
         )
         parts = _each(parts, lambda part: replace(part, inputs=torch.searchsorted(used, _rows(part))))
-        pictures, look = pictures.take(used.numpy()), Look(self.size, self.grey, self.fit)
+        pictures = pictures.take(used.numpy())
+        look = Look(self.size, self.grey, self.fit, wide(pictures))
         fits = look.bytes * len(used) <= free_bytes("cpu") // 2
         return resident(parts, pictures, look) if fits else streamed(parts, pictures, look)
 
@@ -79,18 +86,42 @@ class Images(Data):
         classes = class_folders(self.path)
         return self._spec(classes) if len(classes) > 1 else None
 
+    def has_wide_values(self, contents: str) -> bool:
+        """Whether a file has more than 8 bits per value, from the files' headers; False if they cannot be read.
+
+        Cached by the hash of the folder's ``contents``.
+        """
+
+        def read() -> dict[str, NDArray[Any]]:
+            return {"wide": np.array(Pictures.below(self.path).wide())}
+
+        try:
+            return bool(cached(f"wide-of-{contents}", "", read)["wide"])
+        except ValueError:
+            return False
+
     def _spec(self, classes: tuple[str, ...]) -> Spec:
         return Spec((1 if self.grey else 3, self.size, self.size), len(classes), "classification", classes)
+
+
+def wide(pictures: Pictures) -> bool:
+    """`Pictures.wide`, cached until a file changes."""
+    found = cached(f"wide-{digest(pictures.root)}", pictures.facts(), lambda: {"wide": np.array(pictures.wide())})
+    return bool(found["wide"])
+
+
+def digest(value: object) -> str:
+    """A short hash of a value's text, for the name of a file."""
+    return hashlib.blake2b(str(value).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def resident(parts: Parts, pictures: Pictures, look: Look) -> Parts:
     """Splits of file positions as splits of images in memory; up to `KEPT` bytes are cached until a file changes."""
 
     def read() -> dict[str, NDArray[Any]]:
-        pictures.check()
         return {"pixels": pictures.read(look)}
 
-    of = hashlib.blake2b(f"{pictures.root}\n{look}".encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    of = digest(f"{pictures.root}\n{look}")
     kept = look.bytes * len(pictures.names) <= KEPT
     arrays = cached(f"images-{of}", pictures.facts(), read) if kept else read()
     pixels = torch.from_numpy(arrays["pixels"])
@@ -103,7 +134,6 @@ def resident(parts: Parts, pictures: Pictures, look: Look) -> Parts:
 
 def streamed(parts: Parts, pictures: Pictures, look: Look) -> Parts:
     """Splits of file positions as splits whose images are read on access."""
-    pictures.check()
 
     def asked(part: Part) -> Part:
         assert part.inputs is not None

@@ -58,4 +58,7 @@ def submission(predictions: Tensor, names: Sequence[str], ids: Sequence[int], lo
 
 def in_pixels(predictions: Tensor, marks: Keypoints) -> Tensor:
     """Keypoints (n, 2·P) in pixels of the frame, clipped to it."""
-    return (predictions * marks.scale + marks.centre).clamp(0, marks.frame)
+    pixels = marks.pixels(predictions)
+    for i, axis in enumerate(marks.axes):
+        pixels[..., i::2].clamp_(axis.first, axis.first + axis.side)
+    return pixels

@@ -47,13 +47,7 @@ def read_inputs(choice: Choice, path: Path) -> tuple[Part, list[int] | None]:
             raise ValueError(f"--data (={shown(path)}) {error}") from None
         return Part(_sized(torch.from_numpy(images).unsqueeze(1), data)), ids
     table = read_table(path, "--data")
-    names = list(table.columns)
-    if isinstance(data, Table):
-        targets = {data.target} if isinstance(data.target, str) else set(data.target)
-        known = data.inputs or [
-            n for n in pandas.read_csv(data.path, nrows=0).columns if n not in {*targets, data.group}
-        ]
-        names = [str(name) for name in known]
+    names = input_names(data) or list(table.columns)
     lacking = next((name for name in names if name not in table.columns), None)
     if lacking is not None:
         raise ValueError(f"--data (={shown(path)}) has no column '{lacking}', which the network requires.")
@@ -66,6 +60,15 @@ def read_inputs(choice: Choice, path: Path) -> tuple[Part, list[int] | None]:
             f"--data (={shown(path)}) has an empty or infinite number in row {row}. Inputs must be finite."
         )
     return Part(torch.from_numpy(np.array(values))), None
+
+
+def input_names(data: object) -> list[str]:
+    """The columns of a table that are inputs; none for other data."""
+    if not isinstance(data, Table):
+        return []
+    targets = {data.target} if isinstance(data.target, str) else set(data.target)
+    columns = data.inputs or pandas.read_csv(data.path, nrows=0).columns
+    return [str(name) for name in columns if name not in {*targets, data.group}]
 
 
 def _sized(inputs: torch.Tensor, data: object) -> torch.Tensor:

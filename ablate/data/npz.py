@@ -11,6 +11,7 @@ from pydantic import Field
 
 from ablate.data.data import Data, shown
 from ablate.data.dataset import Part, Parts, Spec, Task
+from ablate.data.keypoints import Points, as_coordinates
 from ablate.registry import Card, register, suggestion
 from ablate.registry.fields import DataPath
 from ablate.registry.lazy import LazyModule, torch
@@ -32,13 +33,17 @@ TARGETS = ("targets", "y", "Y", "labels", "target")
         "Your own arrays of inputs and targets in one .npz file.",
         source="numpy.savez",
         helps="For data that fit in memory and have one target per sample.",
-        interacts="uint8 inputs stay bytes in memory and are scaled to 0 … 1 in each batch.",
+        interacts=(
+            "uint8 inputs stay bytes in memory and are scaled to 0 … 1 in each batch. Declare coordinates with "
+            "keypoints: flip, rotate, shift, scale and crop then move them with the images."
+        ),
     ),
 )
 class Npz(Data):
     """Inputs (n, …), images (n, H, W) as (n, 1, H, W).
 
-    Integer targets (n,) are classes, floats (n,) or (n, k) are for regression, NaN if missing.
+    Integer targets (n,) are classes, floats (n,) or (n, k) are for regression, NaN if missing. Keypoints (n, P, 2) or
+    (n, 2·P) are floats (n, 2·P) in the file's unit.
     """
 
     needs_file: ClassVar[bool] = True
@@ -46,6 +51,19 @@ class Npz(Data):
     path: DataPath = Field(description="the .npz file")
     inputs: str | None = Field(default=None, description="key of the inputs; null: inputs, x, X, images or data")
     targets: str | None = Field(default=None, description="key of the targets; null: targets, y, Y, labels or target")
+    keypoints: Points | None = Field(
+        default=None,
+        description=(
+            "the targets are coordinates in the image: the names or number of the points, or a mapping with points, "
+            "unit and swap"
+        ),
+    )
+
+    def check(self) -> None:
+        """Raises ValueError for keypoints without use."""
+        super().check()
+        if self.keypoints is not None and self.reconstruct:
+            raise ValueError("data.keypoints has no effect with 'reconstruct'. Remove one of them.")
 
     def load(self) -> Parts:
         path = self.existing(self.path)
@@ -60,15 +78,17 @@ class Npz(Data):
                 raise ValueError(
                     f"data.{name} has {len(values)} samples, but the inputs have {len(x)}. The numbers must be equal."
                 )
-        inputs, targets = _inputs(x), _targets(y)
-        task, outputs, classes = _kind(targets)
+        points = self.keypoints
+        inputs = _inputs(x)
+        targets = as_coordinates(torch.from_numpy(y.astype(np.float32))) if points and points.names else _targets(y)
+        spec = _spec(tuple(inputs.shape[1:]), targets, points)
         samples = Part(
             inputs,
             targets,
             rows=torch.arange(len(inputs)),
             groups=None if groups is None else torch.from_numpy(np.unique(groups, return_inverse=True)[1].reshape(-1)),
         )
-        return self.parts(samples, Spec(tuple(inputs.shape[1:]), outputs, task, classes), source=shown(path))
+        return self.parts(samples, spec, source=shown(path))
 
 
 def read_arrays(path: Path, field: str) -> dict[str, NDArray[Any]]:
@@ -129,9 +149,15 @@ def _targets(y: NDArray[Any]) -> torch.Tensor:
     return torch.from_numpy(y.astype(np.int64))
 
 
-def _kind(targets: torch.Tensor) -> tuple[Task, int, tuple[str, ...]]:
-    """The task, the number of outputs and the classes, from the targets."""
+def _spec(input_shape: tuple[int, ...], targets: torch.Tensor, points: Points | None) -> Spec:
+    """The facts, from the targets."""
     if targets.is_floating_point():
-        return "regression" if targets.dim() == 2 else "other", targets[:1].numel(), ()
+        task: Task = "regression" if targets.dim() == 2 else "other"
+        outputs = targets[:1].numel()
+        marks = points.facts(input_shape, outputs, "data.keypoints") if points else None
+        names = points.target_names if points else ()
+        return Spec(input_shape, outputs, task, (), marks, names, no_positions=points is not None and marks is None)
     outputs = int(targets.max()) + 1 if len(targets) else 1
-    return "classification" if targets.dim() == 1 else "other", outputs, tuple(str(number) for number in range(outputs))
+    classes = tuple(str(number) for number in range(outputs))
+    task, places = "classification" if targets.dim() == 1 else "other", tuple(targets.shape[1:])
+    return Spec(input_shape, outputs, task, classes, places=places, no_positions=points is not None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 from typing import TYPE_CHECKING, Any
 
+from ablate.data.keypoints import as_coordinates
 from ablate.data.memory import free_bytes
 from ablate.registry.described import type_of
 from ablate.registry.lazy import torch
@@ -20,11 +21,11 @@ times.
 
 class Samples:
     """A map-style dataset with (input, target) tensors: numbers and arrays are converted; a single float target becomes
-    (1,).
+    (1,). ``are_points``: targets are keypoints.
     """
 
-    def __init__(self, source: Any, where: str) -> None:
-        self.source, self.where = source, where
+    def __init__(self, source: Any, where: str, *, are_points: bool = False) -> None:
+        self.source, self.where, self.are_points = source, where, are_points
 
     def __len__(self) -> int:
         return len(self.source)
@@ -40,6 +41,8 @@ class Samples:
             inputs = as_tensor(inputs, f"{self.where} sample {index}")
         if not _is_ready(target) or target.dtype == torch.uint8:
             target = as_tensor(target, f"{self.where} sample {index}", is_target=True)
+        if self.are_points:
+            return inputs, as_coordinates(target, 0)
         return inputs, target.unsqueeze(0) if target.dim() == 0 and target.is_floating_point() else target
 
 

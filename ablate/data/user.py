@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ablate.data.dataset import Part, Parts, Spec, Task
+from ablate.data.keypoints import Points, as_coordinates, declared
 from ablate.data.samples import Samples, as_tensor, read, repeats
 from ablate.data.split import Fold, in_fold
 from ablate.recipe.settings import Choice
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 SHARED_OUT = 42
 """Seed of the folds of custom data, which have no ``split_seed``."""
 
-KEYS = ("train", "valid", "test", "outputs", "classes")
-EXPECTED = "(train, valid), or a dict with train, valid and, if wanted, test, outputs and classes"
+KEYS = ("train", "valid", "test", "outputs", "classes", "keypoints")
+EXPECTED = "(train, valid), or a dict with train, valid and, if wanted, test, outputs, classes and keypoints"
 
 
 def from_target(choice: Choice, folder: Path | None, fold: Fold | None = None) -> Parts:
@@ -50,12 +51,13 @@ def from_target(choice: Choice, folder: Path | None, fold: Fold | None = None) -
     except ValueError:
         pass  # functions in C have no signature
     returned = _taken_apart(function(**arguments), where)
+    points = declared(returned.get("keypoints"), f"{where}: keypoints")
     parts = {
-        name: _part(returned[name], f"{where}: {name}")
+        name: _part(returned[name], f"{where}: {name}", are_points=points is not None and bool(points.names))
         for name in ("train", "valid", "test")
         if returned.get(name) is not None
     }
-    spec = _spec(parts, returned, where)
+    spec = _spec(parts, returned, points, where)
     notes: dict[str, object] = {name: len(part) for name, part in parts.items()}
     if streamed := [name for name, part in parts.items() if part.inputs is None]:
         notes["streamed"] = streamed
@@ -87,8 +89,8 @@ def _taken_apart(value: Any, where: str) -> dict[str, Any]:
     raise ValueError(f"{where} returned a {came}. It must return {EXPECTED}.")
 
 
-def _part(value: Any, where: str) -> Part:
-    """One split from a dataset or a pair."""
+def _part(value: Any, where: str, *, are_points: bool) -> Part:
+    """One split from a dataset or a pair; ``are_points``: targets are declared as keypoints."""
     from torch.utils.data import IterableDataset, TensorDataset
 
     if isinstance(value, TensorDataset):
@@ -103,6 +105,7 @@ def _part(value: Any, where: str) -> Part:
                 f"{where} has inputs {tuple(inputs.shape)} and targets {tuple(targets.shape)}. Their first axes "
                 "must have the same length."
             )
+        targets = as_coordinates(targets) if are_points else targets
         targets = targets.unsqueeze(1) if targets.dim() == 1 and targets.is_floating_point() else targets
         part = Part(inputs, targets, rows=torch.arange(len(inputs)))
     elif (
@@ -115,7 +118,7 @@ def _part(value: Any, where: str) -> Part:
             "or a pair of tensors or arrays."
         )
     else:
-        part = _from_dataset(Samples(value, where), where)
+        part = _from_dataset(Samples(value, where, are_points=are_points), where)
     if not len(part):
         raise ValueError(f"{where} is empty.")
     return part
@@ -130,7 +133,7 @@ def _from_dataset(samples: Samples, where: str) -> Part:
     return Part(dataset=cast("Any", samples))
 
 
-def _spec(parts: Mapping[str, Part], returned: Mapping[str, Any], where: str) -> Spec:
+def _spec(parts: Mapping[str, Part], returned: Mapping[str, Any], points: Points | None, where: str) -> Spec:
     """Input shape and task from the first samples; classes from the returned dict, or from all targets."""
     firsts = {name: _first(part) for name, part in parts.items()}
     inputs, target = firsts["train"]
@@ -150,7 +153,16 @@ def _spec(parts: Mapping[str, Part], returned: Mapping[str, Any], where: str) ->
         raise ValueError(f"{where}: outputs (={outputs}) must be the number of classes ({len(classes)}).")
     if target.is_floating_point():
         task: Task = "regression" if target.dim() == 1 else "other"
-        return Spec(tuple(inputs.shape), outputs or target.numel(), task, classes)
+        marks = points.facts(tuple(inputs.shape), target.numel(), f"{where}: keypoints") if points else None
+        return Spec(
+            tuple(inputs.shape),
+            outputs or target.numel(),
+            task,
+            classes,
+            keypoints=marks,
+            target_names=points.target_names if points else (),
+            no_positions=points is not None and marks is None,
+        )
     task = "classification" if target.dim() == 0 else "other"
     streamed = any(part.inputs is None for part in parts.values())
     if outputs is None or not streamed:
@@ -164,7 +176,14 @@ def _spec(parts: Mapping[str, Part], returned: Mapping[str, Any], where: str) ->
                 f"{outputs - 1}."
             )
         outputs = outputs or highest + 1
-    return Spec(tuple(inputs.shape), outputs, task, classes or tuple(str(number) for number in range(outputs)))
+    return Spec(
+        tuple(inputs.shape),
+        outputs,
+        task,
+        classes or tuple(str(number) for number in range(outputs)),
+        places=tuple(target.shape),
+        no_positions=points is not None,
+    )
 
 
 def _first(part: Part) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from ablate.engine.data_dependent_init import adapt_to_data
 from ablate.engine.device import dtype_of, place, prepare
 from ablate.engine.dry_run import SAMPLES, batches_for_norms, dry_run, try_one_sample
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
-from ablate.engine.measures import Measure, has_gaps, make_loss, make_metric, not_finite_inputs
+from ablate.engine.measures import Measure, has_gaps, make_loss, make_metric, not_finite_inputs, targets_stay
 from ablate.engine.replicas import OneNetwork, Replicas, Stack
 from ablate.engine.stacked_tricks import (
     changed_data,
@@ -176,7 +176,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
     streams = make_streams(tricks, replicas.template, seeds, device)
     if settings.compile:
         notes += compile_network(replicas, settings, train, device)
-    notes += data_notes(settings, data)
+    notes += data_notes(settings, data) + targets_stay(settings, of_seed(tricks, 0), data.spec)
     optimizer, setters = optimizer_and_setters(assignment, tricks, replicas, steps)
     return Assembly(
         settings=settings,

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.data.dataset import Parts, Spec
+from ablate.data.keypoints import stay_behind
 from ablate.losses.loss import Loss
 from ablate.metrics.metric import Metric
 from ablate.metrics.regression import in_original_unit
 from ablate.notes.note import Note
-from ablate.recipe.settings import Choice
+from ablate.recipe.settings import Choice, Settings
 from ablate.registry.described import type_of
 from ablate.registry.lazy import torch
+from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,6 +46,12 @@ def not_finite_inputs(data: Parts) -> list[Note]:
             values = {"count": count, "total": len(bad), "split": name, "first": first}
             notes.append(Note("not_finite_inputs", values=values))
     return notes
+
+
+def targets_stay(settings: Settings, tricks: Sequence[Trick], spec: Spec) -> list[Note]:
+    """A note if tricks move the pixels of images whose targets may be positions that do not move."""
+    moving = [choice.label for choice, trick in zip(settings.tricks, tricks, strict=True) if trick.moves_pixels]
+    return [Note("targets_stay", values={"tricks": moving})] if moving and stay_behind(spec) else []
 
 
 def make_loss(

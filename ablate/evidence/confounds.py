@@ -51,8 +51,10 @@ BUDGET: dict[str, Kind] = {"epochs": "other_epochs", "batch_size": "other_batch_
 
 SPLITS = ("train", "valid", "test")
 
-SEEN_ONLY = {"facial_keypoints": {"size"}, "csv": {"inputs"}}
-"""Settings of datasets that change the inputs only, not which samples are validated nor their targets."""
+SEEN_ONLY = {"facial_keypoints": {"size"}, "csv": {"inputs"}, "npz": {"keypoints"}}
+"""Settings of datasets that change the inputs, or what tricks do with targets, but not which samples are validated nor
+their targets.
+"""
 
 
 def different_settings(row: Variant, parent: Variant) -> list[Note]:

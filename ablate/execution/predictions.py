@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablate.execution.jobs import weights_file
+from ablate.notes.note import Note
 from ablate.planning.plan import Plan, PlannedRun
 from ablate.recipe import Recipe
 from ablate.recipe.shape import listed
@@ -80,9 +82,26 @@ def mean_prediction(runs: list[Trained], inputs: Part) -> tuple[Tensor, Spec]:
     return torch.stack(found).mean(0), spec
 
 
-def predictions_csv(runs: list[Trained], path: Path, lookup: Path | None = None) -> str:
+def scale_notes(run: Trained, inputs: Part) -> list[Note]:
+    """A note if new inputs have another scale than the training inputs."""
+    from ablate.data.input_range import other_range
+    from ablate.data.new_inputs import input_names
+
+    found = other_range(inputs, run.parts().train)
+    if found is None:
+        return []
+    names = input_names(run.settings.data.options)
+    if found["column"] is not None:
+        column = found["column"]
+        found["column"] = f"column {names[column]}" if column < len(names) else f"input {column}"
+    return [Note("other_range", values=found)]
+
+
+def predictions_csv(
+    runs: list[Trained], path: Path, lookup: Path | None = None, warn: Callable[[Note], None] | None = None
+) -> str:
     """The predictions for a file's inputs as CSV: a column per output, keypoints in pixels; with Kaggle's ``lookup``,
-    RowId and Location.
+    RowId and Location. ``warn`` gets a note if the inputs have another scale than the training inputs.
     """
     import pandas
 
@@ -92,6 +111,9 @@ def predictions_csv(runs: list[Trained], path: Path, lookup: Path | None = None)
 
     inputs, ids = read_inputs(runs[0].settings.data, path)
     values, spec = mean_prediction(runs, inputs)
+    if warn is not None:
+        for note in scale_notes(runs[0], inputs):
+            warn(note)
     if spec.keypoints is not None:
         values = in_pixels(values, spec.keypoints)
     if lookup is not None:

@@ -116,7 +116,7 @@ def in_original_unit(measure: Measure, spec: Spec) -> Measure:
     ),
 )
 class RmsePixels(Metric):
-    """√(Σ (prediction − target)²/n)·scale over the n known coordinates; NaN if none is known."""
+    """√(Σ ((prediction − target)·scale)²/n) over the n known coordinates; NaN if none is known."""
 
     better = "lower"
 
@@ -133,4 +133,6 @@ class RmsePixels(Metric):
         assert spec.keypoints is not None
         known = ~target.isnan()
         error = torch.where(known, prediction.double() - target.double(), 0.0)
-        return (error.square().sum() / known.sum()).sqrt() * spec.keypoints.scale
+        x, y = spec.keypoints.axes
+        error[..., 1::2] *= y.scale / x.scale
+        return (error.square().sum() / known.sum()).sqrt() * x.scale

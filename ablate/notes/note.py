@@ -15,9 +15,12 @@ Kind = Literal[
     "not_compiled",
     "missing_targets",
     "not_finite_inputs",
+    "targets_stay",
     "initial_weights",
     "initial_average",
     "not_finite",
+    # of predictions
+    "other_range",
     # of runs that others logged
     "no_seed",
     "left_out",

@@ -34,13 +34,15 @@ REHEARSED = 2**28
 class Network:
     """What is known of a variant's network. Values are None if unknown; ``error`` is why it cannot be built.
 
-    ``work`` is the compute cost (`ablate.engine.compute_cost`), ``stack_reason`` why seeds cannot be stacked.
+    ``work`` is the compute cost (`ablate.engine.compute_cost`), ``stack_reason`` why seeds cannot be stacked,
+    ``moves_away`` are the tricks that move images whose targets may be positions.
     """
 
     parameters: int | None = None
     receptive_field: Sequence[int] | None = None
     work: float | None = None
     stack_reason: str | None = None
+    moves_away: Sequence[str] = ()
     error: str | None = None
 
     def to_json(self) -> dict[str, object]:
@@ -70,9 +72,9 @@ def known_networks(plan: Plan, store: Store) -> dict[str, Network]:
 
 
 def cached(plan: Plan, store: Store) -> dict[str, Network]:
-    """The cached networks by fingerprint, without entries of an older format, which have no ``stack_reason``."""
+    """The cached networks by fingerprint, without entries of an older format, which have no ``moves_away``."""
     entries = read_or_nothing(cache_file(plan, store)).items()
-    return {name: Network(**entry) for name, entry in entries if "stack_reason" in entry or "error" in entry}
+    return {name: Network(**entry) for name, entry in entries if "moves_away" in entry or "error" in entry}
 
 
 def cache_file(plan: Plan, store: Store) -> Path:
@@ -92,7 +94,9 @@ def describe(settings: Settings, folder: Path, folds: Folds | None, loaded: dict
     ``loaded`` keeps the last dataset by its settings. Raises what the job would raise.
     """
     from ablate.engine.compute_cost import size_of
+    from ablate.engine.construction import make_tricks
     from ablate.engine.dry_run import stack_reason
+    from ablate.engine.measures import targets_stay
     from ablate.models.receptive_field import receptive_field
 
     if settings.joined:
@@ -100,6 +104,7 @@ def describe(settings: Settings, folder: Path, folds: Folds | None, loaded: dict
         return Network(parameters=sum(one.parameters or 0 for one in members))
     network, spec = build(settings, folder, folds, loaded)
     work, parameters = size_of(network, settings, spec)
+    tricks, _ = make_tricks(settings, spec, folder)
     reason = None
     if parameters <= TRIED and settings.stack != "off":
         with suppress(Exception):  # the job reports it
@@ -109,6 +114,7 @@ def describe(settings: Settings, folder: Path, folds: Folds | None, loaded: dict
         receptive_field=list(receptive_field(network) or ()) or None,
         work=work,
         stack_reason=reason,
+        moves_away=[name for note in targets_stay(settings, tricks, spec) for name in note.values["tricks"]],
     )
 
 

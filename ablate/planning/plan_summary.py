@@ -27,6 +27,7 @@ class RowOutlook:
     receptive_field: Sequence[int] | None = None
     error: str | None = None
     stack_reason: str | None = None
+    moves_away: Sequence[str] = ()
     seconds: float | None = None
     bytes: int | None = None
 
@@ -69,6 +70,7 @@ def outlook(plan: Plan, store: Store, *, networks: bool) -> Outlook:
                 fact.receptive_field,
                 fact.error,
                 fact.stack_reason if len(plan.recipe.seeds) > 1 else None,
+                fact.moves_away,
                 estimates.seconds(new) if estimates.knows(runs[0]) else None,
                 # best and last weights of four bytes each, and about 200 bytes of metrics per epoch
                 len(new) * (8 * parameters + 200 * variant.settings.epochs) if parameters is not None else None,

@@ -69,13 +69,13 @@ def facts(
     settings: Settings, *, folder: Path, folds: Folds | None = None, gone: Mapping[Path, str] | None = None
 ) -> dict[str, Any]:
     """Everything that the identity is computed from, in plain values, to explain why two identities differ."""
-    known = {
+    known: dict[str, Any] = {
         "engine": ENGINE_VERSION,
         "settings": _plain(settings, folder, folds, gone or {}),
         "versions": _versions(settings),
         "code": {target: code_digest(target.partition(":")[0], folder) for target in sorted(_targets(settings))},
     }
-    known |= {mend.fact: mend.version for mend in MENDS if mend.affects(settings)}
+    known |= {mend.fact: mend.version for mend in MENDS if mend.holds(settings, known["settings"])}
     return known if folds is None else known | {"folds": folds.dump()}
 
 

@@ -5,8 +5,9 @@ A mend within one entry of the registry raises the entry's version instead.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ablate.recipe.settings import Settings
 
@@ -16,12 +17,18 @@ class Mend:
     """``fact: version`` is added to the `facts` of the settings that it ``affects``, and so changes their identity.
 
     `report.notes.DIFFERENCES` says why their runs are stale. A variant with ``joined`` uses no model and no optimizer
-    of its own.
+    of its own. ``by_contents`` is asked as well if files decide: it gets the settings as in `facts`, with the hashes of
+    files, by which the answer can be cached.
     """
 
     fact: str
     version: int
     affects: Callable[[Settings], bool]
+    by_contents: Callable[[Settings, Mapping[str, Any]], bool] | None = None
+
+    def holds(self, settings: Settings, plain: Mapping[str, Any]) -> bool:
+        """Whether the mend affects these settings, given those of `facts`."""
+        return self.affects(settings) and (self.by_contents is None or self.by_contents(settings, plain))
 
 
 def _lent_to_custom_code(settings: Settings) -> bool:
@@ -31,6 +38,8 @@ def _lent_to_custom_code(settings: Settings) -> bool:
 def _groups_of_one(settings: Settings) -> bool:
     trick = settings.trick("group_norm")
     return trick is not None and trick.dump()["where"] != "conv"
+
+
 CHOOSING = (
     *("flip", "rotate", "scale", "crop", "brightness", "contrast", "colour_pca", "cutout", "random_erasing"),
     *("mixup", "cutmix", "noise"),
@@ -42,6 +51,15 @@ def _changes_part_of_a_batch(settings: Settings) -> bool:
     return any(choice.name in CHOOSING and choice.options.share not in (0, 1) for choice in settings.tricks)  # type: ignore[union-attr]
 
 
+def _of_images(settings: Settings) -> bool:
+    return settings.data.name == "images"
+
+
+def _wide_images(settings: Settings, plain: Mapping[str, Any]) -> bool:
+    data: Any = settings.data.options
+    return bool(data.has_wide_values(plain["data"]["path"]["contents"]))
+
+
 MENDS = (
     # a group of one feature of a linear layer became 0 and stopped all gradients: it is refused
     Mend("group_norm", 2, _groups_of_one),
@@ -49,4 +67,6 @@ MENDS = (
     Mend("contract", 2, _lent_to_custom_code),
     # share · N is no longer rounded: at batch 1, a share of 0.4 changed nothing
     Mend("share", 2, _changes_part_of_a_batch),
+    # image files of more than 8 bits per value keep all of them
+    Mend("wide_images", 1, _of_images, _wide_images),
 )

@@ -44,6 +44,7 @@ EXAMPLES = {
     "Monitor": ", such as {metric: accuracy, better: higher}",
     "Checkpoint": ", such as {every: 5min}",
     "Group": ", such as {match: '*.bias', weight_decay: 0}",
+    "Points": ", a number or a list of names, such as {points: [left_eye, right_eye], unit: pixels}",
     "TaskOf": ", such as {loss: mse, outputs: 1}",
 }
 """Class of nested settings → how they are written."""

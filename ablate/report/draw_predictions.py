@@ -25,8 +25,8 @@ SIDE = 1.7
 
 @dataclass(frozen=True)
 class Shown:
-    """Images (n, H, W) with true and predicted keypoints (n, P, 2), in pixels of a frame of ``frame`` pixels; NaN:
-    missing.
+    """Images (n, H, W) with true and predicted keypoints (n, P, 2), in pixels from the edges of a frame of ``frame``
+    (width, height) pixels; NaN: missing.
     """
 
     study: str
@@ -34,7 +34,7 @@ class Shown:
     images: NDArray[Any]
     truth: NDArray[np.float64]
     predicted: NDArray[np.float64]
-    frame: int
+    frame: tuple[int, int]
 
 
 def read_predictions(study: StudyRecord, store: Store) -> Shown:
@@ -68,17 +68,18 @@ def read_predictions(study: StudyRecord, store: Store) -> Shown:
     inputs, targets = few.tensors
 
     def pixels(points: Tensor) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = (points.double() * marks.scale + marks.centre).reshape(len(points), -1, 2).numpy()
+        found: NDArray[np.float64] = (marks.pixels(points.double()) - marks.first).reshape(len(points), -1, 2).numpy()
         return found
 
-    return Shown(study.recipe.study, name, inputs[:, 0].numpy(), pixels(targets), pixels(values), marks.frame)
+    frame = marks.axes[0].side, marks.axes[1].side
+    return Shown(study.recipe.study, name, inputs[:, 0].numpy(), pixels(targets), pixels(values), frame)
 
 
 def draw_predictions(shown: Shown) -> Figure:
     """The images side by side: true keypoints as rings, predicted ones as dots, with a line between. Call it under
     `drawing`.
     """
-    n = len(shown.images)
+    n, (right, bottom_edge) = len(shown.images), shown.frame
     columns = min(COLUMNS, n)
     rows = -(-n // columns)
     width, height = max(columns * SIDE + 0.3, 4.4), rows * (SIDE + 0.22) + 0.75
@@ -91,12 +92,12 @@ def draw_predictions(shown: Shown) -> Figure:
         row, column = divmod(i, columns)
         left, bottom = 0.15 + column * SIDE, height - 0.75 - (row + 1) * (SIDE + 0.22) + 0.22
         axes = figure.add_axes((left / width, bottom / height, (SIDE - 0.1) / width, (SIDE - 0.1) / height))
-        axes.imshow(shown.images[i], cmap="gray", extent=(0, shown.frame, shown.frame, 0))
+        axes.imshow(shown.images[i], cmap="gray", extent=(0, right, bottom_edge, 0))
         for (x, y), (px, py) in zip(shown.truth[i], shown.predicted[i], strict=True):
             axes.plot([x, px], [y, py], color=VERMILION, linewidth=0.7)
         axes.plot(*shown.truth[i].T, "o", markersize=4.2, markerfacecolor="none", markeredgecolor=BLUE)
         axes.plot(*shown.predicted[i].T, "o", markersize=1.9, color=VERMILION)
-        axes.set(xlim=(0, shown.frame), ylim=(shown.frame, 0), xticks=[], yticks=[])
+        axes.set(xlim=(0, right), ylim=(bottom_edge, 0), xticks=[], yticks=[])
         error = float(np.sqrt(np.nanmean((shown.truth[i] - shown.predicted[i]) ** 2)))
         axes.set_title(f"{error:.2f}", size=SMALL, pad=2)
     return figure

@@ -28,10 +28,14 @@ SENTENCES: dict[Kind, str] = {
     "not_compiled": "not compiled: {reason}",
     "missing_targets": "targets may be missing (NaN): a custom loss must mask them",
     "not_finite_inputs": "{count} of {total} {split} inputs contain NaN or infinity (first: sample {first})",
+    "targets_stay": "images are moved by {tricks}, but targets are not: declare positions with data.keypoints "
+    "(0: no target is one)",
     "initial_weights": "starts from the weights of {source}: {taken} of {total} tensors loaded{left}",
     "initial_average": "ema: after {steps} steps, initial weights are still {share} of the average. "
     "Use a smaller decay (={decay}) or warmup: true",
     "not_finite": "{metric} (={value}) is not finite at the {at} epoch",
+    "other_range": "{column} are between {low} and {high}, but between {train_low} and {train_high} in the training "
+    "set. Bring them to the same scale",
     "no_seed": "not compared, because no seed was logged",
     "left_out": "ignored {count} {unit} without {place}",
     "repeated_seed": "several runs with {seeds}: the most recent one is used",
@@ -109,6 +113,7 @@ DIFFERENCES = {
     "group_norm": "group_norm now refuses groups of one feature, which it set to 0",
     "contract": "custom code now gets copies of the data, so that it cannot change them",
     "share": "tricks now change exactly their share of the samples, whatever the batch size",
+    "wide_images": "16-bit and floating-point images now keep all their bits",
 }
 """What makes a variant stale."""
 
@@ -223,5 +228,7 @@ FORMS: dict[str, Callable[[Any], str]] = {
     "share": lambda value: f"{value:.0%}",
     "decay": lambda value: f"{value:g}",
     "differences": differences,
+    "column": lambda value: f"values of {value}" if value else "inputs",
+    **dict.fromkeys(("low", "high", "train_low", "train_high"), lambda value: f"{value:.4g}"),
 }
 """Values that are shown differently from how they are stored."""

@@ -26,6 +26,7 @@ FIRST: tuple[Kind, ...] = (
     "no_effect_at_first",
     "not_finite",
     "not_finite_inputs",
+    "targets_stay",
 )
 """Notes that come before all others: they report likely bugs."""  # fmt: skip
 

@@ -46,6 +46,7 @@ class Crop(Trick):
     """
 
     stacked = True
+    moves_pixels = True
     order = 23
     examples = ({}, {"area": {"linear": [1, 0.3]}, "share": 0.5}, {"form": "padded", "pixels": 2})
 

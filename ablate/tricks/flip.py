@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
-from ablate.tricks.shared.pictures import Share, as_planes, check_pictures, choose, cover_pictures
+from ablate.tricks.shared.pictures import Share, as_planes, check_pictures, choose, cover_pictures, in_unit_of_data
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Flip(Trick):
     """Flips a fraction ``share`` of each batch's samples (C, H, W) or (C, D, H, W) along W, chosen at random."""
 
     stacked = True
+    moves_pixels = True
     shorthand = "share"
     order = 20
     examples = ({}, {"share": {"linear": [0, 1]}})
@@ -47,10 +48,15 @@ class Flip(Trick):
     def check(self, spec: Spec) -> None:
         """Raises ValueError if the samples are not images, or if a keypoint's left or right counterpart is missing."""
         check_pictures("flip", spec, volumes=True)
+        if spec.keypoints is not None and spec.keypoints.pairs is None:
+            raise ValueError(
+                "trick (=flip) requires the pairs of keypoints that swap when an image is flipped. Set "
+                "data.keypoints.swap, such as [[0, 1]], or [] if there are none."
+            )
         if spec.keypoints is not None and (alone := one_sided(spec.keypoints)):
             raise ValueError(
                 f"trick (=flip) swaps left and right keypoints, but the counterpart of {alone[0]} is missing. Add "
-                "it to data.columns, or remove flip."
+                "it to data.columns or data.keypoints, or remove flip."
             )
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
@@ -66,13 +72,13 @@ class Flip(Trick):
             return replace(batch, inputs=inputs, targets=masks.view_as(batch.targets))
         if marks is None:
             return replace(batch, inputs=inputs)
-        targets = torch.where(chosen[..., None], mirror_keypoints(batch.targets, marks), batch.targets)
-        return replace(batch, inputs=inputs, targets=targets)
+        mirrored = in_unit_of_data(batch, lambda points: mirror_keypoints(points, marks))
+        return replace(batch, inputs=inputs, targets=torch.where(chosen[..., None], mirrored, batch.targets))
 
 
 def one_sided(marks: Keypoints) -> list[str]:
     """The names of left or right keypoints without a counterpart."""
-    paired = {point for pair in marks.pairs for point in pair}
+    paired = {point for pair in marks.pairs or () for point in pair}
     sides = [{"left", "right"} & set(name.replace("_", " ").split()) for name in marks.names]
     return [name for i, name in enumerate(marks.names) if sides[i] and i not in paired]
 
@@ -83,14 +89,15 @@ def mirror(images: Tensor) -> Tensor:
 
 
 def mirror_keypoints(points: Tensor, marks: Keypoints) -> Tensor:
-    """Keypoints (..., 2·P) of flipped images: x → frame − x in pixels (−x if the origin is the image center), left and
-    right swapped.
+    """Keypoints (..., 2·P) of flipped images: x → frame − x in pixels from the edge (−x if the origin is the image
+    center), left and right swapped.
 
     A missing keypoint (NaN) is missing at its counterpart's position afterwards.
     """
+    x = marks.axes[0]
     mirrored = points.clone()
-    mirrored[..., 0::2] = (marks.frame - 2 * marks.centre) / marks.scale - points[..., 0::2]
-    return swap(mirrored, marks.pairs)
+    mirrored[..., 0::2] = (2 * x.middle - 2 * x.centre) / x.scale - points[..., 0::2]
+    return swap(mirrored, marks.pairs or ())
 
 
 def swap(points: Tensor, pairs: tuple[tuple[int, int], ...]) -> Tensor:

@@ -34,7 +34,7 @@ To = Literal["standard", "unit", "symmetric"]
         ),
         helps="For targets far from 0, such as prices, whose initial loss is otherwise so large that training fails.",
         costs="Losses are in the normalized unit: compare a metric, such as rmse, with variants that do not normalize.",
-        interacts="Gives several outputs equal weight. Keypoints are already scaled by the dataset.",
+        interacts="Gives several outputs equal weight. Not for keypoints that are scaled already.",
     ),
 )
 class NormaliseTargets(Trick):
@@ -70,9 +70,10 @@ class NormaliseTargets(Trick):
         return settings
 
     def check(self, spec: Spec) -> None:
-        """Raises ValueError if targets are classes or keypoints."""
-        if spec.task == "classification" or spec.keypoints is not None:
-            what = "keypoints, which are already scaled" if spec.keypoints is not None else "classes"
+        """Raises ValueError if targets are classes or keypoints that are already scaled."""
+        scaled = spec.keypoints is not None and any(axis.scale != 1 for axis in spec.keypoints.axes)
+        if spec.task == "classification" or scaled:
+            what = "keypoints, which are already scaled" if scaled else "classes"
             raise ValueError(f"trick (=normalise_targets) requires continuous targets, but they are {what}. Remove it.")
 
     def on_data(self, data: Parts) -> Parts:

@@ -38,6 +38,7 @@ class Rotate(Trick):
     """
 
     stacked = True
+    moves_pixels = True
     shorthand = "degrees"
     order = 21
     examples = ({}, {"degrees": {"linear": [10, 90]}, "share": 0.5, "fill": "reflect"})

@@ -39,6 +39,7 @@ class Scale(Trick):
     """
 
     stacked = True
+    moves_pixels = True
     shorthand = "by"
     order = 22
     examples = ({}, {"by": {"linear": [0.1, 0.5]}, "share": 0.5, "fill": "zero"})

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
-from ablate.tricks.shared.pictures import as_planes, check_pictures, cover_pictures
+from ablate.tricks.shared.pictures import as_planes, check_pictures, cover_pictures, in_unit_of_data
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Shift(Trick):
     """Shifts each sample by whole pixels, drawn uniformly from −``pixels`` … ``pixels`` in x and in y."""
 
     stacked = True
+    moves_pixels = True
     shorthand = "pixels"
     order = 20
     examples = ({}, {"pixels": 3, "fill": "zero"})
@@ -66,7 +67,8 @@ def shifted(batch: Batch, moves: Tensor, fill: Literal["edge", "zero"]) -> Batch
     if marks is None:
         return replace(batch, inputs=inputs)
     height, width = batch.inputs.shape[-2:]
-    return replace(batch, inputs=inputs, targets=move_keypoints(batch.targets, moves, (width, height), marks))
+    targets = in_unit_of_data(batch, lambda points: move_keypoints(points, moves, (width, height), marks))
+    return replace(batch, inputs=inputs, targets=targets)
 
 
 def move(images: Tensor, moves: Tensor, fill: Literal["edge", "zero"]) -> Tensor:
@@ -88,9 +90,9 @@ def move(images: Tensor, moves: Tensor, fill: Literal["edge", "zero"]) -> Tensor
 
 def move_keypoints(points: Tensor, moves: Tensor, size: tuple[int, int], marks: Keypoints) -> Tensor:
     """Keypoints (..., N, 2·P) of images of ``size`` (width, height), shifted by ``moves`` (..., N, 2) pixels."""
-    width, height = size
+    (width, height), (x, y) = size, marks.axes
     steps = moves.to(points.dtype)
     moved = points.clone()
-    moved[..., 0::2] += steps[..., :1] * (marks.frame / width / marks.scale)
-    moved[..., 1::2] += steps[..., 1:] * (marks.frame / height / marks.scale)
+    moved[..., 0::2] += steps[..., :1] * (x.side / width / x.scale)
+    moved[..., 1::2] += steps[..., 1:] * (y.side / height / y.scale)
     return moved

@@ -162,6 +162,12 @@ class Trick(Named):
     False for freezing, for example.
     """
 
+    moves_pixels: ClassVar[bool] = False
+    """Whether `on_batch` moves the pixels of images, and the keypoints and masks among the targets with them.
+
+    A note reports targets that may be positions but are not declared as keypoints.
+    """
+
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
     """Settings that the contract test (tests/test_contract.py) trains with."""
 

@@ -49,6 +49,7 @@ def test_the_page_has_its_blocks():
 def test_blocks(number, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "prices.csv").write_text("rooms,price\n3,100\n4,120\n")
+    (tmp_path / "data" / "hands.npz").write_bytes(b"")
     (tmp_path / "pets").mkdir()
     (tmp_path / "my_networks.py").write_text(MODULE)
     text = whole(BLOCKS[number])

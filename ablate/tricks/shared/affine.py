@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from ablate.registry.lazy import torch
-from ablate.tricks.shared.pictures import as_planes, cover_pictures, flattened
+from ablate.tricks.shared.pictures import as_planes, cover_pictures, flattened, in_unit_of_data
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +36,7 @@ def transform(batch: Batch, forward: Tensor, chosen: Tensor, fill: Fill) -> Batc
     marks = batch.spec.keypoints
     if marks is not None:
         height, width = batch.inputs.shape[-2:]
-        moved = map_keypoints(batch.targets, forward, (width, height), marks)
+        moved = in_unit_of_data(batch, lambda points: map_keypoints(points, forward, (width, height), marks))
         return replace(batch, inputs=inputs, targets=torch.where(chosen[..., None], moved, batch.targets))
     if cover_pictures(batch):
         masks = as_planes(batch.targets, batch)
@@ -69,15 +69,15 @@ def map_keypoints(points: Tensor, forward: Tensor, size: tuple[int, int], marks:
     If one coordinate of a keypoint is NaN, both become NaN.
     """
     matrix = forward.to(points.dtype)
-    width, height = size
-    # the frame has one side for both axes, whatever the image size
-    to_x, to_y, middle = width / marks.frame, height / marks.frame, marks.frame / 2
-    x = (points[..., 0::2] * marks.scale + marks.centre - middle) * to_x
-    y = (points[..., 1::2] * marks.scale + marks.centre - middle) * to_y
+    across, down = marks.axes
+    # the frame need not have the size of the image
+    to_x, to_y = size[0] / across.side, size[1] / down.side
+    x = (points[..., 0::2] * across.scale + across.centre - across.middle) * to_x
+    y = (points[..., 1::2] * down.scale + down.centre - down.middle) * to_y
     (a, b, u), (c, d, v) = (row.unbind(-1) for row in matrix.unsqueeze(-3).unbind(-2))
-    new_x, new_y = a * x + b * y + u, c * x + d * y + v
-    new = torch.stack([new_x / to_x, new_y / to_y], dim=-1)
-    return ((new + middle - marks.centre) / marks.scale).flatten(-2)
+    new_x, new_y = (a * x + b * y + u) / to_x, (c * x + d * y + v) / to_y
+    moved = [(new + axis.middle - axis.centre) / axis.scale for new, axis in ((new_x, across), (new_y, down))]
+    return torch.stack(moved, dim=-1).flatten(-2)
 
 
 def _inverse(matrix: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Shared code of tricks on images: check the data, choose samples, recognize masks."""
+"""Shared code of tricks on images: check the data, choose samples, recognize masks, move keypoints."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from ablate.registry.fields import Range
 from ablate.schedules import Scheduled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from ablate.data.dataset import Batch, Spec
@@ -62,3 +64,9 @@ def as_planes(masks: Tensor, batch: Batch) -> Tensor:
     if flattened(batch):
         return masks.view(*masks.shape[:-1], *batch.spec.input_shape)
     return masks.unsqueeze(-len(batch.spec.input_shape)) if masks.dim() < batch.inputs.dim() else masks
+
+
+def in_unit_of_data(batch: Batch, move: Callable[[Tensor], Tensor]) -> Tensor:
+    """The keypoints of a batch after ``move``, which gets them in the unit of the data: targets may be normalized."""
+    scaling = batch.spec.target_scaling
+    return move(batch.targets) if scaling is None else scaling.scaled(move(scaling.original(batch.targets)))

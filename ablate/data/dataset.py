@@ -61,7 +61,8 @@ class Spec:
 
     ``places`` is the shape of the class targets of one sample, such as (H, W) for masks or (T,) for the positions of a
     text; (): one class per sample. Targets are (n, *places), predictions (n, outputs, *places). ``vocabulary`` lists
-    the tokens of integer inputs (n, T), counted from 0; (): inputs are not tokens.
+    the tokens of integer inputs (n, T), counted from 0; (): inputs are not tokens. ``input_names`` are those of the
+    columns of a table.
     """
 
     input_shape: tuple[int, ...]
@@ -73,6 +74,7 @@ class Spec:
     target_scaling: TargetScaling | None = None
     places: tuple[int, ...] = ()
     vocabulary: tuple[str, ...] = ()
+    input_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

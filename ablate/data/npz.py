@@ -11,6 +11,8 @@ from pydantic import Field
 
 from ablate.data.data import Data, shown
 from ablate.data.dataset import Part, Parts, Spec, Task
+from ablate.data.rounding import narrowed, unrounded
+from ablate.recipe.contents import of_contents
 from ablate.registry import Card, register, suggestion
 from ablate.registry.fields import DataPath
 from ablate.registry.lazy import LazyModule, torch
@@ -70,6 +72,19 @@ class Npz(Data):
         )
         return self.parts(samples, Spec(tuple(inputs.shape[1:]), outputs, task, classes), source=shown(path))
 
+    def misread(self) -> bool:
+        return of_contents(self.path, f"npz {self.inputs} {self.targets}", self._loses_differences)
+
+    def _loses_differences(self) -> bool:
+        """Whether earlier versions lost differences of the numbers in float32."""
+        try:
+            arrays = read_arrays(self.path, "data.path")
+            x = _array(arrays, "inputs", self.inputs, INPUTS)
+            y = _array(arrays, "targets", self.targets, TARGETS)
+        except ValueError:
+            return False
+        return any(narrowed(values).dtype == np.float64 for values in (x, y) if values.dtype.kind == "f" or values is x)
+
 
 def read_arrays(path: Path, field: str) -> dict[str, NDArray[Any]]:
     """All arrays of an .npz file, by name. Raises ValueError (one line); ``field`` is the setting with the path."""
@@ -100,7 +115,7 @@ def _array(arrays: dict[str, NDArray[Any]], field: str, wanted: str | None, usua
     return arrays[name]
 
 
-def _inputs(x: NDArray[Any]) -> torch.Tensor:
+def _inputs(x: NDArray[Any], *, narrow: bool = True) -> torch.Tensor:
     if x.ndim == 1:
         x = x[:, None]
     if x.ndim == 3:
@@ -114,12 +129,12 @@ def _inputs(x: NDArray[Any]) -> torch.Tensor:
             )
     if x.dtype == np.uint8:
         return torch.from_numpy(x)
-    return torch.from_numpy(x.astype(np.float32))
+    return torch.from_numpy(narrowed(x) if narrow else unrounded(x))
 
 
 def _targets(y: NDArray[Any]) -> torch.Tensor:
     if y.dtype.kind == "f":
-        return torch.from_numpy(y.astype(np.float32).reshape(len(y), -1) if y.ndim <= 2 else y.astype(np.float32))
+        return torch.from_numpy(narrowed(y).reshape(len(y), -1) if y.ndim <= 2 else narrowed(y))
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.size and y.min() < 0:

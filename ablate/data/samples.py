@@ -6,6 +6,7 @@ import numbers
 from typing import TYPE_CHECKING, Any
 
 from ablate.data.memory import free_bytes
+from ablate.data.rounding import narrowed
 from ablate.registry.described import type_of
 from ablate.registry.lazy import torch
 
@@ -55,7 +56,7 @@ def as_tensor(value: Any, where: str, *, is_target: bool = False) -> Tensor:
 
     Floats and uint8 inputs keep their type; other integers become int64.
 
-    A single float is float32. Raises ValueError (one line) for other values.
+    Raises ValueError (one line) for other values.
     """
     import numpy as np
 
@@ -66,13 +67,10 @@ def as_tensor(value: Any, where: str, *, is_target: bool = False) -> Tensor:
     else:
         if not isinstance(value, np.ndarray | np.generic | numbers.Number | list | tuple):
             raise ValueError(f"{where} has {type_of(value)} as {what}. It must be a tensor, an array or a number.")
-        single = isinstance(value, float | list | tuple) and not isinstance(value, np.generic)
         try:
             tensor = torch.from_numpy(np.array(value))
         except (TypeError, ValueError):
             raise ValueError(f"{where} has {type_of(value)} as {what}. It must be numeric.") from None
-        if single and tensor.is_floating_point():
-            tensor = tensor.float()
     if tensor.is_complex():
         raise ValueError(f"{where} has complex numbers as {what}. They must be real.")
     if tensor.is_floating_point() or (tensor.dtype == torch.uint8 and not is_target):
@@ -112,7 +110,13 @@ def read(samples: Samples) -> tuple[Tensor, Tensor]:
                     "of sample 0. All samples must have the same shape and type."
                 )
             store[i] = value
-    return kept[0], kept[1]
+    # Python has no float32
+    python = (type(value) in (float, list, tuple) for value in samples.source[0])
+    inputs, targets = (
+        torch.from_numpy(narrowed(values.numpy())) if loose and values.dtype == torch.float64 else values
+        for values, loose in zip(kept, python, strict=True)
+    )
+    return inputs, targets
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

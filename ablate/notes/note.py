@@ -15,6 +15,7 @@ Kind = Literal[
     "not_compiled",
     "missing_targets",
     "not_finite_inputs",
+    "unnamed",
     "initial_weights",
     "initial_average",
     "not_finite",

@@ -28,7 +28,14 @@ def _lent_to_custom_code(settings: Settings) -> bool:
     return settings.custom("loss", "metrics", "tricks") or (not settings.joined and settings.custom("model"))
 
 
+def _misread(settings: Settings) -> bool:
+    misread = getattr(settings.data.options, "misread", None)
+    return misread is not None and misread()
+
+
 MENDS = (
     # custom code gets copies of the data, so that what it writes in place changes nothing else
     Mend("contract", 2, _lent_to_custom_code),
+    # a file is read right, or refused
+    Mend("reading", 2, _misread),
 )

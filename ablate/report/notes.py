@@ -28,6 +28,7 @@ SENTENCES: dict[Kind, str] = {
     "not_compiled": "not compiled: {reason}",
     "missing_targets": "targets may be missing (NaN): a custom loss must mask them",
     "not_finite_inputs": "{count} of {total} {split} inputs contain NaN or infinity (first: sample {first})",
+    "unnamed": "not used as inputs, because they have no name: {columns}",
     "initial_weights": "starts from the weights of {source}: {taken} of {total} tensors loaded{left}",
     "initial_average": "ema: after {steps} steps, initial weights are still {share} of the average. "
     "Use a smaller decay (={decay}) or warmup: true",
@@ -107,6 +108,7 @@ DIFFERENCES = {
     "version": "{name} had version {old} (now {new})",
     "engine": "the engine had version {old} (now {new})",
     "contract": "custom code now gets copies of the data, so that it cannot change them",
+    "reading": "the data file was misread before",
 }
 """What makes a variant stale."""
 

@@ -29,9 +29,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (
             "text.csv",
             b"a,b\n1,2\n3,four\n",
-            "--data (=text.csv) has text in column 'b'. Inputs must be numbers.",
+            "--data (=text.csv) has 'four' in column 'b', row 2. Inputs must be numbers.",
         ),
-        ("hole.csv", b"a,b\n1,2\n3,\n", "--data (=hole.csv) has an empty or infinite number in row 2."),
+        (
+            "hole.csv",
+            b"a,b\n1,2\n3,\n",
+            "--data (=hole.csv) has an empty or infinite number in row 2, column 'b'. Inputs",
+        ),
         ("narrow.csv", b"a\n1\n", "--data (=narrow.csv) has no column 'b', which the network requires."),
         ("junk.npz", b"junk", "--data (=junk.npz) cannot be read as .npz: it is not a zip archive."),
         ("faces.png", b"", "--data (=faces.png) must end in .csv or .npz."),

@@ -79,7 +79,7 @@ def test_an_empty_target_is_missing_in_regression(path: Path):
         ),
         (
             {"target": "price"},
-            "data.inputs (=person) must be numeric, but contains text. List numeric columns in 'inputs'.",
+            "data.inputs (=person) must be numeric, but table.csv has 'p0' in column 'person', row 1. List numeric columns",
         ),
         ({"target": "price", "inputs": ("price",)}, "data.inputs (=price) must not include a target or the group."),
         ({"target": ("colour", "price"), "inputs": ("width",)}, "data.target (=colour) must be numeric"),

@@ -12,6 +12,7 @@ VALUES = {
     "taken": 1, "left": ["a", "b"], "more": 2, "steps": 9, "share": 0.5, "decay": 0.9, "metric": "auc", "value": "nan",
     "at": "last", "status": "out_of_memory", "names": ["1", "2"], "finished": 3, "planned": 5, "parent": "net1", "own": 1000,
     "keys": ["size"], "unit": "seed", "place": "params.seed", "differences": [{"what": "unknown"}], "metrics": ["auc"],
+    "columns": ["Unnamed: 0"],
 }  # fmt: skip
 
 

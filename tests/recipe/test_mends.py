@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+from ablate.data.table import Table
 from ablate.recipe import Recipe
 from ablate.recipe.fingerprint import facts
 from ablate.recipe.mends import MENDS
 from ablate.report.notes import DIFFERENCES
 
 PLAIN = {"data": "digits", "model": "mlp", "loss": "cross_entropy", "optimizer": "sgd", "metrics": "[accuracy]"}
+
+FILES = {
+    "mine.py": "def f(): pass\n",
+    "plain.csv": "x,z,y\n1,2,a\n3,4,b\n",
+    "numbers.csv": "x,z,y\n1,2,5.5\n3,4,NA\n5,6,\n",
+    "commas.csv": "x,z,y\n1,2,5.5,\n3,4,6.5,\n",
+    "index.csv": ",x,z,y\n0,1,2,a\n1,3,4,b\n",
+    "twice.csv": "x,z,y,z\n1,2,a,3\n3,4,b,5\n",
+    "target_twice.csv": "x,z,y,y\n1,2,a,b\n3,4,b,a\n",
+    "spaces.csv": "x, z, y\n1, 2, a\n3, 4, b\n",
+    "a_space.csv": "x,z,y\n1,2,a\n3,4,a \n5,6,b\n",
+    "a_group_with_a_space.csv": "x,z,y\na,2,5.5\na ,4,6.5\nb,6,7.5\n",
+    "short.csv": "x,z,y\n1,2,5.5\n3,4\n",
+    "comma.csv": "x,z,y\n" + "".join(f'1,2,"{i},5"\n' for i in range(30)),
+    "times.csv": "x,z,y\n" + "".join(f"{1700000000 + i},2,{i}.5\n" for i in range(30)),
+    "time.csv": "x,z,y\n" + "".join(f"1700000000,2,{i}.5\n" for i in range(30)),
+}
 
 STALE = [
     ("", {}),
@@ -20,13 +40,34 @@ STALE = [
     ("loss: {target: mine:f}", {"contract"}),
     ("metrics: [{target: mine:f, better: lower}]", {"contract"}),
     ("add: [{target: mine:f}]", {"contract"}),
+    ("data: {name: csv, path: plain.csv, target: y}", {}),
+    ("data: {name: csv, path: numbers.csv, target: y}", {}),
+    ("data: {name: csv, path: commas.csv, target: y}", {"reading"}),
+    ("data: {name: csv, path: index.csv, target: y}", {"reading"}),
+    ("data: {name: csv, path: index.csv, target: y, inputs: [x, z]}", {}),
+    ("data: {name: csv, path: twice.csv, target: y}", {"reading"}),
+    ("data: {name: csv, path: twice.csv, target: y, inputs: [x, z]}", {"reading"}),
+    ("data: {name: csv, path: twice.csv, target: y, inputs: [x]}", {}),
+    ("data: {name: csv, path: target_twice.csv, target: y}", {"reading"}),
+    ("data: {name: csv, path: spaces.csv, target: y}", {}),
+    ("data: {name: csv, path: a_space.csv, target: y}", {"reading"}),
+    ("data: {name: csv, path: a_space.csv, target: z}", {"reading"}),
+    ("data: {name: csv, path: a_space.csv, target: z, inputs: [x]}", {}),
+    ("data: {name: csv, path: a_group_with_a_space.csv, target: y, group: x}", {"reading"}),
+    ("data: {name: csv, path: short.csv, target: y, task: regression}", {"reading"}),
+    ("data: {name: csv, path: comma.csv, target: y}", {"reading"}),
+    ("data: {name: csv, path: times.csv, target: y}", {"reading"}),
+    ("data: {name: csv, path: times.csv, target: y, inputs: [z]}", {}),
+    ("data: {name: csv, path: times.csv, target: x, inputs: [z]}", {"reading"}),
+    ("data: {name: csv, path: time.csv, target: y}", {}),
 ]
 """Settings of a variant, one per line instead of those in `PLAIN`, and the mends that affect it."""
 
 
 @pytest.mark.parametrize(("own", "mended"), STALE)
 def test_runs_are_outdated_by_the_mends_that_affect_them(own, mended, tmp_path):
-    (tmp_path / "mine.py").write_text("def f(): pass\n")
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
     written = {line.partition(":")[0]: line for line in own.splitlines()}
     lines = [f"{name}: {value}" for name, value in PLAIN.items() if name not in written] + list(written.values())
     top = [line for line in lines if line.startswith(("data", "metrics"))]
@@ -35,6 +76,29 @@ def test_runs_are_outdated_by_the_mends_that_affect_them(own, mended, tmp_path):
     recipe = Recipe.load(tmp_path / "r.yaml")
     known = facts(recipe.variants[0].settings, folder=recipe.folder)
     assert {mend.fact for mend in MENDS if mend.fact in known} == set(mended)
+
+
+def test_a_file_that_is_gone_was_read_as_before(tmp_path):
+    """Its runs are known by the recorded hash of its contents."""
+    path = tmp_path / "commas.csv"
+    path.write_text(FILES["commas.csv"])
+    os.utime(path, (1e9, 1e9))
+    table = Table(path=path, target="y")
+    assert table.misread()
+    path.unlink()
+    assert table.misread()
+    assert not Table(path=tmp_path / "unknown.csv", target="y").misread()
+
+
+def test_a_file_is_read_once_to_know(tmp_path, monkeypatch):
+    path = tmp_path / "plain.csv"
+    path.write_text(FILES["plain.csv"])
+    os.utime(path, (1e9, 1e9))
+    assert not Table(path=path, target="y").misread()
+    monkeypatch.setattr(Table, "_reads_differently", lambda self: 1 / 0)
+    assert not Table(path=path, target="y").misread()
+    with pytest.raises(ZeroDivisionError):
+        Table(path=path, target="z").misread()
 
 
 def test_a_table_can_say_why_runs_are_outdated():

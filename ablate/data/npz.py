@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from ablate.data.classes import check_labels, distinct
 from ablate.data.data import Data, shown
 from ablate.data.dataset import Part, Parts, Spec, Task
 from ablate.data.rounding import narrowed, unrounded
@@ -141,6 +142,8 @@ def _targets(y: NDArray[Any]) -> torch.Tensor:
         raise ValueError(
             f"data.targets has the class index {y.min()}. Class indices must start at 0; use floats for regression."
         )
+    if y.size:
+        check_labels(distinct(y), len(y), "data.targets", single=y.ndim == 1)
     return torch.from_numpy(y.astype(np.int64))
 
 

@@ -62,15 +62,24 @@ def as_tensor(value: Any, where: str, *, is_target: bool = False) -> Tensor:
 
     what = "target" if is_target else "input"
     tensor: Tensor
-    if isinstance(value, torch.Tensor):
+    if isinstance(value, torch.Tensor) and value.dtype != torch.uint64:
         tensor = value.detach()
     else:
+        value = value.numpy() if isinstance(value, torch.Tensor) else value
         if not isinstance(value, np.ndarray | np.generic | numbers.Number | list | tuple):
             raise ValueError(f"{where} has {type_of(value)} as {what}. It must be a tensor, an array or a number.")
+        most = value if isinstance(value, int) else 0
         try:
-            tensor = torch.from_numpy(np.array(value))
+            array = np.array(value)
+            if array.dtype.kind == "u" and array.size:
+                most = int(array.max())
+            if most < 2**63:
+                tensor = torch.from_numpy(array.astype(np.float64) if array.dtype == np.longdouble else array)
         except (TypeError, ValueError):
-            raise ValueError(f"{where} has {type_of(value)} as {what}. It must be numeric.") from None
+            came = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type_of(value)
+            raise ValueError(f"{where} has {came} as {what}. It must be numeric.") from None
+        if most >= 2**63:
+            raise ValueError(f"{where} has the integer {most} as {what}. Integers must be less than 2^63; use floats.")
     if tensor.is_complex():
         raise ValueError(f"{where} has complex numbers as {what}. They must be real.")
     if tensor.is_floating_point() or (tensor.dtype == torch.uint8 and not is_target):

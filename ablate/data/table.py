@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
+from ablate.data.classes import FEW, check_class_count
 from ablate.data.csv_file import UNNAMED, WrongCsv, numbers, read_table
 from ablate.data.data import Data, shown
 from ablate.data.dataset import Part, Parts, Spec
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 else:
     np = LazyModule("numpy")
     pandas = LazyModule("pandas")
-
-FEW = 20
-"""Maximum number of distinct integers in a target column that is treated as classes."""
 
 
 class Columns(NamedTuple):
@@ -214,4 +212,5 @@ def _classes(
     values, numbers = np.unique(column.to_numpy(str if column.dtype.kind == "O" else None), return_inverse=True)
     if len(values) < 2:
         raise ValueError(f"data.target (={targets[0]}) must have at least two classes in {where}.")
+    check_class_count(len(values), len(column), f"data.target (={targets[0]})", "use 'task: regression'")
     return numbers.astype(np.int64), tuple(str(value) for value in values)

@@ -58,8 +58,9 @@ def read_table(path: Path, field: str, used: Collection[str] | None = None, **op
     except WrongCsv as error:
         raise ValueError(f"{field} (={shown(path)}) {error}") from None
     for name in text:
-        cells = table[name].astype(object).map(lambda cell: cell.strip() if isinstance(cell, str) else cell)
-        table[name] = cells.mask(cells == "")
+        distinct = [cell for cell in table[name].unique() if isinstance(cell, str)]
+        if spaced := {cell: cell.strip() or np.nan for cell in distinct if cell != cell.strip()}:
+            table[name] = [spaced.get(cell, cell) for cell in table[name]]
     return table
 
 

@@ -33,7 +33,10 @@ def unrounded(values: NDArray[Any]) -> NDArray[Any]:
 def narrowed(values: NDArray[Any]) -> NDArray[Any]:
     """Numbers (n, …) as float32; as float64 if float32 loses the differences of a column, until a trick scales them."""
     wide = unrounded(values)
-    return wide if wide.dtype == np.float32 or len(lost(wide)) else values.astype(np.float32)
+    if wide.dtype == np.float32 or len(lost(wide)):
+        return wide
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
 
 
 def lost(values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -53,7 +56,7 @@ def lost(values: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def check_inputs(data: Parts, dtype: torch.dtype) -> None:
     """Raise ValueError (one line) if the network would get inputs whose differences are lost."""
-    fix = "Add the trick standardise, or subtract a constant from the column"
+    fix = "Add standardise, subtract a constant"
     _check([part.inputs for part in _parts(data)], dtype, "data.inputs", data.spec.input_names, fix)
 
 
@@ -61,7 +64,7 @@ def check_targets(data: Parts, dtype: torch.dtype) -> None:
     """Raise ValueError (one line) if the targets' differences are lost in their original unit, in which metrics are
     computed.
     """
-    fix = "Subtract a constant from the targets, or use another unit"
+    fix = "Subtract a constant, use another unit"
     _check([part.targets for part in _parts(data)], dtype, "data.target", data.spec.target_names, fix)
 
 

@@ -78,9 +78,10 @@ class Table(Data):
         inputs = narrowed(found.inputs)
         if not (finite := np.isfinite(inputs)).all():
             row, column = np.argwhere(~finite)[0]
+            what = "too large for float32" if np.isfinite(found.inputs[row, column]) else "empty or infinite"
             raise ValueError(
-                f"data.inputs (={found.names[column]}) is empty or infinite in row {row + 1} of {shown(path)}. Replace "
-                "the value, or remove the column from 'inputs'."
+                f"data.inputs (={found.names[column]}) is {what} in row {row + 1} of {shown(path)}. Replace the value, "
+                "or remove the column from 'inputs'."
             )
         samples = Part(
             torch.from_numpy(inputs),
@@ -110,15 +111,15 @@ class Table(Data):
             now = self._columns(read_table(self.path, "data.path", self.used()), "")
         except ValueError:
             return True
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            table = pandas.read_csv(self.path)
-        if not self.inputs and any(UNNAMED.fullmatch(name) for name in table.columns):
-            return True
         try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                table = pandas.read_csv(self.path)
             then = self._columns(table.rename(columns=str.strip), "")
         except ValueError:
             return False
+        if not self.inputs and any(UNNAMED.fullmatch(name) for name in table.columns):
+            return True
         pairs = [(now.inputs, then.inputs), (now.targets, then.targets), (now.groups, then.groups)]
         equal = all(a is b or np.array_equal(a, b, equal_nan=True) for a, b in pairs)  # type: ignore[arg-type]
         return not equal or narrowed(now.inputs).dtype == np.float64 or narrowed(now.targets).dtype == np.float64
@@ -192,10 +193,11 @@ def _looks_like_classes(table: pandas.DataFrame, targets: tuple[str, ...]) -> bo
     column = table[targets[0]]
     if column.dtype.kind not in "biuf":
         # 1,250.5 and 3,5: of several commas only the last can be that of decimals
-        plain = column.astype(str).str.replace(r",(?=.*,)", "", regex=True).str.replace(",", ".")
-        numbers = pandas.to_numeric(plain, errors="coerce").dropna()
-        decimals = plain[numbers.index].str.contains(".", regex=False).any()
-        return 2 * len(numbers) < len(column) or (not decimals and numbers.nunique() <= FEW)
+        counts = column.astype(str).value_counts()
+        plain = counts.index.to_series().str.replace(r",(?=.*,)", "", regex=True).str.replace(",", ".")
+        found = pandas.to_numeric(plain, errors="coerce").dropna()
+        decimals = plain[found.index].str.contains(".", regex=False).any()
+        return 2 * counts[found.index].sum() < len(column) or (not decimals and found.nunique() <= FEW)
     return column.dtype.kind == "b" or (column.dtype.kind in "iu" and column.nunique() <= FEW)
 
 

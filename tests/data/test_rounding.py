@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from ablate.data.dataset import Part, Parts, Spec
+from ablate.data.load import load_parts
 from ablate.data.new_inputs import read_inputs
 from ablate.data.rounding import check_inputs, check_targets, lost, narrowed
 from ablate.data.split import split
@@ -121,7 +122,6 @@ class TestOfEverySource:
         return Recipe.load(folder / "r.yaml")
 
     def assembled(self, recipe: Recipe) -> Any:
-        from ablate.data.load import load_parts
         from ablate.engine.assembly import assemble
         from ablate.engine.contract import Assignment
 
@@ -155,6 +155,16 @@ class TestOfEverySource:
         known = facts_of(self.recipe(tmp_path, save(tmp_path, inputs, np.arange(60) / 7)))
         assert ("reading" in known) == (save in (save_csv, save_npz))
         assert "reading" not in facts_of(self.recipe(tmp_path, save(tmp_path, inputs - [0, 1.7e9], np.arange(60) / 7)))
+
+
+def test_reconstructed_inputs_are_not_rounded(tmp_path: Path):
+    save_csv(tmp_path, np.stack([RNG.normal(size=60), TIMES], axis=1), np.arange(60) / 7)
+    data = load_parts(
+        Choice("data", "csv", None, Table(path=tmp_path / "data.csv", target="y", reconstruct=True)), None
+    )
+    assert torch.equal(data.train.targets, data.train.inputs)
+    with pytest.raises(ValueError, match=r"^data\.target \(=column 2\) has different values"):
+        check_targets(data, torch.float32)
 
 
 def test_new_inputs_are_not_rounded_before_they_are_standardized(tmp_path: Path):

@@ -47,7 +47,8 @@ def read_inputs(choice: Choice, path: Path) -> tuple[Part, list[int] | None]:
         return Part(_sized(torch.from_numpy(images).unsqueeze(1), data)), ids
     names: tuple[str, ...] | None = None
     if isinstance(data, Table):
-        names = data.input_names(read_table(data.path, "data.path", data.used(), nrows=0).columns)
+        columns = () if data.inputs else read_table(data.path, "data.path", nrows=0).columns
+        names = data.input_names(columns)
     table = read_table(path, "--data", names)
     if names is None:
         names = tuple(name for name in table.columns if not UNNAMED.fullmatch(name))

@@ -62,6 +62,12 @@ def test_a_folder_and_a_broken_archive_are_told(folder: Path):
         read_inputs(data, folder / "torn.npz")
 
 
+def test_listed_columns_need_no_training_data(folder: Path):
+    Path("more.csv").write_text("b,who,a\n2,x,1\n5,y,4\n")
+    data = Choice("data", "csv", None, Table(path=folder / "gone.csv", target="y", inputs=("b", "a")))
+    assert read_inputs(data, folder / "more.csv")[0].inputs.tolist() == [[2, 1], [5, 4]]
+
+
 def test_columns_go_by_name(folder: Path):
     Path("more.csv").write_text("b,who,a\n2,x,1\n5,y,4\n")
     data = Choice("data", "csv", None, Table(path=folder / "train.csv", target="y"))

@@ -81,6 +81,13 @@ class Data(Named):
         """The facts that are known without reading data, or None."""
         return None
 
+    def misread(self) -> bool:
+        """Whether an earlier version trained on other numbers, because it misread the file: its runs are outdated.
+
+        Reads the file once, without torch; does not raise.
+        """
+        return False
+
     def parts(self, samples: Part, spec: Spec, **notes: object) -> Parts:
         """Split ``samples`` (all, in memory) by this class's fields; adds the number of samples per split to ``notes``.
 

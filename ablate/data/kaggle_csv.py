@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from ablate.data.csv_file import WrongCsv, numbers, read_csv, read_csv_chunks
 from ablate.data.faces import FRAME, POINTS, Faces
 from ablate.registry.lazy import LazyModule
 
@@ -47,30 +48,26 @@ def _read_zip(archive: zipfile.ZipFile) -> Faces:
 
 
 def _read_csv(file: IO[bytes]) -> Faces:
-    import pandas
-
     images: list[NDArray[np.uint8]] = []
     points: list[NDArray[np.float32]] = []
     row = 0
     try:
-        header = pandas.read_csv(file, chunksize=ROWS_AT_ONCE, dtype={"Image": str}, encoding="utf-8")
-        with header as chunks:
-            for chunk in chunks:
-                lacking = [name for name in [*COLUMNS, "Image"] if name not in chunk.columns]
-                if lacking:
-                    raise _Wrong(
-                        f"has no column '{lacking[0]}' ({len(lacking)} columns are missing). Use the "
-                        "competition's training.csv."
-                    )
-                if chunk.empty:
-                    continue
-                points.append(_numbers(chunk, row))
-                images.append(np.stack([_pixels(text, row + i) for i, text in enumerate(chunk["Image"])]))
-                row += len(chunk)
+        for chunk in read_csv_chunks(file, [*COLUMNS, "Image"], ROWS_AT_ONCE, dtype={"Image": str}):
+            lacking = [name for name in [*COLUMNS, "Image"] if name not in chunk.columns]
+            if lacking:
+                raise _Wrong(
+                    f"has no column '{lacking[0]}' ({len(lacking)} columns are missing). Use the "
+                    "competition's training.csv."
+                )
+            if chunk.empty:
+                continue
+            points.append(_numbers(chunk, row))
+            images.append(np.stack([_pixels(text, row + i) for i, text in enumerate(chunk["Image"])]))
+            row += len(chunk)
+    except WrongCsv as error:
+        raise ValueError(f"{error} Use the competition's training.csv, its zip, or an .npz.") from None
     except _Wrong as error:
         raise ValueError(str(error)) from None
-    except (UnicodeDecodeError, ValueError):  # pandas' ParserError and EmptyDataError are ValueErrors
-        raise ValueError("cannot be read as CSV. Use the competition's training.csv, its zip, or an .npz.") from None
     if not images:
         raise ValueError("contains no samples. Use the competition's training.csv.")
     keypoints = np.concatenate(points).reshape(-1, len(POINTS), 2)
@@ -84,20 +81,10 @@ class _Wrong(Exception):
 
 
 def _numbers(chunk: Any, row: int) -> NDArray[np.float32]:
-    for name in COLUMNS:
-        if chunk[name].dtype.kind not in "fiu":
-            bad = next((i, text) for i, text in enumerate(chunk[name]) if not _is_number(text))
-            raise _Wrong(f"has '{bad[1]}' in column '{name}', row {row + bad[0] + 1}. It must be a number or empty.")
-    values: NDArray[np.float32] = chunk[COLUMNS].to_numpy(np.float32)
-    return values
-
-
-def _is_number(text: object) -> bool:
     try:
-        float(text)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return False
-    return True
+        return numbers(chunk, COLUMNS, row + 1).astype(np.float32)
+    except WrongCsv as error:
+        raise _Wrong(f"{error} It must be a number or empty.") from None
 
 
 def _pixels(text: object, row: int) -> NDArray[np.uint8]:
@@ -121,9 +108,7 @@ def _pixels(text: object, row: int) -> NDArray[np.uint8]:
 
 def read_kaggle_test(path: Path) -> tuple[list[int], NDArray[np.uint8]]:
     """The ids and images (n, 96, 96) of the competition's ``test.csv``. Raises ValueError if the file is invalid."""
-    import pandas
-
-    table = pandas.read_csv(path, dtype={"Image": str})
+    table = read_csv(path, ("ImageId", "Image"), dtype={"Image": str})
     for name in ("ImageId", "Image"):
         if name not in table.columns:
             raise ValueError(f"has no column '{name}'. Use the competition's test.csv.")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ablate.data.csv_file import read_table
 from ablate.data.data import shown
 from ablate.data.dataset import Keypoints
 from ablate.registry import suggestion
@@ -23,13 +24,11 @@ def submission(predictions: Tensor, names: Sequence[str], ids: Sequence[int], lo
 
     Raises ValueError (one line) for a table with other columns, or for an image or feature without a prediction.
     """
-    import pandas
-
     if not lookup.is_file():
         raise ValueError(
             f"--lookup (={shown(lookup)}) does not exist. Download IdLookupTable.csv from the competition page."
         )
-    table = pandas.read_csv(lookup)
+    table = read_table(lookup, "--lookup", COLUMNS)
     for column in COLUMNS:
         if column not in table.columns:
             raise ValueError(

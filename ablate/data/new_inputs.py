@@ -5,21 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ablate.data.csv_file import UNNAMED, WrongCsv, numbers, read_table, without_names
 from ablate.data.data import shown
 from ablate.data.dataset import Part
 from ablate.data.faces import FRAME, resample
 from ablate.data.facial_keypoints import FacialKeypoints
 from ablate.data.npz import INPUTS, _array, _inputs, read_arrays
-from ablate.data.table import Table, read_table
+from ablate.data.table import Table
 from ablate.recipe.settings import Choice
 from ablate.registry.lazy import LazyModule, torch
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas
 else:
     np = LazyModule("numpy")
-    pandas = LazyModule("pandas")
 
 
 def read_inputs(choice: Choice, path: Path) -> tuple[Part, list[int] | None]:
@@ -34,7 +33,7 @@ def read_inputs(choice: Choice, path: Path) -> tuple[Part, list[int] | None]:
     suffix = path.suffix.lower()
     if suffix == ".npz":
         arrays = read_arrays(path, "--data")
-        inputs = _inputs(_array(arrays, "inputs", getattr(data, "inputs", None), INPUTS))
+        inputs = _inputs(_array(arrays, "inputs", getattr(data, "inputs", None), INPUTS), narrow=False)
         return Part(_sized(inputs, data)), None
     if suffix != ".csv":
         raise ValueError(f"--data (={shown(path)}) must end in .csv or .npz.")
@@ -46,29 +45,31 @@ def read_inputs(choice: Choice, path: Path) -> tuple[Part, list[int] | None]:
         except ValueError as error:
             raise ValueError(f"--data (={shown(path)}) {error}") from None
         return Part(_sized(torch.from_numpy(images).unsqueeze(1), data)), ids
-    table = read_table(path, "--data")
-    names = input_names(data) or list(table.columns)
+    names: tuple[str, ...] | None = None
+    if isinstance(data, Table):
+        columns = () if data.inputs else read_table(data.path, "data.path", nrows=0).columns
+        names = data.input_names(columns)
+    table = read_table(path, "--data", names)
+    if names is None:
+        names = tuple(name for name in table.columns if not UNNAMED.fullmatch(name))
+        if without_names(names):
+            raise ValueError(
+                f"--data (={shown(path)}) has numbers in its first line, which must have the column names."
+            )
     lacking = next((name for name in names if name not in table.columns), None)
     if lacking is not None:
         raise ValueError(f"--data (={shown(path)}) has no column '{lacking}', which the network requires.")
-    if (text := next((name for name in names if table[name].dtype.kind not in "biuf"), None)) is not None:
-        raise ValueError(f"--data (={shown(path)}) has text in column '{text}'. Inputs must be numbers.")
-    values = table[names].to_numpy(np.float32)
+    try:
+        values = numbers(table, names)
+    except WrongCsv as error:
+        raise ValueError(f"--data (={shown(path)}) {error} Inputs must be numbers.") from None
     if not np.isfinite(values).all():
-        row = int(np.argwhere(~np.isfinite(values))[0][0]) + 1
+        row, column = np.argwhere(~np.isfinite(values))[0]
         raise ValueError(
-            f"--data (={shown(path)}) has an empty or infinite number in row {row}. Inputs must be finite."
+            f"--data (={shown(path)}) has an empty or infinite number in row {row + 1}, column '{names[column]}'. "
+            "Inputs must be finite."
         )
-    return Part(torch.from_numpy(np.array(values))), None
-
-
-def input_names(data: object) -> list[str]:
-    """The columns of a table that are inputs; none for other data."""
-    if not isinstance(data, Table):
-        return []
-    targets = {data.target} if isinstance(data.target, str) else set(data.target)
-    columns = data.inputs or pandas.read_csv(data.path, nrows=0).columns
-    return [str(name) for name in columns if name not in {*targets, data.group}]
+    return Part(torch.from_numpy(values)), None
 
 
 def _sized(inputs: torch.Tensor, data: object) -> torch.Tensor:

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from ablate.data.classes import check_labels, distinct
 from ablate.data.data import Data, shown
 from ablate.data.dataset import Part, Parts, Spec, Task
 from ablate.data.keypoints import Points, as_coordinates
+from ablate.data.rounding import narrowed, unrounded
+from ablate.recipe.contents import of_contents
 from ablate.registry import Card, register, suggestion
 from ablate.registry.fields import DataPath
 from ablate.registry.lazy import LazyModule, torch
@@ -80,7 +83,9 @@ class Npz(Data):
                 )
         points = self.keypoints
         inputs = _inputs(x)
-        targets = as_coordinates(torch.from_numpy(y.astype(np.float32))) if points and points.names else _targets(y)
+        targets = (
+            as_coordinates(torch.from_numpy(narrowed(y.astype(np.float64)))) if points and points.names else _targets(y)
+        )
         spec = _spec(tuple(inputs.shape[1:]), targets, points)
         samples = Part(
             inputs,
@@ -89,6 +94,19 @@ class Npz(Data):
             groups=None if groups is None else torch.from_numpy(np.unique(groups, return_inverse=True)[1].reshape(-1)),
         )
         return self.parts(samples, spec, source=shown(path))
+
+    def misread(self) -> bool:
+        return of_contents(self.path, f"npz {self.inputs} {self.targets}", self._loses_differences)
+
+    def _loses_differences(self) -> bool:
+        """Whether earlier versions lost differences of the numbers in float32."""
+        try:
+            arrays = read_arrays(self.path, "data.path")
+            x = _array(arrays, "inputs", self.inputs, INPUTS)
+            y = _array(arrays, "targets", self.targets, TARGETS)
+        except ValueError:
+            return False
+        return any(narrowed(values).dtype == np.float64 for values in (x, y) if values.dtype.kind == "f" or values is x)
 
 
 def read_arrays(path: Path, field: str) -> dict[str, NDArray[Any]]:
@@ -120,7 +138,7 @@ def _array(arrays: dict[str, NDArray[Any]], field: str, wanted: str | None, usua
     return arrays[name]
 
 
-def _inputs(x: NDArray[Any]) -> torch.Tensor:
+def _inputs(x: NDArray[Any], *, narrow: bool = True) -> torch.Tensor:
     if x.ndim == 1:
         x = x[:, None]
     if x.ndim == 3:
@@ -134,18 +152,20 @@ def _inputs(x: NDArray[Any]) -> torch.Tensor:
             )
     if x.dtype == np.uint8:
         return torch.from_numpy(x)
-    return torch.from_numpy(x.astype(np.float32))
+    return torch.from_numpy(narrowed(x) if narrow else unrounded(x))
 
 
 def _targets(y: NDArray[Any]) -> torch.Tensor:
     if y.dtype.kind == "f":
-        return torch.from_numpy(y.astype(np.float32).reshape(len(y), -1) if y.ndim <= 2 else y.astype(np.float32))
+        return torch.from_numpy(narrowed(y).reshape(len(y), -1) if y.ndim <= 2 else narrowed(y))
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.size and y.min() < 0:
         raise ValueError(
             f"data.targets has the class index {y.min()}. Class indices must start at 0; use floats for regression."
         )
+    if y.size:
+        check_labels(distinct(y), len(y), "data.targets", single=y.ndim == 1)
     return torch.from_numpy(y.astype(np.int64))
 
 

@@ -29,5 +29,7 @@ def reconstructed_spec(spec: Spec) -> Spec:
 def _own_targets(part: Part) -> Part:
     if part.inputs is None:
         raise ValueError("data.reconstruct (=true) requires inputs in memory, but they are streamed. Remove it.")
-    numbers = part.inputs.flatten(1).to(torch.float32)
-    return replace(part, targets=numbers / 255 if part.inputs.dtype == torch.uint8 else numbers.clone())
+    numbers = part.inputs.flatten(1)
+    if part.inputs.dtype == torch.uint8:
+        return replace(part, targets=numbers.float() / 255)
+    return replace(part, targets=numbers.clone() if numbers.is_floating_point() else numbers.float())

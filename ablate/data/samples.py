@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.data.keypoints import as_coordinates
 from ablate.data.memory import free_bytes
+from ablate.data.rounding import narrowed
 from ablate.registry.described import type_of
 from ablate.registry.lazy import torch
 
@@ -58,24 +59,30 @@ def as_tensor(value: Any, where: str, *, is_target: bool = False) -> Tensor:
 
     Floats and uint8 inputs keep their type; other integers become int64.
 
-    A single float is float32. Raises ValueError (one line) for other values.
+    Raises ValueError (one line) for other values.
     """
     import numpy as np
 
     what = "target" if is_target else "input"
     tensor: Tensor
-    if isinstance(value, torch.Tensor):
+    if isinstance(value, torch.Tensor) and value.dtype != torch.uint64:
         tensor = value.detach()
     else:
+        value = value.numpy() if isinstance(value, torch.Tensor) else value
         if not isinstance(value, np.ndarray | np.generic | numbers.Number | list | tuple):
             raise ValueError(f"{where} has {type_of(value)} as {what}. It must be a tensor, an array or a number.")
-        single = isinstance(value, float | list | tuple) and not isinstance(value, np.generic)
+        most = value if isinstance(value, int) else 0
         try:
-            tensor = torch.from_numpy(np.array(value))
+            array = np.array(value)
+            if array.dtype.kind == "u" and array.size:
+                most = int(array.max())
+            if most < 2**63:
+                tensor = torch.from_numpy(array.astype(np.float64) if array.dtype == np.longdouble else array)
         except (TypeError, ValueError):
-            raise ValueError(f"{where} has {type_of(value)} as {what}. It must be numeric.") from None
-        if single and tensor.is_floating_point():
-            tensor = tensor.float()
+            came = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type_of(value)
+            raise ValueError(f"{where} has {came} as {what}. It must be numeric.") from None
+        if most >= 2**63:
+            raise ValueError(f"{where} has the integer {most} as {what}. Integers must be less than 2^63; use floats.")
     if tensor.is_complex():
         raise ValueError(f"{where} has complex numbers as {what}. They must be real.")
     if tensor.is_floating_point() or (tensor.dtype == torch.uint8 and not is_target):
@@ -115,7 +122,13 @@ def read(samples: Samples) -> tuple[Tensor, Tensor]:
                     "of sample 0. All samples must have the same shape and type."
                 )
             store[i] = value
-    return kept[0], kept[1]
+    # Python has no float32
+    python = (type(value) in (float, list, tuple) for value in samples.source[0])
+    inputs, targets = (
+        torch.from_numpy(narrowed(values.numpy())) if loose and values.dtype == torch.float64 else values
+        for values, loose in zip(kept, python, strict=True)
+    )
+    return inputs, targets
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

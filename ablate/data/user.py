@@ -7,16 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from ablate.data.classes import check_labels, distinct
 from ablate.data.dataset import Part, Parts, Spec, Task
 from ablate.data.keypoints import Points, as_coordinates, declared
 from ablate.data.samples import Samples, as_tensor, read, repeats
 from ablate.data.split import Fold, in_fold
 from ablate.recipe.settings import Choice
 from ablate.registry.described import type_of
-from ablate.registry.lazy import torch
+from ablate.registry.lazy import LazyModule, torch
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
+else:
+    np = LazyModule("numpy")
 
 SHARED_OUT = 42
 """Seed of the folds of custom data, which have no ``split_seed``."""
@@ -166,8 +171,8 @@ def _spec(parts: Mapping[str, Part], returned: Mapping[str, Any], points: Points
     task = "classification" if target.dim() == 0 else "other"
     streamed = any(part.inputs is None for part in parts.values())
     if outputs is None or not streamed:
-        ranges = [_range(part) for part in parts.values()]
-        lowest, highest = min(low for low, _ in ranges), max(high for _, high in ranges)
+        labels = distinct(np.concatenate([_labels(part) for part in parts.values()]))
+        lowest, highest = int(labels[0]), int(labels[-1])
         if lowest < 0:
             raise ValueError(f"{where} has the class index {lowest} among its targets. Class indices must start at 0.")
         if outputs is not None and highest >= outputs:
@@ -175,6 +180,8 @@ def _spec(parts: Mapping[str, Part], returned: Mapping[str, Any], points: Points
                 f"{where} has the class index {highest} among its targets. With outputs {outputs}, the largest is "
                 f"{outputs - 1}."
             )
+        if outputs is None:
+            check_labels(labels, sum(map(len, parts.values())), f"{where}: targets", single=target.dim() == 0)
         outputs = outputs or highest + 1
     return Spec(
         tuple(inputs.shape),
@@ -194,13 +201,9 @@ def _first(part: Part) -> tuple[Tensor, Tensor]:
     return part.inputs[0], part.targets[0]
 
 
-def _range(part: Part) -> tuple[int, int]:
-    """The smallest and largest class index.
-
-    Reads every sample of streamed data, unless the returned dict has ``outputs``.
-    """
+def _labels(part: Part) -> NDArray[Any]:
+    """The `distinct` class indices. Reads every sample of streamed data, unless the returned dict has ``outputs``."""
     if part.targets is not None:
-        return int(part.targets.min()), int(part.targets.max())
+        return distinct(part.targets.numpy())
     samples = cast("Any", part.dataset)
-    ranges = [(int(target.min()), int(target.max())) for _, target in (samples[i] for i in range(len(samples)))]
-    return min(low for low, _ in ranges), max(high for _, high in ranges)
+    return np.concatenate([distinct(samples[i][1].numpy()) for i in range(len(samples))])

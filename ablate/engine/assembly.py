@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.data.dataset import Parts, Spec
 from ablate.data.loaders import Loader, loader_for
+from ablate.data.rounding import check_inputs, check_targets
 from ablate.engine.compiling import compile_network
 from ablate.engine.construction import build_network, make_optimizer, seed_globals, wants_closure
 from ablate.engine.contract import Assignment, Facts
@@ -155,8 +156,11 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
     # data
     tricks, context = tricks_for(settings, data.spec, folder, seeds, device)
     copies = settings.custom("tricks")
+    dtype = dtype_of(settings.precision)
+    check_targets(data, dtype)
     data = changed_data(tricks, data, seeds, copies=copies)
-    dtype, wide = dtype_of(settings.precision), wide_batch(settings.batch_size, data.spec)
+    check_inputs(data, dtype)
+    wide = wide_batch(settings.batch_size, data.spec)
     load = partial(
         loader_for, mode=settings.loader, device=device, dtype=dtype, workers=settings.workers, copies=copies
     )
@@ -303,8 +307,10 @@ def optimizer_and_setters(
 
 
 def data_notes(settings: Settings, data: Parts) -> list[Note]:
-    """Notes about missing targets for a custom loss, and about invalid inputs of custom data."""
+    """Notes about missing targets for a custom loss, unnamed columns, and invalid inputs of custom data."""
     notes = [Note("missing_targets")] if settings.loss.target is not None and has_gaps(data) else []
+    if columns := data.notes.get("unnamed"):
+        notes.append(Note("unnamed", values={"columns": columns}))
     return notes + (not_finite_inputs(data) if settings.data.target is not None else [])
 
 

@@ -85,12 +85,12 @@ def mean_prediction(runs: list[Trained], inputs: Part) -> tuple[Tensor, Spec]:
 def scale_notes(run: Trained, inputs: Part) -> list[Note]:
     """A note if new inputs have another scale than the training inputs."""
     from ablate.data.input_range import other_range
-    from ablate.data.new_inputs import input_names
 
-    found = other_range(inputs, run.parts().train)
+    parts = run.parts()
+    found = other_range(inputs, parts.train)
     if found is None:
         return []
-    names = input_names(run.settings.data.options)
+    names = parts.spec.input_names
     if found["column"] is not None:
         column = found["column"]
         found["column"] = f"column {names[column]}" if column < len(names) else f"input {column}"

@@ -16,6 +16,7 @@ Kind = Literal[
     "missing_targets",
     "not_finite_inputs",
     "targets_stay",
+    "unnamed",
     "initial_weights",
     "initial_average",
     "not_finite",

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,9 +27,33 @@ def content_hash(path: Path) -> str:
     if remembered is not None and remembered.get("facts") == _digest(facts):
         return str(remembered["hash"])
     found = _hash_folder(path) if path.is_dir() else _hash_file(path)
-    if max((fact[2] for fact in facts), default=0) < (time.time() - SETTLED) * 1e9:
+    if _settled(facts):
         _remember(path, {"path": str(path), "facts": _digest(facts), "hash": found})
     return found
+
+
+def of_contents(path: Path, question: str, answer: Callable[[], bool]) -> bool:
+    """``answer`` to a question about a file, cached like its hash; of a file that is gone, the last answer.
+
+    False if that is unknown.
+    """
+    path = path.absolute()
+    place = path / question
+    remembered = _remembered(place)
+    if not path.exists():
+        return bool(remembered and remembered["hash"])
+    facts = list(_facts(path))
+    if remembered is not None and remembered.get("facts") == _digest(facts):
+        return bool(remembered["hash"])
+    found = answer()
+    if _settled(facts):
+        _remember(place, {"path": str(path), "facts": _digest(facts), "hash": found})
+    return found
+
+
+def _settled(facts: list[tuple[str, int, int]]) -> bool:
+    """Whether the newest modification time can be trusted."""
+    return max((fact[2] for fact in facts), default=0) < (time.time() - SETTLED) * 1e9
 
 
 def _facts(path: Path) -> Iterator[tuple[str, int, int]]:

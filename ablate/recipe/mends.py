@@ -60,6 +60,11 @@ def _wide_images(settings: Settings, plain: Mapping[str, Any]) -> bool:
     return bool(data.has_wide_values(plain["data"]["path"]["contents"]))
 
 
+def _misread(settings: Settings) -> bool:
+    misread = getattr(settings.data.options, "misread", None)
+    return misread is not None and misread()
+
+
 MENDS = (
     # a group of one feature of a linear layer became 0 and stopped all gradients: it is refused
     Mend("group_norm", 2, _groups_of_one),
@@ -69,4 +74,6 @@ MENDS = (
     Mend("share", 2, _changes_part_of_a_batch),
     # image files of more than 8 bits per value keep all of them
     Mend("wide_images", 1, _of_images, _wide_images),
+    # a file is read right, or refused
+    Mend("reading", 2, _misread),
 )

@@ -30,6 +30,7 @@ SENTENCES: dict[Kind, str] = {
     "not_finite_inputs": "{count} of {total} {split} inputs contain NaN or infinity (first: sample {first})",
     "targets_stay": "images are moved by {tricks}, but targets are not: declare positions with data.keypoints "
     "(0: no target is one)",
+    "unnamed": "not used as inputs, because they have no name: {columns}",
     "initial_weights": "starts from the weights of {source}: {taken} of {total} tensors loaded{left}",
     "initial_average": "ema: after {steps} steps, initial weights are still {share} of the average. "
     "Use a smaller decay (={decay}) or warmup: true",
@@ -114,6 +115,7 @@ DIFFERENCES = {
     "contract": "custom code now gets copies of the data, so that it cannot change them",
     "share": "tricks now change exactly their share of the samples, whatever the batch size",
     "wide_images": "16-bit and floating-point images now keep all their bits",
+    "reading": "the data file was misread before",
 }
 """What makes a variant stale."""
 

@@ -29,9 +29,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (
             "text.csv",
             b"a,b\n1,2\n3,four\n",
-            "--data (=text.csv) has text in column 'b'. Inputs must be numbers.",
+            "--data (=text.csv) has 'four' in column 'b', row 2. Inputs must be numbers.",
         ),
-        ("hole.csv", b"a,b\n1,2\n3,\n", "--data (=hole.csv) has an empty or infinite number in row 2."),
+        (
+            "hole.csv",
+            b"a,b\n1,2\n3,\n",
+            "--data (=hole.csv) has an empty or infinite number in row 2, column 'b'. Inputs",
+        ),
         ("narrow.csv", b"a\n1\n", "--data (=narrow.csv) has no column 'b', which the network requires."),
         ("junk.npz", b"junk", "--data (=junk.npz) cannot be read as .npz: it is not a zip archive."),
         ("faces.png", b"", "--data (=faces.png) must end in .csv or .npz."),
@@ -56,6 +60,12 @@ def test_a_folder_and_a_broken_archive_are_told(folder: Path):
     Path("torn.npz").write_bytes(Path("whole.npz").read_bytes().replace(b"\x00\x00\x00\x00\x00\x00\xf0?", b"broken!!"))
     with pytest.raises(ValueError, match=r"^--data \(=torn\.npz\) cannot be read as \.npz: [^\n]*$"):
         read_inputs(data, folder / "torn.npz")
+
+
+def test_listed_columns_need_no_training_data(folder: Path):
+    Path("more.csv").write_text("b,who,a\n2,x,1\n5,y,4\n")
+    data = Choice("data", "csv", None, Table(path=folder / "gone.csv", target="y", inputs=("b", "a")))
+    assert read_inputs(data, folder / "more.csv")[0].inputs.tolist() == [[2, 1], [5, 4]]
 
 
 def test_columns_go_by_name(folder: Path):

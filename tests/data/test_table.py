@@ -79,7 +79,7 @@ def test_an_empty_target_is_missing_in_regression(path: Path):
         ),
         (
             {"target": "price"},
-            "data.inputs (=person) must be numeric, but contains text. List numeric columns in 'inputs'.",
+            "data.inputs (=person) must be numeric, but table.csv has 'p0' in column 'person', row 1. List numeric columns",
         ),
         ({"target": "price", "inputs": ("price",)}, "data.inputs (=price) must not include a target or the group."),
         ({"target": ("colour", "price"), "inputs": ("width",)}, "data.target (=colour) must be numeric"),
@@ -100,6 +100,7 @@ def test_what_is_wrong_is_told(path: Path, monkeypatch: pytest.MonkeyPatch, sett
     ("text", "message"),
     [
         ("x,y\n1,2\n,3\n4,5\n", "data.inputs (=x) is empty or infinite in row 2 of table.csv"),
+        ("x,y\n1,3\n1e300,3\n4,5\n", "data.inputs (=x) is too large for float32 in row 2 of table.csv"),
         ("x,y\n1,a\n2,\n4,b\n", "data.target (=y) is empty in row 2 of table.csv"),
         ("x,y\n1,2\n1,2,3\n", "data.path (=table.csv) cannot be read as CSV"),
         ("", "data.path (=table.csv) cannot be read as CSV"),

@@ -156,7 +156,7 @@ def test_a_dict_may_say_more(folder: Path):
         ("value", {"what": "object"}, ": train sample 0 has an object as input"),
         ("value", {"what": "shapes"}, ": valid has inputs of shape (5,), but train has (2,)"),
         ("value", {"what": "kinds"}, ": valid and train must have targets of the same shape and type"),
-        ("value", {"what": "text"}, ": train inputs has a ndarray as input. It must be numeric"),
+        ("value", {"what": "text"}, ": train inputs has an array of <U1 as input. It must be numeric"),
         (
             "value",
             {"waht": "one"},

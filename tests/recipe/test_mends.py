@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from ablate.data.table import Table
 from ablate.recipe import Recipe
 from ablate.recipe.fingerprint import facts, recorded_contents
 from ablate.recipe.mends import MENDS
 from ablate.report.notes import DIFFERENCES
 
 PLAIN = {"data": "digits", "model": "mlp", "loss": "cross_entropy", "optimizer": "sgd", "metrics": "[accuracy]"}
+
+FILES = {
+    "mine.py": "def f(): pass\n",
+    "plain.csv": "x,z,y\n1,2,a\n3,4,b\n",
+    "numbers.csv": "x,z,y\n1,2,5.5\n3,4,NA\n5,6,\n",
+    "commas.csv": "x,z,y\n1,2,5.5,\n3,4,6.5,\n",
+    "index.csv": ",x,z,y\n0,1,2,a\n1,3,4,b\n",
+    "twice.csv": "x,z,y,z\n1,2,a,3\n3,4,b,5\n",
+    "target_twice.csv": "x,z,y,y\n1,2,a,b\n3,4,b,a\n",
+    "spaces.csv": "x, z, y\n1, 2, a\n3, 4, b\n",
+    "a_space.csv": "x,z,y\n1,2,a\n3,4,a \n5,6,b\n",
+    "a_group_with_a_space.csv": "x,z,y\na,2,5.5\na ,4,6.5\nb,6,7.5\n",
+    "short.csv": "x,z,y\n1,2,5.5\n3,4\n",
+    "comma.csv": "x,z,y\n" + "".join(f'1,2,"{i},5"\n' for i in range(30)),
+    "times.csv": "x,z,y\n" + "".join(f"{1700000000 + i},2,{i}.5\n" for i in range(30)),
+    "time.csv": "x,z,y\n" + "".join(f"1700000000,2,{i}.5\n" for i in range(30)),
+}
 
 STALE = [
     ("", {}),
@@ -35,6 +54,26 @@ STALE = [
     ("add: [{train_fraction: 0.5}, {label_noise: 0.2}, {dropout: 0.5}]", set()),
     ("data: {name: images, path: wide}", {"wide_images"}),
     ("data: {name: images, path: bytes}", {}),
+    ("data: {name: csv, path: plain.csv, target: y}", {}),
+    ("data: {name: csv, path: numbers.csv, target: y}", {}),
+    ("data: {name: csv, path: commas.csv, target: y}", {"reading"}),
+    ("data: {name: csv, path: index.csv, target: y}", {"reading"}),
+    ("data: {name: csv, path: index.csv, target: y, inputs: [x, z]}", {}),
+    ("data: {name: csv, path: twice.csv, target: y}", {"reading"}),
+    ("data: {name: csv, path: twice.csv, target: y, inputs: [x, z]}", {"reading"}),
+    ("data: {name: csv, path: twice.csv, target: y, inputs: [x]}", {}),
+    ("data: {name: csv, path: target_twice.csv, target: y}", {"reading"}),
+    ("data: {name: csv, path: spaces.csv, target: y}", {}),
+    ("data: {name: csv, path: a_space.csv, target: y}", {"reading"}),
+    ("data: {name: csv, path: a_space.csv, target: z}", {"reading"}),
+    ("data: {name: csv, path: a_space.csv, target: z, inputs: [x]}", {}),
+    ("data: {name: csv, path: a_group_with_a_space.csv, target: y, group: x}", {"reading"}),
+    ("data: {name: csv, path: short.csv, target: y, task: regression}", {"reading"}),
+    ("data: {name: csv, path: comma.csv, target: y}", {"reading"}),
+    ("data: {name: csv, path: times.csv, target: y}", {"reading"}),
+    ("data: {name: csv, path: times.csv, target: y, inputs: [z]}", {}),
+    ("data: {name: csv, path: times.csv, target: x, inputs: [z]}", {"reading"}),
+    ("data: {name: csv, path: time.csv, target: y}", {}),
 ]
 """Settings of a variant, one per line instead of those in `PLAIN`, and the mends that affect it."""
 
@@ -46,6 +85,8 @@ def test_runs_are_outdated_by_the_mends_that_affect_them(own, mended, tmp_path):
         for label in ("a", "b"):
             (tmp_path / folder / label).mkdir(parents=True)
             Image.fromarray(pixels).save(tmp_path / folder / label / "0.png")
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
     written = {line.partition(":")[0]: line for line in own.splitlines()}
     lines = [f"{name}: {value}" for name, value in PLAIN.items() if name not in written] + list(written.values())
     top = [line for line in lines if line.startswith(("data", "metrics"))]
@@ -59,6 +100,29 @@ def test_runs_are_outdated_by_the_mends_that_affect_them(own, mended, tmp_path):
     for path in gone:
         shutil.rmtree(path)
     assert facts(settings, folder=recipe.folder, gone=gone) == known, "what files decided is known without them"
+
+
+def test_a_file_that_is_gone_was_read_as_before(tmp_path):
+    """Its runs are known by the recorded hash of its contents."""
+    path = tmp_path / "commas.csv"
+    path.write_text(FILES["commas.csv"])
+    os.utime(path, (1e9, 1e9))
+    table = Table(path=path, target="y")
+    assert table.misread()
+    path.unlink()
+    assert table.misread()
+    assert not Table(path=tmp_path / "unknown.csv", target="y").misread()
+
+
+def test_a_file_is_read_once_to_know(tmp_path, monkeypatch):
+    path = tmp_path / "plain.csv"
+    path.write_text(FILES["plain.csv"])
+    os.utime(path, (1e9, 1e9))
+    assert not Table(path=path, target="y").misread()
+    monkeypatch.setattr(Table, "_reads_differently", lambda self: 1 / 0)
+    assert not Table(path=path, target="y").misread()
+    with pytest.raises(ZeroDivisionError):
+        Table(path=path, target="z").misread()
 
 
 def test_a_table_can_say_why_runs_are_outdated():

@@ -100,8 +100,7 @@ class Spec:
     ``places`` is the shape of the class targets of one sample, such as (H, W) for masks or (T,) for the positions of a
     text; (): one class per sample. Targets are (n, *places), predictions (n, outputs, *places). ``vocabulary`` lists
     the tokens of integer inputs (n, T), counted from 0; (): inputs are not tokens. ``no_positions``: it is known that
-    no target is a position in an image. ``input_names`` are those
-    of the columns of a table.
+    no target is a position in an image. ``input_names`` are those of the columns of a table.
     """
 
     input_shape: tuple[int, ...]

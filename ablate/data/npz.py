@@ -83,9 +83,10 @@ class Npz(Data):
                 )
         points = self.keypoints
         inputs = _inputs(x)
-        targets = (
-            as_coordinates(torch.from_numpy(narrowed(y.astype(np.float64)))) if points and points.names else _targets(y)
-        )
+        if points and points.names:
+            targets = as_coordinates(torch.from_numpy(narrowed(y.astype(np.float64))))
+        else:
+            targets = _targets(y)
         spec = _spec(tuple(inputs.shape[1:]), targets, points)
         samples = Part(
             inputs,

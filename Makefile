@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 RIVALS := $(VENV)/.rivals
 
-.PHONY: help demo test lint bench claims keypoints ui clean
+.PHONY: help demo test slow lint bench claims keypoints ui clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -21,8 +21,11 @@ demo:  ## train the keypoint ladder on synthetic faces, five seeds each, and pri
 	@$(MAKE) --silent $(READY)
 	$(BIN)/ablate run recipes/faces.yaml
 
-test: $(READY)  ## run all tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+test: $(READY)  ## run the tests, except the slow ones
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+slow: $(READY)  ## run the slow tests: kills and faults at every write, real faces, a browser, PostgreSQL
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 lint: $(READY)  ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check .

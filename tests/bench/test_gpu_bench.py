@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 SMALL = ["--device", "cpu", "--scale", "0.0005", "--side", "24", "--limit", "40", "--patience", "0", "--steps", "1"]
 
 
+@pytest.mark.slow
 def test_the_whole_measurement_runs_on_a_cpu():
     section = gpu.main(
         [*SMALL, "--seeds", "2", "--rows", "net1,net6", "--precisions", "float32", "--studies", "facial_keypoints"]

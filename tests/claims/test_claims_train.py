@@ -31,6 +31,7 @@ def small(settings):
     return settings.replace(data=data, epochs=epochs, batch_size=max(settings.batch_size, 16))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("claim", BOOK, ids=lambda claim: claim.name)
 def test_every_row_trains(claim, tmp_path, heard):
     """And measures the numbers that the claim's parts compare."""

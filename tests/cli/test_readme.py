@@ -143,6 +143,7 @@ def test_console_blocks_name_targets_of_make():
         assert does in done.stdout
 
 
+@pytest.mark.slow
 def test_wheel_installs(tmp_path):
     """``pip wheel`` and ``pip install`` as written, offline: with this environment's setuptools, into a folder of its
     own.

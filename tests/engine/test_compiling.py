@@ -36,6 +36,7 @@ def lines_of(report):
     return [{k: v for k, v in line.items() if k not in ("time", "seconds")} for line in report.lines]
 
 
+@pytest.mark.slow
 def test_a_compiled_network_trains_to_the_same_numbers(full, pictures, assign, report, backend):
     counted = []
 
@@ -56,6 +57,7 @@ def test_a_compiled_network_trains_to_the_same_numbers(full, pictures, assign, r
         torch.testing.assert_close(weights[name], value, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_usual_tracing_gives_the_same_too(full, pictures, assign, report, backend):
     backend("aot_eager")
     train(assign(full.replace(compile=True)), pictures, report)

@@ -36,6 +36,7 @@ def undisturbed(stub_study, faulty_disk):
     return results, disk.count
 
 
+@pytest.mark.slow
 def test_pulling_the_plug_at_every_write(undisturbed, stub_study, stub, faulty_disk, pulled):
     results, count = undisturbed
     for at in range(1, count + 1):
@@ -56,6 +57,7 @@ def test_pulling_the_plug_at_every_write(undisturbed, stub_study, stub, faulty_d
         shutil.rmtree(study.root)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [no_space, read_only])
 def test_a_disk_that_fails_at_every_write(undisturbed, stub_study, faulty_disk, fault):
     results, count = undisturbed

@@ -21,6 +21,7 @@ SMALL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_runs_at_a_small_scale(recipe, ablate):
     flags = SMALL.get(recipe.stem, ["--scale", "0.02"])
@@ -76,6 +77,7 @@ def test_convolutions_beat_one_layer_beats_the_mean_face(faces, ablate):
     assert rows["net2"]["rmse_pixels"] < rows["net1"]["rmse_pixels"] < mean_face
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_each_specialist_trains_on_its_own_rows(faces, ablate):
     """On real faces with the competition's missing points: as many samples as have all of a specialist's points, and no

@@ -231,6 +231,7 @@ def final(losses):
     return sum(losses[-100:]) / 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(
     ("make", "twice"), [(VSGD, True), (VSGD, False), (AdaSecant, False)], ids=["vsgd-fd", "vsgd", "adasecant"]

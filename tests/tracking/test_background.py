@@ -73,6 +73,7 @@ def steps(lab: Any) -> dict[str, list[int]]:
     }
 
 
+@pytest.mark.slow
 def test_first_publication_follows_the_first_run_that_ends_and_the_next_its_pause(lab, beside, clock):
     for event in (RunStarted(variant="net1", seed=1, epochs=3), EPOCH):
         beside.event(event)

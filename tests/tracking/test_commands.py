@@ -72,6 +72,7 @@ def test_interrupted_study_is_not_left_running_in_mlflow(fresh_desk):
     assert "KILLED" in states
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole_group", [True, False], ids=["group", "command alone"])
 def test_killed_study_has_every_epoch_once_and_nothing_is_left_running(fresh_desk, steps_of, states_of, whole_group):
     """Killed while it publishes beside its training, resumed from a checkpoint that is older than what MLflow has,
@@ -135,6 +136,7 @@ def wait_for_run(file: Path, name: str) -> None:
                 return
 
 
+@pytest.mark.slow
 def test_three_studies_at_once_share_one_file_that_others_write_too(desk, is_whole):
     uri = f"sqlite:///{desk.folder}/mlflow.db"
     text = (desk.folder / "recipe.yaml").read_text()

@@ -49,6 +49,7 @@ def curve(lab: Any) -> list[int]:
     return [point.step for point in lab.client.get_metric_history(run.info.run_id, "train_loss")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", range(1, CALLS + 2))
 def test_kill_after_any_call_doubles_and_loses_nothing(lab, monkeypatch, stop_at):
     lab.row("net1", lab.run("a0"))
@@ -67,6 +68,7 @@ def test_kill_after_any_call_doubles_and_loses_nothing(lab, monkeypatch, stop_at
     assert not needs_publishing(lab.study, lab.store, lab.uri, ARTIFACTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", range(14, 20))
 def test_training_that_is_set_back_by_the_same_kill_has_each_epoch_once(lab, monkeypatch, stop_at):
     """The epochs after the last checkpoint happen again, at another time, and may be in MLflow already."""

@@ -14,6 +14,8 @@ import pytest
 
 from ablate.tracking.ui import page
 
+pytestmark = pytest.mark.slow
+
 CHROMIUM = "/usr/bin/chromium"
 QUIETLY = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 PATIENCE = 60_000  # milliseconds until a missing element fails the test; nothing waits so long otherwise

@@ -9,6 +9,8 @@ import pytest
 from ablate.tracking.publish import Artifacts, publish
 from ablate.tracking.ui import page
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def over_postgres(postgres: str) -> Iterator[str]:

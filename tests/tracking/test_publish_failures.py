@@ -160,6 +160,7 @@ CALLS = 18
 """How many calls the first publication of a run takes."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", range(1, CALLS + 2))
 def test_interruption_at_any_call_repeats_and_loses_nothing(lab, monkeypatch, stop_at):
     from ablate.tracking.connection import Connection

@@ -1,13 +1,17 @@
-"""Tricks that hold the network that they were given: in a stack, which trains copies, they would have no effect."""
+"""What seeds cannot have apart in a stack, which trains copies of the networks: tricks that hold a network, and hooks
+with memory.
+"""
 
 from __future__ import annotations
 
 import gc
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
+from dis import get_instructions
 from enum import Enum
+from functools import partial
 from itertools import chain
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,14 +49,23 @@ def reason_against_stack(trick: Trick, networks: Sequence[nn.Module]) -> str | N
     return None
 
 
-def reachable(*roots: object) -> dict[int, object]:
+def hooks_keep_state(network: nn.Module) -> bool:
+    """Whether custom hooks of the network keep state outside its layers, which all seeds of a stack would share."""
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    hooks = [hook for module in network.modules() for kind in kinds for hook in getattr(module, kind).values()]
+    own = [hook for hook in hooks if not _of_library(hook if isinstance(hook, FunctionType) else type(hook))]
+    found = reachable(*own, opaque=(torch.nn.Module, CellType)).values()
+    return any(_assigns_outside(one) if type(one) is FunctionType else _is_state(one) for one in found)
+
+
+def reachable(*roots: object, opaque: tuple[type, ...] = ()) -> dict[int, object]:
     """All objects that the roots refer to, directly or through others, by their ``id``."""
     found: dict[int, object] = {}
     pending: list[object] = list(roots)
     while pending:
         one = pending.pop()
         # the type itself, because a weak proxy answers for its object
-        if id(one) not in found and not issubclass(type(one), OPAQUE):
+        if id(one) not in found and not issubclass(type(one), OPAQUE + opaque):
             found[id(one)] = one
             pending.extend(_referents(one))
     return found
@@ -68,6 +81,8 @@ def _referents(one: Any) -> Iterable[object]:
         return (one(), *gc.get_referents(one))
     if isinstance(one, FunctionType):
         return _used_by(one)
+    if isinstance(one, partial):
+        return (one.func, *one.args, *one.keywords.values())
     if isinstance(one, np.ndarray):
         return (one.base, *(one.flat if one.dtype == object else ()))
     return gc.get_referents(one)
@@ -75,19 +90,33 @@ def _referents(one: Any) -> Iterable[object]:
 
 def _used_by(function: FunctionType) -> Iterator[object]:
     """The values that a function of the user's refers to."""
-    if (function.__module__ or "").partition(".")[0] in LIBRARIES:
+    if _of_library(function):
         return
-    yield from function.__closure__ or ()
-    yield from (function.__defaults__, function.__kwdefaults__, function.__dict__)
+    for cell in function.__closure__ or ():
+        yield from (cell, *gc.get_referents(cell))
+    yield from (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values(), *vars(function).values())
     codes = [function.__code__]
     for code in codes:
         codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
         yield from (function.__globals__[name] for name in code.co_names if name in function.__globals__)
 
 
+def _of_library(one: FunctionType | type) -> bool:
+    return (one.__module__ or "").partition(".")[0] in LIBRARIES
+
+
+def _assigns_outside(function: FunctionType) -> bool:
+    """Whether a function assigns to variables that are ``nonlocal`` or ``global``."""
+    free = function.__code__.co_freevars
+    steps = [] if _of_library(function) else get_instructions(function)
+    return any(
+        step.opname == "STORE_GLOBAL" or (step.opname == "STORE_DEREF" and step.argval in free) for step in steps
+    )
+
+
 def _is_state(one: object) -> bool:
     """Whether an object can change. Python's garbage collector does not track numbers, strings and such."""
-    if issubclass(type(one), tuple | frozenset | FunctionType | MethodType | BuiltinFunctionType):
+    if issubclass(type(one), tuple | frozenset | partial | FunctionType | MethodType | BuiltinFunctionType):
         return False
     return gc.is_tracked(one) or issubclass(type(one), dict | bytearray | np.ndarray)
 

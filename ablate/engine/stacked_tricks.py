@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ablate.data.dataset import Part, Parts, Spec
 from ablate.engine.construction import make_trick, make_tricks, seed_globals
 from ablate.engine.each_seed import EachSeed
-from ablate.engine.held_networks import reason_against_stack
+from ablate.engine.held_networks import hooks_keep_state, reason_against_stack
 from ablate.engine.replicas import CannotStack
 from ablate.layers.dropout import noisy_layers
 from ablate.recipe.settings import Settings
@@ -47,12 +47,16 @@ def tricks_for(
 
 
 def check_apart(tricks: Sequence[Trick | EachSeed], settings: Settings, networks: Sequence[nn.Module]) -> None:
-    """Raise `CannotStack` if a trick from outside this library holds a network of the stack, which trains copies."""
+    """Raise `CannotStack` if a trick from outside this library holds a network of the stack, which trains copies, or if
+    hooks of a network keep state.
+    """
     for trick, choice in zip(tricks, settings.tricks, strict=True):
         if choice.entry is None or choice.entry.provider != "ablate":
             for one in trick.copies if isinstance(trick, EachSeed) else [trick]:
                 if reason := reason_against_stack(one, networks):
                     raise CannotStack(f"trick (={choice.label}) {reason}.")
+    if hooks_keep_state(networks[-1]):
+        raise CannotStack("model: its hooks keep state, which seeds trained in parallel would share.")
 
 
 def of_seed(tricks: Sequence[Trick | EachSeed], i: int) -> list[Trick]:

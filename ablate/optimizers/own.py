@@ -83,9 +83,10 @@ class OwnOptimizer(Optimizer):
             for name in dict.fromkeys((*moving, *changed.get(match, ()))):
                 if name not in getattr(made, "defaults", group) or not _same(group.get(name), by_match[match][name]):
                     what = "have a schedule" if name in moving else "differ between groups"
-                    known = ", ".join(key for key in group if key not in ("params", "match"))
-                    rule = f"cannot {what}: optimizer (={self.target}) does not keep it in its parameter groups"
-                    raise ValueError(f"optimizer.{name} {rule}, which have {known}. Use a constant.")
+                    raise ValueError(
+                        f"optimizer.{name} cannot {what}, because optimizer (={self.target}) does not keep this value "
+                        "in its parameter groups. Use a constant."
+                    )
         return made
 
 

@@ -314,9 +314,9 @@ RATE, GROUP = {"lr": {"linear": [0.1, 0.01]}}, {"lr": 0.1, "groups": [{"match": 
             GROUP,
             r"optimizer \(=torch\.optim:LBFGS\) does not accept optimizer\.groups: .*per-parameter",
         ),
-        ("own_optimizers:NoRate", RATE, r"optimizer\.lr cannot have a schedule: .*NoRate"),
-        ("own_optimizers:NoRate", GROUP, r"optimizer\.lr cannot differ between groups: .*NoRate"),
-        ("own_optimizers:Halved", RATE, r"optimizer\.lr cannot have a schedule: .*Halved"),
+        ("own_optimizers:NoRate", RATE, r"optimizer\.lr cannot have a schedule, .*NoRate"),
+        ("own_optimizers:NoRate", GROUP, r"optimizer\.lr cannot differ between groups, .*NoRate"),
+        ("own_optimizers:Halved", RATE, r"optimizer\.lr cannot have a schedule, .*Halved"),
         ("own_optimizers:Flat", GROUP, r"Flat\) does not keep parameter groups"),
         (
             "torch.optim:SGD",

@@ -200,6 +200,47 @@ class Counting(Trick):
         return loss * (1 + 0.1 * self._kept["passes"])
 
 
+class Alone(Trick):
+    # only its hook remembers
+    def on_model(self, model):
+        model.output.register_forward_hook(self.hook({"passes": 0}))
+        return model, ["output"]
+    def hook(self, kept):
+        def grow(layer, inputs, output):
+            kept["passes"] += layer.training
+            return output * (1 + 0.01 * kept["passes"])
+        return grow
+
+class AloneInACell(Alone):
+    def hook(self, kept):
+        passes = 0
+        def grow(layer, inputs, output):
+            nonlocal passes
+            passes += layer.training
+            return output * (1 + 0.01 * passes)
+        return grow
+
+PASSES = 0
+
+class AloneInAGlobal(Alone):
+    def hook(self, kept):
+        def grow(layer, inputs, output):
+            global PASSES
+            PASSES += layer.training
+            return output * (1 + 1e-3 * (PASSES > 0))
+        return grow
+
+class AloneInAnObject(Alone):
+    def hook(self, kept):
+        return functools.partial(Grow().grow, by=0.01)
+
+class Grow:
+    passes = 0
+    def grow(self, layer, inputs, output, by):
+        self.passes += layer.training
+        return output * (1 + by * self.passes)
+
+
 class Given(Teacher):
     # what it follows is given to the hook
     def student(self, parameters):
@@ -235,6 +276,16 @@ class Fading(Trick):
         model.output = Faded(model.output, self.now)
         return model, ["output"]
 
+def scaled(layer, inputs, output, by=2, *, more=1):
+    return by * more * output
+
+class Scaling(Trick):
+    def on_model(self, model):
+        by = 1.5
+        model.output.register_forward_pre_hook(lambda layer, inputs: (by * inputs[0],))
+        model.output.register_forward_hook(functools.partial(scaled, more=0.5))
+        return model, ["output"]
+
 class Doubling(Trick):
     # a hook without state
     def on_model(self, model):
@@ -247,8 +298,9 @@ HOLDING = [
     *("OfTheClass", "Optimized", "OwnStep", "Whole"),
 ]
 SHARING = ["Activity", "InAList", "InACell", "Counting"]
-APART = ["Given", "Start", "Names", "Fading", "Doubling"]
-"""Tricks that hold the network, that share state with its hooks, and that do neither."""
+HOOKED = ["Alone", "AloneInACell", "AloneInAGlobal", "AloneInAnObject"]
+APART = ["Given", "Start", "Names", "Fading", "Scaling", "Doubling"]
+"""Tricks that hold the network, that share state with its hooks, whose hooks keep state, and that do none of these."""
 
 SEEDS = (0, 1, 2)
 
@@ -270,7 +322,7 @@ def trained(settings, pictures, assign, make_choice, heard, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("name", HOLDING + SHARING)
+@pytest.mark.parametrize("name", HOLDING + SHARING + HOOKED)
 def test_a_trick_that_holds_the_network_is_trained_seed_by_seed(trained, name, pictures, tmp_path):
     together, facts, chosen = trained(name)
     apart, _, _ = trained(name, stack="off")
@@ -281,8 +333,8 @@ def test_a_trick_that_holds_the_network_is_trained_seed_by_seed(trained, name, p
     assert note.kind == "not_stacked"
     reason = stack_reason(chosen, tmp_path, pictures.spec)
     assert note.values["reason"] == reason
-    assert f"trick (={name})" in reason
-    assert ("hooks" if name in SHARING else "on_model") in reason
+    assert ("model" if name in HOOKED else f"trick (={name})") in reason
+    assert ("on_model" if name in HOLDING else "hooks") in reason
 
 
 @pytest.mark.parametrize("name", APART)

@@ -81,10 +81,10 @@ class Data(Named):
         """The facts that are known without reading data, or None."""
         return None
 
-    def misread(self) -> bool:
-        """Whether an earlier version trained on other numbers, because it misread the file: its runs are outdated.
+    def misread(self, contents: str) -> bool:
+        """Whether an earlier version trained on other numbers, because it misread the files: its runs are outdated.
 
-        Reads the file once, without torch; does not raise.
+        Reads them once for each content hash, without torch; does not raise.
         """
         return False
 

@@ -14,6 +14,7 @@ from ablate.data.data import Data, shown
 from ablate.data.dataset import Part, Parts, Spec
 from ablate.data.memory import free_bytes
 from ablate.data.pictures import Fit, Look, PictureFiles, Pictures, class_folders
+from ablate.recipe.contents import of_contents
 from ablate.registry import Card, register
 from ablate.registry.fields import DataPath
 from ablate.registry.lazy import LazyModule, torch
@@ -86,19 +87,8 @@ class Images(Data):
         classes = class_folders(self.path)
         return self._spec(classes) if len(classes) > 1 else None
 
-    def has_wide_values(self, contents: str) -> bool:
-        """Whether a file has more than 8 bits per value, from the files' headers; False if they cannot be read.
-
-        Cached by the hash of the folder's ``contents``.
-        """
-
-        def read() -> dict[str, NDArray[Any]]:
-            return {"wide": np.array(Pictures.below(self.path).wide())}
-
-        try:
-            return bool(cached(f"wide-of-{contents}", "", read)["wide"])
-        except ValueError:
-            return False
+    def misread(self, contents: str) -> bool:
+        return of_contents(contents, "more than 8 bits", lambda: Pictures.below(self.path).wide())
 
     def _spec(self, classes: tuple[str, ...]) -> Spec:
         return Spec((1 if self.grey else 3, self.size, self.size), len(classes), "classification", classes)

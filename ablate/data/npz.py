@@ -96,8 +96,8 @@ class Npz(Data):
         )
         return self.parts(samples, spec, source=shown(path))
 
-    def misread(self) -> bool:
-        return of_contents(self.path, f"npz {self.inputs} {self.targets}", self._loses_differences)
+    def misread(self, contents: str) -> bool:
+        return of_contents(contents, f"npz {self.inputs} {self.targets}", self._loses_differences)
 
     def _loses_differences(self) -> bool:
         """Whether earlier versions lost differences of the numbers in float32."""

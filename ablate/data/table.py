@@ -101,12 +101,12 @@ class Table(Data):
         notes: dict[str, object] = {"unnamed": unnamed} if unnamed else {}
         return self.parts(samples, spec, source=shown(path), inputs=len(found.names), **notes)
 
-    def misread(self) -> bool:
-        """Whether versions before 0.2 took other numbers from the file, or numbers from a file that is now refused."""
+    def misread(self, contents: str) -> bool:
         question = f"csv {self.target} {self.inputs} {self.group} {self.task}"
-        return of_contents(self.path, question, self._reads_differently)
+        return of_contents(contents, question, self._reads_differently)
 
     def _reads_differently(self) -> bool:
+        """Whether versions before 0.2 took other numbers from the file, or numbers from a file that is now refused."""
         try:
             now = self._columns(read_table(self.path, "data.path", self.used()), "")
         except ValueError:

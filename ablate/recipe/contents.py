@@ -1,4 +1,5 @@
-"""Content hashes of data files, cached by path, size and modification time so that a large file is read once."""
+"""Content hashes of data files, cached by path, size and modification time, and answers about contents: a large file is
+read once."""
 
 from __future__ import annotations
 
@@ -32,22 +33,17 @@ def content_hash(path: Path) -> str:
     return found
 
 
-def of_contents(path: Path, question: str, answer: Callable[[], bool]) -> bool:
-    """``answer`` to a question about a file, cached like its hash; of a file that is gone, the last answer.
-
-    False if that is unknown.
-    """
-    path = path.absolute()
-    place = path / question
+def of_contents(contents: str, question: str, answer: Callable[[], bool]) -> bool:
+    """``answer`` to a question about files with this `content_hash`, cached; False if they cannot be read any more."""
+    place = Path(contents) / question
     remembered = _remembered(place)
-    if not path.exists():
-        return bool(remembered and remembered["hash"])
-    facts = list(_facts(path))
-    if remembered is not None and remembered.get("facts") == _digest(facts):
+    if remembered is not None:
         return bool(remembered["hash"])
-    found = answer()
-    if _settled(facts):
-        _remember(place, {"path": str(path), "facts": _digest(facts), "hash": found})
+    try:
+        found = answer()
+    except (OSError, ValueError):
+        return False
+    _remember(place, {"facts": question, "hash": found})
     return found
 
 

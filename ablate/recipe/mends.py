@@ -51,18 +51,13 @@ def _changes_part_of_a_batch(settings: Settings) -> bool:
     return any(choice.name in CHOOSING and choice.options.share not in (0, 1) for choice in settings.tricks)  # type: ignore[union-attr]
 
 
-def _of_images(settings: Settings) -> bool:
-    return settings.data.name == "images"
+def _has_files(settings: Settings) -> bool:
+    return settings.data.target is None and hasattr(settings.data.options, "path")
 
 
-def _wide_images(settings: Settings, plain: Mapping[str, Any]) -> bool:
+def _misread(settings: Settings, plain: Mapping[str, Any]) -> bool:
     data: Any = settings.data.options
-    return bool(data.has_wide_values(plain["data"]["path"]["contents"]))
-
-
-def _misread(settings: Settings) -> bool:
-    misread = getattr(settings.data.options, "misread", None)
-    return misread is not None and misread()
+    return bool(data.misread(plain["data"]["path"]["contents"]))
 
 
 MENDS = (
@@ -72,8 +67,6 @@ MENDS = (
     Mend("contract", 2, _lent_to_custom_code),
     # share · N is no longer rounded: at batch 1, a share of 0.4 changed nothing
     Mend("share", 2, _changes_part_of_a_batch),
-    # image files of more than 8 bits per value keep all of them
-    Mend("wide_images", 1, _of_images, _wide_images),
     # a file is read right, or refused
-    Mend("reading", 2, _misread),
+    Mend("reading", 2, _has_files, _misread),
 )

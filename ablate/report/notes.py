@@ -114,8 +114,7 @@ DIFFERENCES = {
     "group_norm": "group_norm now refuses groups of one feature, which it set to 0",
     "contract": "custom code now gets copies of the data, so that it cannot change them",
     "share": "tricks now change exactly their share of the samples, whatever the batch size",
-    "wide_images": "16-bit and floating-point images now keep all their bits",
-    "reading": "the data file was misread before",
+    "reading": "data files were misread before",
 }
 """What makes a variant stale."""
 

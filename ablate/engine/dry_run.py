@@ -80,7 +80,7 @@ def dry_run(
         except RuntimeError as error:
             raise CannotStack(f"model: its backward pass {explained(error)}.") from None
         for i, network in ends.items():
-            expected[i].backward()  # type: ignore[no-untyped-call]
+            expected[i].sum().backward()  # type: ignore[no-untyped-call]
             # the gradient of a bias before batch norm is only rounding error: compare relative to the largest gradient
             largest = max(p.grad.abs().max() for p in network.parameters() if p.grad is not None)
             for name, parameter in network.named_parameters():

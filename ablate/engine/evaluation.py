@@ -37,7 +37,7 @@ def evaluate(assembly: Assembly, loader: Loader, *, metrics: bool, watched: bool
             if kept:
                 predictions.append(prediction)
                 targets.append(target)
-        values = {"loss": total / weight}
+        values = {"loss": assembly.mean_loss(total, weight)}  # type: ignore[arg-type]
         if predictions:
             prediction = torch.cat(predictions, dim=replicas.lead).to(dtype_of(assembly.settings.precision))
             target = torch.cat(targets, dim=replicas.lead)

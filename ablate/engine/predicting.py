@@ -161,6 +161,6 @@ def seed_ensemble(assignment: Assignment, data: Parts, weights: Mapping[int, Map
     assert mean is not None
     prediction, target = mean.mean(), torch.cat(targets)
     with torch.no_grad():
-        found = {"valid_loss": one.loss(prediction, target)}
+        found = {"valid_loss": one.whole_loss(one.loss(prediction, target))}
         found |= {name: torch.as_tensor(measure(prediction, target)) for name, measure in one.metrics.items()}
     return {name: float(value) for name, value in found.items()}

@@ -66,7 +66,7 @@ def finish(stack: TrainingState, report: Report) -> list[Outcome]:
 
 
 def train_epoch(assembly: Assembly, epoch: int) -> Tensor:
-    """One pass over the training set. Returns the mean training loss (R,), weighted by samples, on the device."""
+    """One pass over the training set. Returns the mean training loss (R,) of all samples, on the device."""
     optimizer, on_batch, on_weights = assembly.optimizer, assembly.hooks("on_batch"), assembly.hooks("on_weights")
     passes = StepClosure(assembly)
     step = (epoch - 1) * assembly.steps_per_epoch
@@ -91,10 +91,10 @@ def train_epoch(assembly: Assembly, epoch: int) -> Tensor:
             hook(assembly.replicas.parameters)
         if step == 0:
             assembly.first_loss = passes.loss
-        total = total + passes.loss * passes.weight
+        total = total + passes.terms * passes.weight
         weight = weight + passes.weight
         step += 1
-    return (total / weight).reshape(-1)  # type: ignore[union-attr]
+    return assembly.mean_loss(total, weight).reshape(-1)  # type: ignore[arg-type]
 
 
 def validate(assembly: Assembly) -> dict[str, Tensor]:

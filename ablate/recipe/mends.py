@@ -28,7 +28,21 @@ def _lent_to_custom_code(settings: Settings) -> bool:
     return settings.custom("loss", "metrics", "tricks") or (not settings.joined and settings.custom("model"))
 
 
+def _weighted_by_targets(settings: Settings) -> bool:
+    """Whether targets can be missing, and the loss is not a mean over the samples or over all known numbers."""
+    own = settings.custom("data", "tricks")
+    if settings.joined:
+        return False
+    if settings.loss.name == "multi_task":
+        return own or settings.data.name in ("csv", "npz", "facial_keypoints")
+    soft = any(choice.name in ("label_smoothing", "mixup", "cutmix") for choice in settings.tricks)
+    losses = ("cross_entropy", "focal", "mse_on_softmax", "dice_ce", *(("bce", "dice") if soft else ()))
+    return own and settings.loss.name in losses
+
+
 MENDS = (
     # custom code gets copies of the data, so that what it writes in place changes nothing else
     Mend("contract", 2, _lent_to_custom_code),
+    # in a mean over batches, each counts by what its loss is divided by: known targets, those of each task
+    Mend("loss_weight", 2, _weighted_by_targets),
 )

@@ -107,6 +107,7 @@ DIFFERENCES = {
     "version": "{name} had version {old} (now {new})",
     "engine": "the engine had version {old} (now {new})",
     "contract": "custom code now gets copies of the data, so that it cannot change them",
+    "loss_weight": "batches now count in the loss by their known targets",
 }
 """What makes a variant stale."""
 

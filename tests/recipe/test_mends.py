@@ -13,13 +13,21 @@ PLAIN = {"data": "digits", "model": "mlp", "loss": "cross_entropy", "optimizer":
 
 STALE = [
     ("", {}),
-    ("data: {target: mine:f}", {}),
+    ("data: {target: mine:f}", {"loss_weight"}),
     ("optimizer: {target: mine:f}", {}),
     ("init: {target: mine:f}", {}),
     ("model: {target: mine:f}", {"contract"}),
     ("loss: {target: mine:f}", {"contract"}),
     ("metrics: [{target: mine:f, better: lower}]", {"contract"}),
-    ("add: [{target: mine:f}]", {"contract"}),
+    ("add: [{target: mine:f}]", {"contract", "loss_weight"}),
+    ("data: {target: mine:f}\nloss: bce\nadd: [mixup]", {"loss_weight"}),
+    ("data: {target: mine:f}\nloss: bce", {}),
+    ("data: {target: mine:f}\nloss: mse", {}),
+    ("loss: focal\nadd: [label_smoothing]", {}),
+    ("data: {name: npz, path: mine.npz}\nloss: cross_entropy", {}),
+    ("data: {name: npz, path: mine.npz}\nloss: {name: multi_task, tasks: [{outputs: 1}]}", {"loss_weight"}),
+    ("data: multi_task\nloss: {name: multi_task, tasks: [{outputs: 1}, {outputs: 1}]}", {}),
+    ("data: {name: npz, path: mine.npz}\nloss: mse", {}),
 ]
 """Settings of a variant, one per line instead of those in `PLAIN`, and the mends that affect it."""
 
@@ -27,6 +35,7 @@ STALE = [
 @pytest.mark.parametrize(("own", "mended"), STALE)
 def test_runs_are_outdated_by_the_mends_that_affect_them(own, mended, tmp_path):
     (tmp_path / "mine.py").write_text("def f(): pass\n")
+    (tmp_path / "mine.npz").write_bytes(b"")
     written = {line.partition(":")[0]: line for line in own.splitlines()}
     lines = [f"{name}: {value}" for name, value in PLAIN.items() if name not in written] + list(written.values())
     top = [line for line in lines if line.startswith(("data", "metrics"))]

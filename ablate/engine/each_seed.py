@@ -163,6 +163,11 @@ class EachSeed:
         """The same for all seeds."""
         return self.copies[0].fresh_norms
 
+    @property
+    def ignored_epochs(self) -> int:
+        """The same for all seeds."""
+        return self.copies[0].ignored_epochs
+
     def state(self) -> dict[str, Any]:
         """The states of all copies."""
         return {"each": [copy.state() for copy in self.copies]}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from ablate.recipe.settings import Settings
 
@@ -40,9 +41,17 @@ def _weighted_by_targets(settings: Settings) -> bool:
     return own and settings.loss.name in losses
 
 
+def _starts_late(settings: Settings) -> bool:
+    """Whether early stopping ignores the first epochs, and reports the best one."""
+    stops: list[Any] = [choice.options for choice in settings.tricks if choice.name == "early_stop"]
+    return not settings.joined and any(stop.restore_best and stop.start.of(settings.epochs) > 0 for stop in stops)
+
+
 MENDS = (
     # custom code gets copies of the data, so that what it writes in place changes nothing else
     Mend("contract", 2, _lent_to_custom_code),
     # in a mean over batches, each counts by what its loss is divided by: known targets, those of each task
     Mend("loss_weight", 2, _weighted_by_targets),
+    # an epoch that early stopping ignores cannot be the best one
+    Mend("early_stop_start", 2, _starts_late),
 )

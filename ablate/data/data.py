@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
@@ -50,6 +50,7 @@ class Data(Named):
     reconstruct: bool = Field(default=False, description="use the flattened inputs as targets, for autoencoders")
 
     _fold: Fold | None = PrivateAttr(default=None)
+    _double: bool = PrivateAttr(default=False)
 
     @model_validator(mode="after")
     def _check_shares(self) -> Self:
@@ -62,6 +63,17 @@ class Data(Named):
         copy = self.model_copy()
         copy._fold = fold
         return copy
+
+    def of_precision(self, *, double: bool) -> Self:
+        """The same data with floats in float64 instead of float32."""
+        copy = self.model_copy()
+        copy._double = double
+        return copy
+
+    @property
+    def float_type(self) -> Literal["float32", "float64"]:
+        """NumPy's name of the type in which floats are loaded."""
+        return "float64" if self._double else "float32"
 
     def check(self) -> None:
         """Raise ValueError (one line) for errors that can be found without reading data; called when a recipe is

@@ -22,8 +22,9 @@ else:
     pandas = LazyModule("pandas")
 
 
-def read_inputs(choice: Choice, path: Path) -> tuple[Part, list[int] | None]:
-    """The samples of an ``.npz`` or ``.csv`` file, and their ids if it has any (Kaggle's ``ImageId``).
+def read_inputs(choice: Choice, path: Path, *, double: bool = False) -> tuple[Part, list[int] | None]:
+    """The samples of an ``.npz`` or ``.csv`` file, and their ids if it has any (Kaggle's ``ImageId``). ``double``:
+    floats in float64.
 
     Raises ValueError (one line) if the file cannot be read, or does not have the inputs of the dataset ``choice``.
     """
@@ -31,10 +32,10 @@ def read_inputs(choice: Choice, path: Path) -> tuple[Part, list[int] | None]:
         what = "is a folder" if path.is_dir() else "does not exist"
         raise ValueError(f"--data (={shown(path)}) {what}. Use a .csv or .npz file of inputs.")
     data = choice.options
-    suffix = path.suffix.lower()
+    suffix, float_type = path.suffix.lower(), "float64" if double else "float32"
     if suffix == ".npz":
         arrays = read_arrays(path, "--data")
-        inputs = _inputs(_array(arrays, "inputs", getattr(data, "inputs", None), INPUTS))
+        inputs = _inputs(_array(arrays, "inputs", getattr(data, "inputs", None), INPUTS), float_type)
         return Part(_sized(inputs, data)), None
     if suffix != ".csv":
         raise ValueError(f"--data (={shown(path)}) must end in .csv or .npz.")
@@ -59,7 +60,7 @@ def read_inputs(choice: Choice, path: Path) -> tuple[Part, list[int] | None]:
         raise ValueError(f"--data (={shown(path)}) has no column '{lacking}', which the network requires.")
     if (text := next((name for name in names if table[name].dtype.kind not in "biuf"), None)) is not None:
         raise ValueError(f"--data (={shown(path)}) has text in column '{text}'. Inputs must be numbers.")
-    values = table[names].to_numpy(np.float32)
+    values = table[names].to_numpy(float_type)
     if not np.isfinite(values).all():
         row = int(np.argwhere(~np.isfinite(values))[0][0]) + 1
         raise ValueError(

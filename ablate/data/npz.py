@@ -60,7 +60,7 @@ class Npz(Data):
                 raise ValueError(
                     f"data.{name} has {len(values)} samples, but the inputs have {len(x)}. The numbers must be equal."
                 )
-        inputs, targets = _inputs(x), _targets(y)
+        inputs, targets = _inputs(x, self.float_type), _targets(y, self.float_type)
         task, outputs, classes = _kind(targets)
         samples = Part(
             inputs,
@@ -100,7 +100,7 @@ def _array(arrays: dict[str, NDArray[Any]], field: str, wanted: str | None, usua
     return arrays[name]
 
 
-def _inputs(x: NDArray[Any]) -> torch.Tensor:
+def _inputs(x: NDArray[Any], float_type: str) -> torch.Tensor:
     if x.ndim == 1:
         x = x[:, None]
     if x.ndim == 3:
@@ -114,12 +114,12 @@ def _inputs(x: NDArray[Any]) -> torch.Tensor:
             )
     if x.dtype == np.uint8:
         return torch.from_numpy(x)
-    return torch.from_numpy(x.astype(np.float32))
+    return torch.from_numpy(x.astype(float_type))
 
 
-def _targets(y: NDArray[Any]) -> torch.Tensor:
+def _targets(y: NDArray[Any], float_type: str) -> torch.Tensor:
     if y.dtype.kind == "f":
-        return torch.from_numpy(y.astype(np.float32).reshape(len(y), -1) if y.ndim <= 2 else y.astype(np.float32))
+        return torch.from_numpy(y.astype(float_type).reshape(len(y), -1) if y.ndim <= 2 else y.astype(float_type))
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.size and y.min() < 0:

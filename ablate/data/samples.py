@@ -23,8 +23,8 @@ class Samples:
     (1,).
     """
 
-    def __init__(self, source: Any, where: str) -> None:
-        self.source, self.where = source, where
+    def __init__(self, source: Any, where: str, *, double: bool = False) -> None:
+        self.source, self.where, self.double = source, where, double
 
     def __len__(self) -> int:
         return len(self.source)
@@ -37,9 +37,9 @@ class Samples:
         inputs, target = sample
         # building the error text costs more than most samples: only do it if something has to be converted
         if not _is_ready(inputs):
-            inputs = as_tensor(inputs, f"{self.where} sample {index}")
+            inputs = as_tensor(inputs, f"{self.where} sample {index}", double=self.double)
         if not _is_ready(target) or target.dtype == torch.uint8:
-            target = as_tensor(target, f"{self.where} sample {index}", is_target=True)
+            target = as_tensor(target, f"{self.where} sample {index}", is_target=True, double=self.double)
         return inputs, target.unsqueeze(0) if target.dim() == 0 and target.is_floating_point() else target
 
 
@@ -50,12 +50,12 @@ def _is_ready(value: Any) -> bool:
     return value.dtype in (torch.float32, torch.int64, torch.uint8) or value.is_floating_point()
 
 
-def as_tensor(value: Any, where: str, *, is_target: bool = False) -> Tensor:
+def as_tensor(value: Any, where: str, *, is_target: bool = False, double: bool = False) -> Tensor:
     """A tensor from a tensor, an array, a number or a list of numbers.
 
     Floats and uint8 inputs keep their type; other integers become int64.
 
-    A single float is float32. Raises ValueError (one line) for other values.
+    Python's floats are float32, or float64 if ``double``. Raises ValueError (one line) for other values.
     """
     import numpy as np
 
@@ -71,7 +71,7 @@ def as_tensor(value: Any, where: str, *, is_target: bool = False) -> Tensor:
             tensor = torch.from_numpy(np.array(value))
         except (TypeError, ValueError):
             raise ValueError(f"{where} has {type_of(value)} as {what}. It must be numeric.") from None
-        if single and tensor.is_floating_point():
+        if single and tensor.is_floating_point() and not double:
             tensor = tensor.float()
     if tensor.is_complex():
         raise ValueError(f"{where} has complex numbers as {what}. They must be real.")

@@ -82,7 +82,7 @@ class Table(Data):
             raise ValueError(
                 f"data.inputs is empty: {shown(path)} has no other columns. Add columns, or use fewer targets."
             )
-        inputs = _numbers(table, names, "inputs")
+        inputs = _numbers(table, names, "inputs", self.float_type)
         missing = ~np.isfinite(inputs)
         if missing.any():
             row, column = np.argwhere(missing)[0]
@@ -91,7 +91,11 @@ class Table(Data):
                 "the value, or remove the column from 'inputs'."
             )
         classify = self.task == "classification" or (self.task is None and _looks_like_classes(table, targets))
-        y, classes = _classes(table, targets, shown(path)) if classify else (_numbers(table, targets, "target"), ())
+        y, classes = (
+            _classes(table, targets, shown(path))
+            if classify
+            else (_numbers(table, targets, "target", self.float_type), ())
+        )
         groups = torch.from_numpy(pandas.factorize(table[self.group], use_na_sentinel=False)[0]) if self.group else None
         samples = Part(torch.from_numpy(inputs), torch.from_numpy(y), rows=torch.arange(len(table)), groups=groups)
         spec = Spec(
@@ -113,8 +117,8 @@ def read_table(path: Path, field: str) -> pandas.DataFrame:
         raise ValueError(f"{field} (={shown(path)}) cannot be read as CSV: {reason}.") from None
 
 
-def _numbers(table: pandas.DataFrame, names: tuple[str, ...], field: str) -> np.ndarray:
-    """Columns as float32 (n, columns). Raises ValueError if one contains text."""
+def _numbers(table: pandas.DataFrame, names: tuple[str, ...], field: str, float_type: str) -> np.ndarray:
+    """Columns as floats (n, columns). Raises ValueError if one contains text."""
     for name in names:
         if table[name].dtype.kind not in "biuf":
             way = (
@@ -124,7 +128,7 @@ def _numbers(table: pandas.DataFrame, names: tuple[str, ...], field: str) -> np.
             )
             raise ValueError(f"data.{field} (={name}) must be numeric, but contains text. {way}.")
     # a copy, because torch needs a writable array and pandas returns a read-only view
-    return np.array(table[list(names)], np.float32)
+    return np.array(table[list(names)], float_type)
 
 
 def _looks_like_classes(table: pandas.DataFrame, targets: tuple[str, ...]) -> bool:

@@ -24,7 +24,7 @@ KEYS = ("train", "valid", "test", "outputs", "classes")
 EXPECTED = "(train, valid), or a dict with train, valid and, if wanted, test, outputs and classes"
 
 
-def from_target(choice: Choice, folder: Path | None, fold: Fold | None = None) -> Parts:
+def from_target(choice: Choice, folder: Path | None, fold: Fold | None = None, *, double: bool = False) -> Parts:
     """Import the target, call it with the recipe's arguments, and read the splits that it returns.
 
     With a ``fold``, a function with the parameters ``fold`` (a number from 0) and ``folds`` (how many) is called for
@@ -32,6 +32,7 @@ def from_target(choice: Choice, folder: Path | None, fold: Fold | None = None) -
 
     Each split is a map-style torch ``Dataset`` of (input, target), or a pair of tensors or arrays. A dataset with
     deterministic samples that fits in half of the free memory is read once into tensors; any other is streamed.
+    ``double``: Python's floats become float64 instead of float32; those of tensors and arrays keep their type.
 
     Raises ValueError (one line) if the arguments or the returned value are invalid.
     """
@@ -51,7 +52,7 @@ def from_target(choice: Choice, folder: Path | None, fold: Fold | None = None) -
         pass  # functions in C have no signature
     returned = _taken_apart(function(**arguments), where)
     parts = {
-        name: _part(returned[name], f"{where}: {name}")
+        name: _part(returned[name], f"{where}: {name}", double)
         for name in ("train", "valid", "test")
         if returned.get(name) is not None
     }
@@ -87,7 +88,7 @@ def _taken_apart(value: Any, where: str) -> dict[str, Any]:
     raise ValueError(f"{where} returned a {came}. It must return {EXPECTED}.")
 
 
-def _part(value: Any, where: str) -> Part:
+def _part(value: Any, where: str, double: bool) -> Part:
     """One split from a dataset or a pair."""
     from torch.utils.data import IterableDataset, TensorDataset
 
@@ -115,7 +116,7 @@ def _part(value: Any, where: str) -> Part:
             "or a pair of tensors or arrays."
         )
     else:
-        part = _from_dataset(Samples(value, where), where)
+        part = _from_dataset(Samples(value, where, double=double), where)
     if not len(part):
         raise ValueError(f"{where} is empty.")
     return part

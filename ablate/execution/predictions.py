@@ -90,7 +90,7 @@ def predictions_csv(runs: list[Trained], path: Path, lookup: Path | None = None)
     from ablate.data.new_inputs import read_inputs
     from ablate.engine.predicting import output_names
 
-    inputs, ids = read_inputs(runs[0].settings.data, path)
+    inputs, ids = read_inputs(runs[0].settings.data, path, double=runs[0].settings.precision == "float64")
     values, spec = mean_prediction(runs, inputs)
     if spec.keypoints is not None:
         values = in_pixels(values, spec.keypoints)

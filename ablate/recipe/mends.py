@@ -47,6 +47,13 @@ def _starts_late(settings: Settings) -> bool:
     return not settings.joined and any(stop.restore_best and stop.start.of(settings.epochs) > 0 for stop in stops)
 
 
+def _in_float64(settings: Settings) -> bool:
+    """Whether data that may have other values in float64 than in float32 are trained on in float64."""
+    exact = ("digits", "images", "shapes", "text", "facial_keypoints")
+    reconstruct = getattr(settings.data.options, "reconstruct", False)
+    return settings.precision == "float64" and (settings.data.name not in exact or reconstruct or bool(settings.joined))
+
+
 MENDS = (
     # custom code gets copies of the data, so that what it writes in place changes nothing else
     Mend("contract", 2, _lent_to_custom_code),
@@ -54,4 +61,6 @@ MENDS = (
     Mend("loss_weight", 2, _weighted_by_targets),
     # an epoch that early stopping ignores cannot be the best one
     Mend("early_stop_start", 2, _starts_late),
+    # data were stored in float32 whatever the precision
+    Mend("float64_data", 2, _in_float64),
 )

@@ -108,6 +108,7 @@ DIFFERENCES = {
     "engine": "the engine had version {old} (now {new})",
     "contract": "custom code now gets copies of the data, so that it cannot change them",
     "early_stop_start": "epochs before early_stop.start are no longer reported as the best",
+    "float64_data": "the data are now kept in float64",
     "loss_weight": "batches now count in the loss by their known targets",
 }
 """What makes a variant stale."""

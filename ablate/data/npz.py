@@ -134,4 +134,6 @@ def _kind(targets: torch.Tensor) -> tuple[Task, int, tuple[str, ...]]:
     if targets.is_floating_point():
         return "regression" if targets.dim() == 2 else "other", targets[:1].numel(), ()
     outputs = int(targets.max()) + 1 if len(targets) else 1
+    if outputs < 2:
+        raise ValueError("data.targets (=0 for all samples) must have at least two classes. Use floats for regression.")
     return "classification" if targets.dim() == 1 else "other", outputs, tuple(str(number) for number in range(outputs))

@@ -164,6 +164,11 @@ def _spec(parts: Mapping[str, Part], returned: Mapping[str, Any], where: str) ->
                 f"{where} has the class index {highest} among its targets. With outputs {outputs}, the largest is "
                 f"{outputs - 1}."
             )
+        if outputs is None and highest < 1:
+            raise ValueError(
+                f"{where} has targets of 0 for all samples, but must have at least two classes. Use floats for "
+                "regression, or return 'outputs'."
+            )
         outputs = outputs or highest + 1
     return Spec(tuple(inputs.shape), outputs, task, classes or tuple(str(number) for number in range(outputs)))
 

@@ -15,7 +15,7 @@ from ablate.engine.construction import build_network, make_optimizer, seed_globa
 from ablate.engine.contract import Assignment, Facts
 from ablate.engine.data_dependent_init import adapt_to_data
 from ablate.engine.device import dtype_of, place, prepare
-from ablate.engine.dry_run import SAMPLES, dry_run, try_one_sample
+from ablate.engine.dry_run import SAMPLES, check_pairing, dry_run, try_one_sample
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
 from ablate.engine.measures import Measure, has_gaps, make_loss, make_metric, not_finite_inputs
 from ablate.engine.replicas import OneNetwork, Replicas, Stack
@@ -176,7 +176,12 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
 
     # networks, loss and metrics
     networks, surgery = build_networks(assignment, tricks, train, data)
-    replicas, measures, notes = make_replicas(networks, make_measures(assignment, data), train, settings.batch_size)
+    measures = make_measures(assignment, data)
+    if settings.custom("loss", "metrics"):
+        own = {f"metric (={one.target})": measures.metrics[one.label] for one in settings.metrics if one.target}
+        own |= {f"loss (={settings.loss.target})": measures.loss} if settings.custom("loss") else {}
+        check_pairing(networks[0], own, train, settings.batch_size)
+    replicas, measures, notes = make_replicas(networks, measures, train, settings.batch_size)
 
     # random streams, compilation, optimizer
     streams = make_streams(tricks, replicas.template, seeds, device)

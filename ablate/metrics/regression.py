@@ -138,9 +138,10 @@ class RmsePixels(Metric):
             )
 
     def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
-        """Raises ValueError if targets are not keypoints."""
+        """Raises ValueError if targets are not keypoints, or shapes differ."""
         self.check("rmse_pixels", spec)
         assert spec.keypoints is not None
+        prediction, target = numbers("rmse_pixels", prediction, target)
         known = ~target.isnan()
-        error = torch.where(known, prediction.double() - target.double(), 0.0)
+        error = torch.where(known, prediction - target, 0.0)
         return (error.square().sum() / known.sum()).sqrt() * spec.keypoints.scale

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
 from ablate.data.dataset import Part, Parts, Spec
+from ablate.data.rounding import narrowed, unrounded
 from ablate.data.split import Fold, drawn, fold_of, split
 from ablate.registry import Named
 from ablate.registry.fields import Range
 from ablate.registry.lazy import torch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class Data(Named):
@@ -50,6 +54,7 @@ class Data(Named):
     reconstruct: bool = Field(default=False, description="use the flattened inputs as targets, for autoencoders")
 
     _fold: Fold | None = PrivateAttr(default=None)
+    _double: bool = PrivateAttr(default=False)
 
     @model_validator(mode="after")
     def _check_shares(self) -> Self:
@@ -62,6 +67,21 @@ class Data(Named):
         copy = self.model_copy()
         copy._fold = fold
         return copy
+
+    def of_precision(self, *, double: bool) -> Self:
+        """The same data with floats in float64 instead of float32."""
+        copy = self.model_copy()
+        copy._double = double
+        return copy
+
+    @property
+    def float_type(self) -> Literal["float32", "float64"]:
+        """NumPy's name of the type in which floats are loaded."""
+        return "float64" if self._double else "float32"
+
+    def floats(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Numbers (n, …) of a file in the type in which they are kept: float64 only if it is needed."""
+        return unrounded(values) if self._double else narrowed(values)
 
     def check(self) -> None:
         """Raise ValueError (one line) for errors that can be found without reading data; called when a recipe is

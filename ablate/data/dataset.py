@@ -177,6 +177,9 @@ class Batch:
     """A batch of a step: ``inputs`` (N, …) float on the device, ``targets`` (N, …); ``true_targets`` are never changed
     by tricks.
 
+    ``unsmoothed`` are the targets before label smoothing, if any. ``weight`` is the mean weight of a sample (0-d), if a
+    trick weights the samples: the batch counts so much more in the mean over several batches.
+
     In a stack of R seeds, every tensor has a leading R axis; hooks are written for ``(..., N, …)`` to support both.
     """
 
@@ -184,6 +187,8 @@ class Batch:
     targets: torch.Tensor
     true_targets: torch.Tensor
     spec: Spec
+    unsmoothed: torch.Tensor | None = None
+    weight: torch.Tensor | None = None
 
 
 Lent = TypeVar("Lent", Part, Batch)

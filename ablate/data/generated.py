@@ -69,7 +69,7 @@ class Curve(Data):
         noise = self.noise * np.random.default_rng((self.seed, 1)).standard_normal(self.points)
         curve = np.sin(np.pi * self.waves * x)
         inputs, clean, noisy = (
-            torch.from_numpy(values.astype(np.float32))[:, None] for values in (x, curve, curve + noise)
+            torch.from_numpy(values.astype(self.float_type))[:, None] for values in (x, curve, curve + noise)
         )
         parts = self.parts(Part(inputs, noisy, rows=torch.arange(self.points)), self.spec(), source="generated")
         if self.noisy_valid:
@@ -125,7 +125,8 @@ class Imbalanced(Data):
             )
         key = f"{self.count} {self.share!r} {self.features} {self.separation!r} {self.seed}"
         arrays = cached("imbalanced", key, self._made)
-        inputs, targets = torch.from_numpy(arrays["inputs"]).float(), torch.from_numpy(arrays["targets"]).long()
+        inputs = torch.from_numpy(arrays["inputs"].astype(self.float_type))
+        targets = torch.from_numpy(arrays["targets"]).long()
         return self.parts(Part(inputs, targets, rows=torch.arange(len(inputs))), self.spec(), source="generated")
 
     def spec(self) -> Spec:
@@ -197,7 +198,7 @@ class MultiTask(Data):
     def spec(self) -> Spec:
         return Spec((self.features,), 2, "regression", target_names=("large", "small"))
 
-    def _made(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _made(self) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
         weights, points, noise = (np.random.default_rng((self.seed, stream)) for stream in range(3))
         into = weights.standard_normal((self.features, self.shared)) * 2 / np.sqrt(self.features)
         # orthogonal, so that neither target is a multiple of the other
@@ -207,4 +208,4 @@ class MultiTask(Data):
         # of the distribution, not of these samples, so that larger datasets contain smaller ones
         many = np.tanh(weights.standard_normal((10_000, self.features)) @ into) @ out
         y = (y / many.std(0) + self.noise * noise.standard_normal(y.shape)) * np.array([self.ratio, 1.0])
-        return x.astype(np.float32), y.astype(np.float32)
+        return x.astype(self.float_type), y.astype(self.float_type)

@@ -20,8 +20,15 @@ STEADY = 42
 """Seed of the global random generators while custom data are loaded."""
 
 
-def load_parts(choice: Choice, folder: Path | None, folds: Folds | None = None, number: int | None = None) -> Parts:
-    """Read and split; with ``folds``, fold ``number`` is the validation set.
+def load_parts(
+    choice: Choice,
+    folder: Path | None,
+    folds: Folds | None = None,
+    number: int | None = None,
+    *,
+    double: bool = False,
+) -> Parts:
+    """Read and split; with ``folds``, fold ``number`` is the validation set. ``double``: floats in float64.
 
     A target is imported from the recipe's ``folder`` and called; only jobs do this.
 
@@ -30,11 +37,11 @@ def load_parts(choice: Choice, folder: Path | None, folds: Folds | None = None, 
     fold = None if folds is None or number is None else Fold(folds, number)
     if choice.target is not None:
         with steady_generators():
-            return from_target(choice, folder, fold)
-    data = choice.built_in(Data)
+            return from_target(choice, folder, fold, double=double)
+    data = choice.built_in(Data).of_precision(double=double)
     parts = (data if fold is None else data.of_fold(fold)).load()
     if data.reconstruct:
-        parts = reconstructed(parts)
+        parts = reconstructed(parts, torch.float64 if double else torch.float32)
     counts = {name: len(part) for name in ("train", "valid", "test") if (part := getattr(parts, name)) is not None}
     return replace(parts, notes={**counts, **parts.notes})
 

@@ -11,6 +11,7 @@ from ablate.data.dataset import Part
 from ablate.data.faces import FRAME, resample
 from ablate.data.facial_keypoints import FacialKeypoints
 from ablate.data.npz import INPUTS, _array, _inputs, read_arrays
+from ablate.data.rounding import unrounded
 from ablate.data.table import Table
 from ablate.recipe.settings import Choice
 from ablate.registry.lazy import LazyModule, torch
@@ -33,7 +34,7 @@ def read_inputs(choice: Choice, path: Path) -> tuple[Part, list[int] | None]:
     suffix = path.suffix.lower()
     if suffix == ".npz":
         arrays = read_arrays(path, "--data")
-        inputs = _inputs(_array(arrays, "inputs", getattr(data, "inputs", None), INPUTS), narrow=False)
+        inputs = _inputs(_array(arrays, "inputs", getattr(data, "inputs", None), INPUTS), unrounded)
         return Part(_sized(inputs, data)), None
     if suffix != ".csv":
         raise ValueError(f"--data (={shown(path)}) must end in .csv or .npz.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,7 +14,7 @@ from ablate.data.classes import check_labels, distinct
 from ablate.data.data import Data, shown
 from ablate.data.dataset import Part, Parts, Spec, Task
 from ablate.data.keypoints import Points, as_coordinates
-from ablate.data.rounding import narrowed, unrounded
+from ablate.data.rounding import narrowed
 from ablate.recipe.contents import of_contents
 from ablate.registry import Card, register, suggestion
 from ablate.registry.fields import DataPath
@@ -82,11 +83,11 @@ class Npz(Data):
                     f"data.{name} has {len(values)} samples, but the inputs have {len(x)}. The numbers must be equal."
                 )
         points = self.keypoints
-        inputs = _inputs(x)
+        inputs = _inputs(x, self.floats)
         if points and points.names:
-            targets = as_coordinates(torch.from_numpy(narrowed(y.astype(np.float64))))
+            targets = as_coordinates(torch.from_numpy(self.floats(y.astype(np.float64))))
         else:
-            targets = _targets(y)
+            targets = _targets(y, self.floats)
         spec = _spec(tuple(inputs.shape[1:]), targets, points)
         samples = Part(
             inputs,
@@ -139,7 +140,7 @@ def _array(arrays: dict[str, NDArray[Any]], field: str, wanted: str | None, usua
     return arrays[name]
 
 
-def _inputs(x: NDArray[Any], *, narrow: bool = True) -> torch.Tensor:
+def _inputs(x: NDArray[Any], floats: Callable[[NDArray[Any]], NDArray[Any]]) -> torch.Tensor:
     if x.ndim == 1:
         x = x[:, None]
     if x.ndim == 3:
@@ -153,12 +154,12 @@ def _inputs(x: NDArray[Any], *, narrow: bool = True) -> torch.Tensor:
             )
     if x.dtype == np.uint8:
         return torch.from_numpy(x)
-    return torch.from_numpy(narrowed(x) if narrow else unrounded(x))
+    return torch.from_numpy(floats(x))
 
 
-def _targets(y: NDArray[Any]) -> torch.Tensor:
+def _targets(y: NDArray[Any], floats: Callable[[NDArray[Any]], NDArray[Any]]) -> torch.Tensor:
     if y.dtype.kind == "f":
-        return torch.from_numpy(narrowed(y).reshape(len(y), -1) if y.ndim <= 2 else narrowed(y))
+        return torch.from_numpy(floats(y).reshape(len(y), -1) if y.ndim <= 2 else floats(y))
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.size and y.min() < 0:
@@ -179,6 +180,8 @@ def _spec(input_shape: tuple[int, ...], targets: torch.Tensor, points: Points | 
         names = points.target_names if points else ()
         return Spec(input_shape, outputs, task, (), marks, names, no_positions=points is not None and marks is None)
     outputs = int(targets.max()) + 1 if len(targets) else 1
+    if outputs < 2:
+        raise ValueError("data.targets (=0 for all samples) must have at least two classes. Use floats for regression.")
     classes = tuple(str(number) for number in range(outputs))
     task, places = "classification" if targets.dim() == 1 else "other", tuple(targets.shape[1:])
     return Spec(input_shape, outputs, task, classes, places=places, no_positions=points is not None)

@@ -9,13 +9,14 @@ from ablate.data.dataset import Part, Parts, Spec
 from ablate.registry.lazy import torch
 
 
-def reconstructed(data: Parts) -> Parts:
-    """The same split with targets float32 (n, values per sample), bytes as [0, 1].
+def reconstructed(data: Parts, dtype: torch.dtype) -> Parts:
+    """The same split with targets of this type (n, values per sample), bytes as [0, 1].
 
     Raises ValueError if inputs are streamed or tokens.
     """
-    test = None if data.test is None else _own_targets(data.test)
-    train, valid, spec = _own_targets(data.train), _own_targets(data.valid), reconstructed_spec(data.spec)
+    test = None if data.test is None else _own_targets(data.test, dtype)
+    train, valid = _own_targets(data.train, dtype), _own_targets(data.valid, dtype)
+    spec = reconstructed_spec(data.spec)
     return replace(data, train=train, valid=valid, test=test, spec=spec)
 
 
@@ -26,10 +27,10 @@ def reconstructed_spec(spec: Spec) -> Spec:
     return Spec(spec.input_shape, outputs=prod(spec.input_shape), task="regression")
 
 
-def _own_targets(part: Part) -> Part:
+def _own_targets(part: Part, dtype: torch.dtype) -> Part:
     if part.inputs is None:
         raise ValueError("data.reconstruct (=true) requires inputs in memory, but they are streamed. Remove it.")
     numbers = part.inputs.flatten(1)
     if part.inputs.dtype == torch.uint8:
-        return replace(part, targets=numbers.float() / 255)
-    return replace(part, targets=numbers.clone() if numbers.is_floating_point() else numbers.float())
+        return replace(part, targets=numbers.to(dtype) / 255)
+    return replace(part, targets=numbers.clone() if numbers.is_floating_point() else numbers.to(dtype))

@@ -22,11 +22,11 @@ times.
 
 class Samples:
     """A map-style dataset with (input, target) tensors: numbers and arrays are converted; a single float target becomes
-    (1,). ``are_points``: targets are keypoints.
+    (1,). ``double``: Python's floats stay float64; ``are_points``: targets are keypoints.
     """
 
-    def __init__(self, source: Any, where: str, *, are_points: bool = False) -> None:
-        self.source, self.where, self.are_points = source, where, are_points
+    def __init__(self, source: Any, where: str, *, double: bool = False, are_points: bool = False) -> None:
+        self.source, self.where, self.double, self.are_points = source, where, double, are_points
 
     def __len__(self) -> int:
         return len(self.source)
@@ -125,7 +125,9 @@ def read(samples: Samples) -> tuple[Tensor, Tensor]:
     # Python has no float32
     python = (type(value) in (float, list, tuple) for value in samples.source[0])
     inputs, targets = (
-        torch.from_numpy(narrowed(values.numpy())) if loose and values.dtype == torch.float64 else values
+        torch.from_numpy(narrowed(values.numpy()))
+        if loose and values.dtype == torch.float64 and not samples.double
+        else values
         for values, loose in zip(kept, python, strict=True)
     )
     return inputs, targets

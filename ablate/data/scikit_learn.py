@@ -33,8 +33,10 @@ class SmallTable(Data):
         arrays = cached(
             f"table-{self.source}", f"scikit-learn's {self.source}, in its units", lambda: read(self.source)
         )
-        inputs, targets = torch.from_numpy(arrays["inputs"]).float(), torch.from_numpy(arrays["targets"])
-        targets = targets.long() if spec.task == "classification" else targets.float()[:, None]
+        inputs = torch.from_numpy(arrays["inputs"].astype(self.float_type))
+        kind = "int64" if spec.task == "classification" else self.float_type
+        targets = torch.from_numpy(arrays["targets"].astype(kind))
+        targets = targets if spec.task == "classification" else targets[:, None]
         return self.parts(Part(inputs, targets, rows=torch.arange(len(inputs))), spec, source="scikit-learn")
 
 

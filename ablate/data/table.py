@@ -75,7 +75,7 @@ class Table(Data):
         path = self.existing(self.path)
         table = read_table(path, "data.path", self.used())
         found = self._columns(table, shown(path))
-        inputs = narrowed(found.inputs)
+        inputs = self.floats(found.inputs)
         if not (finite := np.isfinite(inputs)).all():
             row, column = np.argwhere(~finite)[0]
             what = "too large for float32" if np.isfinite(found.inputs[row, column]) else "empty or infinite"
@@ -85,7 +85,7 @@ class Table(Data):
             )
         samples = Part(
             torch.from_numpy(inputs),
-            torch.from_numpy(found.targets if found.classes else narrowed(found.targets)),
+            torch.from_numpy(found.targets if found.classes else self.floats(found.targets)),
             rows=torch.arange(len(table)),
             groups=None if found.groups is None else torch.from_numpy(found.groups),
         )

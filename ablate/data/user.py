@@ -30,7 +30,7 @@ KEYS = ("train", "valid", "test", "outputs", "classes", "keypoints")
 EXPECTED = "(train, valid), or a dict with train, valid and, if wanted, test, outputs, classes and keypoints"
 
 
-def from_target(choice: Choice, folder: Path | None, fold: Fold | None = None) -> Parts:
+def from_target(choice: Choice, folder: Path | None, fold: Fold | None = None, *, double: bool = False) -> Parts:
     """Import the target, call it with the recipe's arguments, and read the splits that it returns.
 
     With a ``fold``, a function with the parameters ``fold`` (a number from 0) and ``folds`` (how many) is called for
@@ -38,6 +38,7 @@ def from_target(choice: Choice, folder: Path | None, fold: Fold | None = None) -
 
     Each split is a map-style torch ``Dataset`` of (input, target), or a pair of tensors or arrays. A dataset with
     deterministic samples that fits in half of the free memory is read once into tensors; any other is streamed.
+    ``double``: Python's floats become float64 instead of float32; those of tensors and arrays keep their type.
 
     Raises ValueError (one line) if the arguments or the returned value are invalid.
     """
@@ -58,7 +59,7 @@ def from_target(choice: Choice, folder: Path | None, fold: Fold | None = None) -
     returned = _taken_apart(function(**arguments), where)
     points = declared(returned.get("keypoints"), f"{where}: keypoints")
     parts = {
-        name: _part(returned[name], f"{where}: {name}", are_points=points is not None and bool(points.names))
+        name: _part(returned[name], f"{where}: {name}", double, are_points=points is not None and bool(points.names))
         for name in ("train", "valid", "test")
         if returned.get(name) is not None
     }
@@ -94,7 +95,7 @@ def _taken_apart(value: Any, where: str) -> dict[str, Any]:
     raise ValueError(f"{where} returned a {came}. It must return {EXPECTED}.")
 
 
-def _part(value: Any, where: str, *, are_points: bool) -> Part:
+def _part(value: Any, where: str, double: bool, *, are_points: bool) -> Part:
     """One split from a dataset or a pair; ``are_points``: targets are declared as keypoints."""
     from torch.utils.data import IterableDataset, TensorDataset
 
@@ -123,7 +124,7 @@ def _part(value: Any, where: str, *, are_points: bool) -> Part:
             "or a pair of tensors or arrays."
         )
     else:
-        part = _from_dataset(Samples(value, where, are_points=are_points), where)
+        part = _from_dataset(Samples(value, where, double=double, are_points=are_points), where)
     if not len(part):
         raise ValueError(f"{where} is empty.")
     return part
@@ -179,6 +180,11 @@ def _spec(parts: Mapping[str, Part], returned: Mapping[str, Any], points: Points
             raise ValueError(
                 f"{where} has the class index {highest} among its targets. With outputs {outputs}, the largest is "
                 f"{outputs - 1}."
+            )
+        if outputs is None and highest < 1:
+            raise ValueError(
+                f"{where} has targets of 0 for all samples, but must have at least two classes. Use floats for "
+                "regression, or return 'outputs'."
             )
         if outputs is None:
             check_labels(labels, sum(map(len, parts.values())), f"{where}: targets", single=target.dim() == 0)

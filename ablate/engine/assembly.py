@@ -16,7 +16,7 @@ from ablate.engine.construction import build_network, make_optimizer, seed_globa
 from ablate.engine.contract import Assignment, Facts
 from ablate.engine.data_dependent_init import adapt_to_data
 from ablate.engine.device import dtype_of, place, prepare
-from ablate.engine.dry_run import SAMPLES, batches_for_norms, dry_run, try_one_sample
+from ablate.engine.dry_run import SAMPLES, batches_for_norms, check_pairing, dry_run, try_one_sample
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
 from ablate.engine.measures import Measure, has_gaps, make_loss, make_metric, not_finite_inputs, targets_stay
 from ablate.engine.replicas import OneNetwork, Replicas, Stack
@@ -30,6 +30,7 @@ from ablate.engine.stacked_tricks import (
     tricks_for,
 )
 from ablate.engine.tracked_metrics import TrackedMetrics
+from ablate.losses.loss import Loss
 from ablate.notes.note import Note
 from ablate.optimizers.build import rate_setter
 from ablate.recipe.settings import Settings
@@ -43,7 +44,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Assembly:
-    """Everything that the training loop uses, for the R seeds of one stack; R can be 1."""
+    """Everything that the training loop uses, for the R seeds of one stack; R can be 1.
+
+    ``loss`` is a mean over a batch, or several (`Loss.terms`) whose sum is the loss.
+    """
 
     settings: Settings
     seeds: tuple[int, ...]
@@ -88,6 +92,17 @@ class Assembly:
         if hook in ("on_pass", "on_gradients"):
             return [*self.tracked.hooks(hook), *methods]
         return [*methods, *self.tracked.hooks(hook)] if hook == "on_weights" else methods
+
+    def whole_loss(self, loss: Tensor) -> Tensor:
+        """0-d or (R,): the sum of the loss's terms, if it has any."""
+        return loss.sum(dim=-1) if loss.dim() > self.replicas.lead else loss
+
+    def mean_loss(self, total: Tensor, weight: Tensor | int) -> Tensor:
+        """The loss of many batches, from the sums of loss times weight and of weights; a term without targets is 0."""
+        mean = total / weight
+        if mean.dim() > self.replicas.lead and isinstance(weight, torch.Tensor):
+            mean = torch.where((weight == 0) & weight.any(dim=-1, keepdim=True), 0.0, mean)
+        return self.whole_loss(mean)
 
     def predict(self, inputs: Tensor, batch: int) -> Tensor:
         """Predictions in evaluation mode, (N, …), in a stack (R, N, …), for batch number ``batch``."""
@@ -174,7 +189,12 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
 
     # networks, loss and metrics
     networks, surgery = build_networks(assignment, tricks, train, data)
-    replicas, measures, notes = make_replicas(networks, make_measures(assignment, data), train, settings.batch_size)
+    measures = make_measures(assignment, data)
+    if settings.custom("loss", "metrics"):
+        own = {f"metric (={one.target})": measures.metrics[one.label] for one in settings.metrics if one.target}
+        own |= {f"loss (={settings.loss.target})": measures.loss} if settings.custom("loss") else {}
+        check_pairing(networks[0], own, train, settings.batch_size)
+    replicas, measures, notes = make_replicas(networks, measures, train, settings.batch_size)
 
     # random streams, compilation, optimizer
     streams = make_streams(tricks, replicas.template, seeds, device)
@@ -232,7 +252,7 @@ def build_networks(
 
 @dataclass(frozen=True)
 class Measures:
-    """The loss, the weight of a batch in its mean, and the metrics by name."""
+    """The loss or its terms (`Loss.terms`), the weight of a batch in their means, and the metrics by name."""
 
     loss: Measure
     loss_weight: Callable[[Tensor], Tensor | int]
@@ -242,8 +262,12 @@ class Measures:
 def make_measures(assignment: Assignment, data: Parts) -> Measures:
     """The loss and metrics of one network."""
     settings, folder = assignment.settings, assignment.folder
-    loss, weight = make_loss(settings.loss, data.spec, folder, missing=has_gaps(data), targets=data.train.targets)
-    return Measures(loss, weight, {choice.label: make_metric(choice, data.spec, folder) for choice in settings.metrics})
+    # custom tricks may remove targets in a batch
+    missing = settings.custom("tricks") or has_gaps(data)
+    loss, weight = make_loss(settings.loss, data.spec, folder, missing=missing, targets=data.train.targets)
+    terms = loss.terms if isinstance(loss, Loss) else None
+    metrics = {choice.label: make_metric(choice, data.spec, folder) for choice in settings.metrics}
+    return Measures(terms or loss, weight, metrics)
 
 
 def make_replicas(

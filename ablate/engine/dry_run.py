@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import repeat
 from pathlib import Path
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from ablate.data.loaders import Loader
 
 SAMPLES = 4
+
+PAIRS = 32
+"""Number of samples whose predictions are permuted to find a loss that compares all with all."""
 
 REASONS = {
     "data-dependent control flow": "branches on a tensor's value (such as 'if tensor')",
@@ -81,7 +84,7 @@ def dry_run(
         except RuntimeError as error:
             raise CannotStack(f"model: its backward pass {explained(error)}.") from None
         for i, network in ends.items():
-            expected[i].backward()  # type: ignore[no-untyped-call]
+            expected[i].sum().backward()  # type: ignore[no-untyped-call]
             # the gradient of a bias before batch norm is only rounding error: compare relative to the largest gradient
             largest = max(p.grad.abs().max() for p in network.parameters() if p.grad is not None)
             for name, parameter in network.named_parameters():
@@ -133,6 +136,42 @@ def takes_one_sample(network: nn.Module, train: Loader) -> bool:
         for name, tensor in network.named_buffers():
             tensor.copy_(kept[name])
     return True
+
+
+def check_pairing(network: nn.Module, measures: Mapping[str, Measure], train: Loader, batch_size: int) -> None:
+    """Raise ValueError if a custom loss or metric compares every prediction with every target, by broadcasting.
+
+    Predictions (N,) and targets (N, 1), or the reverse, broadcast to (N, N); the value is then the same if the
+    predictions are permuted. ``measures`` by their names in errors. The network is not changed.
+    """
+    n = min(PAIRS, batch_size, len(train))
+    kept = {name: tensor.clone() for name, tensor in network.named_buffers()}
+    training = network.training
+    broadcast = []
+    try:
+        with torch.no_grad():
+            inputs, targets = next(iter(train.batches(torch.linspace(0, len(train) - 1, n).long())))
+            prediction = network.eval()(inputs)
+            if prediction.shape == targets.shape or prediction.squeeze().shape != targets.squeeze().shape:
+                return
+            right = targets.to(prediction.dtype).view_as(prediction)
+            if right.min() < right.max():
+                for name, measure in measures.items():
+                    values = torch.stack([measure(right.roll(by, 0), targets).double() for by in range(4)])
+                    if torch.allclose(values, values[0], rtol=1e-5):
+                        broadcast.append(name)
+    except Exception:  # the training reports it
+        return
+    finally:
+        network.train(training)
+        for name, tensor in network.named_buffers():
+            tensor.copy_(kept[name])
+    if broadcast:
+        raise ValueError(
+            f"{broadcast[0]} compares every prediction with every target: predictions have shape "
+            f"{tuple(prediction.shape)} and targets {tuple(targets.shape)}, which broadcast. Use "
+            "prediction.view_as(target) in it."
+        )
 
 
 def attempt(stack: Stack, inputs: Tensor, *, shared: bool) -> Tensor:

@@ -40,7 +40,7 @@ def evaluate(
             if kept:
                 predictions.append(prediction)
                 targets.append(target)
-        values = {"loss": total / weight}
+        values = {"loss": assembly.mean_loss(total, weight)}  # type: ignore[arg-type]
         if predictions:
             prediction = torch.cat(predictions, dim=replicas.lead).to(dtype_of(assembly.settings.precision))
             target = torch.cat(targets, dim=replicas.lead)

@@ -26,10 +26,14 @@ Measure = Callable[["Tensor", "Tensor"], "Tensor"]
 
 
 def has_gaps(data: Parts) -> bool:
-    """Whether any target can be missing (NaN), checked once instead of in every batch. True for streamed data."""
+    """Whether any target can be missing (NaN, or a class index below 0), checked once instead of in every batch.
+
+    True for streamed data.
+    """
     parts = [part for part in (data.train, data.valid, data.test) if part is not None]
     return any(
-        part.targets is None or (part.targets.is_floating_point() and bool(part.targets.isnan().any()))
+        part.targets is None
+        or bool((part.targets.isnan() if part.targets.is_floating_point() else part.targets < 0).any())
         for part in parts
     )
 
@@ -57,12 +61,13 @@ def targets_stay(settings: Settings, tricks: Sequence[Trick], spec: Spec) -> lis
 def make_loss(
     choice: Choice, spec: Spec, folder: Path, *, missing: bool, targets: Tensor | None = None
 ) -> tuple[Measure, Callable[[Tensor], Tensor | int]]:
-    """The loss, and the weight of a batch in an epoch's mean.
+    """The loss, and the weight of a batch in a mean over several.
 
     ``missing``: targets can be NaN. ``targets``: those of the training set, None if it is streamed.
     """
     if choice.target is not None:
-        return with_arguments(choice, folder), len
+        function = user_function(choice, folder)
+        return one_number(choice, function), own_weight(function)
     loss = choice.built_in(Loss)
     assert choice.name is not None
     loss.check(choice.name, spec)
@@ -73,21 +78,33 @@ def make_loss(
 def make_metric(choice: Choice, spec: Spec, folder: Path) -> Measure:
     """A metric as a function of all predictions and targets of a dataset, in the data's original unit."""
     if choice.target is not None:
-        return in_original_unit(with_arguments(choice, folder), spec)
+        return in_original_unit(one_number(choice, user_function(choice, folder)), spec)
     metric = choice.built_in(Metric)
     assert choice.name is not None
     metric.check(choice.name, spec)
     return in_original_unit(lambda prediction, target: metric.measure(prediction, target, spec), spec)
 
 
-def with_arguments(choice: Choice, folder: Path) -> Measure:
-    """The user's function with the recipe's arguments; a class is instantiated first.
+def user_function(choice: Choice, folder: Path) -> Any:
+    """The user's function with the recipe's arguments, or an object of the user's class."""
+    target = choice.resolve(folder)
+    options: Mapping[str, Any] = choice.options  # type: ignore[assignment]
+    return target(**options) if inspect.isclass(target) else partial(target, **options)
+
+
+def own_weight(loss: Any) -> Callable[[Tensor], Tensor | int]:
+    """The method ``weight(target)`` of a custom loss: what its mean is divided by; by default the number of samples."""
+    declared = getattr(loss, "weight", None)  # a tensor in torch's own losses
+    if not inspect.ismethod(declared) or (isinstance(loss, Loss) and loss.terms is not None):
+        return len
+    return lambda target: torch.as_tensor(declared(target.clone()), device=target.device)
+
+
+def one_number(choice: Choice, function: Any) -> Measure:
+    """The user's function, which gets copies.
 
     When called, it raises ValueError if the function does not return one number.
     """
-    target = choice.resolve(folder)
-    options: Mapping[str, Any] = choice.options  # type: ignore[assignment]
-    function: Any = target(**options) if inspect.isclass(target) else partial(target, **options)
 
     def measure(prediction: Tensor, target: Tensor) -> Tensor:
         value = function(prediction.clone(), target.clone())  # which it may write to

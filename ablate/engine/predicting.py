@@ -44,7 +44,8 @@ class Trained:
 
     def parts(self) -> Parts:
         """Its data, before any trick."""
-        return load_parts(self.settings.data, self.folder, self.folds, self.fold)
+        double = self.settings.precision == "float64"
+        return load_parts(self.settings.data, self.folder, self.folds, self.fold, double=double)
 
 
 def network_of(run: Trained, spec: Spec) -> nn.Module:
@@ -52,7 +53,7 @@ def network_of(run: Trained, spec: Spec) -> nn.Module:
     tricks, _ = make_tricks(run.settings, spec, run.folder, (run.seed,))
     network, _ = build_network(run.settings, spec, run.folder, tricks, None)
     assert run.weights is not None
-    network.load_state_dict(read_weights(run.weights))
+    network.to(dtype_of(run.settings.precision)).load_state_dict(read_weights(run.weights))
     return network.eval()
 
 
@@ -110,14 +111,14 @@ def _outputs(run: Trained, network: nn.Module, part: Part, spec: Spec) -> Tensor
         workers=0,
     )
     with torch.no_grad(), autocast(run.device, settings.precision):
-        return torch.cat([network(batch) for batch, _ in loader.batches(None)]).float().cpu()
+        return torch.cat([network(batch) for batch, _ in loader.batches(None)]).to(dtype_of(settings.precision)).cpu()
 
 
 def _joined(run: Trained, inputs: Part) -> tuple[Tensor, Spec]:
     """The members' predictions combined by the names of their outputs, averaged if several predict the same output."""
     spec = run.parts().spec
     names = output_names(spec)
-    total = torch.zeros(len(inputs), len(names))
+    total = torch.zeros(len(inputs), len(names), dtype=dtype_of(run.settings.precision))
     count = torch.zeros(len(names))
     for row, member in (run.members or {}).items():
         prediction, own = predict(member, inputs)
@@ -161,6 +162,6 @@ def seed_ensemble(assignment: Assignment, data: Parts, weights: Mapping[int, Map
     assert mean is not None
     prediction, target = mean.mean(), torch.cat(targets)
     with torch.no_grad():
-        found = {"valid_loss": one.loss(prediction, target)}
+        found = {"valid_loss": one.whole_loss(one.loss(prediction, target))}
         found |= {name: torch.as_tensor(measure(prediction, target)) for name, measure in one.metrics.items()}
     return {name: float(value) for name, value in found.items()}

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 class StepClosure:
     """Takes the steps of an epoch. A closure computes the gradients of its batches, after the hooks of tricks.
 
-    ``loss`` and ``weight`` are those of the step's first pass: 0-d or (R,). Further passes in the same step (calls, see
+    ``loss`` is that of the step's first pass, 0-d or (R,); ``terms`` are the loss or its terms, and ``weight`` what
+    they are divided by. Further passes in the same step (calls, see
     `ablate.tricks.trick.Gradients`) use the same batches and random numbers, and change neither the generators nor the
     network's buffers.
     """
 
     loss: Tensor
+    terms: Tensor
     weight: Tensor | int
 
     def __init__(self, assembly: Assembly) -> None:
@@ -65,8 +67,8 @@ class StepClosure:
         if self.first:
             self.first = False
             self.random = self._random() if self.repeats else []
-            self.loss, self.weight = self._gradients(self.batches)
-            loss = self.loss
+            self.terms, self.weight = self._gradients(self.batches)
+            loss = self.loss = self.assembly.whole_loss(self.terms)
         else:
             loss = self()
         for hook in self.on_pass:
@@ -82,12 +84,12 @@ class StepClosure:
         kept = [tensor.clone() for tensor in buffers]
         _set_random(generators, self.random)
         try:
-            loss, _ = self._gradients(self.batches if part is None else list(self._cut(part)))
+            terms, _ = self._gradients(self.batches if part is None else list(self._cut(part)))
         finally:
             _set_random(generators, now)
             for buffer, value in zip(buffers, kept, strict=True):
                 buffer.copy_(value)
-        return loss
+        return self.assembly.whole_loss(terms)
 
     @property
     def samples(self) -> int:
@@ -95,23 +97,38 @@ class StepClosure:
         return sum(batch.inputs.shape[self.replicas.lead] for batch in self.batches)
 
     def _gradients(self, batches: list[Batch]) -> tuple[Tensor, Tensor | int]:
-        """Compute the gradients of the mean loss over all samples; returns the loss and its weight in a mean."""
+        """Compute the gradients of the loss of all samples; returns the loss or its terms, and the weight in a mean."""
         assembly = self.assembly
-        weights = [assembly.loss_weight(batch.targets) for batch in batches]
-        whole = weights[0] if len(weights) == 1 else _at_least_one(sum(weights[1:], weights[0]))
+        weights = [self._weight(batch) for batch in batches]
+        whole = weights[0] if len(weights) == 1 else _not_zero(sum(weights[1:], weights[0]))
         total: Tensor | float = 0.0
         assembly.optimizer.zero_grad()
         for batch, weight in zip(batches, weights, strict=True):
             with self.mixed:
                 prediction = self.replicas.forward(batch.inputs)
-                loss = assembly.loss(prediction, batch.targets)
-            for hook in self.on_loss:
-                loss = hook(loss, prediction, copied(batch) if self.copies else batch)
+                terms = assembly.loss(prediction, batch.targets)
+            if self.on_loss:
+                terms = self._changed(terms, prediction, batch)
             if len(batches) > 1:
-                loss = loss * weight / whole  # weight / whole alone would be float32
-            self.replicas.backward(loss)
-            total = total + loss.detach()
+                terms = terms * weight / whole  # weight / whole alone would be float32
+            self.replicas.backward(assembly.whole_loss(terms))
+            total = total + terms.detach()
         return total, whole  # type: ignore[return-value]
+
+    def _weight(self, batch: Batch) -> Tensor | int:
+        """What the loss of a batch is divided by, 0-d or (R,); of its terms, (K,) or (R, K)."""
+        weight = self.assembly.loss_weight(batch.targets)
+        if batch.weight is None:
+            return weight
+        terms = isinstance(weight, torch.Tensor) and weight.dim() > self.replicas.lead
+        return weight * (batch.weight.unsqueeze(-1) if terms else batch.weight)
+
+    def _changed(self, terms: Tensor, prediction: Tensor, batch: Batch) -> Tensor:
+        """The loss after the tricks; a change of a loss with terms is spread over them."""
+        loss = before = self.assembly.whole_loss(terms)
+        for hook in self.on_loss:
+            loss = hook(loss, prediction, copied(batch) if self.copies else batch)
+        return loss if before is terms else terms + ((loss - before) / terms.shape[-1]).unsqueeze(-1)
 
     def _cut(self, part: slice) -> Iterator[Batch]:
         """The batches with a slice of the step's samples, which are numbered across its batches."""
@@ -122,7 +139,7 @@ class StepClosure:
             low, high = max(start, begin) - begin, min(stop, end) - begin
             if low < high:
                 tensors = {f.name: v for f in fields(batch) if isinstance(v := getattr(batch, f.name), torch.Tensor)}
-                cut: dict[str, Any] = {name: v.narrow(axis, low, high - low) for name, v in tensors.items()}
+                cut: dict[str, Any] = {n: v.narrow(axis, low, high - low) for n, v in tensors.items() if v.dim() > axis}
                 yield replace(batch, **cut)
             begin = end
 
@@ -150,6 +167,6 @@ def _set_random(generators: list[Generator], states: list[Tensor]) -> None:
         generator.set_state(state)
 
 
-def _at_least_one(weight: Tensor | int) -> Tensor | int:
+def _not_zero(weight: Tensor | int) -> Tensor | int:
     """Avoids division by 0 if all targets of a step are missing; its loss is then 0."""
-    return weight.clamp(min=1) if isinstance(weight, torch.Tensor) else weight
+    return torch.where(weight == 0, 1, weight) if isinstance(weight, torch.Tensor) else weight

@@ -66,7 +66,7 @@ def finish(stack: TrainingState, report: Report) -> list[Outcome]:
 
 
 def train_epoch(assembly: Assembly, epoch: int) -> Tensor:
-    """One pass over the training set. Returns the mean training loss (R,), weighted by samples, on the device."""
+    """One pass over the training set. Returns the mean training loss (R,) of all samples, on the device."""
     steps = StepClosure(assembly)
     step = (epoch - 1) * assembly.steps_per_epoch
     total: Tensor | float = 0.0
@@ -78,10 +78,10 @@ def train_epoch(assembly: Assembly, epoch: int) -> Tensor:
         steps.take(group, step)
         if step == 0:
             assembly.first_loss = steps.loss
-        total = total + steps.loss * steps.weight
+        total = total + steps.terms * steps.weight
         weight = weight + steps.weight
         step += 1
-    return (total / weight).reshape(-1)  # type: ignore[union-attr]
+    return assembly.mean_loss(total, weight).reshape(-1)  # type: ignore[arg-type]
 
 
 def validate(assembly: Assembly) -> dict[str, Tensor]:

@@ -34,6 +34,7 @@ class TrainingState:
         self.seeds = assembly.seeds
         monitor = assembly.settings.monitor
         self.metric, self.sign = monitor.metric, 1.0 if monitor.better == "lower" else -1.0
+        self.ignored = max((trick.ignored_epochs for trick in assembly.tricks), default=0)
         n = len(self.seeds)
         self.epoch = 0
         self.seconds = 0.0
@@ -69,7 +70,7 @@ class TrainingState:
                 continue
             self.last[i] = {name: float(values[i]) for name, values in numbers.items()}
             value = self.sign * numbers[self.metric][i]
-            if value < self.best_value[i]:
+            if value < self.best_value[i] and epoch > self.ignored:
                 self.best_value[i], self.best_epoch[i] = value, epoch
                 self.best[i] = self.last[i]
                 better.append(i)
@@ -100,7 +101,7 @@ class TrainingState:
             keep(last_weights, self.stopped_weights, earlier, replicas)
         whole = [i for i in range(replicas.count) if i not in self.diverged]
         last = dict(zip(whole, self._measured(self.last, last_weights, whole), strict=True))
-        # a metric that is always NaN has no best epoch: use the last one
+        # without a best epoch, because a metric is always NaN or all epochs are ignored: use the last one
         other = [i for i in whole if self.best_epoch[i] not in (0, self.last_epoch[i])]
         best = last | dict(zip(other, self._measured(self.best, self.best_weights, other), strict=True))
         outcomes = []

@@ -23,12 +23,13 @@ def probabilities(loss: str, prediction: Tensor, target: Tensor) -> tuple[Tensor
     """Targets as probabilities (N, classes, …), and a mask (N, …) of the samples or positions that are not ignored.
 
     Class indices (N, …) become one-hot; invalid ones, such as −100, are ignored. Probabilities, as from mixup and
-    label_smoothing, are kept and never ignored, as in torch's cross-entropy. Raises ValueError for other shapes.
+    label_smoothing, are kept, or ignored if they are NaN, and are then 0. Raises ValueError for other shapes.
     """
     classes = prediction.shape[1] if prediction.dim() > 1 else 0
     places = prediction.shape[:1] + prediction.shape[2:]
     if target.is_floating_point() and target.shape == prediction.shape and classes:
-        return target, torch.ones(places, dtype=torch.bool, device=target.device)
+        known = has_class(target)
+        return torch.where(known.unsqueeze(1), target, 0.0), known
     if target.is_floating_point() or target.shape != places or not classes:
         kind = "numbers" if target.is_floating_point() else "class indices"
         raise ValueError(
@@ -38,12 +39,26 @@ def probabilities(loss: str, prediction: Tensor, target: Tensor) -> tuple[Tensor
         )
     numbers = torch.arange(classes, device=target.device).view(-1, *(1 for _ in places[1:]))
     hot = (target.unsqueeze(1) == numbers).to(prediction.dtype)
-    return hot, target >= 0
+    return hot, has_class(target)
+
+
+def has_class(target: Tensor) -> Tensor:
+    """Which samples or positions (N, …) are not ignored: class indices from 0, probabilities that are not NaN."""
+    return ~target[:, 0].isnan() if target.is_floating_point() else target >= 0
 
 
 def mean_of(each: Tensor, counts: Tensor) -> Tensor:
     """The mean over the values that are not ignored; 0 if there are none."""
     return torch.where(counts, each, 0.0).sum() / counts.sum().clamp(min=1)
+
+
+class ClassLoss(Loss):
+    """A mean over all samples or positions that have a class."""
+
+    task = "classification"
+
+    def weight(self, target: Tensor) -> Tensor | int:
+        return has_class(target).sum() if self._missing else len(target)
 
 
 @register(
@@ -57,15 +72,22 @@ def mean_of(each: Tensor, counts: Tensor) -> Tensor:
         interacts="The network must output logits: do not add a softmax.",
     ),
 )
-class CrossEntropy(Loss):
+class CrossEntropy(ClassLoss):
     """−log softmax(prediction)[target], averaged over the batch; predictions (N, classes, …), targets class indices (N,
-    …) or probabilities (N, classes, …).
+    …) or probabilities (N, classes, …). Indices of −100 and probabilities of NaN are ignored; 0 if all are.
     """
 
-    task = "classification"
-
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
-        return torch.nn.functional.cross_entropy(prediction, target)
+        if not self._missing:
+            return torch.nn.functional.cross_entropy(prediction, target)
+        if target.is_floating_point() and target.shape == prediction.shape:
+            known = has_class(target)
+            loss = torch.nn.functional.cross_entropy(prediction, torch.where(known.unsqueeze(1), target, 0.0))
+            # torch divides by the number of all positions
+            return loss * (known.numel() / known.sum().clamp(min=1).to(loss.dtype))
+        # torch divides by the number of known positions, so its mean over none is NaN
+        loss = torch.nn.functional.cross_entropy(prediction, target)
+        return torch.where((target >= 0).any(), loss, 0.0)
 
 
 @register(
@@ -81,13 +103,11 @@ class CrossEntropy(Loss):
         interacts="The network must output logits: do not add a softmax.",
     ),
 )
-class MseOnSoftmax(Loss):
+class MseOnSoftmax(ClassLoss):
     """Σ (softmax(prediction) − target)²/classes, averaged over the samples.
 
     Predictions are (N, classes, …), targets class indices (N, …) or probabilities (N, classes, …).
     """
-
-    task = "classification"
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Raises ValueError if targets are not classes."""
@@ -108,13 +128,12 @@ class MseOnSoftmax(Loss):
         ),
     ),
 )
-class Focal(Loss):
+class Focal(ClassLoss):
     """−α(1 − p)^γ log p of the true class's softmax probability p, averaged over the samples.
 
     Targets are class indices (N, …), or probabilities (N, classes, …), which weight the losses of the classes.
     """
 
-    task = "classification"
     shorthand = "gamma"
 
     gamma: Annotated[float, Range(ge=0)] = Field(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from ablate.losses.classification import mean_of, probabilities
+from ablate.losses.classification import has_class, mean_of, probabilities
 from ablate.losses.loss import Loss
 from ablate.registry import Card, register
 from ablate.registry.fields import Range
@@ -88,8 +89,22 @@ class DiceCe(Dice):
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Raises ValueError if targets are not masks."""
+        dice, cross_entropy = self._both(prediction, target)
+        return dice + cross_entropy
+
+    def weight(self, target: Tensor) -> Tensor | int:
+        """The number of samples for the Dice loss, of known positions for the cross-entropy."""
+        if not self._missing:
+            return len(target)
+        known = has_class(target).sum()
+        return torch.stack([torch.full_like(known, len(target)), known])
+
+    @property
+    def terms(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+        return (lambda prediction, target: torch.stack(self._both(prediction, target))) if self._missing else None
+
+    def _both(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         dice = self._dice("dice_ce", prediction, target)
         truth, counts = probabilities("dice_ce", prediction, target)
-        return self.dice_weight * dice + self.ce_weight * mean_of(
-            -(truth * prediction.log_softmax(dim=1)).sum(1), counts
-        )
+        cross_entropy = mean_of(-(truth * prediction.log_softmax(dim=1)).sum(1), counts)
+        return self.dice_weight * dice, self.ce_weight * cross_entropy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import PrivateAttr
@@ -20,7 +21,10 @@ KINDS = {"classification": "class indices", "regression": "continuous values"}
 
 
 class Loss(Named):
-    """Base of all losses: a mean over a batch, and the weight of that mean in the mean over an epoch."""
+    """Base of all losses: a mean over a batch, and the weight of that mean in the mean over several batches.
+
+    The loss of several batches, as in `accumulate` and in the mean over an epoch, is that of one large batch.
+    """
 
     task: ClassVar[Task | None] = None
     """Task of the loss: classification, regression, or either (None)."""
@@ -61,7 +65,12 @@ class Loss(Named):
         """The loss of a batch, 0-d, from (N, outputs) and (N, …). Missing targets (NaN) are ignored."""
 
     def weight(self, target: Tensor) -> Tensor | int:
-        """The weight of the batch in the epoch's mean: its number of samples or, if targets are missing, of known
-        targets.
+        """What the mean is divided by: the batch's number of samples or, if targets can be missing, of known targets;
+        0-d, or (K,) for a sum of K means (`terms`).
         """
         return len(target)
+
+    @property
+    def terms(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """If the loss is a sum of means with different weights, a function that returns them, (K,); else None."""
+        return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
@@ -122,11 +122,24 @@ class MultiTask(Loss):
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """Raises ValueError if the shapes do not match."""
+        return sum(self._each(prediction, target), prediction.new_zeros(()))
+
+    def weight(self, target: Tensor) -> Tensor | int:
+        """The number of known targets of each task."""
+        if not self._missing:
+            return len(target)
+        columns = torch.split(target, [task.columns for task in self.tasks], dim=1)
+        return torch.stack([(~own.isnan()).sum() for own in columns])
+
+    @property
+    def terms(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+        return (lambda prediction, target: torch.stack(list(self._each(prediction, target)))) if self._missing else None
+
+    def _each(self, prediction: Tensor, target: Tensor) -> Iterator[Tensor]:
+        """The weighted loss of each task."""
         magnitudes = self._magnitudes or (1.0,) * len(self.tasks)
-        total = prediction.new_zeros(())
         for (task, own, truth), magnitude in zip(self._parts(prediction, target), magnitudes, strict=True):
-            total = total + task.weight / magnitude * loss_of(task, own, truth)
-        return total
+            yield task.weight / magnitude * loss_of(task, own, truth)
 
     @property
     def of_classes(self) -> bool:

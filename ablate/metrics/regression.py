@@ -57,16 +57,19 @@ class Mae(Metric):
 @register(
     "metric",
     "r2",
+    version=2,
     card=Card(
         "Fraction of the targets' variance that predictions explain.",
-        source="torchmetrics.functional.r2_score, for each output separately, then their mean",
+        source="sklearn.metrics.r2_score, for each output separately, then their mean",
         helps="For outputs in different units; 0 for predicting the mean, 1 for perfect predictions.",
         costs="Not in the unit of the data; negative for predictions worse than the mean.",
     ),
 )
 class R2(Metric):
     """1 − Σ (prediction − target)²/Σ (target − mean)² over an output's known targets; the mean over outputs with at
-    least two known targets.
+    least two known targets. The unit and the mean of the targets make no difference.
+
+    If all targets of an output are equal, 1 for perfect predictions, else 0.
     """
 
     better = "higher"
@@ -74,14 +77,21 @@ class R2(Metric):
 
     def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
         """NaN if no output has two known targets."""
-        from torchmetrics.functional import r2_score
-
         prediction, target = numbers("r2", prediction, target)
         known = ~target.isnan()
         scores = [
-            r2_score(prediction[rows, i], target[rows, i]) for i, rows in enumerate(known.unbind(1)) if rows.sum() > 1
+            explained(prediction[rows, i], target[rows, i]) for i, rows in enumerate(known.unbind(1)) if rows.sum() > 1
         ]
         return torch.stack(scores).mean() if scores else prediction.new_tensor(torch.nan)
+
+
+def explained(prediction: Tensor, target: Tensor) -> Tensor:
+    """The fraction of the variance of targets (n,) that predictions (n,) explain, 0-d."""
+    left = (prediction - target).square().sum()
+    # the mean of equal numbers may differ from them by a rounding error
+    if (target == target[0]).all():
+        return torch.where(left.isnan(), left, (left == 0).to(left.dtype))
+    return 1 - left / (target - target.mean()).square().sum()
 
 
 Measure = Callable[["Tensor", "Tensor"], "Tensor"]
@@ -128,11 +138,12 @@ class RmsePixels(Metric):
             )
 
     def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
-        """Raises ValueError if targets are not keypoints."""
+        """Raises ValueError if targets are not keypoints, or shapes differ."""
         self.check("rmse_pixels", spec)
         assert spec.keypoints is not None
+        prediction, target = numbers("rmse_pixels", prediction, target)
         known = ~target.isnan()
-        error = torch.where(known, prediction.double() - target.double(), 0.0)
+        error = torch.where(known, prediction - target, 0.0)
         x, y = spec.keypoints.axes
         error[..., 1::2] *= y.scale / x.scale
         return (error.square().sum() / known.sum()).sqrt() * x.scale

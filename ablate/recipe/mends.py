@@ -60,6 +60,31 @@ def _misread(settings: Settings, plain: Mapping[str, Any]) -> bool:
     return bool(data.misread(plain["data"]["path"]["contents"]))
 
 
+def _weighted_by_targets(settings: Settings) -> bool:
+    """Whether targets can be missing, and the loss is not a mean over the samples or over all known numbers."""
+    own = settings.custom("data", "tricks")
+    if settings.joined:
+        return False
+    if settings.loss.name == "multi_task":
+        return own or settings.data.name in ("csv", "npz", "facial_keypoints")
+    soft = any(choice.name in ("label_smoothing", "mixup", "cutmix") for choice in settings.tricks)
+    losses = ("cross_entropy", "focal", "mse_on_softmax", "dice_ce", *(("bce", "dice") if soft else ()))
+    return own and settings.loss.name in losses
+
+
+def _starts_late(settings: Settings) -> bool:
+    """Whether early stopping ignores the first epochs, and reports the best one."""
+    stops: list[Any] = [choice.options for choice in settings.tricks if choice.name == "early_stop"]
+    return not settings.joined and any(stop.restore_best and stop.start.of(settings.epochs) > 0 for stop in stops)
+
+
+def _in_float64(settings: Settings) -> bool:
+    """Whether data that may have other values in float64 than in float32 are trained on in float64."""
+    exact = ("digits", "images", "shapes", "text", "facial_keypoints")
+    reconstruct = getattr(settings.data.options, "reconstruct", False)
+    return settings.precision == "float64" and (settings.data.name not in exact or reconstruct or bool(settings.joined))
+
+
 MENDS = (
     # a group of one feature of a linear layer became 0 and stopped all gradients: it is refused
     Mend("group_norm", 2, _groups_of_one),
@@ -69,4 +94,10 @@ MENDS = (
     Mend("share", 2, _changes_part_of_a_batch),
     # a file is read right, or refused
     Mend("reading", 2, _has_files, _misread),
+    # in a mean over batches, each counts by what its loss is divided by: known targets, those of each task
+    Mend("loss_weight", 2, _weighted_by_targets),
+    # an epoch that early stopping ignores cannot be the best one
+    Mend("early_stop_start", 2, _starts_late),
+    # data were stored in float32 whatever the precision
+    Mend("float64_data", 2, _in_float64),
 )

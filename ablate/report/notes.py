@@ -115,6 +115,9 @@ DIFFERENCES = {
     "contract": "custom code now gets copies of the data, so that it cannot change them",
     "share": "tricks now change exactly their share of the samples, whatever the batch size",
     "reading": "data files were misread before",
+    "early_stop_start": "epochs before early_stop.start are no longer reported as the best",
+    "float64_data": "the data are now kept in float64",
+    "loss_weight": "batches now count in the loss by their known targets",
 }
 """What makes a variant stale."""
 

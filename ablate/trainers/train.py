@@ -17,7 +17,8 @@ def train(assignment: Assignment, report: Report, state: State | None = None) ->
     ``state`` is the checkpoint to continue from. Raises whatever goes wrong for all seeds.
     """
     settings = assignment.settings
-    parts = load_parts(settings.data, assignment.folder, assignment.folds, assignment.fold)
+    double = settings.precision == "float64"
+    parts = load_parts(settings.data, assignment.folder, assignment.folds, assignment.fold, double=double)
     if settings.sources:
         check_leaks(assignment, parts)
     return (judge if settings.joined else train_loop)(assignment, parts, report, state)

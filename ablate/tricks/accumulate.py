@@ -23,10 +23,11 @@ from ablate.tricks.trick import Trick
     ),
 )
 class Accumulate(Trick):
-    """Averages the gradient over the samples of ``batches`` batches. The last group of an epoch may have fewer batches.
+    """The gradient of ``batches`` batches is that of one large batch. The last group of an epoch may have fewer
+    batches.
 
-    Steps, including schedules with ``per: step``, are steps of the optimizer. If targets are missing, each batch is
-    weighted by its number of known targets.
+    Steps, including schedules with ``per: step``, are steps of the optimizer. Each batch is weighted by what its loss
+    is divided by: the number of samples or of known targets, or the sum of class weights.
     """
 
     stacked = True

@@ -26,6 +26,7 @@ Weight = Annotated[float, Range(ge=0)]
 @register(
     "trick",
     "class_weights",
+    version=2,
     card=Card(
         "Weights the loss of each sample by its class.",
         source="King and Zeng 2001, Logistic Regression in Rare Events Data; torch.nn.CrossEntropyLoss(weight=…)",
@@ -41,12 +42,13 @@ Weight = Annotated[float, Range(ge=0)]
     ),
 )
 class ClassWeights(Trick):
-    """The loss of a batch is Σ w[class]·loss / Σ w[class], as in torch.nn.CrossEntropyLoss.
+    """The loss of a batch is Σ w[class]·loss / Σ w[class], as in torch.nn.CrossEntropyLoss, also with label smoothing.
 
-    ``balanced``: w = samples/(classes · samples of the class), counted in the training set.
+    ``balanced``: w = samples/(classes · samples of the class), counted in the training set. In means over several
+    batches, a batch counts by its Σ w[class].
 
     Cross-entropy is linear in the targets, so the weights are applied to these: the probabilities t become t·w/mean(Σ
-    t·w).
+    s·w), where s are the probabilities before label smoothing.
     """
 
     stacked = True
@@ -100,11 +102,12 @@ class ClassWeights(Trick):
         assert self._weights is not None, "on_data comes before on_batch"
         targets = soft(batch)
         axis = class_axis(batch, targets)
-        weighted = targets * self._weights.to(targets.dtype).view(-1, *(1 for _ in range(-1 - axis)))
-        each = weighted.sum(dim=axis, keepdim=True)
-        mean = each.mean(dim=tuple(range(axis - 1, 0)), keepdim=True)
-        # the loss of a batch is 0 if all of its classes have weight 0
-        return replace(batch, targets=weighted / torch.where(mean == 0, 1.0, mean))
+        weights = self._weights.to(targets.dtype).view(-1, *(1 for _ in range(-1 - axis)))
+        each = ((targets if batch.unsmoothed is None else batch.unsmoothed) * weights).sum(dim=axis, keepdim=True)
+        # ignored samples are NaN; the loss of a batch is 0 if all of its classes have weight 0
+        mean = each.nanmean(dim=tuple(range(axis - 1, 0)), keepdim=True).nan_to_num(0.0)
+        targets = targets * weights / torch.where(mean == 0, 1.0, mean)
+        return replace(batch, targets=targets, weight=mean.reshape(targets.shape[: axis - 1]))
 
 
 def balanced(targets: Tensor, classes: int) -> Tensor:

@@ -37,9 +37,9 @@ class EarlyStop(Trick):
 
     The monitored metric is the settings' ``monitor``, or the trick's own. Each seed of a stack stops separately. With
     ``restore_best``, the reported epoch is the best one, even if training ends before patience runs out; otherwise it
-    is the one that the settings select. The first ``start`` epochs are ignored. A seed that reaches ``goal`` stops
-    immediately. With a ``baseline``, only values better than the baseline count as improvements, so a seed that does
-    not reach it within ``patience`` epochs stops.
+    is the one that the settings select. The first ``start`` epochs are ignored: none of them is the best one. A seed
+    that reaches ``goal`` stops immediately. With a ``baseline``, only values better than the baseline count as
+    improvements, so a seed that does not reach it within ``patience`` epochs stops.
     """
 
     stacked = True
@@ -83,6 +83,10 @@ class EarlyStop(Trick):
         if not self.restore_best:
             return settings
         return settings.replace(select="best", monitor=self.monitor or settings.monitor)
+
+    @property
+    def ignored_epochs(self) -> int:
+        return self.start.of(self.context.epochs) if self.restore_best else 0
 
     def on_epoch(self, epoch: int, metrics: Mapping[str, NDArray[np.float64]]) -> NDArray[np.bool_]:
         """Raises ValueError if the monitored metric is not measured."""

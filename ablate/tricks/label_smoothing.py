@@ -60,10 +60,11 @@ class LabelSmoothing(Trick):
                 "trick (=label_smoothing) requires class indices as targets, but the targets are floats. Remove it."
             )
         targets = soft(batch)
-        return replace(batch, targets=smooth(targets, self.now.epsilon, class_axis(batch, targets)))
+        smoothed = smooth(targets, self.now.epsilon, class_axis(batch, targets))
+        return replace(batch, targets=smoothed, unsmoothed=targets)
 
 
 def smooth(probabilities: Tensor, epsilon: float, axis: int) -> Tensor:
-    """(1 − ε)·p + ε/classes along ``axis``. Samples that are 0 everywhere (ignored by the loss) stay 0."""
+    """(1 − ε)·p + ε/classes along ``axis``. Samples of NaN (ignored by the loss) stay NaN."""
     classes = probabilities.shape[axis]
     return (1 - epsilon) * probabilities + epsilon / classes * probabilities.sum(dim=axis, keepdim=True)

@@ -294,6 +294,11 @@ class Trick(Named):
         """Whether the statistics of batch norm are recomputed on the training set for `evaluation_weights`."""
         return False
 
+    @property
+    def ignored_epochs(self) -> int:
+        """Number of initial epochs that cannot be the best epoch."""
+        return 0
+
     def between_epochs(self, epoch: int, weights: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
         """Called before the first epoch (0) and between epochs: read the weights and buffers (R, …) and the optimizer's
         state, or change them in place.

@@ -29,7 +29,7 @@ class Squares(Dataset):
         x = np.full(3 if not (self.ragged and i == 2) else 4, i, dtype=np.float32)
         if self.noise:
             x = x + np.random.rand()
-        return x, {"class": i % 4, "float": i / 2, "negative": -1, "mask": torch.zeros(2, 2, dtype=torch.long)}[self.kind]
+        return x, {"class": i % 4, "float": i / 2, "negative": -1, "mask": torch.eye(2, dtype=torch.long), "one": 0}[self.kind]
 
 class Three(Squares):
     def __getitem__(self, i):
@@ -129,7 +129,7 @@ def test_floats_are_regression_with_a_column(folder: Path):
 
 def test_masks_are_neither(folder: Path):
     spec = load(folder, "squares", kind="mask").spec
-    assert (spec.task, spec.outputs) == ("other", 1)
+    assert (spec.task, spec.outputs) == ("other", 2)
 
 
 def test_a_dict_may_say_more(folder: Path):
@@ -163,6 +163,7 @@ def test_a_dict_may_say_more(folder: Path):
             "cannot be called with the recipe's arguments: missing a required argument: 'what'.",
         ),
         ("squares", {"kind": "negative"}, "has the class index -1 among its targets"),
+        ("squares", {"kind": "one"}, "has targets of 0 for all samples, but must have at least two classes"),
         ("squares", {"ragged": True}, ": train has float32 (4,) as input of sample 2, but float32 (3,) of sample 0"),
         ("as_dict", {"outputs": 3}, "has the class index 3 among its targets. With outputs 3, the largest is 2"),
         ("as_dict", {"outputs": "3"}, "outputs (=3) must be an integer of at least 1"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import sklearn.metrics as sk
@@ -9,8 +11,9 @@ import torch
 import torchmetrics.functional as tm
 from torch.nn import functional as F
 
-from ablate.data.dataset import Spec
+from ablate.data.dataset import Spec, TargetScaling
 from ablate.engine.each_seed import one_by_one
+from ablate.metrics.regression import in_original_unit
 from ablate.registry import entries, lookup
 
 CLASSES = Spec((4,), 5, "classification")
@@ -130,7 +133,15 @@ def test_ece(logits, bins, norm):
         gaps.append(abs(right[inside].mean() - confidence[inside].mean()).item())
         weights.append(inside.double().mean().item())
     expected = max(gaps) if norm == "max" else np.dot(gaps, weights)
-    assert value("ece", *logits, bins=bins, norm=norm) == pytest.approx(expected, rel=1e-5)
+    assert value("ece", *logits, bins=bins, norm=norm) == pytest.approx(expected, rel=1e-12)
+
+
+def test_ece_of_more_positions_than_float32_can_count():
+    """2 ** 25 positions in one bin: float32 stops counting at 2 ** 24."""
+    logits = torch.tensor([[math.log(3), 0.0]]).expand(2**25, 2)
+    truth = torch.zeros(2**25, dtype=torch.int64)
+    truth[::2] = 1
+    assert value("ece", logits, truth) == pytest.approx(3 / 4 - 1 / 2, abs=1e-6)
 
 
 def test_ece_takes_logits_between_0_and_1_for_logits(logits):
@@ -148,6 +159,41 @@ def test_of_numbers(numbers):
     assert value("r2", prediction[:, :1], target[:, 0], NUMBERS) == pytest.approx(
         sk.r2_score(target[:, 0], prediction[:, 0])
     )
+
+
+SCALE_FREE = {"r2": sk.r2_score}
+"""Metrics that depend neither on the unit nor on the mean of the targets, and scikit-learn's."""
+
+
+def test_every_metric_of_numbers_is_known_to_be_scale_free_or_in_the_unit_of_the_targets(numbers):
+    prediction, target = numbers
+    for entry in entries("metric"):
+        if entry.settings.task != "regression":
+            continue
+        tenfold = value(entry.name, 10 * prediction, 10 * target, NUMBERS)
+        same = tenfold == pytest.approx(value(entry.name, prediction, target, NUMBERS))
+        assert same == (entry.name in SCALE_FREE), entry.name
+
+
+@pytest.mark.parametrize("name", SCALE_FREE)
+@pytest.mark.parametrize("unit", [1e-9, 1e-6, 1e-3, 1.0, 1e6])
+@pytest.mark.parametrize("shift", [0.0, 1e6, 1e9])
+def test_the_unit_and_the_mean_of_targets_make_no_difference(numbers, name, unit, shift):
+    prediction, target = ((values + shift) * unit for values in numbers)
+    found = value(name, prediction, target, NUMBERS)
+    assert found == pytest.approx(SCALE_FREE[name](target.numpy(), prediction.numpy()), rel=1e-9)
+    assert found == pytest.approx(value(name, *numbers, NUMBERS), abs=1e-4)
+    scaled = Spec((4,), 3, "regression", target_scaling=TargetScaling((shift * unit,), (unit,)))
+    measure = in_original_unit(lambda p, t: lookup("metric", name).settings().measure(p, t, scaled), scaled)
+    stored = tuple(values.float() for values in numbers)
+    assert measure(*stored).item() == pytest.approx(value(name, *numbers, NUMBERS), abs=1e-4)
+
+
+def test_r2_of_equal_targets():
+    target = torch.full((7, 1), 0.1, dtype=torch.float64)
+    ones = np.ones(7)
+    assert value("r2", target, target, NUMBERS) == sk.r2_score(ones, ones) == 1
+    assert value("r2", target + 1e-9, target, NUMBERS) == sk.r2_score(ones, ones + 1e-9) == 0
 
 
 def test_gaps_of_numbers(numbers):

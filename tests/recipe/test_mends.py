@@ -36,7 +36,7 @@ FILES = {
 
 STALE = [
     ("", {}),
-    ("data: {target: mine:f}", {}),
+    ("data: {target: mine:f}", {"loss_weight"}),
     ("optimizer: {target: mine:f}", {}),
     ("init: {target: mine:f}", {}),
     ("model: {target: mine:f}", {"contract"}),
@@ -74,6 +74,23 @@ STALE = [
     ("data: {name: csv, path: times.csv, target: y, inputs: [z]}", {}),
     ("data: {name: csv, path: times.csv, target: x, inputs: [z]}", {"reading"}),
     ("data: {name: csv, path: time.csv, target: y}", {}),
+    ("precision: float64", {}),
+    ("precision: float64\ndata: {name: digits, reconstruct: true}\nloss: mse\nmetrics: [rmse]", {"float64_data"}),
+    ("precision: float64\ndata: wine", {"float64_data"}),
+    ("precision: float32\ndata: wine", {}),
+    ("add: [early_stop]", {}),
+    ("add: [{early_stop: {start: 5}}]", {"early_stop_start"}),
+    ("add: [{early_stop: {start: 0%}}]", {}),
+    ("add: [{early_stop: {start: 5, restore_best: false}}]", {}),
+    ("add: [{target: mine:f}]", {"contract", "loss_weight"}),
+    ("data: {target: mine:f}\nloss: bce\nadd: [mixup]", {"loss_weight"}),
+    ("data: {target: mine:f}\nloss: bce", {}),
+    ("data: {target: mine:f}\nloss: mse", {}),
+    ("loss: focal\nadd: [label_smoothing]", {}),
+    ("data: {name: npz, path: mine.npz}\nloss: cross_entropy", {}),
+    ("data: {name: npz, path: mine.npz}\nloss: {name: multi_task, tasks: [{outputs: 1}]}", {"loss_weight"}),
+    ("data: multi_task\nloss: {name: multi_task, tasks: [{outputs: 1}, {outputs: 1}]}", {}),
+    ("data: {name: npz, path: mine.npz}\nloss: mse", {}),
 ]
 """Settings of a variant, one per line instead of those in `PLAIN`, and the mends that affect it."""
 
@@ -86,6 +103,8 @@ def test_runs_are_outdated_by_the_mends_that_affect_them(own, mended, tmp_path):
             Image.fromarray(pixels).save(tmp_path / folder / label / "0.png")
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
+    (tmp_path / "mine.py").write_text("def f(): pass\n")
+    (tmp_path / "mine.npz").write_bytes(b"")
     written = {line.partition(":")[0]: line for line in own.splitlines()}
     lines = [f"{name}: {value}" for name, value in PLAIN.items() if name not in written] + list(written.values())
     top = [line for line in lines if line.startswith(("data", "metrics"))]

@@ -73,7 +73,9 @@ def test_what_the_loss_leaves_out_stays_out():
     expected = F.cross_entropy(logits, batch.targets, weight=torch.tensor([1.0, 2, 3, 4]).double())
     torch.testing.assert_close(LOSS(logits, out.targets), expected, atol=1e-12, rtol=0)
     smooth = applied("label_smoothing", batch).targets
-    assert (smooth[0] == 0).all()
+    assert smooth[0].isnan().all()
+    expected = F.cross_entropy(logits, batch.targets, label_smoothing=0.1)
+    torch.testing.assert_close(LOSS(logits, smooth), expected, atol=1e-12, rtol=0)
 
 
 def test_balanced_weights_are_scikit_learns():
@@ -102,14 +104,14 @@ def test_a_batch_of_classes_that_do_not_count_has_loss_0():
     assert LOSS(logits, applied("class_weights", batch, weights=[1, 1, 1, 0]).targets) == 0
 
 
-def test_smoothing_and_weights_together_are_one_weighted_loss():
+def test_smoothing_and_weights_together_are_torchs_two_arguments():
     batch, logits = example()
     weights = torch.tensor([1.0, 0.25, 3.0, 0.5]).double()
     smooth = applied("label_smoothing", batch)
     out = applied("class_weights", smooth, weights=weights.tolist())
-    probabilities = F.one_hot(batch.true_targets, 4).double() * 0.9 + 0.1 / 4
-    summed = -(probabilities * weights * logits.log_softmax(1)).sum()
-    torch.testing.assert_close(LOSS(logits, out.targets), summed / (probabilities * weights).sum(), atol=1e-12, rtol=0)
+    expected = F.cross_entropy(logits, batch.true_targets, weight=weights, label_smoothing=0.1)
+    torch.testing.assert_close(LOSS(logits, out.targets), expected, atol=1e-12, rtol=0)
+    assert out.weight.item() == pytest.approx(weights[batch.true_targets].mean().item(), rel=1e-12)
 
 
 @pytest.mark.parametrize("name", ["label_smoothing", "class_weights", "label_noise"])

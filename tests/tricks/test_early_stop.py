@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 
-from ablate.data.dataset import Spec
+from ablate.data.dataset import Part, Parts, Spec
+from ablate.engine.contract import Assignment
+from ablate.engine.training import train
 from ablate.recipe.settings import Choice, Settings
 from ablate.registry import lookup
 from ablate.tricks.trick import Context
@@ -32,6 +37,33 @@ def stops_at(trick, *curves, metric="valid_loss"):
             first[i] = first[i] or epoch
         assert all(stop[i] for i, when in enumerate(first) if when), "a seed that stopped has to stay stopped"
     return first
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)], ids=["alone", "stack"])
+@pytest.mark.parametrize(("start", "restore"), [(0, True), (3, True), (5, True), (3, False)])
+def test_epochs_before_its_start_are_not_the_best(seeds, start, restore, heard):
+    """The validation loss rises from the first epoch on, because the training classes are noise."""
+    draw = torch.Generator().manual_seed(0)
+    parts = [Part(torch.randn(20, 4, generator=draw), torch.randint(0, 2, (20,), generator=draw)) for _ in range(2)]
+
+    def chosen(kind, name, **fields):
+        return Choice(kind, name, None, lookup(kind, name).settings(**fields))
+
+    stop = chosen("trick", "early_stop", patience=50, start=start, restore_best=restore)
+    choices = {"data": chosen("data", "digits"), "model": chosen("model", "mlp", hidden=[32])}
+    choices |= {"init": chosen("init", "he_normal"), "loss": chosen("loss", "cross_entropy")}
+    choices |= {"optimizer": chosen("optimizer", "adam", lr=0.05), "tricks": (stop,)}
+    settings = stop.options.on_settings(Settings(**choices, epochs=5, batch_size=10, select="best"))
+    report = heard()
+    train(Assignment(settings, seeds, Path()), Parts(*parts, SPEC), report)
+    for i in range(len(seeds)):
+        curve = [line["valid_loss"] for line in report.lines[i]]
+        ignored = start if restore else 0
+        assert int(np.argmin(curve)) < 3, "the test has no point"
+        best = ignored + int(np.argmin(curve[ignored:])) + 1 if ignored < 5 else None
+        outcome = report.outcomes[i]
+        assert (outcome.best_epoch, outcome.selected_epoch) == (best, best)
+        assert outcome.results["selected"]["valid_loss"] == curve[(best or 5) - 1]
 
 
 def test_it_stops_after_patience_epochs_without_improvement():

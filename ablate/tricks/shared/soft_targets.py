@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 def soft(batch: Batch) -> Tensor:
     """A batch's targets as floats: class indices (..., N) become one-hot (..., N, classes); floats do not change.
 
-    Class masks (..., N, H, W) become (..., N, classes, H, W). Invalid class indices, such as −100, which losses ignore,
-    are 0 everywhere.
+    Class masks (..., N, H, W) become (..., N, classes, H, W). Class indices below 0, such as −100, which losses ignore,
+    become NaN: missing, as in other float targets.
     """
     targets = batch.targets
     if targets.is_floating_point():
         return targets
     classes = torch.arange(batch.spec.outputs, device=targets.device)
-    hot = (targets[..., None] == classes).to(float_type(batch))
+    hot = (targets[..., None] == classes).to(float_type(batch)).masked_fill_((targets < 0)[..., None], torch.nan)
     return hot.movedim(-1, class_axis(batch, hot))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ablate.evidence.table import ALL_LOSSES
 from ablate.notes.note import Kind, Note
 from ablate.recipe.measured import scaled_by
 from ablate.recipe.settings import Choice
@@ -76,6 +77,11 @@ def same_validation(row: Variant, other: Variant) -> bool:
     """
     keys = set(different_keys(row.settings.data, other.settings.data))
     return keys <= SEEN_ONLY.get(row.settings.data.name or "", set())
+
+
+def judged(row: Variant, parent: Variant, metric: str) -> bool:
+    """Whether the settings of a variant and its parent allow a verdict on the metric, whatever their results."""
+    return same_validation(row, parent) and (metric not in ALL_LOSSES or different_losses(row, parent, metric) is None)
 
 
 def different_keys(one: Choice, other: Choice) -> list[str]:

@@ -91,8 +91,10 @@ def examine(
     better: Better,
     smallest: float | None = None,
     estimate: Estimator = shared_spreads,
+    planned: int = 0,
 ) -> dict[str, Finding]:
-    """Effects of all contrasts, by the variant's name, and verdicts over those that are final, corrected together.
+    """Effects of all contrasts, by the variant's name, and verdicts of those that are final, corrected over all
+    ``planned`` ones.
 
     A variant whose seeds are still running gets an interval but no p-value: repeated looks at incomplete results
     increase the false positive rate. Nor does a variant with other validation data, whose variance is estimated from
@@ -109,7 +111,7 @@ def examine(
     effects |= {name: effect(d, spread_apart(d, contrasts[name].folds)) for name, d in apart.items()}
     asked = {name for name, each in contrasts.items() if name in effects and each.comparable and each.final}
     final = [effects[name] if name in asked else None for name in contrasts]
-    judged = dict(zip(contrasts, judge(final, better, smallest), strict=True))
+    judged = dict(zip(contrasts, judge(final, better, smallest, planned), strict=True))
     found = {}
     for name, each in contrasts.items():
         notes = list(each.notes)

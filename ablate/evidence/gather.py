@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -13,6 +13,7 @@ from ablate.evidence.confounds import (
     different_samples,
     different_settings,
     different_steps,
+    judged,
     mixtures,
     unpaired_init,
 )
@@ -21,11 +22,11 @@ from ablate.evidence.inert_changes import inert
 from ablate.evidence.interactions import with_interactions
 from ablate.evidence.paired import FLAT, Estimator
 from ablate.evidence.seeds import Curves, Origin, Seeds, reaching
-from ablate.evidence.table import Row, Table
+from ablate.evidence.table import Family, Row, Table
 from ablate.evidence.variance_pooling import shared_spreads
 from ablate.notes.note import Note
 from ablate.recipe.measured import LOSSES, metrics_of
-from ablate.recipe.variant import Compare
+from ablate.recipe.variant import Compare, Variant
 from ablate.store.records import StudyRecord
 from ablate.store.store import Store
 
@@ -40,34 +41,38 @@ def gather(
 ) -> Table:
     """The table of a study.
 
+    Variants of the recipe that are not shown lend their variances and count in the correction of p-values.
     ``estimate`` estimates the variance of each comparison. With ``provenance``, rows note versions and devices that are
     mixed or differ from the parent's. ``curves`` are read for the recipe's ``reach`` only.
     """
     compare = study.recipe.compare
     provenance = cache(provenance) if provenance is not None else None  # read again for children
-    known = {record.variant.name: Seeds(record) for record in study.rows}
-    metrics = metric_names(study, known)
+    known = {record.variant.name: Seeds(record) for record in (*study.family, *study.rows)}
+    shown = {record.variant.name: known[record.variant.name] for record in study.rows}
+    metrics = metric_names(study, shown)
     baseline = next((name for name, seeds in known.items() if seeds.variant.parent is None), None)
 
-    def findings(reference: Mapping[str, str | None]) -> dict[str, Finding]:
+    def findings(reference: Mapping[str, str | None], planned: int = 0) -> dict[str, Finding]:
         pairs = {
             name: contrast(seeds, known[other], compare.metric, compare.at)
             for name, seeds in known.items()
             if (other := reference[name]) in known and other is not None
         }
-        return examine(pairs, compare.better, compare.smallest_effect, estimate)
+        return examine(pairs, compare.better, compare.smallest_effect, estimate, planned)
 
-    to_parent = findings({name: seeds.variant.parent for name, seeds in known.items()})
+    planned = comparisons([seeds.variant for seeds in known.values()], compare.metric)
+    to_parent = findings({name: seeds.variant.parent for name, seeds in known.items()}, planned)
     to_baseline = findings({name: baseline if name != baseline else None for name in known})
     rows = []
-    for name, seeds in known.items():
+    for name, seeds in shown.items():
         row = describe(seeds, metrics, compare, provenance)
         if curves is not None:
             marks = [reaching(seeds, mark, curves, provenance) for mark in study.recipe.reach]
             row = replace(row, reached={key: value for mark in marks for key, value in mark.items()})
         row = beside_parent(row, seeds, known, to_parent.get(name), compare, provenance)
         rows.append(beside_baseline(row, to_baseline.get(name), compare))
-    rows = with_interactions(rows, known, compare)
+    rows, interactions = with_interactions(rows, known, compare)
+    pooled = any(one.effect and one.effect.spread and one.effect.spread.pooled for one in to_parent.values())
     return Table(
         study.recipe.study,
         compare,
@@ -76,6 +81,21 @@ def gather(
         study.recipe.description,
         study.recipe.reach,
         tuple(recipe_metrics(study)),
+        Family(planned, interactions, pooled),
+    )
+
+
+def comparisons(variants: Sequence[Variant], metric: str) -> int:
+    """The number of comparisons with a parent that are planned: those that settings allow to be judged on the metric.
+
+    A variant that does not compute the metric, although others do, only serves as a base for others.
+    """
+    known = {variant.name: variant for variant in variants}
+    measured = {name for name, variant in known.items() if metric in metrics_of(variant.settings)} or known.keys()
+    return sum(
+        judged(one, parent, metric)
+        for one in variants
+        if (parent := known.get(one.parent or "")) is not None and {one.name, parent.name} <= measured
     )
 
 
@@ -170,7 +190,7 @@ def beside_parent(
     if finding is not None:
         notes += finding.notes
     if finding is not None and finding.effect is not None and row.parent is not None:
-        found, judged, parent = finding.effect, finding.judgement, known[row.parent]
+        found, judgement, parent = finding.effect, finding.judgement, known[row.parent]
         if unpaired_init(seeds.variant, parent.variant):
             notes.append(Note("init_not_paired"))
         if inert(seeds, parent) and not any(note.kind == "identical" and not note.seeds for note in notes):
@@ -188,10 +208,10 @@ def beside_parent(
             delta_parent=found.delta,
             ci_low=found.low,
             ci_high=found.high,
-            p=found.p if judged.p_adjusted is not None else None,
-            p_adjusted=judged.p_adjusted,
-            verdict=judged.verdict,
-            more_seeds=judged.more_seeds,
+            p=found.p if judgement.p_adjusted is not None else None,
+            p_adjusted=judgement.p_adjusted,
+            verdict=judgement.verdict,
+            more_seeds=judgement.more_seeds,
             effect_size=effect_size(found.delta, *(s.values(compare.metric, compare.at) for s in (seeds, parent))),
             unlike=tuple(unlike),
         )

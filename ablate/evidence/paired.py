@@ -47,6 +47,11 @@ class Spread:
         return float(np.exp(np.sum(self.weights * np.log(self.variances)) / 2))
 
     @property
+    def pooled(self) -> bool:
+        """Whether there are several candidates: the variance was estimated together with others."""
+        return len(self.variances) > 1
+
+    @property
     def typical_degrees(self) -> float:
         """The degrees of freedom of a t distribution with about the same tails."""
         return float(1 / np.sum(self.weights / self.degrees))

@@ -104,6 +104,19 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Family:
+    """What p-values are corrected over: the numbers of the recipe's comparisons and interactions, whether they are
+    shown or not, finished or not.
+
+    ``pooled``: whether the variances of comparisons are estimated together.
+    """
+
+    comparisons: int = 0
+    interactions: int = 0
+    pooled: bool = False
+
+
+@dataclass(frozen=True)
 class Table:
     """A study's rows, in the recipe's order. ``metrics`` names all metrics besides the losses, ``recipe_metrics`` those
     that the recipe asks for.
@@ -118,6 +131,7 @@ class Table:
     description: str = ""
     reach: tuple[Reach, ...] = ()
     recipe_metrics: tuple[str, ...] = ()
+    family: Family = field(default_factory=Family)
 
     def __str__(self) -> str:
         return plain_text(self)

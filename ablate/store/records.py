@@ -99,7 +99,11 @@ class VariantRecord:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """A study as far as it has come."""
+    """A study as far as it has come.
+
+    ``rows`` are the selected variants, ``family`` all of the recipe, in its order; empty: the same.
+    """
 
     recipe: Recipe
     rows: tuple[VariantRecord, ...]
+    family: tuple[VariantRecord, ...] = ()

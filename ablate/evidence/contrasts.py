@@ -58,12 +58,15 @@ def contrast(row: Seeds, reference: Seeds, metric: str, at: str) -> Contrast:
         return Contrast(notes=(other_loss,))
     mine, theirs = row.values(metric, at), reference.values(metric, at)
     common = sorted(mine.keys() & theirs.keys())
+    final = row.status not in UNDER_WAY and reference.status not in UNDER_WAY
     if not common:
-        return Contrast()
+        logged = all(note.kind != "no_seed" for note in row.notes())
+        apart = mine and theirs and final and logged
+        values = {"parent": reference.variant.name}
+        return Contrast(notes=(Note("no_common_seed", values=values),) if apart else ())
     if metric in ALL_LOSSES and any(different_scaling(row.runs[one], reference.runs[one]) for one in common):
         return Contrast(notes=(Note("other_units", values={"metric": metric}),))
     sample = differences([mine[seed] for seed in common], [theirs[seed] for seed in common])
-    final = row.status not in UNDER_WAY and reference.status not in UNDER_WAY
     notes = []
     twins = tuple(seed for seed in common if row.measured(seed) == reference.measured(seed))
     if twins:

@@ -43,11 +43,12 @@ def gather(
 
     Variants of the recipe that are not shown lend their variances and count in the correction of p-values.
     ``estimate`` estimates the variance of each comparison. With ``provenance``, rows note versions and devices that are
-    mixed or differ from the parent's. ``curves`` are read for the recipe's ``reach`` only.
+    mixed or differ from the parent's. ``curves`` are read for the recipe's ``reach``, and where results of
+    seeds are equal.
     """
     compare = study.recipe.compare
     provenance = cache(provenance) if provenance is not None else None  # read again for children
-    known = {record.variant.name: Seeds(record) for record in (*study.family, *study.rows)}
+    known = {record.variant.name: Seeds(record, curves) for record in (*study.family, *study.rows)}
     shown = {record.variant.name: known[record.variant.name] for record in study.rows}
     metrics = metric_names(study, shown)
     baseline = next((name for name, seeds in known.items() if seeds.variant.parent is None), None)
@@ -136,8 +137,7 @@ def describe(
             lacking and not noted and "/" not in name and (name == compare.metric or len(lacking) < len(seeds.finished))
         ):
             notes.append(Note("missing_values", seeds=tuple(lacking), values={"metric": name}))
-    if len(seeds.finished) > 1 and all(seeds.measured(s) == seeds.measured(seeds.finished[0]) for s in seeds.finished):
-        notes.append(Note("same_result"))
+    notes += [Note("same_result", seeds=seeds.some(group)) for group in seeds.identical]
     trained = {seed: max(int(n), 0) for seed, n in seeds.facts("epoch").items()}
     return Row(
         variant=variant.name,
@@ -215,8 +215,8 @@ def beside_parent(
             effect_size=effect_size(found.delta, *(s.values(compare.metric, compare.at) for s in (seeds, parent))),
             unlike=tuple(unlike),
         )
-    if row.repeats and row.status in UNDER_WAY:
-        notes.append(Note("unfinished", values={"finished": row.repeats, "planned": row.tally.planned}))
+    if row.finished and row.status in UNDER_WAY:
+        notes.append(Note("unfinished", values={"finished": row.finished, "planned": row.tally.planned}))
     return replace(row, notes=tuple(notes))
 
 

@@ -87,12 +87,17 @@ class Row:
     @property
     def partial(self) -> bool:
         """Whether there are means, but not over all planned seeds."""
-        return 0 < self.repeats < self.tally.planned and self.status != "diverged"
+        return 0 < self.finished < self.tally.planned and self.status != "diverged"
+
+    @property
+    def finished(self) -> int:
+        """The number of finished seeds, or of finished folds of one seed."""
+        return self.tally.finished if self.tally.unit == "fold" else self.seeds
 
     @property
     def repeats(self) -> int:
-        """The number of values of a standard deviation: finished seeds, or the finished folds of one seed."""
-        return self.tally.finished if self.tally.unit == "fold" else self.seeds
+        """The number of values of a standard deviation: `finished`, identical ones once."""
+        return self.finished - self.tally.identical
 
     def value(self, name: str) -> float | None:
         """A loss or a metric by name."""

@@ -38,6 +38,7 @@ Kind = Literal[
     "parent_missing",
     "parent_diverged",
     "parent_unfinished",
+    "no_common_seed",
     "other_loss",
     "other_loss_settings",
     "other_scaling",

@@ -87,7 +87,7 @@ def test_networks_of_the_users_own_that_differ_do_not_start_alike(model, init, p
 
 
 def test_a_row_says_that_its_init_is_not_paired(make_study):
-    study = make_study({"a": (None, [0.5, 0.6, 0.7]), "b": ("a", [0.3, 0.5, 0.5])})
+    study = make_study({"a": (None, [0.5, 0.6, 0.7]), "b": ("a", [0.3, 0.5, 0.55])})
     models = zip(study.rows, (OWN, WIDE), strict=True)
     rows = [
         replace(r, variant=replace(r.variant, settings=r.variant.settings.replace(model=m, init=DEFAULT)))
@@ -121,7 +121,7 @@ def test_versions_and_devices_of_a_row_and_its_parent():
 
 def test_a_table_tells_it_in_the_row(make_study, make_run):
     study = make_study({"a": (None, [0.5, 0.6, 0.7]), "b": ("a", [make_run(i + 10, 0.4) for i in range(3)])})
-    paired = make_study({"a": (None, [0.5, 0.6, 0.7]), "b": ("a", [0.3, 0.5, 0.5])})
+    paired = make_study({"a": (None, [0.5, 0.6, 0.7]), "b": ("a", [0.3, 0.5, 0.55])})
     told = {make_run(seed).fingerprint: Provenance(torch="2.13.0") for seed in range(20)}
     assert [row.unlike for row in gather(paired, provenance=told.__getitem__).rows] == [(), ()]
     assert gather(study).rows[1].delta_parent is None

@@ -122,7 +122,7 @@ def test_notes_that_tell_of_bugs_come_first(keypoints):
     table = keypoints()
     notes = (text("a"), text("b"), Note("parent_unfinished"), Note("same_result"))
     table = replace(table, rows=(*table.rows[:2], replace(table.rows[2], notes=notes)))
-    assert "same result" in summary(table)[2]
+    assert "identical results" in summary(table)[2]
 
 
 def test_columns_of_cost_and_size_are_explained(keypoints):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -20,7 +21,7 @@ from ablate.evidence.confounds import (
 from ablate.evidence.contrasts import UNDER_WAY, Finding, contrast, examine
 from ablate.evidence.inert_changes import inert
 from ablate.evidence.interactions import with_interactions
-from ablate.evidence.paired import FLAT, Estimator
+from ablate.evidence.paired import FLAT, Estimator, average, deviation, unit_of
 from ablate.evidence.seeds import Curves, Origin, Seeds, reaching
 from ablate.evidence.table import Family, Row, Table
 from ablate.evidence.variance_pooling import shared_spreads
@@ -127,8 +128,8 @@ def describe(
         # The loss columns show what the row reports; a compared metric is shown as it is compared.
         at = compare.at if name == compare.metric and name not in LOSSES else "selected"
         values = list(seeds.values(name, at).values()) if seeds.status != "diverged" else []
-        numbers[name] = float(np.mean(values)) if values else None
-        numbers[f"{name}_sd"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        numbers[name] = average(values) if values else None
+        numbers[f"{name}_sd"] = deviation(values) if len(values) > 1 else None
         lacking = seeds.lacking(name, at)
         noted = any(note.kind == "not_finite" and note.values["metric"] == name for note in notes)
         if lacking and name == compare.metric and name not in metrics_of(variant.settings):
@@ -226,12 +227,13 @@ def beside_baseline(row: Row, finding: Finding | None, compare: Compare) -> Row:
         return row
     found = finding.effect
     gain = -found.delta if compare.better == "lower" else found.delta
+    per_minute = gain / (row.seconds / 60) if row.seconds else math.inf
     return replace(
         row,
         delta_baseline=found.delta,
         baseline_ci_low=found.low,
         baseline_ci_high=found.high,
-        gain_per_minute=gain / (row.seconds / 60) if row.seconds else None,
+        gain_per_minute=per_minute if math.isfinite(per_minute) else None,
     )
 
 
@@ -239,7 +241,8 @@ def effect_size(delta: float, row: Mapping[int, float], parent: Mapping[int, flo
     """A difference in standard deviations over seeds: Hedges' g (1981) with the mean variance of the two variants. None
     if that is 0.
     """
-    sides = [list(values.values()) for values in (row, parent)]
+    unit = unit_of([*row.values(), *parent.values()])
+    sides = [[value / unit for value in values.values()] for values in (row, parent)]
     if min(map(len, sides)) < 2:
         return None
     sd = float(np.sqrt(np.mean([np.var(values, ddof=1) for values in sides])))
@@ -247,12 +250,12 @@ def effect_size(delta: float, row: Mapping[int, float], parent: Mapping[int, flo
     # Rounding alone gives equal numbers a small standard deviation.
     if sd <= FLAT * max(abs(value) for values in sides for value in values):
         return None
-    return delta / sd * (1 - 3 / (4 * degrees - 1))
+    return delta / unit / sd * (1 - 3 / (4 * degrees - 1))
 
 
 def mean(values: Mapping[int, float]) -> float | None:
     """The mean over seeds, or None."""
-    return float(np.mean(list(values.values()))) if values else None
+    return average(list(values.values())) if values else None
 
 
 def agreed(values: Mapping[int, float]) -> float | None:

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from ablate.evidence.confounds import judged
-from ablate.evidence.contrasts import UNDER_WAY, contrast, spread_apart
-from ablate.evidence.paired import Differences, Effect, effect
+from ablate.evidence.contrasts import UNDER_WAY, contrast, effect_apart
+from ablate.evidence.paired import Differences, Effect
 from ablate.evidence.seeds import Seeds
 from ablate.evidence.table import Row
 from ablate.evidence.verdicts import holm
@@ -52,9 +52,9 @@ def with_interactions(rows: Sequence[Row], known: Mapping[str, Seeds], compare: 
         if any(contrast(side, neither, compare.metric, compare.at).sample is None for side in others):
             continue
         sample, seeds = interaction(*(side.values(compare.metric, compare.at) for side in four))
-        if seeds:
+        if seeds and np.isfinite(sample).all():
             folds = neither.folds if neither.unit == "fold" else None
-            effects[name] = effect(sample, spread_apart(sample, folds))
+            effects[name] = effect_apart(sample, folds)
         if alike and not any(side.status in UNDER_WAY for side in four):
             final.add(name)
     asked = [name for name in effects if name in final]

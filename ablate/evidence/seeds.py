@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from statistics import median
 from typing import Any, Literal
 
+from ablate.evidence.paired import average
 from ablate.notes.note import Note
 from ablate.recipe.measured import Reach
 from ablate.store.provenance import Provenance
@@ -198,20 +200,21 @@ def reported(notes: Sequence[Note]) -> list[Note]:
 
 def equal(mine: Mapping[str, Any], theirs: Mapping[str, Any], names: Iterable[str]) -> bool:
     """Whether these numbers are equal up to rounding, or missing on both sides."""
-    pairs = [(mine.get(name), theirs.get(name)) for name in names]
-    return all(a == b or (a is not None and b is not None and math.isclose(a, b, rel_tol=SAME)) for a, b in pairs)
+    pairs = ((mine.get(name), theirs.get(name)) for name in names)
+    return all(a == b or (finite((a, b)) and math.isclose(a or 0, b or 0, rel_tol=SAME)) for a, b in pairs)
 
 
 def finite(values: Iterable[float | None]) -> bool:
-    """Whether all are numbers."""
-    return all(value is not None and math.isfinite(value) for value in values)
+    """Whether all are numbers, none of them infinite or too large for a float."""
+    return all(value is not None and abs(value) <= sys.float_info.max for value in values)
 
 
 def complete(folds: Mapping[int, Sequence[float | None]]) -> dict[int, float]:
     """The mean over folds for each seed; empty where any value is missing."""
     if not all(finite(values) for values in folds.values()):
         return {}
-    return {seed: sum(v for v in values if v is not None) / len(values) for seed, values in folds.items()}
+    known = {seed: [float(v) for v in values if v is not None] for seed, values in folds.items()}
+    return {seed: values[0] if len(values) == 1 else average(values) for seed, values in known.items()}
 
 
 Origin = Callable[[str], Provenance]

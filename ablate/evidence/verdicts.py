@@ -100,7 +100,8 @@ def more_seeds(effect: Effect, comparisons: int, smallest: float | None = None) 
     more = np.arange(1, MOST + 1)
     degrees, error = own + more + borrowed, effect.spread.sd / np.sqrt(effect.n + more)
     level = LEVEL / max(comparisons, 1)
-    settled = abs(effect.delta) >= (stdtrit(degrees, 1 - level / 2) + stdtrit(degrees, POWER)) * error
+    delta = abs(effect.delta) / effect.unit
+    settled = delta >= (stdtrit(degrees, 1 - level / 2) + stdtrit(degrees, POWER)) * error
     if smallest is not None and math.isfinite(smallest):
-        settled |= abs(effect.delta) + stdtrit(degrees, 1 - LEVEL / 2) * error <= smallest
+        settled |= delta + stdtrit(degrees, 1 - LEVEL / 2) * error <= smallest / effect.unit
     return int(more[settled][0]) if settled.any() else None

@@ -61,7 +61,7 @@ def test_a_better_row_helps(make_study):
     assert (row.baseline_ci_low, row.baseline_ci_high) == (row.ci_low, row.ci_high)
     # Hedges' g: the mean variance is (0.000125 + 0.00037) / 2, eight degrees of freedom correct by 1 - 3/31.
     assert row.effect_size == pytest.approx(-0.103 / math.sqrt(0.0002475) * (1 - 3 / 31))
-    assert row.gain_per_minute == pytest.approx(0.102 / (2 / 60))
+    assert row.gain_per_minute == pytest.approx(0.103 / (2 / 60))
     assert (row.compared_last, row.compared_best) == (pytest.approx(np.mean(BETTER)),) * 2
 
 

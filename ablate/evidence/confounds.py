@@ -135,8 +135,14 @@ def different_losses(row: Variant, parent: Variant, metric: str) -> Note | None:
     return Note("other_loss_settings", values={"metric": metric, "keys": keys})
 
 
+def same_weights(row: Sequence[RunRecord], other: Sequence[RunRecord]) -> bool:
+    """Whether the initial weights of a seed's networks are known to be equal."""
+    pairs = [(one.first_weights, two.first_weights) for one, two in zip(row, other, strict=False)]
+    return all(mine is not None and mine == theirs for mine, theirs in pairs)
+
+
 def unpaired_init(row: Variant, other: Variant) -> bool:
-    """Whether the initial weights of a seed's two networks are independent.
+    """Whether the initial weights of a seed's two networks are independent, as far as settings tell.
 
     They are if the models differ and one is custom: it keeps what its constructor draws, in its order, unless the
     recipe sets ``init``, which draws by the parameters' names.

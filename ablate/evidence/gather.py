@@ -16,6 +16,7 @@ from ablate.evidence.confounds import (
     different_steps,
     judged,
     mixtures,
+    same_weights,
     unpaired_init,
 )
 from ablate.evidence.contrasts import UNDER_WAY, Finding, contrast, examine
@@ -192,7 +193,9 @@ def beside_parent(
         notes += finding.notes
     if finding is not None and finding.effect is not None and row.parent is not None:
         found, judgement, parent = finding.effect, finding.judgement, known[row.parent]
-        if unpaired_init(seeds.variant, parent.variant):
+        common = [seed for seed in seeds.finished if seed in parent.finished]
+        alike = all(same_weights(seeds.runs[seed], parent.runs[seed]) for seed in common)
+        if unpaired_init(seeds.variant, parent.variant) and not alike:
             notes.append(Note("init_not_paired"))
         if inert(seeds, parent) and not any(note.kind == "identical" and not note.seeds for note in notes):
             notes.append(Note("no_effect_at_first", values={"parent": row.parent}))

@@ -22,6 +22,7 @@ from ablate.evidence.confounds import (
 from ablate.evidence.contrasts import UNDER_WAY, Finding, contrast, examine
 from ablate.evidence.inert_changes import inert
 from ablate.evidence.interactions import with_interactions
+from ablate.evidence.looks import look
 from ablate.evidence.paired import FLAT, Estimator, average, deviation, unit_of
 from ablate.evidence.seeds import Curves, Origin, Seeds, reaching
 from ablate.evidence.table import Family, Row, Table
@@ -270,5 +271,5 @@ def agreed(values: Mapping[int, float]) -> float | None:
 
 
 def table_of(study: StudyRecord, store: Store) -> Table:
-    """The evidence of a study, with the origins and curves of its runs."""
-    return gather(study, provenance=store.provenance, curves=store.metrics)
+    """The evidence of a study, with the origins and curves of its runs. Records that its verdicts were looked at."""
+    return look(gather(study, provenance=store.provenance, curves=store.metrics), study, store)

@@ -50,6 +50,7 @@ Kind = Literal[
     "same_difference",
     "init_not_paired",
     "no_effect_at_first",
+    "second_look",
     # what a variant and its parent differ in beside the variant's change
     "other_epochs",
     "other_batch_size",

@@ -61,6 +61,8 @@ SENTENCES: dict[Kind, str] = {
     "same_difference": "no verdict: all {unit}s differ from the parent by the same amount, so the variance is unknown",
     "init_not_paired": "initial weights are not paired with the parent's, so differences vary more",
     "no_effect_at_first": "possible bug: the loss of the first step equals that of {parent}",
+    "second_look": "a second look: a verdict was shown for {before} of the {now} seeds before the others were added, "
+    "so false positives are more frequent",
     "other_epochs": "{own} epochs (parent: {parent})",
     "other_batch_size": "batch size {own} (parent: {parent})",
     "other_data": "data settings differ from the parent's ({keys})",

@@ -26,8 +26,9 @@ FIRST: tuple[Kind, ...] = (
     "no_effect_at_first",
     "not_finite",
     "not_finite_inputs",
+    "second_look",
 )
-"""Notes that come before all others: they report likely bugs."""  # fmt: skip
+"""Notes that come before all others: they report likely bugs, or verdicts that are less reliable."""  # fmt: skip
 
 
 def summary(table: Table, keys: Collection[str] | None = None, *, details: bool = False) -> list[str]:
@@ -134,12 +135,13 @@ def verdicts(table: Table) -> str:
     found = {row.verdict for row in rows}
     within = f"interval within ±{smallest:g}" if smallest is not None else "same results as the parent"
     more = "80% power" if smallest is None else f"80% power, or for an {within}"
+    more = f" (≈n more seeds, in a new study, for {more})" if table.unit == "seed" else ""
     words = {
         "helps/hurts: significant": found & {"helps", "hurts"},
         "'without X' helps: better without X": any(
             row.variant.startswith("without ") and row.parent == "full" and row.verdict for row in rows
         ),
-        f"unclear: not significant{f' (≈n more seeds for {more})' if table.unit == 'seed' else ''}": "unclear" in found,
+        f"unclear: not significant{more}": "unclear" in found,
         f"no difference: {within}": "no difference" in found,
     }
     return "; ".join([f"Verdict: {test}{over}, 5% level", *told(words)]) + "."

@@ -44,6 +44,7 @@ class Outcome:
 
     ``results`` maps ``selected``, ``last`` and ``best`` to metric values; it is empty for a seed that diverged.
     ``first_loss`` is the loss of the first step: equal for variants with the same initial network, batch and loss.
+    ``first_weights`` is a digest of a custom network's initial parameters.
     """
 
     seed: int
@@ -54,6 +55,7 @@ class Outcome:
     selected_epoch: int | None = None
     results: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     first_loss: float | None = None
+    first_weights: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Mapping
@@ -14,11 +15,13 @@ from ablate.engine.contract import Outcome, Report, State
 from ablate.engine.evaluation import evaluate
 from ablate.engine.replicas import keep
 from ablate.engine.stacked_tricks import has_hook
+from ablate.registry.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ablate.engine.assembly import Assembly
+    from ablate.engine.replicas import Replicas
 
 Numbers = Mapping[str, NDArray[np.float64]]
 
@@ -44,6 +47,8 @@ class TrainingState:
         self.best_value = np.full(n, math.inf)
         self.best_epoch = np.zeros(n, dtype=int)
         self.first_loss: list[float | None] = [None] * n
+        custom = assembly.settings.model.target is not None  # built-in networks are paired by their parameters' names
+        self.first_weights = [digest(assembly.replicas, i) if custom else None for i in range(n)]
         self.last: list[dict[str, float]] = [{} for _ in self.seeds]
         self.best: list[dict[str, float]] = [{} for _ in self.seeds]
         self.best_weights: dict[str, Tensor] = {}
@@ -117,12 +122,14 @@ class TrainingState:
 
     def _outcome(self, i: int, seed: int, last: dict[str, float], best: dict[str, float]) -> Outcome:
         best_epoch, epoch = int(self.best_epoch[i]) or None, int(self.last_epoch[i])
+        loss, weights = self.first_loss[i], self.first_weights[i]
         if i in self.diverged:
-            return Outcome(seed, "diverged", epoch, self.diverged[i], best_epoch, first_loss=self.first_loss[i])
+            reason = self.diverged[i]
+            return Outcome(seed, "diverged", epoch, reason, best_epoch, first_loss=loss, first_weights=weights)
         select_best = self.assembly.settings.select == "best"
         results = {"selected": best if select_best else last, "last": last, "best": best}
         selected = best_epoch if select_best else epoch
-        return Outcome(seed, "finished", epoch, "", best_epoch, selected, results, self.first_loss[i])
+        return Outcome(seed, "finished", epoch, "", best_epoch, selected, results, loss, weights)
 
     def _measured(
         self, values: list[dict[str, float]], weights: dict[str, Tensor], which: list[int]
@@ -178,6 +185,16 @@ class TrainingState:
         self.last, self.best = list(state["last"]), list(state["best"])
         self.best_weights = {name: tensor.clone() for name, tensor in state["best_weights"].items()}
         self.stopped_weights = {name: tensor.clone() for name, tensor in state["stopped_weights"].items()}
+
+
+def digest(replicas: Replicas, replica: int) -> str:
+    """A digest of one network's parameters in their order, whatever their names."""
+    found = hashlib.blake2b(digest_size=16)
+    for tensor in replicas.parameters.values():
+        own = tensor.detach()[replica] if replicas.lead else tensor.detach()
+        found.update(f"{own.dtype} {tuple(own.shape)} ".encode())
+        found.update(own.reshape(-1).view(torch.uint8).cpu().numpy().data)
+    return found.hexdigest()
 
 
 def applied_rates(optimizer: Any, replica: int) -> dict[str, float | None]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ablate.evidence.table import ALL_LOSSES
 from ablate.notes.note import Kind, Note
 from ablate.recipe.measured import scaled_by
 from ablate.recipe.settings import Choice
@@ -80,6 +81,11 @@ def same_validation(row: Variant, other: Variant) -> bool:
     return keys <= SEEN_ONLY.get(row.settings.data.name or "", set())
 
 
+def judged(row: Variant, parent: Variant, metric: str) -> bool:
+    """Whether the settings of a variant and its parent allow a verdict on the metric, whatever their results."""
+    return same_validation(row, parent) and (metric not in ALL_LOSSES or different_losses(row, parent, metric) is None)
+
+
 def different_keys(one: Choice, other: Choice) -> list[str]:
     """The keys in which two choices differ."""
     mine, theirs = one.dump(), other.dump()
@@ -131,8 +137,14 @@ def different_losses(row: Variant, parent: Variant, metric: str) -> Note | None:
     return Note("other_loss_settings", values={"metric": metric, "keys": keys})
 
 
+def same_weights(row: Sequence[RunRecord], other: Sequence[RunRecord]) -> bool:
+    """Whether the initial weights of a seed's networks are known to be equal."""
+    pairs = [(one.first_weights, two.first_weights) for one, two in zip(row, other, strict=False)]
+    return all(mine is not None and mine == theirs for mine, theirs in pairs)
+
+
 def unpaired_init(row: Variant, other: Variant) -> bool:
-    """Whether the initial weights of a seed's two networks are independent.
+    """Whether the initial weights of a seed's two networks are independent, as far as settings tell.
 
     They are if the models differ and one is custom: it keeps what its constructor draws, in its order, unless the
     recipe sets ``init``, which draws by the parameters' names.

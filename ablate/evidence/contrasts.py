@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ablate.evidence.confounds import different_losses, different_scaling, same_validation
-from ablate.evidence.paired import Differences, Effect, Estimator, Spread, differences, effect, fold_spread, own_spread
+from ablate.evidence.paired import Differences, Effect, Estimator, differences, effect, fold_spread, own_spread, unit_of
 from ablate.evidence.seeds import Seeds, Unit
 from ablate.evidence.table import ALL_LOSSES
 from ablate.evidence.variance_pooling import shared_spreads
@@ -58,12 +58,17 @@ def contrast(row: Seeds, reference: Seeds, metric: str, at: str) -> Contrast:
         return Contrast(notes=(other_loss,))
     mine, theirs = row.values(metric, at), reference.values(metric, at)
     common = sorted(mine.keys() & theirs.keys())
+    final = row.status not in UNDER_WAY and reference.status not in UNDER_WAY
     if not common:
-        return Contrast()
+        logged = all(note.kind != "no_seed" for note in row.notes())
+        apart = mine and theirs and final and logged
+        values = {"parent": reference.variant.name}
+        return Contrast(notes=(Note("no_common_seed", values=values),) if apart else ())
     if metric in ALL_LOSSES and any(different_scaling(row.runs[one], reference.runs[one]) for one in common):
         return Contrast(notes=(Note("other_units", values={"metric": metric}),))
     sample = differences([mine[seed] for seed in common], [theirs[seed] for seed in common])
-    final = row.status not in UNDER_WAY and reference.status not in UNDER_WAY
+    if not np.isfinite(sample).all():  # too large for a number
+        return Contrast()
     notes = []
     twins = tuple(seed for seed in common if row.measured(seed) == reference.measured(seed))
     if twins:
@@ -91,40 +96,48 @@ def examine(
     better: Better,
     smallest: float | None = None,
     estimate: Estimator = shared_spreads,
+    planned: int = 0,
 ) -> dict[str, Finding]:
-    """Effects of all contrasts, by the variant's name, and verdicts over those that are final, corrected together.
+    """Effects of all contrasts, by the variant's name, and verdicts of those that are final, corrected over all
+    ``planned`` ones.
 
     A variant whose seeds are still running gets an interval but no p-value: repeated looks at incomplete results
     increase the false positive rate. Nor does a variant with other validation data, whose variance is estimated from
     its own differences alone. So are those of the folds of one seed, corrected for the training samples that folds
-    share.
+    share, and of differences of extreme size.
     """
     known = {name: each.sample for name, each in contrasts.items() if each.sample is not None}
-    taken = {name: sample for name, sample in known.items() if contrasts[name].comparable and not contrasts[name].folds}
+    taken = {
+        name: sample
+        for name, sample in known.items()
+        if contrasts[name].comparable and not contrasts[name].folds and unit_of(sample) == 1
+    }
     apart = {name: sample for name, sample in known.items() if name not in taken}
     samples = list(taken.values())
     spreads = estimate(samples, [(name, contrasts[name].reference) for name in taken])
     effects = {name: effect(d, spread) for (name, d), spread in zip(taken.items(), spreads, strict=True)}
     outliers = dict(zip(taken, far_out(samples), strict=True))
-    effects |= {name: effect(d, spread_apart(d, contrasts[name].folds)) for name, d in apart.items()}
+    effects |= {name: effect_apart(d, contrasts[name].folds) for name, d in apart.items()}
     asked = {name for name, each in contrasts.items() if name in effects and each.comparable and each.final}
     final = [effects[name] if name in asked else None for name in contrasts]
-    judged = dict(zip(contrasts, judge(final, better, smallest), strict=True))
+    judged = dict(zip(contrasts, judge(final, better, smallest, planned), strict=True))
     found = {}
     for name, each in contrasts.items():
         notes = list(each.notes)
         if far := tuple(each.seeds[place] for place in outliers.get(name, ())):
             notes.append(Note("outlier", seeds=far))
-        if name in effects and effects[name].n > 1 and effects[name].low is None:
+        if name in effects and effects[name].n > 1 and effects[name].spread is None:
             notes.append(Note("same_difference"))
         judgement = judged[name] if not each.folds else replace(judged[name], more_seeds=None)
         found[name] = Finding(effects.get(name), judgement, tuple(notes))
     return found
 
 
-def spread_apart(sample: Differences, folds: int | None) -> Spread | None:
-    """The spread of a comparison from its own differences alone."""
-    return own_spread(sample) if folds is None else fold_spread(sample, folds)
+def effect_apart(sample: Differences, folds: int | None) -> Effect:
+    """The effect of a comparison from its own differences alone."""
+    unit = unit_of(sample)
+    sample = sample / unit
+    return effect(sample, own_spread(sample) if folds is None else fold_spread(sample, folds)).times(unit)
 
 
 FAR = 5.0

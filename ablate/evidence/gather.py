@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -13,19 +14,22 @@ from ablate.evidence.confounds import (
     different_samples,
     different_settings,
     different_steps,
+    judged,
     mixtures,
+    same_weights,
     unpaired_init,
 )
 from ablate.evidence.contrasts import UNDER_WAY, Finding, contrast, examine
 from ablate.evidence.inert_changes import inert
 from ablate.evidence.interactions import with_interactions
-from ablate.evidence.paired import FLAT, Estimator
+from ablate.evidence.looks import look
+from ablate.evidence.paired import FLAT, Estimator, average, deviation, unit_of
 from ablate.evidence.seeds import Curves, Origin, Seeds, reaching
-from ablate.evidence.table import Row, Table
+from ablate.evidence.table import Family, Row, Table
 from ablate.evidence.variance_pooling import shared_spreads
 from ablate.notes.note import Note
 from ablate.recipe.measured import LOSSES, metrics_of
-from ablate.recipe.variant import Compare
+from ablate.recipe.variant import Compare, Variant
 from ablate.store.records import StudyRecord
 from ablate.store.store import Store
 
@@ -40,34 +44,39 @@ def gather(
 ) -> Table:
     """The table of a study.
 
+    Variants of the recipe that are not shown lend their variances and count in the correction of p-values.
     ``estimate`` estimates the variance of each comparison. With ``provenance``, rows note versions and devices that are
-    mixed or differ from the parent's. ``curves`` are read for the recipe's ``reach`` only.
+    mixed or differ from the parent's. ``curves`` are read for the recipe's ``reach``, and where results of
+    seeds are equal.
     """
     compare = study.recipe.compare
     provenance = cache(provenance) if provenance is not None else None  # read again for children
-    known = {record.variant.name: Seeds(record) for record in study.rows}
-    metrics = metric_names(study, known)
+    known = {record.variant.name: Seeds(record, curves) for record in (*study.family, *study.rows)}
+    shown = {record.variant.name: known[record.variant.name] for record in study.rows}
+    metrics = metric_names(study, shown)
     baseline = next((name for name, seeds in known.items() if seeds.variant.parent is None), None)
 
-    def findings(reference: Mapping[str, str | None]) -> dict[str, Finding]:
+    def findings(reference: Mapping[str, str | None], planned: int = 0) -> dict[str, Finding]:
         pairs = {
             name: contrast(seeds, known[other], compare.metric, compare.at)
             for name, seeds in known.items()
             if (other := reference[name]) in known and other is not None
         }
-        return examine(pairs, compare.better, compare.smallest_effect, estimate)
+        return examine(pairs, compare.better, compare.smallest_effect, estimate, planned)
 
-    to_parent = findings({name: seeds.variant.parent for name, seeds in known.items()})
+    planned = comparisons([seeds.variant for seeds in known.values()], compare.metric)
+    to_parent = findings({name: seeds.variant.parent for name, seeds in known.items()}, planned)
     to_baseline = findings({name: baseline if name != baseline else None for name in known})
     rows = []
-    for name, seeds in known.items():
+    for name, seeds in shown.items():
         row = describe(seeds, metrics, compare, provenance)
         if curves is not None:
             marks = [reaching(seeds, mark, curves, provenance) for mark in study.recipe.reach]
             row = replace(row, reached={key: value for mark in marks for key, value in mark.items()})
         row = beside_parent(row, seeds, known, to_parent.get(name), compare, provenance)
         rows.append(beside_baseline(row, to_baseline.get(name), compare))
-    rows = with_interactions(rows, known, compare)
+    rows, interactions = with_interactions(rows, known, compare)
+    pooled = any(one.effect and one.effect.spread and one.effect.spread.pooled for one in to_parent.values())
     return Table(
         study.recipe.study,
         compare,
@@ -76,6 +85,21 @@ def gather(
         study.recipe.description,
         study.recipe.reach,
         tuple(recipe_metrics(study)),
+        Family(planned, interactions, pooled),
+    )
+
+
+def comparisons(variants: Sequence[Variant], metric: str) -> int:
+    """The number of comparisons with a parent that are planned: those that settings allow to be judged on the metric.
+
+    A variant that does not compute the metric, although others do, only serves as a base for others.
+    """
+    known = {variant.name: variant for variant in variants}
+    measured = {name for name, variant in known.items() if metric in metrics_of(variant.settings)} or known.keys()
+    return sum(
+        judged(one, parent, metric)
+        for one in variants
+        if (parent := known.get(one.parent or "")) is not None and {one.name, parent.name} <= measured
     )
 
 
@@ -106,8 +130,8 @@ def describe(
         # The loss columns show what the row reports; a compared metric is shown as it is compared.
         at = compare.at if name == compare.metric and name not in LOSSES else "selected"
         values = list(seeds.values(name, at).values()) if seeds.status != "diverged" else []
-        numbers[name] = float(np.mean(values)) if values else None
-        numbers[f"{name}_sd"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
+        numbers[name] = average(values) if values else None
+        numbers[f"{name}_sd"] = deviation(values) if len(values) > 1 else None
         lacking = seeds.lacking(name, at)
         noted = any(note.kind == "not_finite" and note.values["metric"] == name for note in notes)
         if lacking and name == compare.metric and name not in metrics_of(variant.settings):
@@ -116,8 +140,7 @@ def describe(
             lacking and not noted and "/" not in name and (name == compare.metric or len(lacking) < len(seeds.finished))
         ):
             notes.append(Note("missing_values", seeds=tuple(lacking), values={"metric": name}))
-    if len(seeds.finished) > 1 and all(seeds.measured(s) == seeds.measured(seeds.finished[0]) for s in seeds.finished):
-        notes.append(Note("same_result"))
+    notes += [Note("same_result", seeds=seeds.some(group)) for group in seeds.identical]
     trained = {seed: max(int(n), 0) for seed, n in seeds.facts("epoch").items()}
     return Row(
         variant=variant.name,
@@ -170,8 +193,10 @@ def beside_parent(
     if finding is not None:
         notes += finding.notes
     if finding is not None and finding.effect is not None and row.parent is not None:
-        found, judged, parent = finding.effect, finding.judgement, known[row.parent]
-        if unpaired_init(seeds.variant, parent.variant):
+        found, judgement, parent = finding.effect, finding.judgement, known[row.parent]
+        common = [seed for seed in seeds.finished if seed in parent.finished]
+        alike = all(same_weights(seeds.runs[seed], parent.runs[seed]) for seed in common)
+        if unpaired_init(seeds.variant, parent.variant) and not alike:
             notes.append(Note("init_not_paired"))
         if inert(seeds, parent) and not any(note.kind == "identical" and not note.seeds for note in notes):
             notes.append(Note("no_effect_at_first", values={"parent": row.parent}))
@@ -188,15 +213,15 @@ def beside_parent(
             delta_parent=found.delta,
             ci_low=found.low,
             ci_high=found.high,
-            p=found.p if judged.p_adjusted is not None else None,
-            p_adjusted=judged.p_adjusted,
-            verdict=judged.verdict,
-            more_seeds=judged.more_seeds,
+            p=found.p if judgement.p_adjusted is not None else None,
+            p_adjusted=judgement.p_adjusted,
+            verdict=judgement.verdict,
+            more_seeds=judgement.more_seeds,
             effect_size=effect_size(found.delta, *(s.values(compare.metric, compare.at) for s in (seeds, parent))),
             unlike=tuple(unlike),
         )
-    if row.repeats and row.status in UNDER_WAY:
-        notes.append(Note("unfinished", values={"finished": row.repeats, "planned": row.tally.planned}))
+    if row.finished and row.status in UNDER_WAY:
+        notes.append(Note("unfinished", values={"finished": row.finished, "planned": row.tally.planned}))
     return replace(row, notes=tuple(notes))
 
 
@@ -206,12 +231,13 @@ def beside_baseline(row: Row, finding: Finding | None, compare: Compare) -> Row:
         return row
     found = finding.effect
     gain = -found.delta if compare.better == "lower" else found.delta
+    per_minute = gain / (row.seconds / 60) if row.seconds else math.inf
     return replace(
         row,
         delta_baseline=found.delta,
         baseline_ci_low=found.low,
         baseline_ci_high=found.high,
-        gain_per_minute=gain / (row.seconds / 60) if row.seconds else None,
+        gain_per_minute=per_minute if math.isfinite(per_minute) else None,
     )
 
 
@@ -219,7 +245,8 @@ def effect_size(delta: float, row: Mapping[int, float], parent: Mapping[int, flo
     """A difference in standard deviations over seeds: Hedges' g (1981) with the mean variance of the two variants. None
     if that is 0.
     """
-    sides = [list(values.values()) for values in (row, parent)]
+    unit = unit_of([*row.values(), *parent.values()])
+    sides = [[value / unit for value in values.values()] for values in (row, parent)]
     if min(map(len, sides)) < 2:
         return None
     sd = float(np.sqrt(np.mean([np.var(values, ddof=1) for values in sides])))
@@ -227,12 +254,12 @@ def effect_size(delta: float, row: Mapping[int, float], parent: Mapping[int, flo
     # Rounding alone gives equal numbers a small standard deviation.
     if sd <= FLAT * max(abs(value) for values in sides for value in values):
         return None
-    return delta / sd * (1 - 3 / (4 * degrees - 1))
+    return delta / unit / sd * (1 - 3 / (4 * degrees - 1))
 
 
 def mean(values: Mapping[int, float]) -> float | None:
     """The mean over seeds, or None."""
-    return float(np.mean(list(values.values()))) if values else None
+    return average(list(values.values())) if values else None
 
 
 def agreed(values: Mapping[int, float]) -> float | None:
@@ -244,5 +271,5 @@ def agreed(values: Mapping[int, float]) -> float | None:
 
 
 def table_of(study: StudyRecord, store: Store) -> Table:
-    """The evidence of a study, with the origins and curves of its runs."""
-    return gather(study, provenance=store.provenance, curves=store.metrics)
+    """The evidence of a study, with the origins and curves of its runs. Records that its verdicts were looked at."""
+    return look(gather(study, provenance=store.provenance, curves=store.metrics), study, store)

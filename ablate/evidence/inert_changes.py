@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ablate.evidence.seeds import Seeds
+from ablate.evidence.seeds import SAME, Seeds
 from ablate.recipe.settings import Choice, Settings
 from ablate.schedules import Schedule
 from ablate.tricks.trick import Trick, overrides
@@ -17,11 +17,6 @@ still.
 
 HOOKS = ("on_data", "on_model", "on_batch", "on_loss")
 """Hooks that are called before the first loss is known."""
-
-SAME = 1e-6
-"""Losses that differ by less, relative to their size, are equal: a stack rounds differently from a single seed
-(docs/design.md, 10).
-"""
 
 
 def inert(row: Seeds, parent: Seeds) -> bool:

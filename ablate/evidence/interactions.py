@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ablate.evidence.confounds import same_validation
-from ablate.evidence.contrasts import UNDER_WAY, contrast, spread_apart
-from ablate.evidence.paired import Differences, Effect, effect
+from ablate.evidence.confounds import judged
+from ablate.evidence.contrasts import UNDER_WAY, contrast, effect_apart
+from ablate.evidence.paired import Differences, Effect
 from ablate.evidence.seeds import Seeds
 from ablate.evidence.table import Row
 from ablate.evidence.verdicts import holm
@@ -30,45 +30,48 @@ def interaction(neither: Values, first: Values, second: Values, both: Values) ->
     return np.array(extra, dtype=np.float64), seeds
 
 
-def with_interactions(rows: Sequence[Row], known: Mapping[str, Seeds], compare: Compare) -> list[Row]:
+def with_interactions(rows: Sequence[Row], known: Mapping[str, Seeds], compare: Compare) -> tuple[list[Row], int]:
     """The rows, those of pairs (`Variant.of`) with their interaction on the compared metric, paired by seed over four
-    variants.
+    variants; and the number of interactions that are planned.
 
-    The variance is estimated from the interaction's own values. P-values are corrected over the interactions of the
-    study alone. Rows that diverged, are not finished or have other validation data are treated as in differences from
-    the parent.
+    The variance is estimated from the interaction's own values. P-values are corrected over the interactions alone, all
+    that are planned. Rows that diverged, are not finished or have other validation data are treated as in differences
+    from the parent.
     """
     effects: dict[str, Effect] = {}
     final: set[str] = set()
-    for row in rows:
-        four = _four(row.variant, known)
+    planned = 0
+    for name in known:
+        four = _four(name, known)
         if four is None:
             continue
         neither, *others = four
+        alike = all(judged(side.variant, neither.variant, compare.metric) for side in others)
+        planned += alike
         # without a difference there is no interaction either
         if any(contrast(side, neither, compare.metric, compare.at).sample is None for side in others):
             continue
         sample, seeds = interaction(*(side.values(compare.metric, compare.at) for side in four))
-        if seeds:
+        if seeds and np.isfinite(sample).all():
             folds = neither.folds if neither.unit == "fold" else None
-            effects[row.variant] = effect(sample, spread_apart(sample, folds))
-        alike = all(same_validation(side.variant, neither.variant) for side in others)
+            effects[name] = effect_apart(sample, folds)
         if alike and not any(side.status in UNDER_WAY for side in four):
-            final.add(row.variant)
+            final.add(name)
     asked = [name for name in effects if name in final]
-    adjusted = dict(zip(asked, holm([effects[name].p for name in asked]), strict=True))
-    return [
+    adjusted = dict(zip(asked, holm([effects[name].p for name in asked], planned), strict=True))
+    found = [
         replace(
             row,
-            interaction=found.delta,
-            interaction_low=found.low,
-            interaction_high=found.high,
+            interaction=one.delta,
+            interaction_low=one.low,
+            interaction_high=one.high,
             interaction_p=adjusted.get(row.variant),
         )
-        if (found := effects.get(row.variant)) is not None
+        if (one := effects.get(row.variant)) is not None
         else row
         for row in rows
     ]
+    return found, planned
 
 
 def _four(name: str, known: Mapping[str, Seeds]) -> tuple[Seeds, Seeds, Seeds, Seeds] | None:

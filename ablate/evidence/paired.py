@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -47,6 +48,11 @@ class Spread:
         return float(np.exp(np.sum(self.weights * np.log(self.variances)) / 2))
 
     @property
+    def pooled(self) -> bool:
+        """Whether there are several candidates: the variance was estimated together with others."""
+        return len(self.variances) > 1
+
+    @property
     def typical_degrees(self) -> float:
         """The degrees of freedom of a t distribution with about the same tails."""
         return float(1 / np.sum(self.weights / self.degrees))
@@ -60,7 +66,7 @@ Estimator = Callable[[Sequence[Differences], Sequence[Pair]], list[Spread | None
 @dataclass(frozen=True)
 class Effect:
     """A mean paired difference: its interval and two-sided p-value (None where n does not allow them), its number of
-    pairs, and their spread.
+    pairs, and their spread, which is in units of ``unit``.
     """
 
     delta: float
@@ -69,6 +75,38 @@ class Effect:
     p: float | None
     n: int
     spread: Spread | None = None
+    unit: float = 1.0
+
+    def times(self, unit: float) -> Effect:
+        """An effect that was computed in that unit; without an interval if its ends are too large for a number."""
+        ends = [None if end is None else end * unit for end in (self.low, self.high)]
+        low, high = ends if all(end is not None and math.isfinite(end) for end in ends) else (None, None)
+        return replace(self, delta=self.delta * unit, low=low, high=high, unit=unit)
+
+
+ORDINARY = (1e-100, 1e100)
+"""The sizes of numbers whose squares can be computed without a unit."""
+
+
+def unit_of(values: ArrayLike) -> float:
+    """A power of 2 in which the squares of these numbers neither overflow nor vanish; 1 for ordinary sizes."""
+    largest = float(np.max(np.abs(values), initial=0.0))
+    if largest == 0 or ORDINARY[0] <= largest <= ORDINARY[1]:
+        return 1.0
+    return math.ldexp(1.0, math.frexp(largest)[1] - 1)
+
+
+def average(values: Sequence[float]) -> float:
+    """The mean of numbers of any size."""
+    unit = unit_of(values)
+    return float(np.mean(np.divide(values, unit))) * unit
+
+
+def deviation(values: Sequence[float]) -> float | None:
+    """The standard deviation (ddof 1) of n ≥ 2 numbers of any size; None if it is too large for a number."""
+    unit = unit_of(values)
+    sd = float(np.std(np.divide(values, unit), ddof=1)) * unit
+    return sd if math.isfinite(sd) else None
 
 
 def differences(values: ArrayLike, reference: ArrayLike) -> Differences:
@@ -76,7 +114,8 @@ def differences(values: ArrayLike, reference: ArrayLike) -> Differences:
     left, right = np.asarray(values, dtype=np.float64), np.asarray(reference, dtype=np.float64)
     if left.shape != right.shape or left.ndim != 1:
         raise ValueError(f"paired values (={left.shape} and {right.shape}) must be two rows of the same length.")
-    return np.subtract(left, right, dtype=np.float64)
+    with np.errstate(over="ignore"):  # the caller checks
+        return np.subtract(left, right, dtype=np.float64)
 
 
 def scatter(sample: Differences) -> float:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from statistics import median
 from typing import Any, Literal
 
+from ablate.evidence.paired import average
 from ablate.notes.note import Note
 from ablate.recipe.measured import Reach
 from ablate.store.provenance import Provenance
@@ -15,6 +19,17 @@ from ablate.store.records import ENDED_BADLY, RunRecord, Status, VariantRecord
 
 Unit = Literal["seed", "fold"]
 """What the differences between variants are paired by."""
+
+SAME = 1e-6
+"""Losses that differ by less, relative to their size, are equal: a stack rounds differently from a single seed
+(docs/design.md, 10).
+"""
+
+OF_TIME = re.compile("time|second|duration|^system/", re.IGNORECASE)
+"""Names of logged metrics that differ between two runs of the same training."""
+
+Curves = Callable[[str], Iterable[Mapping[str, Any]]]
+"""From a fingerprint to the metrics of a run's epochs: `Store.metrics`."""
 
 ORDER: tuple[Status, ...] = (*ENDED_BADLY, "running", "interrupted", "stale", "queued", "finished")
 """The status of several runs: the first of these that any of them has."""
@@ -31,7 +46,8 @@ class Tally:
     status, with ``reason``.
 
     ``epoch`` of ``epochs`` is the progress of the slowest run that is not finished. ``unit`` is what is counted: the
-    ``fold`` if a single seed was cross-validated, else the ``seed``.
+    ``fold`` if a single seed was cross-validated, else the ``seed``. ``identical`` counts finished seeds that have the
+    results of another one.
     """
 
     planned: int = 1
@@ -41,15 +57,18 @@ class Tally:
     epoch: int = 0
     epochs: int = 0
     unit: Unit = "seed"
+    identical: int = 0
 
 
 class Seeds:
     """A variant's runs by seed. The folds of a seed count as one value, their mean, once all of them are finished.
 
-    If there is one seed with several folds, the folds take the place of seeds.
+    If there is one seed with several folds, the folds take the place of seeds. Seeds with identical results count once:
+    the seed did not reach the training. They are recognized by all epochs, which are read from ``curves`` where the
+    results are equal.
     """
 
-    def __init__(self, record: VariantRecord) -> None:
+    def __init__(self, record: VariantRecord, curves: Curves | None = None) -> None:
         self.variant = record.variant
         self.folds = len({run.fold for run in record.runs if run.fold is not None}) or None
         self.unit: Unit = "fold" if self.folds and len({run.seed for run in record.runs}) == 1 else "seed"
@@ -59,6 +78,40 @@ class Seeds:
         self.statuses: dict[int, Status] = {seed: worst(r.status for r in runs) for seed, runs in self.runs.items()}
         self.status: Status = worst(self.statuses.values())
         self.finished = tuple(seed for seed, status in self.statuses.items() if status == "finished")
+        self.identical = () if self.unit == "fold" else self._identical(curves)
+        again = {seed for group in self.identical for seed in group[1:]}
+        self.distinct = tuple(seed for seed in self.finished if seed not in again)
+
+    def _identical(self, curves: Curves | None) -> tuple[tuple[int, ...], ...]:
+        """Groups of finished seeds with the same results at all epochs."""
+        groups: list[list[int]] = []
+        for seed in self.finished:
+            for group in groups:
+                pairs = zip(self.runs[group[0]], self.runs[seed], strict=False)
+                if self.measured(seed) and all(self._same(*pair, curves) for pair in pairs):
+                    group.append(seed)
+                    break
+            else:
+                groups.append([seed])
+        return tuple(tuple(group) for group in groups if len(group) > 1)
+
+    def _same(self, one: RunRecord, other: RunRecord, curves: Curves | None) -> bool:
+        """Whether all that two runs recorded is equal: a coarse metric alone may be equal by chance, a loss is not."""
+        names = {name for run in (one, other) for values in run.results.values() for name in values}
+        names = {name for name in names - self._tracked if not OF_TIME.search(name)}
+        losses = [values.get(name) for values in one.results.values() for name in names if "loss" in name]
+        if not any(losses) or not equal({"": one.first_loss}, {"": other.first_loss}, [""]):
+            return False
+        ats = one.results.keys() | other.results.keys()
+        if not all(equal(one.results.get(at, {}), other.results.get(at, {}), names) for at in ats):
+            return False
+        lines = [] if curves is None else zip_longest(*map(curves, (one.fingerprint, other.fingerprint)), fillvalue={})
+        return all(equal(mine, theirs, names) for mine, theirs in lines)
+
+    @property
+    def _tracked(self) -> set[str]:
+        """The names of tracked metrics: two runs never take the same time."""
+        return {name for choice in self.variant.settings.watch for name in getattr(choice.options, "names", ())}
 
     def tally(self) -> Tally:
         """The progress of the runs."""
@@ -74,6 +127,7 @@ class Seeds:
             epoch=slowest.epoch if slowest else 0,
             epochs=(slowest.epochs if slowest else 0) or self.variant.settings.epochs,
             unit=self.unit,
+            identical=len(self.finished) - len(self.distinct),
         )
 
     @property
@@ -96,20 +150,19 @@ class Seeds:
         )
 
     def values(self, metric: str, at: str) -> dict[int, float]:
-        """The metric of every finished seed; empty if any value is missing or not finite, as the mean of the others
-        would be biased.
+        """The metric of every finished seed, identical ones once; empty if any value is missing or not finite, as the
+        mean of the others would be biased.
         """
-        return complete({seed: [r.results.get(at, {}).get(metric) for r in self.runs[seed]] for seed in self.finished})
+        found = complete({seed: [r.results.get(at, {}).get(metric) for r in self.runs[seed]] for seed in self.finished})
+        return {seed: value for seed, value in found.items() if seed in self.distinct}
 
     def facts(self, name: str) -> dict[int, float]:
         """A field of the record (``epoch``, ``seconds`` …) of every finished seed; empty if any value is missing."""
         return complete({seed: [getattr(run, name) for run in self.runs[seed]] for seed in self.finished})
 
     def measured(self, seed: int) -> list[dict[str, float]]:
-        """The metrics of the seed's runs at the selected epoch, fold by fold, without tracked metrics: two runs never
-        take the same time.
-        """
-        watched = {name for choice in self.variant.settings.watch for name in getattr(choice.options, "names", ())}
+        """The metrics of the seed's runs at the selected epoch, fold by fold, without tracked metrics."""
+        watched = self._tracked
         return [
             {name: value for name, value in run.results.get("selected", {}).items() if name not in watched}
             for run in self.runs[seed]
@@ -145,20 +198,24 @@ def reported(notes: Sequence[Note]) -> list[Note]:
     ]
 
 
+def equal(mine: Mapping[str, Any], theirs: Mapping[str, Any], names: Iterable[str]) -> bool:
+    """Whether these numbers are equal up to rounding, or missing on both sides."""
+    pairs = ((mine.get(name), theirs.get(name)) for name in names)
+    return all(a == b or (finite((a, b)) and math.isclose(a or 0, b or 0, rel_tol=SAME)) for a, b in pairs)
+
+
 def finite(values: Iterable[float | None]) -> bool:
-    """Whether all are numbers."""
-    return all(value is not None and math.isfinite(value) for value in values)
+    """Whether all are numbers, none of them infinite or too large for a float."""
+    return all(value is not None and abs(value) <= sys.float_info.max for value in values)
 
 
 def complete(folds: Mapping[int, Sequence[float | None]]) -> dict[int, float]:
     """The mean over folds for each seed; empty where any value is missing."""
     if not all(finite(values) for values in folds.values()):
         return {}
-    return {seed: sum(v for v in values if v is not None) / len(values) for seed, values in folds.items()}
+    known = {seed: [float(v) for v in values if v is not None] for seed, values in folds.items()}
+    return {seed: values[0] if len(values) == 1 else average(values) for seed, values in known.items()}
 
-
-Curves = Callable[[str], Iterable[Mapping[str, Any]]]
-"""From a fingerprint to the metrics of a run's epochs: `Store.metrics`."""
 
 Origin = Callable[[str], Provenance]
 """From a fingerprint to the provenance of its run: `Store.provenance`."""

@@ -87,12 +87,17 @@ class Row:
     @property
     def partial(self) -> bool:
         """Whether there are means, but not over all planned seeds."""
-        return 0 < self.repeats < self.tally.planned and self.status != "diverged"
+        return 0 < self.finished < self.tally.planned and self.status != "diverged"
+
+    @property
+    def finished(self) -> int:
+        """The number of finished seeds, or of finished folds of one seed."""
+        return self.tally.finished if self.tally.unit == "fold" else self.seeds
 
     @property
     def repeats(self) -> int:
-        """The number of values of a standard deviation: finished seeds, or the finished folds of one seed."""
-        return self.tally.finished if self.tally.unit == "fold" else self.seeds
+        """The number of values of a standard deviation: `finished`, identical ones once."""
+        return self.finished - self.tally.identical
 
     def value(self, name: str) -> float | None:
         """A loss or a metric by name."""
@@ -101,6 +106,19 @@ class Row:
     def sd(self, name: str) -> float | None:
         """The standard deviation of a loss or a metric over the seeds."""
         return getattr(self, f"{name}_sd") if name in LOSSES else self.metrics.get(f"{name}_sd")
+
+
+@dataclass(frozen=True)
+class Family:
+    """What p-values are corrected over: the numbers of the recipe's comparisons and interactions, whether they are
+    shown or not, finished or not.
+
+    ``pooled``: whether the variances of comparisons are estimated together.
+    """
+
+    comparisons: int = 0
+    interactions: int = 0
+    pooled: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,6 +136,7 @@ class Table:
     description: str = ""
     reach: tuple[Reach, ...] = ()
     recipe_metrics: tuple[str, ...] = ()
+    family: Family = field(default_factory=Family)
 
     def __str__(self) -> str:
         return plain_text(self)

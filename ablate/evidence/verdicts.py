@@ -38,31 +38,37 @@ class Judgement:
     more_seeds: int | None = None
 
 
-def judge(effects: Sequence[Effect | None], better: Better, smallest: float | None = None) -> list[Judgement]:
-    """A judgement for each effect, in order; an empty one for an effect without a p-value."""
-    adjusted = holm([effect.p if effect is not None else None for effect in effects])
-    asked = sum(p is not None for p in adjusted)
+def judge(
+    effects: Sequence[Effect | None], better: Better, smallest: float | None = None, planned: int = 0
+) -> list[Judgement]:
+    """A judgement for each effect, in order; an empty one for an effect without a p-value.
+
+    ``planned`` comparisons are corrected together, at least those with a p-value.
+    """
+    adjusted = holm([effect.p if effect is not None else None for effect in effects], planned)
+    planned = max(planned, sum(p is not None for p in adjusted))
     judgements = []
     for effect, p in zip(effects, adjusted, strict=True):
         if effect is None or p is None:
             judgements.append(Judgement())
             continue
         word = verdict(effect, p, better, smallest)
-        judgements.append(Judgement(p, word, more_seeds(effect, asked, smallest) if word == "unclear" else None))
+        judgements.append(Judgement(p, word, more_seeds(effect, planned, smallest) if word == "unclear" else None))
     return judgements
 
 
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
+def holm(p_values: Sequence[float | None], planned: int = 0) -> list[float | None]:
     """Adjusted p-values in the same order (Holm 1979, A simple sequentially rejective multiple test procedure).
 
     The i-th smallest of m is multiplied by m − i, is never below a smaller one's, and at most 1. None stays None and
-    does not count.
+    does not count. With more ``planned`` tests, m is their number, and those without a p-value count as 1.
     """
     asked = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    planned = max(planned, len(asked))
     adjusted: list[float | None] = [None] * len(p_values)
     highest = 0.0
     for rank, (p, index) in enumerate(asked):
-        highest = max(highest, min(1.0, (len(asked) - rank) * p))
+        highest = max(highest, min(1.0, (planned - rank) * p))
         adjusted[index] = highest
     return adjusted
 
@@ -94,7 +100,8 @@ def more_seeds(effect: Effect, comparisons: int, smallest: float | None = None) 
     more = np.arange(1, MOST + 1)
     degrees, error = own + more + borrowed, effect.spread.sd / np.sqrt(effect.n + more)
     level = LEVEL / max(comparisons, 1)
-    settled = abs(effect.delta) >= (stdtrit(degrees, 1 - level / 2) + stdtrit(degrees, POWER)) * error
+    delta = abs(effect.delta) / effect.unit
+    settled = delta >= (stdtrit(degrees, 1 - level / 2) + stdtrit(degrees, POWER)) * error
     if smallest is not None and math.isfinite(smallest):
-        settled |= abs(effect.delta) + stdtrit(degrees, 1 - LEVEL / 2) * error <= smallest
+        settled |= delta + stdtrit(degrees, 1 - LEVEL / 2) * error <= smallest / effect.unit
     return int(more[settled][0]) if settled.any() else None

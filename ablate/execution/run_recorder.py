@@ -188,6 +188,7 @@ class RunRecorder:
                 results=results,
                 notes=(*known.notes, *unknown),
                 first_loss=outcome.first_loss if math.isfinite(outcome.first_loss or 0.0) else None,
+                first_weights=outcome.first_weights,
             )
             self.store.write_status(record, durable=True)
             self.close(replica)

@@ -42,6 +42,7 @@ Kind = Literal[
     "parent_missing",
     "parent_diverged",
     "parent_unfinished",
+    "no_common_seed",
     "other_loss",
     "other_loss_settings",
     "other_scaling",
@@ -53,6 +54,7 @@ Kind = Literal[
     "same_difference",
     "init_not_paired",
     "no_effect_at_first",
+    "second_look",
     # what a variant and its parent differ in beside the variant's change
     "other_epochs",
     "other_batch_size",

@@ -55,18 +55,21 @@ class Plan:
     """All runs of a study. Variants with the same fingerprint share a run.
 
     ``rows_before`` are the variants of the study when last recorded. ``needed`` are the runs of variants that were not
-    selected, but that selected ones require.
+    selected, but that selected ones require; ``others`` those of the remaining variants of the recipe, which are
+    neither trained nor shown, but count in verdicts.
     """
 
     recipe: Recipe
     runs: tuple[PlannedRun, ...]
     rows_before: frozenset[str] = frozenset()
     needed: tuple[PlannedRun, ...] = ()
+    others: tuple[PlannedRun, ...] = ()
 
     @cached_property
     def _by_row(self) -> dict[str, tuple[PlannedRun, ...]]:
-        rows: dict[str, list[PlannedRun]] = {v.name: [] for v in (*self.recipe.variants, *self.recipe.needed)}
-        for run in (*self.runs, *self.needed):
+        recipe = self.recipe
+        rows: dict[str, list[PlannedRun]] = {v.name: [] for v in (*recipe.variants, *recipe.needed, *recipe.family)}
+        for run in (*self.runs, *self.needed, *self.others):
             rows[run.variant.name].append(run)
         return {name: tuple(runs) for name, runs in rows.items()}
 
@@ -94,11 +97,11 @@ class Plan:
 
     def record(self) -> StudyRecord:
         """The state of the study in the store."""
-        rows = tuple(
-            VariantRecord(variant, tuple(run.record for run in self.runs_of(variant.name)))
-            for variant in self.recipe.variants
+        rows, family = (
+            tuple(VariantRecord(one, tuple(run.record for run in self.runs_of(one.name))) for one in variants)
+            for variants in (self.recipe.variants, self.recipe.family)
         )
-        return StudyRecord(self.recipe, rows)
+        return StudyRecord(self.recipe, rows, family)
 
     def renewed(self, store: Store) -> Plan:
         """The same runs with their current records, ignoring later changes of data and code."""
@@ -107,7 +110,8 @@ class Plan:
             epochs = run.variant.settings.epochs
             return replace(run, record=store.record(run.fingerprint, run.seed, epochs, run.record.fold))
 
-        return replace(self, runs=tuple(map(now, self.runs)), needed=tuple(map(now, self.needed)))
+        runs, needed, others = (tuple(map(now, runs)) for runs in (self.runs, self.needed, self.others))
+        return replace(self, runs=runs, needed=needed, others=others)
 
 
 def make_plan(recipe: Recipe, store: Store) -> Plan:
@@ -120,11 +124,14 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
     rows = {row["variant"]: row for row in store.study(recipe.study).get("rows", ()) if row.get("flags", []) == flags}
     runs = []
     gone = last_contents(recipe, store)
+    selected = (*recipe.variants, *recipe.needed)
+    required = {variant.name for variant in selected}
+    variants = (*selected, *(variant for variant in recipe.family if variant.name not in required))
     shared_by = {
         variant.name: identity(variant.settings, folder=recipe.folder, folds=recipe.folds, gone=gone)
-        for variant in (*recipe.variants, *recipe.needed)
+        for variant in variants
     }
-    for variant in (*recipe.variants, *recipe.needed):
+    for variant in variants:
         row = rows.get(variant.name, {})
         earlier = {**row.get("before", {}), **row.get("runs", {})}
         shared = shared_by[variant.name]
@@ -139,8 +146,13 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
             upon = {row: shared_by[row] for row in variant.settings.source_rows if row in shared_by}
             runs.append(PlannedRun(variant, seed, name, shared, record, before, upon))
     chosen = {variant.name for variant in recipe.variants}
-    needed = tuple(run for run in runs if run.variant.name not in chosen)
-    return Plan(recipe, tuple(run for run in runs if run.variant.name in chosen), frozenset(rows), needed)
+    return Plan(
+        recipe,
+        tuple(run for run in runs if run.variant.name in chosen),
+        frozenset(rows),
+        tuple(run for run in runs if run.variant.name in required - chosen),
+        tuple(run for run in runs if run.variant.name not in required),
+    )
 
 
 def run_key(seed: int, fold: int | None = None) -> str:

@@ -52,6 +52,8 @@ class Recipe:
     """Messages for the user."""
     folds: Folds | None = None
     reach: tuple[Reach, ...] = ()
+    family: tuple[Variant, ...] = ()
+    """All variants of the recipe, selected or not: verdicts are corrected over their comparisons."""
     needed: tuple[Variant, ...] = ()
     """Variants left out by ``--only`` that the selected ones require: trained if missing, but not shown."""
     gone: tuple[Path, ...] = ()
@@ -122,6 +124,7 @@ class Recipe:
             notes=(*notes, *gone.values()),
             folds=folds,
             reach=reach,
+            family=tuple(variants),
             needed=needed_rows(variants, kept),
             gone=tuple(gone),
         )

@@ -249,7 +249,7 @@ def half_widths(table: Table, column: Column, coarse: bool) -> list[str]:
 def half_width(row: Row, key: str) -> float | None:
     """Half of the interval of a difference."""
     low, high = (getattr(row, name) for name in BOUNDS[key])
-    return None if low is None or high is None else (high - low) / 2
+    return None if low is None or high is None else high / 2 - low / 2
 
 
 def short_verdict(row: Row, coarse: bool) -> str:

@@ -23,6 +23,7 @@ from ablate.report.figure import (
     SMALL,
     TITLE,
     VERMILION,
+    drawable,
     fitted,
     new_figure,
     set_ticks,
@@ -68,7 +69,7 @@ def draw_curves(study: StudyRecord, curves: Curves, metric: str = "valid_loss", 
         raise ValueError(
             f"metric (={metric}) has values of 0 or less, which a logarithmic axis cannot show. Use --linear."
         )
-    low, high = _margins(low, high, log)
+    low, high = drawable(*_margins(low, high, log), str(metric))
     total_width, total_height = (float(side) for side in figure.get_size_inches())
     for i, variant in enumerate(rows):
         line, column = divmod(i, columns)

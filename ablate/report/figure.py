@@ -112,6 +112,10 @@ def picture_suffix(path: Path | str) -> str:
     return suffix
 
 
+LARGEST, SMALLEST = 1e290, 1e-290
+"""The largest number on an axis, and the shortest axis."""
+
+
 @cache
 def _ruler() -> Figure:
     return new_figure(1, 1)
@@ -210,6 +214,13 @@ def linear_ticks(low: float, high: float, most: int = 6, *, whole: bool = False)
 
     # without 2.5 as a step, neighbors always differ in the decimals of their distance
     return [float(tick) for tick in MaxNLocator(most, steps=[1, 2, 5, 10], integer=whole).tick_values(low, high)]
+
+
+def drawable(low: float, high: float, what: str) -> tuple[float, float]:
+    """The ends of an axis. Raises ValueError if matplotlib cannot draw it."""
+    if not (-LARGEST <= low <= high <= LARGEST and high - low >= SMALLEST):
+        raise ValueError(f"{what} from {low:.3g} to {high:.3g} cannot be drawn. See the values with 'ablate table'.")
+    return low, high
 
 
 def set_ticks(axis: Axis, low: float, high: float, *, log: bool = False, most: int = 6, whole: bool = False) -> None:

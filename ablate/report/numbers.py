@@ -20,7 +20,7 @@ def places(values: Iterable[float | None], digits: int = 4) -> int:
     """Decimal places that show ``digits`` significant digits of the smallest value, values a thousand times smaller
     than the largest aside.
     """
-    sizes = [abs(value) for value in values if value]
+    sizes = [abs(value) for value in values if value and math.isfinite(value)]
     if not sizes:
         return digits - 1
     smallest = min(size for size in sizes if size >= max(sizes) / 1000)
@@ -31,7 +31,7 @@ def typical(values: Iterable[float | None], digits: int) -> int:
     """Decimal places that show ``digits`` significant digits of the median, without values a thousand times smaller
     than the largest.
     """
-    sizes = [abs(value) for value in values if value]
+    sizes = [abs(value) for value in values if value and math.isfinite(value)]
     return places([median_high(size for size in sizes if size >= max(sizes) / 1000)] if sizes else [], digits)
 
 
@@ -42,7 +42,7 @@ def mean_places(values: Sequence[float | None], sds: Iterable[float | None] = ()
     known = [sd for sd in sds if sd]
     if not known:
         return max(typical(values, 4), places(values, 2))
-    sizes = [abs(value) for value in values if value]
+    sizes = [abs(value) for value in values if value and math.isfinite(value)]
     most = places([max(sizes)], MOST_DIGITS) if sizes else 0
     return min(max(typical(known, 2), typical(values, 2) if sizes else 0), most)
 

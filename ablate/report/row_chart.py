@@ -19,6 +19,7 @@ from ablate.report.figure import (
     SMALL,
     TITLE,
     VERDICT_COLOURS,
+    drawable,
     fitted,
     new_figure,
     set_ticks,
@@ -77,7 +78,7 @@ def row_chart(
     figure.text(EDGE / width, 1 - 0.38 / height, remarks, size=SMALL, color=GREY, va="top", linespacing=1.3)
     axes = figure.add_axes((left / width, FOOT / height, AXIS_WIDTH / width, ROW_HEIGHT * len(rows) / height))
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlim(*limits)
+    axes.set_xlim(*drawable(*limits, label))
     axes.spines["left"].set_visible(False)
     axes.set_yticks([])
     set_ticks(axes.xaxis, *limits)

@@ -27,8 +27,9 @@ FIRST: tuple[Kind, ...] = (
     "not_finite",
     "not_finite_inputs",
     "targets_stay",
+    "second_look",
 )
-"""Notes that come before all others: they report likely bugs."""  # fmt: skip
+"""Notes that come before all others: they report likely bugs, or verdicts that are less reliable."""  # fmt: skip
 
 
 def summary(table: Table, keys: Collection[str] | None = None, *, details: bool = False) -> list[str]:
@@ -127,20 +128,21 @@ def differences(table: Table, parent: bool, baseline: bool) -> str:
 def verdicts(table: Table) -> str:
     """The test, and what the verdicts mean."""
     rows, smallest = table.rows, table.compare.smallest_effect
-    asked = sum(row.p_adjusted is not None for row in rows)
-    test = "moderated paired t-test" if sum(row.ci_low is not None for row in rows) > 1 else "paired t-test"
+    planned = table.family.comparisons
+    test = "moderated paired t-test" if table.family.pooled else "paired t-test"
     if table.unit == "fold":
         test = "corrected resampled t-test (Nadeau and Bengio 2003)"
-    over = f", Holm-corrected over {asked} comparisons" if asked > 1 else ""
+    over = f", Holm-corrected over {planned} planned comparisons" if planned > 1 else ""
     found = {row.verdict for row in rows}
     within = f"interval within ±{smallest:g}" if smallest is not None else "same results as the parent"
     more = "80% power" if smallest is None else f"80% power, or for an {within}"
+    more = f" (≈n more seeds, in a new study, for {more})" if table.unit == "seed" else ""
     words = {
         "helps/hurts: significant": found & {"helps", "hurts"},
         "'without X' helps: better without X": any(
             row.variant.startswith("without ") and row.parent == "full" and row.verdict for row in rows
         ),
-        f"unclear: not significant{f' (≈n more seeds for {more})' if table.unit == 'seed' else ''}": "unclear" in found,
+        f"unclear: not significant{more}": "unclear" in found,
         f"no difference: {within}": "no difference" in found,
     }
     return "; ".join([f"Verdict: {test}{over}, 5% level", *told(words)]) + "."
@@ -148,7 +150,7 @@ def verdicts(table: Table) -> str:
 
 def pooling_legend(table: Table, shown: Set[str]) -> list[str]:
     """How the variances of verdicts are estimated."""
-    pooled = table.unit == "seed" and sum(row.ci_low is not None for row in table.rows) > 1
+    pooled = table.unit == "seed" and table.family.pooled
     text = (
         "The variance of each comparison is shrunk toward a common value (moderated, Smyth 2004), for tests and for "
         "intervals."
@@ -187,7 +189,8 @@ def interactions(table: Table) -> str:
     text = "Interaction: effect of the second change on top of the first minus its effect alone (0: additive)"
     asked = [row.interaction_p for row in table.rows if row.interaction_p is not None]
     if any(p < LEVEL for p in asked):
-        over = f", Holm-corrected over {len(asked)} interactions" if len(asked) > 1 else ""
+        planned = table.family.interactions
+        over = f", Holm-corrected over {planned} planned interactions" if planned > 1 else ""
         text += f"; {FOUND} significant (paired t-test{over})"
     return text + "."
 

@@ -49,7 +49,9 @@ def status_text(row: Row) -> str:
         return words
     if row.status in ("queued", "running", "interrupted", "stale"):
         where = f" {tally.epoch}/{tally.epochs}" if row.status in ("running", "interrupted") else ""
-        return (f"{row.repeats}/{tally.planned} {tally.unit}s finished, others " if row.repeats else "") + words + where
+        return (
+            (f"{row.finished}/{tally.planned} {tally.unit}s finished, others " if row.finished else "") + words + where
+        )
     if tally.planned > 1 and row.status != "no_effect":
         words = f"{tally.affected}/{tally.planned} {words}"
     if row.status == "failed" and tally.reason:

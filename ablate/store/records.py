@@ -42,7 +42,8 @@ class RunRecord:
 
     ``steps`` counts optimizer steps. ``peak_memory`` (bytes) is the most that its job took: of the GPU where it trained
     on one, else of the process, torch included; the seeds of a stack share it. ``first_loss`` is the loss of the first
-    step, before anything was learned. ``target_scaling`` is None where the targets are in their own unit.
+    step, before anything was learned, ``first_weights`` a digest of a custom network's parameters before it.
+    ``target_scaling`` is None where the targets are in their own unit.
     """
 
     fingerprint: str
@@ -61,6 +62,7 @@ class RunRecord:
     steps: int | None = None
     peak_memory: int | None = None
     first_loss: float | None = None
+    first_weights: str | None = None
     target_scaling: TargetScaling | None = None
     started: float | None = None
     finished: float | None = None
@@ -99,7 +101,11 @@ class VariantRecord:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """A study as far as it has come."""
+    """A study as far as it has come.
+
+    ``rows`` are the selected variants, ``family`` all of the recipe, in its order; empty: the same.
+    """
 
     recipe: Recipe
     rows: tuple[VariantRecord, ...]
+    family: tuple[VariantRecord, ...] = ()

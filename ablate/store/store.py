@@ -13,13 +13,14 @@ Layout of the folder (by default ``runs``)::
                         lock               locked by the process that writes to the folder
     <study>/study.json                     variants → fingerprints
             recipe.yaml                    the recipe's text
+            looks.jsonl                    a line per verdict that a table has shown
 """
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path
@@ -127,7 +128,28 @@ class Store:
         """The study's file: its variants with their fingerprints; empty if it does not exist or cannot be read."""
         return read_or_nothing(self.study_folder(study) / "study.json")
 
+    def looks(self, study: str) -> list[dict[str, Any]]:
+        """The verdicts that tables of a study have shown, oldest first, without lines that a crash left incomplete."""
+        found = []
+        try:
+            lines = (self.study_folder(study) / "looks.jsonl").read_bytes().split(b"\n")
+        except OSError:
+            return []
+        for line in filter(None, lines):
+            try:
+                found.append(dict(json.loads(line)))
+            except ValueError:
+                continue
+        return found
+
     # writing
+
+    def add_looks(self, study: str, looks: Iterable[Mapping[str, Any]]) -> None:
+        """Append verdicts that a table shows for the first time."""
+        lines = "".join(f"{json.dumps(one)}\n" for one in looks)
+        with self.disk.append(self.study_folder(study) / "looks.jsonl") as file:
+            # an earlier line may be incomplete
+            self.disk.add(file, f"\n{lines}".encode())
 
     def write_json(self, path: Path, value: Mapping[str, Any]) -> None:
         """Replace a JSON file atomically."""

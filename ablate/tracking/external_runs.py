@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -287,9 +288,10 @@ def record(run: LoggedRun, seed: int, metric: str, paired: bool) -> RunRecord:
     """A run's last values as its result. A finished run whose metric is not finite has diverged."""
     status, reason = STATUSES.get(run.status, "failed"), ""
     value = run.metrics.get(metric)
-    if status == "finished" and value is not None and not math.isfinite(value):
-        status, reason = "diverged", f"{metric} (={value}) is not finite"
-    values = {name: value for name, value in run.metrics.items() if math.isfinite(value)}
+    if status == "finished" and value is not None and not is_number(value):
+        shown = value if math.isnan(value) else math.copysign(math.inf, value)
+        status, reason = "diverged", f"{metric} (={shown}) is not finite"
+    values = {name: value for name, value in run.metrics.items() if is_number(value)}
     epochs = whole(run.params, EPOCHS) or 0
     return RunRecord(
         fingerprint=run.id,
@@ -304,6 +306,11 @@ def record(run: LoggedRun, seed: int, metric: str, paired: bool) -> RunRecord:
         finished=run.end / 1000 if run.end is not None else None,
         notes=() if paired else (Note("no_seed"),),
     )
+
+
+def is_number(value: float) -> bool:
+    """Whether a logged value is finite. MLflow stores infinity in a database as the largest float."""
+    return abs(value) < sys.float_info.max
 
 
 def meant(text: str) -> Any:

@@ -97,7 +97,7 @@ def test_a_training_is_a_loop_in_float64(source, settings, make_choice, tmp_path
     )
     # scaled targets have lost nine of their sixteen digits
     tolerance = 1e-6 if tricks and y is Y else 1e-12
-    parts = load_parts(data, tmp_path, double=True)
+    parts = load_parts(data, tmp_path)
     assembly = assemble(Assignment(chosen, (0,), tmp_path), parts)
     network = copy.deepcopy(assembly.network)
     train, valid = (
@@ -169,6 +169,6 @@ def test_predictions_are_in_float64(source, settings, make_choice, tmp_path, nam
         for parameter in network.parameters():
             parameter.mul_(1 + 1e-9)
     torch.save(network.state_dict(), "weights.pt")
-    inputs, _ = read_inputs(data, tmp_path / f"data.{name}", double=True)
+    inputs, _ = read_inputs(data, tmp_path / f"data.{name}")
     found, _ = predict(Trained(chosen, 0, tmp_path, tmp_path / "weights.pt"), inputs)
     torch.testing.assert_close(found, network(torch.from_numpy(X)).detach(), rtol=1e-12, atol=0)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ablate import api
 from ablate.data.dataset import TargetScaling
 from ablate.engine.contract import Facts
 from ablate.evidence.confounds import (
@@ -18,9 +19,12 @@ from ablate.evidence.confounds import (
 )
 from ablate.evidence.gather import gather
 from ablate.notes.note import Note
+from ablate.planning.plan import make_plan
+from ablate.recipe import Recipe
 from ablate.recipe.settings import Choice, Settings
 from ablate.recipe.variant import Change, Compare, Variant
 from ablate.store.provenance import Provenance
+from ablate.store.store import Store
 
 
 def variant(name="child", changes=(), **fields):
@@ -87,7 +91,7 @@ def test_networks_of_the_users_own_that_differ_do_not_start_alike(model, init, p
 
 
 def test_a_row_says_that_its_init_is_not_paired(make_study):
-    study = make_study({"a": (None, [0.5, 0.6, 0.7]), "b": ("a", [0.3, 0.5, 0.5])})
+    study = make_study({"a": (None, [0.5, 0.6, 0.7]), "b": ("a", [0.3, 0.5, 0.55])})
     models = zip(study.rows, (OWN, WIDE), strict=True)
     rows = [
         replace(r, variant=replace(r.variant, settings=r.variant.settings.replace(model=m, init=DEFAULT)))
@@ -96,6 +100,58 @@ def test_a_row_says_that_its_init_is_not_paired(make_study):
     parent, child = gather(replace(study, rows=tuple(rows))).rows
     assert (parent.notes, child.notes) == ((), (Note("init_not_paired"),))
     assert [row.notes for row in gather(study).rows] == [(), ()]
+
+    def notes(mine, theirs):
+        given = [
+            replace(r, runs=tuple(replace(run, first_weights=d) for run, d in zip(r.runs, digests, strict=True)))
+            for r, digests in zip(rows, (theirs, mine), strict=True)
+        ]
+        return gather(replace(study, rows=tuple(given))).rows[1].notes
+
+    assert notes("abc", "abc") == ()
+    for mine, theirs in (("abd", "abc"), ([None] * 3, "abc"), ([None] * 3, [None] * 3)):
+        assert notes(mine, theirs) == (Note("init_not_paired"),)
+
+
+NETS = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, slope=0.0, wider=False):
+        super().__init__()
+        self.flat = nn.Flatten()
+        if wider:
+            self.before = nn.Linear(64, 64)
+        self.{name} = nn.Linear(64, 16)
+        self.act = nn.LeakyReLU(slope)
+        self.out = nn.Linear(16, 10)
+
+    def forward(self, x):
+        x = self.flat(x)
+        return self.out(self.act(self.{name}(self.before(x) if hasattr(self, "before") else x)))
+"""
+
+
+@pytest.mark.parametrize("stack", ["auto", "off"])
+def test_first_weights_are_compared_not_settings(tmp_path, stack):
+    """Really trained: other arguments and names with the same weights are paired, other draws are not."""
+    for module, name in (("net", "hidden"), ("renamed", "first")):
+        (tmp_path / f"{module}.py").write_text(NETS.replace("{name}", name))
+    (tmp_path / "r.yaml").write_text(
+        f"data: digits\nseeds: 2\nbaseline: {{name: base, model: {{target: 'net:Net'}}, loss: cross_entropy, stack: {stack},\n"
+        "  optimizer: {name: sgd, lr: 0.1}, epochs: 1, batch_size: 512}\nvariants:\n"
+        "  - {name: leaky, from: base, set: {model: {target: 'net:Net', slope: 0.2}}}\n"
+        "  - {name: named, from: base, set: {model: {target: 'renamed:Net', slope: 0.1}}}\n"
+        "  - {name: wider, from: base, set: {model: {target: 'net:Net', wider: true}}}\n"
+    )
+    table = api.run(tmp_path / "r.yaml", root=tmp_path / "runs")
+    found = {row.variant: {note.kind for note in row.notes} & {"init_not_paired"} for row in table.rows}
+    assert found == {"base": set(), "leaky": set(), "named": set(), "wider": {"init_not_paired"}}
+    store = Store(tmp_path / "runs")
+    records = {row.variant.name: row.runs for row in make_plan(Recipe.load(tmp_path / "r.yaml"), store).record().rows}
+    weights = {name: [run.first_weights for run in runs] for name, runs in records.items()}
+    assert weights["base"] == weights["leaky"] == weights["named"] != weights["wider"]
+    assert len({*weights["base"], *weights["wider"]}) == 4
 
 
 def test_losses_are_told_apart_by_name_and_by_settings():
@@ -121,7 +177,7 @@ def test_versions_and_devices_of_a_row_and_its_parent():
 
 def test_a_table_tells_it_in_the_row(make_study, make_run):
     study = make_study({"a": (None, [0.5, 0.6, 0.7]), "b": ("a", [make_run(i + 10, 0.4) for i in range(3)])})
-    paired = make_study({"a": (None, [0.5, 0.6, 0.7]), "b": ("a", [0.3, 0.5, 0.5])})
+    paired = make_study({"a": (None, [0.5, 0.6, 0.7]), "b": ("a", [0.3, 0.5, 0.55])})
     told = {make_run(seed).fingerprint: Provenance(torch="2.13.0") for seed in range(20)}
     assert [row.unlike for row in gather(paired, provenance=told.__getitem__).rows] == [(), ()]
     assert gather(study).rows[1].delta_parent is None

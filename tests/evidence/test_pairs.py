@@ -82,7 +82,7 @@ def test_the_table_has_a_column_and_says_what_it_means(pairs):
     assert [line.split("|")[1].strip() for line in marked] == ["a + b"]
     said = "\n".join(summary(table))
     assert "Interaction: " in said
-    assert "* significant (paired t-test, Holm-corrected over 3 interactions)" in said
+    assert "* significant (paired t-test, Holm-corrected over 3 planned interactions)" in said
     assert "* significant" not in "\n".join(summary(gather(pairs(planted=0.0, seeds=2))))
 
 

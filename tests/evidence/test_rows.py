@@ -12,7 +12,7 @@ from ablate.recipe.variant import Compare
 from ablate.report.formats.json import row_tree, table_tree
 from ablate.store.provenance import Provenance
 
-PARENT = [0.50, 0.52, 0.49, 0.51, 0.50]
+PARENT = [0.50, 0.52, 0.49, 0.51, 0.505]
 BETTER = [0.40, 0.43, 0.38, 0.41, 0.39]
 
 KEYS = [
@@ -59,9 +59,9 @@ def test_a_better_row_helps(make_study):
     assert row.changes == ("+ flip", "epochs = 50")
     assert row.p == row.p_adjusted
     assert (row.baseline_ci_low, row.baseline_ci_high) == (row.ci_low, row.ci_high)
-    # Hedges' g: the mean variance is (0.00013 + 0.00037) / 2, eight degrees of freedom correct by 1 - 3/31.
-    assert row.effect_size == pytest.approx(-0.102 / math.sqrt(0.00025) * (1 - 3 / 31))
-    assert row.gain_per_minute == pytest.approx(0.102 / (2 / 60))
+    # Hedges' g: the mean variance is (0.000125 + 0.00037) / 2, eight degrees of freedom correct by 1 - 3/31.
+    assert row.effect_size == pytest.approx(-0.103 / math.sqrt(0.0002475) * (1 - 3 / 31))
+    assert row.gain_per_minute == pytest.approx(0.103 / (2 / 60))
     assert (row.compared_last, row.compared_best) == (pytest.approx(np.mean(BETTER)),) * 2
 
 

@@ -42,7 +42,6 @@ STALE = [
     ("model: {target: mine:f}", {"contract"}),
     ("loss: {target: mine:f}", {"contract"}),
     ("metrics: [{target: mine:f, better: lower}]", {"contract"}),
-    ("add: [{target: mine:f}]", {"contract"}),
     ("add: [group_norm]", {"group_norm"}),
     ("add: [{group_norm: {where: hidden, groups: 4}}]", {"group_norm"}),
     ("add: [{group_norm: {where: conv}}]", {}),

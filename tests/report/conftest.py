@@ -8,6 +8,7 @@ import pytest
 
 from ablate.evidence.gather import Row, Table
 from ablate.evidence.seeds import Tally
+from ablate.evidence.table import Family
 from ablate.notes.note import Note
 from ablate.recipe.variant import Compare
 
@@ -48,7 +49,9 @@ def keypoints() -> Callable[..., Table]:
                 -0.001655, 9.876, None, 1234567, tally=tally,
             ),
         )  # fmt: skip
-        return Table("facial-keypoints", compare, rows + extra, metrics, "Fifteen points on a face.")
+        return Table(
+            "facial-keypoints", compare, rows + extra, metrics, "Fifteen points on a face.", family=Family(2, 0, True)
+        )
 
     return make
 

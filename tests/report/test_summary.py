@@ -6,6 +6,7 @@ import pytest
 
 from ablate.evidence.gather import Row
 from ablate.evidence.seeds import Tally
+from ablate.evidence.table import Family
 from ablate.notes.note import Note
 from ablate.recipe.variant import Compare
 from ablate.report.columns import available
@@ -26,7 +27,7 @@ def test_five_seeds(keypoints):
         "± sd over 5 seeds. Δ parent: valid_loss minus the parent's, paired by seed (lower is better)"
     )
     assert "95% confidence interval, not adjusted for multiple comparisons" in first
-    assert "moderated paired t-test, Holm-corrected over 2 comparisons" in second
+    assert "moderated paired t-test, Holm-corrected over 2 planned comparisons" in second
     assert "helps/hurts: significant" in second
     assert "unclear: not significant" in second
     assert "no difference" not in second
@@ -34,7 +35,7 @@ def test_five_seeds(keypoints):
 
 def test_one_comparison_is_neither_moderated_nor_corrected(keypoints):
     table = keypoints()
-    line = summary(replace(table, rows=table.rows[:2]))[-1]
+    line = summary(replace(table, rows=table.rows[:2], family=Family(1)))[-1]
     assert line.startswith("Verdict: paired t-test, 5% level")
     assert "unclear" not in line
 
@@ -121,7 +122,7 @@ def test_notes_that_tell_of_bugs_come_first(keypoints):
     table = keypoints()
     notes = (text("a"), text("b"), Note("parent_unfinished"), Note("same_result"))
     table = replace(table, rows=(*table.rows[:2], replace(table.rows[2], notes=notes)))
-    assert "same result" in summary(table)[2]
+    assert "identical results" in summary(table)[2]
 
 
 def test_columns_of_cost_and_size_are_explained(keypoints):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from ablate.data.classes import check_classes
 from ablate.data.data import Data, shown
 from ablate.data.dataset import Part, Parts, Spec, Task
 from ablate.data.keypoints import Points, as_coordinates
@@ -80,7 +81,8 @@ class Npz(Data):
                 )
         points = self.keypoints
         inputs = _inputs(x)
-        targets = as_coordinates(torch.from_numpy(y.astype(np.float32))) if points and points.names else _targets(y)
+        are_points = points is not None and bool(points.names)
+        targets = as_coordinates(torch.from_numpy(_as_float32(y, "targets"))) if are_points else _targets(y)
         spec = _spec(tuple(inputs.shape[1:]), targets, points)
         samples = Part(
             inputs,
@@ -125,28 +127,33 @@ def _inputs(x: NDArray[Any]) -> torch.Tensor:
         x = x[:, None]
     if x.ndim == 3:
         x = x[:, None]
-    if x.dtype.kind == "f":
-        bad = ~np.isfinite(x.reshape(len(x), -1)).all(1)
-        if bad.any():
-            raise ValueError(
-                f"data.inputs has a missing or infinite number in sample {int(bad.argmax())}. Replace it, or "
-                "remove the sample."
-            )
     if x.dtype == np.uint8:
         return torch.from_numpy(x)
-    return torch.from_numpy(x.astype(np.float32))
+    return torch.from_numpy(_as_float32(x, "inputs"))
 
 
 def _targets(y: NDArray[Any]) -> torch.Tensor:
     if y.dtype.kind == "f":
-        return torch.from_numpy(y.astype(np.float32).reshape(len(y), -1) if y.ndim <= 2 else y.astype(np.float32))
+        numbers = torch.from_numpy(_as_float32(y, "targets"))
+        return numbers.reshape(len(y), -1) if y.ndim <= 2 else numbers
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if y.size and y.min() < 0:
-        raise ValueError(
-            f"data.targets has the class index {y.min()}. Class indices must start at 0; use floats for regression."
-        )
-    return torch.from_numpy(y.astype(np.int64))
+    targets = torch.from_numpy(y.astype(np.int64))
+    check_classes(targets, "data.targets")
+    return targets
+
+
+def _as_float32(values: NDArray[Any], field: str) -> NDArray[np.float32]:
+    """Raises ValueError (one line) for numbers that are infinite or become so, and for missing inputs."""
+    with np.errstate(over="ignore"):
+        small = values.astype(np.float32)
+    bad = np.isinf(small) if field == "targets" else ~np.isfinite(small)
+    if bad.any():
+        sample = int(bad.reshape(len(bad), -1).any(1).argmax())
+        value = values[bad].reshape(-1)[0]
+        what = "a missing or infinite number" if not np.isfinite(value) else f"{value:g}, too large for float32,"
+        raise ValueError(f"data.{field} has {what} in sample {sample}. Replace it, or remove the sample.")
+    return small
 
 
 def _spec(input_shape: tuple[int, ...], targets: torch.Tensor, points: Points | None) -> Spec:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from ablate.data.classes import check_classes
 from ablate.data.dataset import Part, Parts, Spec, Task
 from ablate.data.keypoints import Points, as_coordinates, declared
 from ablate.data.samples import Samples, as_tensor, read, repeats
@@ -166,10 +167,9 @@ def _spec(parts: Mapping[str, Part], returned: Mapping[str, Any], points: Points
     task = "classification" if target.dim() == 0 else "other"
     streamed = any(part.inputs is None for part in parts.values())
     if outputs is None or not streamed:
-        ranges = [_range(part) for part in parts.values()]
-        lowest, highest = min(low for low, _ in ranges), max(high for _, high in ranges)
-        if lowest < 0:
-            raise ValueError(f"{where} has the class index {lowest} among its targets. Class indices must start at 0.")
+        every = torch.cat([_classes(part) for part in parts.values()])
+        check_classes(every, where, declared=outputs is not None)
+        highest = int(every.max())
         if outputs is not None and highest >= outputs:
             raise ValueError(
                 f"{where} has the class index {highest} among its targets. With outputs {outputs}, the largest is "
@@ -194,13 +194,12 @@ def _first(part: Part) -> tuple[Tensor, Tensor]:
     return part.inputs[0], part.targets[0]
 
 
-def _range(part: Part) -> tuple[int, int]:
-    """The smallest and largest class index.
+def _classes(part: Part) -> Tensor:
+    """All class indices.
 
     Reads every sample of streamed data, unless the returned dict has ``outputs``.
     """
     if part.targets is not None:
-        return int(part.targets.min()), int(part.targets.max())
+        return part.targets
     samples = cast("Any", part.dataset)
-    ranges = [(int(target.min()), int(target.max())) for _, target in (samples[i] for i in range(len(samples)))]
-    return min(low for low, _ in ranges), max(high for _, high in ranges)
+    return torch.stack([samples[i][1] for i in range(len(samples))])

@@ -21,6 +21,7 @@ from ablate.engine.measures import Measure, has_gaps, make_loss, make_metric, no
 from ablate.engine.replicas import OneNetwork, Replicas, Stack
 from ablate.engine.stacked_tricks import changed_data, has_hook, make_streams, of_seed, stream_name, tricks_for
 from ablate.engine.tracked_metrics import TrackedMetrics
+from ablate.models.model import Model
 from ablate.notes.note import Note
 from ablate.optimizers.build import rate_setter
 from ablate.recipe.settings import Settings
@@ -160,6 +161,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         trick.bind(context)
 
     # networks, loss and metrics
+    check_inputs(settings, data)
     networks, surgery = build_networks(assignment, tricks, train, data)
     replicas, measures, notes = make_replicas(networks, make_measures(assignment, data), train, settings.batch_size)
 
@@ -290,7 +292,19 @@ def optimizer_and_setters(
 def data_notes(settings: Settings, data: Parts) -> list[Note]:
     """Notes about missing targets for a custom loss, and about invalid inputs of custom data."""
     notes = [Note("missing_targets")] if settings.loss.target is not None and has_gaps(data) else []
-    return notes + (not_finite_inputs(data) if settings.data.target is not None else [])
+    return notes + (not_finite_inputs(data, dtype_of(settings.precision)) if settings.data.target is not None else [])
+
+
+def check_inputs(settings: Settings, data: Parts) -> None:
+    """Raise ValueError (one line) for integers in memory that a built-in network would have to multiply."""
+    inputs, model = data.train.inputs, settings.model.options
+    if inputs is None or inputs.is_floating_point() or inputs.dtype == torch.uint8:
+        return
+    if isinstance(model, Model) and not model.takes_tokens:
+        raise ValueError(
+            f"model (={settings.model.name}) requires floating-point inputs, but the inputs are {inputs.dtype}. "
+            "Convert them to float32, or pixels to uint8."
+        )
 
 
 def judged_by(tricks: Sequence[Trick | EachSeed]) -> Trick | EachSeed | None:

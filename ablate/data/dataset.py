@@ -108,8 +108,8 @@ class Spec:
     network; ``classes`` are the names of the classes, if any. ``target_scaling`` converts targets to the original unit,
     in which metrics are computed; None: no scaling.
 
-    ``places`` is the shape of the class targets of one sample, such as (H, W) for masks or (T,) for the positions of a
-    text; (): one class per sample. Targets are (n, *places), predictions (n, outputs, *places). ``vocabulary`` lists
+    ``places`` is the shape of the targets of one sample, such as (H, W) for masks or (T,) for the positions of a text;
+    (): one class, or a row of numbers, per sample. Targets are (n, *places), predictions (n, outputs, *places). ``vocabulary`` lists
     the tokens of integer inputs (n, T), counted from 0; (): inputs are not tokens. ``no_positions``: it is known that
     no target is a position in an image.
     """

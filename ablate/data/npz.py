@@ -163,7 +163,9 @@ def _spec(input_shape: tuple[int, ...], targets: torch.Tensor, points: Points | 
         outputs = targets[:1].numel()
         marks = points.facts(input_shape, outputs, "data.keypoints") if points else None
         names = points.target_names if points else ()
-        return Spec(input_shape, outputs, task, (), marks, names, no_positions=points is not None and marks is None)
+        places = tuple(targets.shape[1:]) if task == "other" else ()
+        no_positions = points is not None and marks is None
+        return Spec(input_shape, outputs, task, (), marks, names, places=places, no_positions=no_positions)
     outputs = int(targets.max()) + 1 if len(targets) else 1
     classes = tuple(str(number) for number in range(outputs))
     task, places = "classification" if targets.dim() == 1 else "other", tuple(targets.shape[1:])

@@ -162,6 +162,7 @@ def _spec(parts: Mapping[str, Part], returned: Mapping[str, Any], points: Points
             classes,
             keypoints=marks,
             target_names=points.target_names if points else (),
+            places=tuple(target.shape) if task == "other" else (),
             no_positions=points is not None and marks is None,
         )
     task = "classification" if target.dim() == 0 else "other"

@@ -109,9 +109,9 @@ class Spec:
     in which metrics are computed; None: no scaling.
 
     ``places`` is the shape of the targets of one sample, such as (H, W) for masks or (T,) for the positions of a text;
-    (): one class, or a row of numbers, per sample. Targets are (n, *places), predictions (n, outputs, *places). ``vocabulary`` lists
-    the tokens of integer inputs (n, T), counted from 0; (): inputs are not tokens. ``no_positions``: it is known that
-    no target is a position in an image.
+    (): one class, or a row of numbers, per sample. Class targets are (n, *places), predictions (n, outputs, *places).
+    ``vocabulary`` lists the tokens of integer inputs (n, T), counted from 0; (): inputs are not tokens.
+    ``no_positions``: it is known that no target is a position in an image.
     """
 
     input_shape: tuple[int, ...]

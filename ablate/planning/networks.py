@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ablate.data.dataset import Spec
@@ -34,7 +34,7 @@ class Network:
     receptive_field: Sequence[int] | None = None
     work: float | None = None
     stack_reason: str | None = None
-    moves_away: Sequence[str] = ()
+    moves_away: Sequence[str] = field(default_factory=list)
     error: str | None = None
 
     def to_json(self) -> dict[str, object]:

@@ -72,7 +72,9 @@ def test_a_plan_knows_size_work_and_what_cannot_stack(plan, tmp_path, monkeypatc
     assert facts["alone"].stack_reason is None, "no stack is wanted there"
     assert (facts["picky"].stack_reason, facts["picky"].parameters) == (None, 650), "its job will say more"
     kept = json.loads((store.study_folder("own") / "networks.json").read_text())
-    assert {tuple(one) for one in kept.values()} == {("parameters", "receptive_field", "work", "stack_reason")}
+    assert {tuple(one) for one in kept.values()} == {
+        ("parameters", "receptive_field", "work", "stack_reason", "moves_away")
+    }
     monkeypatch.setattr(networks, "ask", lambda *_: pytest.fail("asked again"))
     assert network_facts(plan, store) == facts
     known = known_networks(plan, store)
@@ -118,7 +120,7 @@ def test_folds_of_one_seed_are_no_stack_that_could_not_be(plan, tmp_path, monkey
 
 def test_a_size_that_is_not_known_stops_no_plan(plan, tmp_path):
     store = Store(tmp_path / "store")
-    facts = {run.fingerprint: {"parameters": None, "stack_reason": None} for run in plan.runs}
+    facts = {run.fingerprint: {"parameters": None, "stack_reason": None, "moves_away": []} for run in plan.runs}
     store.write_json(store.study_folder("own") / "networks.json", facts)
     assert Estimates(plan, store).cost(plan.runs[0]) == 1.0
 

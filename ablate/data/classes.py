@@ -1,4 +1,4 @@
-"""Whether integer targets are classes, or numbers to predict."""
+"""Class indices among targets: from 0, without large gaps, −100 where there is no class; not numbers to predict."""
 
 from __future__ import annotations
 
@@ -9,8 +9,15 @@ from ablate.registry.lazy import LazyModule
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 else:
     np = LazyModule("numpy")
+
+IGNORED = -100
+"""The class index of samples or pixels without a class: losses and metrics leave them out."""
+
+VOID = 255
+"""The value of pixels without a class in many datasets."""
 
 FEW = 20
 """Number of classes that is never too large for the samples."""
@@ -19,30 +26,45 @@ MANY, PER_CLASS = 1000, 10
 """Beyond ``MANY`` classes, at least one in ``PER_CLASS`` must have a sample."""
 
 MOST = 2**20
-"""Largest number of classes where every sample has several targets, such as the pixels of a mask."""
+"""Largest number of classes if every sample has several targets, such as the pixels of a mask."""
 
 
-def distinct(labels: NDArray[Any]) -> NDArray[Any]:
-    """The distinct labels of (n,) in ascending order; of (n, …) the smallest and the largest."""
-    if labels.ndim == 1 or not labels.size:
-        return np.unique(labels)
-    return np.array([labels.min(), labels.max()])
+def check_classes(values: NDArray[Any], samples: int, where: str, *, single: bool, declared: bool = False) -> None:
+    """Raise ValueError (one line) for class indices that are negative, start at 1, have large gaps, or are more likely
+    numbers to predict.
 
-
-def check_labels(labels: NDArray[Any], samples: int, where: str, *, single: bool) -> None:
-    """Raise ValueError (one line) if `distinct` labels are more likely numbers to predict than classes 0 … k-1.
-
-    ``where`` names the targets; ``single``: one label per sample.
+    ``values`` are those of all ``samples``, of any shape and integer type; ``single``: one per sample. ``declared``:
+    the number of classes is known, so that some need not occur.
     """
-    low, high = int(labels[0]), int(labels[-1])
-    most = max(MANY, PER_CLASS * len(labels)) if single else MOST
-    if high >= most:
+    there = np.unique(values)
+    there = there[there != IGNORED]
+    if not there.size:
+        return
+    lowest, highest = int(there[0]), int(there[-1])
+    if lowest < 0:
         raise ValueError(
-            f"{where} are integers from {low} to {high}, which would be {high + 1} classes for {samples} samples. For "
-            "classification, use 0 … k-1 for k classes; for regression, use floats."
+            f"{where} has the class index {lowest}. Class indices must start at 0; use {IGNORED} for samples or pixels "
+            "without a class, and floats for regression."
+        )
+    if declared:
+        return
+    if highest >= (max(MANY, PER_CLASS * len(there)) if single else MOST):
+        raise ValueError(
+            f"{where} are integers from {lowest} to {highest}, which would be {highest + 1} classes for {samples} "
+            "samples. For classification, use 0 … k-1 for k classes; for regression, use floats."
         )
     if single:
-        check_class_count(len(labels), samples, where, "use floats")
+        check_class_count(len(there), samples, where, "use floats")
+    if lowest == 1 and len(there) == highest > 1:
+        raise ValueError(f"{where} has the class indices 1 to {highest}. They must start at 0: subtract 1.")
+    alone = highest == VOID and (len(there) < 2 or there[-2] < VOID - 1)
+    if len(there) > 1 and (highest >= PER_CLASS * len(there) or (not single and alone)):
+        listed = ", ".join(map(str, there if len(there) <= 6 else [*there[:4], "…", there[-1]]))
+        void = f"; use {IGNORED} for those without a class" if highest == VOID else ""
+        raise ValueError(
+            f"{where} has only {len(there)} different class indices ({listed}), but the largest is {highest}. Number "
+            f"the classes from 0{void}."
+        )
 
 
 def check_class_count(classes: int, samples: int, where: str, regression: str) -> None:
@@ -52,3 +74,16 @@ def check_class_count(classes: int, samples: int, where: str, regression: str) -
             f"{where} would be {classes} classes for {samples} samples, but each class needs several samples. For "
             f"regression, {regression}."
         )
+
+
+def check_shape(targets: Tensor | None, loss: str) -> None:
+    """Raise ValueError (one line) for integers (n, 1) or one-hot rows (n, classes), which a built-in loss does not take
+    for class indices.
+    """
+    if targets is None or targets.is_floating_point() or targets.dim() != 2:
+        return
+    shape, rule = tuple(targets.shape), f"loss (={loss}) requires class indices (N,), but the targets"
+    if shape[1] == 1:
+        raise ValueError(f"{rule} are integers of shape {shape}. Remove their second axis: targets[:, 0].")
+    if bool(((targets == 0) | (targets == 1)).all()) and bool((targets.sum(1) == 1).all()):
+        raise ValueError(f"{rule} are one-hot rows of shape {shape}. Use targets.argmax(1).")

@@ -63,6 +63,17 @@ class Keypoints:
         ).flatten(-2)
 
 
+def check_channels_first(shape: tuple[int, ...], what: str) -> None:
+    """Raise ValueError (one line) if samples look like images (H, W, C); ``what`` reads them as (C, H, W)."""
+    if len(shape) != 3 or shape[2] not in (1, 3, 4) or min(shape[:2]) <= 4:
+        return
+    if shape[0] == shape[1] or (shape[2] > 1 and min(shape[:2]) >= 32):
+        raise ValueError(
+            f"{what} requires images (C, H, W), but samples of shape {shape} look like (H, W, C). Move the channels to "
+            "the front, such as by np.moveaxis(images, -1, 1)."
+        )
+
+
 def both(value: float | tuple[float, float]) -> tuple[float, float]:
     """A number for x and y."""
     return value if isinstance(value, tuple) else (value, value)
@@ -97,10 +108,11 @@ class Spec:
     network; ``classes`` are the names of the classes, if any. ``target_scaling`` converts targets to the original unit,
     in which metrics are computed; None: no scaling.
 
-    ``places`` is the shape of the class targets of one sample, such as (H, W) for masks or (T,) for the positions of a
-    text; (): one class per sample. Targets are (n, *places), predictions (n, outputs, *places). ``vocabulary`` lists
-    the tokens of integer inputs (n, T), counted from 0; (): inputs are not tokens. ``no_positions``: it is known that
-    no target is a position in an image. ``input_names`` are those of the columns of a table.
+    ``places`` is the shape of the targets of one sample, such as (H, W) for masks or (T,) for the positions of a text;
+    (): one class, or a row of numbers, per sample. Class targets are (n, *places), predictions (n, outputs, *places).
+    ``vocabulary`` lists the tokens of integer inputs (n, T), counted from 0; (): inputs are not tokens.
+    ``no_positions``: it is known that no target is a position in an image. ``input_names`` are those of the columns of
+    a table.
     """
 
     input_shape: tuple[int, ...]

@@ -153,6 +153,5 @@ def stay_behind(spec: Spec) -> bool:
         return False
     if spec.task == "regression":
         return spec.outputs != prod(spec.input_shape)
-    if spec.classes:
-        return bool(spec.places) and spec.places != spec.input_shape[1:]
-    return spec.task == "other" and spec.outputs % prod(spec.input_shape[1:]) != 0
+    size = spec.input_shape[1:]
+    return bool(spec.places) and spec.places[-len(size) :] != size

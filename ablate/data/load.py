@@ -37,13 +37,38 @@ def load_parts(
     fold = None if folds is None or number is None else Fold(folds, number)
     if choice.target is not None:
         with steady_generators():
-            return from_target(choice, folder, fold, double=double)
+            parts = from_target(choice, folder, fold, double=double)
+        check_targets(parts, f"data.target (={choice.target})")
+        return parts
     data = choice.built_in(Data).of_precision(double=double)
     parts = (data if fold is None else data.of_fold(fold)).load()
     if data.reconstruct:
         parts = reconstructed(parts, torch.float64 if double else torch.float32)
+    check_targets(parts, f"data (={choice.name})")
     counts = {name: len(part) for name in ("train", "valid", "test") if (part := getattr(parts, name)) is not None}
     return replace(parts, notes={**counts, **parts.notes})
+
+
+def check_targets(parts: Parts, where: str) -> None:
+    """Raise ValueError (one line) if a target is infinite, or all of a training or validation set are missing: every
+    training would diverge. Streamed data are not checked.
+    """
+    for name, split, part in (
+        ("train", "training", parts.train),
+        ("valid", "validation", parts.valid),
+        ("test", "test", parts.test),
+    ):
+        if part is None or part.targets is None or not part.targets.is_floating_point():
+            continue
+        if bool((bad := part.targets.isinf()).any()):
+            place = int(bad.reshape(len(bad), -1).any(1).to(torch.uint8).argmax())
+            sample = place if part.rows is None else int(part.rows[place])
+            raise ValueError(
+                f"{where} has an infinite target in sample {sample} of the {split} set. Replace it, or use NaN if it "
+                "is missing."
+            )
+        if name != "test" and bool(part.targets.isnan().all()):
+            raise ValueError(f"{where} has no targets in the {split} set: all are missing (NaN). Add targets.")
 
 
 def known_spec(choice: Choice) -> Spec | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from ablate.data.classes import check_labels, distinct
+from ablate.data.classes import check_classes
 from ablate.data.data import Data, shown
 from ablate.data.dataset import Part, Parts, Spec, Task
 from ablate.data.keypoints import Points, as_coordinates
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 else:
     np = LazyModule("numpy")
+
+Floats = Callable[["NDArray[Any]"], "NDArray[Any]"]
 
 INPUTS = ("inputs", "x", "X", "images", "data")
 TARGETS = ("targets", "y", "Y", "labels", "target")
@@ -85,7 +87,8 @@ class Npz(Data):
         points = self.keypoints
         inputs = _inputs(x, self.floats)
         if points and points.names:
-            targets = as_coordinates(torch.from_numpy(self.floats(y.astype(np.float64))))
+            targets = torch.from_numpy(as_kept(y.astype(np.float64), self.floats, "targets"))
+            targets = as_coordinates(targets)
         else:
             targets = _targets(y, self.floats)
         spec = _spec(tuple(inputs.shape[1:]), targets, points)
@@ -140,35 +143,38 @@ def _array(arrays: dict[str, NDArray[Any]], field: str, wanted: str | None, usua
     return arrays[name]
 
 
-def _inputs(x: NDArray[Any], floats: Callable[[NDArray[Any]], NDArray[Any]]) -> torch.Tensor:
+def _inputs(x: NDArray[Any], floats: Floats) -> torch.Tensor:
     if x.ndim == 1:
         x = x[:, None]
     if x.ndim == 3:
         x = x[:, None]
-    if x.dtype.kind == "f":
-        bad = ~np.isfinite(x.reshape(len(x), -1)).all(1)
-        if bad.any():
-            raise ValueError(
-                f"data.inputs has a missing or infinite number in sample {int(bad.argmax())}. Replace it, or "
-                "remove the sample."
-            )
     if x.dtype == np.uint8:
         return torch.from_numpy(x)
-    return torch.from_numpy(floats(x))
+    return torch.from_numpy(as_kept(x, floats, "inputs"))
 
 
-def _targets(y: NDArray[Any], floats: Callable[[NDArray[Any]], NDArray[Any]]) -> torch.Tensor:
+def _targets(y: NDArray[Any], floats: Floats) -> torch.Tensor:
     if y.dtype.kind == "f":
-        return torch.from_numpy(floats(y).reshape(len(y), -1) if y.ndim <= 2 else floats(y))
+        numbers = torch.from_numpy(as_kept(y, floats, "targets"))
+        return numbers.reshape(len(y), -1) if y.ndim <= 2 else numbers
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if y.size and y.min() < 0:
-        raise ValueError(
-            f"data.targets has the class index {y.min()}. Class indices must start at 0; use floats for regression."
-        )
-    if y.size:
-        check_labels(distinct(y), len(y), "data.targets", single=y.ndim == 1)
+    check_classes(y, len(y), "data.targets", single=y.ndim == 1)
     return torch.from_numpy(y.astype(np.int64))
+
+
+def as_kept(values: NDArray[Any], floats: Floats, field: str) -> NDArray[Any]:
+    """The ``floats`` of ``values``. Raises ValueError (one line) for numbers that are infinite or become so, and for
+    missing inputs.
+    """
+    kept = floats(values)
+    bad = np.isinf(kept) if field == "targets" else ~np.isfinite(kept)
+    if bad.any():
+        sample = int(bad.reshape(len(bad), -1).any(1).argmax())
+        value = values[bad].reshape(-1)[0]
+        what = "a missing or infinite number" if not np.isfinite(value) else f"{value:g}, too large for float32,"
+        raise ValueError(f"data.{field} has {what} in sample {sample}. Replace it, or remove the sample.")
+    return kept
 
 
 def _spec(input_shape: tuple[int, ...], targets: torch.Tensor, points: Points | None) -> Spec:
@@ -178,7 +184,9 @@ def _spec(input_shape: tuple[int, ...], targets: torch.Tensor, points: Points | 
         outputs = targets[:1].numel()
         marks = points.facts(input_shape, outputs, "data.keypoints") if points else None
         names = points.target_names if points else ()
-        return Spec(input_shape, outputs, task, (), marks, names, no_positions=points is not None and marks is None)
+        places = tuple(targets.shape[1:]) if task == "other" else ()
+        no_positions = points is not None and marks is None
+        return Spec(input_shape, outputs, task, (), marks, names, places=places, no_positions=no_positions)
     outputs = int(targets.max()) + 1 if len(targets) else 1
     if outputs < 2:
         raise ValueError("data.targets (=0 for all samples) must have at least two classes. Use floats for regression.")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ablate.data.classes import check_labels, distinct
+from ablate.data.classes import check_classes
 from ablate.data.dataset import Part, Parts, Spec, Task
 from ablate.data.keypoints import Points, as_coordinates, declared
 from ablate.data.samples import Samples, as_tensor, read, repeats
@@ -167,15 +167,16 @@ def _spec(parts: Mapping[str, Part], returned: Mapping[str, Any], points: Points
             classes,
             keypoints=marks,
             target_names=points.target_names if points else (),
+            places=tuple(target.shape) if task == "other" else (),
             no_positions=points is not None and marks is None,
         )
     task = "classification" if target.dim() == 0 else "other"
     streamed = any(part.inputs is None for part in parts.values())
     if outputs is None or not streamed:
-        labels = distinct(np.concatenate([_labels(part) for part in parts.values()]))
-        lowest, highest = int(labels[0]), int(labels[-1])
-        if lowest < 0:
-            raise ValueError(f"{where} has the class index {lowest} among its targets. Class indices must start at 0.")
+        labels = np.concatenate([_labels(part) for part in parts.values()])
+        samples, single = sum(map(len, parts.values())), target.dim() == 0
+        check_classes(labels, samples, f"{where}: targets", single=single, declared=outputs is not None)
+        highest = int(labels.max())
         if outputs is not None and highest >= outputs:
             raise ValueError(
                 f"{where} has the class index {highest} among its targets. With outputs {outputs}, the largest is "
@@ -186,8 +187,6 @@ def _spec(parts: Mapping[str, Part], returned: Mapping[str, Any], points: Points
                 f"{where} has targets of 0 for all samples, but must have at least two classes. Use floats for "
                 "regression, or return 'outputs'."
             )
-        if outputs is None:
-            check_labels(labels, sum(map(len, parts.values())), f"{where}: targets", single=target.dim() == 0)
         outputs = outputs or highest + 1
     return Spec(
         tuple(inputs.shape),
@@ -207,9 +206,9 @@ def _first(part: Part) -> tuple[Tensor, Tensor]:
     return part.inputs[0], part.targets[0]
 
 
-def _labels(part: Part) -> NDArray[Any]:
-    """The `distinct` class indices. Reads every sample of streamed data, unless the returned dict has ``outputs``."""
+def _labels(part: Part) -> NDArray[np.int64]:
+    """All class indices, flattened; of streamed data the different ones of each sample. Reads every sample of those."""
     if part.targets is not None:
-        return distinct(part.targets.numpy())
+        return part.targets.numpy().reshape(-1)
     samples = cast("Any", part.dataset)
-    return np.concatenate([distinct(samples[i][1].numpy()) for i in range(len(samples))])
+    return np.concatenate([np.unique(samples[i][1].numpy()) for i in range(len(samples))])

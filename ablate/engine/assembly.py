@@ -31,6 +31,7 @@ from ablate.engine.stacked_tricks import (
 )
 from ablate.engine.tracked_metrics import TrackedMetrics
 from ablate.losses.loss import Loss
+from ablate.models.model import Model
 from ablate.notes.note import Note
 from ablate.optimizers.build import rate_setter
 from ablate.recipe.settings import Settings
@@ -188,6 +189,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         trick.bind(context)
 
     # networks, loss and metrics
+    check_input_type(settings, data)
     networks, surgery = build_networks(assignment, tricks, train, data)
     measures = make_measures(assignment, data)
     if settings.custom("loss", "metrics"):
@@ -335,7 +337,19 @@ def data_notes(settings: Settings, data: Parts) -> list[Note]:
     notes = [Note("missing_targets")] if settings.loss.target is not None and has_gaps(data) else []
     if columns := data.notes.get("unnamed"):
         notes.append(Note("unnamed", values={"columns": columns}))
-    return notes + (not_finite_inputs(data) if settings.data.target is not None else [])
+    return notes + (not_finite_inputs(data, dtype_of(settings.precision)) if settings.data.target is not None else [])
+
+
+def check_input_type(settings: Settings, data: Parts) -> None:
+    """Raise ValueError (one line) for integers in memory that a built-in network would have to multiply."""
+    inputs, model = data.train.inputs, settings.model.options
+    if inputs is None or inputs.is_floating_point() or inputs.dtype == torch.uint8:
+        return
+    if isinstance(model, Model) and not model.takes_tokens:
+        raise ValueError(
+            f"model (={settings.model.name}) requires floating-point inputs, but the inputs are {inputs.dtype}. "
+            "Convert them to float32, or pixels to uint8."
+        )
 
 
 def judged_by(tricks: Sequence[Trick | EachSeed]) -> Trick | EachSeed | None:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ablate.data.classes import check_shape
 from ablate.data.dataset import Parts, Spec
 from ablate.data.keypoints import stay_behind
 from ablate.losses.loss import Loss
@@ -38,13 +39,15 @@ def has_gaps(data: Parts) -> bool:
     )
 
 
-def not_finite_inputs(data: Parts) -> list[Note]:
-    """A note for each split in memory whose inputs contain NaN or infinity: most losses are not finite then either."""
+def not_finite_inputs(data: Parts, dtype: torch.dtype) -> list[Note]:
+    """A note for each split in memory whose inputs contain NaN or infinity, or numbers that are too large for
+    ``dtype``: most losses are not finite then either.
+    """
     notes = []
     for name, part in (("train", data.train), ("valid", data.valid), ("test", data.test)):
         if part is None or part.inputs is None or not part.inputs.is_floating_point():
             continue
-        bad = ~part.inputs.reshape(len(part.inputs), -1).isfinite().all(dim=1)
+        bad = ~part.inputs.reshape(len(part.inputs), -1).to(dtype).isfinite().all(dim=1)
         if count := int(bad.sum()):
             first = int(bad.to(torch.uint8).argmax())
             values = {"count": count, "total": len(bad), "split": name, "first": first}
@@ -71,6 +74,8 @@ def make_loss(
     loss = choice.built_in(Loss)
     assert choice.name is not None
     loss.check(choice.name, spec)
+    if spec.task == "other":
+        check_shape(targets, choice.name)
     loss = loss.for_data(targets, spec).for_targets(missing=missing)
     return loss, loss.weight
 

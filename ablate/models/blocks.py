@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+from ablate.data.dataset import check_channels_first
 from ablate.models.activation import Activation, activation
 from ablate.registry.lazy import torch
 
@@ -19,6 +20,7 @@ def axes(model: str, input_shape: tuple[int, ...]) -> int:
             f"model (={model}) expects inputs of shape (C, L), (C, H, W) or (C, D, H, W), but got "
             f"{input_shape}. Use the model mlp."
         )
+    check_channels_first(input_shape, f"model (={model})")
     return len(input_shape) - 1
 
 

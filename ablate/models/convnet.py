@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from ablate.models.activation import Activation, activation
-from ablate.models.blocks import layer, pyramid_pool
+from ablate.models.blocks import axes, layer, pyramid_pool
 from ablate.models.mlp import Width, dense_layers
 from ablate.models.size import Sized, check_memory, convolution_parameters, dense_parameters, scaled
 from ablate.registry import Card, register
@@ -121,11 +121,7 @@ class Convnet(Sized):
 
     def sides(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """The image size after the last pool. Raises ValueError if a kernel or pool is larger than its input."""
-        if not 2 <= len(input_shape) <= 4:
-            raise ValueError(
-                "model (=convnet) expects inputs of shape (C, L), (C, H, W) or (C, D, H, W), but got "
-                f"{input_shape}. Use the model mlp."
-            )
+        axes("convnet", input_shape)
         sides = input_shape[1:]
         for i, (kernel, pool) in enumerate(zip(self.each("kernels"), self.each("pools"), strict=True), start=1):
             left = "x".join(str(side) for side in sides)

@@ -55,17 +55,46 @@ RULES: dict[Any, Any] = {
     "pdf.fonttype": 42,  # journals refuse type 3
 }
 
-OTHER_SCRIPTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "Hiragino Sans", "Arial Unicode MS")
+OTHER_SCRIPTS = (
+    *("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans CJK TC", "Noto Sans CJK KR", "Source Han Sans"),
+    *("WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Droid Sans Fallback", "IPAexGothic", "IPAGothic", "NanumGothic"),
+    *("Hiragino Sans", "PingFang SC", "Apple SD Gothic Neo", "Microsoft YaHei", "SimHei", "Yu Gothic", "MS Gothic"),
+    *("Malgun Gothic", "Arial Unicode MS", "Unifont"),
+)
 """Fonts for letters that DejaVu lacks, if one of them is installed."""
+
+
+@cache
+def font_families() -> list[str]:
+    """DejaVu, and the installed fonts for other letters."""
+    from matplotlib import font_manager
+
+    there = {font.name for font in font_manager.fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in OTHER_SCRIPTS if name in there)]
+
+
+@cache
+def letters() -> frozenset[int]:
+    """The characters that these fonts have."""
+    from matplotlib import font_manager
+
+    fonts = [font_manager.get_font(font_manager.findfont(name)) for name in font_families()]
+    return frozenset(code for font in fonts for code in font.get_charmap())
+
+
+def readable(text: str) -> str:
+    """Text with characters that no installed font has as their codes, such as \\u6570: boxes would all look alike."""
+    return "".join(
+        letter if letter.isspace() or ord(letter) in letters() else f"\\u{ord(letter):04x}" for letter in text
+    )
 
 
 @contextmanager
 def drawing() -> Iterator[None]:
     """Draw in this style, whatever the user's matplotlib settings are, without warnings about missing letters."""
-    from matplotlib import font_manager, rc_context, rcParamsDefault
+    from matplotlib import rc_context, rcParamsDefault
 
-    there = {font.name for font in font_manager.fontManager.ttflist}
-    families = ["DejaVu Sans", *(name for name in OTHER_SCRIPTS if name in there)]
+    families = font_families()
     usual: dict[Any, Any] = {key: value for key, value in rcParamsDefault.items() if not key.startswith("backend")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -87,7 +116,13 @@ def picture_bytes(figure: Figure, format: str) -> bytes:
     """The file's contents, without dates and versions. Call it under `drawing`. Raises ValueError for an unknown
     format.
     """
+    from matplotlib.text import Text
+
     check_picture(format)
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        if (said := text.get_text()) != (shown := readable(said)):
+            text.set_text(shown)
     metadata: dict[str, dict[str, str | None]] = {
         "png": {"Software": None},
         "svg": {"Date": None, "Creator": None},
@@ -135,7 +170,7 @@ def fitted(text: str, width: float, size: float = SIZE, *, bold: bool = False) -
     """The text in one line of at most ``width`` inches: long text loses its middle, where names differ least. Call it
     under `drawing`.
     """
-    text = plain(text)
+    text = readable(plain(text))
     if text_width(text, size, bold=bold) <= width:
         return text
     low, high = 0, len(text)

@@ -162,7 +162,7 @@ def test_a_dict_may_say_more(folder: Path):
             {"waht": "one"},
             "cannot be called with the recipe's arguments: missing a required argument: 'what'.",
         ),
-        ("squares", {"kind": "negative"}, "has the class index -1 among its targets"),
+        ("squares", {"kind": "negative"}, "has the class index -1. Class indices must start at 0; use -100"),
         ("squares", {"kind": "one"}, "has targets of 0 for all samples, but must have at least two classes"),
         ("squares", {"ragged": True}, ": train has float32 (4,) as input of sample 2, but float32 (3,) of sample 0"),
         ("as_dict", {"outputs": 3}, "has the class index 3 among its targets. With outputs 3, the largest is 2"),

@@ -121,7 +121,7 @@ def test_folds_of_one_seed_are_no_stack_that_could_not_be(plan, tmp_path, monkey
 
 def test_a_size_that_is_not_known_stops_no_plan(plan, tmp_path):
     store = Store(tmp_path / "store")
-    facts = {run.fingerprint: {"parameters": None, "stack_reason": None} for run in plan.runs}
+    facts = {run.fingerprint: {"parameters": None, "stack_reason": None, "moves_away": []} for run in plan.runs}
     store.write_json(store.study_folder("own") / "networks.json", facts)
     assert Estimates(plan, store).cost(plan.runs[0]) == 1.0
 

@@ -53,7 +53,8 @@ def test_markdown_escapes(hostile):
     text = "\n".join(lines)
     assert not re.search(r"(?<!\\)<script", text)
     assert not re.search(r"(?<!\\)\]\(", text)
-    assert not re.search(r"(?<!\\)[*`~]", text)
+    assert not re.search(r"(?<!\\)[*`~$]", text)
+    assert "$" in text
 
 
 def test_text_is_aligned_and_escapes_nothing(keypoints):

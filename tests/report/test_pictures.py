@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -16,12 +17,14 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from ablate.evidence.gather import gather
 from ablate.evidence.verdicts import Verdict
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.settings import Choice, Settings
 from ablate.recipe.variant import Change, Compare, Variant
+from ablate.report import figure
 from ablate.report.curves import MOST_POINTS, read_curves
 from ablate.report.draw_curves import MOST_PANELS, draw_curves
 from ablate.report.draw_effects import draw_effects
@@ -435,3 +438,20 @@ def test_wrong_words_are_named(lab):
         picture("effect", lab.study, lab.store, lab.table, "svg")
     with pytest.raises(ValueError, match=r"format \(=swg\) must be one of png, svg, pdf. Did you mean 'svg'"):
         pictures(lab.study, lab.store, lab.table, "swg")
+
+
+@pytest.mark.parametrize("format", ["png", "svg", "pdf"])
+def test_letters_that_no_font_has_are_shown_as_codes_without_warnings(format, monkeypatch):
+    monkeypatch.setattr(figure, "font_families", lambda: ["DejaVu Sans"])
+    figure.letters.cache_clear()
+    try:
+        assert figure.readable("a$x$ é 数据\n") == "a$x$ é \\u6570\\u636e\n"
+        with figure.drawing():
+            warnings.simplefilter("error")
+            drawn = figure.new_figure(4, 1)
+            drawn.text(0, 0, figure.fitted("数据", 3))
+            drawn.add_axes((0, 0, 1, 1)).set_title("猫 $x$")
+            figure.picture_bytes(drawn, format)
+        assert {text.get_text() for text in drawn.findobj(Text)} >= {"\\u6570\\u636e", "\\u732b $x$"}
+    finally:
+        figure.letters.cache_clear()

@@ -280,8 +280,9 @@ def test_what_custom_data_declare_wrongly_is_refused_in_one_line(returned, messa
         (Spec((1, 8, 8), 4, "classification", tuple("abcd")), False),
         (Spec((1, 8, 8), 4, "classification", tuple("abcd"), places=(8, 8)), False),
         (Spec((1, 8, 8), 4, "classification", tuple("abcd"), places=(4, 4)), True),
-        (Spec((1, 8, 8), 64, "other"), False),
-        (Spec((1, 8, 8), 6, "other"), True),
+        (Spec((1, 8, 8), 64, "other", places=(8, 8)), False),
+        (Spec((1, 8, 8), 128, "other", places=(2, 8, 8)), False),
+        (Spec((1, 8, 8), 6, "other", places=(3, 2)), True),
     ],
 )
 def test_targets_that_may_be_positions(spec, stays):

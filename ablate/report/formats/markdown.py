@@ -6,8 +6,10 @@ import re
 
 from ablate.report.document import Document, Format
 
-SPECIAL = re.compile(r"[\\`*<|~]|\](?=[(\[])|&(?=#?\w+;)|(?<!\w)_|_(?!\w)")
-"""Markdown syntax; not an underscore inside a word, nor a single bracket, so that the source stays readable."""
+SPECIAL = re.compile(r"[\\`*<|~$]|\](?=[(\[])|&(?=#?\w+;)|(?<!\w)_|_(?!\w)")
+"""Markdown syntax and the $ of math; not an underscore inside a word, nor a single bracket, so that the source stays
+readable.
+"""
 
 
 def render(document: Document) -> str:

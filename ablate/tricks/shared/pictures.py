@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated
 
+from ablate.data.dataset import check_channels_first
 from ablate.registry.fields import Range
 from ablate.schedules import Scheduled
 
@@ -28,6 +29,7 @@ def check_pictures(trick: str, spec: Spec, *, volumes: bool = False) -> None:
             f"trick (={trick}) requires {wanted}, but samples have shape {spec.input_shape}. Remove it, or use "
             "image data."
         )
+    check_channels_first(spec.input_shape, f"trick (={trick})")
 
 
 def choose(noise: Noise, samples: int, share: float) -> Tensor:

@@ -58,7 +58,7 @@ def check_classes(values: NDArray[Any], samples: int, where: str, *, single: boo
     if lowest == 1 and len(there) == highest > 1:
         raise ValueError(f"{where} has the class indices 1 to {highest}. They must start at 0: subtract 1.")
     alone = highest == VOID and (len(there) < 2 or there[-2] < VOID - 1)
-    if len(there) > 1 and (highest >= PER_CLASS * len(there) or (not single and alone)):
+    if not single and len(there) > 1 and (highest >= PER_CLASS * len(there) or alone):
         listed = ", ".join(map(str, there if len(there) <= 6 else [*there[:4], "…", there[-1]]))
         void = f"; use {IGNORED} for those without a class" if highest == VOID else ""
         raise ValueError(

@@ -52,7 +52,7 @@ def _changes_part_of_a_batch(settings: Settings) -> bool:
 
 
 def _has_files(settings: Settings) -> bool:
-    return settings.data.target is None and hasattr(settings.data.options, "path")
+    return settings.data.target is None and getattr(settings.data.options, "path", None) is not None
 
 
 def _misread(settings: Settings, plain: Mapping[str, Any]) -> bool:

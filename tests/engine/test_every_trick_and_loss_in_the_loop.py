@@ -96,7 +96,7 @@ each_trick = pytest.mark.parametrize(("name", "fields"), [pytest.param(*case, id
 
 @pytest.fixture
 def mine(tmp_path):
-    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "looped.py").write_text(MINE)
     draw = torch.Generator().manual_seed(5)
     shapes = {"conv1.weight": (4, 1, 3, 3), "hidden1.weight": (8, 36), "hidden1.bias": (8,)}
     weights = {name: torch.randn(shape, generator=draw) for name, shape in shapes.items()}
@@ -110,9 +110,9 @@ def trained(mine, settings, assign, make_choice, heard):
 
     def run(data, *, seeds=(0,), stack=3, network=(), tricks=(), **fields):
         given = [trick(name, options, mine) for name, options in tricks]
-        source = Choice("data", None, "mine:data", {})
+        source = Choice("data", None, "looped:data", {})
         options = {"volumes": True} if len(data.spec.input_shape) == 4 else {}
-        model = Choice("model", None, "mine:masks" if data.spec.places else "mine:pictures", options | dict(network))
+        model = Choice("model", None, "looped:masks" if data.spec.places else "looped:pictures", options | dict(network))
         loss = make_choice("loss", "cross_entropy" if data.spec.classes else "mse")
         optimizer = make_choice("optimizer", "sgd", lr=0.005)
         init = make_choice("init", "default")

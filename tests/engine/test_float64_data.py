@@ -97,7 +97,7 @@ def test_a_training_is_a_loop_in_float64(source, settings, make_choice, tmp_path
     )
     # scaled targets have lost nine of their sixteen digits
     tolerance = 1e-6 if tricks and y is Y else 1e-12
-    parts = load_parts(data, tmp_path)
+    parts = load_parts(data, tmp_path, double=True)
     assembly = assemble(Assignment(chosen, (0,), tmp_path), parts)
     network = copy.deepcopy(assembly.network)
     train, valid = (

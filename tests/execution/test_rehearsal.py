@@ -81,7 +81,7 @@ class Embedded(nn.Module):
 
 PLAIN = {
     "data": "digits",
-    "model": "{target: 'mine:Net'}",
+    "model": "{target: 'rehearsed:Net'}",
     "loss": "cross_entropy",
     "optimizer": "{name: sgd, lr: 0.1}",
     "metrics": "[accuracy]",
@@ -89,7 +89,7 @@ PLAIN = {
 
 
 def describe(folder, **changed):
-    (folder / "mine.py").write_text(MINE)
+    (folder / "rehearsed.py").write_text(MINE)
     lines = {**PLAIN, **changed}
     above = [f"{key}: {lines.pop(key)}" for key in ("data", "metrics", "folds") if key in lines]
     below = [f"  {key}: {value}" for key, value in lines.items()]
@@ -106,19 +106,19 @@ def line_of(text):
 def _own_module(monkeypatch, tmp_path):
     """Every test imports the module from its own folder."""
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
-    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    monkeypatch.delitem(sys.modules, "rehearsed", raising=False)
     yield
-    sys.modules.pop("mine", None)
+    sys.modules.pop("rehearsed", None)
 
 
 @pytest.mark.parametrize(
     ("changed", "kind", "at", "function"),
     [
-        ({"model": "{target: 'mine:Narrow'}"}, "RuntimeError", "return self[1](x)", "forward"),
-        ({"loss": "{target: 'mine:typo'}"}, "AttributeError", "return prediction.mena()", "typo"),
-        ({"metrics": "[{target: 'mine:typo'}]"}, "AttributeError", "return prediction.mena()", "typo"),
-        ({"add": "[{target: 'mine:Broken'}]"}, "KeyError", 'raise KeyError("lost")', "on_gradients"),
-        ({"add": "[{target: 'mine:Stale'}]"}, "AttributeError", 'network.register_buffer("mean"', "on_model"),
+        ({"model": "{target: 'rehearsed:Narrow'}"}, "RuntimeError", "return self[1](x)", "forward"),
+        ({"loss": "{target: 'rehearsed:typo'}"}, "AttributeError", "return prediction.mena()", "typo"),
+        ({"metrics": "[{target: 'rehearsed:typo'}]"}, "AttributeError", "return prediction.mena()", "typo"),
+        ({"add": "[{target: 'rehearsed:Broken'}]"}, "KeyError", 'raise KeyError("lost")', "on_gradients"),
+        ({"add": "[{target: 'rehearsed:Stale'}]"}, "AttributeError", 'network.register_buffer("mean"', "on_model"),
     ],
 )
 def test_an_error_of_custom_code_has_its_kind_file_and_line(tmp_path, changed, kind, at, function):
@@ -126,14 +126,14 @@ def test_an_error_of_custom_code_has_its_kind_file_and_line(tmp_path, changed, k
         describe(tmp_path, **changed)
     reason = diagnosis(raised.value)[1]
     assert reason.startswith(f"{kind}: ")
-    assert reason.endswith(f"(mine.py, line {line_of(at)}, in {function})")
+    assert reason.endswith(f"(rehearsed.py, line {line_of(at)}, in {function})")
 
 
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
         ({"optimizer": "{target: 'torch.optim:SGD', rate: 0.1}"}, r"SGD.*unexpected keyword argument 'rate'"),
-        ({"add": "[{target: 'mine:Idle'}]"}, "idle has no effect"),
+        ({"add": "[{target: 'rehearsed:Idle'}]"}, "idle has no effect"),
         ({"loss": "mse"}, "loss"),
     ],
 )
@@ -146,14 +146,14 @@ def test_what_does_not_fit_is_said(tmp_path, changed, reason):
     "changed",
     [
         {},
-        {"add": "[{target: 'mine:NeedsData'}]"},
-        {"add": "[{target: 'mine:Teacher'}]"},
-        {"loss": "{target: 'mine:hardest'}"},
-        {"metrics": "[{target: 'mine:area'}]"},
-        {"model": "{target: 'mine:Norm'}", "batch_size": "8"},
-        {"model": "{target: 'mine:Norm'}", "add": "[{name: swa, start: 0}]"},
-        {"data": "{target: 'mine:halves'}", "folds": "2"},
-        {"data": "{target: 'mine:words'}", "model": "{target: 'mine:Embedded'}"},
+        {"add": "[{target: 'rehearsed:NeedsData'}]"},
+        {"add": "[{target: 'rehearsed:Teacher'}]"},
+        {"loss": "{target: 'rehearsed:hardest'}"},
+        {"metrics": "[{target: 'rehearsed:area'}]"},
+        {"model": "{target: 'rehearsed:Norm'}", "batch_size": "8"},
+        {"model": "{target: 'rehearsed:Norm'}", "add": "[{name: swa, start: 0}]"},
+        {"data": "{target: 'rehearsed:halves'}", "folds": "2"},
+        {"data": "{target: 'rehearsed:words'}", "model": "{target: 'rehearsed:Embedded'}"},
         {"optimizer": "{target: 'torch.optim:LBFGS'}"},
         {"precision": "bf16"},
     ],
@@ -164,4 +164,4 @@ def test_what_a_job_can_train_is_no_error(tmp_path, changed):
 
 def test_a_network_too_large_to_try_is_not_built(tmp_path, monkeypatch):
     monkeypatch.setattr(networks, "REHEARSED", 600)
-    assert describe(tmp_path, model="{target: 'mine:Narrow'}").parameters == 650
+    assert describe(tmp_path, model="{target: 'rehearsed:Narrow'}").parameters == 650

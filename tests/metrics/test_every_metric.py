@@ -136,6 +136,7 @@ def test_ece(logits, bins, norm):
     assert value("ece", *logits, bins=bins, norm=norm) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_ece_of_more_positions_than_float32_can_count():
     """2 ** 25 positions in one bin: float32 stops counting at 2 ** 24."""
     logits = torch.tensor([[math.log(3), 0.0]]).expand(2**25, 2)

@@ -25,6 +25,7 @@ def probabilities(loss: str, prediction: Tensor, target: Tensor) -> tuple[Tensor
     Class indices (N, …) become one-hot; invalid ones, such as −100, are ignored. Probabilities, as from mixup and
     label_smoothing, are kept, or ignored if they are NaN, and are then 0. Raises ValueError for other shapes.
     """
+    check_class_axis(loss, prediction, target)
     classes = prediction.shape[1] if prediction.dim() > 1 else 0
     places = prediction.shape[:1] + prediction.shape[2:]
     if target.is_floating_point() and target.shape == prediction.shape and classes:
@@ -40,6 +41,18 @@ def probabilities(loss: str, prediction: Tensor, target: Tensor) -> tuple[Tensor
     numbers = torch.arange(classes, device=target.device).view(-1, *(1 for _ in places[1:]))
     hot = (target.unsqueeze(1) == numbers).to(prediction.dtype)
     return hot, has_class(target)
+
+
+def check_class_axis(loss: str, prediction: Tensor, target: Tensor) -> None:
+    """Raise ValueError for predictions (N, …, classes) of class indices (N, …): classes belong on axis 1."""
+    shape = tuple(prediction.shape)
+    if shape[:1] + shape[2:] == target.shape or shape[:-1] != target.shape or target.is_floating_point():
+        return
+    expected = (*shape[:1], shape[-1], *shape[1:-1])
+    raise ValueError(
+        f"loss (={loss}) requires predictions of shape {expected}, but the network returns {shape}. Return "
+        "prediction.movedim(-1, 1)."
+    )
 
 
 def has_class(target: Tensor) -> Tensor:
@@ -78,6 +91,7 @@ class CrossEntropy(ClassLoss):
     """
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
+        check_class_axis("cross_entropy", prediction, target)
         if not self._missing:
             return torch.nn.functional.cross_entropy(prediction, target)
         if target.is_floating_point() and target.shape == prediction.shape:

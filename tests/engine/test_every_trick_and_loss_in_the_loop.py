@@ -112,7 +112,9 @@ def trained(mine, settings, assign, make_choice, heard):
         given = [trick(name, options, mine) for name, options in tricks]
         source = Choice("data", None, "looped:data", {})
         options = {"volumes": True} if len(data.spec.input_shape) == 4 else {}
-        model = Choice("model", None, "looped:masks" if data.spec.places else "looped:pictures", options | dict(network))
+        model = Choice(
+            "model", None, "looped:masks" if data.spec.places else "looped:pictures", options | dict(network)
+        )
         loss = make_choice("loss", "cross_entropy" if data.spec.classes else "mse")
         optimizer = make_choice("optimizer", "sgd", lr=0.005)
         init = make_choice("init", "default")

@@ -71,6 +71,17 @@ def words():
     inputs = torch.arange(40).view(20, 2) % 7
     return {"train": (inputs, inputs[:, 0]), "valid": (inputs, inputs[:, 0]), "outputs": 7}
 
+def sentences():
+    inputs = torch.arange(60).view(20, 3) % 7
+    return {"train": (inputs, inputs), "valid": (inputs, inputs), "outputs": 7}
+
+class Tagger(nn.Module):
+    def __init__(self, outputs):
+        super().__init__()
+        self.table = nn.Embedding(7, outputs)
+    def forward(self, x):
+        return self.table(x)
+
 class Embedded(nn.Module):
     def __init__(self, outputs):
         super().__init__()
@@ -135,6 +146,10 @@ def test_an_error_of_custom_code_has_its_kind_file_and_line(tmp_path, changed, k
         ({"optimizer": "{target: 'torch.optim:SGD', rate: 0.1}"}, r"SGD.*unexpected keyword argument 'rate'"),
         ({"add": "[{target: 'rehearsed:Idle'}]"}, "idle has no effect"),
         ({"loss": "mse"}, "loss"),
+        (
+            {"data": "{target: 'rehearsed:sentences'}", "model": "{target: 'rehearsed:Tagger'}"},
+            r"loss \(=cross_entropy\) requires predictions of shape \(2, 7, 3\), but the network returns \(2, 3, 7\)",
+        ),
     ],
 )
 def test_what_does_not_fit_is_said(tmp_path, changed, reason):

@@ -148,7 +148,7 @@ def test_an_error_of_custom_code_has_its_kind_file_and_line(tmp_path, changed, k
         ({"loss": "mse"}, "loss"),
         (
             {"data": "{target: 'rehearsed:sentences'}", "model": "{target: 'rehearsed:Tagger'}"},
-            r"loss \(=cross_entropy\) requires predictions of shape \(2, 7, 3\), but the network returns \(2, 3, 7\)",
+            r"loss \(=cross_entropy\) requires predictions of shape \(20, 7, 3\), but the network returns \(20, 3, 7\)",
         ),
     ],
 )

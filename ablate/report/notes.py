@@ -28,8 +28,8 @@ SENTENCES: dict[Kind, str] = {
     "not_compiled": "not compiled: {reason}",
     "missing_targets": "targets may be missing (NaN): a custom loss must mask them",
     "not_finite_inputs": "{count} of {total} {split} inputs contain NaN or infinity (first: sample {first})",
-    "targets_stay": "images are moved by {tricks}, but targets are not: declare positions with data.keypoints "
-    "(0: no target is one)",
+    "targets_stay": "images are moved by {tricks}, but targets are not: if targets are positions, declare them with "
+    "data.keypoints; if not, set it to 0",
     "unnamed": "not used as inputs, because they have no name: {columns}",
     "initial_weights": "starts from the weights of {source}: {taken} of {total} tensors loaded{left}",
     "initial_average": "ema: after {steps} steps, initial weights are still {share} of the average. "
@@ -54,7 +54,7 @@ SENTENCES: dict[Kind, str] = {
     "parent_missing": "the parent ({parent}) is not in the table",
     "parent_diverged": "not compared, because the parent diverged for {seeds}",
     "parent_unfinished": "no verdict yet: the parent has not finished",
-    "no_common_seed": "not compared, because no seed is in common with the parent's ({parent})",
+    "no_common_seed": "not compared: no seed in common with its parent ({parent})",
     "other_loss": NOT_COMPARED + "the loss is {own} (parent: {parent})",
     "other_loss_settings": NOT_COMPARED + "the loss settings differ ({keys})",
     "other_scaling": NOT_COMPARED + "the targets are scaled differently",

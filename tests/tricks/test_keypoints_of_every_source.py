@@ -298,7 +298,7 @@ variants:
   - {name: b, add: [flip, {rotate: 5}]}
 """
 
-WARNED = "b: images are moved by flip, rotate, but targets are not: declare positions with data.keypoints"
+WARNED = "b: images are moved by flip, rotate, but targets are not: if targets are positions, declare them with"
 
 
 def test_undeclared_positions_are_reported_by_plan_run_and_table(ablate, tmp_path):

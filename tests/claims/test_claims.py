@@ -21,6 +21,8 @@ from bench.claims.page import answered, counted, current, page
 from bench.claims.picture import picture
 from bench.claims.results import recipe_key, recipe_of, train_claim
 
+pytestmark = pytest.mark.slow
+
 BOOK = read_book()
 RESULTS = json.loads((DOCS / "claims.json").read_text(encoding="utf-8"))
 

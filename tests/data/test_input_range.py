@@ -51,7 +51,13 @@ def parts(request, tmp_path, monkeypatch):
     return load
 
 
-@pytest.mark.parametrize("parts", [*BUILT_IN, *OWN], indirect=True)
+LARGE = pytest.param("facial_keypoints", marks=pytest.mark.slow)
+"""It draws 7,000 faces."""
+
+
+@pytest.mark.parametrize(
+    "parts", [*(LARGE if name == LARGE.values[0] else name for name in BUILT_IN), *OWN], indirect=True
+)
 def test_validation_data_are_no_false_alarm(parts):
     for split_seed in range(3):
         data = parts(split_seed)

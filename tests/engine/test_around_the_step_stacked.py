@@ -117,6 +117,7 @@ def test_a_stack_of_three_is_each_seed_alone(make, pictures, case, optimizer):
         assert len(set(rates)) > 1, "each seed has plateaus of its own"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "optimizer"), PAIRS)
 def test_what_goes_on_from_a_checkpoint_is_bit_for_bit_the_same(make, pictures, tmp_path, case, optimizer):
     chosen = make(case, optimizer)

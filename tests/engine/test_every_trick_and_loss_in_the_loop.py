@@ -180,6 +180,7 @@ def test_a_trick_trains_to_finite_losses(name, fields, way, trained):
     assert all(torch.equal(a.nan_to_num(9), b.nan_to_num(9)) for a, b in zip(kept, now, strict=True))
 
 
+@pytest.mark.slow
 @each_trick
 def test_a_trick_trains_in_a_stack_as_alone(name, fields, trained):
     spec, network, more = world(name)
@@ -209,6 +210,7 @@ EXAMPLES = {"multi_task": {"tasks": [{"outputs": 2}, {"outputs": 2, "weight": 0.
 WRITES = pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)], ids=["one", "stack"])
 
 
+@pytest.mark.slow
 @WRITES
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", [entry.name for entry in entries("loss")])

@@ -88,7 +88,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)], ids=["one", "stack"])
+@pytest.mark.parametrize("seeds", [(0,), pytest.param((0, 1, 2), marks=pytest.mark.slow)], ids=["one", "stack"])
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("case", CASES)
 def test_writing_in_place_changes_nothing_else(case, way, seeds, mine, settings, pictures, assign, make_choice, heard):

@@ -38,6 +38,7 @@ def gradients(network, parameters, step, seed):
     return torch.autograd.grad(loss, list(parameters.values()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_tensor", [True, False], ids=["a rate each", "one rate"])
 @pytest.mark.parametrize(("name", "options"), CASES, ids=[f"{n}-{'-'.join(o)}" for n, o in CASES])
 def test_a_stack_steps_as_its_seeds_do_alone(name, options, as_tensor):

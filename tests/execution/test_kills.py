@@ -34,6 +34,8 @@ LONG = ["--set", "epochs=200", "--set", "checkpoint.every=10 epochs", "--threads
 DEADLINE = 120.0
 """Seconds after which a wait has failed."""
 
+pytestmark = pytest.mark.slow
+
 
 class Command:
     """`ablate run` under way."""
@@ -125,7 +127,6 @@ def undisturbed(write_own, tmp_path_factory, command):
     return trained(folder / "runs")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("whole", [True, False], ids=["all processes", "the parent alone"])
 def test_five_kills(own, tmp_path, command, undisturbed, whole):
     runs, draw = tmp_path / "runs", random.Random(f"kills {whole}")
@@ -289,7 +290,7 @@ def test_a_timeout_keeps_the_state_to_go_on_from(own, tmp_path, command):
     assert f"after epoch {first['epoch']}" in attempts(tmp_path / "runs", folder.name)[1]
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [2, pytest.param(8)])
 def test_commands_at_once_share_the_work(own, tmp_path, command, count):
     flags = ["--set", "epochs=30", "--seeds", "4", "--jobs", "1"]
     studies = [command(own, tmp_path, *flags) for _ in range(count)]

@@ -181,10 +181,10 @@ def test_the_joined_error_is_that_of_all_points_on_the_single_nets_faces(study):
 
 
 def test_a_metric_that_is_not_a_number_is_noted_of_a_joined_row(study):
-    (study.recipe.folder / "mine.py").write_text(
+    (study.recipe.folder / "undefined_metric.py").write_text(
         "def undefined(prediction, target): return prediction.sum() * float('nan')\n"
     )
-    text = RECIPE.replace("metrics: [rmse_pixels]", "metrics: [rmse_pixels, {target: 'mine:undefined'}]")
+    text = RECIPE.replace("metrics: [rmse_pixels]", "metrics: [rmse_pixels, {target: 'undefined_metric:undefined'}]")
     study.recipe = read(study.recipe.folder, text)
     study.command(training=train_job)
     both = record(study, "both")

@@ -73,7 +73,9 @@ def study(values: dict[str, list[float]], store: Store) -> StudyRecord:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("place", ["a", "b", "c"])
+@pytest.mark.parametrize(
+    "place", [pytest.param("a", marks=pytest.mark.slow), "b", pytest.param("c", marks=pytest.mark.slow)]
+)
 def test_every_output_shows_it(size, place, tmp_path):
     store = Store(tmp_path)
     values = {"a": BASE, "b": [0.4, 0.55, 0.62], "c": [0.3, 0.32, 0.5], place: SIZES[size]}

@@ -330,6 +330,7 @@ def texts_of(figure):
     return [(text, text.get_window_extent()) for text in written]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [1, 10])
 @pytest.mark.parametrize("rows", [2, 7, 12])
 @pytest.mark.parametrize("hostile", [False, True])
@@ -383,6 +384,7 @@ def test_text_that_is_too_long_loses_its_middle():
 MAGIC = {"svg": b"<?xml", "png": b"\x89PNG", "pdf": b"%PDF"}
 
 
+@pytest.mark.slow
 def test_the_same_numbers_give_the_same_bytes(lab, tmp_path):
     lab.ladder(3, 3)
     hashes = {}

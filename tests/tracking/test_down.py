@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "1", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
 
@@ -66,7 +68,6 @@ def test_interruption_while_publishing_prints_the_table_all_the_same(desk, doors
     assert last.endswith(f": ablate sync recipe.yaml --tracking-uri {door.uri}")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("left", [9, 40])
 def test_answer_that_is_lost_midway_neither_doubles_nor_loses_anything(desk, server, doors, is_whole, left):
     recipe = desk.folder / "recipe.yaml"

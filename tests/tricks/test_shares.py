@@ -99,6 +99,7 @@ def test_the_tricks_with_a_share_of_each_batch_are_known():
     assert Share.__args__ == (float | Schedule,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples", [1, 3, 7])
 @pytest.mark.parametrize("name", CHOOSING)
 def test_a_trick_changes_its_share_at_every_batch_size(name, samples):

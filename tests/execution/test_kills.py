@@ -290,7 +290,7 @@ def test_a_timeout_keeps_the_state_to_go_on_from(own, tmp_path, command):
     assert f"after epoch {first['epoch']}" in attempts(tmp_path / "runs", folder.name)[1]
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(8)])
+@pytest.mark.parametrize("count", [2, 8])
 def test_commands_at_once_share_the_work(own, tmp_path, command, count):
     flags = ["--set", "epochs=30", "--seeds", "4", "--jobs", "1"]
     studies = [command(own, tmp_path, *flags) for _ in range(count)]

@@ -50,8 +50,8 @@ def check_classes(values: NDArray[Any], samples: int, where: str, *, single: boo
         return
     if highest >= (max(MANY, PER_CLASS * len(there)) if single else MOST):
         raise ValueError(
-            f"{where} are integers from {lowest} to {highest}, which would be {highest + 1} classes for {samples} "
-            "samples. For classification, use 0 … k-1 for k classes; for regression, use floats."
+            f"{where} has integers from {lowest} to {highest}, which would be {highest + 1} classes for {samples} "
+            "samples. For classification, number k classes from 0 to k-1; for regression, use floats."
         )
     if single:
         check_class_count(len(there), samples, where, "use floats")
@@ -60,7 +60,7 @@ def check_classes(values: NDArray[Any], samples: int, where: str, *, single: boo
     alone = highest == VOID and (len(there) < 2 or there[-2] < VOID - 1)
     if not single and len(there) > 1 and (highest >= PER_CLASS * len(there) or alone):
         listed = ", ".join(map(str, there if len(there) <= 6 else [*there[:4], "…", there[-1]]))
-        void = f"; use {IGNORED} for those without a class" if highest == VOID else ""
+        void = f"; use {IGNORED} where there is no class" if highest == VOID else ""
         raise ValueError(
             f"{where} has only {len(there)} different class indices ({listed}), but the largest is {highest}. Number "
             f"the classes from 0{void}."
@@ -71,8 +71,8 @@ def check_class_count(classes: int, samples: int, where: str, regression: str) -
     """Raise ValueError (one line) if the average class has less than two samples."""
     if classes > FEW and 2 * classes > samples:
         raise ValueError(
-            f"{where} would be {classes} classes for {samples} samples, but each class needs several samples. For "
-            f"regression, {regression}."
+            f"{where} has {classes} classes for {samples} samples, but must have at least two samples per class on "
+            f"average. For regression, {regression}."
         )
 
 
@@ -82,7 +82,7 @@ def check_shape(targets: Tensor | None, loss: str) -> None:
     """
     if targets is None or targets.is_floating_point() or targets.dim() != 2:
         return
-    shape, rule = tuple(targets.shape), f"loss (={loss}) requires class indices (N,), but the targets"
+    shape, rule = tuple(targets.shape), f"loss (={loss}) requires class indices of shape (N,), but the targets"
     if shape[1] == 1:
         raise ValueError(f"{rule} are integers of shape {shape}. Remove their second axis: targets[:, 0].")
     if bool(((targets == 0) | (targets == 1)).all()) and bool((targets.sum(1) == 1).all()):

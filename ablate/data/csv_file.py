@@ -104,7 +104,7 @@ def numbers(table: pandas.DataFrame, names: Sequence[str], first_row: int = 1) -
             if text.any():
                 row = int(text.argmax())
                 cell = " ".join(str(table[name].iloc[row]).split())[:40]
-                way = " Write numbers with a decimal point and without other separators." if "," in cell else ""
+                way = " Write numbers with a decimal point and without thousands separators." if "," in cell else ""
                 raise WrongCsv(f"has '{cell}' in column '{name}', row {row + first_row}.{way}")
         columns.append(column.to_numpy(np.float64))
     return np.stack(columns, axis=1)
@@ -127,7 +127,7 @@ def _errors() -> Iterator[None]:
         try:
             yield
         except pandas.errors.ParserWarning:
-            raise WrongCsv("has a row with more cells than the first line has column names.") from None
+            raise WrongCsv("has a row with more cells than column names. Remove cells, or name each column.") from None
         except UnicodeDecodeError as error:
             raise WrongCsv(f"cannot be read as CSV: byte {error.start} is not UTF-8.") from None
         except (ValueError, csv.Error) as error:
@@ -144,7 +144,7 @@ def _names(source: Path | IO[bytes], used: Collection[str] | None) -> pandas.Ind
     if not isinstance(source, Path):
         source.seek(0)
     if len(names) == 1 and (separator := next((sign for sign in ";\t|" if sign in names[0]), None)):
-        raise WrongCsv(f"has {separator!r} between its columns. Save it with commas, and with points in numbers.")
+        raise WrongCsv(f"separates columns by {separator!r}. Save it with commas, and with decimal points in numbers.")
     if len(first) > len(names) and (len(first) > len(names) + 1 or first[-1]):
         raise WrongCsv(f"has {_few(len(first), len(names), 1)}. Name each column.")
     many = (name for name, times in Counter(names).items() if name and times > 1 and (used is None or name in used))

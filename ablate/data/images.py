@@ -42,8 +42,8 @@ KEPT = 2**30
         ),
         interacts=(
             "Images that are read in every epoch cannot be standardized by the trick. group: folder keeps images of "
-            "the same subfolder in one split. Values of 8 and 16 bits are scaled to 0 … 1 (divided by 255 or 65535); "
-            "32-bit and floating-point ones are kept, so use standardise."
+            "the same subfolder in one split. 8-bit values are divided by 255 and 16-bit values by 65535; 32-bit "
+            "and floating-point values are not scaled, so use standardise."
         ),
     ),
 )

@@ -29,20 +29,20 @@ class Points(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     points: Annotated[int, Range(ge=0)] | tuple[str, ...] = Field(
-        description="their number or names; 0: no target is a position in the image"
+        description="number or names of the points; 0: no target is a coordinate in the image"
     )
     unit: Unit = Field(
         default="pixels",
         description=(
-            "pixels: array indices, the middle of the first pixel is 0; edge: pixels from the left and upper edge; "
-            "fraction: 0 to 1, symmetric: -1 to 1 from edge to edge"
+            "pixels: array indices, the center of the first pixel is 0; edge: pixels from the left and upper edge; "
+            "fraction: 0 to 1 from edge to edge; symmetric: -1 to 1 from edge to edge"
         ),
     )
     swap: tuple[tuple[int | str, int | str], ...] | None = Field(
         default=None,
         description=(
-            "pairs of points, by name or number from 0, that swap when an image is flipped; null: names that differ in "
-            "left and right only"
+            "pairs of points, by name or number from 0, that swap when an image is flipped; null: those whose names "
+            "differ only in left and right"
         ),
     )
 
@@ -66,7 +66,7 @@ class Points(BaseModel):
                 raise ValueError(f"swap has '{point}', which is not a keypoint. Keypoints: {known}.")
             seen.append(self._index(point) or 0)
         if len(set(seen)) < len(seen):
-            raise ValueError("swap must have each keypoint at most once.")
+            raise ValueError("swap must contain each keypoint at most once.")
         return self
 
     @property
@@ -95,8 +95,8 @@ class Points(BaseModel):
             raise ValueError(f"{where} requires images (C, H, W), but samples have shape {input_shape}. Remove it.")
         if values != 2 * len(self.names):
             raise ValueError(
-                f"{where} has {len(self.names)} points, so targets must be {2 * len(self.names)} numbers (x and y of "
-                f"each), but they are {values}."
+                f"{where} has {len(self.names)} points, so each sample must have {2 * len(self.names)} targets (x and "
+                f"y of each point), but has {values}. Correct the number of points."
             )
         width, height = input_shape[2], input_shape[1]
         sides, middle = (float(width), float(height)), (width / 2, height / 2)

@@ -55,7 +55,7 @@ def read_inputs(choice: Choice, path: Path) -> tuple[Part, list[int] | None]:
         names = tuple(name for name in table.columns if not UNNAMED.fullmatch(name))
         if without_names(names):
             raise ValueError(
-                f"--data (={shown(path)}) has numbers in its first line, which must have the column names."
+                f"--data (={shown(path)}) has numbers in its first line. The first line must contain the column names."
             )
     lacking = next((name for name in names if name not in table.columns), None)
     if lacking is not None:
@@ -67,7 +67,7 @@ def read_inputs(choice: Choice, path: Path) -> tuple[Part, list[int] | None]:
     if not np.isfinite(values).all():
         row, column = np.argwhere(~np.isfinite(values))[0]
         raise ValueError(
-            f"--data (={shown(path)}) has an empty or infinite number in row {row + 1}, column '{names[column]}'. "
+            f"--data (={shown(path)}) has an empty or infinite value in row {row + 1}, column '{names[column]}'. "
             "Inputs must be finite."
         )
     return Part(torch.from_numpy(values)), None

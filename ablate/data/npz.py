@@ -40,8 +40,8 @@ TARGETS = ("targets", "y", "Y", "labels", "target")
         source="numpy.savez",
         helps="For data that fit in memory and have one target per sample.",
         interacts=(
-            "uint8 inputs stay bytes in memory and are scaled to 0 … 1 in each batch. Declare coordinates with "
-            "keypoints: flip, rotate, shift, scale and crop then move them with the images."
+            "uint8 inputs stay bytes in memory and are scaled to 0 … 1 in each batch. Declare targets that are "
+            "coordinates with keypoints, so that flip, rotate, shift, scale and crop move them with the images."
         ),
     ),
 )
@@ -60,8 +60,8 @@ class Npz(Data):
     keypoints: Points | None = Field(
         default=None,
         description=(
-            "the targets are coordinates in the image: the names or number of the points, or a mapping with points, "
-            "unit and swap"
+            "declares the targets as coordinates in the image: the number or names of the points, or a mapping with "
+            "points, unit and swap"
         ),
     )
 
@@ -172,7 +172,8 @@ def as_kept(values: NDArray[Any], floats: Floats, field: str) -> NDArray[Any]:
     if bad.any():
         sample = int(bad.reshape(len(bad), -1).any(1).argmax())
         value = values[bad].reshape(-1)[0]
-        what = "a missing or infinite number" if not np.isfinite(value) else f"{value:g}, too large for float32,"
+        large = f"a number too large for float32 ({value:g})"
+        what = large if np.isfinite(value) else "a missing or infinite number"
         raise ValueError(f"data.{field} has {what} in sample {sample}. Replace it, or remove the sample.")
     return kept
 
@@ -189,7 +190,9 @@ def _spec(input_shape: tuple[int, ...], targets: torch.Tensor, points: Points | 
         return Spec(input_shape, outputs, task, (), marks, names, places=places, no_positions=no_positions)
     outputs = int(targets.max()) + 1 if len(targets) else 1
     if outputs < 2:
-        raise ValueError("data.targets (=0 for all samples) must have at least two classes. Use floats for regression.")
+        raise ValueError(
+            "data.targets (=0 for all samples) must contain at least two classes. Use floats for regression."
+        )
     classes = tuple(str(number) for number in range(outputs))
     task, places = "classification" if targets.dim() == 1 else "other", tuple(targets.shape[1:])
     return Spec(input_shape, outputs, task, classes, places=places, no_positions=points is not None)

@@ -68,7 +68,7 @@ class Look:
         if depth != "numbers" and self.wide:
             pixels = pixels.astype(np.float32) / np.float32(255 if depth == "bytes" else 65535)
         if not np.isfinite(pixels).all():
-            raise ValueError(f"data.path (={shown(path)}) contains NaN or infinity. Repair or remove it.")
+            raise ValueError(f"data.path (={shown(path)}) contains NaN or infinity. Repair or remove the file.")
         return np.ascontiguousarray(pixels, self.dtype)
 
     def _square(self, image: Image.Image) -> Image.Image:
@@ -217,7 +217,7 @@ class Pictures:
             other = next(name for depth, name in found.items() if depth != "numbers")
             raise ValueError(
                 f"data.path (={shown(self.root / found['numbers'])}) has floating-point or 32-bit values, but {other} "
-                "has 8 or 16 bits, which are divided by their maximum. Convert all images to one kind."
+                "has 8-bit or 16-bit values, which are divided by 255 or 65535. Convert all images to the same type."
             )
         return found.keys() != {"bytes"}
 

@@ -56,7 +56,7 @@ def lost(values: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def check_inputs(data: Parts, dtype: torch.dtype) -> None:
     """Raise ValueError (one line) if the network would get inputs whose differences are lost."""
-    fix = "Add standardise, subtract a constant"
+    fix = "Add the trick standardise, subtract a constant"
     _check([part.inputs for part in _parts(data)], dtype, "data.inputs", data.spec.input_names, fix)
 
 
@@ -85,6 +85,6 @@ def _check(
         low, high = (float(end) for end in torch.aminmax(numbers[numbers.isfinite()]))
         what = names[column] if column < len(names) else f"column {column + 1}"
         raise ValueError(
-            f"{field} (={what}) has different values from {low:.12g} to {high:.12g} that are equal in float32. "
+            f"{field} (={what}) has different values from {low:.12g} to {high:.12g} that become equal in float32. "
             f"{fix}, or use 'precision: float64'."
         )

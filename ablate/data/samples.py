@@ -79,7 +79,7 @@ def as_tensor(value: Any, where: str, *, is_target: bool = False) -> Tensor:
             if most < 2**63:
                 tensor = torch.from_numpy(array.astype(np.float64) if array.dtype == np.longdouble else array)
         except (TypeError, ValueError):
-            came = f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type_of(value)
+            came = f"an array of dtype {value.dtype}" if isinstance(value, np.ndarray) else type_of(value)
             raise ValueError(f"{where} has {came} as {what}. It must be numeric.") from None
         if most >= 2**63:
             raise ValueError(f"{where} has the integer {most} as {what}. Integers must be less than 2^63; use floats.")

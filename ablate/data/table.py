@@ -61,7 +61,7 @@ class Table(Data):
     inputs: tuple[str, ...] | None = Field(
         default=None,
         min_length=1,
-        description="the input columns; null: all others that have a name, which must be numeric",
+        description="the input columns; null: all others that have a name; they must be numeric",
     )
     task: Literal["classification", "regression"] | None = Field(
         default=None,
@@ -180,7 +180,7 @@ def _numbers(table: pandas.DataFrame, names: tuple[str, ...], field: str, where:
             way = (
                 "List numeric columns in 'inputs'"
                 if field == "inputs"
-                else "Missing numbers must be empty; for text, use 'task: classification'"
+                else "Leave cells of missing numbers empty; for classes, use 'task: classification'"
             )
             raise ValueError(f"data.{field} (={name}) must be numeric, but {where} {error} {way}.") from None
     return np.hstack(columns)

@@ -27,7 +27,7 @@ SHARED_OUT = 42
 """Seed of the folds of custom data, which have no ``split_seed``."""
 
 KEYS = ("train", "valid", "test", "outputs", "classes", "keypoints")
-EXPECTED = "(train, valid), or a dict with train, valid and, if wanted, test, outputs, classes and keypoints"
+EXPECTED = "(train, valid), or a dict with train, valid and optionally test, outputs, classes and keypoints"
 
 
 def from_target(choice: Choice, folder: Path | None, fold: Fold | None = None, *, double: bool = False) -> Parts:
@@ -184,7 +184,7 @@ def _spec(parts: Mapping[str, Part], returned: Mapping[str, Any], points: Points
             )
         if outputs is None and highest < 1:
             raise ValueError(
-                f"{where} has targets of 0 for all samples, but must have at least two classes. Use floats for "
+                f"{where} has the class index 0 for all samples, but must have at least two classes. Use floats for "
                 "regression, or return 'outputs'."
             )
         outputs = outputs or highest + 1

@@ -106,7 +106,7 @@ def dry_run(
 def try_one_sample(network: nn.Module, train: Loader, batch_size: int) -> None:
     """If an epoch's last batch has one sample, check that the network's batch norm accepts it; raises ValueError."""
     if (len(train) - 1) % batch_size == 0 and not takes_one_sample(network, train):
-        rule = f"The last batch of {len(train)} training samples has one sample, but batch norm requires two."
+        rule = f"With {len(train)} training samples, the last batch has one sample, but batch norm requires two."
         raise ValueError(f"batch_size (={batch_size}): {rule} Choose another batch size.")
 
 
@@ -168,9 +168,9 @@ def check_pairing(network: nn.Module, measures: Mapping[str, Measure], train: Lo
             tensor.copy_(kept[name])
     if broadcast:
         raise ValueError(
-            f"{broadcast[0]} compares every prediction with every target: predictions have shape "
-            f"{tuple(prediction.shape)} and targets {tuple(targets.shape)}, which broadcast. Use "
-            "prediction.view_as(target) in it."
+            f"{broadcast[0]} compares every prediction with every target, because predictions of shape "
+            f"{tuple(prediction.shape)} and targets of shape {tuple(targets.shape)} broadcast. In its code, use "
+            "prediction.view_as(target)."
         )
 
 

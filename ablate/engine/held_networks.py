@@ -42,10 +42,10 @@ def reason_against_stack(trick: Trick, networks: Sequence[nn.Module]) -> str | N
     tensors = chain.from_iterable(chain(network.parameters(), network.buffers()) for network in networks)
     memory = {address for tensor in tensors if (address := _address(tensor))}
     if any(key in live or _address(one) in memory for key, one in held.items()):
-        return "holds the network given to on_model, but seeds trained in parallel use a copy of it"
+        return "keeps the network given to on_model, but seeds that are trained in parallel use a copy of it"
     shared = held.keys() & reachable(*networks).keys()
     if any(_is_state(held[key]) for key in shared):
-        return "shares state with the network's layers or hooks, which seeds trained in parallel have in common"
+        return "shares state with the network's layers or hooks, which all seeds that are trained in parallel would use"
     return None
 
 

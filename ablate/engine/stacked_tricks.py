@@ -56,7 +56,7 @@ def check_apart(tricks: Sequence[Trick | EachSeed], settings: Settings, networks
                 if reason := reason_against_stack(one, networks):
                     raise CannotStack(f"trick (={choice.label}) {reason}.")
     if hooks_keep_state(networks[-1]):
-        raise CannotStack("model: its hooks keep state, which seeds trained in parallel would share.")
+        raise CannotStack("model: its hooks keep state, which all seeds that are trained in parallel would use.")
 
 
 def of_seed(tricks: Sequence[Trick | EachSeed], i: int) -> list[Trick]:

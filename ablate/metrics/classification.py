@@ -131,7 +131,7 @@ class Perplexity(Metric):
     card=Card(
         "Expected calibration error: the difference between confidence and accuracy.",
         source="Guo et al. 2017, On Calibration of Modern Neural Networks; torchmetrics' multiclass_calibration_error, "
-        "which sums in float32",
+        "but summed in float64",
         helps="When the probabilities themselves are used, not only the predicted class.",
         costs="Depends on the bins; noisy if bins have few samples.",
     ),

@@ -72,7 +72,7 @@ class OwnOptimizer(Optimizer):
             except Exception as error:
                 text = f"{type(error).__name__}: {' '.join(str(error).split())}"
                 raise ValueError(
-                    f"optimizer (={self.target}) does not accept optimizer.groups: {text} Remove them."
+                    f"optimizer (={self.target}) does not accept optimizer.groups: {text.rstrip('.')}. Remove them."
                 ) from error
         by_match = {group["match"]: group for group in groups}
         if {group.get("match") for group in made.param_groups} != by_match.keys() and self.groups:

@@ -28,15 +28,15 @@ SENTENCES: dict[Kind, str] = {
     "not_compiled": "not compiled: {reason}",
     "missing_targets": "targets may be missing (NaN): a custom loss must mask them",
     "not_finite_inputs": "{count} of {total} {split} inputs contain NaN or infinity (first: sample {first})",
-    "targets_stay": "images are moved by {tricks}, but targets are not: if targets are positions, declare them with "
-    "data.keypoints; if not, set it to 0",
-    "unnamed": "not used as inputs, because they have no name: {columns}",
+    "targets_stay": "images are moved by {tricks}, but targets are not: if targets are coordinates in the image, "
+    "declare them with 'keypoints'; if not, use 'keypoints: 0'",
+    "unnamed": "columns without a name are not used as inputs ({columns})",
     "initial_weights": "starts from the weights of {source}: {taken} of {total} tensors loaded{left}",
     "initial_average": "ema: after {steps} steps, initial weights are still {share} of the average. "
     "Use a smaller decay (={decay}) or warmup: true",
     "not_finite": "{metric} (={value}) is not finite at the {at} epoch",
-    "other_range": "{column} are between {low} and {high}, but between {train_low} and {train_high} in the training "
-    "set. Bring them to the same scale",
+    "other_range": "{column} range from {low} to {high}, but from {train_low} to {train_high} in the training set. "
+    "Scale them like the training inputs",
     "no_seed": "not compared, because no seed was logged",
     "left_out": "ignored {count} {unit} without {place}",
     "repeated_seed": "several runs with {seeds}: the most recent one is used",
@@ -67,7 +67,7 @@ SENTENCES: dict[Kind, str] = {
     "init_not_paired": "initial weights are not paired with the parent's, so differences vary more",
     "no_effect_at_first": "possible bug: the loss of the first step equals that of {parent}",
     "second_look": "a second look: a verdict was shown for {before} of the {now} seeds before the others were added, "
-    "so false positives are more frequent",
+    "so a false positive is more likely",
     "other_epochs": "{own} epochs (parent: {parent})",
     "other_batch_size": "batch size {own} (parent: {parent})",
     "other_data": "data settings differ from the parent's ({keys})",
@@ -117,10 +117,10 @@ DIFFERENCES = {
     "group_norm": "group_norm now refuses groups of one feature, which it set to 0",
     "contract": "custom code now gets copies of the data, so that it cannot change them",
     "share": "tricks now change exactly their share of the samples, whatever the batch size",
-    "reading": "data files were misread before",
+    "reading": "an earlier version misread the data file",
     "early_stop_start": "epochs before early_stop.start are no longer reported as the best",
     "float64_data": "the data are now kept in float64",
-    "loss_weight": "batches now count in the loss by their known targets",
+    "loss_weight": "batches are now weighted by their known targets in the mean loss",
 }
 """What makes a variant stale."""
 

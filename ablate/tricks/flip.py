@@ -51,12 +51,12 @@ class Flip(Trick):
         if spec.keypoints is not None and spec.keypoints.pairs is None:
             raise ValueError(
                 "trick (=flip) requires the pairs of keypoints that swap when an image is flipped. Set "
-                "data.keypoints.swap, such as [[0, 1]], or [] if there are none."
+                "keypoints.swap, such as [[0, 1]], or [] if no points swap."
             )
         if spec.keypoints is not None and (alone := one_sided(spec.keypoints)):
             raise ValueError(
                 f"trick (=flip) swaps left and right keypoints, but the counterpart of {alone[0]} is missing. Add "
-                "it to data.columns or data.keypoints, or remove flip."
+                "it to data.columns or keypoints, or remove flip."
             )
 
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:

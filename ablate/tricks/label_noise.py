@@ -77,8 +77,8 @@ class LabelNoise(Trick):
             )
         if count == len(targets) and self.share < 1:
             raise ValueError(
-                f"label_noise.share (={self.share:g}) leaves no correct label ({len(targets)} in total). Set it to 1, "
-                "or use more data."
+                f"label_noise.share (={self.share:g}) is rounded to all {len(targets)} labels. At least one label must "
+                "stay correct. Set it to 1, or use more data."
             )
         return data.with_train(replace(data.train, targets=wrong(targets, data.spec.outputs, count, self.seed)))
 

@@ -34,7 +34,7 @@ To = Literal["standard", "unit", "symmetric"]
         ),
         helps="For targets far from 0, such as prices, whose initial loss is otherwise so large that training fails.",
         costs="Losses are in the normalized unit: compare a metric, such as rmse, with variants that do not normalize.",
-        interacts="Gives several outputs equal weight. Not for keypoints that are scaled already.",
+        interacts="Gives several outputs equal weight. Cannot be used with keypoints that are already scaled.",
     ),
 )
 class NormaliseTargets(Trick):

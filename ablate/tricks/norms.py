@@ -188,9 +188,10 @@ class GroupNorm(NormSwap):
         channels = width(layer)
         groups = math.gcd(self.groups, channels)
         if isinstance(layer, torch.nn.Linear) and groups == channels:
-            rule = f"must put at least two features of a hidden layer in a group, but one has {channels} features"
-            fix = "Use fewer groups, or 'where: conv'"
-            raise ValueError(f"group_norm.groups (={self.groups}) {rule}, and a lone one becomes 0. {fix}.")
+            raise ValueError(
+                f"group_norm.groups (={self.groups}) makes each of the {channels} features of a linear layer a group, "
+                "which is normalized to 0. Groups must have at least two features. Use fewer groups, or 'where: conv'."
+            )
         return torch.nn.GroupNorm(groups, channels, **like(layer))
 
 

@@ -60,7 +60,7 @@ class ScaleLr(Trick):
         optimizer = settings.optimizer.options
         if isinstance(optimizer, Mapping) and "lr" not in optimizer:
             label = settings.optimizer.label
-            raise ValueError(f"scale_lr cannot change the learning rate of optimizer (={label}). Set optimizer.lr.")
+            raise ValueError(f"scale_lr requires optimizer.lr, but optimizer (={label}) does not set it. Add it.")
         groups = settings.trick("accumulate")
         together = groups.options.batches if groups is not None and isinstance(groups.options, Accumulate) else 1
         samples = settings.batch_size * together

@@ -216,9 +216,9 @@ class Trick(Named):
     def on_model(self, model: nn.Module) -> tuple[nn.Module, Sequence[str]]:
         """Change the network of one seed.
 
-        Returns it and the names of the changed layers. Raises `NoEffect` if there are none. A stack trains copies of
-        the networks, so seeds are trained one by one if a custom trick keeps the network, or state that hooks of the
-        network use; copies may be kept.
+        Returns it and the names of the changed layers. Raises `NoEffect` if there are none. If a custom
+        trick keeps the network itself, or state that the network's hooks use, seeds are trained one by one, because a
+        stack trains copies of the networks. A trick may keep copies.
         """
         return model, ()
 

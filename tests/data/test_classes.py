@@ -135,7 +135,7 @@ def test_a_function_may_say_how_many_there_are(tmp_path: Path):
 
 def test_names_of_samples_are_not_classes(tmp_path: Path):
     names = [f"sample-{i}" for i in range(N)]
-    with pytest.raises(ValueError, match=r"^data\.target \(=y\) would be 60 classes for 60 samples"):
+    with pytest.raises(ValueError, match=r"^data\.target \(=y\) has 60 classes for 60 samples"):
         from_csv(tmp_path, INPUTS, names)
     assert from_csv(tmp_path, INPUTS, [f"person-{i // 2}" for i in range(N)]).spec.outputs == 30
 

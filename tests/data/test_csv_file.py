@@ -98,9 +98,9 @@ def test_new_inputs_are_the_same_however_they_are_written(path: Path, text: str)
         (PLAIN.replace("7.25", "7.25,").replace("9.5", "9.5,1"), "has a row with more cells than"),
         (PLAIN.replace("9.5", "9.5,1"), "cannot be read as CSV: Expected 3 fields in line 4, saw 4"),
         (PLAIN.replace("1,9.5", "9.5"), "has 2 cells in row 3, but 3 column names"),
-        (PLAIN.replace(",", ";"), "has ';' between its columns"),
-        (PLAIN.replace(",", "\t"), "has '\\t' between its columns"),
-        (PLAIN.replace(",", ";").replace(".", ","), "has ';' between its columns"),
+        (PLAIN.replace(",", ";"), "separates columns by ';'"),
+        (PLAIN.replace(",", "\t"), "separates columns by '\\t'"),
+        (PLAIN.replace(",", ";").replace(".", ","), "separates columns by ';'"),
         (PLAIN.replace("2.5", "?"), "has '?' in column 'a', row 3"),
         (PLAIN.replace("2.5", "2024-05-01"), "has '2024-05-01' in column 'a', row 3"),
         (PLAIN.replace("2.5", '"2,5"'), "has '2,5' in column 'a', row 3. Write numbers with a decimal point"),
@@ -135,7 +135,7 @@ def test_columns_without_a_name_are_left_out_and_it_is_said(path: Path):
         data = load_parts(variant.settings.data, path.parent)
         said.append((data.spec.input_names, [sentence(note) for note in data_notes(variant.settings, data)]))
     assert said == [
-        (("a", "b"), ["not used as inputs, because they have no name: Unnamed: 0"]),
+        (("a", "b"), ["columns without a name are not used as inputs (Unnamed: 0)"]),
         (("Unnamed: 0", "b"), []),
     ]
 

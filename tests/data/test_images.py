@@ -298,8 +298,8 @@ def test_files_of_8_and_16_bits_have_one_scale_and_others_are_not_mixed_with_the
     with pytest.raises(ValueError, match="data") as error:
         Images(path=tmp_path, size=SIDE).load()
     assert str(error.value) == (
-        "data.path (=a/3.tif) has floating-point or 32-bit values, but a/1.png has 8 or 16 bits, which are divided by "
-        "their maximum. Convert all images to one kind."
+        "data.path (=a/3.tif) has floating-point or 32-bit values, but a/1.png has 8-bit or 16-bit values, "
+        "which are divided by 255 or 65535. Convert all images to the same type."
     )
 
 
@@ -307,7 +307,7 @@ def test_files_of_8_and_16_bits_have_one_scale_and_others_are_not_mixed_with_the
     ("contents", "message"),
     [
         (b"P6 1 1 65535\n" + b"abcdef", "Pillow reads only 8 of its 16 bits (RGB). Save it as PNG or grayscale TIFF."),
-        (tiff(np.full((2, 2), np.nan, np.float32), "<"), "contains NaN or infinity. Repair or remove it."),
+        (tiff(np.full((2, 2), np.nan, np.float32), "<"), "contains NaN or infinity. Repair or remove the file."),
     ],
 )
 def test_values_that_cannot_be_read_are_refused_in_one_line(tmp_path, contents, message):

@@ -130,7 +130,7 @@ def test_predict_says_so(ablate, tmp_path):
     words = " ".join(other.err.split())
     new = (x[:9] * 255).round()
     assert words.startswith(
-        f"warning: --data (=bytes.npz): inputs are between {new.min():.4g} and {new.max():.4g}, but between "
+        f"warning: --data (=bytes.npz): inputs range from {new.min():.4g} to {new.max():.4g}, but from "
     )
     table = " ".join(ablate("predict", "t.yaml", "a", "--data", "new.csv", "-o", "p.csv").err.split())
-    assert table.startswith("warning: --data (=new.csv): values of column b are between ")
+    assert table.startswith("warning: --data (=new.csv): values of column b range from ")

@@ -34,7 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (
             "hole.csv",
             b"a,b\n1,2\n3,\n",
-            "--data (=hole.csv) has an empty or infinite number in row 2, column 'b'. Inputs",
+            "--data (=hole.csv) has an empty or infinite value in row 2, column 'b'. Inputs",
         ),
         ("narrow.csv", b"a\n1\n", "--data (=narrow.csv) has no column 'b', which the network requires."),
         ("junk.npz", b"junk", "--data (=junk.npz) cannot be read as .npz: it is not a zip archive."),

@@ -80,9 +80,9 @@ def test_groups_of_text_stay_together(tmp_path: Path):
         (
             {"x": np.zeros(3), "y": np.zeros(3, int)},
             {},
-            "data.targets (=0 for all samples) must have at least two classes",
+            "data.targets (=0 for all samples) must contain at least two classes",
         ),
-        ({"x": np.zeros((3, 4, 4)), "y": np.zeros((3, 4, 4), int)}, {}, "must have at least two classes"),
+        ({"x": np.zeros((3, 4, 4)), "y": np.zeros((3, 4, 4), int)}, {}, "must contain at least two classes"),
         ({"x": np.zeros(3), "y": np.array(["a"] * 3)}, {}, "data.targets (=y) is <U1 (3,). It must be numeric"),
         ({"x": np.zeros(3), "y": np.array([{}] * 3)}, {}, "cannot be read as .npz"),
         ({"x": np.zeros(9), "y": np.zeros(9)}, {"group": "who"}, "data.group (=who) is not in the file"),

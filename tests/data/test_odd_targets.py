@@ -85,7 +85,7 @@ every_source = pytest.mark.parametrize("source", ["npz", "arrays", "dataset"])
 def test_targets_on_which_training_would_diverge_or_learn_nonsense(source, y, found, tmp_path):
     if found is None:
         y = np.where(DRAW.random(y.shape) < 0.1, 255, y % 150)
-        found = "but the largest is 255. Number the classes from 0; use -100 for those without a class."
+        found = "but the largest is 255. Number the classes from 0; use -100 where there is no class."
     if source == "npz" and "missing" in found and np.isfinite(y).any():
         # a file is split at random: leave no sample of the validation set
         kept = Npz(path=tmp_path / "arrays.npz", valid=0.25)
@@ -125,10 +125,18 @@ def test_ignored_pixels_count_nowhere_in_losses_that_take_masks(loss):
 @pytest.mark.parametrize(
     ("x", "y", "found"),
     [
-        (with_value(X, (4, 2), 1e300), Y, "data.inputs has 1e+300, too large for float32, in sample 4. Replace it"),
+        (
+            with_value(X, (4, 2), 1e300),
+            Y,
+            "data.inputs has a number too large for float32 (1e+300) in sample 4. Replace it",
+        ),
         (with_value(X, (4, 2), np.inf), Y, "data.inputs has a missing or infinite number in sample 4."),
         (with_value(X, (4, 2), np.nan), Y, "data.inputs has a missing or infinite number in sample 4."),
-        (X, with_value(NUMBERS, (5, 0), -1e300), "data.targets has -1e+300, too large for float32, in sample 5."),
+        (
+            X,
+            with_value(NUMBERS, (5, 0), -1e300),
+            "data.targets has a number too large for float32 (-1e+300) in sample 5.",
+        ),
     ],
 )
 def test_numbers_too_large_for_float32_are_not_called_infinite(x, y, found, tmp_path):
@@ -152,7 +160,7 @@ def test_shapes_of_class_indices(targets, message):
         return
     with pytest.raises(ValueError, match="loss") as error:
         check_shape(torch.tensor(targets), "cross_entropy")
-    assert str(error.value) == f"loss (=cross_entropy) requires class indices (N,), but the targets {message}"
+    assert str(error.value) == f"loss (=cross_entropy) requires class indices of shape (N,), but the targets {message}"
 
 
 @pytest.mark.parametrize(
@@ -195,7 +203,7 @@ baseline: {name: a, model: {name: mlp, hidden: [4]}, loss: cross_entropy, optimi
         (
             X,
             np.eye(3, dtype=np.int64)[Y],
-            "loss (=cross_entropy) requires class indices (N,), but the targets are one-hot",
+            "loss (=cross_entropy) requires class indices of shape (N,), but the targets are one-hot",
         ),
         (X, Y[:, None], "but the targets are integers of shape (30, 1). Remove"),
     ],

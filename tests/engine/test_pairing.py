@@ -71,12 +71,12 @@ def test_predictions_of_one_axis_and_targets_of_two(assembled, loss, shift, seed
         ValueError, match=rf"^loss \(=pairing:{loss}\) compares every prediction with every target"
     ) as error:
         assembled("Flat", loss, shift=shift if loss == "plain" else 0.0, seeds=seeds)
-    assert "shape (12,) and targets (12, 1)" in str(error.value)
+    assert "shape (12,) and targets of shape (12, 1)" in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_predictions_of_two_axes_and_classes_of_one(assembled):
-    with pytest.raises(ValueError, match=r"shape \(12, 1\) and targets \(12,\)"):
+    with pytest.raises(ValueError, match=r"shape \(12, 1\) and targets of shape \(12,\)"):
         assembled("Column", "plain", classes=True)
 
 

@@ -228,9 +228,7 @@ def test_pairs_come_from_names_or_are_given(written, pairs):
 def test_flip_asks_for_pairs_that_it_cannot_know():
     flip = lookup("trick", "flip").settings()
     spec = Spec((1, 8, 8), 6, "regression", keypoints=Points.model_validate(3).facts((1, 8, 8), 6, "data.keypoints"))
-    with pytest.raises(
-        ValueError, match=r"Set data\.keypoints\.swap, such as \[\[0, 1\]\], or \[\] if there are none\.$"
-    ):
+    with pytest.raises(ValueError, match=r"Set keypoints\.swap, such as \[\[0, 1\]\], or \[\] if no points swap\.$"):
         flip.check(spec)
     given = Points.model_validate({"points": 3, "swap": []}).facts((1, 8, 8), 6, "data.keypoints")
     flip.check(replace(spec, keypoints=given))
@@ -239,7 +237,12 @@ def test_flip_asks_for_pairs_that_it_cannot_know():
 @pytest.mark.parametrize(
     ("written", "shape", "message"),
     [
-        (4, (1, 8, 8), "data.keypoints has 4 points, so targets must be 8 numbers (x and y of each), but they are 6."),
+        (
+            4,
+            (1, 8, 8),
+            "data.keypoints has 4 points, so each sample must have 8 targets (x and y of each point), but has 6. "
+            "Correct the number of points.",
+        ),
         (3, (64,), "data.keypoints requires images (C, H, W), but samples have shape (64,). Remove it."),
     ],
 )
@@ -254,7 +257,7 @@ def test_keypoints_that_do_not_fit_are_refused(written, shape, message):
     [
         ("{'points': 3, 'unit': 'mm'}", "keypoints: unit (='mm') is not valid: Input should be"),
         ("['a', 'a', 'b']", "keypoints: value (=['a', 'a', 'b']) is not valid: must list each keypoint once"),
-        ("2", "keypoints has 2 points, so targets must be 4 numbers"),
+        ("2", "keypoints has 2 points, so each sample must have 4 targets"),
     ],
 )
 def test_what_custom_data_declare_wrongly_is_refused_in_one_line(returned, message, tmp_path, monkeypatch):
@@ -298,7 +301,7 @@ variants:
   - {name: b, add: [flip, {rotate: 5}]}
 """
 
-WARNED = "b: images are moved by flip, rotate, but targets are not: if targets are positions, declare them with"
+WARNED = "b: images are moved by flip, rotate, but targets are not: if targets are coordinates in the image, declare"
 
 
 def test_undeclared_positions_are_reported_by_plan_run_and_table(ablate, tmp_path):
@@ -306,7 +309,7 @@ def test_undeclared_positions_are_reported_by_plan_run_and_table(ablate, tmp_pat
     np.savez(tmp_path / "points.npz", x=spots(points, 8, 8), y=points.reshape(COUNT, 6))
     (tmp_path / "r.yaml").write_text(RECIPE)
     plan = ablate("plan", "r.yaml")
-    assert f"warning: {WARNED} (0: no target is one)." in plan.err
+    assert f"warning: {WARNED} them with 'keypoints'; if not, use 'keypoints: 0'." in " ".join(plan.err.split())
     assert json.loads(ablate("plan", "r.yaml", "--json").out)["rows"][1]["moves_away"] == ["flip", "rotate"]
     for command in (["run", "r.yaml", "--no-mlflow", "--jobs", "1"], ["table", "r.yaml"]):
         assert WARNED in " ".join(ablate(*command).out.split())

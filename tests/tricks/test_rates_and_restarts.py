@@ -69,7 +69,7 @@ def test_nothing_to_scale_is_said():
     with pytest.raises(NoEffect, match=r"scale_lr has no effect: the batch size per step \(64\)"):
         SCALE_LR().on_settings(settings())
     own = settings(batch_size=128).replace(optimizer=Choice("optimizer", None, "mine:Optimizer", {}))
-    with pytest.raises(ValueError, match=r"scale_lr cannot change the learning rate of optimizer \(=Optimizer\)"):
+    with pytest.raises(ValueError, match=r"scale_lr requires optimizer\.lr, but optimizer \(=Optimizer\)"):
         SCALE_LR().on_settings(own)
 
 

@@ -136,7 +136,7 @@ def verdicts(table: Table) -> str:
     found = {row.verdict for row in rows}
     within = f"interval within ±{smallest:g}" if smallest is not None else "same results as the parent"
     more = "80% power" if smallest is None else f"80% power, or for an {within}"
-    more = f" (≈n more seeds, in a new study, for {more})" if table.unit == "seed" else ""
+    more = f" (for {more}, a new study needs ≈n more seeds)" if table.unit == "seed" else ""
     words = {
         "helps/hurts: significant": found & {"helps", "hurts"},
         "'without X' helps: better without X": any(

@@ -184,15 +184,14 @@ def deviations(key: str, name: str) -> Column:
 
 
 def timed(key: str, title: str, count_key: str) -> Column:
-    """Epochs or seconds to a value; ``– (3/5)`` if not every run reached it."""
+    """Epochs or seconds to a value; ``– (3/5)`` if not every trained run reached it."""
 
     def text(row: Row) -> str:
         value, there = row.reached.get(key), row.reached.get(count_key)
         if there is None:
             return UNKNOWN
-        planned = row.tally.planned * (row.folds or 1 if row.tally.unit == "seed" else 1)
         if value is None:
-            return f"{UNKNOWN} ({round(there)}/{planned})"
+            return f"{UNKNOWN} ({round(there)}/{row.trained})"
         return duration(value) if key.endswith("_seconds") else f"{value:g}"
 
     return Column(

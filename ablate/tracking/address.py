@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from textwrap import shorten
 
 DEFAULT = "sqlite:///mlflow.db"
 SQLITE = "sqlite:///"
+SCHEMES = {
+    *("file", "http", "https", "sqlite", "mysql", "postgresql", "postgres", "mssql"),
+    *("databricks", "databricks-uc", "uc"),
+}
+"""The schemes that MLflow knows; others can be plugins."""
+
 SILENCE = {"ConnectionError", "NewConnectionError", "MaxRetryError", "ConnectTimeout", "ReadTimeout"}
 
 
@@ -46,8 +53,17 @@ class Address:
 
 
 def resolve(tracking_uri: str | None = None) -> Address:
-    """The address of ``tracking_uri``; defaults to ``$MLFLOW_TRACKING_URI`` or ``sqlite:///mlflow.db``."""
+    """The address of ``tracking_uri``; defaults to ``$MLFLOW_TRACKING_URI`` or ``sqlite:///mlflow.db``.
+
+    Raises ValueError if MLflow does not know its scheme.
+    """
     uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT
+    scheme = re.match(r"([a-z][a-z-]+)(\+\w+)?:", uri)
+    if scheme and scheme[1] not in SCHEMES and scheme[1] not in entry_points(group="mlflow.tracking_store").names:
+        raise ValueError(
+            f"tracking URI (={Address(uri).shown}) has an unsupported scheme. Use a URI such as sqlite:///mlflow.db or "
+            "http://mlflow.example.org."
+        )
     if not uri.startswith(SQLITE):
         return Address(uri)
     path, mark, query = uri.removeprefix(SQLITE).partition("?")
@@ -69,8 +85,6 @@ def trouble(error: Exception, address: Address) -> str:
         what = "does not respond"
     elif isinstance(error, TimeoutError) and type(error).__module__.startswith("filelock"):
         what = "is locked by another process"
-    elif "unsupported URI" in str(error):
-        what = "has an unsupported scheme. Use a URI such as sqlite:///mlflow.db or http://mlflow.example.org"
     else:
         lines = str(error).replace(address.uri, address.shown).strip().splitlines()
         text = shorten(lines[0], 200, placeholder=" …") if lines else type(error).__name__

@@ -54,6 +54,11 @@ def test_who_never_came_there_is_counted_not_left_out(timed):
     assert render(table, "md", ["reach_valid_loss_epochs"]).splitlines()[2].strip("| ") == "– (2/3)"
 
 
+def test_runs_that_are_not_trained_yet_do_not_count(timed):
+    table = timed([lines(0.5, 0.2), lines(0.5, 0.4), []], statuses=[(2, "queued")])
+    assert render(table, "md", ["reach_valid_loss_epochs"]).splitlines()[2].strip("| ") == "– (1/2)"
+
+
 def test_seconds_are_a_seeds_share_of_its_stack(timed):
     assert timed([lines(0.5, 0.2)], stack=(0, 1, 2, 3)).rows[0].reached["reach_valid_loss_seconds"] == 1.0
 

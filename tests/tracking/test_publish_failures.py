@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from ablate.tracking.address import resolve
 from ablate.tracking.publish import Artifacts, needs_publishing, publish
 
 PUBLISH = """# fork
@@ -50,11 +51,18 @@ def test_server_that_is_not_there_gives_a_reason(lab):
     assert needs_publishing(lab.study, lab.store, "http://user:secret@127.0.0.1:9")
 
 
-def test_scheme_that_mlflow_does_not_know_is_the_reason(lab):
+def test_scheme_that_mlflow_does_not_know_is_refused_before_training(lab):
     lab.row("net1", lab.run("a0"))
-    done = publish(lab.study, lab.store, tracking_uri="foo://x")
-    assert not done.ok
-    assert done.reason.startswith("MLflow (=foo://x) has an unsupported scheme.")
+    said = r"tracking URI \(=foo://x\) has an unsupported scheme\. Use a URI such as sqlite:///mlflow\.db or http"
+    with pytest.raises(ValueError, match=said):
+        publish(lab.study, lab.store, tracking_uri="foo://x")
+
+
+@pytest.mark.parametrize(
+    "uri", ["sqlite:///a.db", "http://x", "postgresql+psycopg2://u@h/d", "file:///m", "mlruns", "databricks", "C:/m"]
+)
+def test_known_schemes_are_accepted(uri):
+    assert resolve(uri).uri.startswith(uri.partition("a.db")[0])
 
 
 def test_server_that_answers_nonsense_gives_a_reason(lab):

@@ -89,7 +89,7 @@ def ask(recipe: Recipe, settings: Sequence[Settings]) -> list[Network]:
 
 
 def describe(settings: Settings, folder: Path, folds: Folds | None, loaded: dict[str, Parts]) -> Network:
-    """One variant's network; if the variant has custom code, its training is rehearsed.
+    """One variant's network; if the variant has custom code, or data from a file, its training is rehearsed.
 
     ``loaded`` keeps the last dataset by its settings. Raises what the job would raise.
     """
@@ -119,7 +119,9 @@ def describe(settings: Settings, folder: Path, folds: Folds | None, loaded: dict
 
 
 def build(settings: Settings, folder: Path, folds: Folds | None, loaded: dict[str, Parts]) -> tuple[nn.Module, Spec]:
-    """The network of one seed, and what it is trained on: from a rehearsal if there is custom code."""
+    """The network of one seed, and what it is trained on: from a rehearsal if there is custom code, or if the data have
+    to be read anyway.
+    """
     from ablate.data.load import known_spec, load_parts
     from ablate.engine.compute_cost import known_size
     from ablate.engine.contract import Assignment
@@ -133,7 +135,7 @@ def build(settings: Settings, folder: Path, folds: Folds | None, loaded: dict[st
             loaded.clear()  # one dataset at a time
             loaded[key] = load_parts(settings.data, folder, folds, 0)
         spec = loaded[key].spec
-        if custom and (known_size(settings, spec, folder)[1] or 0) <= REHEARSED:
+        if (known_size(settings, spec, folder)[1] or 0) <= REHEARSED:
             quick = settings.replace(workers=0, compile=False, loader="auto")
             assembly = rehearse(Assignment(quick, (0,), folder, fold=0, folds=folds), loaded[key])
             return assembly.network, assembly.spec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import numpy as np
 import pytest
 
 from ablate.planning import networks
@@ -180,3 +181,26 @@ def test_what_a_job_can_train_is_no_error(tmp_path, changed):
 def test_a_network_too_large_to_try_is_not_built(tmp_path, monkeypatch):
     monkeypatch.setattr(networks, "REHEARSED", 600)
     assert describe(tmp_path, model="{target: 'rehearsed:Narrow'}").parameters == 650
+
+
+@pytest.mark.parametrize(
+    ("inputs", "targets", "changed", "reason"),
+    [
+        (np.zeros((8, 3)), np.eye(2, dtype=int)[[0, 1] * 4], {}, r"one-hot rows of shape \(\d+, 2\)"),
+        (
+            np.ones((11, 3)),
+            np.arange(11) % 2,
+            {"batch_size": 4, "add": "[batch_norm]"},
+            r"batch_size \(=4\): With 9 training samples, the last batch has one sample",
+        ),
+        (np.ones((11, 3)), np.arange(11) % 2, {"batch_size": 3, "add": "[batch_norm]"}, None),
+    ],
+)
+def test_data_of_a_file_are_tried_too(tmp_path, inputs, targets, changed, reason):
+    np.savez(tmp_path / "own.npz", inputs=inputs, targets=targets)
+    given = {"data": "{name: npz, path: own.npz, valid: 0.2}", "model": "mlp", **changed}
+    if reason is None:
+        assert describe(tmp_path, **given).parameters
+    else:
+        with pytest.raises(ValueError, match=reason):
+            describe(tmp_path, **given)

@@ -24,7 +24,7 @@ from ablate.evidence.inert_changes import inert
 from ablate.evidence.interactions import with_interactions
 from ablate.evidence.looks import look
 from ablate.evidence.paired import FLAT, Estimator, average, deviation, unit_of
-from ablate.evidence.seeds import ENDED, Curves, Origin, Seeds, reaching
+from ablate.evidence.seeds import Curves, Origin, Seeds, reaching
 from ablate.evidence.table import Family, Row, Table
 from ablate.evidence.variance_pooling import shared_spreads
 from ablate.notes.note import Note
@@ -72,8 +72,7 @@ def gather(
         row = describe(seeds, metrics, compare, provenance)
         if curves is not None:
             marks = [reaching(seeds, mark, curves, provenance) for mark in study.recipe.reach]
-            trained = sum(run.status in ENDED for runs in seeds.runs.values() for run in runs)
-            row = replace(row, trained=trained, reached={key: value for mark in marks for key, value in mark.items()})
+            row = replace(row, reached={key: value for mark in marks for key, value in mark.items()})
         row = beside_parent(row, seeds, known, to_parent.get(name), compare, provenance)
         rows.append(beside_baseline(row, to_baseline.get(name), compare))
     rows, interactions = with_interactions(rows, known, compare)

@@ -47,7 +47,7 @@ class Tally:
 
     ``epoch`` of ``epochs`` is the progress of the slowest run that is not finished. ``unit`` is what is counted: the
     ``fold`` if a single seed was cross-validated, else the ``seed``. ``identical`` counts finished seeds that have the
-    results of another one.
+    results of another one, ``trained`` the runs that have finished or diverged.
     """
 
     planned: int = 1
@@ -58,6 +58,7 @@ class Tally:
     epochs: int = 0
     unit: Unit = "seed"
     identical: int = 0
+    trained: int = 0
 
 
 class Seeds:
@@ -128,6 +129,7 @@ class Seeds:
             epochs=(slowest.epochs if slowest else 0) or self.variant.settings.epochs,
             unit=self.unit,
             identical=len(self.finished) - len(self.distinct),
+            trained=sum(run.status in ENDED for runs in self.runs.values() for run in runs),
         )
 
     @property

@@ -36,7 +36,7 @@ class Row:
     variant's jobs, which the seeds of a stack share. With ``folds``, each seed trained once per fold: values are means
     over a seed's folds; if there is one seed, everything else (``_sd``, intervals, p-values) is over its folds.
     ``reached`` holds, for each entry of the recipe's ``reach``, the median epochs and seconds to it (None if a run
-    never reached it) and the number of runs that did, of those that were ``trained``.
+    never reached it) and the number of runs that did.
     """
 
     variant: str
@@ -83,7 +83,6 @@ class Row:
     folds: int | None = None
     train_loss_clean_sd: float | None = None
     reached: Mapping[str, float | None] = field(default_factory=dict)
-    trained: int = 0
 
     @property
     def partial(self) -> bool:

@@ -191,7 +191,7 @@ def timed(key: str, title: str, count_key: str) -> Column:
         if there is None:
             return UNKNOWN
         if value is None:
-            return f"{UNKNOWN} ({round(there)}/{row.trained})"
+            return f"{UNKNOWN} ({round(there)}/{row.tally.trained})"
         return duration(value) if key.endswith("_seconds") else f"{value:g}"
 
     return Column(

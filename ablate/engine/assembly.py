@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 from ablate.data.dataset import Parts, Spec
 from ablate.data.loaders import Loader, loader_for
 from ablate.data.rounding import check_inputs, check_targets
+from ablate.engine.broadcasting import check_pairing
 from ablate.engine.compiling import compile_network
 from ablate.engine.construction import build_network, make_optimizer, seed_globals, wants_closure
 from ablate.engine.contract import Assignment, Facts
+from ablate.engine.data_checks import check_input_type, data_notes, has_gaps, targets_stay
 from ablate.engine.data_dependent_init import adapt_to_data
 from ablate.engine.device import dtype_of, place, prepare
-from ablate.engine.dry_run import SAMPLES, batches_for_norms, check_pairing, dry_run, try_one_sample
+from ablate.engine.dry_run import SAMPLES, dry_run
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
-from ablate.engine.measures import Measure, has_gaps, make_loss, make_metric, not_finite_inputs, targets_stay
+from ablate.engine.last_batch import batches_for_norms, try_one_sample
+from ablate.engine.measures import Measure, make_loss, make_metric
 from ablate.engine.replicas import OneNetwork, Replicas, Stack
 from ablate.engine.stacked_tricks import (
     changed_data,
@@ -31,7 +34,6 @@ from ablate.engine.stacked_tricks import (
 )
 from ablate.engine.tracked_metrics import TrackedMetrics
 from ablate.losses.loss import Loss
-from ablate.models.model import Model
 from ablate.notes.note import Note
 from ablate.optimizers.build import rate_setter
 from ablate.recipe.settings import Settings
@@ -330,26 +332,6 @@ def optimizer_and_setters(
     if changes:
         set_optimizer = rate_setter(optimizer, set_optimizer, changes)
     return optimizer, setters + ([set_optimizer] if set_optimizer else [])
-
-
-def data_notes(settings: Settings, data: Parts) -> list[Note]:
-    """Notes about missing targets for a custom loss, unnamed columns, and invalid inputs of custom data."""
-    notes = [Note("missing_targets")] if settings.loss.target is not None and has_gaps(data) else []
-    if columns := data.notes.get("unnamed"):
-        notes.append(Note("unnamed", values={"columns": columns}))
-    return notes + (not_finite_inputs(data, dtype_of(settings.precision)) if settings.data.target is not None else [])
-
-
-def check_input_type(settings: Settings, data: Parts) -> None:
-    """Raise ValueError (one line) for integers in memory that a built-in network would have to multiply."""
-    inputs, model = data.train.inputs, settings.model.options
-    if inputs is None or inputs.is_floating_point() or inputs.dtype == torch.uint8:
-        return
-    if isinstance(model, Model) and not model.takes_tokens:
-        raise ValueError(
-            f"model (={settings.model.name}) requires floating-point inputs, but the inputs are {inputs.dtype}. "
-            "Convert them to float32, or pixels to uint8."
-        )
 
 
 def judged_by(tricks: Sequence[Trick | EachSeed]) -> Trick | EachSeed | None:

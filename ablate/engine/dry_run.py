@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import repeat
 from pathlib import Path
@@ -13,7 +13,6 @@ from ablate.engine.construction import build_network, make_optimizer
 from ablate.engine.each_seed import Measure, one_by_one, vmapped
 from ablate.engine.replicas import CannotStack, Stack
 from ablate.engine.stacked_tricks import check_apart, of_seed, tricks_for
-from ablate.layers.batch_norm import batch_norms, too_few_samples
 from ablate.layers.dropout import handed_in, noisy_layers
 from ablate.notes.note import Note
 from ablate.recipe.settings import Settings
@@ -22,12 +21,8 @@ from ablate.registry.lazy import torch
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ablate.data.loaders import Loader
 
 SAMPLES = 4
-
-PAIRS = 32
-"""Number of samples whose predictions are permuted to find a loss that compares all with all."""
 
 REASONS = {
     "data-dependent control flow": "branches on a tensor's value (such as 'if tensor')",
@@ -103,77 +98,6 @@ def dry_run(
     return stacked_loss, notes
 
 
-def try_one_sample(network: nn.Module, train: Loader, batch_size: int) -> None:
-    """If an epoch's last batch has one sample, check that the network's batch norm accepts it; raises ValueError."""
-    if (len(train) - 1) % batch_size == 0 and not takes_one_sample(network, train):
-        rule = f"With {len(train)} training samples, the last batch has one sample, but batch norm requires two."
-        raise ValueError(f"batch_size (={batch_size}): {rule} Choose another batch size.")
-
-
-def batches_for_norms(network: nn.Module, train: Loader, batch_size: int) -> Loader:
-    """The training set in batches of this size, or larger ones if the last would have one sample that the network's
-    batch norm does not accept.
-    """
-    if len(train) % batch_size == 1 and not takes_one_sample(network, train):
-        while len(train) % batch_size == 1:
-            batch_size += 1
-    return train.with_batch_size(batch_size)
-
-
-def takes_one_sample(network: nn.Module, train: Loader) -> bool:
-    """Whether the network's batch norm accepts a batch of one sample in training mode. The network is not changed."""
-    if not batch_norms(network):
-        return True
-    kept = {name: tensor.clone() for name, tensor in network.named_buffers()}
-    try:
-        with torch.no_grad(), without_dropout([network]):
-            network.train()(next(iter(train.batches(torch.arange(1))))[0])
-    except ValueError as error:
-        return not too_few_samples(error)
-    except Exception:  # the training reports it
-        return True
-    finally:
-        for name, tensor in network.named_buffers():
-            tensor.copy_(kept[name])
-    return True
-
-
-def check_pairing(network: nn.Module, measures: Mapping[str, Measure], train: Loader, batch_size: int) -> None:
-    """Raise ValueError if a custom loss or metric compares every prediction with every target, by broadcasting.
-
-    Predictions (N,) and targets (N, 1), or the reverse, broadcast to (N, N); the value is then the same if the
-    predictions are permuted. ``measures`` by their names in errors. The network is not changed.
-    """
-    n = min(PAIRS, batch_size, len(train))
-    kept = {name: tensor.clone() for name, tensor in network.named_buffers()}
-    training = network.training
-    broadcast = []
-    try:
-        with torch.no_grad():
-            inputs, targets = next(iter(train.batches(torch.linspace(0, len(train) - 1, n).long())))
-            prediction = network.eval()(inputs)
-            if prediction.shape == targets.shape or prediction.squeeze().shape != targets.squeeze().shape:
-                return
-            right = targets.to(prediction.dtype).view_as(prediction)
-            if right.min() < right.max():
-                for name, measure in measures.items():
-                    values = torch.stack([measure(right.roll(by, 0), targets).double() for by in range(4)])
-                    if torch.allclose(values, values[0], rtol=1e-5):
-                        broadcast.append(name)
-    except Exception:  # the training reports it
-        return
-    finally:
-        network.train(training)
-        for name, tensor in network.named_buffers():
-            tensor.copy_(kept[name])
-    if broadcast:
-        raise ValueError(
-            f"{broadcast[0]} compares every prediction with every target, because predictions of shape "
-            f"{tuple(prediction.shape)} and targets of shape {tuple(targets.shape)} broadcast. In its code, use "
-            "prediction.view_as(target)."
-        )
-
-
 def attempt(stack: Stack, inputs: Tensor, *, shared: bool) -> Tensor:
     """A forward pass of the stack with the same inputs for all seeds. Raises `CannotStack` with the reason."""
     try:
@@ -195,6 +119,19 @@ def same(what: str, stacked: Tensor, alone: Tensor, scale: Tensor | None = None)
     far = (stacked.detach() - alone.detach()).abs().nan_to_num(0.0).max() > share * scale
     if stacked.shape != alone.shape or bool(far) or bool((stacked.isfinite() != alone.isfinite()).any()):
         raise CannotStack(f"model: {what[0].upper()}{what[1:]} of seeds trained in parallel and individually differ.")
+
+
+@contextmanager
+def unchanged(network: nn.Module) -> Iterator[None]:
+    """Inside, no gradients are computed; afterwards, the network has its buffers and its mode again."""
+    kept, training = {name: tensor.clone() for name, tensor in network.named_buffers()}, network.training
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        network.train(training)
+        for name, tensor in network.named_buffers():
+            tensor.copy_(kept[name])
 
 
 @contextmanager

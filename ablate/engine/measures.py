@@ -3,62 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.data.classes import check_shape
-from ablate.data.dataset import Parts, Spec
-from ablate.data.keypoints import stay_behind
+from ablate.data.dataset import Spec
 from ablate.losses.loss import Loss
 from ablate.metrics.metric import Metric
 from ablate.metrics.regression import in_original_unit
-from ablate.notes.note import Note
-from ablate.recipe.settings import Choice, Settings
+from ablate.recipe.settings import Choice
 from ablate.registry.described import type_of
 from ablate.registry.lazy import torch
-from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Measure = Callable[["Tensor", "Tensor"], "Tensor"]
-
-
-def has_gaps(data: Parts) -> bool:
-    """Whether any target can be missing (NaN, or a class index below 0), checked once instead of in every batch.
-
-    True for streamed data.
-    """
-    parts = [part for part in (data.train, data.valid, data.test) if part is not None]
-    return any(
-        part.targets is None
-        or bool((part.targets.isnan() if part.targets.is_floating_point() else part.targets < 0).any())
-        for part in parts
-    )
-
-
-def not_finite_inputs(data: Parts, dtype: torch.dtype) -> list[Note]:
-    """A note for each split in memory whose inputs contain NaN or infinity, or numbers that are too large for
-    ``dtype``: most losses are not finite then either.
-    """
-    notes = []
-    for name, part in (("train", data.train), ("valid", data.valid), ("test", data.test)):
-        if part is None or part.inputs is None or not part.inputs.is_floating_point():
-            continue
-        bad = ~part.inputs.reshape(len(part.inputs), -1).to(dtype).isfinite().all(dim=1)
-        if count := int(bad.sum()):
-            first = int(bad.to(torch.uint8).argmax())
-            values = {"count": count, "total": len(bad), "split": name, "first": first}
-            notes.append(Note("not_finite_inputs", values=values))
-    return notes
-
-
-def targets_stay(settings: Settings, tricks: Sequence[Trick], spec: Spec) -> list[Note]:
-    """A note if tricks move the pixels of images whose targets may be positions that do not move."""
-    moving = [choice.label for choice, trick in zip(settings.tricks, tricks, strict=True) if trick.moves_pixels]
-    return [Note("targets_stay", values={"tricks": moving})] if moving and stay_behind(spec) else []
 
 
 def make_loss(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ablate.data.dataset import Parts
@@ -32,7 +33,7 @@ def rehearse(assignment: Assignment, data: Parts) -> Assembly:
     except Exception:
         if not torch.cuda.is_available() or assignment.device != "cpu":
             raise
-        return _attempt(Assignment(assignment.settings, assignment.seeds, assignment.folder, "cuda:0"), data)
+        return _attempt(replace(assignment, device="cuda:0"), data)
 
 
 def _attempt(assignment: Assignment, data: Parts) -> Assembly:

@@ -95,8 +95,8 @@ def describe(settings: Settings, folder: Path, folds: Folds | None, loaded: dict
     """
     from ablate.engine.compute_cost import size_of
     from ablate.engine.construction import make_tricks
+    from ablate.engine.data_checks import targets_stay
     from ablate.engine.dry_run import stack_reason
-    from ablate.engine.measures import targets_stay
     from ablate.models.receptive_field import receptive_field
 
     if settings.joined:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from ablate.data.dataset import Part, Parts
 from ablate.engine.contract import Assignment, Facts, Outcome, Report, State
-from ablate.engine.measures import has_gaps, make_loss, make_metric
+from ablate.engine.data_checks import has_gaps
+from ablate.engine.measures import make_loss, make_metric
 from ablate.engine.predicting import Trained, predict
 from ablate.trainers.leakage import same_rows
 

@@ -20,7 +20,7 @@ from ablate.data.load import load_parts
 from ablate.data.new_inputs import read_inputs
 from ablate.data.npz import Npz
 from ablate.data.table import Table
-from ablate.engine.assembly import data_notes
+from ablate.engine.data_checks import data_notes
 from ablate.recipe import Recipe
 from ablate.recipe.settings import Choice
 from ablate.report.notes import sentence

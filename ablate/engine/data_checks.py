@@ -1,0 +1,69 @@
+"""What the data of a training say before it begins: gaps among targets, inputs that do not fit, and notes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ablate.data.dataset import Parts, Spec
+from ablate.data.keypoints import stay_behind
+from ablate.engine.device import dtype_of
+from ablate.models.model import Model
+from ablate.notes.note import Note
+from ablate.recipe.settings import Settings
+from ablate.registry.lazy import torch
+from ablate.tricks.trick import Trick
+
+
+def has_gaps(data: Parts) -> bool:
+    """Whether any target can be missing (NaN, or a class index below 0), checked once instead of in every batch.
+
+    True for streamed data.
+    """
+    parts = [part for part in (data.train, data.valid, data.test) if part is not None]
+    return any(
+        part.targets is None
+        or bool((part.targets.isnan() if part.targets.is_floating_point() else part.targets < 0).any())
+        for part in parts
+    )
+
+
+def check_input_type(settings: Settings, data: Parts) -> None:
+    """Raise ValueError (one line) for integers in memory that a built-in network would have to multiply."""
+    inputs, model = data.train.inputs, settings.model.options
+    if inputs is None or inputs.is_floating_point() or inputs.dtype == torch.uint8:
+        return
+    if isinstance(model, Model) and not model.takes_tokens:
+        raise ValueError(
+            f"model (={settings.model.name}) requires floating-point inputs, but the inputs are {inputs.dtype}. "
+            "Convert them to float32, or pixels to uint8."
+        )
+
+
+def data_notes(settings: Settings, data: Parts) -> list[Note]:
+    """Notes about missing targets for a custom loss, unnamed columns, and invalid inputs of custom data."""
+    notes = [Note("missing_targets")] if settings.loss.target is not None and has_gaps(data) else []
+    if columns := data.notes.get("unnamed"):
+        notes.append(Note("unnamed", values={"columns": columns}))
+    return notes + (not_finite_inputs(data, dtype_of(settings.precision)) if settings.data.target is not None else [])
+
+
+def not_finite_inputs(data: Parts, dtype: torch.dtype) -> list[Note]:
+    """A note for each split in memory whose inputs contain NaN or infinity, or numbers that are too large for
+    ``dtype``: most losses are not finite then either.
+    """
+    notes = []
+    for name, part in (("train", data.train), ("valid", data.valid), ("test", data.test)):
+        if part is None or part.inputs is None or not part.inputs.is_floating_point():
+            continue
+        bad = ~part.inputs.reshape(len(part.inputs), -1).to(dtype).isfinite().all(dim=1)
+        if count := int(bad.sum()):
+            first = int(bad.to(torch.uint8).argmax())
+            values = {"count": count, "total": len(bad), "split": name, "first": first}
+            notes.append(Note("not_finite_inputs", values=values))
+    return notes
+
+
+def targets_stay(settings: Settings, tricks: Sequence[Trick], spec: Spec) -> list[Note]:
+    """A note if tricks move the pixels of images whose targets may be positions that do not move."""
+    moving = [choice.label for choice, trick in zip(settings.tricks, tricks, strict=True) if trick.moves_pixels]
+    return [Note("targets_stay", values={"tricks": moving})] if moving and stay_behind(spec) else []

@@ -101,6 +101,12 @@ class Report(Protocol):
     def epoch(self, replica: int, line: Mapping[str, Any]) -> None:
         """Seed number ``replica`` finished an epoch: ``epoch``, ``train_loss``, ``valid_loss``, metrics, ``lr`` …"""
 
+    def folder(self, replica: int) -> Path:
+        """A folder for the files of the user's own training of a seed; created if it does not exist."""
+
+    def end_if_asked(self, *, only_if_raised: bool = False) -> None:
+        """End the training if the job was asked to end; with ``only_if_raised``, if it was ended but went on."""
+
     def due(self, epoch: int) -> bool:
         """Whether to save a checkpoint after this epoch. Called after every epoch except the last."""
 

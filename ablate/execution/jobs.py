@@ -22,6 +22,7 @@ from ablate.recipe.fingerprint import facts
 from ablate.store.provenance import Provenance
 from ablate.store.records import ENDED_BADLY, RunRecord, Status
 from ablate.store.store import Store
+from ablate.trainers.trainer import trainer_of
 
 FROM_NOTHING = tuple(status for status in ENDED_BADLY if status != "timeout")
 """What ended so would only do so again from where it stands."""
@@ -202,7 +203,7 @@ def stack_rule(
 
     def width(run: PlannedRun, seeds: int) -> int:
         settings, facts = run.variant.settings, known.get(run.identity, Network())
-        if facts.stack_reason:
+        if facts.stack_reason or not trainer_of(settings).stacks:
             return 1
         spec = known_spec(settings.data)
         shape, work = spec.input_shape if spec else None, facts.work

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from ablate.engine.contract import Facts, Outcome, State
@@ -144,6 +145,15 @@ class RunRecorder:
             if now - self.beat[replica] > BEAT_EVERY:
                 self.beat[replica] = now
                 self.store.write_status(self.record(replica, "running"))
+
+    def folder(self, replica: int) -> Path:
+        return self.store.work_folder(self.job.fingerprints[replica])
+
+    def end_if_asked(self, *, only_if_raised: bool = False) -> None:
+        if only_if_raised:
+            self.ending.end_again()
+        else:
+            self.ending.saved()
 
     def due(self, epoch: int) -> bool:
         if self.ending.asked is not None:

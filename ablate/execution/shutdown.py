@@ -32,6 +32,7 @@ class Ending:
     def __init__(self) -> None:
         self.asked: Reason | None = None
         self.training = False
+        self.raised = False
         self._overdue = False
         self._shields = 0
 
@@ -53,6 +54,11 @@ class Ending:
     def saved(self) -> None:
         """Called when a checkpoint is on the disk: ends the job if requested."""
         if self.asked is not None:
+            self._raise()
+
+    def end_again(self) -> None:
+        """End the job if it was ended, but user code handled that and went on."""
+        if self.raised:
             self._raise()
 
     @contextmanager
@@ -78,7 +84,7 @@ class Ending:
             return
         # raised once, so that its handler is not interrupted
         signal.setitimer(signal.ITIMER_REAL, 0)
-        self._overdue = False
+        self._overdue, self.raised = False, True
         assert self.asked is not None
         raise EndAsked(self.asked)
 

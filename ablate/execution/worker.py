@@ -33,7 +33,7 @@ from ablate.store import checkpoints
 from ablate.store.checkpoints import Checkpoint
 from ablate.store.disk import DiskError
 from ablate.store.store import Store
-from ablate.trainers.train import train
+from ablate.trainers.trainer import trainer_of
 from ablate.tricks.trick import NoEffect
 
 Training = Callable[[Job, Report, State | None], object]
@@ -44,7 +44,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 def train_job(job: Job, report: Report, state: State | None) -> object:
     """Train a job's assignment."""
-    return train(job.assignment, report, state)
+    return trainer_of(job.assignment.settings).train(job.assignment, report, state)
 
 
 def run_job(

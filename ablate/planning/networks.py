@@ -19,6 +19,7 @@ from ablate.planning.plan import Plan
 from ablate.recipe import Recipe, Settings
 from ablate.recipe.folds import Folds
 from ablate.store.store import Store, read_or_nothing
+from ablate.trainers.trainer import OwnTrainer, trainer_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -99,6 +100,10 @@ def describe(settings: Settings, folder: Path, folds: Folds | None, loaded: dict
     from ablate.engine.dry_run import stack_reason
     from ablate.models.receptive_field import receptive_field
 
+    trainer = trainer_of(settings)
+    if isinstance(trainer, OwnTrainer):
+        trainer.check(settings, folder)
+        return Network()
     if settings.joined:
         members = [describe(one, folder, folds, loaded) for one in settings.sources.values()]
         return Network(parameters=sum(one.parameters or 0 for one in members))

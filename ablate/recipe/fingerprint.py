@@ -22,6 +22,7 @@ from pydantic_core import PydanticUndefined, to_jsonable_python
 from ablate.recipe.contents import content_hash
 from ablate.recipe.folds import Folds
 from ablate.recipe.mends import MENDS
+from ablate.recipe.own_training import own_training
 from ablate.recipe.settings import Choice, Settings, Training
 from ablate.recipe.settings_builder import files
 from ablate.recipe.targets import code_digest, local_code
@@ -69,23 +70,27 @@ def facts(
     settings: Settings, *, folder: Path, folds: Folds | None = None, gone: Mapping[Path, str] | None = None
 ) -> dict[str, Any]:
     """Everything that the identity is computed from, in plain values, to explain why two identities differ."""
+    own = own_training(settings.trainer)
+    code = {target: code_digest(target.partition(":")[0], folder) for target in sorted(_targets(settings))}
     known: dict[str, Any] = {
-        "engine": ENGINE_VERSION,
         "settings": _plain(settings, folder, folds, gone or {}),
         "versions": _versions(settings),
-        "code": {target: code_digest(target.partition(":")[0], folder) for target in sorted(_targets(settings))},
+        "code": code if own is None else own.code(folder),
     }
+    if own is None:
+        known["engine"] = ENGINE_VERSION
     known |= {mend.fact: mend.version for mend in MENDS if mend.holds(settings, known["settings"])}
     return known if folds is None else known | {"folds": folds.dump()}
 
 
 def code_files(settings: Settings, folder: Path) -> tuple[Path, ...]:
-    """The user's files that the settings' targets run, without installed packages and Python's library.
+    """The user's files that the settings' targets and trainer run, without installed packages and Python's library.
 
     Raises ValueError as `fingerprint` does.
     """
     modules = {target.partition(":")[0] for target in _targets(settings)}
-    return tuple(sorted({path for module in modules for path in local_code(module, folder).values()}))
+    local = {path for module in modules for path in local_code(module, folder).values()}
+    return tuple(sorted(local.union(own.files(folder) if (own := own_training(settings.trainer)) is not None else ())))
 
 
 def _hash(value: Mapping[str, Any]) -> str:
@@ -94,6 +99,9 @@ def _hash(value: Mapping[str, Any]) -> str:
 
 
 def _choices(settings: Settings) -> Iterator[tuple[str, Choice]]:
+    if own_training(settings.trainer) is not None:
+        yield "trainer", settings.trainer
+        return
     for name in settings.CHOICES:
         if not settings.joined or name in EVALUATED:
             yield name, getattr(settings, name)
@@ -110,6 +118,9 @@ def _plain(settings: Settings, folder: Path, folds: Folds | None, gone: Mapping[
     """The dump without incidental settings; files as content hashes, source variants as identities, metrics sorted."""
     upon = {name: identity(below, folder=folder, folds=folds, gone=gone) for name, below in settings.sources.items()}
     tree = {key: value for key, value in settings.dump().items() if key not in settings.INCIDENTAL}
+    if (own := own_training(settings.trainer)) is not None:
+        del tree["metrics"]
+        return tree | {"trainer": own.deciding(), "args": _read_by_target(tree["args"], folder)}
     for name in settings.CHOICES:
         tree[name] = _with_contents(getattr(settings, name), tree[name], folder, gone)
     for name in settings.DECIDING:
@@ -165,7 +176,7 @@ def recorded_contents(settings: Settings, recorded: Mapping[str, Any]) -> Iterat
     """The files in the settings, with their content hashes from the `facts` of an earlier run, if recorded there."""
     then = recorded.get("settings", {})
     tricks = {one.get("name"): one for one in reversed(then.get("tricks", ()))}
-    pairs = [(getattr(settings, name), then.get(name)) for name in settings.CHOICES]
+    pairs = [(getattr(settings, name), then.get(name)) for name in settings.sections]
     for choice, below in (*pairs, *((trick, tricks.get(trick.name)) for trick in settings.tricks)):
         for keys, path in files(choice.options):
             found = below

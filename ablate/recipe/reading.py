@@ -18,7 +18,7 @@ from ablate.registry import suggestion
 LARGEST = 2**20
 """Maximum size of a recipe in bytes, so that a data file is not read as a recipe by mistake."""
 
-SHARED = ("data", "metrics", "watch")
+SHARED = ("trainer", "data", "metrics", "watch")
 """Settings allowed at the top level of a recipe, because variants usually share them."""
 
 
@@ -101,7 +101,7 @@ def _read_baseline(top: Shape, problems: Problems) -> tuple[Row, Tree]:
             text = f"baseline.{key} is also set at the top level (line {line}). Remove one of them."
             problems.add(node.key_position(key), text)
         sections[key] = section(key, below)
-    if "init" not in sections:
+    if "init" not in sections and "trainer" not in sections:
         sections["init"] = section("init", Node("default", node.position))
     bare = Shape(Node({"add": below} if (below := shape.get("add")) else {}, node.position), "baseline", "", problems)
     name = shape.text("name", "baseline")

@@ -24,8 +24,8 @@ from ablate.registry.fields import Epochs
 from ablate.schedules.schedule import advice_on
 
 KEYS = (
-    "study", "description", "data", "metrics", "watch", "seeds", "folds", "compare", "reach", "baseline", "tricks",
-    "variants", "design",
+    "study", "description", "trainer", "data", "metrics", "watch", "seeds", "folds", "compare", "reach", "baseline",
+    "tricks", "variants", "design",
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from ablate.recipe.node import Node, Problems, show
 from ablate.recipe.settings import Settings, Training
 from ablate.recipe.shape import available, did_you_mean
 
-SECTIONS = (*Settings.CHOICES, "metrics", "watch", *Training.model_fields)
+SECTIONS = ("trainer", "args", *Settings.CHOICES, "metrics", "watch", *Training.model_fields)
 """The first part of a dotted path, except for ``tricks``."""
 
 
@@ -25,7 +25,7 @@ class Tree:
 
 def section(name: str, node: Node) -> Node:
     """The value of a top-level setting; the bare name of an entry becomes ``{name: …}``."""
-    if name in Settings.CHOICES and node.text is not None:
+    if name in ("trainer", *Settings.CHOICES) and node.text is not None:
         return Node({"name": node}, node.position, {"name": node.position})
     return node
 
@@ -64,7 +64,7 @@ def assign(tree: Tree, line: Assignment, problems: Problems) -> Tree:
     if not rest:
         return replace(tree, sections={**tree.sections, head: section(head, line.value)})
     start = tree.sections.get(head)
-    if start is None and head in ("monitor", "checkpoint"):
+    if start is None and head in ("args", "monitor", "checkpoint"):
         start = Node({}, line.position)
     changed = _replace(start, head, rest, line, problems)
     return tree if changed is None else replace(tree, sections={**tree.sections, head: changed})

@@ -34,8 +34,13 @@ class Choice:
 
     @property
     def label(self) -> str:
-        """The name for display: the entry's name, or the target's attribute."""
-        return self.name or str(self.target).rpartition(":")[2]
+        """The name for display: the entry's name, or the target's attribute. Empty if absent."""
+        return self.name or (self.target or "").rpartition(":")[2]
+
+    @property
+    def absent(self) -> bool:
+        """Whether there is no choice, because the variant's trainer does not use this section."""
+        return self.name is None and self.target is None
 
     @property
     def entry(self) -> Entry | None:
@@ -71,9 +76,19 @@ class Choice:
         return value
 
     def dump(self) -> dict[str, Any]:
-        """``{name: …, **settings}`` or ``{target: …, **arguments}`` as plain JSON values, defaults included."""
+        """``{name: …, **settings}`` or ``{target: …, **arguments}`` as plain JSON values, defaults included; empty if
+        absent.
+        """
+        if self.absent:
+            return {}
         options = self.options.dump() if isinstance(self.options, Named) else _plain(self.options)
         return {"name": self.name, **options} if self.name is not None else {"target": self.target, **options}
+
+
+class Reported(Named):
+    """A metric that the user's own training reports: only its name and its direction are known."""
+
+    better: Literal["lower", "higher"] | None = None
 
 
 class Monitor(BaseModel):
@@ -158,10 +173,15 @@ class Settings(Training):
 
     The fields in ``INCIDENTAL`` affect speed, checkpoints and what is recorded, but not the result, and are not part of
     the fingerprint.
+
+    ``trainer`` trains the variant. Sections that it does not use are absent choices, and are not dumped; ``args`` are
+    the arguments of the user's own training.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
+    trainer: Choice = Field(default_factory=lambda: trainer_choice("loop"))
+    args: Mapping[str, Any] = {}
     data: Choice
     model: Choice
     init: Choice
@@ -170,9 +190,6 @@ class Settings(Training):
     metrics: tuple[Choice, ...] = ()
     watch: tuple[Choice, ...] = ()
     tricks: tuple[Choice, ...] = ()
-    joined: tuple[str, ...] = Field(
-        default=(), description="the variants whose predictions are combined; this variant is not trained"
-    )
     sources: Mapping[str, Settings] = Field(
         default={}, description="the settings of all variants that this one requires, by name; not dumped"
     )
@@ -185,15 +202,31 @@ class Settings(Training):
         {"loader", "workers", "clean_train_loss", "checkpoint", "stack", "compile", "watch"}
     )
 
+    @property
+    def joined(self) -> tuple[str, ...]:
+        """The variants whose predictions this variant combines, if that is all it does."""
+        return tuple(getattr(self.trainer.options, "members", ()))
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """The names of the sections of this variant that choose an entry or custom code."""
+        return tuple(key for key in self.CHOICES if not getattr(self, key).absent)
+
     def dump(self) -> dict[str, Any]:
-        """All settings as plain JSON values."""
-        tree: dict[str, Any] = {key: getattr(self, key).dump() for key in self.CHOICES}
-        for key in self.LISTS:
+        """All settings as plain JSON values. The built-in loop is not mentioned."""
+        tree: dict[str, Any] = {key: getattr(self, key).dump() for key in self.sections}
+        known = getattr(self.trainer.options, "settings", None)
+        if known is None:
+            lists, plain = tuple(self.LISTS), tuple(Training.model_fields)
+        else:
+            tree |= {"trainer": self.trainer.dump(), "args": dict(self.args)}
+            lists, plain = ("metrics",), known
+        for key in lists:
             tree[key] = [choice.dump() for choice in getattr(self, key)]
-        plain = self.model_dump(mode="json", exclude={*self.CHOICES, *self.LISTS, "joined", "sources"})
+        tree |= self.model_dump(mode="json", include={key for key in plain if key != "epochs" or self.epochs})
         if self.joined:
-            plain["joined"] = list(self.joined)
-        return tree | plain
+            tree["joined"] = list(self.joined)
+        return tree
 
     def custom(self, *names: str) -> bool:
         """Whether any of these settings (``model``, ``tricks`` …) is custom code: has a target."""
@@ -236,6 +269,11 @@ def differences(a: Settings, b: Settings) -> list[tuple[str, Any, Any]]:
     return found
 
 
+def trainer_choice(name: str, **options: Any) -> Choice:
+    """A built-in trainer with its settings."""
+    return Choice("trainer", name, None, lookup("trainer", name).settings(**options))
+
+
 def groups_of_target(options: Any) -> list[Mapping[str, Any]]:
     """The parameter groups of a custom optimizer: under ``groups``, mappings with ``match``. Any other value under
     this name is an argument of its own.
@@ -258,7 +296,7 @@ def _tree(settings: Settings) -> dict[str, Any]:
     """The dump with tricks and metrics keyed by name or target instead of by index."""
     tree = settings.dump()
     for key in settings.LISTS:
-        for choice, plain in zip(getattr(settings, key), tree.pop(key), strict=True):
+        for choice, plain in zip(getattr(settings, key), tree.pop(key, ()), strict=True):
             tree[f"{key}.{choice.name or choice.target}"] = {
                 name: value for name, value in plain.items() if name != "name"
             }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import getitem
 from pathlib import Path
@@ -16,6 +16,14 @@ from pydantic import BaseModel, ValidationError
 from ablate.recipe.entries import Item, mapped_arguments, read_item
 from ablate.recipe.measured import LOSSES, Monitored
 from ablate.recipe.node import Node, Problems, show
+from ablate.recipe.own_training import (
+    OwnTraining,
+    check_sections,
+    own_training,
+    read_args,
+    read_reported,
+    trainer_item,
+)
 from ablate.recipe.problems import Position
 from ablate.recipe.replay import Tree
 from ablate.recipe.settings import Choice, Settings, Training
@@ -65,6 +73,15 @@ class Builder:
         Missing sections are reported for the baseline only.
         """
         place = position if where == "baseline" else None
+        item = trainer_item(tree, self.problems)
+        trainer = None if item is None else self._choice("trainer", item, item.arguments, "trainer")
+        if trainer is None:
+            return None
+        if (own := own_training(trainer)) is not None:
+            return self._own(own, trainer, tree)
+        if (node := tree.sections.get("args")) is not None:
+            way = "Add one, such as trainer: {target: train:main}, or remove 'args'."
+            self.problems.add(node.position, f"args requires a trainer of your own. {way}")
         choices = {name: self._section(name, tree, place) for name in Settings.CHOICES}
         metrics = self._listed("metrics", tree.sections.get("metrics"))
         watch = self._listed("watch", tree.sections.get("watch"))
@@ -77,8 +94,27 @@ class Builder:
             return None
         plain = {name: getattr(training, name) for name in Training.model_fields}
         present = tuple(trick for trick in tricks.values() if trick is not None)
-        settings = Settings(**choices, metrics=metrics, watch=watch, tricks=in_hook_order(present), **plain)
+        settings = Settings(
+            trainer=trainer, **choices, metrics=metrics, watch=watch, tricks=in_hook_order(present), **plain
+        )
         return self._apply_rules(settings, tree)
+
+    def _own(self, rules: OwnTraining, trainer: Choice, tree: Tree) -> Settings | None:
+        """The settings of a variant that the user's own code trains."""
+        count = len(self.problems)
+        check_sections(tree, trainer, rules, self.problems)
+        metrics = read_reported(tree.sections.get("metrics"), self.problems)
+        args = read_args(tree.sections.get("args"), self.problems)
+        kept = {name: node for name, node in tree.sections.items() if name in rules.settings}
+        training = self._training(replace(tree, sections=kept), metrics)
+        if "epochs" in kept and training is not None and (rule := rules.ignores_epochs(self.folder)) is not None:
+            self.problems.add(kept["epochs"].position, f"epochs (={training.epochs}) {rule}")
+        if training is None or len(self.problems) > count:
+            return None
+        plain = {name: getattr(training, name) for name in Training.model_fields}
+        absent = {kind: Choice(kind, None, None, {}) for kind in Settings.CHOICES}
+        settings = Settings(trainer=trainer, args=args, metrics=metrics, **absent, **plain)
+        return settings if "epochs" in kept else settings.replace(epochs=0)
 
     def _section(self, name: str, tree: Tree, position: Position | None) -> Choice | None:
         node = tree.sections.get(name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from ablate.recipe.node import Problems, show
 from ablate.recipe.problems import Position
 from ablate.recipe.replay import Tree
-from ablate.recipe.settings import Settings
+from ablate.recipe.settings import Settings, trainer_choice
 from ablate.recipe.shape import Shape, did_you_mean, unknown_variant
 from ablate.recipe.variant import Variant
 
@@ -50,7 +50,8 @@ def read_joined(shape: Shape, problems: Problems) -> dict[str, Position]:
 
 def as_joined(settings: Settings, members: Sequence[str]) -> Settings:
     """The settings of a variant with ``joined``: data, loss and metrics of its parent, without training."""
-    return settings.replace(joined=tuple(members), tricks=(), watch=(), epochs=1, select="last")
+    trainer = trainer_choice("joined", members=tuple(members))
+    return settings.replace(trainer=trainer, tricks=(), watch=(), epochs=1, select="last")
 
 
 def link_sources(variants: Sequence[Variant], rows: Sequence[str], places: Places, problems: Problems) -> list[Variant]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from ablate.recipe.changes import Bundle, Step, extend
 from ablate.recipe.measured import read_published
 from ablate.recipe.node import Problems, one_line, show
+from ablate.recipe.own_training import own_training
 from ablate.recipe.problems import Position, Problem
 from ablate.recipe.replay import Tree, assign, replay, trick_of_path
 from ablate.recipe.rows import Row
@@ -91,6 +92,10 @@ class _Build:
             plain = replace(self.builder, scale=1.0, problems=Problems()).build(tree, row.position, row.where)
         self.places.note(row.name, row.joined, changed)
         if row.joined and settings is not None:
+            if own_training(settings.trainer) is not None:
+                text = f"{row.where}.joined requires a network of the built-in loop, but {show(row.parent)} is trained"
+                problems.add(row.position, f"{text} by your own code. Combine the predictions there.")
+                return None
             settings = as_joined(settings, tuple(row.joined))
         self.before[row.name] = plain
         rearranged = row.rearranged or (row.parent is None and self.written.rows[-1].rearranged)

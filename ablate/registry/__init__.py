@@ -32,6 +32,7 @@ KINDS = {
     "metric": "ablate.metrics",
     "watch": "ablate.tracked",
     "data": "ablate.data",
+    "trainer": "ablate.trainers",
 }
 """The kinds of entries, each with the package of the built-in ones."""
 

@@ -14,7 +14,7 @@ from ablate.store.store import Store
 
 Values = NDArray[np.float64]
 
-NOT_CURVES = ("epoch", "time", "seconds")
+NOT_CURVES = ("epoch", "time", "seconds", "at")
 
 MOST_POINTS = 400
 """The most points of a curve; longer ones are averaged over stretches of equal length, seed by seed."""

@@ -43,7 +43,7 @@ class Disk:
 
         ``durable`` waits until the contents are on the disk, so that they survive a power failure.
         """
-        self._make_folder(path.parent)
+        self.make_folder(path.parent)
         beside = path.with_name(f".{path.name}.{os.getpid()}")
         with self._asked("write", beside):
             try:
@@ -76,7 +76,7 @@ class Disk:
 
     def append(self, path: Path) -> BinaryIO:
         """Open a file for appending, unbuffered; creates it and its folder."""
-        self._make_folder(path.parent)
+        self.make_folder(path.parent)
         with self._asked("open", path):
             return path.open("ab", buffering=0)
 
@@ -105,7 +105,8 @@ class Disk:
             else:
                 path.unlink(missing_ok=True)
 
-    def _make_folder(self, path: Path) -> None:
+    def make_folder(self, path: Path) -> None:
+        """Create a folder, and those above it."""
         with self._asked("make folder", path):
             path.mkdir(parents=True, exist_ok=True)
 

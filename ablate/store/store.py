@@ -52,6 +52,12 @@ class Store:
         """The folder of one run, which may not exist."""
         return self.root / "store" / fingerprint
 
+    def work_folder(self, fingerprint: str) -> Path:
+        """The folder for files of the user's own training of a run; created if it does not exist."""
+        folder = self.run_folder(fingerprint) / "work"
+        self.disk.make_folder(folder)
+        return folder
+
     def study_folder(self, study: str) -> Path:
         """The folder of one study, which may not exist."""
         return self.root / study

@@ -21,7 +21,7 @@ from ablate.version import __version__
 NOTE = "mlflow.note.content"  # the description of a run or experiment in the UI, in Markdown
 PARENT = "mlflow.parentRunId"
 PUBLICATION = "mlflow.ablate.publication"  # the UI hides tags with the prefix mlflow
-NOT_CURVES = ("epoch", "time")
+NOT_CURVES = ("epoch", "time", "at")
 
 
 @dataclass(frozen=True)

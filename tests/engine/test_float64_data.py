@@ -19,7 +19,7 @@ from ablate.engine.predicting import Trained, predict
 from ablate.engine.training import train_epoch, validate
 from ablate.recipe.settings import Choice
 from ablate.registry import entries
-from ablate.trainers.train import train
+from ablate.trainers.trainer import trainer_of
 
 N = 30
 DRAW = np.random.default_rng(0)
@@ -136,7 +136,7 @@ def test_a_job_reads_its_data_in_the_precision_of_the_training(source, settings,
         epochs=1,
     )
     report = heard()
-    train(Assignment(chosen, (0,), tmp_path), report)
+    trainer_of(chosen).train(Assignment(chosen, (0,), tmp_path), report, None)
     valid = y[load_parts(data, tmp_path).valid.rows.numpy()]
     assert report.lines[0][0]["valid_loss"] == pytest.approx(np.mean(valid**2), rel=1e-13)
     assert np.mean(valid**2) != pytest.approx(np.mean(valid.astype("float32") ** 2), rel=1e-12)

@@ -13,7 +13,7 @@ from ablate.engine.contract import Assignment, Facts, Outcome, Report, State
 from ablate.engine.data_checks import has_gaps
 from ablate.engine.measures import make_loss, make_metric
 from ablate.engine.predicting import Trained, predict
-from ablate.trainers.leakage import same_rows
+from ablate.trainers.shared.leakage import same_rows
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,0 +1,134 @@
+"""The points of a run: what the user's own training reports, call by call, as the lines of a run's metrics."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any
+
+from ablate.engine.contract import Outcome
+from ablate.recipe.settings import Settings
+
+LOSSES = ("train_loss", "valid_loss")
+"""A run diverges if one of these, or the monitored metric, is not finite."""
+
+OWN = ("epoch", "time", "seconds", "at")
+"""Keys of a line that are not metrics."""
+
+
+class Diverged(BaseException):
+    """A loss is NaN or infinite. Not an `Exception`, so that the user's code does not handle it."""
+
+
+@dataclass
+class Points:
+    """The points of one run. ``write`` receives each line when it is complete.
+
+    A point collects the calls of one (epoch, step). Its line has ``epoch``, the number of the point, and ``at``, where
+    the user's code says it is, if that is different.
+    """
+
+    settings: Settings
+    write: Callable[[Mapping[str, Any]], None]
+    count: int = 0
+    last: dict[str, float] = field(default_factory=dict)
+    best: dict[str, float] = field(default_factory=dict)
+    best_point: int | None = None
+    diverged: str = ""
+    _open: dict[str, float | None] = field(default_factory=dict)
+    _at: tuple[float | None, int | None] | None = None
+    _clock: float = field(default_factory=time.monotonic)
+
+    def add(self, values: Mapping[str, object], epoch: float | None = None, step: int | None = None) -> None:
+        """Record metrics at an epoch and step. Raises `Diverged`, and TypeError or ValueError with one line."""
+        checked = {name: number(name, value) for name, value in values.items()}
+        here = (None if epoch is None else number("epoch", epoch), None if step is None else int(number("step", step)))
+        if self._at is not None and (here == (None, None) or here != self._at):
+            self.flush()
+        self._at = here
+        for name, value in checked.items():
+            self._open[name] = value if math.isfinite(value) else None
+            if not math.isfinite(value) and name in (*LOSSES, self.settings.monitor.metric):
+                self.flush()
+                self.diverged = f"{name} is {value} at {self._place(here)}"
+                raise Diverged(self.diverged)
+
+    def add_to_last(self, values: Mapping[str, object]) -> None:
+        """Record metrics at the last point, or at the first if there is none."""
+        epoch, step = self._at or (None, None)
+        if (epoch, step) == (None, None) and self._at is not None:
+            values = {**self._open, **values}
+            self._open, self._at = {}, None
+        self.add(values, epoch, step)
+
+    def flush(self) -> None:
+        """Write the line of the open point."""
+        if self._at is None:
+            return
+        self.count += 1
+        now = time.monotonic()
+        line: dict[str, Any] = {"epoch": self.count, "time": time.time(), "seconds": round(now - self._clock, 4)}
+        where = {name: value for name, value in zip(("epoch", "step"), self._at, strict=True) if value is not None}
+        if where and where != {"epoch": self.count}:
+            line["at"] = where
+        self.last |= {name: value for name, value in self._open.items() if value is not None}
+        self._note_best()
+        values, self._open, self._at, self._clock = self._open, {}, None, now
+        self.write(line | values)
+
+    def _note_best(self) -> None:
+        metric, lower = self.settings.monitor.metric, self.settings.monitor.better == "lower"
+        value = self._open.get(metric)
+        if value is None:
+            return
+        known = self.best.get(metric)
+        if known is None or (value < known if lower else value > known):
+            self.best, self.best_point = dict(self.last), self.count
+
+    def _place(self, at: tuple[float | None, int | None]) -> str:
+        named = [f"{name} {value:g}" for name, value in zip(("epoch", "step"), at, strict=True) if value is not None]
+        return ", ".join(named) or f"point {self.count}"
+
+    def outcome(self, seed: int) -> Outcome:
+        """The result of a run that has ended. Raises ValueError if nothing was recorded, or not what is selected."""
+        self.flush()
+        if self.diverged:
+            return Outcome(seed, "diverged", self.count, self.diverged)
+        if not self.last:
+            raise ValueError("it reported no metrics. Call run.log(valid_loss=…), or return {'valid_loss': …}")
+        metric = self.settings.monitor.metric
+        if self.best_point is None and self.settings.select == "best":
+            raise ValueError(f"select: best requires {metric}, which it did not report. Set monitor.metric")
+        best = self.best if self.best_point is not None else self.last
+        selected = (best, self.best_point) if self.settings.select == "best" else (self.last, self.count)
+        results = {"selected": selected[0], "last": self.last, "best": best}
+        return Outcome(seed, "finished", self.count, "", self.best_point, selected[1], results)
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs, after `flush`."""
+        return {"count": self.count, "last": self.last, "best": self.best, "best_point": self.best_point}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue after a checkpoint."""
+        self.count, self.best_point = state["count"], state["best_point"]
+        self.last, self.best = dict(state["last"]), dict(state["best"])
+
+
+def number(name: str, value: object) -> float:
+    """A number, also from a tensor or array with one element. Raises TypeError with one line."""
+    if name in OWN[1:]:
+        raise ValueError(f"metric (={name}) must have another name: ablate records this itself.")
+    if isinstance(value, Real):
+        return float(value)
+    item = getattr(value, "item", None)
+    if callable(item) and getattr(value, "ndim", None) is not None and _elements(value) == 1:
+        return float(item())
+    kind = type(value).__name__
+    raise TypeError(f"metric {name} (={str(value)[:40]}, a {kind}) must be a number, or a tensor with one element.")
+
+
+def _elements(value: Any) -> int:
+    return int(math.prod(value.shape))

@@ -50,6 +50,8 @@ EXAMPLES: dict[tuple[str, str], dict] = {
     ("data", "images"): {"path": "pets"},
     ("data", "npz"): {"path": "arrays.npz"},
     ("loss", "multi_task"): {"tasks": [{"outputs": 2}, {"loss": "cross_entropy", "outputs": 3, "weight": 0.5}]},
+    ("trainer", "joined"): {"members": ["eyes", "mouth"]},
+    ("trainer", "target"): {"target": "train:main"},
     ("schedule", "warmup"): {"warmup": 2, "then": {"linear": [0.1, 0]}},
 }
 """Settings of those that have a field without a default."""

@@ -153,7 +153,7 @@ def drawn(rows: Sequence[RowState], now: float, room: int) -> RenderableType:
             Text(plain(row.variant), "dim" if not row.active else "bold"),
             ProgressBar(total=row.work or 1, completed=row.behind, width=bar),
             f"{row.done}/{max(row.planned, len(row.runs))}",
-            f"{row.epoch()}/{row.epochs}" if row.active else "",
+            (f"{row.epoch()}/{row.epochs}" if row.epochs else f"{row.epoch()}") if row.active else "",
             loss(row.loss("train_loss")),
             loss(row.loss("valid_loss")),
             Text(troubles(row), "yellow") if over else (spoken(left) if left else ""),

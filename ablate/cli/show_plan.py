@@ -32,7 +32,8 @@ def show_plan(view: Outlook, *, as_json: bool) -> None:
         changes = "\n".join(row.changes) or "–"
         field = "×".join(str(side) for side in row.receptive_field or ()) or "–"
         sizes = (cell(row.parameters), field) if networks else ()
-        grid.add_row(row.variant, row.parent or "", changes, f"{row.epochs:,}", *sizes, states(row))
+        epochs = f"{row.epochs:,}" if row.epochs else "–"
+        grid.add_row(row.variant, row.parent or "", changes, epochs, *sizes, states(row))
     output().print(grid)
     output().print(totals(view))
 

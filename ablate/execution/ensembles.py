@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablate.execution.jobs import weights_file
+from ablate.execution.predictions import predicts
 from ablate.planning.helper_process import asked
 from ablate.planning.plan import Plan, PlannedRun
 from ablate.recipe import Settings
@@ -70,6 +71,8 @@ def why_none(runs: Sequence[PlannedRun]) -> str | None:
         return "its folds have different validation sets"
     if any(run.variant.settings.joined for run in runs):
         return "it combines the predictions of other variants ('joined')"
+    if not all(predicts(run) for run in runs):
+        return "it is trained by your own code"
     return f"at least 2 finished seeds are required, but it has {len(runs)}" if len(runs) < 2 else None
 
 

@@ -11,6 +11,7 @@ from ablate.execution.jobs import weights_file
 from ablate.notes.note import Note
 from ablate.planning.plan import Plan, PlannedRun
 from ablate.recipe import Recipe
+from ablate.recipe.own_training import own_training
 from ablate.recipe.shape import listed
 from ablate.store.store import Store
 
@@ -33,12 +34,22 @@ def runs_of(plan: Plan, variant: str, seed: int | None = None) -> list[PlannedRu
     return [run for run in plan.runs_of(variant) if seed in (None, run.seed)]
 
 
+def predicts(run: PlannedRun) -> bool:
+    """Whether `ablate` can load its network: it is trained by the built-in loop, or combines such networks."""
+    return own_training(run.variant.settings.trainer) is None
+
+
 def trained(run: PlannedRun, recipe: Recipe, store: Store) -> Trained:
     """A finished run for predictions, with its members if it has ``joined``.
 
     Raises ValueError if it, or one of its members, has not finished.
     """
     settings = run.variant.settings
+    if not predicts(run):
+        raise ValueError(
+            f"variant (={run.variant.name}) cannot predict: it is trained by your own code (trainer: "
+            f"{settings.trainer.label}). Load the weights that it saved from the run's folder."
+        )
     if run.record.status != "finished":
         what = {"queued": "has not been trained yet"}.get(run.record.status, f"has the status {run.record.status}")
         raise ValueError(

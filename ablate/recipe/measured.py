@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ablate.recipe.changes import Assignment
 from ablate.recipe.node import Node, Problems, show
+from ablate.recipe.own_training import own_training
 from ablate.recipe.rows import Row
 from ablate.recipe.settings import Choice, Monitor, Settings
 from ablate.recipe.shape import Shape, available, did_you_mean
@@ -16,6 +17,10 @@ from ablate.registry import Named, entries
 
 LOSSES = ("train_loss", "train_loss_clean", "valid_loss")
 """Measured by every run, in addition to the recipe's metrics."""
+
+
+OWN_LOSSES = ("train_loss", "valid_loss")
+"""Losses that the user's own training may report."""
 
 
 def better(metric: Choice | None) -> str | None:
@@ -67,6 +72,8 @@ TEST_LOSS = "test_loss"
 
 def metrics_of(settings: Settings) -> dict[str, Choice | None]:
     """The losses (None) and metrics of a variant by label; also on the test set if its data can have one."""
+    if own_training(settings.trainer) is not None:
+        return dict.fromkeys(OWN_LOSSES) | {choice.label: choice for choice in settings.metrics}
     known: dict[str, Choice | None] = dict.fromkeys(LOSSES)
     if settings.data.target is not None or getattr(settings.data.options, "test", None):
         known |= {TEST_LOSS: None} | {f"test_{choice.label}": choice for choice in settings.metrics}
@@ -153,9 +160,10 @@ def _read(node: Node, variants: Sequence[Variant], problems: Problems) -> Compar
             directions.add(better(known[metric]))
             continue
         names = ", ".join(known)
+        free = own_training(variant.settings.trainer) is not None
         hint = did_you_mean(metric, known) or (
             f" Add {show(metric)} to 'metrics'."
-            if metric in {entry.name for entry in entries("metric")}
+            if free or metric in {entry.name for entry in entries("metric")}
             else " For a list, run: ablate catalog metric"
         )
         shape.wrong("metric", f"must be a metric of all variants, but {show(variant.name)} only has {names}.{hint}")

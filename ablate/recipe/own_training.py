@@ -49,6 +49,9 @@ def trainer_item(tree: Tree, problems: Problems) -> Item | None:
     if node is None:
         return Item("loop", None, Node({}, Position("")), Position(""))
     known = [entry.name for entry in entries("trainer") if entry.name != "joined"]
+    if node.mapping is not None and "args" in node.mapping:
+        problems.add(node.key_position("args"), "trainer.args is not allowed. Write 'args' under 'baseline'.")
+        return None
     if node.mapping is not None and "name" not in node.mapping:
         named = [key for key in node.mapping if key in known]
         if not named:
@@ -58,7 +61,8 @@ def trainer_item(tree: Tree, problems: Problems) -> Item | None:
         return Item(named[0], None, node, node.key_position(named[0]))
     item = read_item(node, "trainer", "trainer", problems)
     if item is not None and item.name not in known:
-        problems.add(item.position, f"trainer (={show(item.key)}) must be one of {', '.join(known)}.")
+        target = f" Write trainer: {{target: {item.key}}}." if ":" in item.key else ""
+        problems.add(item.position, f"trainer (={show(item.key)}) must be one of {', '.join(known)}.{target}")
         return None
     return item
 
@@ -117,6 +121,6 @@ def read_reported(node: Node | None, problems: Problems) -> tuple[Choice, ...]:
             problems.add(item.position, f"{where} (={show(item.name)}) is listed twice. Remove one of them.")
         better = given.text if given is not None else known.get(item.name)
         options = Reported.model_validate({"better": better})
-        if item.name not in ("train_loss", "valid_loss", "train_loss_clean"):
+        if item.name not in ("train_loss", "valid_loss"):
             found[item.name] = Choice("metric", item.name, None, options)
     return tuple(found.values())

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from ablate.recipe.settings import Choice, Settings
 from ablate.recipe.targets import TARGET, code_digest, local_code
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     ),
 )
 class Function(OwnTrainer):
-    """``target``: ``module:attribute``. The function is called as ``main(run, **args)``."""
+    """Calls the user's function as ``main(run, **args)``, once per run."""
 
-    target: str
+    target: str = Field(description="the function as module:attribute; it is called as main(run, **args)")
 
     @field_validator("target")
     @classmethod
@@ -73,7 +73,8 @@ class Function(OwnTrainer):
         found = Choice("trainer", None, self.target, {}).resolve(folder)
         if not callable(found):
             kind = type(found).__name__
-            raise ValueError(f"trainer.target (={self.target}) must be a function, but is a {kind}.")
+            article = "an" if kind[0] in "aeiou" else "a"
+            raise ValueError(f"trainer.target (={self.target}) must be a function, but is {article} {kind}.")
         return found
 
     def check(self, settings: Settings, folder: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from pydantic import Field
+
 from ablate.registry import Card, register
 from ablate.trainers.trainer import Trainer
 
@@ -16,9 +18,11 @@ if TYPE_CHECKING:
 @register(
     "trainer",
     "loop",
-    card=Card("The built-in training loop, which all tricks, losses and models work with.", helps="It is the default."),
+    card=Card("The built-in training loop for all models, losses and tricks; the default."),
 )
 class Loop(Trainer):
+    """Trains with the sections and tricks of the recipe (`ablate.engine.training`)."""
+
     stacks: ClassVar[bool] = True
 
     def train(self, assignment: Assignment, report: Report, state: State | None) -> Sequence[Outcome]:
@@ -36,10 +40,10 @@ class Loop(Trainer):
     ),
 )
 class Joined(Trainer):
-    """``members``: the names of the variants."""
+    """Evaluates the combined predictions of its members; nothing is trained."""
 
     stacks: ClassVar[bool] = True
-    members: tuple[str, ...]
+    members: tuple[str, ...] = Field(description="the variants whose predictions are combined")
 
     def train(self, assignment: Assignment, report: Report, state: State | None) -> Sequence[Outcome]:
         from ablate.trainers.shared.joint_evaluation import judge

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from ablate.recipe import Recipe
     from ablate.registry.fields import Range
     from ablate.schedules import Scheduled
+    from ablate.trainers.shared.log import log
     from ablate.tricks.trick import NoEffect, Trick
 
-__all__ = ["NoEffect", "Range", "Recipe", "Scheduled", "Trick", "__version__", "load", "predict", "run", "table"]
+__all__ = ["NoEffect", "Range", "Recipe", "Scheduled", "Trick", "__version__", "load", "log", "predict", "run", "table"]
 
 _MODULES = {
     "NoEffect": "tricks.trick",
@@ -25,6 +26,7 @@ _MODULES = {
     "Scheduled": "schedules",
     "Trick": "tricks.trick",
     "load": "api",
+    "log": "trainers.shared.log",
     "predict": "api",
     "run": "api",
     "table": "api",

@@ -17,6 +17,7 @@ Kind = Literal[
     "not_finite_inputs",
     "targets_stay",
     "unnamed",
+    "ignores_seed",
     "initial_weights",
     "initial_average",
     "not_finite",

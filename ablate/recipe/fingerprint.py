@@ -75,7 +75,7 @@ def facts(
     known: dict[str, Any] = {
         "settings": _plain(settings, folder, folds, gone or {}),
         "versions": _versions(settings),
-        "code": code if own is None else own.code(folder),
+        "code": code if own is None else own.code_digests(folder),
     }
     if own is None:
         known["engine"] = ENGINE_VERSION
@@ -90,7 +90,9 @@ def code_files(settings: Settings, folder: Path) -> tuple[Path, ...]:
     """
     modules = {target.partition(":")[0] for target in _targets(settings)}
     local = {path for module in modules for path in local_code(module, folder).values()}
-    return tuple(sorted(local.union(own.files(folder) if (own := own_training(settings.trainer)) is not None else ())))
+    return tuple(
+        sorted(local.union(own.code_files(folder) if (own := own_training(settings.trainer)) is not None else ()))
+    )
 
 
 def _hash(value: Mapping[str, Any]) -> str:

@@ -25,11 +25,11 @@ class OwnTraining(Protocol):
     def deciding(self) -> dict[str, Any]:
         """What of its own settings affects the result, as plain JSON values."""
 
-    def code(self, folder: Path) -> dict[str, Any]:
+    def code_digests(self, folder: Path) -> dict[str, Any]:
         """Hashes of the user's code in ``folder`` that it runs, by target or file. Raises ValueError."""
 
-    def files(self, folder: Path) -> set[Path]:
-        """The user's files in `code`. Raises ValueError."""
+    def code_files(self, folder: Path) -> set[Path]:
+        """The user's files in `code_digests`. Raises ValueError."""
 
     def ignores_epochs(self, folder: Path) -> str | None:
         """Why ``epochs`` has no effect, as the end of a sentence; None if the code in ``folder`` may use it."""

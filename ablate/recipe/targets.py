@@ -180,6 +180,20 @@ def local_code(module: str, folder: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+def script_code(path: Path) -> dict[str, Path]:
+    """A script and all that it imports from its folder, by module; any other file by itself. Raises ValueError."""
+    found = {path.name: path}
+    if path.suffix == ".py":
+        for name in _imports(Module("__main__", path, local=True, package=False)):
+            found |= local_code(name, path.parent)
+    return found
+
+
+def file_digest(path: Path) -> str:
+    """The hash of a file: of its syntax tree if it is Python, otherwise of its contents. Raises ValueError."""
+    return _source(path, path.read_bytes()).digest
+
+
 def _imports(module: Module) -> Iterator[str]:
     """The names that a module imports; those of ``from a import b`` may not be modules."""
     assert module.path is not None

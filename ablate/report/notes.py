@@ -31,6 +31,8 @@ SENTENCES: dict[Kind, str] = {
     "targets_stay": "images are moved by {tricks}, but targets are not: if targets are coordinates in the image, "
     "declare them with 'keypoints'; if not, use 'keypoints: 0'",
     "unnamed": "columns without a name are not used as inputs ({columns})",
+    "ignores_seed": "neither the command nor its code mentions the seed: add {{seed}} to the command, or use "
+    "ABLATE_SEED in the code",
     "initial_weights": "starts from the weights of {source}: {taken} of {total} tensors loaded{left}",
     "initial_average": "ema: after {steps} steps, initial weights are still {share} of the average. "
     "Use a smaller decay (={decay}) or warmup: true",

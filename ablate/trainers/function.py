@@ -110,15 +110,15 @@ class Function(OwnTrainer):
     def deciding(self) -> dict[str, Any]:
         return {"name": "target", "target": self.target}
 
-    def code(self, folder: Path) -> dict[str, Any]:
+    def code_digests(self, folder: Path) -> dict[str, Any]:
         return {self.target: code_digest(self.module, folder)}
 
-    def files(self, folder: Path) -> set[Path]:
+    def code_files(self, folder: Path) -> set[Path]:
         return set(local_code(self.module, folder).values())
 
     def ignores_epochs(self, folder: Path) -> str | None:
         try:
-            texts = [path.read_text(encoding="utf-8", errors="replace") for path in self.files(folder)]
+            texts = [path.read_text(encoding="utf-8", errors="replace") for path in self.code_files(folder)]
         except (OSError, ValueError):
             return None  # reported elsewhere
         if not texts or any(re.search(r"\bepochs\b", text) for text in texts):

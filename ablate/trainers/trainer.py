@@ -48,12 +48,12 @@ class OwnTrainer(Trainer):
         """What of its own settings affects the result, as plain JSON values."""
         raise NotImplementedError
 
-    def code(self, folder: Path) -> dict[str, Any]:
+    def code_digests(self, folder: Path) -> dict[str, Any]:
         """Hashes of the user's code in ``folder`` that it runs, by target or file. Raises ValueError."""
         raise NotImplementedError
 
-    def files(self, folder: Path) -> set[Path]:
-        """The user's files in `code`. Raises ValueError."""
+    def code_files(self, folder: Path) -> set[Path]:
+        """The user's files in `code_digests`. Raises ValueError."""
         raise NotImplementedError
 
     def ignores_epochs(self, folder: Path) -> str | None:

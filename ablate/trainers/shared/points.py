@@ -37,6 +37,7 @@ class Points:
     last: dict[str, float] = field(default_factory=dict)
     best: dict[str, float] = field(default_factory=dict)
     best_point: int | None = None
+    epoch: float | None = None
     diverged: str = ""
     _open: dict[str, float | None] = field(default_factory=dict)
     _at: tuple[float | None, int | None] | None = None
@@ -76,6 +77,7 @@ class Points:
             line["at"] = where
         self.last |= {name: value for name, value in self._open.items() if value is not None}
         self._note_best()
+        self.epoch = self._at[0]
         values, self._open, self._at, self._clock = self._open, {}, None, now
         self.write(line | values)
 
@@ -108,8 +110,8 @@ class Points:
         return Outcome(seed, "finished", self.count, "", self.best_point, selected[1], results)
 
     def state(self) -> dict[str, Any]:
-        """What `restore` needs, after `flush`."""
-        return {"count": self.count, "last": self.last, "best": self.best, "best_point": self.best_point}
+        """What `restore` needs; without the open point."""
+        return {"count": self.count, "last": dict(self.last), "best": dict(self.best), "best_point": self.best_point}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue after a checkpoint."""

@@ -1,0 +1,119 @@
+"""Reads the metrics of a script while it runs: from JSON lines, a CSV file, or its output."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+POSITIONS = ("epoch", "step")
+
+
+@dataclass(frozen=True)
+class Values:
+    """Metrics that a script reported together, with their epoch and step if it gave them."""
+
+    metrics: Mapping[str, float]
+    epoch: float | None = None
+    step: int | None = None
+
+
+@dataclass
+class Tail:
+    """The complete lines of a file that grows. ``position``: bytes that were read."""
+
+    path: Path
+    position: int = 0
+
+    def lines(self, *, whole: bool = False) -> Iterator[str]:
+        """The new lines; with ``whole``, also a last line without an end."""
+        try:
+            with self.path.open("rb") as file:
+                if self.position > file.seek(0, 2):
+                    self.position = 0  # written again from the beginning
+                file.seek(self.position)
+                data = file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        if not whole:
+            data = data[: data.rfind(b"\n") + 1]
+        self.position += len(data)
+        yield from data.decode("utf-8", errors="replace").splitlines()
+
+
+@dataclass
+class JsonLines:
+    """A JSON object per line: numbers are metrics."""
+
+    names: Mapping[str, str]
+
+    def read(self, line: str) -> Values | None:
+        try:
+            tree = json.loads(line)
+        except ValueError:
+            return None
+        return of_mapping(tree, self.names) if isinstance(tree, dict) else None
+
+
+@dataclass
+class CsvLines:
+    """A CSV file with a header: numbers are metrics, other cells are ignored."""
+
+    names: Mapping[str, str]
+    header: list[str] = field(default_factory=list)
+
+    def read(self, line: str) -> Values | None:
+        cells = [cell.strip() for cell in next(csv.reader([line]), [])]
+        if not self.header:
+            self.header = cells
+            return None
+        return of_mapping(dict(zip(self.header, cells, strict=False)), self.names)
+
+
+@dataclass
+class Patterns:
+    """Regular expressions with one group, applied to each line of the output.
+
+    What follows an epoch belongs to it. Without epochs, a metric that is reported again begins the next point.
+    """
+
+    patterns: Mapping[str, re.Pattern[str]]
+    at: dict[str, float] = field(default_factory=dict)
+
+    def read(self, line: str) -> Values | None:
+        found = {name: match[1] for name, pattern in self.patterns.items() if (match := pattern.search(line))}
+        values = of_mapping(found, {})
+        if values is None:
+            return None
+        if values.epoch is not None:
+            self.at = {"epoch": values.epoch}
+        if values.step is not None:
+            self.at["step"] = values.step
+        step = self.at.get("step")
+        return Values(values.metrics, self.at.get("epoch"), None if step is None else int(step))
+
+
+def of_mapping(tree: Mapping[str, Any], names: Mapping[str, str]) -> Values | None:
+    """The numbers in a mapping; ``names`` maps our names to those in the file. None if there are none."""
+    ours = {theirs: name for name, theirs in names.items()}
+    found: dict[str, float] = {}
+    for key, value in tree.items():
+        number = as_number(value)
+        if number is not None and isinstance(key, str):
+            found[ours.get(key, key)] = number
+    epoch, step = (found.pop(name, None) for name in POSITIONS)
+    return Values(found, epoch, None if step is None else int(step)) if found or epoch is not None else None
+
+
+def as_number(value: object) -> float | None:
+    """A number, also as text; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None

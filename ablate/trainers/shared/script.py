@@ -1,0 +1,225 @@
+"""Runs a user's script for one run: starts it, reads its metrics, and ends it with the job."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ablate.engine.contract import Assignment, Facts, Outcome, Report, State
+from ablate.notes.note import Note
+from ablate.registry.lazy import torch
+from ablate.trainers.shared.command_line import Template
+from ablate.trainers.shared.points import Diverged, Points
+from ablate.trainers.shared.reading import CsvLines, JsonLines, Patterns, Tail, Values
+
+if TYPE_CHECKING:
+    from ablate.trainers.command import Command
+
+LOOK_EVERY = 0.1
+"""Seconds between two looks into the file of a script's metrics."""
+
+PATIENCE = 3.0
+"""Seconds for a script to end after SIGTERM, before it is killed."""
+
+TAIL = 2000
+"""Number of bytes of the output that are kept for the reason of a failure."""
+
+PR_SET_PDEATHSIG = 1
+
+
+def run_script(command: Command, assignment: Assignment, replica: int, report: Report, state: State | None) -> Outcome:
+    """Train one seed with the user's command. Raises ValueError with one line if it fails."""
+    settings, seed, out = assignment.settings, assignment.seeds[replica], report.folder(replica)
+    end_leftovers(out)
+    notes = [Note("ignores_seed")] if command.ignores_seed(assignment.folder) else []
+    report.started(Facts(notes=notes))
+    points = Points(settings, lambda line: report.epoch(replica, line))
+    fields = {"seed": str(seed), "out": str(out), "device": "cpu" if assignment.device == "cpu" else "cuda:0"}
+    fields |= {"epochs": str(settings.epochs)} if settings.epochs else {}
+    fields |= {"fold": str(assignment.fold)} if assignment.fold is not None else {}
+    words = command.words(settings, fields, resumes=state is not None)
+    where = command.folder(assignment.folder)
+    command.write_config(settings.args, where, fields)
+    reader = Reader(command, where, fields)
+    if state is not None:
+        points.restore(state["points"])
+        reader.recorded = state["recorded"]
+
+    def look(*, whole: bool = False) -> None:
+        for values in reader.new(whole=whole):
+            if command.resume_args and values.epoch is None:
+                raise ValueError("resume_args requires the epoch of all metrics. Report 'epoch' with them")
+            points.add(values.metrics, values.epoch, values.step)
+        if not command.resume_args:
+            report.end_if_asked()
+        elif points.count and report.due(points.count):
+            report.checkpoint({"epoch": points.count, "points": points.state(), "recorded": points.epoch})
+
+    process = start(words, where, environment(assignment, fields, resumes=state is not None))
+    try:
+        output = follow(process, reader, look)
+        look(whole=True)
+        if process.returncode != 0:
+            raise ValueError(failure(process.returncode, output))
+    except Diverged:
+        end(process)
+    except BaseException:
+        end(process)
+        raise
+    outcome = points.outcome(seed)
+    report.ended(replica, outcome)
+    return outcome
+
+
+class Reader:
+    """The metrics of a script, in the order in which it reports them.
+
+    ``recorded``: after a script has been resumed, only metrics of later epochs count, and what is repeated does not.
+    """
+
+    def __init__(self, command: Command, where: Path, fields: Mapping[str, str]) -> None:
+        read = command.read
+        self.recorded: float | None = None
+        self.newest = -math.inf
+        self.waiting: list[str] = []
+        self.tail: Tail | None = None
+        self.source: JsonLines | CsvLines | Patterns
+        if read.regex is not None:
+            self.source = Patterns({name: re.compile(pattern) for name, pattern in read.regex.items()})
+            return
+        self.source = JsonLines(read.names) if read.jsonl is not None else CsvLines(read.names)
+        [path] = Template([read.jsonl or read.csv or ""], command.style).filled({}, fields)
+        self.tail = Tail(where / path)
+
+    def hear(self, line: str) -> None:
+        """Take a line of the output."""
+        if self.tail is None:
+            self.waiting.append(line)
+
+    def new(self, *, whole: bool) -> Iterator[Values]:
+        """What was reported since the last call; ``whole``: the script has ended."""
+        lines, self.waiting = self.waiting, []
+        for line in lines if self.tail is None else self.tail.lines(whole=whole):
+            values = self.source.read(line)
+            if values is None:
+                continue
+            if self.recorded is not None and values.epoch is not None:
+                if values.epoch <= self.recorded or values.epoch < self.newest:
+                    continue
+                self.newest = values.epoch
+            yield values
+
+
+def environment(assignment: Assignment, fields: Mapping[str, str], *, resumes: bool) -> dict[str, str]:
+    """The environment variables of a script."""
+    known = {**os.environ, **{f"ABLATE_{name.upper()}": value for name, value in fields.items()}}
+    known |= {"PYTHONUNBUFFERED": "1", "ABLATE_RESUME": "1" if resumes else ""}
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        known.setdefault(name, str(torch.get_num_threads()))
+    known.pop("PYTHONSAFEPATH", None)  # the script's folder is on its module path, as when it is started by hand
+    if assignment.device.startswith("cuda"):
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        number = int(assignment.device.partition(":")[2] or 0)
+        known["CUDA_VISIBLE_DEVICES"] = visible[number] if number < len(visible) and visible[number] else str(number)
+    return known
+
+
+def start(words: Sequence[str], where: Path, known: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start the script. Raises ValueError with one line if that is impossible."""
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+    def end_with_the_job() -> None:
+        if libc is not None:
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    try:
+        return subprocess.Popen(
+            words,
+            cwd=where,
+            env=dict(known),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            preexec_fn=end_with_the_job,  # the job has one other thread, which waits in a read
+        )
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ValueError(f"trainer.command (={words[0]}) cannot be started: {reason}.") from None
+
+
+def follow(process: subprocess.Popen[bytes], reader: Reader, look: Any) -> str:
+    """Copy the output of a script into the log and read its metrics until it ends. Returns the end of its output."""
+    assert process.stdout is not None
+    pipe = process.stdout.fileno()
+    os.set_blocking(pipe, False)
+    last, rest, open_ = b"", b"", True
+    while True:
+        ended = process.poll() is not None
+        if open_ and select.select([pipe], [], [], 0 if ended else LOOK_EVERY)[0]:
+            data = os.read(pipe, 1 << 16)
+            open_ = bool(data)
+            log(data)
+            last = (last + data)[-TAIL:]
+            *lines, rest = re.split(rb"[\r\n]", rest + data)
+            for line in lines:
+                reader.hear(line.decode("utf-8", errors="replace"))
+        elif ended:
+            break
+        elif not open_:
+            time.sleep(LOOK_EVERY)
+        look()
+    reader.hear(rest.decode("utf-8", errors="replace"))
+    return last.decode("utf-8", errors="replace")
+
+
+def log(data: bytes) -> None:
+    """Write to the job's log."""
+    sys.stdout.flush()
+    with suppress(OSError):
+        os.write(1, data)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a script: SIGTERM first, SIGKILL after `PATIENCE` seconds."""
+    if process.poll() is None:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE)
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+def failure(code: int, output: str) -> str:
+    """Why a script failed: its exit code and its last line."""
+    how = f"exit code {code}" if code > 0 else f"signal {-code}"
+    hint = ", possibly because the machine ran out of memory" if code == -signal.SIGKILL else ""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    said = f": {lines[-1]}" if lines else ""
+    return f"its command ended with {how}{hint}{said}"
+
+
+def end_leftovers(out: Path) -> None:
+    """Kill what an earlier attempt at this run has left behind on this machine (Linux)."""
+    mark = f"ABLATE_OUT={out}".encode()
+    while True:
+        found = False
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):
+                if mark in path.read_bytes().split(b"\0") and int(path.parent.name) != os.getpid():
+                    os.kill(int(path.parent.name), signal.SIGKILL)
+                    found = True
+        if not found:
+            return
+        time.sleep(0.01)

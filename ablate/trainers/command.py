@@ -103,10 +103,8 @@ class Command(OwnTrainer):
         return folder / (self.cwd or "")
 
     def deciding(self) -> dict[str, Any]:
-        return {
-            "name": "command",
-            **self.model_dump(mode="json", include={"command", "style", "resume_args", "config"}),
-        }
+        chosen = {"command", "style", "resume_args", "config"}
+        return {"name": "command", **self.model_dump(mode="json", include=chosen, exclude_defaults=True)}
 
     def code_digests(self, folder: Path) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -159,7 +157,6 @@ class Command(OwnTrainer):
         for name in settings.args:
             if name in BUILT_IN or name == "args":
                 raise ValueError(f"args.{name} has the name of a built-in field of commands. Rename it.")
-        words = self.words(settings, {name: f"{{{name}}}" for name in BUILT_IN})
         fields = set().union(*(template.fields for template in self.templates))
         for name, value in settings.args.items():
             if is_secret(value) and name in fields:
@@ -167,6 +164,7 @@ class Command(OwnTrainer):
                     f"The script can read the environment variable {value['env']}. Remove {{{name}}} from the command."
                 )
                 raise ValueError(f"args.{name} is secret, and command lines can be seen by others. {way}")
+        words = self.words(settings, {name: f"{{{name}}}" for name in BUILT_IN})
         unused = [name for name in settings.args if name not in fields and not is_secret(settings.args[name])]
         if unused and "args" not in fields and self.config is None:
             raise ValueError(

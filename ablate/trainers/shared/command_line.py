@@ -36,7 +36,7 @@ class Template:
             for text, field in parts(word):
                 if field is None and text in ("{", "}"):
                     raise ValueError(f"has a single '{text}' in '{word}'. Write '{text}{text}' for a brace.")
-                name, _, form = (field or "x").partition(":")
+                name, _, form = ("x" if field is None else field).partition(":")
                 if form not in ("", "flag") or not re.fullmatch(r"[^\W\d][\w.-]*", name):
                     raise ValueError(f"has an invalid field '{{{field}}}'. Write '{{name}}' or '{{name:flag}}'.")
                 if form == "flag" and word != text:

@@ -83,6 +83,7 @@ class Patterns:
 
     patterns: Mapping[str, re.Pattern[str]]
     at: dict[str, float] = field(default_factory=dict)
+    open: dict[str, float] = field(default_factory=dict)
 
     def read(self, line: str) -> Values | None:
         found = {name: match[1] for name, pattern in self.patterns.items() if (match := pattern.search(line))}
@@ -93,8 +94,17 @@ class Patterns:
             self.at = {"epoch": values.epoch}
         if values.step is not None:
             self.at["step"] = values.step
-        step = self.at.get("step")
-        return Values(values.metrics, self.at.get("epoch"), None if step is None else int(step))
+        if self.at:
+            step = self.at.get("step")
+            return Values(values.metrics, self.at.get("epoch"), None if step is None else int(step))
+        complete = Values(self.open) if self.open.keys() & values.metrics.keys() else None
+        self.open = {**({} if complete else self.open), **values.metrics}
+        return complete
+
+    def rest(self) -> Iterator[Values]:
+        """The last point, if there are no epochs."""
+        if self.open:
+            yield Values(self.open)
 
 
 def of_mapping(tree: Mapping[str, Any], names: Mapping[str, str]) -> Values | None:

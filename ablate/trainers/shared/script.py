@@ -77,6 +77,9 @@ def run_script(command: Command, assignment: Assignment, replica: int, report: R
     except BaseException:
         end(process)
         raise
+    finally:
+        assert process.stdout is not None
+        process.stdout.close()
     outcome = points.outcome(seed)
     report.ended(replica, outcome)
     return outcome
@@ -119,6 +122,8 @@ class Reader:
                     continue
                 self.newest = values.epoch
             yield values
+        if whole and isinstance(self.source, Patterns):
+            yield from self.source.rest()
 
 
 def environment(assignment: Assignment, fields: Mapping[str, str], *, resumes: bool) -> dict[str, str]:

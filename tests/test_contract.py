@@ -51,6 +51,7 @@ EXAMPLES: dict[tuple[str, str], dict] = {
     ("data", "npz"): {"path": "arrays.npz"},
     ("loss", "multi_task"): {"tasks": [{"outputs": 2}, {"loss": "cross_entropy", "outputs": 3, "weight": 0.5}]},
     ("trainer", "joined"): {"members": ["eyes", "mouth"]},
+    ("trainer", "command"): {"command": "python train.py --lr {lr}"},
     ("trainer", "target"): {"target": "train:main"},
     ("schedule", "warmup"): {"warmup": 2, "then": {"linear": [0.1, 0]}},
 }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablate.cli.console import messages, say
+from ablate.cli.console import messages, output, say
 from ablate.cli.options import Format, Layout, RecipePath, Selection, Uri, Without, flag_of, option
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ablate.execution.run_options import RunOptions
     from ablate.planning.plan import Plan
     from ablate.recipe import Recipe
+    from ablate.store.store import Store
     from ablate.tracking.publisher import Publisher
     from ablate.tracking.rendering import Rendering
 
@@ -65,6 +67,9 @@ def run(
     format: Format = "text",
     tracking_uri: Uri = None,
     no_mlflow: Annotated[bool, typer.Option("--no-mlflow", help="Do not upload results to MLflow.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Train nothing: list the runs to be trained, and their command lines.")
+    ] = False,
 ) -> int:
     """Train all runs that have not finished and print the table. Rerun the command to resume an interrupted study.
 
@@ -88,6 +93,10 @@ def run(
     study, store = selection.read(recipe, metric=layout.metric), selection.store
     slots(options)  # reports a missing device before anything is written
     plan = make_plan(study, store)
+    if dry_run:
+        for line in to_be_trained(plan, store, options):
+            output().print(line, soft_wrap=True)
+        return 0
     rows = announce(plan, store, options)
     publisher = None if no_mlflow else Publisher(plan, store, tracking_uri, rendering)
     progress = Progress()
@@ -117,6 +126,22 @@ def run(
     if not published:
         return 130
     return 0 if all(row.status == "finished" for row in table.rows) else 1
+
+
+def to_be_trained(plan: Plan, store: Store, options: RunOptions) -> Iterator[str]:
+    """One line per run that would be trained, with its command line if it has one."""
+    from ablate.execution.run_options import slots
+    from ablate.trainers.trainer import OwnTrainer, trainer_of
+
+    device = slots(options)[0]
+    for run in plan.to_do(retry_failed=options.retry_failed, fresh=options.fresh):
+        trainer = trainer_of(run.variant.settings)
+        fold = "" if run.record.fold is None else f" fold {run.record.fold}"
+        words = None
+        if isinstance(trainer, OwnTrainer):
+            out = str(store.run_folder(run.fingerprint) / "work")
+            words = trainer.command_line(run.variant.settings, run.seed, run.record.fold, out, device)
+        yield f"{run.variant.name} seed {run.seed}{fold}" + (f": {shlex.join(words)}" if words else "")
 
 
 def ended_badly(plan: Plan, runs: Path) -> list[str]:

@@ -22,6 +22,19 @@ Shapes = dict[type[BaseModel], Schema]
 PLACEHOLDER = {"$ref": "#/$defs/placeholder"}
 TEXT: Schema = {"type": "string"}
 
+OWN_METRIC: Schema = {
+    "anyOf": [
+        {"type": "string"},
+        {
+            "type": "object",
+            "properties": {"name": {"type": "string"}, "better": {"enum": ["lower", "higher"]}},
+            "required": ["name"],
+            "additionalProperties": False,
+        },
+    ],
+    "description": "with a trainer of your own: a metric that your code reports",
+}
+
 
 def recipe_schema() -> Schema:
     """The schema of recipes (JSON Schema draft 2020-12). Rules about several values are left to ``ablate plan``."""
@@ -30,12 +43,14 @@ def recipe_schema() -> Schema:
     for kind in KINDS:
         if kind != "schedule":
             kinds |= {kind: _named(kind, shapes), f"{kind}_item": _item(kind, shapes)}
-    changed = "|".join([*Settings.CHOICES, *Settings.LISTS, "monitor", "checkpoint"])
+    changed = "|".join(["trainer", "args", *Settings.CHOICES, *Settings.LISTS, "monitor", "checkpoint"])
     definitions = {
         **shared,
         "placeholder": {"type": "string", "pattern": r"^\$[A-Za-z_]\w*$", "description": "a key of 'for'"},
         "schedule": _schedule(shapes),
         **kinds,
+        "own_trainer": _trainer(shapes),
+        "own_metric": OWN_METRIC,
         "rows_name": {"type": "string", "minLength": 1, "maxLength": LONGEST, "pattern": r"^[^./\\][^/\\]*$"},
         "published": {
             "type": "object",
@@ -90,7 +105,11 @@ def _top() -> Schema:
         "study": {"$ref": "#/$defs/rows_name"},
         "description": TEXT,
         "data": {"$ref": "#/$defs/data"},
-        "metrics": {"type": "array", "items": {"$ref": "#/$defs/metric_item"}},
+        "trainer": {"$ref": "#/$defs/own_trainer"},
+        "metrics": {
+            "type": "array",
+            "items": {"anyOf": [{"$ref": "#/$defs/metric_item"}, {"$ref": "#/$defs/own_metric"}]},
+        },
         "watch": {"type": "array", "items": {"$ref": "#/$defs/watch_item"}},
         "seeds": {"anyOf": [number_of_seeds, listed_seeds], "description": "a number of seeds (5: 0 to 4) or a list"},
         "folds": {
@@ -195,10 +214,22 @@ def _open(shape: Schema) -> Schema:
 
 def _settings(shapes: Shapes) -> Schema:
     properties: Schema = {name: {"anyOf": [{"$ref": f"#/$defs/{name}"}, PLACEHOLDER]} for name in Settings.CHOICES}
-    properties["metrics"] = {"type": "array", "items": {"$ref": "#/$defs/metric_item"}}
+    properties["trainer"] = {"$ref": "#/$defs/own_trainer"}
+    properties["args"] = {"type": "object", "description": "the arguments of your own training"}
+    properties["metrics"] = {
+        "type": "array",
+        "items": {"anyOf": [{"$ref": "#/$defs/metric_item"}, {"$ref": "#/$defs/own_metric"}]},
+    }
     properties["watch"] = {"type": "array", "items": {"$ref": "#/$defs/watch_item"}}
     properties.update(shapes[Training]["properties"])
     return properties
+
+
+def _trainer(shapes: Shapes) -> Schema:
+    """The schema of ``trainer``: a name, or the settings of a trainer that one of them names."""
+    own = [entry for entry in entries("trainer") if entry.name in entry.settings.model_fields]
+    bare = [{**shapes[entry.settings], "description": entry.card.summary} for entry in own]
+    return {"anyOf": [{"$ref": "#/$defs/trainer"}, *bare], "description": "what trains the variants"}
 
 
 def _name(kind: str, known: Iterable[Entry]) -> Schema:

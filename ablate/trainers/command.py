@@ -178,6 +178,16 @@ class Command(OwnTrainer):
         self.write_config(settings.args, where, None)
         self.code_files(folder)
 
+    @staticmethod
+    def fields_of(settings: Settings, seed: int, fold: int | None, out: str, device: str) -> dict[str, str]:
+        """The values of the built-in fields of a run."""
+        known: dict[str, str] = {"seed": str(seed), "out": out, "device": "cpu" if device == "cpu" else "cuda:0"}
+        known |= {"epochs": str(settings.epochs)} if settings.epochs else {}
+        return known | ({"fold": str(fold)} if fold is not None else {})
+
+    def command_line(self, settings: Settings, seed: int, fold: int | None, out: str, device: str) -> list[str]:
+        return self.words(settings, self.fields_of(settings, seed, fold, out, device))
+
     def words(self, settings: Settings, built_in: Mapping[str, str], *, resumes: bool = False) -> list[str]:
         """The words of the command line. Raises ValueError with one line."""
         templates = self.templates if resumes else self.templates[:1]

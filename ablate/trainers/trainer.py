@@ -44,6 +44,10 @@ class OwnTrainer(Trainer):
         Raises ValueError with one line.
         """
 
+    def command_line(self, settings: Settings, seed: int, fold: int | None, out: str, device: str) -> list[str] | None:
+        """The command line of a run with the working folder ``out``; None if it starts no command."""
+        return None
+
     def deciding(self) -> dict[str, Any]:
         """What of its own settings affects the result, as plain JSON values."""
         raise NotImplementedError

@@ -52,6 +52,7 @@ def test_blocks(number, tmp_path):
     (tmp_path / "data" / "hands.npz").write_bytes(b"")
     (tmp_path / "pets").mkdir()
     (tmp_path / "my_networks.py").write_text(MODULE)
+    (tmp_path / "train.py").write_text("def main(run, lr, width, augment): return run.epochs\n")
     text = whole(BLOCKS[number])
     (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
     recipe = Recipe.load(tmp_path / "recipe.yaml")

@@ -115,6 +115,16 @@ def test_a_wrong_template_is_told_in_one_line(command, message):
         Template(command, "--key=value")
 
 
+def test_a_dry_run_lists_the_commands(write, ablate, tmp_path):
+    path = write(recipe=RECIPE.replace("[PYTHON, train.py, ", '[python, "my train.py", '), name="my train.py")
+    done = ablate("run", path, "--dry-run", "--runs", "runs")
+    assert done.code == 0
+    lines = done.out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["base seed 0", "base seed 1", "fast seed 0", "fast seed 1"]
+    assert lines[3].startswith("fast seed 1: python 'my train.py' lr=1.0 seed=1 epochs=4 out=")
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_field_needs_a_value():
     with pytest.raises(ValueError, match=r"has the field '\{width\}', but there is no args.width."):
         Template("run {width}", "--key=value").filled({}, {})

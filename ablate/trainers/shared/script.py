@@ -45,9 +45,7 @@ def run_script(command: Command, assignment: Assignment, replica: int, report: R
     notes = [Note("ignores_seed")] if command.ignores_seed(assignment.folder) else []
     report.started(Facts(notes=notes))
     points = Points(settings, lambda line: report.epoch(replica, line))
-    fields = {"seed": str(seed), "out": str(out), "device": "cpu" if assignment.device == "cpu" else "cuda:0"}
-    fields |= {"epochs": str(settings.epochs)} if settings.epochs else {}
-    fields |= {"fold": str(assignment.fold)} if assignment.fold is not None else {}
+    fields = command.fields_of(settings, seed, assignment.fold, str(out), assignment.device)
     words = command.words(settings, fields, resumes=state is not None)
     where = command.folder(assignment.folder)
     command.write_config(settings.args, where, fields)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ def table_tree(table: Table) -> dict[str, Any]:
 
 
 def row_tree(row: Row) -> dict[str, Any]:
-    """A row's values, None if they are not known, then its metrics under their own names.
+    """A row's values, None if they are not known or too large for a number, then its metrics under their own names.
 
     A metric that is called like one of the row's own keys appears as ``metric_<name>``.
     """
@@ -35,7 +36,8 @@ def row_tree(row: Row) -> dict[str, Any]:
     tree |= {"changes": list(row.changes), "published": dict(row.published) if row.published else None}
     tree["unlike"] = [sentence(note, row.tally.unit) for note in row.unlike]
     tree |= row.reached
-    return tree | {(f"metric_{name}" if name in tree else name): value for name, value in row.metrics.items()}
+    tree |= {(f"metric_{name}" if name in tree else name): value for name, value in row.metrics.items()}
+    return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in tree.items()}
 
 
 FORMAT = Format("json", (".json",), render)

@@ -257,9 +257,10 @@ def test_pictures_of_numbers_of_any_size(drawn):
     table = gather(made)
     for kind, metric in (("ladder", None), ("effects", None), ("curves", None), ("curves", "x")):
         try:
-            assert picture(kind, made, Curves(), table, "png", metric=metric)
+            said = "" if picture(kind, made, Curves(), table, "png", metric=metric) else "empty"
         except ValueError as error:
-            assert "cannot be drawn" in str(error) or "has no" in str(error)
+            said = str(error)
+        assert not said or "cannot be drawn" in said or "has no" in said
 
 
 def test_a_time_to_a_value_that_is_too_large():

@@ -37,7 +37,7 @@ def row_tree(row: Row) -> dict[str, Any]:
     tree["unlike"] = [sentence(note, row.tally.unit) for note in row.unlike]
     tree |= row.reached
     tree |= {(f"metric_{name}" if name in tree else name): value for name, value in row.metrics.items()}
-    return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in tree.items()}
+    return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in tree.items()}
 
 
 FORMAT = Format("json", (".json",), render)

@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ablate.report.document import Document, Format
+from ablate.report.wording import UNSEEN
 
 if TYPE_CHECKING:
     from ablate.evidence.table import Row, Table
@@ -15,7 +16,13 @@ if TYPE_CHECKING:
 
 def render(document: Document) -> str:
     """All keys of the table, whatever columns are chosen; rows in the chosen order."""
-    return json.dumps(table_tree(document.table), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return as_json(table_tree(document.table))
+
+
+def as_json(value: Any) -> str:
+    """A value as JSON that controls no terminal. Raises ValueError for numbers that are not finite."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
 
 def table_tree(table: Table) -> dict[str, Any]:

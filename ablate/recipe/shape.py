@@ -31,6 +31,9 @@ def listed(known: Collection[str], most: int = 20) -> str:
     return f" Available: {', '.join(list(dict.fromkeys(known))[:most])}{more}."
 
 
+MOST_HINTS = 50
+"""Unknown keys of a mapping that get a hint; finding one takes a millisecond."""
+
 T = TypeVar("T")
 
 
@@ -91,13 +94,10 @@ class Shape:
 
     def only(self, known: Collection[str], hints: dict[str, str] | None = None) -> None:
         """Report unknown keys; ``hints`` has the messages for some of them."""
-        for key in self.entries:
-            if key in known:
-                continue
+        for i, key in enumerate(key for key in self.entries if key not in known):
             hint = (hints or {}).get(key)
-            text = f"{self.where(show(key))} " + (
-                hint if hint is not None else f"is not a key of {self.what}.{available(key, known, 50)}"
-            )
+            near = available(key, known, 50) if i < MOST_HINTS else ""
+            text = f"{self.where(show(key))} {hint if hint is not None else f'is not a key of {self.what}.{near}'}"
             self.problems.add(self.node.key_position(key), text)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 
 
@@ -10,12 +9,10 @@ def main() -> None:
     """Run a command and exit: 0 if all variants finished, 1 if some did not, 2 for an invalid recipe or command, 130 if
     interrupted.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # print characters that the encoding lacks as escapes
-            stream.reconfigure(errors="backslashreplace")
     path = tuple(sys.path if sys.flags.safe_path else sys.path[1:])
     from ablate.cli import app, options
+    from ablate.cli.streams import open_streams
 
+    open_streams()
     options.STARTED_WITH = path
     sys.exit(app.run_command(sys.argv[1:]))

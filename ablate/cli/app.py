@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -14,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from ablate.cli.console import warn
 from ablate.cli.options import expanded
+from ablate.cli.streams import STDOUT, abandon_stdout
 from ablate.cli.usage import describe, usage
 
 COMMANDS = (
@@ -102,14 +102,17 @@ def run_command(words: Sequence[str]) -> int:
     command = typer.main.get_command(build())
     try:
         code = command.main(words, prog_name="ablate", standalone_mode=False)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         warn("Interrupted.")
         return 130
     except BrokenPipeError:
         # The reader of our output went away, as `head` does.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon_stdout()
         return 0
     except Exception as error:
+        if isinstance(error, OSError) and error.filename == STDOUT:
+            abandon_stdout()
         if debug:
             raise
         if hasattr(error, "format_message"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablate.cli.console import grid_of, output
+from ablate.cli.console import grid_of, output, print_json
 from ablate.cli.options import Json, argument
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def catalog(
 
         typer.echo(as_page(found), nl=False)
     elif as_json:
-        output().print_json(data=[described(entry) for entry in found])
+        print_json([described(entry) for entry in found])
     elif word is not None and all(entry.name == word for entry in found):
         for entry in found:
             show_card(entry)

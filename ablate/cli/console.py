@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from ablate.report.wording import visible
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -15,17 +17,57 @@ def output() -> Console:
     """The console for tables and data. Names are never markup; lines in a file or a pipe have any width."""
     import sys
 
-    from rich.console import Console
-
-    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 1000)
+    terminal = sys.stdout.isatty()
+    return _console(terminal=terminal, width=None if terminal else 1000)
 
 
 @cache
 def messages() -> Console:
-    """The console for progress and messages."""
-    from rich.console import Console
+    """The console for progress and messages. ``FORCE_COLOR`` colors them in a pipe, too."""
+    import sys
 
-    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+    return _console(terminal=sys.stderr.isatty(), forced=forces_color(), stderr=True)
+
+
+def forces_color() -> bool:
+    """Whether the environment asks for color where there is no terminal."""
+    import os
+
+    forced = any(os.environ.get(name, "0") not in ("", "0") for name in ("FORCE_COLOR", "CLICOLOR_FORCE"))
+    return forced and not os.environ.get("NO_COLOR")
+
+
+def _console(*, terminal: bool, forced: bool = False, **more: Any) -> Console:
+    """A console that prints no control characters of names and values, and moves the cursor on terminals only,
+    whatever the environment says.
+    """
+    import os
+    from collections.abc import Iterable
+
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+
+    class Clean(Console):
+        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+            for text, style, control in super().render(renderable, options):
+                yield Segment(text if control else visible(text), style, control)
+
+    return Clean(
+        highlight=False,
+        markup=False,
+        emoji=False,
+        force_terminal=terminal,
+        force_interactive=terminal and os.environ.get("TERM", "").lower() not in ("dumb", "unknown"),
+        color_system="standard" if forced and not terminal else "auto",
+        **more,
+    )
+
+
+def print_json(value: Any) -> None:
+    """Print a value on stdout as JSON."""
+    from ablate.report.formats.json import as_json
+
+    output().file.write(as_json(value))
 
 
 def say(message: str, style: str = "") -> None:

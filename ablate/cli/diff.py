@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from ablate.cli.console import grid_of, output
+from ablate.cli.console import grid_of, output, print_json
 from ablate.cli.options import Json, RecipePath, Selection, Without, argument
 
 
@@ -29,7 +29,7 @@ def diff(
             raise ValueError(f"variant (={name}) is not defined in {recipe}.{listed(names)}")
     found = differences(study.variant(a).settings, study.variant(b).settings)
     if as_json:
-        output().print_json(data=[{"path": path, a: first, b: second} for path, first, second in found])
+        print_json([{"path": path, a: first, b: second} for path, first, second in found])
     elif not found:
         output().print(f"{a} and {b} have the same settings.")
     else:

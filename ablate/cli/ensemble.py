@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ablate.cli.console import grid_of, output, say
+from ablate.cli.console import grid_of, output, print_json, say
 from ablate.cli.options import Json, RecipePath, Selection
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def ensemble(recipe: RecipePath, selection: Selection, as_json: Json = False) ->
     plan = selection.plan(recipe)
     found = ensembles(plan, selection.store)
     if as_json:
-        output().print_json(data={"study": plan.recipe.study, "rows": [row_of(one) for one in found]})
+        print_json({"study": plan.recipe.study, "rows": [row_of(one) for one in found]})
     else:
         show(found)
     for one in found:

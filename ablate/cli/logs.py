@@ -19,7 +19,7 @@ def logs(
     Example: ablate logs digits.yaml net2 --seed 0
     """
     from ablate.execution.predictions import runs_of
-    from ablate.report.wording import WORDS
+    from ablate.report.wording import WORDS, visible
 
     plan = selection.plan(recipe, need_files=False)
     if seed is not None and seed not in plan.recipe.seeds:
@@ -39,5 +39,6 @@ def logs(
             together = run.record.stack or (run.seed,)
             named = number(len(together), "seed").partition(" ")[2]
             output().file.write(f"==> {variant}, {named} {', '.join(map(str, together))}\n")
-        output().file.write(path.read_text(encoding="utf-8", errors="replace"))
+        text = path.read_text(encoding="utf-8", errors="replace")
+        output().file.write(visible(text) if output().is_terminal else text)
     return 0

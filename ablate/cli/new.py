@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import Annotated
 
 from ablate.cli.console import say
-from ablate.cli.options import argument
+from ablate.cli.options import argument, suggested
 
 TEMPLATE = """\
-# {name}: an ablation study. Run it with: ablate run {file}
+# {name}: an ablation study. Run it with: {command}
 study: {study}
 
 data: digits                       # see 'ablate catalog data'; for your own: {{target: data:load}}, with data.py here
@@ -51,8 +50,8 @@ def new(
         raise ValueError(f"file (={path}) already exists. Choose another name or remove the file.")
     if not path.parent.is_dir():
         raise ValueError(f"file (={path}) must be in an existing folder. Create the folder '{path.parent}' first.")
-    typed = shlex.quote(str(path))
-    text = TEMPLATE.format(name=path.stem, study=json.dumps(path.stem, ensure_ascii=False), file=typed)
+    study = json.dumps(path.stem, ensure_ascii=False)
+    text = TEMPLATE.format(name=path.stem, study=study, command=suggested("run", path))
     Store(Path()).disk.deliver(path, text.encode())
-    say(f"Wrote {path}. To preview it, run: ablate plan {typed}. To train it, run: ablate run {typed}")
+    say(f"Wrote {path}. To preview it, run: {suggested('plan', path)}. To train it, run: {suggested('run', path)}")
     return 0

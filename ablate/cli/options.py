@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
@@ -134,8 +134,8 @@ class Selection:
 
         last = self.store.study(study.study).get("selection")
         if last is not None and list(last) != list(study.selection):
-            words = ["ablate", command, str(study.path), *last, *flag_of(self.store.root)]
-            say(f"Note: The options differ from those of the last run. To use those, run: {shlex.join(words)}")
+            again = suggested(command, study.path, flags=[*last, *flag_of(self.store.root)])
+            say(f"Note: The options differ from those of the last run. To use those, run: {again}")
 
     def mention_missing(self) -> None:
         """Print to stderr that there is no folder of runs: otherwise a wrong path looks like runs that wait."""
@@ -207,6 +207,14 @@ def expanded(command: Callable[..., int]) -> Callable[..., int]:
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return call
+
+
+def suggested(command: str, *arguments: object, flags: Sequence[str] = ()) -> str:
+    """A command to print, as a shell takes it: arguments that begin with a dash come after ``--``."""
+    words = list(map(str, arguments))
+    first = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
+    rest = ["--", *words[first:]] if words[first:] else []
+    return shlex.join(["ablate", command, *words[:first], *flags, *rest])
 
 
 def flag_of(runs: Path) -> list[str]:

@@ -54,7 +54,7 @@ class Progress:
         """Begin, with (variant, planned runs, epochs of each) for every row that has something to train."""
         self.state = ProgressState(rows)
         self.spoke = self.clock()
-        if self.console.is_terminal:
+        if self.console.is_interactive:
             from rich.live import Live
 
             self.live = Live(

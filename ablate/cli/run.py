@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.cli.console import messages, output, say
-from ablate.cli.options import Format, Layout, RecipePath, Selection, Uri, Without, flag_of, option
+from ablate.cli.options import Format, Layout, RecipePath, Selection, Uri, Without, flag_of, option, suggested
 
 if TYPE_CHECKING:
     from ablate.execution.events import Event
@@ -164,7 +164,7 @@ def ended_badly(plan: Plan, runs: Path) -> list[str]:
     named = ", ".join(f"{name} ({status.replace('_', ' ')})" for name, status in rows.items())
     logged = next((name for name, status in rows.items() if status == "failed"), next(iter(rows)))
     flags = [*settings_flags(plan.recipe.selection), *flag_of(runs)]
-    logs = shlex.join(["ablate", "logs", str(plan.recipe.path), logged, *flags])
+    logs = suggested("logs", plan.recipe.path, logged, flags=flags)
     return [f"Not finished: {named}. To retrain, add --retry-failed. To see the log of {logged}, run: {logs}"]
 
 
@@ -188,7 +188,7 @@ def publish_rest(
 
     shown = publisher.address.shown
     place = ["--tracking-uri", shown] if tracking_uri else []
-    later = shlex.join(["ablate", "sync", str(recipe.path), *recipe.selection, *flag_of(runs), *place])
+    later = suggested("sync", recipe.path, flags=[*recipe.selection, *flag_of(runs), *place])
 
     def waiting() -> None:
         if messages().is_terminal:

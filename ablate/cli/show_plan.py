@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ablate.cli.console import grid_of, number, output, say
+from ablate.cli.console import grid_of, number, output, print_json, say
 from ablate.cli.options import Selection
 from ablate.execution.run_options import RunOptions
 from ablate.planning.plan import Plan, make_plan
@@ -18,7 +18,7 @@ from ablate.store.store import Store
 def show_plan(view: Outlook, *, as_json: bool) -> None:
     """Print a plan on stdout."""
     if as_json:
-        output().print_json(data=asdict(view))
+        print_json(asdict(view))
         return
     from rich.table import Table
 
@@ -111,7 +111,7 @@ def show_designs(outlooks: list[DesignOutlook], *, as_json: bool) -> None:
     """Print them on stdout."""
 
     if as_json:
-        output().print_json(data=[asdict(one) for one in outlooks])
+        print_json([asdict(one) for one in outlooks])
         return
 
     grid = grid_of("Design", "Variants >", "Runs >", "To train >")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from ablate.cli.console import grid_of, output
+from ablate.cli.console import grid_of, output, print_json
 from ablate.cli.options import Json, RecipePath, Selection
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def status(recipe: RecipePath, selection: Selection, as_json: Json = False) -> i
     plan = selection.plan(recipe, need_files=False)
     rows = watch(plan, selection.store)
     if as_json:
-        output().print_json(data={"study": plan.recipe.study, "rows": [asdict(row) for row in rows]})
+        print_json({"study": plan.recipe.study, "rows": [asdict(row) for row in rows]})
     else:
         show(rows)
     selection.mention_last(plan.recipe, "status")

@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from ablate.cli.streams import STDOUT
+
 RULES = {
     r"valid integer": "must be an integer.",
     r"valid number|valid float": "must be a number.",
@@ -71,5 +73,7 @@ def near(word: str, known: Sequence[str], command: str) -> str:
 
 def describe(error: OSError) -> str:
     """One line for what the system refused."""
+    if error.filename == STDOUT:
+        return f"{STDOUT} cannot be written: {error.strerror or error}. Results are in the folder of runs."
     name = f" (={error.filename})" if error.filename else ""
     return f"file{name}: {error.strerror or error}."

@@ -20,6 +20,11 @@ from ablate.recipe.settings import Settings
 State = Mapping[str, Any]
 """A state from which a trainer can resume, or weights by name: tensors and plain values."""
 
+LARGEST_LOSS = 1e100
+"""A seed with a larger loss has diverged: squares of losses, summed over seeds, must be far below the largest float64
+(1.8e308). Losses in float32 are at most 3.4e38.
+"""
+
 
 @dataclass(frozen=True)
 class Assignment:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.engine.contract import Outcome, Report, State
+from ablate.engine.contract import LARGEST_LOSS, Outcome, Report, State
 from ablate.engine.evaluation import evaluate
 from ablate.engine.replicas import keep
 from ablate.engine.stacked_tricks import has_hook
@@ -65,13 +65,15 @@ class TrainingState:
         self.epoch = epoch
         if epoch == 1 and self.assembly.first_loss is not None:
             self.first_loss = self.assembly.first_loss.double().reshape(-1).tolist()
-        lost = ~(np.isfinite(numbers["train_loss"]) & np.isfinite(numbers["valid_loss"]))
+        sound = {name: np.abs(numbers[name]) <= LARGEST_LOSS for name in ("train_loss", "valid_loss")}
+        lost = ~(sound["train_loss"] & sound["valid_loss"])
         better = []
         for i in self.active():
             self.last_epoch[i] = epoch
             if lost[i]:
-                name = "train_loss" if not np.isfinite(numbers["train_loss"][i]) else "valid_loss"
-                self.diverged[i] = f"{name} (={numbers[name][i]}) is not finite in epoch {epoch}"
+                name = "valid_loss" if sound["train_loss"][i] else "train_loss"
+                rule = f"is beyond ±{LARGEST_LOSS:g}" if np.isfinite(numbers[name][i]) else "is not finite"
+                self.diverged[i] = f"{name} (={numbers[name][i]}) {rule} in epoch {epoch}"
                 continue
             self.last[i] = {name: float(values[i]) for name, values in numbers.items()}
             value = self.sign * numbers[self.metric][i]

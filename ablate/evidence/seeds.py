@@ -244,7 +244,7 @@ def reaching(seeds: Seeds, mark: Reach, curves: Curves, provenance: Origin | Non
     epochs, seconds, count = reach_keys(mark)
     return {
         epochs: float(median(epoch for epoch, _ in there)) if every else None,
-        seconds: float(median(time for _, time in there)) if every else None,
+        seconds: known if every and math.isfinite(known := float(median(time for _, time in there))) else None,
         count: len(there) if runs else None,
     }
 

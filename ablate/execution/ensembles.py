@@ -83,7 +83,7 @@ def described(name: str, runs: Sequence[PlannedRun], known: Mapping[str, Values]
     if isinstance(values, str) or not values:
         return Ensemble(name, seeds, reason=reason or str(values or "no finite metrics"))
     own = [run.record.results.get("selected", {}) for run in runs]
-    single = {key: math.fsum(v[key] for v in own) / len(own) for key in values if all(key in v for v in own)}
+    single = {key: math.fsum(v[key] / len(own) for v in own) for key in values if all(key in v for v in own)}
     return Ensemble(name, seeds, values, single)
 
 

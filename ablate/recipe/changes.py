@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ablate.recipe.entries import Item, read_item
 from ablate.recipe.node import Node, Problems, show
 from ablate.recipe.problems import Position
-from ablate.recipe.shape import Shape, did_you_mean
+from ablate.recipe.shape import Shape, composed, did_you_mean, unseen_rule
 from ablate.recipe.variant import Change
 from ablate.registry import entries
 
@@ -83,11 +83,16 @@ def read_own(shape: Shape, problems: Problems) -> Own:
 def read_bundles(shape: Shape, problems: Problems) -> dict[str, Bundle]:
     """The recipe's ``tricks``: ``{name: {add: […], set: {…}, description: …}}``."""
     bundles: dict[str, Bundle] = {}
-    library = {entry.name for entry in entries("trick")}
+    library, looks = {entry.name for entry in entries("trick")}, set[str]()
     for name, node, place in shape.pairs("tricks", "{longer: {set: {epochs: 100}}}"):
         path = f"tricks.{show(name)}"
         if name in library:
             problems.add(place, f"{path}: {show(name)} is the name of a built-in trick. Choose another name.")
+        if (rule := unseen_rule(name)) is not None:
+            problems.add(place, f"{path} {rule}")
+        if name not in bundles and composed(name) in looks:
+            problems.add(place, f"{path} looks like the name of another trick. Choose another name.")
+        looks.add(composed(name))
         below = Shape(node, path, "a trick", problems)
         below.only(
             ("add", "set", "description"),

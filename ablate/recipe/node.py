@@ -19,7 +19,9 @@ class Problems:
         self._found: dict[Problem, None] = {}
 
     def add(self, position: Position, text: str) -> None:
-        """Add an error; ``text`` is one line."""
+        """Add an error; ``text`` is one line. Characters that are not printed are escaped: names may contain any."""
+        if not text.isprintable():
+            text = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
         self._found.setdefault(Problem(position, text))
 
     def wrong(self, node: Node, path: str, rule: str) -> None:

@@ -12,7 +12,7 @@ from ablate.recipe.changes import Own, read_own
 from ablate.recipe.node import Node, Problems, show
 from ablate.recipe.problems import Position
 from ablate.recipe.replay import SECTIONS
-from ablate.recipe.shape import Shape, did_you_mean, name_rule, unknown_variant
+from ablate.recipe.shape import Shape, composed, did_you_mean, name_rule, same_name, unknown_variant
 from ablate.recipe.sources import read_joined
 
 MOST_ROWS = 1000
@@ -161,17 +161,18 @@ class Rows:
         self.rows, self.problems = [baseline], problems
 
     def check_names(self) -> None:
-        """Names must be valid folder names and unique, ignoring case as some file systems do."""
+        """Names must be valid folder names, and not look like another one."""
         known: dict[str, Row] = {}
         for row in self.rows:
             rule = name_rule(row.name)
-            other = known.setdefault(row.name.casefold(), row)
+            other = known.setdefault(same_name(row.name), row)
             if rule is None and other is not row and other.where == row.where:
                 if row.broken:  # the cause is an error in 'for', which has been reported
                     continue
                 rule = "must differ between the values of 'for'. Use a key of 'for' in the name, as in net-{key}."
             elif rule is None and other is not row:
-                case = "" if other.name == row.name else " (case is ignored)"
+                alike = "case is ignored" if composed(other.name) != composed(row.name) else "other code points"
+                case = "" if other.name == row.name else f" ({alike})"
                 line = f" on line {other.position.line}" if other.position.line else ""
                 rule = f"must be unique; {show(other.name)} is used{line}{case}."
             if rule is not None:

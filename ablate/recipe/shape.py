@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Collection
 from typing import TypeVar
@@ -29,6 +30,9 @@ def listed(known: Collection[str], most: int = 20) -> str:
     more = ", …" if len(known) > most else ""
     return f" Available: {', '.join(list(dict.fromkeys(known))[:most])}{more}."
 
+
+MOST_HINTS = 50
+"""Unknown keys of a mapping that get a hint; finding one takes a millisecond."""
 
 T = TypeVar("T")
 
@@ -90,19 +94,49 @@ class Shape:
 
     def only(self, known: Collection[str], hints: dict[str, str] | None = None) -> None:
         """Report unknown keys; ``hints`` has the messages for some of them."""
-        for key in self.entries:
-            if key in known:
-                continue
+        for i, key in enumerate(key for key in self.entries if key not in known):
             hint = (hints or {}).get(key)
-            text = f"{self.where(show(key))} " + (
-                hint if hint is not None else f"is not a key of {self.what}.{available(key, known, 50)}"
-            )
+            near = available(key, known, 50) if i < MOST_HINTS else ""
+            text = f"{self.where(show(key))} {hint if hint is not None else f'is not a key of {self.what}.{near}'}"
             self.problems.add(self.node.key_position(key), text)
 
 
 LONGEST = 100
 MOST_BYTES = 255
 """Maximum length of a folder's name on common file systems."""
+
+
+RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
+"""Names that Windows keeps for devices."""
+
+BLANK = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u2800\u3164\uffa0"
+"""Characters that are shown as nothing or as a space, although their category is that of letters, marks or symbols."""
+
+
+def invisible(character: str) -> bool:
+    """Whether it is not seen (zero-width characters, marks of direction) or looks like a space but is another one."""
+    category = unicodedata.category(character)
+    return category in ("Cf", "Cn", "Co") or character in BLANK or (category == "Zs" and character != " ")
+
+
+def unseen_rule(name: str) -> str | None:
+    """The rule that a name with characters that are not seen breaks; None for other names."""
+    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name):
+        return "must not contain control characters or line breaks."
+    if (unseen := next(filter(invisible, name), None)) is None:
+        return None
+    title = unicodedata.name(unseen, "a character without a name")
+    return f"must not contain the invisible character U+{ord(unseen):04X} ({title}). Remove it."
+
+
+def composed(name: str) -> str:
+    """A name with each letter and its marks as one code point, if there is one: é has two forms that look the same."""
+    return unicodedata.normalize("NFC", name)
+
+
+def same_name(name: str) -> str:
+    """What names that look the same have in common, ignoring case as some file systems do."""
+    return composed(composed(name).casefold())
 
 
 def name_rule(name: str) -> str | None:
@@ -116,8 +150,8 @@ def name_rule(name: str) -> str | None:
     for character in "/\\":
         if character in name:
             return f"must not contain '{character}', because it is used as a folder name. Use '-' instead."
-    if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in name):
-        return "must not contain control characters or line breaks."
+    if (rule := unseen_rule(name)) is not None:
+        return rule
     if name.startswith("."):
         return "must not begin with a dot."
     if ".." in name:
@@ -126,11 +160,15 @@ def name_rule(name: str) -> str | None:
 
 
 def study_rule(name: str) -> str | None:
-    """The rule that a study's name breaks. The name ``store`` is that of the folder of all runs."""
-    if name.casefold() == "store":
+    """The rule that a study's name breaks. The name ``store`` is that of the folder of all runs; some systems reserve
+    the names of devices and remove a dot at the end.
+    """
+    if name.casefold() == "store" or RESERVED.fullmatch(name):
         return "is reserved. Choose another name."
     if (rule := name_rule(name)) is not None:
         return rule
+    if name.endswith("."):
+        return "must not end with a dot, because it is used as a folder name."
     size = len(name.encode())
     return f"must have at most {MOST_BYTES} bytes in UTF-8, but has {size}." if size > MOST_BYTES else None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
+import re
 from collections.abc import Collection
 
 from ablate.evidence.table import Row
@@ -21,14 +21,18 @@ WORDS = {
 }
 
 
+UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, except tabs and line breaks, and characters that change the direction of text."""
+
+
+def visible(text: str) -> str:
+    """Text that controls no terminal: names and messages may contain anything."""
+    return UNSEEN.sub("", text)
+
+
 def plain(text: str) -> str:
-    """Text on one line, without control and direction-changing characters: names may contain anything."""
-    kept = (
-        c
-        for c in " ".join(text.split())
-        if unicodedata.category(c) != "Cc" and c not in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-    )
-    return "".join(kept)
+    """Visible text on one line."""
+    return visible(" ".join(text.split()))
 
 
 ACRONYMS = ("ece", "f1", "iou", "mae", "mse", "r2", "rmse")

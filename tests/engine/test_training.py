@@ -129,6 +129,16 @@ def test_a_loss_that_is_no_number_ends_the_seed(settings, pictures, assign, make
     assert report.kept == {}
 
 
+def test_a_loss_beyond_the_bound_ends_the_seed(settings, pictures, assign, make_choice, report):
+    """In float64, losses stay finite long after the training has diverged, but their squares do not."""
+    optimizer = make_choice("optimizer", "sgd", lr=1e36)
+    outcome = train(assign(settings(optimizer=optimizer, epochs=9, precision="float64")), pictures, report)[0]
+    assert (outcome.status, outcome.epoch) == ("diverged", 1)
+    loss = report.lines[-1]["train_loss"]
+    assert 1e100 < loss < math.inf
+    assert outcome.reason == f"train_loss (={loss}) is beyond ±1e+100 in epoch 1"
+
+
 def test_best_epoch_is_selected_and_its_weights_are_kept(settings, pictures, assign, make_choice, report):
     """A rate that spoils the network at the end: the best epoch lies before the last, and its weights give its loss."""
     optimizer = make_choice(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +11,9 @@ from torch import nn
 
 from ablate import api
 from ablate.data.load import load_parts
+from ablate.execution.ensembles import described, key_of
 from ablate.recipe import Recipe
+from ablate.store.records import RunRecord
 
 TEXT = """
 study: together
@@ -71,6 +74,19 @@ def test_numbers_that_are_none_and_rows_without_weights(ablate, tmp_path):
     rows = {row["variant"]: row for row in json.loads(done.out)["rows"]}
     assert sorted(rows["plain"]["ensemble"]) == ["accuracy", "valid_loss"]
     assert "both has no ensemble: " in done.err
+
+
+def test_the_mean_of_numbers_near_the_largest_float():
+    runs = [
+        SimpleNamespace(
+            seed=seed, fingerprint=f"{seed}", record=RunRecord(f"{seed}", seed, results={"selected": {"x": 1.7e308}})
+        )
+        for seed in (0, 1)
+    ]
+    for run in runs:
+        run.variant = SimpleNamespace(settings=SimpleNamespace(joined=()))
+    found = described("a", runs, {key_of(runs): {"x": 1.0}})
+    assert found.single == {"x": 1.7e308}
 
 
 def test_one_seed_is_no_ensemble(ablate, tmp_path):

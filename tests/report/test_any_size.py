@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import math
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
 from scipy import stats
 
 from ablate.evidence.gather import gather
+from ablate.recipe.measured import Reach
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.settings import Choice, Settings
 from ablate.recipe.variant import Compare, Variant
@@ -151,3 +155,124 @@ def test_a_row_made_by_hand(keypoints):
     table = keypoints()
     rows = (replace(table.rows[0], valid_loss=math.inf), *table.rows[1:])
     assert "inf" in contents(replace(table, rows=rows), "text").decode()
+
+
+VALUES = some.one_of(
+    some.floats(-1.7e308, 1.7e308),
+    some.builds(lambda size, sign: sign * 10.0**size, some.floats(-320, 308.2), some.sampled_from([1, 1, -1])),
+    some.sampled_from([0.0, -0.0, 0.5, 0.6, 1e-320, 5e-324, 1e154, 1e200, -1.7e308, 1.7e308, LARGEST]),
+)
+
+
+@some.composite
+def studies(draw):
+    """A study of a pair of changes, with 1 to 5 seeds, folds, a metric of its own and a value to reach, and its curves."""
+    seeds, folds = draw(some.integers(1, 5)), draw(some.sampled_from([(None,), (None,), (0, 1, 2)]))
+    kinds = {kind: Choice(kind, None, "m:x", {}) for kind in ("data", "model", "init", "loss", "optimizer")}
+    few = some.sampled_from(draw(some.lists(VALUES, min_size=1, max_size=3))) if draw(some.booleans()) else VALUES
+    rows = []
+    for name, parent, of in (("a", None, ()), ("b", "a", ()), ("c", "a", ()), ("d", "b", ("b", "c"))):
+        runs = []
+        for seed in range(seeds):
+            for fold in folds:
+                values = {name: draw(few) for name in ("train_loss", "valid_loss", "x")}
+                results = dict.fromkeys(("selected", "last", "best"), values)
+                facts = {"status": "finished", "epoch": 2, "epochs": 2, "results": results, "first_loss": draw(few)}
+                runs.append(
+                    RunRecord(
+                        f"{name}{seed}{fold}", seed, fold, seconds=draw(some.sampled_from([0.0, 1e-3, 1e300])), **facts
+                    )
+                )
+        variant = Variant(name, parent, name, (), Settings(**kinds, epochs=2), {"valid_loss": draw(few)}, of=of)
+        rows.append(VariantRecord(variant, tuple(runs)))
+    compare = draw(
+        some.sampled_from(
+            [
+                Compare(),
+                Compare("x", "higher"),
+                Compare("valid_loss", smallest_effect=1e-300),
+                Compare("x", "lower", "best", 1e300),
+            ]
+        )
+    )
+    reach = (Reach("x", draw(VALUES), "lower"),)
+    recipe = Recipe(
+        "sizes", "", tuple(row.variant for row in rows), tuple(range(seeds)), compare, None, Path(), "", reach=reach
+    )
+    line = {
+        "epoch": 1,
+        "seconds": abs(draw(few)),
+        "time": 1.0,
+        "train_loss": draw(few),
+        "valid_loss": draw(few),
+        "x": draw(few),
+    }
+    return StudyRecord(recipe, tuple(rows)), line
+
+
+def refused(token):
+    raise AssertionError(f"{token} is not JSON")
+
+
+def check_formats(drawn):
+    """Every format shows every column, without a warning, and JSON is what the standard says."""
+    made, line = drawn
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table = gather(made, curves=lambda _: [line])
+        for name, format in FORMATS.items():
+            if not format.binary:
+                text = contents(table, name, list(available(table)), notes=True).decode()
+                assert not {"inf", "nan"} & {word.strip("+-[],") for word in text.lower().split()}, text
+    tree = json.loads(contents(table, "json"), parse_constant=refused)
+    assert [row["variant"] for row in tree["rows"]] == ["a", "b", "c", "d"]
+
+
+SETTINGS = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
+
+
+@settings(max_examples=25, **SETTINGS)
+@given(studies())
+def test_numbers_of_any_size_in_any_study(drawn):
+    check_formats(drawn)
+
+
+@pytest.mark.slow
+@settings(max_examples=1500, **SETTINGS)
+@given(studies())
+def test_many_numbers_of_any_size_in_any_study(drawn):
+    check_formats(drawn)
+
+
+@pytest.mark.slow
+@settings(max_examples=60, **SETTINGS)
+@given(studies())
+def test_pictures_of_numbers_of_any_size(drawn):
+    made, line = drawn
+
+    class Curves:
+        def metrics(self, fingerprint):
+            return [line, {**line, "epoch": 2, "x": -line["x"]}]
+
+    table = gather(made)
+    for kind, metric in (("ladder", None), ("effects", None), ("curves", None), ("curves", "x")):
+        try:
+            said = "" if picture(kind, made, Curves(), table, "png", metric=metric) else "empty"
+        except ValueError as error:
+            said = str(error)
+        assert not said or "cannot be drawn" in said or "has no" in said
+
+
+def test_a_time_to_a_value_that_is_too_large():
+    """The median of two numbers near the largest float is too large: no seconds, and JSON stays JSON."""
+    runs = tuple(RunRecord(f"{seed}", seed, status="finished", results={"selected": {"x": 1.0}}) for seed in (0, 1))
+    kinds = {kind: Choice(kind, None, "m:x", {}) for kind in ("data", "model", "init", "loss", "optimizer")}
+    variant = Variant("a", None, "a", (), Settings(**kinds, epochs=2))
+    reach = (Reach("x", 2.0, "lower"),)
+    recipe = Recipe("sizes", "", (variant,), (0, 1), Compare(), None, Path(), "", reach=reach)
+    table = gather(
+        StudyRecord(recipe, (VariantRecord(variant, runs),)),
+        curves=lambda _: [{"epoch": 1, "seconds": 1.7e308, "x": 1.0}],
+    )
+    row = json.loads(contents(table, "json"), parse_constant=refused)["rows"][0]
+    assert (row["reach_x_epochs"], row["reach_x_seconds"], row["reach_x_runs"]) == (1.0, None, 2)

@@ -19,7 +19,7 @@ from ablate.notes.note import Note
 from ablate.report.formats import FORMATS, PRINTED, contents, format_from_suffix, render
 from ablate.report.formats.json import table_tree
 from ablate.report.formats.latex import escape
-from ablate.report.wording import plain
+from ablate.report.wording import plain, visible
 
 
 def split_pipes(line: str) -> list[str]:
@@ -156,7 +156,9 @@ def test_csv_reads_back_at_full_precision(keypoints):
 
 def test_csv_runs_no_formula_and_loses_no_text(hostile):
     rows = list(csv.DictReader(io.StringIO(render(hostile, "csv"), newline="")))
-    assert [row["variant"].removeprefix("'") for row in rows] == [row.variant for row in hostile.rows]
+    assert [row["variant"].removeprefix("'") for row in rows] == [visible(row.variant) for row in hostile.rows]
+    assert "\x1b" in "".join(row.variant for row in hostile.rows)  # but no terminal that shows the file obeys it
+    assert not {"\x1b", "\x07"} & set(render(hostile, "csv") + render(hostile, "json"))
     assert [row["variant"][0] for row in rows if row["variant"].removeprefix("'")[:1] in tuple("=+-@")] == ["'", "'"]
     guarded = replace(hostile, rows=tuple(Row(n) for n in ("=1", "+1", "-1", "@x", "\t=1", " =1", "＝1", "ok")))
     names = [row["variant"] for row in csv.DictReader(io.StringIO(render(guarded, "csv"), newline=""))]

@@ -258,7 +258,7 @@ def test_a_failure_is_one_line(write, code, message):
 def test_a_loss_that_is_not_a_number_ends_the_script(write):
     code = "import ablate, time\nablate.log(epoch=1, valid_loss=1.0)\nablate.log(epoch=2, valid_loss=float('nan'))\ntime.sleep(600)"
     [ended] = train(write(*python(code))).outcomes
-    assert (ended.status, ended.reason) == ("diverged", "valid_loss is nan at epoch 2")
+    assert (ended.status, ended.reason) == ("diverged", "valid_loss (=nan) is not finite at epoch 2")
 
 
 def test_an_end_reaches_the_script_and_its_folder_stays(write, tmp_path):

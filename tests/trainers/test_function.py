@@ -186,7 +186,7 @@ def test_a_loss_that_is_not_finite_is_a_divergence(write, value):
     body += "except Exception:\n    pass\nraise RuntimeError('unreachable')"
     ended = outcome(write, body)
     assert (ended.status, ended.epoch) == ("diverged", 2)
-    assert ended.reason in ("valid_loss is nan at epoch 2", "valid_loss is inf at epoch 2")
+    assert ended.reason in ("valid_loss (=nan) is not finite at epoch 2", "valid_loss (=inf) is not finite at epoch 2")
     assert outcome(write, "run.log(valid_loss=1.0, note=float('nan'))").results["last"] == {"valid_loss": 1.0}
 
 

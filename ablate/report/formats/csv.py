@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ablate.report.document import Document, Format
+from ablate.report.wording import visible
 
 if TYPE_CHECKING:
     from ablate.evidence.table import Row
@@ -46,9 +47,10 @@ def in_words(change: str) -> str:
 
 
 def harmless(value: Value) -> Value:
-    """The value, with an apostrophe before text that a spreadsheet would run."""
+    """The value without control characters, with an apostrophe before text that a spreadsheet would run."""
     if not isinstance(value, str) or WORDS.fullmatch(value):
         return value
+    value = visible(value)
     return "'" + value if value.startswith(FORMULA) or value.lstrip().startswith(FORMULA) else value
 
 

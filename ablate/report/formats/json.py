@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ablate.report.document import Document, Format
+from ablate.report.wording import UNSEEN
 
 if TYPE_CHECKING:
     from ablate.evidence.table import Row, Table
@@ -14,7 +16,13 @@ if TYPE_CHECKING:
 
 def render(document: Document) -> str:
     """All keys of the table, whatever columns are chosen; rows in the chosen order."""
-    return json.dumps(table_tree(document.table), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return as_json(table_tree(document.table))
+
+
+def as_json(value: Any) -> str:
+    """A value as JSON that controls no terminal. Raises ValueError for numbers that are not finite."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
 
 def table_tree(table: Table) -> dict[str, Any]:
@@ -24,7 +32,7 @@ def table_tree(table: Table) -> dict[str, Any]:
 
 
 def row_tree(row: Row) -> dict[str, Any]:
-    """A row's values, None if they are not known, then its metrics under their own names.
+    """A row's values, None if they are not known or too large for a number, then its metrics under their own names.
 
     A metric that is called like one of the row's own keys appears as ``metric_<name>``.
     """
@@ -35,7 +43,8 @@ def row_tree(row: Row) -> dict[str, Any]:
     tree |= {"changes": list(row.changes), "published": dict(row.published) if row.published else None}
     tree["unlike"] = [sentence(note, row.tally.unit) for note in row.unlike]
     tree |= row.reached
-    return tree | {(f"metric_{name}" if name in tree else name): value for name, value in row.metrics.items()}
+    tree |= {(f"metric_{name}" if name in tree else name): value for name, value in row.metrics.items()}
+    return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in tree.items()}
 
 
 FORMAT = Format("json", (".json",), render)

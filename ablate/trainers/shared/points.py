@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
-from ablate.engine.contract import Outcome
+from ablate.engine.contract import LARGEST_LOSS, Outcome
 from ablate.recipe.settings import Settings
 
 LOSSES = ("train_loss", "valid_loss")
-"""A run diverges if one of these, or the monitored metric, is not finite."""
+"""A run diverges if one of these, or the monitored metric, is not finite, or a loss beyond `LARGEST_LOSS`."""
 
 OWN = ("epoch", "time", "seconds", "at")
 """Keys of a line that are not metrics."""
@@ -52,9 +52,11 @@ class Points:
         self._at = here
         for name, value in checked.items():
             self._open[name] = value if math.isfinite(value) else None
-            if not math.isfinite(value) and name in (*LOSSES, self.settings.monitor.metric):
+            lost = name in LOSSES and not abs(value) <= LARGEST_LOSS
+            if lost or (name == self.settings.monitor.metric and not math.isfinite(value)):
                 self.flush()
-                self.diverged = f"{name} is {value} at {self._place(here)}"
+                rule = f"is beyond ±{LARGEST_LOSS:g}" if math.isfinite(value) else "is not finite"
+                self.diverged = f"{name} (={value}) {rule} at {self._place(here)}"
                 raise Diverged(self.diverged)
 
     def add_to_last(self, values: Mapping[str, object]) -> None:

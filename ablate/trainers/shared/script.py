@@ -14,17 +14,15 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ablate.engine.contract import Assignment, Facts, Outcome, Report, State
 from ablate.notes.note import Note
+from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
 from ablate.trainers.shared.command_line import Template
 from ablate.trainers.shared.points import Diverged, Points
 from ablate.trainers.shared.reading import CsvLines, JsonLines, Patterns, Tail, Values
-
-if TYPE_CHECKING:
-    from ablate.trainers.command import Command
 
 LOOK_EVERY = 0.1
 """Seconds between two looks into the file of a script's metrics."""
@@ -36,6 +34,29 @@ TAIL = 2000
 """Number of bytes of the output that are kept for the reason of a failure."""
 
 PR_SET_PDEATHSIG = 1
+
+
+class Source(Protocol):
+    """Where the metrics of a script are read from: one of the three."""
+
+    jsonl: str | None
+    csv: str | None
+    regex: Mapping[str, str] | None
+    names: Mapping[str, str]
+
+
+class Command(Protocol):
+    """What is asked of `ablate.trainers.command.Command`."""
+
+    style: Any
+    read: Any
+    resume_args: tuple[str, ...]
+
+    def folder(self, folder: Path) -> Path: ...
+    def ignores_seed(self, folder: Path) -> bool: ...
+    def fields_of(self, settings: Settings, seed: int, fold: int | None, out: str, device: str) -> dict[str, str]: ...
+    def words(self, settings: Settings, built_in: Mapping[str, str], *, resumes: bool = False) -> list[str]: ...
+    def write_config(self, args: Mapping[str, Any], where: Path, fields: Mapping[str, str] | None) -> None: ...
 
 
 def run_script(command: Command, assignment: Assignment, replica: int, report: Report, state: State | None) -> Outcome:
@@ -90,7 +111,7 @@ class Reader:
     """
 
     def __init__(self, command: Command, where: Path, fields: Mapping[str, str]) -> None:
-        read = command.read
+        read: Source = command.read
         self.recorded: float | None = None
         self.newest = -math.inf
         self.waiting: list[str] = []

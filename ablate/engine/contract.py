@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from ablate.data.dataset import Parts, TargetScaling
-from ablate.notes.note import Note
-from ablate.notes.old_sentences import read_note
+from ablate.notes.old_sentences import StoredNote
 from ablate.recipe.folds import Folds
 from ablate.recipe.settings import Settings
 
@@ -74,7 +73,7 @@ class Facts:
     data: Mapping[str, object] = field(default_factory=dict)
     watch: Sequence[str] = ()
     surgery: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    notes: Sequence[Note] = ()
+    notes: Sequence[StoredNote] = ()
     stack: Sequence[Sequence[int]] = ()
     joined: Sequence[str] = ()
 
@@ -83,13 +82,6 @@ class Facts:
         known: dict[str, object] = {**asdict(self), "notes": [note.dump() for note in self.notes]}
         keys = ("parameters", "notes", "data", "joined") if self.joined else tuple(known)[:-1]
         return {key: known[key] for key in keys}
-
-    @classmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> Facts:
-        """From `to_json`; keys of later versions are left out."""
-        known = {key: value for key, value in tree.items() if key in cls.__dataclass_fields__}
-        scaling = TargetScaling.from_json(tree.get("target_scaling"))
-        return cls(**{**known, "target_scaling": scaling, "notes": [*map(read_note, tree.get("notes", ()))]})
 
 
 class Report(Protocol):

@@ -15,7 +15,7 @@ from ablate.execution.jobs import weights_file
 from ablate.planning.helper_process import asked
 from ablate.planning.plan import Plan, PlannedRun
 from ablate.recipe import Settings
-from ablate.store.store import Store, read_or_nothing
+from ablate.store.store import Store
 
 Values = dict[str, float] | str
 """The metrics of a mean prediction, or why there are none."""
@@ -44,7 +44,7 @@ class Ensemble:
 def ensembles(plan: Plan, store: Store) -> list[Ensemble]:
     """The ensemble of the finished seeds of each variant; computed if not cached."""
     path = store.study_folder(plan.recipe.study) / "ensembles.json"
-    known: dict[str, Values] = read_or_nothing(path)
+    known: dict[str, Values] = {**(store.read(path, dict[str, dict[str, float]]) or {})}
     rows = {
         variant.name: [run for run in plan.runs_of(variant.name) if run.record.status == "finished"]
         for variant in plan.recipe.variants

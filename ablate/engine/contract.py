@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ablate.data.dataset import Parts, TargetScaling
 from ablate.notes.old_sentences import StoredNote
 from ablate.recipe.folds import Folds
 from ablate.recipe.settings import Settings
+
+if TYPE_CHECKING:
+    from ablate.tricks.trick import WeightsFile
 
 State = Mapping[str, Any]
 """A state from which a trainer can resume, or weights by name: tensors and plain values."""
@@ -34,7 +37,7 @@ class Assignment:
     device: str = "cpu"
     fold: int | None = None
     folds: Folds | None = None
-    weights: Mapping[tuple[str, int], Path] = field(default_factory=dict)
+    weights: Mapping[tuple[str, int], WeightsFile] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

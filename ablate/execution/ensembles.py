@@ -15,6 +15,7 @@ from ablate.execution.jobs import weights_file
 from ablate.planning.helper_process import asked
 from ablate.planning.plan import Plan, PlannedRun
 from ablate.recipe import Settings
+from ablate.store.disk import StoredFile
 from ablate.store.store import Store
 
 Values = dict[str, float] | str
@@ -94,7 +95,7 @@ def ask(plan: Plan, store: Store, groups: Sequence[Sequence[PlannedRun]]) -> lis
     return asked(evaluated, questions, str)
 
 
-def evaluated(settings: Settings, files: Mapping[int, Path], folder: Path) -> dict[str, float]:
+def evaluated(settings: Settings, files: Mapping[int, StoredFile], folder: Path) -> dict[str, float]:
     """The finite metrics of one group, from its weights by seed."""
     from ablate.data.load import load_parts
     from ablate.engine.contract import Assignment

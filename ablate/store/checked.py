@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from functools import cache
 from typing import Annotated, Any, NotRequired, TypeVar
 
@@ -103,6 +104,7 @@ def checked(kind: type[Kind], value: object) -> Kind:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
         text = str(first["msg"]).replace("Input should be", "must be").removeprefix("Value error, ")
+        text = re.sub("valid dictionary|dictionary or an instance of .*", "mapping", text)
         raise ValueError(f"{where} {text}" if where else text) from None
 
 

@@ -13,6 +13,7 @@ import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -294,6 +295,23 @@ class Disk:
 
     def _flush(self, descriptor: int) -> None:
         os.fsync(descriptor)
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file in a folder of runs, for code that only reads it."""
+
+    disk: Disk
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def open(self, mode: Literal["rb"] = "rb") -> BinaryIO:
+        """Open it. Raises FileNotFoundError if there is no regular file."""
+        if (file := self.disk.open(self.path)) is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path))
+        return file
 
 
 def open_folder(above: int, path: Path, make: bool, top: bool) -> int:

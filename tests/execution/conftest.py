@@ -319,7 +319,7 @@ def faulty_disk() -> type[FaultyDisk]:
     return FaultyDisk
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def stub() -> type[Stub]:
     return Stub
 

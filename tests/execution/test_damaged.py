@@ -5,9 +5,9 @@ none fails, and `run` trains again what has no readable status.
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,23 @@ import pytest
 
 from ablate.cli.app import run_command
 from ablate.engine.contract import Facts
+from ablate.evidence.gather import table_of
+from ablate.execution.ensembles import ensembles
 from ablate.notes.note import Note
+from ablate.planning.changed import changed as changed_rows
+from ablate.planning.changed import flat, untracked
+from ablate.planning.cleaning import find_spare
+from ablate.planning.networks import known_networks
+from ablate.planning.plan import make_plan
+from ablate.planning.run_status import watch
+from ablate.recipe import Recipe
+from ablate.report.curves import read_curves
+from ablate.report.formats import render
+from ablate.report.notes import lines_by_variant
 from ablate.store.disk import StoreWarning
 from ablate.store.store import Store
+from ablate.tracking import describe
+from ablate.tracking.ledger import Ledger
 
 pytestmark = pytest.mark.filterwarnings("ignore::ablate.store.disk.StoreWarning")
 
@@ -74,7 +88,7 @@ def damages(contents: bytes, lines: bool) -> Iterator[bytes]:
     """Damaged versions of a file."""
     yield from TEXTS.values()
     yield from (contents[: len(contents) * part // 7] for part in range(1, 7))
-    first, *rest = contents.splitlines(keepends=True) if lines else [contents]
+    first, *rest = contents.lstrip().splitlines(keepends=True) if lines else [contents]
     value = json.loads(first)
     trees = [*(changed(value, *change) for change in changes(value)), *without(value)]
     for tree in trees:
@@ -84,10 +98,17 @@ def damages(contents: bytes, lines: bool) -> Iterator[bytes]:
         yield first * 3
 
 
+@pytest.fixture(autouse=True)
+def asks_nobody(monkeypatch):
+    """Ensembles are not computed."""
+    monkeypatch.setattr(
+        "ablate.execution.ensembles.ask", lambda plan, store, groups: [{"valid_loss": 0.5} for _ in groups]
+    )
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, study_in, stub) -> tuple[Path, Path]:
     """A study with all of its files, and its recipe."""
-    from ablate.recipe import Recipe
 
     class Told(stub):
         """Says all that a training can say of itself."""
@@ -105,11 +126,50 @@ def finished(tmp_path_factory, study_in, stub) -> tuple[Path, Path]:
     assert run_command(["table", str(path), "--runs", str(study.root)]) == 0
     of_study = study.root / "stub"
     run = study.plan().runs[0]
-    (of_study / "networks.json").write_text(json.dumps({run.fingerprint: {"parameters": 3, "receptive_field": [3, 3], "work": 1.5, "stack_reason": None, "moves_away": ["flip"]}}))
+    (of_study / "networks.json").write_text(
+        json.dumps(
+            {
+                run.fingerprint: {
+                    "parameters": 3,
+                    "receptive_field": [3, 3],
+                    "work": 1.5,
+                    "stack_reason": None,
+                    "moves_away": ["flip"],
+                }
+            }
+        )
+    )
     (of_study / "ensembles.json").write_text(json.dumps({"0" * 32: {"valid_loss": 0.5}}))
-    seed = {"run": "r", "name": "n", "digest": "d", "tags": ["t"], "seed": 0, "fold": None, "first": 1.5, "epoch": 3, "complete": True, "results": "", "not_finite": {"x": 1}}
-    variant = {"run": "r", "name": "n", "digest": "d", "tags": [], "variant": "one", "settings": "s", "columns": {"x": None}, "seeds": {"f": seed}}
-    sent = {"study": {"run": "r", "name": "n", "digest": "", "tags": []}, "files": {"a": "b"}, "variants": [variant], "rendered": "", "publication": ""}
+    seed = {
+        "run": "r",
+        "name": "n",
+        "digest": "d",
+        "tags": ["t"],
+        "seed": 0,
+        "fold": None,
+        "first": 1.5,
+        "epoch": 3,
+        "complete": True,
+        "results": "",
+        "not_finite": {"x": 1},
+    }
+    variant = {
+        "run": "r",
+        "name": "n",
+        "digest": "d",
+        "tags": [],
+        "variant": "one",
+        "settings": "s",
+        "columns": {"x": None},
+        "seeds": {"f": seed},
+    }
+    sent = {
+        "study": {"run": "r", "name": "n", "digest": "", "tags": []},
+        "files": {"a": "b"},
+        "variants": [variant],
+        "rendered": "",
+        "publication": "",
+    }
     (of_study / "published.json").write_text(json.dumps({"version": 1, "trackers": {"sqlite:///mlflow.db": sent}}))
     return study.root, path
 
@@ -118,7 +178,7 @@ RECIPE = """
 study: stub
 data: digits
 seeds: 3
-reach: {metric: valid_loss, value: 0.5}
+reach: {valid_loss: 0.5}
 baseline:
   name: one
   model: {name: mlp, hidden: [4]}
@@ -144,7 +204,6 @@ FACTS = Facts(
 )
 
 
-
 def of(root: Path, name: str) -> Path:
     folders = [root / "stub", *sorted((root / "store").iterdir())]
     return next(folder / name for folder in folders if (folder / name).exists())
@@ -156,17 +215,58 @@ def read_all(recipe: Recipe, store: Store) -> None:
     study = plan.record()
     table = table_of(study, store)
     for output in ("text", "json"):
-        FORMATS[output].render(table)
-    [changed_rows(plan, store), untracked(plan, store), known_networks(plan, store), plan.to_do()]
+        render(table, output, notes=True)
+    lines_by_variant([*changed_rows(plan, store), *untracked(plan, store)])
+    known_networks(plan, store)
+    plan.to_do()
     watch(plan, store)
     read_curves(study, store)
-    for run in study.rows[0].runs:
+    for run in [run for row in study.rows for run in row.runs]:
         describe.of_seed(study, study.rows[0], run, store)
+        dict(flat(store.identity(run.fingerprint)))
         list(describe.stretches(store.metrics(run.fingerprint), None))
     describe.of_variant(study, study.rows[0], store)
+    ensembles(plan, store)
     Ledger(store, "stub").read("sqlite:///mlflow.db").find({"one": "s"})
     with suppress(ValueError):
         find_spare(store)
 
 
-EVERY = [pytest.param(1, marks=pytest.mark.slow), 23]
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.slow), 37])
+@pytest.mark.parametrize("name", FILES)
+def test_reading_never_fails(finished, name, every, tmp_path):
+    root, path = finished
+    shutil.copytree(root, tmp_path / "runs")
+    recipe, store = Recipe.load(path), Store(tmp_path / "runs")
+    file = of(store.root, name)
+    damaged = list(dict.fromkeys(damages(file.read_bytes(), name.endswith("jsonl"))))
+    assert len(damaged) > 50
+    failed = []
+    for contents in damaged[::every]:
+        file.write_bytes(contents)
+        try:
+            read_all(recipe, store)
+        except Exception as error:
+            failed.append((contents[:2000], repr(error)))
+    assert not failed
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_file_is_named_in_one_line(finished, name, tmp_path, capsys, monkeypatch, study_in, stub):
+    root, path = finished
+    shutil.copytree(root, tmp_path / "runs")
+    monkeypatch.chdir(tmp_path)
+    file = of(tmp_path / "runs", name)
+    file.write_bytes(b"[[]]\n" + file.read_bytes())
+    study = study_in(tmp_path / "runs", Recipe.load(path))
+    with pytest.warns(StoreWarning, match=rf"{name}\) .*counts as missing\.$"):
+        read_all(study.recipe, Store(study.root))
+    run_command(["table", str(path), "--runs", str(study.root)])
+    err = capsys.readouterr().err
+    assert err.count(f"{file}) ") == (
+        name not in ("identity.json", "networks.json", "ensembles.json", "published.json")
+    )
+    training = stub()
+    study.command(training=training, stack=1)
+    assert len(training.trained) == (name == "status.json")
+    assert len(study.finished()) == 6

@@ -290,7 +290,7 @@ variants:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS[:2])
 def test_every_command_on_a_trained_study(ablate, tmp_path, kind):
     (tmp_path / "real.yaml").write_text(REAL)
     assert ablate("run", "real.yaml").code == 0
@@ -303,7 +303,7 @@ def test_every_command_on_a_trained_study(ablate, tmp_path, kind):
         ["sync", "real.yaml", *data],
         ["plot", "real.yaml", "--kind", "effects", "-o", "effects.svg"],
     ]
-    for places in (("best.pt", "last.pt", "log.txt", "lock"), ("status.json", "metrics.jsonl"), ("",), OF_RUN[2:5]):
+    for places in (("best.pt", "last.pt", "log.txt", "lock"), ("status.json", "metrics.jsonl", "")):
         for folder, place in zip(sorted((tmp_path / "runs" / "store").iterdir()), places * 6, strict=False):
             outside.plant(folder / place if place else folder, kind)
         for place in OF_STUDY:

@@ -184,7 +184,7 @@ def accesses(code: str, *, everywhere: bool) -> list[str]:
         elif isinstance(called, ast.Attribute) and called.attr in ACCESS:
             by_module = isinstance(called.value, ast.Name) and called.value.id in ("os", "shutil", "torch")
             of_path = any(map(in_store, node.args)) if by_module else in_store(called.value)
-            of_disk = ast.unparse(called.value).endswith("disk")
+            of_disk = ast.unparse(called.value).endswith(("disk", "self", "store"))
             of_text = called.attr == "replace" and not by_module  # str.replace, or of a dataclass
             if not of_disk and (of_path or (everywhere and not of_text)):
                 found.append(ast.unparse(node))

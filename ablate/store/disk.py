@@ -232,11 +232,13 @@ class Disk:
         names = parts[len(root) :]
         if parts[: len(root)] != root or ".." in names:
             raise ValueError(f"file (={path}) must be in the folder of runs (={self.root}).")
-        here, at = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), self.root
-        for name in names:
-            above, at = here, at / name
+        here = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        for depth, name in enumerate(names):
+            above = here
             try:
-                here = open_folder(above, at, make, top=at.parent == self.root)
+                here = os.open(name, FOLDER, dir_fd=above)
+            except OSError:  # a path is made only now: most folders are there, and it takes as long as opening them
+                here = open_folder(above, self.root.joinpath(*names[: depth + 1]), make, top=depth == 0)
             finally:
                 os.close(above)
         return here
@@ -315,7 +317,9 @@ class StoredFile:
 
 
 def open_folder(above: int, path: Path, make: bool, top: bool) -> int:
-    """A descriptor of a folder in another one. A link at the ``top``, directly below the root, is an error."""
+    """A descriptor of a folder in another one that may be missing, or something else. A link at the ``top``, directly
+    below the root, is an error.
+    """
     try:
         return os.open(path.name, FOLDER, dir_fd=above)
     except FileNotFoundError:

@@ -188,10 +188,35 @@ def fill(folder: Path, epochs: int) -> Path:
     return path
 
 
-def look(folder: Path, words: list[str]) -> tuple[float, float]:
+def cleaning(count: int = 100_000, studies: int = 100) -> list[tuple[str, str]]:
+    """Seconds and peak megabytes of ``ablate clean`` on ``count`` runs: when studies name all of them, and none."""
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        store = Store(Path(name) / "runs")
+        for number in range(count):
+            fingerprint = f"{number:032x}"
+            store.write_status(RunRecord(fingerprint, seed=number, status="finished"))
+            store.write_text(store.run_folder(fingerprint) / "metrics.jsonl", '{"epoch": 1}\n')
+            store.write_provenance(fingerprint, Provenance(host="here"))
+            store.append_to(fingerprint, "lock").close()
+        for number in range(studies):
+            runs = {str(seed): f"{seed:032x}" for seed in range(number, count, studies)}
+            store.write_study(f"study{number}", {"rows": [{"variant": "v", "identity": "i", "runs": runs}]})
+        rows.append(("all in use", look(Path(name), ["clean", "--runs", "runs"], repeat=1)))
+        for number in range(studies):
+            store.write_study(f"study{number}", {"rows": []})
+        rows.append(("none in use", look(Path(name), ["clean", "--runs", "runs"], repeat=1)))
+    goal = "(goal: under 20 s, 500 MB)"
+    return [
+        (f"`ablate clean`, {count:,} runs, {what} {goal}", f"{seconds:.1f} s, {peak:.0f} MB")
+        for what, (seconds, peak) in rows
+    ]
+
+
+def look(folder: Path, words: list[str], repeat: int = 3) -> tuple[float, float]:
     """Seconds and peak megabytes of a command, imports included; medians of three."""
     ends = []
-    for _ in range(3):
+    for _ in range(repeat):
         command = [sys.executable, "-c", WITH_PEAK, *words]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
         seconds, peak, _code = done.stderr.split("\n")[-2].split()
@@ -222,6 +247,7 @@ def main() -> str:
                 rows.append(
                     (f"`ablate {title}`, 2,000 runs × {epochs:,} epochs{goal}", f"{seconds:.2f} s, {peak:.0f} MB")
                 )
+        rows += cleaning()
     lines = [
         "## What the record costs",
         "",

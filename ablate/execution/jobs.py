@@ -19,6 +19,7 @@ from ablate.planning.networks import Network
 from ablate.planning.plan import Plan, PlannedRun
 from ablate.recipe import Settings, run_fingerprint
 from ablate.recipe.fingerprint import facts
+from ablate.store.disk import StoredFile
 from ablate.store.provenance import Provenance
 from ablate.store.records import ENDED_BADLY, RunRecord, Status
 from ablate.store.store import Store
@@ -132,7 +133,9 @@ def make_jobs(
     return [replace(job, number=number) for number, (_, job) in enumerate(jobs)]
 
 
-def weights_of(settings: Settings, needs: Mapping[int, Mapping[str, str]], store: Store) -> dict[tuple[str, int], Path]:
+def weights_of(
+    settings: Settings, needs: Mapping[int, Mapping[str, str]], store: Store
+) -> dict[tuple[str, int], StoredFile]:
     """Where the weights are that each row reports which these settings are built upon, by row and seed."""
     return {
         (row, seed): weights_file(store, name, settings.sources[row])
@@ -141,9 +144,10 @@ def weights_of(settings: Settings, needs: Mapping[int, Mapping[str, str]], store
     }
 
 
-def weights_file(store: Store, fingerprint: str, settings: Settings) -> Path:
+def weights_file(store: Store, fingerprint: str, settings: Settings) -> StoredFile:
     """The weights of the epoch that a run's row reports."""
-    return store.run_folder(fingerprint) / ("best.pt" if settings.select == "best" else "last.pt")
+    path = store.run_folder(fingerprint) / ("best.pt" if settings.select == "best" else "last.pt")
+    return StoredFile(store.disk, path)
 
 
 def _grouped(

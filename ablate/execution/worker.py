@@ -8,6 +8,7 @@ import select
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from typing import BinaryIO
@@ -31,7 +32,7 @@ from ablate.recipe import identity, run_fingerprint
 from ablate.registry.lazy import torch
 from ablate.store import checkpoints
 from ablate.store.checkpoints import Checkpoint
-from ablate.store.disk import DiskError
+from ablate.store.disk import DiskError, StoreWarning
 from ablate.store.store import Store
 from ablate.trainers.train import train
 from ablate.tricks.trick import NoEffect
@@ -214,6 +215,7 @@ def main(job: Job, channel: int) -> None:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
 
+    warnings.simplefilter("ignore", StoreWarning)  # told by the command
     with suppress(EndAsked):
         ending.listen(job.timeout)
         run_job(job, Store(job.root), listen, ending=ending, capture=capture)

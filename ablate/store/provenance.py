@@ -7,10 +7,9 @@ import platform
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
 
 from ablate.engine.contract import Facts
 from ablate.registry.lazy import torch
@@ -55,12 +54,6 @@ class Provenance:
         known = {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
         del known["facts"]
         return known if self.facts == Facts() else {**known, "facts": self.facts.to_json()}
-
-    @classmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> Provenance:
-        """From `to_json`; keys of later versions are left out."""
-        known = {key: value for key, value in tree.items() if key in cls.__dataclass_fields__}
-        return cls(**{**known, "facts": Facts.from_json(tree.get("facts", {}))})
 
 
 def of_command(folder: Path) -> Provenance:

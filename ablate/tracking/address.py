@@ -9,6 +9,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from textwrap import shorten
 
+from ablate.store.locks import Locked
+
 DEFAULT = "sqlite:///mlflow.db"
 SQLITE = "sqlite:///"
 SCHEMES = {
@@ -83,7 +85,9 @@ def trouble(error: Exception, address: Address) -> str:
         what = f"responds with error {codes[0]}"
     elif {type(each).__name__ for each in chain} & SILENCE:
         what = "does not respond"
-    elif isinstance(error, TimeoutError) and type(error).__module__.startswith("filelock"):
+    elif isinstance(error, Locked) or (
+        isinstance(error, TimeoutError) and type(error).__module__.startswith("filelock")
+    ):
         what = "is locked by another process"
     else:
         lines = str(error).replace(address.uri, address.shown).strip().splitlines()

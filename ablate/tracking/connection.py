@@ -34,6 +34,10 @@ BOUNDED = {
 """Environment variables read at every request, set only while publishing (MLflow's defaults: 7 retries of 120 s)."""
 
 LOCK_SECONDS = 120.0
+
+LONGEST_PATH = 470
+"""Bytes of a SQLite file's path: SQLite's 512 without what its journal, and a file beside it, add to the name."""
+
 _turns: dict[Path, list[int]] = {}
 
 
@@ -55,6 +59,7 @@ class Connection:
         if address.database is not None:
             from filelock import FileLock
 
+            check_length(address.database)
             address.database.parent.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(f"{address.database}.lock", timeout=LOCK_SECONDS)
         with self._lock:  # creates a new SQLite file, which takes seconds
@@ -219,6 +224,15 @@ class Connection:
             raise OutOfTime
         with self._lock:
             return function(*args, **options)
+
+
+def check_length(database: Path) -> None:
+    """Raise ValueError if a path is too long for SQLite, which MLflow would try to open for two minutes."""
+    length = len(os.fsencode(database))
+    if length > LONGEST_PATH:
+        raise ValueError(
+            f"its path has {length} bytes, but SQLite supports at most {LONGEST_PATH}. Use a shorter --tracking-uri"
+        )
 
 
 @contextmanager

@@ -7,10 +7,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ablate.store.records import RunRecord, StudyRecord, VariantRecord
-from ablate.store.store import Store, read_or_nothing
+from ablate.store.store import Store
 from ablate.tracking import describe
 from ablate.tracking.address import Address
 from ablate.tracking.connection import knows
@@ -88,6 +87,14 @@ class SentStudy:
         self.study, self.files, self.variants, self.rendered = None, {}, [], ""
 
 
+@dataclass
+class Publications:
+    """The contents of the file: what was sent to each tracking URI."""
+
+    version: int = VERSION
+    trackers: dict[str, SentStudy] = field(default_factory=dict)
+
+
 class Ledger:
     """The ledger of one study, written by the process that holds its lock."""
 
@@ -102,34 +109,15 @@ class Ledger:
 
     def read(self, key: str) -> SentStudy:
         """What was sent to the tracking URI ``key``. An unreadable ledger counts as empty: the study is sent again."""
-        try:
-            return _study(self._trackers().get(key, {}))
-        except (TypeError, KeyError, AttributeError):
-            return SentStudy()
+        return self._trackers().get(key) or SentStudy()
 
     def write(self, key: str, sent: SentStudy) -> None:
         """Replace what was sent to ``key``."""
-        trackers = self._trackers() | {key: asdict(sent)}
-        self.store.write_json(self.path, {"version": VERSION, "trackers": trackers})
+        self.store.write_json(self.path, asdict(Publications(trackers=self._trackers() | {key: sent})))
 
-    def _trackers(self) -> dict[str, Any]:
-        value = read_or_nothing(self.path)
-        trackers = value.get("trackers")
-        return trackers if value.get("version") == VERSION and isinstance(trackers, dict) else {}
-
-
-def _study(value: dict[str, Any]) -> SentStudy:
-    study = value.get("study")
-    return SentStudy(
-        Sent(**study) if study else None,
-        value.get("files", {}),
-        [
-            SentVariant(**{**variant, "seeds": {key: SentSeed(**seed) for key, seed in variant["seeds"].items()}})
-            for variant in value.get("variants", [])
-        ],
-        value.get("rendered", ""),
-        value.get("publication", ""),
-    )
+    def _trackers(self) -> dict[str, SentStudy]:
+        found = self.store.read(self.path, Publications)
+        return found.trackers if found is not None and found.version == VERSION else {}
 
 
 def news(study: StudyRecord, store: Store, sent: SentStudy, address: Address, artifacts: Artifacts | None) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from ablate.store.locks import held_within
 from ablate.store.records import StudyRecord
 from ablate.store.store import Store
 from ablate.tracking.address import out_of_time, resolve, trouble
@@ -72,13 +73,11 @@ def publish(
             not check and not needs_publishing(study, store, tracking_uri, artifacts)
         ):
             return Published(True, address.shown)
-        from filelock import FileLock
-
         key = artifacts.key if isinstance(artifacts, Rendering) else ""
         rendered = artifacts.render() if isinstance(artifacts, Rendering) else artifacts or Artifacts()
         lock = Ledger(store, study.recipe.study).lock
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock, timeout=LOCK_SECONDS if within is None else min(within, LOCK_SECONDS)), quiet():
+        seconds = LOCK_SECONDS if within is None else min(within, LOCK_SECONDS)
+        with held_within(store.disk, lock, seconds), quiet():
             connection = Connection(address, until)
             sending = Upload(study, store, rendered, connection, check)
             sending.everything(key)

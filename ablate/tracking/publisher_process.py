@@ -13,11 +13,13 @@ import pickle
 import queue
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import BinaryIO
 
 from ablate.planning.plan import Plan
+from ablate.store.disk import StoreWarning
 from ablate.store.records import StudyRecord
 from ablate.store.store import Store
 from ablate.tracking.publish import Published, publish
@@ -56,6 +58,7 @@ def main() -> None:
     answers = os.dup(1)
     os.dup2(2, 1)  # only answers may be written to the pipe
     os.nice(NICE)
+    warnings.simplefilter("ignore", StoreWarning)  # told by the command
     source = sys.stdin.buffer
     errand: Errand = pickle.loads(source.read(int(source.readline())))
     orders: queue.SimpleQueue[bytes] = queue.SimpleQueue()

@@ -150,8 +150,8 @@ class FaultyDisk(Disk):
         if self.at is not None and self.count >= self.at and (fault := self.fault(operation)) is not None:
             raise fault
 
-    def append(self, path: Path) -> Any:
-        file = super().append(path)
+    def append(self, path: Path, **how: Any) -> Any:
+        file = super().append(path, **how)
         self.files.append(file)
         return file
 
@@ -319,7 +319,7 @@ def faulty_disk() -> type[FaultyDisk]:
     return FaultyDisk
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def stub() -> type[Stub]:
     return Stub
 

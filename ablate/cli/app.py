@@ -6,12 +6,14 @@ import inspect
 import os
 import sys
 from collections.abc import Sequence
+from functools import reduce
 from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from ablate.addresses import safe_text
 from ablate.cli.console import warn
 from ablate.cli.options import expanded
 from ablate.cli.usage import describe, usage
@@ -113,7 +115,7 @@ def run_command(words: Sequence[str]) -> int:
         if debug:
             raise
         if hasattr(error, "format_message"):
-            warn(usage(error, words))
+            warn(reduce(safe_text, words, usage(error, words)))
         elif isinstance(error, ValueError | OSError):
             warn(str(error) if isinstance(error, ValueError) else describe(error))
         else:

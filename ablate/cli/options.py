@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
 
+from ablate.addresses import safe_words
 from ablate.cli.console import say
 from ablate.report.formats import PRINTED
 
@@ -212,6 +213,20 @@ def expanded(command: Callable[..., int]) -> Callable[..., int]:
 def flag_of(runs: Path) -> list[str]:
     """The words that select a folder of runs in a command; none for the default."""
     return [] if runs.absolute() == DEFAULT_RUNS.absolute() else ["--runs", str(runs)]
+
+
+def suggested(words: Sequence[str]) -> str:
+    """A command line to print. It does not contain a tracking URI with credentials, but says how to pass it."""
+    kept: list[str] = []
+    flag, hidden = "--tracking-uri", False
+    for before, word in zip(["", *words], words, strict=False):
+        if safe_words([before, word])[1] != word and (before == flag or word.startswith(f"{flag}=")):
+            hidden = True
+            kept = kept[:-1] if before == flag else kept
+        else:
+            kept.append(word)
+    how = " (set MLFLOW_TRACKING_URI to the tracking URI first: its credentials are not shown)" if hidden else ""
+    return shlex.join(safe_words(kept)) + how
 
 
 def check_output(output: Path, *suffixes: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.cli.console import messages, say
-from ablate.cli.options import Format, Layout, RecipePath, Selection, Uri, Without, flag_of, option
+from ablate.cli.options import Format, Layout, RecipePath, Selection, Uri, Without, flag_of, option, suggested
 
 if TYPE_CHECKING:
     from ablate.execution.events import Event
@@ -105,7 +105,7 @@ def run(
     except KeyboardInterrupt:
         if publisher is not None:
             publisher.interrupted()
-        say(f"Interrupted. Finished runs are kept. Resume with: {shlex.join(['ablate', *sys.argv[1:]])}")
+        say(f"Interrupted. Finished runs are kept. Resume with: {suggested(['ablate', *sys.argv[1:]])}")
         return 130
     table = table_of(plan.record(), store)
     published = publisher is None or publish_rest(
@@ -157,13 +157,13 @@ def publish_rest(
 ) -> bool:
     """Publish what is missing after training; False if Ctrl-C ended it.
 
-    An error is one line on stderr with the command that publishes later, without the password of a tracking URI.
+    An error is one line on stderr with the command that publishes later.
     """
     from ablate.execution.shutdown import ended_by_signals
 
     shown = publisher.address.shown
-    place = ["--tracking-uri", shown] if tracking_uri else []
-    later = shlex.join(["ablate", "sync", str(recipe.path), *recipe.selection, *flag_of(runs), *place])
+    place = ["--tracking-uri", tracking_uri] if tracking_uri else []
+    later = suggested(["ablate", "sync", str(recipe.path), *recipe.selection, *flag_of(runs), *place])
 
     def waiting() -> None:
         if messages().is_terminal:

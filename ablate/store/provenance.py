@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ablate.addresses import safe_words
 from ablate.engine.contract import Facts
 from ablate.registry.lazy import torch
 from ablate.version import __version__
@@ -60,6 +61,8 @@ class Provenance:
     def from_json(cls, tree: Mapping[str, Any]) -> Provenance:
         """From `to_json`; keys of later versions are left out."""
         known = {key: value for key, value in tree.items() if key in cls.__dataclass_fields__}
+        if isinstance(words := known.get("command"), list):  # versions before 0.2.0 stored credentials
+            known["command"] = safe_words([str(word) for word in words])
         return cls(**{**known, "facts": Facts.from_json(tree.get("facts", {}))})
 
 
@@ -68,7 +71,7 @@ def of_command(folder: Path) -> Provenance:
     commit, status = git(folder, "rev-parse", "HEAD"), git(folder, "status", "--porcelain")
     known = commit is not None and status is not None
     return Provenance(
-        command=[Path(sys.argv[0]).name, *sys.argv[1:]],
+        command=[Path(sys.argv[0]).name, *safe_words(sys.argv[1:])],
         host=socket.gethostname(),
         platform=platform.platform(),
         python=platform.python_version(),

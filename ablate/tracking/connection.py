@@ -30,6 +30,8 @@ BOUNDED = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
+    "PGCONNECT_TIMEOUT": "15",
 }
 """Environment variables read at every request, set only while publishing (MLflow's defaults: 7 retries of 120 s)."""
 
@@ -58,9 +60,7 @@ class Connection:
             address.database.parent.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(f"{address.database}.lock", timeout=LOCK_SECONDS)
         with self._lock:  # creates a new SQLite file, which takes seconds
-            from mlflow import MlflowClient
-
-            self.client = MlflowClient(_prepared(address))
+            self.client = client_of(_prepared(address))
 
     def enter(self, study: str, run: str | None, description: str) -> bool:
         """Select the experiment of the study's ``run``, or that named ``study``; create or restore it if necessary.
@@ -240,6 +240,21 @@ def quiet() -> Iterator[None]:
             os.environ.pop(key, None)
 
 
+def client_of(uri: str) -> Any:
+    """MLflow's client, which repeats one failed attempt to open a database (MLflow's default: 9, in 100 s)."""
+    from mlflow import MlflowClient
+
+    if uri.startswith("http"):
+        return MlflowClient(uri)
+    from mlflow.store.db import utils
+
+    usual, utils.MAX_RETRY_COUNT = utils.MAX_RETRY_COUNT, 2
+    try:
+        return MlflowClient(uri)
+    finally:
+        utils.MAX_RETRY_COUNT = usual
+
+
 def knows(address: Address, run: str) -> bool:
     """Whether a run may exist in MLflow: looked up in a SQLite file without MLflow, assumed for other trackers."""
     if address.database is None:
@@ -264,11 +279,9 @@ def _prepared(address: Address) -> str:
         for left in database.parent.glob(f".{database.name}.*"):  # left by killed processes
             left.unlink(missing_ok=True)
         if os.name != "nt":  # Windows cannot move open files: there, MLflow creates it in place
-            from mlflow import MlflowClient
-
             beside = database.with_name(f".{database.name}.{os.getpid()}.{len(_turns.get(database, []))}")
             try:
-                MlflowClient(SQLITE + beside.as_posix())
+                client_of(SQLITE + beside.as_posix())
                 os.replace(beside, database)
             finally:
                 beside.unlink(missing_ok=True)

@@ -21,7 +21,7 @@ from ablate.recipe.variant import Change, Compare, Variant
 from ablate.registry import UnknownName, lookup
 from ablate.store.records import RunRecord, Status, StudyRecord, VariantRecord
 from ablate.tracking.address import resolve, trouble
-from ablate.tracking.connection import quiet
+from ablate.tracking.connection import client_of, quiet
 
 USUAL_METRICS = ("valid_loss", "val_loss")
 """Default metrics, if runs have them."""
@@ -114,9 +114,7 @@ def fetch(experiment: str, tracking_uri: str | None) -> list[LoggedRun]:
         )
     try:
         with quiet():
-            from mlflow import MlflowClient
-
-            client: Any = MlflowClient(address.uri)
+            client = client_of(address.uri)
             found = client.get_experiment_by_name(experiment)
             if found is None and experiment.isdecimal():
                 found = next((one for one in client.search_experiments() if one.experiment_id == experiment), None)
@@ -133,7 +131,8 @@ def fetch(experiment: str, tracking_uri: str | None) -> list[LoggedRun]:
                 runs += page
                 token = page.token or None
     except Exception as error:
-        raise ValueError(trouble(error, address).replace("could not be written", "could not be read")) from error
+        reason = trouble(error, address).replace("could not be written", "could not be read")
+        raise ValueError(reason) from address.shareable(error)
     if found is None:
         rule = f"is not an experiment in MLflow (={address.shown})"
         raise ValueError(f"--from-mlflow (={experiment}) {rule}.{available(experiment, names)}")

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ablate.addresses import safe
 from ablate.store.records import RunRecord, StudyRecord, VariantRecord
 from ablate.store.store import Store, read_or_nothing
 from ablate.tracking import describe
@@ -115,7 +116,9 @@ class Ledger:
     def _trackers(self) -> dict[str, Any]:
         value = read_or_nothing(self.path)
         trackers = value.get("trackers")
-        return trackers if value.get("version") == VERSION and isinstance(trackers, dict) else {}
+        if value.get("version") != VERSION or not isinstance(trackers, dict):
+            return {}
+        return {safe(key): sent for key, sent in trackers.items()}  # versions before 0.2.0 stored credentials
 
 
 def _study(value: dict[str, Any]) -> SentStudy:

@@ -79,6 +79,7 @@ def run(
     from ablate.execution.shutdown import ended_by_signals
     from ablate.planning.plan import make_plan
     from ablate.report.formats import checked
+    from ablate.tracking.address import written
     from ablate.tracking.publisher import Publisher
     from ablate.tracking.rendering import rendering
 
@@ -101,7 +102,7 @@ def run(
 
     try:
         with progress, ended_by_signals():
-            plan = run_study(plan, store, options, listen=listen)
+            plan = run_study(plan, store, options, listen=listen, own=written(tracking_uri))
     except KeyboardInterrupt:
         if publisher is not None:
             publisher.interrupted()

@@ -35,6 +35,9 @@ from ablate.store.records import RunRecord
 KEPT = ("lock", "log.txt")
 """The files that stay in a run's folder when it is retrained."""
 
+STUDY_FILES = ("study.json", "study.lock", "recipe.yaml", "looks.jsonl", "published.json", "published.lock")
+"""The files of a study's folder."""
+
 TAIL = 1 << 16
 """Number of bytes at the end of a run's metrics that contain at least one complete line."""
 
@@ -59,6 +62,11 @@ class Store:
     def lock_file(self, fingerprint: str) -> Path:
         """The lock file of a run's writer."""
         return self.run_folder(fingerprint) / "lock"
+
+    def own(self) -> list[Path]:
+        """What is written below the root, which may be a folder with other files."""
+        studies = [path.parent for path in self.root.glob("*/study.json")]
+        return [self.root / "store", *(folder / name for folder in studies for name in STUDY_FILES)]
 
     # reading
 

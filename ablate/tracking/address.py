@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -14,6 +16,10 @@ from ablate.addresses import safe, safe_text
 
 DEFAULT = "sqlite:///mlflow.db"
 SQLITE = "sqlite:///"
+FOLDER = "mlartifacts"
+ENDINGS = ("", ".lock", "-journal", "-wal", "-shm")
+"""Of the names of a SQLite file and of those beside it."""
+
 NETWORK = {"http", "https", "mysql", "postgresql", "postgres", "mssql"}
 BARE = {"databricks", "databricks-uc", "uc"}
 SCHEMES = {"file", "sqlite", *NETWORK, *BARE}
@@ -59,7 +65,7 @@ class Address:
     @property
     def artifacts(self) -> Path | None:
         """The folder for artifacts next to a SQLite database; None if the tracking server decides."""
-        return self.database.parent / "mlartifacts" if self.database else None
+        return self.database.parent / FOLDER if self.database else None
 
 
 def resolve(tracking_uri: str | None = None) -> Address:
@@ -79,6 +85,17 @@ def resolve(tracking_uri: str | None = None) -> Address:
         return Address(uri)
     database = Path(path).absolute()
     return Address(SQLITE + database.as_posix() + mark + query, database)
+
+
+def written(tracking_uri: str | None = None) -> list[Path]:
+    """The files and folders that are written for ``tracking_uri``, and for the default one, on this machine."""
+    found: list[Path] = []
+    for uri in (DEFAULT, tracking_uri):
+        with suppress(ValueError):  # reported where it is used
+            database, artifacts = (address := resolve(uri)).database, address.artifacts
+            if database is not None and artifacts is not None:
+                found += [artifacts, *(database.with_name(database.name + end) for end in ENDINGS)]
+    return found
 
 
 def _broken_rule(uri: str) -> str | None:
@@ -132,6 +149,13 @@ def trouble(error: Exception, address: Address) -> str:
         text = shorten(lines[0], 200, placeholder=" …") if lines else type(error).__name__
         what = f"could not be written: {text.rstrip('.')}"
     return f"MLflow (={address.shown}) {what}."
+
+
+def refused(files: Mapping[str, int], address: Address) -> str:
+    """A one-line message for artifacts that the server refused with an HTTP status."""
+    named = ", ".join(f"{name} (error {status})" for name, status in list(files.items())[:3])
+    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+    return f"MLflow (={address.shown}) has all runs and curves, but refused artifacts: {named}{more}."
 
 
 def out_of_time(address: Address, seconds: float) -> str:

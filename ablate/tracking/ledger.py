@@ -85,8 +85,8 @@ class SentStudy:
         return found
 
     def forget(self) -> None:
-        """Start over, because the study was deleted in MLflow."""
-        self.study, self.files, self.variants, self.rendered = None, {}, [], ""
+        """Forget the study's run, which was deleted in MLflow; runs of variants may still exist."""
+        self.study, self.files, self.rendered = None, {}, ""
 
 
 class Ledger:

@@ -144,8 +144,11 @@ def trouble(error: Exception, address: Address) -> str:
         what = "does not respond"
     elif isinstance(error, TimeoutError) and type(error).__module__.startswith("filelock"):
         what = "is locked by another process"
+    elif address.database is not None and address.database.is_dir():
+        what = "is a folder, not a database. Remove it, or set --tracking-uri"
     else:
-        lines = safe_text(str(error), address.uri).strip().splitlines()
+        plain = re.sub(r"^\(\w+\.\w+\) ", "", str(error))  # how SQLAlchemy begins
+        lines = safe_text(plain, address.uri).strip().splitlines()
         text = shorten(lines[0], 200, placeholder=" …") if lines else type(error).__name__
         what = f"could not be written: {text.rstrip('.')}"
     return f"MLflow (={address.shown}) {what}."

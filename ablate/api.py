@@ -39,11 +39,13 @@ def run(
     processes have ended and kept their state.
     """
     from ablate.execution.run_study import run_study
+    from ablate.tracking.address import written
 
     plan, store = _planned(recipe, root)
     if plan.recipe.gone:
         raise ValueError(f"the data (={plan.recipe.gone[0]}) does not exist.")
-    return table_of(run_study(plan, store, options or RunOptions(), listen=listen).record(), store)
+    done = run_study(plan, store, options or RunOptions(), listen=listen, own=written())
+    return table_of(done.record(), store)
 
 
 def table(recipe: Recipe | str | Path, *, root: Path | str = DEFAULT_ROOT) -> Table:

@@ -7,12 +7,14 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import reduce
 from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from ablate.addresses import safe_text
 from ablate.cli.console import say, warn
 from ablate.cli.options import expanded
 from ablate.cli.streams import STDOUT, abandon_stdout
@@ -137,7 +139,7 @@ def run_command(words: Sequence[str]) -> int:
         if debug:
             raise
         if hasattr(error, "format_message"):
-            warn(usage(error, words))
+            warn(reduce(safe_text, words, usage(error, words)))
         elif isinstance(error, ValueError | OSError):
             warn(str(error) if isinstance(error, ValueError) else describe(error))
         else:

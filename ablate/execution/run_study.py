@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 from ablate.execution.events import Listener
 from ablate.execution.jobs import make_jobs, stack_rule
@@ -15,9 +17,11 @@ from ablate.store.provenance import of_command
 from ablate.store.store import Store
 
 
-def run_study(plan: Plan, store: Store, options: RunOptions, *, listen: Listener | None = None) -> Plan:
+def run_study(
+    plan: Plan, store: Store, options: RunOptions, *, listen: Listener | None = None, own: Sequence[Path] = ()
+) -> Plan:
     """Train the runs of a plan that have not finished. Returns the plan with the results; ``listen`` receives every
-    event.
+    event. ``own``: files that the caller writes besides the store, which do not make a repository dirty.
 
     The plan is final: a run whose data or code changed since then ends as ``interrupted``. Raises DiskError if the
     store cannot be written, and ValueError for a device that is not available. A run that fails does not raise.
@@ -32,7 +36,7 @@ def run_study(plan: Plan, store: Store, options: RunOptions, *, listen: Listener
         missing,
         plan,
         store,
-        of_command(plan.recipe.folder),
+        of_command(plan.recipe.folder, [*store.own(), *own]),
         now=time.time(),
         threads=options.threads,
         fresh=options.fresh,

@@ -26,6 +26,7 @@ Kind = Literal[
     "no_seed",
     "left_out",
     "repeated_seed",
+    "text_seeds",
     "first_is_baseline",
     "no_seeds",
     # of a variant, from its runs

@@ -7,10 +7,11 @@ import platform
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
+from ablate.addresses import safe_words
 from ablate.engine.contract import Facts
 from ablate.registry.lazy import torch
 from ablate.version import __version__
@@ -56,12 +57,16 @@ class Provenance:
         return known if self.facts == Facts() else {**known, "facts": self.facts.to_json()}
 
 
-def of_command(folder: Path) -> Provenance:
-    """The provenance shared by all runs of a command: command line, host, Python, git state of the recipe's folder."""
-    commit, status = git(folder, "rev-parse", "HEAD"), git(folder, "status", "--porcelain")
+def of_command(folder: Path, own: Iterable[Path] = ()) -> Provenance:
+    """The provenance shared by all runs of a command: command line, host, Python, git state of the recipe's folder.
+
+    ``own``: files and folders that ablate writes, which do not make a repository dirty.
+    """
+    commit, top = git(folder, "rev-parse", "HEAD"), git(folder, "rev-parse", "--show-toplevel")
+    status = None if top is None else git(folder, "status", "--porcelain", "--", ":(top)", *_without(own, Path(top)))
     known = commit is not None and status is not None
     return Provenance(
-        command=[Path(sys.argv[0]).name, *sys.argv[1:]],
+        command=[Path(sys.argv[0]).name, *safe_words(sys.argv[1:])],
         host=socket.gethostname(),
         platform=platform.platform(),
         python=platform.python_version(),
@@ -69,6 +74,13 @@ def of_command(folder: Path) -> Provenance:
         git_commit=commit if known else None,
         git_dirty=bool(status) if known else None,
     )
+
+
+def _without(paths: Iterable[Path], top: Path) -> list[str]:
+    """The words that leave paths out of a git command, for those in the repository at ``top``."""
+    real = (Path(os.path.realpath(path)) for path in paths)
+    inside = [path.relative_to(top).as_posix() for path in real if top in path.parents]
+    return [f":(top,exclude,literal){path}" for path in inside]
 
 
 def git(folder: Path, *words: str) -> str | None:

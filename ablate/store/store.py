@@ -28,6 +28,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ablate.addresses import safe_words
 from ablate.registry.lazy import torch
 from ablate.store import locks
 from ablate.store.checked import Identity, Kind, Look, StudyFile, checked, decoded, metric_line
@@ -38,8 +39,8 @@ from ablate.store.records import RunRecord
 KEPT = ("lock", "log.txt")
 """The files that stay in a run's folder when it is retrained."""
 
-OF_STUDY = {"study.json", "study.lock", "recipe.yaml", "looks.jsonl"}
-"""The files by which a folder is known as that of a study that has been run."""
+STUDY_FILES = ("study.json", "study.lock", "recipe.yaml", "looks.jsonl", "published.json", "published.lock")
+"""The files of a study's folder. One of the first four shows that a study has been run there."""
 
 TAIL = 1 << 16
 """Number of bytes at the end of a run's metrics that contain at least one complete line."""
@@ -70,6 +71,11 @@ class Store:
     def lock_file(self, fingerprint: str) -> Path:
         """The lock file of a run's writer."""
         return self.run_folder(fingerprint) / "lock"
+
+    def own(self) -> list[Path]:
+        """What is written below the root, which may be a folder with other files."""
+        studies = [path.parent for path in self.root.glob("*/study.json")]
+        return [self.root / "store", *(folder / name for folder in studies for name in STUDY_FILES)]
 
     # reading
 
@@ -134,7 +140,9 @@ class Store:
 
     def provenance(self, fingerprint: str) -> Provenance:
         """Versions, commit, command line, host and device of a run; all of them None if unknown."""
-        return self.read(self.run_folder(fingerprint) / "provenance.json", Provenance) or Provenance()
+        found = self.read(self.run_folder(fingerprint) / "provenance.json", Provenance) or Provenance()
+        # versions before 0.2.0 stored credentials
+        return found if found.command is None else replace(found, command=safe_words(found.command))
 
     def identity(self, fingerprint: str) -> Identity:
         """Everything that a run's fingerprint was computed from; empty if unknown."""
@@ -176,7 +184,7 @@ class Store:
         if self.disk.kind(self.root / name) != "folder":
             return False
         try:
-            return not OF_STUDY.isdisjoint(self.disk.names(self.root / name))
+            return not set(STUDY_FILES[:4]).isdisjoint(self.disk.names(self.root / name))
         except OSError:
             return True
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from ablate.addresses import safe
 from ablate.store.records import RunRecord, StudyRecord, VariantRecord
 from ablate.store.store import Store
 from ablate.tracking import describe
@@ -83,8 +84,8 @@ class SentStudy:
         return found
 
     def forget(self) -> None:
-        """Start over, because the study was deleted in MLflow."""
-        self.study, self.files, self.variants, self.rendered = None, {}, [], ""
+        """Forget the study's run, which was deleted in MLflow; runs of variants may still exist."""
+        self.study, self.files, self.rendered = None, {}, ""
 
 
 @dataclass
@@ -117,7 +118,9 @@ class Ledger:
 
     def _trackers(self) -> dict[str, SentStudy]:
         found = self.store.read(self.path, Publications)
-        return found.trackers if found is not None and found.version == VERSION else {}
+        if found is None or found.version != VERSION:
+            return {}
+        return {safe(key): sent for key, sent in found.trackers.items()}  # versions before 0.2.0 stored credentials
 
 
 def news(study: StudyRecord, store: Store, sent: SentStudy, address: Address, artifacts: Artifacts | None) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ablate.store.locks import held_within
 from ablate.store.records import StudyRecord
 from ablate.store.store import Store
-from ablate.tracking.address import out_of_time, resolve, trouble
+from ablate.tracking.address import out_of_time, refused, resolve, trouble
 from ablate.tracking.connection import LOCK_SECONDS, Connection, OutOfTime, quiet
 from ablate.tracking.ledger import Ledger, begun, news
 from ablate.tracking.rendering import Artifacts, Rendering
@@ -26,13 +26,14 @@ __all__ = ["Artifacts", "Published", "Rendering", "needs_publishing", "publish"]
 class Published:
     """The result of a publication: number of ``runs`` created and ``points`` sent to ``uri``; ``reason`` if incomplete.
 
-    ``experiment`` is the id of the study's experiment, None if nothing was sent. The next publication sends what is
-    missing.
+    ``refused``: only artifacts are missing, which the server refused. ``experiment`` is the id of the study's
+    experiment, None if nothing was sent. The next publication sends what is missing.
     """
 
     ok: bool
     uri: str
     reason: str = ""
+    refused: bool = False
     experiment: str | None = None
     runs: int = 0
     points: int = 0
@@ -81,7 +82,9 @@ def publish(
             connection = Connection(address, until)
             sending = Upload(study, store, rendered, connection, check)
             sending.everything(key)
-            return Published(True, address.shown, "", connection.experiment, sending.runs, sending.points)
+            reason = refused(sending.refused, address) if sending.refused else ""
+            counts = connection.experiment, sending.runs, sending.points
+            return Published(not reason, address.shown, reason, bool(reason), *counts)
     except OutOfTime:
         return Published(False, address.shown, out_of_time(address, within or 0))
     except Exception as error:

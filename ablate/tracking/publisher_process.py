@@ -22,6 +22,7 @@ from ablate.planning.plan import Plan
 from ablate.store.disk import StoreWarning
 from ablate.store.records import StudyRecord
 from ablate.store.store import Store
+from ablate.tracking.address import resolve
 from ablate.tracking.publish import Published, publish
 from ablate.tracking.rendering import Rendering
 
@@ -49,7 +50,7 @@ class Errand:
             rendering = self.rendering(study, self.store)
         except Exception as error:
             reason = f"The table for MLflow could not be rendered: {type(error).__name__}: {error}"
-            return Published(False, self.tracking_uri, " ".join(reason.split()))
+            return Published(False, resolve(self.tracking_uri).shown, " ".join(reason.split()))
         return publish(study, self.store, tracking_uri=self.tracking_uri, artifacts=rendering)
 
 

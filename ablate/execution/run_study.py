@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from ablate.execution.events import Listener
 from ablate.execution.jobs import make_jobs, stack_rule
 from ablate.execution.run_options import RunOptions, slots
@@ -20,7 +18,8 @@ def run_study(plan: Plan, store: Store, options: RunOptions, *, listen: Listener
     event.
 
     The plan is final: a run whose data or code changed since then ends as ``interrupted``. Raises DiskError if the
-    store cannot be written, and ValueError for a device that is not available. A run that fails does not raise.
+    store cannot be written, ExecutorError if jobs cannot be run, and ValueError for a device that is not available. A
+    run that fails does not raise.
     KeyboardInterrupt passes through after all processes have ended and kept their state.
     """
     places = slots(options)
@@ -33,7 +32,6 @@ def run_study(plan: Plan, store: Store, options: RunOptions, *, listen: Listener
         plan,
         store,
         of_command(plan.recipe.folder),
-        now=time.time(),
         threads=options.threads,
         fresh=options.fresh,
         timeout=options.timeout,

@@ -33,6 +33,8 @@ ENDED_BADLY: tuple[Status, ...] = ("diverged", "failed", "out_of_memory", "timeo
 class RunRecord:
     """One run: a variant's settings with one seed (and fold).
 
+    ``attempt`` is raised when a run is trained from nothing again, or again after it has ended.
+
     ``results`` maps ``selected`` (the epoch that the row reports), ``last`` and ``best`` to metric values such as
     ``train_loss``, ``train_loss_clean``, ``valid_loss`` and the recipe's metrics. ``seconds`` is the wall time of its
     job divided by the job's seeds; ``device_seconds`` counts every device (or CPU process) that worked. ``started``,
@@ -50,6 +52,7 @@ class RunRecord:
     seed: int
     fold: int | None = None
     status: Status = "queued"
+    attempt: int = 1
     reason: str = ""
     epoch: int = 0
     epochs: int = 0

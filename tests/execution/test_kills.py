@@ -220,7 +220,7 @@ def train_as_one_stack(recipe, runs, until_epoch=None, kill=None):
     """
     store = Store(runs)
     plan = make_plan(recipe, store)
-    jobs = make_jobs(plan.to_do(), plan, store, Provenance(), now=time.time(), stack=lambda run, count: count)
+    jobs = make_jobs(plan.to_do(), plan, store, Provenance(), stack=lambda run, count: count)
     told = []
     scheduler = Scheduler(["cpu"], store)
     try:

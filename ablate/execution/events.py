@@ -126,6 +126,13 @@ class StoreFailed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NotStarted(Event):
+    """The system refuses another process for a job."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProcessStarted(Event):
     """A job has a process, the leader of its group."""
 
@@ -156,7 +163,7 @@ _KINDS: dict[str, Callable[..., Event]] = {
     kind.__name__: kind
     for kind in (
         *(RunStarted, EpochEnded, RunEnded, CheckpointDamaged, StackFailed, JobRetried, WaitingForOthers),
-        *(JobBusy, StoreFailed, ProcessStarted, ProcessExited, ExecutorReady),
+        *(JobBusy, StoreFailed, NotStarted, ProcessStarted, ProcessExited, ExecutorReady),
     )
 }
 

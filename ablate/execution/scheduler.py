@@ -19,6 +19,7 @@ from ablate.execution.events import (
     Event,
     JobBusy,
     JobRetried,
+    NotStarted,
     ProcessExited,
     RunEnded,
     RunStarted,
@@ -235,6 +236,11 @@ class Scheduler:
                 del self.running[event.job]
                 self.free.append(running.slot)
                 yield from self._after(running, event)
+            case NotStarted(reason=reason):
+                del self.running[event.job]  # its slot stays taken: fewer jobs run at once from now on
+                if not self.running:
+                    raise ExecutorError(f"No process can be started for a job: {reason}. Rerun the command later.")
+                self._again([running.job], self.waiting)
             case JobBusy():
                 running.fate = "busy"
             case RunEnded(status="interrupted", reason=""):

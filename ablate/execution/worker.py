@@ -26,7 +26,7 @@ from ablate.execution.events import (
 from ablate.execution.jobs import Job
 from ablate.execution.run_recorder import RunRecorder
 from ablate.execution.shutdown import EndAsked, Ending
-from ablate.planning.failure_reason import diagnosis
+from ablate.planning.failure_reason import diagnosis, lacks_resources
 from ablate.recipe import identity, run_fingerprint
 from ablate.registry.lazy import torch
 from ablate.store import checkpoints
@@ -125,7 +125,9 @@ def run_claimed(
         with suppress(OSError):
             traceback.print_exc()
         status, reason = diagnosis(error)
-        if len(report.under_way()) > 1:
+        if not ending.training and lacks_resources(error):
+            report.all_ended("interrupted", reason)
+        elif len(report.under_way()) > 1:
             report.split(reason)
         else:
             report.all_ended(status, reason)

@@ -4,6 +4,7 @@ process.
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shlex
@@ -17,7 +18,15 @@ import torch
 from ablate.cli.app import run_command
 from ablate.cli.run import ended_badly
 from ablate.execution.ensembles import ensembles
-from ablate.execution.events import CheckpointDamaged, JobRetried, ProcessExited, RunEnded, RunStarted, StackFailed
+from ablate.execution.events import (
+    CheckpointDamaged,
+    JobRetried,
+    NotStarted,
+    ProcessExited,
+    RunEnded,
+    RunStarted,
+    StackFailed,
+)
 from ablate.execution.executors.executor import ExecutorError
 from ablate.execution.scheduler import Scheduler
 from ablate.execution.shutdown import EndAsked, Ending
@@ -621,13 +630,13 @@ def test_asked_to_end_nothing_is_cut_short_while_it_is_written():
         ending.saved()
 
 
-def jobs_of(study):
+def jobs_of(study, which=0):
     from ablate.execution.jobs import make_jobs
 
     store = Store(study.root)
     plan = study.plan()
     jobs = make_jobs(plan.to_do(), plan, store, Provenance())
-    return plan, jobs[0]
+    return plan, jobs[which]
 
 
 class Unresponsive:
@@ -792,6 +801,51 @@ def test_a_job_that_dies_before_its_training_began_is_tried_again_by_the_next_co
     assert [event.status for event in of_kind(events, RunEnded)] == ["interrupted"] * 3
     study.command()
     assert len(study.finished()) == 3
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EAGAIN, "no more processes"), RuntimeError("can't start new thread")])
+def test_what_the_system_refuses_before_the_training_fails_nothing_for_good(stub_study, stub, error):
+    study = stub_study(seeds=2)
+
+    def refused(job, report, state):
+        raise error
+
+    study.command(training=refused, stack=2)
+    assert {run.record.status for run in study.plan().runs} == {"interrupted"}
+    study.command(training=stub(crash(2, error=error)), stack=2)  # it may be the user's code
+    assert {run.record.status for run in study.plan().runs} == {"failed"}
+
+
+class Crowded(Unresponsive):
+    """A machine with room for ``most`` processes."""
+
+    def __init__(self, most):
+        super().__init__()
+        self.most, self.running = most, []
+
+    def submit(self, job):
+        if len(self.running) == self.most:
+            self.heard.append(NotStarted(job=job.number, reason="no more processes"))
+        else:
+            self.running.append(job)
+
+    def poll(self, wait):
+        if not self.heard:
+            job = self.running.pop(0)
+            ended = RunEnded(**job.run_of(0), status="finished")
+            self.heard += [ended, ProcessExited(job=job.number, code=0)]
+        heard, self.heard = self.heard, []
+        return heard
+
+
+def test_where_the_system_starts_no_more_processes_fewer_jobs_run_at_once(stub_study):
+    study = stub_study(seeds=3)
+    jobs = [jobs_of(study, i)[1] for i in range(3)]
+    events = list(Scheduler(["cpu"] * 3, Store(study.root), executor=Crowded(1)).run(jobs))
+    assert sorted(ended(events)) == [0, 1, 2]
+    with pytest.raises(ExecutorError, match=r"^No process can be started for a job: no more processes\. "):
+        list(Scheduler(["cpu"] * 3, Store(study.root), executor=Crowded(0)).run(jobs))
+    assert {run.record.status for run in study.plan().runs} == {"queued"}
 
 
 def attempts(study):

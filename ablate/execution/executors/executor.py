@@ -18,7 +18,8 @@ class Executor(Protocol):
         """Kill a job's process."""
 
     def poll(self, wait: float | None) -> list[Event]:
-        """The events since the last call, after ``wait`` seconds at most; `ProcessExited` is a job's last.
+        """The events since the last call, after ``wait`` seconds at most. A job's last is `ProcessExited` or
+        `NotStarted`.
 
         Raises `ExecutorError` if no process can be started.
         """

@@ -20,7 +20,7 @@ import time
 import traceback
 from contextlib import suppress
 
-from ablate.execution.events import Event, ExecutorReady, ProcessExited, ProcessStarted, encode
+from ablate.execution.events import Event, ExecutorReady, NotStarted, ProcessExited, ProcessStarted, encode
 
 PATIENCE = 8.0
 """Seconds that a job has to end after SIGTERM, before it is killed."""
@@ -59,7 +59,11 @@ def serve() -> None:
                     order, _, argument = line.partition(b" ")
                     if order == b"run":
                         job = pickle.loads(base64.b64decode(argument))
-                        pid = os.fork()
+                        try:
+                            pid = os.fork()
+                        except OSError as error:
+                            send(channel, NotStarted(job=job.number, reason=error.strerror or str(error)))
+                            continue
                         if pid == 0:
                             os.close(alive_write)
                             become(job, channel, alive_read, (wake_read, wake_write))

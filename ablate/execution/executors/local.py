@@ -12,7 +12,7 @@ import sys
 import time
 from contextlib import suppress
 
-from ablate.execution.events import Event, ProcessExited, ProcessStarted, decode
+from ablate.execution.events import Event, NotStarted, ProcessExited, ProcessStarted, decode
 from ablate.execution.executors.executor import ExecutorError
 from ablate.execution.executors.forkserver import PATIENCE
 from ablate.execution.jobs import Job
@@ -89,7 +89,7 @@ class LocalExecutor:
         for event in events:
             if isinstance(event, ProcessStarted):
                 self._jobs[event.job] = event.pid
-            elif isinstance(event, ProcessExited):
+            elif isinstance(event, ProcessExited | NotStarted):
                 self._jobs.pop(event.job, None)
         return events
 

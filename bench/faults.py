@@ -225,10 +225,11 @@ class Round:
             if not deck:
                 deck += self.draw.sample([(kind, target) for kind in KINDS for target in TARGETS], 30)
             kind, target = deck[-1]
-            waited(partial(self.ended_or_there, target))
+            waited(partial(self.ended_or_there, target), 10.0)
             time.sleep(self.draw.expovariate(1.0))
-            if self.strike(kind, target):
-                deck.pop()
+            deck.pop()
+            if not self.strike(kind, target):
+                deck.insert(0, (kind, target))
             self.look()
 
     def complete_already(self) -> bool:
@@ -286,9 +287,9 @@ class Round:
         return sorted(str(path.relative_to(self.folder)) for path in there)
 
 
-def waited(condition: Callable[[], bool]) -> bool:
-    """Wait for something that must come; False if it has not come."""
-    end = time.monotonic() + PATIENCE
+def waited(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
+    """Wait for something; False if it has not come within ``seconds``."""
+    end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
             return False

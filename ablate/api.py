@@ -33,7 +33,8 @@ def run(
 ) -> Table:
     """Train all runs that have not finished and return the table. ``listen`` receives every event of every job.
 
-    Raises RecipeError for an invalid recipe, and DiskError if the folder of runs cannot be written.
+    Raises RecipeError for an invalid recipe, DiskError if the folder of runs cannot be written, and ExecutorError if
+    jobs cannot be run.
 
     A variant that fails is a row of the table, not an exception. KeyboardInterrupt passes through after all
     processes have ended and kept their state.

@@ -103,7 +103,7 @@ def small_job(folder: Path, runs: str, **flags: Any) -> tuple[Store, list[Job]]:
     store = Store(folder / runs)
     plan = make_plan(recipe, store)
     write_study(plan, store)
-    return store, make_jobs(plan.to_do(), plan, store, Provenance(), now=time.time())
+    return store, make_jobs(plan.to_do(), plan, store, Provenance())
 
 
 def seconds_of(work: Any) -> float:
@@ -124,12 +124,18 @@ def job_overhead(folder: Path, count: int = 20) -> tuple[float, float]:
     return whole, alone
 
 
+def recorder(job: Job, store: Store) -> RunRecorder:
+    """The report of a job's first attempt."""
+    before = [store.record(name) for name in job.fingerprints]
+    return RunRecorder(job, store, lambda event: None, Ending(), None, set(), before, lambda: None)
+
+
 def epoch_overhead(folder: Path, epochs: int = 400, rounds: int = 7) -> tuple[float, float]:
     """Median seconds of an epoch with the store's report, and with one that does nothing, alternating."""
     times: list[tuple[float, float]] = []
     for i in range(rounds):
         store, [job] = small_job(folder, f"epochs{i}", sets=[f"epochs={epochs}"])
-        report = RunRecorder(job, store, lambda event: None, Ending(), None, set(), lambda: None)
+        report = recorder(job, store)
         recorded = seconds_of(lambda job=job, report=report: train_job(job, report, None))
         times.append((recorded / epochs, seconds_of(lambda job=job: train_job(job, Nothing(), None)) / epochs))
     ours, bare = zip(*times, strict=True)
@@ -139,7 +145,7 @@ def epoch_overhead(folder: Path, epochs: int = 400, rounds: int = 7) -> tuple[fl
 def many_epochs(folder: Path, epochs: int = 100_000) -> tuple[float, float]:
     """Seconds per line of the record: of the first tenth of a long run, and of its last."""
     store, [job] = small_job(folder, "many", sets=[f"epochs={epochs}"])
-    report = RunRecorder(job, store, lambda event: None, Ending(), None, set(), lambda: None)
+    report = recorder(job, store)
     tenths = []
     for tenth in range(10):
         lines = range(tenth * epochs // 10 + 1, (tenth + 1) * epochs // 10 + 1)

@@ -54,6 +54,13 @@ starts with.
 """
 
 
+def directory(text: str | Path) -> Path:
+    """A directory by its name; an empty name, as of an unset variable in a script, would be the current one."""
+    if not str(text).strip():
+        raise typer.BadParameter("must not be empty")
+    return Path(text)
+
+
 def designs() -> list[str]:
     """The designs, for shell completion."""
     from ablate.recipe.designs import DESIGNS
@@ -88,7 +95,9 @@ class Selection:
         ),
     ] = None
     scale: Annotated[float, typer.Option(metavar="FACTOR", help="Multiply all epoch counts by this factor.")] = 1.0
-    runs: Annotated[Path, typer.Option(metavar="DIR", help="Directory in which runs are stored.")] = DEFAULT_RUNS
+    runs: Annotated[Path, typer.Option(metavar="DIR", help="Directory in which runs are stored.", parser=directory)] = (
+        DEFAULT_RUNS
+    )
 
     @property
     def store(self) -> Store:

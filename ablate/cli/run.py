@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablate.cli.console import messages, say
+from ablate.cli.console import messages, say, warn
 from ablate.cli.options import (
     Format,
     Layout,
@@ -84,6 +84,7 @@ def run(
     from ablate.cli.show_plan import announce
     from ablate.cli.show_table import flags_named, show
     from ablate.evidence.gather import table_of
+    from ablate.execution.executors.executor import ExecutorError
     from ablate.execution.run_options import slots
     from ablate.execution.run_study import run_study
     from ablate.execution.shutdown import ended_by_signals
@@ -118,6 +119,11 @@ def run(
             publisher.interrupted()
         say(f"Interrupted. Finished runs are kept. Resume with: {without_credentials(['ablate', *sys.argv[1:]])}")
         return 130
+    except ExecutorError as error:
+        if publisher is not None:
+            publisher.interrupted()
+        warn(str(error))
+        return 2
     table = table_of(plan.record(), store)
     published = publisher is None or publish_rest(
         publisher, rendering(plan.record(), store, table), study, runs=selection.runs, tracking_uri=tracking_uri

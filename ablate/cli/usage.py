@@ -11,6 +11,7 @@ from ablate.cli.streams import STDOUT
 RULES = {
     r"valid integer": "must be an integer.",
     r"valid number|valid float": "must be a number.",
+    r"must not be empty": "must be the name of a directory, such as runs.",
     r"greater than or equal to (\S+)|x>=(\S+?)\.?$": "must be at least {}.",
     r"less than or equal to (\S+)|x<=(\S+?)\.?$": "must be at most {}.",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +23,8 @@ def run_study(
     event. ``own``: files that the caller writes besides the store, which do not make a repository dirty.
 
     The plan is final: a run whose data or code changed since then ends as ``interrupted``. Raises DiskError if the
-    store cannot be written, and ValueError for a device that is not available. A run that fails does not raise.
+    store cannot be written, ExecutorError if jobs cannot be run, and ValueError for a device that is not available. A
+    run that fails does not raise.
     KeyboardInterrupt passes through after all processes have ended and kept their state.
     """
     places = slots(options)
@@ -37,7 +37,6 @@ def run_study(
         plan,
         store,
         of_command(plan.recipe.folder, [*store.own(), *own]),
-        now=time.time(),
         threads=options.threads,
         fresh=options.fresh,
         timeout=options.timeout,

@@ -38,6 +38,8 @@ MOST_THREADS = 1 << 16
 class RunRecord:
     """One run: a variant's settings with one seed (and fold).
 
+    ``attempt`` is raised when a run is trained from nothing again, or again after it has ended.
+
     ``results`` maps ``selected`` (the epoch that the row reports), ``last`` and ``best`` to metric values such as
     ``train_loss``, ``train_loss_clean``, ``valid_loss`` and the recipe's metrics. ``seconds`` is the wall time of its
     job divided by the job's seeds; ``device_seconds`` counts every device (or CPU process) that worked. ``started``,
@@ -55,6 +57,7 @@ class RunRecord:
     seed: int
     fold: int | None = None
     status: Status = "queued"
+    attempt: int = 1
     reason: str = ""
     epoch: Count = 0
     epochs: Count = 0

@@ -14,7 +14,9 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # print characters that the encoding lacks as escapes
             stream.reconfigure(errors="backslashreplace")
-    path = tuple(sys.path if sys.flags.safe_path else sys.path[1:])
+    if not sys.flags.safe_path:
+        del sys.path[0]  # the script's folder or, after python -m, the working folder, whose modules may be a stranger's
+    path = tuple(sys.path)
     from ablate.cli import app, options
 
     options.STARTED_WITH = path

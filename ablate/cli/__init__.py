@@ -15,7 +15,8 @@ def main() -> None:
             # print characters that the encoding lacks as escapes
             stream.reconfigure(errors="backslashreplace")
     if not sys.flags.safe_path:
-        del sys.path[0]  # the script's folder or, after python -m, the working folder, whose modules may be a stranger's
+        # the script's folder or, after python -m, the working folder, whose modules may be a stranger's
+        del sys.path[0]
     path = tuple(sys.path)
     from ablate.cli import app, options
 

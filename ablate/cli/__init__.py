@@ -14,6 +14,9 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # print characters that the encoding lacks as escapes
             stream.reconfigure(errors="backslashreplace")
+    if sys.flags.optimize > 1:
+        sys.stderr.write("PYTHONOPTIMIZE must be less than 2, which removes the texts of the help. Unset it.\n")
+        sys.exit(2)
     if not sys.flags.safe_path:
         # the script's folder or, after python -m, the working folder, whose modules may be a stranger's
         del sys.path[0]

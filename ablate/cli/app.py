@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from ablate.cli.console import warn
 from ablate.cli.options import expanded
-from ablate.cli.usage import describe, usage
+from ablate.cli.usage import describe, limit, usage
 
 COMMANDS = (
     "run",
@@ -114,6 +114,8 @@ def run_command(words: Sequence[str]) -> int:
             raise
         if hasattr(error, "format_message"):
             warn(usage(error, words))
+        elif (line := limit(error)) is not None:
+            warn(line)
         elif isinstance(error, ValueError | OSError):
             warn(str(error) if isinstance(error, ValueError) else describe(error))
         else:

@@ -18,7 +18,7 @@ from ablate.addresses import safe_text
 from ablate.cli.console import say, warn
 from ablate.cli.options import expanded
 from ablate.cli.streams import STDOUT, abandon_stdout
-from ablate.cli.usage import describe, usage
+from ablate.cli.usage import describe, limit, usage
 from ablate.store.disk import StoreWarning
 
 COMMANDS = (
@@ -140,6 +140,8 @@ def run_command(words: Sequence[str]) -> int:
             raise
         if hasattr(error, "format_message"):
             warn(reduce(safe_text, words, usage(error, words)))
+        elif (line := limit(error)) is not None:
+            warn(line)
         elif isinstance(error, ValueError | OSError):
             warn(str(error) if isinstance(error, ValueError) else describe(error))
         else:

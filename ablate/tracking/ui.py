@@ -123,13 +123,15 @@ def _free_port(port: int) -> int:
 
 
 def _start(address: Address, port: int, said: IO[bytes]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    command += ["--uvicorn-opts", "--log-level warning"]
+    command = [sys.executable, "-P", "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    # uvicorn puts the working folder first on its module path, unless it gets another one
+    command += ["--uvicorn-opts", f"--log-level warning --app-dir {os.devnull}"]
     if address.artifacts is not None:
         command += ["--artifacts-destination", str(address.artifacts)]
     # no background jobs: they evaluate language models, in three more processes
     env = {**QUIET, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_LOGGING_LEVEL": "ERROR"} | os.environ
     env["MLFLOW_BACKEND_STORE_URI"] = address.uri  # the command line would show the password
+    env["PYTHONSAFEPATH"] = "1"  # for the processes that MLflow starts, as -P for this one
     return subprocess.Popen(
         command,
         env=env,

@@ -33,17 +33,20 @@ def run(
 ) -> Table:
     """Train all runs that have not finished and return the table. ``listen`` receives every event of every job.
 
-    Raises RecipeError for an invalid recipe, and DiskError if the folder of runs cannot be written.
+    Raises RecipeError for an invalid recipe, DiskError if the folder of runs cannot be written, and ExecutorError if
+    jobs cannot be run.
 
     A variant that fails is a row of the table, not an exception. KeyboardInterrupt passes through after all
     processes have ended and kept their state.
     """
     from ablate.execution.run_study import run_study
+    from ablate.tracking.address import written
 
     plan, store = _planned(recipe, root)
     if plan.recipe.gone:
         raise ValueError(f"the data (={plan.recipe.gone[0]}) does not exist.")
-    return table_of(run_study(plan, store, options or RunOptions(), listen=listen).record(), store)
+    done = run_study(plan, store, options or RunOptions(), listen=listen, own=written())
+    return table_of(done.record(), store)
 
 
 def table(recipe: Recipe | str | Path, *, root: Path | str = DEFAULT_ROOT) -> Table:

@@ -51,7 +51,7 @@ def trained(name: str, faces: Path, runs: Path, options: RunOptions) -> tuple[st
     recipe = Recipe.load(ROOT / "recipes" / "keypoints" / f"{name}.yaml", sets=sets)
     table = run(recipe, root=runs, options=options, listen=said)
     store = Store(runs.absolute())
-    return render(table, "md"), picture("effects", make_plan(recipe, store).record(), store, table, "svg")
+    return render(table, "md"), picture("effects", make_plan(recipe, store).record(), store, lambda: table, "svg")
 
 
 def said(event: Event) -> None:

@@ -4,6 +4,7 @@ files agree.
 
 from __future__ import annotations
 
+import ast
 import itertools
 import re
 import shutil
@@ -145,3 +146,71 @@ def test_relative_links_lead_to_files(page):
 
 def read_yaml(path: Path) -> dict:
     return YAML(typ="safe").load(path)
+
+
+ACCESS = {
+    *("open", "read_text", "read_bytes", "write_text", "write_bytes", "exists", "is_file", "is_dir", "glob", "rglob"),
+    *("iterdir", "stat", "lstat", "unlink", "mkdir", "rmdir", "touch", "symlink_to", "hardlink_to", "chmod", "walk"),
+    *("listdir", "scandir", "replace", "rename", "remove", "truncate", "rmtree", "copy", "move"),
+}
+"""Methods of paths, and functions of ``os`` and ``shutil``, that look at files or change them."""
+
+OF_STORE = {"run_folder", "study_folder", "study_file", "lock_file", "cache_file"}
+"""What gives a path in the folder of runs."""
+
+
+def accesses(code: str, *, everywhere: bool) -> list[str]:
+    """The calls that look at files by themselves: all of them, or those at what `OF_STORE` gives."""
+    tree = ast.parse(code)
+    paths: set[str] = set()
+
+    def in_store(node: ast.AST) -> bool:
+        names = {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)}
+        if re.search(r"\bstore\.root\b", ast.unparse(node)):
+            return True
+        names |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+        return bool(names & (OF_STORE | paths)) and "disk" not in names
+
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and in_store(node.value) and not isinstance(node.value, ast.Call | ast.Compare):
+            paths |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called = node.func
+        if isinstance(called, ast.Name) and called.id == "open":
+            found += [ast.unparse(node)] if everywhere or any(map(in_store, node.args)) else []
+        elif isinstance(called, ast.Attribute) and called.attr in ACCESS:
+            by_module = isinstance(called.value, ast.Name) and called.value.id in ("os", "shutil", "torch")
+            of_path = any(map(in_store, node.args)) if by_module else in_store(called.value)
+            of_disk = ast.unparse(called.value).endswith(("disk", "self", "store"))
+            of_text = called.attr == "replace" and not by_module  # str.replace, or of a dataclass
+            if not of_disk and (of_path or (everywhere and not of_text)):
+                found.append(ast.unparse(node))
+    return found
+
+
+def test_only_the_disk_looks_at_files_in_the_folder_of_runs():
+    """It follows no link out of it."""
+    found = {}
+    for path in sorted((ROOT / "ablate").rglob("*.py")):
+        room, name = path.parent.name, path.name
+        if (room, name) != ("store", "disk.py"):
+            calls = accesses(path.read_text(encoding="utf-8"), everywhere=room == "store")
+            found |= {f"{room}/{name}": calls} if calls else {}
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "store.run_folder(name).joinpath('x').read_text()",
+        "path = store.study_folder(study) / 'a.json'\npath.exists()",
+        "os.unlink(store.root / 'a')",
+        "open(store.run_folder(name) / 'log.txt')",
+        "shutil.rmtree(self.store.root)",
+    ],
+)
+def test_access_to_the_folder_of_runs_is_found(code):
+    assert accesses(code, everywhere=False)

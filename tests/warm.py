@@ -111,8 +111,8 @@ def ordered(given: Mapping[str, Any]) -> dict[str, Any] | None:
         module, words = "", words[3:]
     elif words[1:3] == ["-P", "-m"] and words[3].startswith("ablate."):
         module, words = words[3], words[4:]
-    elif words[1:4] == ["-m", "mlflow", "server"]:
-        module, words = "mlflow.__main__", words[3:]
+    elif words[1:5] == ["-P", "-m", "mlflow", "server"]:
+        module, words = "mlflow.__main__", words[4:]
     elif words[1:3] == ["-m", "uvicorn"]:
         module, words = "uvicorn.__main__", words[3:]
     elif words[1:2] == ["-c"] and words[2].startswith(FORK):

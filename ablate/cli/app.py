@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import reduce
 from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ablate.cli.console import warn
+from ablate.addresses import safe_text
+from ablate.cli.console import say, warn
 from ablate.cli.options import expanded
 from ablate.cli.streams import STDOUT, abandon_stdout
-from ablate.cli.usage import describe, usage
+from ablate.cli.usage import describe, limit, usage
+from ablate.store.disk import StoreWarning
 
 COMMANDS = (
     "run",
@@ -93,6 +98,23 @@ def build() -> typer.Typer:
     return app
 
 
+@contextmanager
+def told() -> Iterator[None]:
+    """Inside, what is wrong with files in the folder of runs is told in a line each, once."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def tell(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, StoreWarning):
+                say(f"warning: {message}")
+            else:
+                show(message, category, *where, **more)
+
+        warnings.showwarning = tell
+        warnings.simplefilter("default", StoreWarning)
+        yield
+
+
 def run_command(words: Sequence[str]) -> int:
     """Run the command line ``words`` and return its exit code. ``--debug``, anywhere, shows tracebacks instead of
     messages.
@@ -101,8 +123,9 @@ def run_command(words: Sequence[str]) -> int:
     words = [word for word in words if word != "--debug"]
     command = typer.main.get_command(build())
     try:
-        code = command.main(words, prog_name="ablate", standalone_mode=False)
-        sys.stdout.flush()
+        with told():
+            code = command.main(words, prog_name="ablate", standalone_mode=False)
+            sys.stdout.flush()
     except KeyboardInterrupt:
         warn("Interrupted.")
         return 130
@@ -116,7 +139,9 @@ def run_command(words: Sequence[str]) -> int:
         if debug:
             raise
         if hasattr(error, "format_message"):
-            warn(usage(error, words))
+            warn(reduce(safe_text, words, usage(error, words)))
+        elif (line := limit(error)) is not None:
+            warn(line)
         elif isinstance(error, ValueError | OSError):
             warn(str(error) if isinstance(error, ValueError) else describe(error))
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from ablate.addresses import safe_text
 from ablate.report.wording import visible
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ def say(message: str, style: str = "") -> None:
 
 
 def warn(message: str) -> None:
-    """Print an error to stderr."""
-    say(message, "red")
+    """Print an error to stderr; it may quote addresses."""
+    say(safe_text(message), "red")
 
 
 def grid_of(*titles: str, **how: Any) -> Table:

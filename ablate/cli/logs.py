@@ -28,17 +28,16 @@ def logs(
     shown = set()
     for run in chosen:
         # the seeds of a stack print into one log, that of its first
-        path = selection.store.run_folder(run.leader) / "log.txt"
-        if path in shown:
+        if run.leader in shown:
             continue
-        shown.add(path)
-        if not path.exists():
+        shown.add(run.leader)
+        text = selection.store.log(run.leader)
+        if text is None:
             say(f"{variant}, seed {run.seed}: no log yet ({WORDS.get(run.record.status, run.record.status)})")
             continue
         if len(chosen) > 1:
             together = run.record.stack or (run.seed,)
             named = number(len(together), "seed").partition(" ")[2]
             output().file.write(f"==> {variant}, {named} {', '.join(map(str, together))}\n")
-        text = path.read_text(encoding="utf-8", errors="replace")
         output().file.write(visible(text) if output().is_terminal else text)
     return 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
 
+from ablate.addresses import safe_words
 from ablate.cli.console import say
 from ablate.report.formats import PRINTED
 
@@ -53,6 +54,13 @@ starts with.
 """
 
 
+def directory(text: str | Path) -> Path:
+    """A directory by its name; an empty name, as of an unset variable in a script, would be the current one."""
+    if not str(text).strip():
+        raise typer.BadParameter("must not be empty")
+    return Path(text)
+
+
 def designs() -> list[str]:
     """The designs, for shell completion."""
     from ablate.recipe.designs import DESIGNS
@@ -87,7 +95,9 @@ class Selection:
         ),
     ] = None
     scale: Annotated[float, typer.Option(metavar="FACTOR", help="Multiply all epoch counts by this factor.")] = 1.0
-    runs: Annotated[Path, typer.Option(metavar="DIR", help="Directory in which runs are stored.")] = DEFAULT_RUNS
+    runs: Annotated[Path, typer.Option(metavar="DIR", help="Directory in which runs are stored.", parser=directory)] = (
+        DEFAULT_RUNS
+    )
 
     @property
     def store(self) -> Store:
@@ -214,12 +224,26 @@ def suggested(command: str, *arguments: object, flags: Sequence[str] = ()) -> st
     words = list(map(str, arguments))
     first = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
     rest = ["--", *words[first:]] if words[first:] else []
-    return shlex.join(["ablate", command, *words[:first], *flags, *rest])
+    return without_credentials(["ablate", command, *words[:first], *flags, *rest])
 
 
 def flag_of(runs: Path) -> list[str]:
     """The words that select a folder of runs in a command; none for the default."""
     return [] if runs.absolute() == DEFAULT_RUNS.absolute() else ["--runs", str(runs)]
+
+
+def without_credentials(words: Sequence[str]) -> str:
+    """A command line to print. It does not contain a tracking URI with credentials, but says how to pass it."""
+    kept: list[str] = []
+    flag, hidden = "--tracking-uri", False
+    for before, word in zip(["", *words], words, strict=False):
+        if safe_words([before, word])[1] != word and (before == flag or word.startswith(f"{flag}=")):
+            hidden = True
+            kept = kept[:-1] if before == flag else kept
+        else:
+            kept.append(word)
+    how = " (set MLFLOW_TRACKING_URI to the tracking URI first: its credentials are not shown)" if hidden else ""
+    return shlex.join(safe_words(kept)) + how
 
 
 def check_output(output: Path, *suffixes: str) -> None:

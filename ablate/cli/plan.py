@@ -14,7 +14,8 @@ def plan(
     recipe: RecipePath,
     selection: Selection,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Do not build the networks; omits parameter counts and receptive fields.")
+        bool,
+        typer.Option("--quick", help="Do not build the networks, and run no code of targets; omits parameter counts."),
     ] = False,
     designs: Annotated[
         bool,
@@ -24,6 +25,8 @@ def plan(
 ) -> int:
     """Show the variants, their changes and the runs to be trained. Exits with code 2 if a network cannot be built or a
     trick has no effect.
+
+    Imports and tries the code that the recipe names with target, except with --quick.
 
     Example: ablate plan digits.yaml --seeds 5
     """

@@ -60,7 +60,7 @@ def plot(
     plan = selection.plan(recipe, metric=None if kind == "curves" else metric, need_files=False)
     record, store = plan.record(), selection.store
     check_output(output)
-    drawn = picture(kind, record, store, table_of(record, store), format, metric=metric, log=log)
+    drawn = picture(kind, record, store, lambda: table_of(record, store), format, metric=metric, log=log)
     store.disk.deliver(output, drawn)
     say(f"Wrote {output}.")
     selection.mention_last(plan.recipe, "plot")

@@ -11,8 +11,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablate.cli.console import messages, output, say
-from ablate.cli.options import Format, Layout, RecipePath, Selection, Uri, Without, flag_of, option, suggested
+from ablate.cli.console import messages, output, say, warn
+from ablate.cli.options import (
+    Format,
+    Layout,
+    RecipePath,
+    Selection,
+    Uri,
+    Without,
+    flag_of,
+    option,
+    suggested,
+    without_credentials,
+)
 
 if TYPE_CHECKING:
     from ablate.execution.events import Event
@@ -79,11 +90,13 @@ def run(
     from ablate.cli.show_plan import announce
     from ablate.cli.show_table import flags_named, show
     from ablate.evidence.gather import table_of
+    from ablate.execution.executors.executor import ExecutorError
     from ablate.execution.run_options import slots
     from ablate.execution.run_study import run_study
     from ablate.execution.shutdown import ended_by_signals
     from ablate.planning.plan import make_plan
     from ablate.report.formats import checked
+    from ablate.tracking.address import written
     from ablate.tracking.publisher import Publisher
     from ablate.tracking.rendering import rendering
 
@@ -110,12 +123,17 @@ def run(
 
     try:
         with progress, ended_by_signals():
-            plan = run_study(plan, store, options, listen=listen)
+            plan = run_study(plan, store, options, listen=listen, own=written(tracking_uri))
     except KeyboardInterrupt:
         if publisher is not None:
             publisher.interrupted()
-        say(f"Interrupted. Finished runs are kept. Resume with: {shlex.join(['ablate', *sys.argv[1:]])}")
+        say(f"Interrupted. Finished runs are kept. Resume with: {without_credentials(['ablate', *sys.argv[1:]])}")
         return 130
+    except ExecutorError as error:
+        if publisher is not None:
+            publisher.interrupted()
+        warn(str(error))
+        return 2
     table = table_of(plan.record(), store)
     published = publisher is None or publish_rest(
         publisher, rendering(plan.record(), store, table), study, runs=selection.runs, tracking_uri=tracking_uri
@@ -182,12 +200,12 @@ def publish_rest(
 ) -> bool:
     """Publish what is missing after training; False if Ctrl-C ended it.
 
-    An error is one line on stderr with the command that publishes later, without the password of a tracking URI.
+    An error is one line on stderr with the command that publishes later.
     """
     from ablate.execution.shutdown import ended_by_signals
 
     shown = publisher.address.shown
-    place = ["--tracking-uri", shown] if tracking_uri else []
+    place = ["--tracking-uri", tracking_uri] if tracking_uri else []
     later = suggested("sync", recipe.path, flags=[*recipe.selection, *flag_of(runs), *place])
 
     def waiting() -> None:

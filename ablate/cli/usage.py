@@ -11,6 +11,7 @@ from ablate.cli.streams import STDOUT
 RULES = {
     r"valid integer": "must be an integer.",
     r"valid number|valid float": "must be a number.",
+    r"must not be empty": "must be the name of a directory, such as runs.",
     r"greater than or equal to (\S+)|x>=(\S+?)\.?$": "must be at least {}.",
     r"less than or equal to (\S+)|x<=(\S+?)\.?$": "must be at most {}.",
 }
@@ -71,9 +72,27 @@ def near(word: str, known: Sequence[str], command: str) -> str:
     return f" Did you mean '{names[found[0]]}'?" if found else f" See '{command} --help'."
 
 
+LIMITS = {
+    r"can't start new thread|Resource temporarily unavailable": "No process or thread could be started: the limit on "
+    "processes is reached. Raise it (ulimit -u), or use fewer --jobs.",
+    r"Too many open files": "Too many files are open. Raise the limit (ulimit -n).",
+    r"^MemoryError|Cannot allocate memory|failed to map segment|not enough memory|bad_alloc": "Not enough memory. Free "
+    "memory, or raise its limit (ulimit -v).",
+}
+"""Limits of the system by what errors say when they are reached."""
+
+
+def limit(error: Exception) -> str | None:
+    """One line if an error says that a limit of the system is reached."""
+    said = f"{type(error).__name__}: {error}"
+    return next((line for pattern, line in LIMITS.items() if re.search(pattern, said)), None)
+
+
 def describe(error: OSError) -> str:
     """One line for what the system refused."""
     if error.filename == STDOUT:
         return f"{STDOUT} cannot be written: {error.strerror or error}. Results are in the folder of runs."
+    if isinstance(error, FileNotFoundError) and error.filename is None:
+        return "The working folder does not exist any more. Change to another folder."
     name = f" (={error.filename})" if error.filename else ""
     return f"file{name}: {error.strerror or error}."

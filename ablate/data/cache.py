@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ablate.recipe.contents import cache_folder
 from ablate.registry.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -21,19 +22,13 @@ else:
     np = LazyModule("numpy")
 
 
-def folder() -> Path:
-    """The folder of the arrays; it may not exist yet."""
-    named = os.environ.get("ABLATE_CACHE")
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "ablate"
-
-
 def cached(name: str, key: str, make: Callable[[], Arrays]) -> Arrays:
     """The arrays that ``make`` returns, or those on disk with the same ``name`` and ``key``.
 
     A new key replaces the arrays of the old one, so the folder does not grow. A file that cannot be read is created
     again; a folder that cannot be written is not used.
     """
-    path = folder() / f"{name}-{_digest(key)}.npz"
+    path = cache_folder() / f"{name}-{_digest(key)}.npz"
     with contextlib.suppress(OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile), path.open("rb") as file:
         kept = np.load(file)
         return {array: kept[array] for array in kept.files}

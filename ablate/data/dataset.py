@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
@@ -85,11 +85,6 @@ class TargetScaling:
 
     shift: tuple[float, ...]
     scale: tuple[float, ...]
-
-    @classmethod
-    def from_json(cls, tree: Mapping[str, Sequence[float]] | None) -> TargetScaling | None:
-        """From its fields in plain JSON values; None stays None."""
-        return None if tree is None else cls(tuple(tree["shift"]), tuple(tree["scale"]))
 
     def scaled(self, values: torch.Tensor) -> torch.Tensor:
         """Values (..., outputs) in the original unit, normalized for the network; a new tensor."""

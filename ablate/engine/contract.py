@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ablate.data.dataset import Parts, TargetScaling
-from ablate.notes.note import Note
-from ablate.notes.old_sentences import read_note
+from ablate.notes.old_sentences import StoredNote
 from ablate.recipe.folds import Folds
 from ablate.recipe.settings import Settings
+
+if TYPE_CHECKING:
+    from ablate.tricks.trick import WeightsFile
 
 State = Mapping[str, Any]
 """A state from which a trainer can resume, or weights by name: tensors and plain values."""
@@ -40,7 +42,7 @@ class Assignment:
     device: str = "cpu"
     fold: int | None = None
     folds: Folds | None = None
-    weights: Mapping[tuple[str, int], Path] = field(default_factory=dict)
+    weights: Mapping[tuple[str, int], WeightsFile] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Facts:
     data: Mapping[str, object] = field(default_factory=dict)
     watch: Sequence[str] = ()
     surgery: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    notes: Sequence[Note] = ()
+    notes: Sequence[StoredNote] = ()
     stack: Sequence[Sequence[int]] = ()
     joined: Sequence[str] = ()
 
@@ -88,13 +90,6 @@ class Facts:
         known: dict[str, object] = {**asdict(self), "notes": [note.dump() for note in self.notes]}
         keys = ("parameters", "notes", "data", "joined") if self.joined else tuple(known)[:-1]
         return {key: known[key] for key in keys}
-
-    @classmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> Facts:
-        """From `to_json`; keys of later versions are left out."""
-        known = {key: value for key, value in tree.items() if key in cls.__dataclass_fields__}
-        scaling = TargetScaling.from_json(tree.get("target_scaling"))
-        return cls(**{**known, "target_scaling": scaling, "notes": [*map(read_note, tree.get("notes", ()))]})
 
 
 class Report(Protocol):

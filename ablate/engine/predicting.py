@@ -23,7 +23,7 @@ from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
 from ablate.tricks.from_weights import read_weights
 from ablate.tricks.shared.mean_prediction import MeanPrediction
-from ablate.tricks.trick import Trick, overrides
+from ablate.tricks.trick import Trick, WeightsFile, overrides
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,7 +36,7 @@ class Trained:
     settings: Settings
     seed: int
     folder: Path
-    weights: Path | None = None
+    weights: WeightsFile | None = None
     members: Mapping[str, Trained] | None = None
     fold: int | None = None
     folds: Folds | None = None

@@ -113,8 +113,8 @@ def different_samples(row: Iterable[Provenance], parent: Iterable[Provenance]) -
 def counts(runs: Iterable[Provenance]) -> dict[str, int]:
     """The number of samples of each split, if all runs agree."""
     known: list[Mapping[str, Any]] = [one.facts.data for one in runs]
-    found = {split: {data.get(split) for data in known} for split in SPLITS}
-    return {split: int(only) for split, values in found.items() if len(values) == 1 and (only := next(iter(values)))}
+    found = {split: {n if isinstance(n := data.get(split), int) else None for data in known} for split in SPLITS}
+    return {split: only for split, values in found.items() if len(values) == 1 and (only := next(iter(values)))}
 
 
 def different_scaling(row: Sequence[RunRecord], other: Sequence[RunRecord]) -> bool:

@@ -16,7 +16,8 @@ from ablate.execution.predictions import predicts
 from ablate.planning.helper_process import asked
 from ablate.planning.plan import Plan, PlannedRun
 from ablate.recipe import Settings
-from ablate.store.store import Store, read_or_nothing
+from ablate.store.disk import StoredFile
+from ablate.store.store import Store
 
 Values = dict[str, float] | str
 """The metrics of a mean prediction, or why there are none."""
@@ -45,7 +46,7 @@ class Ensemble:
 def ensembles(plan: Plan, store: Store) -> list[Ensemble]:
     """The ensemble of the finished seeds of each variant; computed if not cached."""
     path = store.study_folder(plan.recipe.study) / "ensembles.json"
-    known: dict[str, Values] = read_or_nothing(path)
+    known: dict[str, Values] = {**(store.read(path, dict[str, dict[str, float]]) or {})}
     rows = {
         variant.name: [run for run in plan.runs_of(variant.name) if run.record.status == "finished"]
         for variant in plan.recipe.variants
@@ -97,7 +98,7 @@ def ask(plan: Plan, store: Store, groups: Sequence[Sequence[PlannedRun]]) -> lis
     return asked(evaluated, questions, str)
 
 
-def evaluated(settings: Settings, files: Mapping[int, Path], folder: Path) -> dict[str, float]:
+def evaluated(settings: Settings, files: Mapping[int, StoredFile], folder: Path) -> dict[str, float]:
     """The finite metrics of one group, from its weights by seed."""
     from ablate.data.load import load_parts
     from ablate.engine.contract import Assignment

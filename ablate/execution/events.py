@@ -98,7 +98,7 @@ class StackFailed(SeedsEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class JobRetried(SeedsEvent):
-    """A job's process died; its ``seeds`` are trained again, ``one_by_one`` or together."""
+    """A job's process died, or what ran it; its ``seeds`` are trained again, ``one_by_one`` or together."""
 
     reason: str
     one_by_one: bool
@@ -126,10 +126,29 @@ class StoreFailed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NotStarted(Event):
+    """The system refuses another process for a job."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessStarted(Event):
+    """A job has a process, the leader of its group."""
+
+    pid: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProcessExited(Event):
-    """A job's process has ended with this exit code; a negative one is the number of a signal."""
+    """A job's process has ended with this exit code; a negative one is the number of a signal.
+
+    ``infrastructure``: what ran the job has ended, with this exit code, and took the job along: a server or a node. The
+    job itself is not to blame.
+    """
 
     code: int
+    infrastructure: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +163,7 @@ _KINDS: dict[str, Callable[..., Event]] = {
     kind.__name__: kind
     for kind in (
         *(RunStarted, EpochEnded, RunEnded, CheckpointDamaged, StackFailed, JobRetried, WaitingForOthers),
-        *(JobBusy, StoreFailed, ProcessExited, ExecutorReady),
+        *(JobBusy, StoreFailed, NotStarted, ProcessStarted, ProcessExited, ExecutorReady),
     )
 }
 

@@ -19,6 +19,7 @@ from ablate.planning.networks import Network
 from ablate.planning.plan import Plan, PlannedRun
 from ablate.recipe import Settings, run_fingerprint
 from ablate.recipe.fingerprint import facts
+from ablate.store.disk import StoredFile
 from ablate.store.provenance import Provenance
 from ablate.store.records import ENDED_BADLY, RunRecord, Status
 from ablate.store.store import Store
@@ -35,10 +36,10 @@ StackWidth = Callable[[PlannedRun, int], int]
 class Job:
     """What one process is told to do.
 
-    ``fingerprints`` are the runs', in the order of the assignment's seeds. ``since`` (seconds since 1970): runs that
-    ended before do not count as done. ``fresh``: nor do checkpoints from before then. ``together``: these seeds go on
-    as the stack that they began as. ``timeout``: seconds. ``needs``: by seed, the runs that must have finished before,
-    each with its row.
+    ``fingerprints`` are the runs', in the order of the assignment's seeds. ``attempts``: runs that ended in an attempt
+    before these do not count as done. ``fresh``: nor do checkpoints of such attempts. ``together``: these seeds go on
+    as the stack that they began as; ``split``: why they do not. ``timeout``: seconds. ``needs``: by seed, the runs that
+    must have finished before, each with its row.
     """
 
     number: int
@@ -46,10 +47,11 @@ class Job:
     assignment: Assignment
     fingerprints: tuple[str, ...]
     root: Path
+    attempts: tuple[int, ...]
     threads: int = 1
-    since: float = 0.0
     fresh: bool = False
     together: bool = False
+    split: str = ""
     timeout: float | None = None
     provenance: Provenance = field(default_factory=Provenance)
     identity: Mapping[str, Any] = field(default_factory=dict)
@@ -71,14 +73,19 @@ class Job:
 
     def only(self, seeds: Sequence[int]) -> Job:
         """The same for some of its seeds."""
-        kept = [(seed, name) for seed, name in self.runs if seed in seeds]
-        assignment = replace(self.assignment, seeds=tuple(seed for seed, _ in kept))
-        return replace(self, assignment=assignment, fingerprints=tuple(name for _, name in kept))
+        kept = [i for i, seed in enumerate(self.assignment.seeds) if seed in seeds]
+        assignment = replace(self.assignment, seeds=tuple(self.assignment.seeds[i] for i in kept))
+        names, attempts = (self.fingerprints[i] for i in kept), (self.attempts[i] for i in kept)
+        return replace(self, assignment=assignment, fingerprints=tuple(names), attempts=tuple(attempts))
 
     def settles(self, record: RunRecord) -> bool:
         """Whether a run, as it stands now, needs nothing more from this job."""
         ended = record.status == "finished" or record.status in ENDED_BADLY
-        return ended and (record.finished or 0.0) >= self.since
+        return ended and not self.outdated(record)
+
+    def outdated(self, record: RunRecord) -> bool:
+        """Whether a record is of an attempt at one of the runs that is not the one that this job is to make."""
+        return record.attempt < self.attempts[self.fingerprints.index(record.fingerprint)]
 
 
 def make_jobs(
@@ -87,7 +94,6 @@ def make_jobs(
     store: Store,
     provenance: Provenance,
     *,
-    now: float,
     threads: int = 1,
     fresh: bool = False,
     timeout: float | None = None,
@@ -95,17 +101,20 @@ def make_jobs(
 ) -> list[Job]:
     """Jobs for the runs of a plan that are to be trained, longest first.
 
-    ``now`` is when the command started (seconds since 1970). ``stack`` returns how many seeds of the same settings
-    train together. An interrupted run keeps the stack and the number of threads that it started with.
+    ``stack`` returns how many seeds of the same settings train together. An interrupted run keeps the stack and the
+    number of threads that it started with.
     """
     estimates = Estimates(plan, store)
+    records = {run.fingerprint: run.record for run in runs}
     jobs: list[tuple[float, Job]] = []
     known = {}
     for seeds, run in _grouped(runs, store, stack, fresh):
         if run.identity not in known:
             known[run.identity] = facts(run.variant.settings, folder=plan.recipe.folder, folds=plan.recipe.folds)
         needs = {seed: run.needs(seed) for seed in seeds}
-        resumes = not fresh and bool(run.record.stack) and run.record.status not in FROM_NOTHING
+        anew = fresh or run.record.status in FROM_NOTHING
+        resumes = not anew and bool(run.record.stack)
+        names = tuple(run_fingerprint(run.identity, seed, run.record.fold) for seed in seeds)
         job = Job(
             number=0,
             variant=run.variant.name,
@@ -117,11 +126,11 @@ def make_jobs(
                 folds=plan.recipe.folds,
                 weights=weights_of(run.variant.settings, needs, store),
             ),
-            fingerprints=tuple(run_fingerprint(run.identity, seed, run.record.fold) for seed in seeds),
+            fingerprints=names,
             root=store.root,
             threads=(resumes and run.record.threads) or threads,
-            since=now if fresh or run.record.status in ENDED_BADLY else 0.0,
-            fresh=fresh or run.record.status in FROM_NOTHING,
+            attempts=tuple(_attempt(records.get(name), anew) for name in names),
+            fresh=anew,
             together=resumes and len(seeds) > 1,
             timeout=timeout,
             provenance=provenance,
@@ -133,7 +142,16 @@ def make_jobs(
     return [replace(job, number=number) for number, (_, job) in enumerate(jobs)]
 
 
-def weights_of(settings: Settings, needs: Mapping[int, Mapping[str, str]], store: Store) -> dict[tuple[str, int], Path]:
+def _attempt(record: RunRecord | None, anew: bool) -> int:
+    """The number of the attempt that a job makes at a run, at least; ``record`` is known if it is to be trained."""
+    if record is None or record.status in ("queued", "stale"):
+        return 1
+    return record.attempt + (anew or record.status == "timeout")
+
+
+def weights_of(
+    settings: Settings, needs: Mapping[int, Mapping[str, str]], store: Store
+) -> dict[tuple[str, int], StoredFile]:
     """Where the weights are that each row reports which these settings are built upon, by row and seed."""
     return {
         (row, seed): weights_file(store, name, settings.sources[row])
@@ -142,9 +160,10 @@ def weights_of(settings: Settings, needs: Mapping[int, Mapping[str, str]], store
     }
 
 
-def weights_file(store: Store, fingerprint: str, settings: Settings) -> Path:
+def weights_file(store: Store, fingerprint: str, settings: Settings) -> StoredFile:
     """The weights of the epoch that a run's row reports."""
-    return store.run_folder(fingerprint) / ("best.pt" if settings.select == "best" else "last.pt")
+    path = store.run_folder(fingerprint) / ("best.pt" if settings.select == "best" else "last.pt")
+    return StoredFile(store.disk, path)
 
 
 def _grouped(

@@ -6,10 +6,19 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+RANGES = {
+    "jobs": (1, 1024),
+    "threads": (1, 1024),
+    "timeout": (1, 365 * 24 * 3600),
+    "retries": (0, 1000),
+    "jobs_per_gpu": (1, 1024),
+}
+"""The least and the greatest value of each number; beyond, no process or timer could be started."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How to train. No option changes a result. Raises ValueError for a number that is too small.
+    """How to train. No option changes a result. Raises ValueError for a number that is out of range.
 
     ``jobs``: number of parallel processes, None for one per core or GPU (or ``jobs_per_gpu``). ``threads``: CPU threads
     per process. ``device``: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``. ``timeout``: seconds after which a job ends,
@@ -27,10 +36,13 @@ class RunOptions:
     jobs_per_gpu: int = 1
 
     def __post_init__(self) -> None:
-        for name, least in (("jobs", 1), ("threads", 1), ("timeout", 1), ("retries", 0), ("jobs_per_gpu", 1)):
+        for name, (least, most) in RANGES.items():
             value = getattr(self, name)
-            if value is not None and not value >= least:
-                raise ValueError(f"--{name.replace('_', '-')} (={value:g}) must be at least {least}.")
+            if value is None or least <= value <= most:
+                continue
+            rule = f"at most {most}" if value > most else f"at least {least}"
+            way_out = ". Omit it for no time limit" if name == "timeout" and value > most else ""
+            raise ValueError(f"--{name.replace('_', '-')} (={value:g}) must be {rule}{way_out}.")
 
 
 def slots(options: RunOptions) -> list[str]:

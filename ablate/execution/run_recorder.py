@@ -8,7 +8,7 @@ import resource
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -38,8 +38,8 @@ class RunRecorder:
     """Records a job's training (`Report`).
 
     ``settled``: indices of the runs of the stack that had ended before; reports about them are ignored.
-    ``kept``: the checkpoint that the job continues from. ``check`` raises if data or code have changed since the job
-    was made.
+    ``kept``: the checkpoint that the job continues from; ``before``: the runs' records until now. ``check`` raises if
+    data or code have changed since the job was made.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class RunRecorder:
         ending: Ending,
         kept: Checkpoint | None,
         settled: set[int],
+        before: Sequence[RunRecord],
         check: Callable[[], None],
     ) -> None:
         self.job, self.store, self.listen, self.ending, self.check = job, store, listen, ending, check
@@ -62,8 +63,15 @@ class RunRecorder:
         self.clock = self.saved = time.monotonic()
         self.saved_epoch = kept.state["epoch"] if kept else 0
         self.threads = kept.threads if kept else job.threads
-        known = (store.record(name).peak_memory for name in job.fingerprints) if kept else ()
-        self.peak_before = max((peak for peak in known if peak is not None), default=0)
+        self.attempts = [
+            max(record.attempt + (kept is None and record.status != "queued"), least)
+            for record, least in zip(before, job.attempts, strict=True)
+        ]
+        self.peak_before = max((record.peak_memory or 0 for record in before), default=0) if kept else 0
+        alike = [record for record in before if record.stack == job.assignment.seeds and not job.fresh]
+        self.notes = [note for record in alike for note in record.notes if note.kind == "not_stacked"]
+        if job.split:
+            self.notes.append(not_stacked(job.split))
         self.facts = Facts()
         self.lines = list(kept.lines) if kept else [0] * self.count
         self.told = [-math.inf] * self.count
@@ -91,6 +99,7 @@ class RunRecorder:
             seed=self.job.assignment.seeds[replica],
             fold=self.job.assignment.fold,
             status=status,
+            attempt=self.attempts[replica],
             reason=reason,
             epoch=self.lines[replica],
             epochs=self.epochs,
@@ -99,13 +108,13 @@ class RunRecorder:
             peak_memory=max(peak_memory(self.job.assignment.device), self.peak_before),
             target_scaling=facts.target_scaling,
             started=self.began,
-            finished=None if status in ("running", "interrupted") else now,
+            finished=None if status in ("running", "interrupted") else max(now, self.began),
             heartbeat=now,
             seconds=seconds,
             device_seconds=seconds,
             stack=self.job.assignment.seeds,
             threads=self.threads,
-            notes=tuple(facts.notes),
+            notes=tuple(dict.fromkeys([*facts.notes, *self.notes])),
             pid=os.getpid(),
             host=socket.gethostname(),
         )
@@ -246,12 +255,18 @@ class RunRecorder:
         for replica, seed in alone:
             self.close(replica)
             record = self.record(replica, "interrupted", f"training its seeds in parallel failed ({reason})")
-            self.store.write_status(replace(record, stack=(seed,)))
+            notes = (*record.notes, not_stacked(reason))
+            self.store.write_status(replace(record, stack=(seed,), notes=notes))
         self.listen(
             StackFailed(
                 job=self.job.number, variant=self.job.variant, seeds=tuple(seed for _, seed in alone), reason=reason
             )
         )
+
+
+def not_stacked(reason: str) -> Note:
+    """The note on a seed that was to be trained in a stack, and is trained alone: its numbers differ slightly."""
+    return Note("not_stacked", values={"reason": reason})
 
 
 def known_results(outcome: Outcome) -> tuple[dict[str, dict[str, float]], list[Note]]:

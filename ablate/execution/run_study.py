@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
+from pathlib import Path
 
 from ablate.execution.events import Listener
 from ablate.execution.jobs import make_jobs, stack_rule
@@ -15,12 +16,15 @@ from ablate.store.provenance import of_command
 from ablate.store.store import Store
 
 
-def run_study(plan: Plan, store: Store, options: RunOptions, *, listen: Listener | None = None) -> Plan:
+def run_study(
+    plan: Plan, store: Store, options: RunOptions, *, listen: Listener | None = None, own: Sequence[Path] = ()
+) -> Plan:
     """Train the runs of a plan that have not finished. Returns the plan with the results; ``listen`` receives every
-    event.
+    event. ``own``: files that the caller writes besides the store, which do not make a repository dirty.
 
     The plan is final: a run whose data or code changed since then ends as ``interrupted``. Raises DiskError if the
-    store cannot be written, and ValueError for a device that is not available. A run that fails does not raise.
+    store cannot be written, ExecutorError if jobs cannot be run, and ValueError for a device that is not available. A
+    run that fails does not raise.
     KeyboardInterrupt passes through after all processes have ended and kept their state.
     """
     places = slots(options)
@@ -32,8 +36,7 @@ def run_study(plan: Plan, store: Store, options: RunOptions, *, listen: Listener
         missing,
         plan,
         store,
-        of_command(plan.recipe.folder),
-        now=time.time(),
+        of_command(plan.recipe.folder, [*store.own(), *own]),
         threads=options.threads,
         fresh=options.fresh,
         timeout=options.timeout,

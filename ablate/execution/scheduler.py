@@ -1,7 +1,8 @@
 """Runs jobs on an executor: as many at once as there are slots, each in a process of its own.
 
 Runs that another command trains are left to it: their jobs take no slot, and come back when that command releases them.
-A job whose process dies is retried from its checkpoint; the seeds of a stack that fails are trained one by one.
+A job whose process dies is retried from its checkpoint; the seeds of a stack that fails are trained one by one. A job
+that a dying server or node took along starts again as it was, and the death does not count as its own.
 """
 
 from __future__ import annotations
@@ -12,22 +13,25 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Protocol
 
 from ablate.execution.events import (
+    EpochEnded,
     Event,
     JobBusy,
     JobRetried,
+    NotStarted,
     ProcessExited,
     RunEnded,
+    RunStarted,
     StackFailed,
     StoreFailed,
     WaitingForOthers,
 )
+from ablate.execution.executors.executor import Executor, ExecutorError
 from ablate.execution.jobs import Job
 from ablate.store import checkpoints
 from ablate.store.disk import DiskError
-from ablate.store.records import RunRecord, Status
+from ablate.store.records import ENDED_BADLY, RunRecord, Status
 from ablate.store.store import Store
 
 POLL = 0.25
@@ -36,31 +40,17 @@ POLL = 0.25
 OVERTIME = 10.0
 """Seconds that a job has to end by itself after its timeout, before it is killed."""
 
-
-class Executor(Protocol):
-    """Starts processes for jobs, and reports what happens in them."""
-
-    def submit(self, job: Job) -> None:
-        """Start a job in a process of its own."""
-
-    def cancel(self, number: int) -> None:
-        """Kill a job's process."""
-
-    def poll(self, wait: float | None) -> list[Event] | None:
-        """The events since the last call, after ``wait`` seconds at most; `ProcessExited` is a job's last.
-
-        None: all processes ended at once.
-        """
-
-    def close(self) -> None:
-        """End all processes; returns when they are gone."""
+LOSSES = 3
+"""How often in a row the server (or node) that runs the jobs may end before any of them comes further; then the command
+ends.
+"""
 
 
 @dataclass
 class Running:
     """A running job: its slot, its deadline (monotonic seconds), the seeds that have ended.
 
-    ``fate`` decides what happens when its process exits.
+    ``fate`` decides what happens when its process exits, ``reason`` says why; ``started``: whether its training began.
     """
 
     job: Job
@@ -68,6 +58,8 @@ class Running:
     deadline: float
     ended: set[int] = field(default_factory=set)
     fate: str = ""
+    reason: str = ""
+    started: bool = False
 
     def left(self) -> list[int]:
         """The seeds that have not ended."""
@@ -93,6 +85,8 @@ class Scheduler:
         self.elsewhere: list[Job] = []
         self.running: dict[int, Running] = {}
         self.deaths: dict[str, int] = {}
+        self.losses = 0
+        self.furthest: dict[str, int] = {}
         self.count = 0
         self.looked = 0.0
         self.said_waiting = False
@@ -101,7 +95,7 @@ class Scheduler:
     def run(self, jobs: Sequence[Job], *, fail_fast: bool = False) -> Iterator[Event]:
         """Run all jobs; yields events as they come. Closing the iterator ends all jobs.
 
-        Raises `DiskError` if the store cannot be written.
+        Raises `DiskError` if the store cannot be written, and `ExecutorError` if jobs cannot be run.
         """
         self.waiting.extend(jobs)
         try:
@@ -151,14 +145,15 @@ class Scheduler:
         under_way = (running.job.only(running.left()) for running in self.running.values())
         return {name for job in chain(self.waiting, self.elsewhere, under_way) for name in job.fingerprints}
 
-    def _lacking(self, job: Job) -> dict[int, str]:
-        """The seeds of a job whose sources ended without weights, each with the reason."""
-        found: dict[int, str] = {}
+    def _lacking(self, job: Job) -> dict[int, tuple[Status, str]]:
+        """The seeds of a job whose sources ended without weights, each with its status and the reason."""
+        found: dict[int, tuple[Status, str]] = {}
         for seed in job.assignment.seeds:
             for row, name in job.needs.get(seed, {}).items():
                 record = self.store.record(name)
                 if record.status != "finished":
-                    found[seed] = f"it is based on {row}, seed {seed} (status: {record.status.replace('_', ' ')})"
+                    reason = f"it is based on {row}, seed {seed} (status: {record.status.replace('_', ' ')})"
+                    found[seed] = ("failed" if record.status in ENDED_BADLY else "interrupted"), reason
         return found
 
     def _open(self, job: Job) -> Iterator[Event]:
@@ -170,8 +165,8 @@ class Scheduler:
                 yield self._ended(job, seed, records[seed], elsewhere=True)
             job = job.only([seed for seed in records if seed not in done])
         if not job.together and (lacking := self._lacking(job)):
-            for seed, reason in lacking.items():
-                yield from self._write_off(job, [seed], "failed", reason)
+            for seed, (status, reason) in lacking.items():
+                yield from self._write_off(job, [seed], status, reason)
             job = job.only([seed for seed in job.assignment.seeds if seed not in lacking])
         taken = self._taken(job)
         if taken and job.together:
@@ -207,10 +202,15 @@ class Scheduler:
         if self.elsewhere and self.free:
             wait = min(wait, POLL)
         events = self.executor.poll(None if wait == float("inf") else wait)
-        if events is None:
-            events = [ProcessExited(job=number, code=-signal.SIGKILL) for number in self.running]
         for event in events:
             yield from self._take(event)
+        if lost := [event for event in events if isinstance(event, ProcessExited) and event.infrastructure]:
+            self.losses += 1
+            if self.losses == LOSSES:
+                raise ExecutorError(
+                    f"The server that runs the jobs ended {LOSSES} times before any of them came further (last: "
+                    f"{how(lost[-1].code)}). Check the memory of the machine, and rerun the command to resume."
+                )
 
     def _overdue(self) -> float:
         """Kill jobs that are past their deadline. Returns the seconds until the next deadline."""
@@ -230,11 +230,17 @@ class Scheduler:
             raise DiskError(event.number, event.reason, event.path)
         if (running := self.running.get(event.job)) is None:
             return
+        self._note_progress(running, event)
         match event:
-            case ProcessExited(code=code):
+            case ProcessExited():
                 del self.running[event.job]
                 self.free.append(running.slot)
-                yield from self._after(running, code)
+                yield from self._after(running, event)
+            case NotStarted(reason=reason):
+                del self.running[event.job]  # its slot stays taken: fewer jobs run at once from now on
+                if not self.running:
+                    raise ExecutorError(f"No process can be started for a job: {reason}. Rerun the command later.")
+                self._again([running.job], self.waiting)
             case JobBusy():
                 running.fate = "busy"
             case RunEnded(status="interrupted", reason=""):
@@ -242,13 +248,23 @@ class Scheduler:
             case RunEnded(seed=seed):
                 running.ended.add(seed)
                 yield event
-            case StackFailed():
-                running.fate = "split"
+            case StackFailed(reason=reason):
+                running.fate, running.reason = "split", reason
                 yield event
             case _:
                 yield event
 
-    def _after(self, running: Running, code: int) -> Iterator[Event]:
+    def _note_progress(self, running: Running, event: Event) -> None:
+        """A job that comes further than before shows that jobs can be run."""
+        running.started |= isinstance(event, RunStarted)
+        if isinstance(event, EpochEnded | RunEnded):
+            name = dict(running.job.runs)[event.seed]
+            settled = isinstance(event, RunEnded) and event.status != "interrupted"
+            if settled or (event.epoch or 0) > self.furthest.get(name, 0):
+                self.furthest[name] = event.epoch or 0
+                self.losses = 0
+
+    def _after(self, running: Running, exited: ProcessExited) -> Iterator[Event]:
         """Handle a job whose process has ended."""
         job = running.job.only(running.left()) if not running.job.together else running.job
         if not running.left():
@@ -256,16 +272,25 @@ class Scheduler:
         if running.fate == "busy":
             self._again([job], self.elsewhere)
         elif running.fate == "split":
-            self._again(self._one_by_one(running.job.only(running.left())), self.waiting)
+            self._again(self._one_by_one(running.job.only(running.left()), running.reason), self.waiting)
+        elif exited.infrastructure and running.fate != "timeout":
+            yield from self._retry(running, f"the server that runs it ended with {how(exited.code)}")
         else:
-            yield from self._died(running, -signal.SIGTERM if running.fate == "asked" else code)
+            yield from self._died(running, -signal.SIGTERM if running.fate == "asked" else exited.code)
 
     def _again(self, jobs: list[Job], where: list[Job] | deque[Job]) -> None:
         if not self.stopped:
             where.extend(jobs) if isinstance(where, list) else where.extendleft(reversed(jobs))
 
-    def _one_by_one(self, job: Job) -> list[Job]:
-        return [replace(job.only([seed]), together=False) for seed in job.assignment.seeds]
+    def _one_by_one(self, job: Job, reason: str) -> list[Job]:
+        return [replace(job.only([seed]), together=False, split=reason) for seed in job.assignment.seeds]
+
+    def _retry(self, running: Running, reason: str) -> Iterator[Event]:
+        """Start a job again as it was, to go on from its checkpoint."""
+        job = running.job
+        seeds = tuple(running.left())
+        yield JobRetried(job=job.number, variant=job.variant, seeds=seeds, reason=reason, one_by_one=False)
+        self._again([replace(job, together=len(job.fingerprints) > 1)], self.waiting)
 
     def _died(self, running: Running, code: int) -> Iterator[Event]:
         """A process ended before some of its runs did: retry them, or record that they failed."""
@@ -275,18 +300,18 @@ class Scheduler:
             yield from self._write_off(job, left, "timeout", reason)
             return
         reason = death(code)
-        retried = JobRetried(job=job.number, variant=job.variant, seeds=tuple(left), reason=reason, one_by_one=False)
         key = job.fingerprints[0]
         self.deaths[key] = self.deaths.get(key, 0) + 1
         if code < 0 and self.deaths[key] <= self.retries:
-            yield retried
-            self._again([replace(job, together=len(job.fingerprints) > 1)], self.waiting)
+            yield from self._retry(running, reason)
         elif len(left) > 1:
-            yield replace(retried, one_by_one=True)
-            checkpoints.drop(self.store, job.fingerprints[0])
-            self._again(self._one_by_one(job.only(left)), self.waiting)
+            yield JobRetried(job=job.number, variant=job.variant, seeds=tuple(left), reason=reason, one_by_one=True)
+            with self.store.claim(job.fingerprints) as ours:
+                if ours:  # otherwise another process goes on from it
+                    checkpoints.drop(self.store, key)
+            self._again(self._one_by_one(job.only(left), reason), self.waiting)
         else:
-            yield from self._write_off(job, left, "failed", reason)
+            yield from self._write_off(job, left, "failed" if running.started else "interrupted", reason)
 
     def _write_off(self, job: Job, seeds: list[int], status: Status, reason: str) -> Iterator[Event]:
         """Write the last status of runs whose process died, unless another process has claimed them by now."""
@@ -301,7 +326,8 @@ class Scheduler:
                     yield self._ended(job, seed, record)
                     continue
                 epochs, fold = job.assignment.settings.epochs, job.assignment.fold
-                ended = replace(record, seed=seed, fold=fold, epochs=epochs, finished=time.time())
+                finished = None if status == "interrupted" else time.time()
+                ended = replace(record, seed=seed, fold=fold, epochs=epochs, finished=finished)
                 lost = replace(ended, status=status, reason=reason)
                 self.store.write_status(lost, durable=True)
             yield self._ended(job, seed, lost)
@@ -314,6 +340,10 @@ class Scheduler:
 
 def death(code: int) -> str:
     """How a process ended that left runs behind, from its exit code."""
-    how = f"signal {-code}" if code < 0 else f"exit code {code}"
     hint = ", possibly because the machine ran out of memory" if code == -signal.SIGKILL else ""
-    return f"its process ended with {how}{hint}"
+    return f"its process ended with {how(code)}{hint}"
+
+
+def how(code: int) -> str:
+    """``signal 9`` or ``exit code 1``."""
+    return f"signal {-code}" if code < 0 else f"exit code {code}"

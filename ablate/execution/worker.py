@@ -8,7 +8,8 @@ import select
 import sys
 import time
 import traceback
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import BinaryIO
 
@@ -26,12 +27,13 @@ from ablate.execution.events import (
 from ablate.execution.jobs import Job
 from ablate.execution.run_recorder import RunRecorder
 from ablate.execution.shutdown import EndAsked, Ending
-from ablate.planning.failure_reason import diagnosis
+from ablate.planning.failure_reason import diagnosis, lacks_resources
 from ablate.recipe import identity, run_fingerprint
 from ablate.registry.lazy import torch
 from ablate.store import checkpoints
 from ablate.store.checkpoints import Checkpoint
-from ablate.store.disk import DiskError
+from ablate.store.disk import DiskError, StoreWarning
+from ablate.store.records import RunRecord
 from ablate.store.store import Store
 from ablate.trainers.trainer import trainer_of
 from ablate.tricks.trick import NoEffect
@@ -93,9 +95,11 @@ def run_claimed(
         return
     log = store.append_to(job.fingerprints[0], "log.txt")
     capture(log)
-    kept = go_on_from(job, store, settled, listen)
+    before = [store.record(name) for name in job.fingerprints]
+    kept = go_on_from(job, store, settled, before, listen)
     if kept is None and settled:
         # without a checkpoint there is no reason to keep the stack together
+        before = [record for i, record in enumerate(before) if i not in settled]
         job = job.only([seed for i, seed in enumerate(job.assignment.seeds) if i not in settled])
         settled = set()
     began = f"resumed after epoch {kept.state['epoch']}" if kept else "started"
@@ -105,7 +109,7 @@ def run_claimed(
     describe(job, store)
     torch.set_num_threads(kept.threads if kept else job.threads)
     with ending.shield():
-        report = RunRecorder(job, store, listen, ending, kept, settled, check=lambda: check(job))
+        report = RunRecorder(job, store, listen, ending, kept, settled, before, check=lambda: check(job))
     try:
         training(job, report, kept.state if kept else None)
     except EndAsked as asked:
@@ -122,7 +126,9 @@ def run_claimed(
         with suppress(OSError):
             traceback.print_exc()
         status, reason = diagnosis(error)
-        if len(report.under_way()) > 1:
+        if not ending.training and lacks_resources(error):
+            report.all_ended("interrupted", reason)
+        elif len(report.under_way()) > 1:
             report.split(reason)
         else:
             report.all_ended(status, reason)
@@ -165,11 +171,17 @@ def check(job: Job) -> None:
         raise Changed
 
 
-def go_on_from(job: Job, store: Store, settled: set[int], listen: Listener) -> Checkpoint | None:
-    """The checkpoint to continue from, with the metrics cut to it; or None, with earlier attempts removed."""
+def go_on_from(
+    job: Job, store: Store, settled: set[int], before: Sequence[RunRecord], listen: Listener
+) -> Checkpoint | None:
+    """The checkpoint to continue from, with the metrics cut to it; or None, with earlier attempts removed.
+
+    ``before`` are the records of the runs.
+    """
     left = [i for i in range(len(job.fingerprints)) if i not in settled]
     kept, damaged = checkpoints.load(store, job.fingerprints[0], job.assignment.device)
-    if kept is not None and (kept.runs != job.fingerprints or (job.fresh and kept.began < job.since)):
+    outdated = job.fresh and any(job.outdated(before[i]) for i in left)
+    if kept is not None and (kept.runs != job.fingerprints or outdated):
         kept = None
     if kept is not None:
         # a power cut may have lost metrics from before the checkpoint
@@ -214,6 +226,7 @@ def main(job: Job, channel: int) -> None:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
 
+    warnings.simplefilter("ignore", StoreWarning)  # told by the command
     with suppress(EndAsked):
         ending.listen(job.timeout)
         run_job(job, Store(job.root), listen, ending=ending, capture=capture)

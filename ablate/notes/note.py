@@ -27,6 +27,7 @@ Kind = Literal[
     "no_seed",
     "left_out",
     "repeated_seed",
+    "text_seeds",
     "first_is_baseline",
     "no_seeds",
     # of a variant, from its runs
@@ -76,6 +77,23 @@ Kind = Literal[
 ]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+STORED: Mapping[Kind, Mapping[str, type | tuple[type, ...]]] = {
+    "text": {"text": str},
+    "not_stacked": {"reason": str},
+    "loss_not_vmapped": {},
+    "stack_not_compiled": {},
+    "not_compiled": {"reason": str},
+    "missing_targets": {},
+    "not_finite_inputs": {"count": int, "total": int, "split": str, "first": int},
+    "targets_stay": {"tricks": list},
+    "unnamed": {"columns": list},
+    "initial_weights": {"source": str, "taken": int, "total": int, "left": list, "more": int},
+    "initial_average": {"steps": int, "share": (int, float), "decay": (int, float)},
+    "not_finite": {"metric": str, "value": str, "at": str},
+    "no_seed": {},
+}
+"""The kinds that a run's files hold, each with the types of its values."""
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from ablate.notes.note import Kind, Note
+from pydantic import PlainValidator
+
+from ablate.notes.note import STORED, Kind, Note
 
 Read = Callable[[re.Match[str]], dict[str, Any]]
 
@@ -77,6 +79,23 @@ def parsed(sentence: str) -> Note:
     return Note("text", values={"text": sentence})
 
 
-def read_note(stored: str | Mapping[str, Any]) -> Note:
-    """A note as a store holds it, of this version or of 0.1."""
-    return parsed(stored) if isinstance(stored, str) else Note.load(stored)
+def read_note(stored: object) -> Note:
+    """A note as a store holds it, of this version or of 0.1. Raises ValueError if it cannot be one."""
+    if isinstance(stored, str):
+        return parsed(stored)
+    if isinstance(stored, Note):
+        return stored
+    if not isinstance(stored, Mapping) or not isinstance(stored.get("kind"), str):
+        raise ValueError("must be a note")
+    values = stored.get("values", {})
+    if not isinstance(values, Mapping) or not isinstance(stored.get("variant", ""), str) or stored.get("seeds"):
+        raise ValueError("must be a note of a run")
+    note = Note.load(stored)
+    types = STORED.get(note.kind)
+    if types is None or not all(isinstance(note.values.get(key), type) for key, type in types.items()):
+        raise ValueError(f"must be a note with the values of its kind (={note.kind})")
+    return note
+
+
+StoredNote = Annotated[Note, PlainValidator(read_note)]
+"""A note, for types that are checked when they are read from a store."""

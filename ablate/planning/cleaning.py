@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ablate.planning.study_file import keep_rows_of, kept_rows, named_runs
 from ablate.recipe import Recipe, run_fingerprint
 from ablate.store import checkpoints
+from ablate.store.checked import StudyFile
 from ablate.store.records import RunRecord
-from ablate.store.store import Store, leftovers, read_json
+from ablate.store.store import Store, is_leftover
 
 GONE = ".gone-"
 """Prefix of the folder of a run that is being removed, so that an interrupted removal leaves no incomplete run."""
 
+AT_ONCE = 64
+"""Runs that are removed together. The locks of all of them are open at the same time."""
+
+Named = dict[str, str | None]
+"""The fingerprints of runs, each with the identity of its variant's settings."""
+
 
 @dataclass(frozen=True)
 class Spare:
-    """A run's folder, or a file in one, that can be removed. ``busy``: a process is writing, so it is kept."""
+    """A run's folder, or a file in one, that can be removed. ``busy``: a process is writing, so it is kept. ``in_use``:
+    a process can begin to write, so it is removed under the run's lock.
+    """
 
     path: Path
     run: str
     kind: str
     bytes: int
     busy: bool = False
+    in_use: bool = True
 
 
 def find_spare(store: Store, recipe: Recipe | None = None) -> list[Spare]:
@@ -33,87 +43,112 @@ def find_spare(store: Store, recipe: Recipe | None = None) -> list[Spare]:
 
     Raises ValueError if a study's file cannot be read, because its runs are then unknown.
     """
-    named: dict[str, str] = {}
-    for path, study in studies(store):
-        of_recipe = recipe is not None and path.parent.name == recipe.study
+    named: Named = {}
+    for name, study in Studies(store).read().items():
+        of_recipe = recipe is not None and name == recipe.study
         named |= named_runs({"rows": kept_rows(recipe, study)} if recipe is not None and of_recipe else study)
-    found = []
-    folder = store.root / "store"
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.name.startswith(GONE):
-            found.append(Spare(path, path.name.removeprefix(GONE), "removed before", size(path)))
-        elif path.name not in named:
-            found.append(Spare(path, path.name, "named by no study", size(path), store.is_claimed(path.name)))
-        else:
-            found += spare_files(store, path, named[path.name])
-    return found
+    return list(spare(store, named))
 
 
 def clean(store: Store, recipe: Recipe | None = None) -> list[Spare]:
     """Remove everything that can be removed; returns what was removed."""
+    studies = Studies(store)
+    studies.read()
     if recipe is not None:
         keep_rows_of(recipe, store)
+    found = list(spare(store, studies.named()))
     gone = []
-    for spare in find_spare(store):
-        if spare.kind == "removed before":
-            store.disk.remove(spare.path)
-            gone.append(spare)
-            continue
-        with store.claim((spare.run,)) as ours:
-            # checked again, now that no other process can start the run
-            if not ours or not still_spare(store, spare):
-                continue
-            if spare.path.is_dir():
-                aside = spare.path.with_name(GONE + spare.path.name)
-                store.disk.rename(spare.path, aside)
-                store.disk.remove(aside)
-            else:
-                store.disk.remove(spare.path)
-            gone.append(spare)
+    for start in range(0, len(found), AT_ONCE):
+        some = found[start : start + AT_ONCE]
+        with ExitStack() as claims:
+            runs = dict.fromkeys(one.run for one in some if one.in_use)
+            ours = {run for run in runs if claims.enter_context(store.claim((run,)))}
+            # read again what has changed, now that no other process can start these runs
+            named = studies.named()
+            for one in some:
+                if one.in_use and not (one.run in ours and still_spare(store, one, named)):
+                    continue
+                remove(store, one)
+                gone.append(one)
     return gone
 
 
-def still_spare(store: Store, spare: Spare) -> bool:
+def remove(store: Store, one: Spare) -> None:
+    """Remove a file, or a folder as a whole."""
+    path = one.path
+    if one.in_use and path == store.run_folder(one.run):
+        path = path.with_name(GONE + path.name)
+        store.disk.rename(one.path, path)
+    store.disk.remove(path)
+
+
+def still_spare(store: Store, one: Spare, named: Named) -> bool:
     """Whether it can still be removed."""
-    named = {name: identity for _, study in studies(store) for name, identity in named_runs(study).items()}
-    if spare.run not in named:
+    if one.run not in named:
         return True
-    return any(one.path == spare.path for one in spare_files(store, store.run_folder(spare.run), named[spare.run]))
+    return any(again.path == one.path for again in spare_files(store, one.run, named[one.run]))
 
 
-def studies(store: Store) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Every study's file below the root with its contents."""
-    for path in sorted(store.root.glob("*/study.json")):
-        try:
-            yield path, read_json(path) or {}
-        except ValueError:
-            rule = "is not readable, so its runs cannot be determined. Rerun its recipe to recreate the file."
-            raise ValueError(f"study (={path}) {rule}") from None
+class Studies:
+    """The files of all studies in a store. Each is read again only after it has changed."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._read: dict[str, tuple[object, StudyFile]] = {}
+        self._named: Named = {}
+
+    def read(self) -> dict[str, StudyFile]:
+        """The studies by name. Raises ValueError if one cannot be read as a whole."""
+        before = self._read
+        self._read = {name: self._study(name) for name in self.store.studies()}
+        if self._read != before:
+            self._named = {}
+            for _, study in self._read.values():
+                self._named |= named_runs(study)
+        return {name: study for name, (_, study) in self._read.items()}
+
+    def named(self) -> Named:
+        """The fingerprints in all studies, each with the identity of its variant's settings."""
+        self.read()
+        return self._named
+
+    def _study(self, name: str) -> tuple[object, StudyFile]:
+        status = self.store.disk.status(self.store.study_file(name))
+        stamp = status and (status.st_ino, status.st_mtime_ns, status.st_size)
+        known = self._read.get(name)
+        return known if known is not None and known[0] == stamp else (stamp, self.store.whole_study(name))
 
 
-def spare_files(store: Store, folder: Path, identity: str) -> Iterator[Spare]:
+def spare(store: Store, named: Named) -> Iterator[Spare]:
+    """Everything that can be removed if studies have these runs."""
+    folder = store.root / "store"
+    for name in store.disk.names(folder):
+        path = folder / name
+        if name.startswith(GONE):
+            run = name.removeprefix(GONE)
+            yield Spare(path, run, "removed before", store.disk.size(path), in_use=False)
+        elif name in named:
+            yield from spare_files(store, name, named[name])
+        elif store.disk.kind(path) == "folder":
+            yield Spare(path, name, "named by no study", store.disk.size(path), store.is_claimed(name))
+        else:
+            yield Spare(path, name, "named by no study", store.disk.size(path), in_use=False)
+
+
+def spare_files(store: Store, run: str, identity: str | None) -> Iterator[Spare]:
     """Files that a run no longer needs: incomplete ones, and checkpoints if all runs of its stack have finished."""
-    busy = store.is_claimed(folder.name)
-    for path in leftovers(folder):
-        yield Spare(path, folder.name, "half-written", size(path), busy)
-    old = [path for name in checkpoints.NAMES if (path := folder / name).exists()]
-    if old and has_ended(store, store.record(folder.name), identity):
-        yield from (Spare(path, folder.name, "checkpoint of a finished run", size(path), busy) for path in old)
+    folder = store.run_folder(run)
+    there = store.disk.names(folder)
+    old = [name for name in there if name in checkpoints.NAMES]
+    left = {name: "half-written" for name in there if is_leftover(name)}
+    if old and identity is not None and has_ended(store, store.record(run), identity):
+        left |= dict.fromkeys(old, "checkpoint of a finished run")
+    busy = bool(left) and store.is_claimed(run)
+    for name, kind in left.items():
+        yield Spare(folder / name, run, kind, store.disk.size(folder / name), busy)
 
 
 def has_ended(store: Store, run: RunRecord, identity: str) -> bool:
     """Whether all runs of a run's stack, which share a checkpoint, have finished."""
     stack = [store.record(run_fingerprint(identity, seed, run.fold)) for seed in run.stack]
     return run.status == "finished" and all(one.status == "finished" for one in stack if one.stack == run.stack)
-
-
-def size(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder."""
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    total = 0
-    for file in files:
-        try:
-            total += file.stat().st_size
-        except FileNotFoundError:
-            continue  # replaced by another process
-    return total

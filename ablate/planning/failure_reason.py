@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sysconfig
 from pathlib import Path
 from traceback import walk_tb
@@ -20,6 +21,8 @@ NOT_THE_USERS = (Path(__file__).parents[1], *(Path(sysconfig.get_path(name)) for
 
 INSTALLED = {"site-packages", "dist-packages"}
 """Folders of installed packages, of this or another environment."""
+
+SCARCE = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 WAYS_OUT = {
     "Expected more than 1 value per channel when training": (
@@ -58,6 +61,11 @@ def diagnosis(error: BaseException) -> tuple[Status, str]:
     room = LIMIT - len(where) - 3 if where else LIMIT
     sentence = shortened("; ".join(parts), room)
     return "failed", f"{sentence} ({where})" if where else sentence
+
+
+def lacks_resources(error: BaseException) -> bool:
+    """Whether the system refused memory, a process, a thread or a file, which it may grant another time."""
+    return (isinstance(error, OSError) and error.errno in SCARCE) or "can't start new thread" in str(error)
 
 
 def place(error: BaseException) -> str:

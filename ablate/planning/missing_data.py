@@ -18,7 +18,7 @@ def last_contents(recipe: Recipe, store: Store) -> dict[Path, str]:
         return {}
     found = dict.fromkeys(recipe.gone, (0.0, UNKNOWN))
     settings = {variant.name: variant.settings for variant in recipe.family or recipe.variants}
-    for row in store.study(recipe.study).get("rows", ()):
+    for row in store.study(recipe.study)["rows"]:
         for name in row["runs"].values() if row["variant"] in settings else ():
             began = store.record(name).started or 0.0
             for path, contents in recorded_contents(settings[row["variant"]], store.identity(name)):

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ablate.data.dataset import Parts, Spec
 from ablate.planning.helper_process import asked
 from ablate.planning.plan import Plan
 from ablate.recipe import Recipe, Settings
 from ablate.recipe.folds import Folds
-from ablate.store.store import Store, read_or_nothing
+from ablate.store.checked import checked
+from ablate.store.store import Store, ignore_damaged
 from ablate.trainers.trainer import OwnTrainer, trainer_of
 
 if TYPE_CHECKING:
@@ -74,8 +75,16 @@ def known_networks(plan: Plan, store: Store) -> dict[str, Network]:
 
 def cached(plan: Plan, store: Store) -> dict[str, Network]:
     """The cached networks by fingerprint, without entries of an older format, which have no ``moves_away``."""
-    entries = read_or_nothing(cache_file(plan, store)).items()
-    return {name: Network(**entry) for name, entry in entries if "moves_away" in entry or "error" in entry}
+    path = cache_file(plan, store)
+    entries = store.read(path, dict[str, dict[str, Any]]) or {}
+    try:
+        return checked(
+            dict[str, Network],
+            {name: entry for name, entry in entries.items() if "moves_away" in entry or "error" in entry},
+        )
+    except ValueError as error:
+        ignore_damaged(path, error)
+        return {}
 
 
 def cache_file(plan: Plan, store: Store) -> Path:

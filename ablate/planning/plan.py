@@ -121,7 +121,7 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
     """
     check_fit(recipe)
     flags = settings_flags(recipe.selection)
-    rows = {row["variant"]: row for row in store.study(recipe.study).get("rows", ()) if row.get("flags", []) == flags}
+    rows = {row["variant"]: row for row in store.study(recipe.study)["rows"] if row.get("flags", []) == flags}
     runs = []
     gone = last_contents(recipe, store)
     selected = (*recipe.variants, *recipe.needed)
@@ -132,15 +132,16 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
         for variant in variants
     }
     for variant in variants:
-        row = rows.get(variant.name, {})
-        earlier = {**row.get("before", {}), **row.get("runs", {})}
+        row = rows.get(variant.name)
+        older = row.get("before", {}) if row else {}
+        earlier = {**older, **row["runs"]} if row else {}
         shared = shared_by[variant.name]
         for seed, fold in product(recipe.seeds, range(recipe.folds.k) if recipe.folds else (None,)):
             name = run_fingerprint(shared, seed, fold)
             record = store.record(name, seed, variant.settings.epochs, fold)
             before = earlier.get(run_key(seed, fold))
             if before == name:
-                before = row.get("before", {}).get(run_key(seed, fold))
+                before = older.get(run_key(seed, fold))
             if record.status == "queued" and before is not None and store.record(before).status == "finished":
                 record = replace(record, status="stale", reason=STALE)
             upon = {row: shared_by[row] for row in variant.settings.source_rows if row in shared_by}

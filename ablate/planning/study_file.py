@@ -6,10 +6,9 @@ runs with such flags do not replace those of the recipe as written. ``--seeds`` 
 
 from __future__ import annotations
 
-from typing import Any
-
 from ablate.planning.plan import Plan, run_key, settings_flags
 from ablate.recipe import Recipe
+from ablate.store.checked import StudyFile, StudyRow
 from ablate.store.store import Store
 
 
@@ -20,19 +19,19 @@ def write_study(plan: Plan, store: Store) -> None:
     if store.study(recipe.study) != _merged(plan, store):
         with store.change_study(recipe.study):
             store.write_study(recipe.study, _merged(plan, store))
-    if not text.exists() or text.read_text(encoding="utf-8") != recipe.text:
+    if store.disk.read(text) != recipe.text.encode():
         store.write_text(text, recipe.text)
 
 
-def named_runs(study: dict[str, Any]) -> dict[str, str]:
+def named_runs(study: StudyFile) -> dict[str, str | None]:
     """The fingerprints in a study's file, each with the identity of its variant's settings."""
-    return {name: row["identity"] for row in study.get("rows", ()) for name in row["runs"].values()}
+    return {name: row["identity"] for row in study["rows"] for name in row["runs"].values()}
 
 
-def kept_rows(recipe: Recipe, study: dict[str, Any]) -> list[dict[str, Any]]:
+def kept_rows(recipe: Recipe, study: StudyFile) -> list[StudyRow]:
     """The entries of a study's file whose variants are still in the recipe as written."""
     names = {variant.name for variant in recipe.variants}
-    return [row for row in study.get("rows", ()) if row["variant"] in names and not row.get("flags")]
+    return [row for row in study["rows"] if row["variant"] in names and not row.get("flags")]
 
 
 def keep_rows_of(recipe: Recipe, store: Store) -> None:
@@ -40,24 +39,24 @@ def keep_rows_of(recipe: Recipe, store: Store) -> None:
     with store.change_study(recipe.study):
         study = store.study(recipe.study)
         kept = kept_rows(recipe, study)
-        if kept != study.get("rows", []):
+        if kept != study["rows"]:
             store.write_study(recipe.study, {**study, "rows": kept})
 
 
-def _merged(plan: Plan, store: Store) -> dict[str, Any]:
+def _merged(plan: Plan, store: Store) -> StudyFile:
     recipe = plan.recipe
     flags = settings_flags(recipe.selection)
-    rows = {(row["variant"], tuple(row.get("flags", ()))): row for row in store.study(recipe.study).get("rows", ())}
+    rows = {(row["variant"], tuple(row.get("flags", ()))): row for row in store.study(recipe.study)["rows"]}
     for variant in (*recipe.variants, *recipe.needed):
         key = (variant.name, tuple(flags))
         runs = plan.runs_of(variant.name)
         now = {run_key(run.seed, run.record.fold): run.fingerprint for run in runs}
-        earlier = rows.get(key, {})
-        same = bool(runs) and earlier.get("identity") == runs[0].identity
-        before = dict(earlier.get("before", {}))
+        earlier = rows.get(key)
+        kept = earlier["runs"] if earlier else {}
+        same = bool(runs) and earlier is not None and earlier["identity"] == runs[0].identity
+        before = dict(earlier.get("before", {})) if earlier else {}
         if not same:
-            was_trained = {s: n for s, n in earlier.get("runs", {}).items() if store.record(n).status == "finished"}
-            before |= was_trained
+            before |= {seed: name for seed, name in kept.items() if store.record(name).status == "finished"}
         rows[key] = {
             "variant": variant.name,
             "from": variant.parent,
@@ -65,7 +64,7 @@ def _merged(plan: Plan, store: Store) -> dict[str, Any]:
             "changes": [str(change) for change in variant.changes],
             "flags": flags,
             "identity": runs[0].identity if runs else None,
-            "runs": {**(earlier.get("runs", {}) if same else {}), **now},
+            "runs": {**(kept if same else {}), **now},
             # the runs before settings, data or code changed, to recognize that the variant is outdated
             "before": before,
         }

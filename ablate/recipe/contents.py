@@ -83,9 +83,11 @@ def _digest(value: object) -> str:
 
 
 def cache_folder() -> Path:
-    """``$ABLATE_CACHE``, or ``~/.cache/ablate``."""
-    named = os.environ.get("ABLATE_CACHE")
-    return Path(named) if named else Path.home() / ".cache" / "ablate"
+    """``$ABLATE_CACHE``, or ``~/.cache/ablate``; a folder that nobody can write if the user has no home."""
+    try:
+        return Path(os.environ.get("ABLATE_CACHE") or "~/.cache/ablate").expanduser()
+    except RuntimeError:  # in containers: no HOME, and a user id without a name
+        return Path(os.devnull) / "ablate"
 
 
 def _place(path: Path) -> Path:

@@ -184,8 +184,8 @@ def recorded_contents(settings: Settings, recorded: Mapping[str, Any]) -> Iterat
             found = below
             for key in keys:
                 found = found.get(key) if isinstance(found, dict) else None
-            if isinstance(found, dict) and "contents" in found:
-                yield path, found["contents"]
+            if isinstance(found, dict) and isinstance(contents := found.get("contents"), str):
+                yield path, contents
 
 
 def _read_by_target(value: Any, folder: Path) -> Any:

@@ -15,6 +15,7 @@ from ablate.recipe.shape import available, did_you_mean, listed, unknown_variant
 from ablate.recipe.yaml_text import read_yaml
 
 MOST_SEEDS = 1000
+MOST_SCALED = 1_000_000
 
 COMPARED = ("compare.metric", "compare.better", "compare.at", "compare.smallest_effect")
 """The keys of ``compare`` that ``--set`` can change. They are no settings of a variant."""
@@ -96,6 +97,9 @@ def read_selection(
         arguments += ["--set", text]
     if not (isinstance(scale, (int, float)) and math.isfinite(scale) and scale > 0):
         problems.add(Position(""), f"--scale (={show(scale)}) must be greater than 0.")
+        scale = 1.0
+    if scale > MOST_SCALED:
+        problems.add(Position(""), f"--scale (={show(scale)}) must be at most {MOST_SCALED}.")
         scale = 1.0
     if scale != 1:
         arguments += ["--scale", f"{scale:g}"]

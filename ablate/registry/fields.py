@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -162,7 +163,7 @@ def _resolve(value: Any, info: ValidationInfo) -> Path:
         return value
     if not isinstance(value, str) or not value:
         raise ValueError("must be a path.")
-    return Path((info.context or {}).get("folder", ".")).joinpath(Path(value).expanduser()).absolute()
+    return Path((info.context or {}).get("folder", ".")).joinpath(os.path.expanduser(value)).absolute()
 
 
 DataPath = Annotated[

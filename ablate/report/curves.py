@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.store.records import Status, StudyRecord, VariantRecord
+from ablate.store.records import RunRecord, Status, StudyRecord
 from ablate.store.store import Store
 
 Values = NDArray[np.float64]
@@ -36,7 +37,7 @@ class Line:
 @dataclass(frozen=True)
 class Curve:
     """One metric of a variant. ``mean``, ``low`` and ``high`` (n,) are over all seeds, up to the last epoch that all of
-    them have; empty if one diverged.
+    them have; empty if one diverged. Up to ``stretch`` epochs make one point.
     """
 
     lines: tuple[Line, ...]
@@ -44,6 +45,7 @@ class Curve:
     mean: Values
     low: Values
     high: Values
+    stretch: int = 1
 
     @property
     def diverged(self) -> tuple[Line, ...]:
@@ -51,50 +53,59 @@ class Curve:
         return tuple(line for line in self.lines if line.status == "diverged")
 
 
-@dataclass(frozen=True)
 class Curves:
-    """All curves: variant → metric → curve, without empty ones. Up to ``stretch`` epochs make one point."""
+    """The curves of a study in the store. A variant's are read when they are asked for: a study may have more runs than
+    fit in memory.
+    """
 
-    rows: Mapping[str, Mapping[str, Curve]]
-    stretch: int = 1
+    def __init__(self, study: StudyRecord, store: Store) -> None:
+        self._rows = {row.variant.name: row for row in study.rows}
+        self._store = store
+        self._read: dict[str, dict[str, Curve]] = {}
 
+    def of(self, variant: str | None) -> Mapping[str, Curve]:
+        """The variant's curves by metric; empty if it has none, or is not of the study."""
+        if variant is None or variant not in self._rows:
+            return {}
+        if variant not in self._read:
+            self._read[variant] = _curves(list(self._seeds(variant)))
+        return self._read[variant]
+
+    def has(self, variant: str | None, metrics: Collection[str] = ()) -> bool:
+        """Whether the variant has a curve, of one of these metrics if given; reads no more runs than it takes."""
+        if variant is None or variant not in self._rows:
+            return False
+        return any(not metrics or not by.keys().isdisjoint(metrics) for _, _, by in self._seeds(variant) if by)
+
+    @cached_property
     def names(self) -> list[str]:
         """The names of all metrics, in their order."""
-        return list(dict.fromkeys(name for curves in self.rows.values() for name in curves))
+        return list(dict.fromkeys(name for row in self._rows for _, _, by in self._seeds(row) for name in by))
+
+    def _seeds(self, variant: str) -> Iterator[tuple[int, Status, dict[str, Values]]]:
+        """(seed, status, metric → values from epoch 1 on); folds are averaged up to the last epoch that all have."""
+        folds: dict[int, list[RunRecord]] = {}
+        for run in self._rows[variant].runs:
+            folds.setdefault(run.seed, []).append(run)
+        for seed, runs in folds.items():
+            read = [(run.status, _columns(self._store.metrics(run.fingerprint))) for run in runs]
+            parts = [(status, values) for status, values in read if values]
+            if not parts:
+                continue
+            statuses = {status for status, _ in parts}
+            status: Status = "diverged" if "diverged" in statuses else parts[0][0]
+            shared = [name for name in parts[0][1] if all(name in values for _, values in parts)]
+            yield seed, status, {name: _mean([values[name] for _, values in parts]) for name in shared}
 
 
-def read_curves(study: StudyRecord, store: Store) -> Curves:
-    """All curves of the study in the store."""
-    raw = {row.variant.name: _seeds(row, store) for row in study.rows}
-    most = 1
-    rows: dict[str, dict[str, Curve]] = {}
-    for variant, seeds in raw.items():
-        names = dict.fromkeys(name for _, _, by in seeds for name in by)
-        longest = max((len(line) for _, _, by in seeds for line in by.values()), default=0)
-        stretch = -(-longest // MOST_POINTS) or 1
-        curves = {
-            name: _curve([_thinned(seed, status, by[name], stretch) for seed, status, by in seeds if name in by])
-            for name in names
-        }
-        if curves:
-            rows[variant] = curves
-            most = max(most, stretch)
-    return Curves(rows, most)
-
-
-def _seeds(row: VariantRecord, store: Store) -> list[tuple[int, Status, dict[str, Values]]]:
-    """(seed, status, metric → values from epoch 1 on); folds are averaged up to the last epoch that all have."""
-    folds: dict[int, list[tuple[Status, dict[str, Values]]]] = {}
-    for run in row.runs:
-        if values := _columns(store.metrics(run.fingerprint)):
-            folds.setdefault(run.seed, []).append((run.status, values))
-    seeds: list[tuple[int, Status, dict[str, Values]]] = []
-    for seed, parts in folds.items():
-        statuses = {status for status, _ in parts}
-        status: Status = "diverged" if "diverged" in statuses else parts[0][0]
-        shared = [name for name in parts[0][1] if all(name in values for _, values in parts)]
-        seeds.append((seed, status, {name: _mean([values[name] for _, values in parts]) for name in shared}))
-    return seeds
+def _curves(seeds: Sequence[tuple[int, Status, Mapping[str, Values]]]) -> dict[str, Curve]:
+    """The curves of a variant by metric."""
+    longest = max((len(line) for _, _, by in seeds for line in by.values()), default=0)
+    stretch = -(-longest // MOST_POINTS) or 1
+    return {
+        name: _curve([_thinned(seed, status, by[name], stretch) for seed, status, by in seeds if name in by], stretch)
+        for name in dict.fromkeys(name for _, _, by in seeds for name in by)
+    }
 
 
 def _columns(lines: Iterable[Mapping[str, Any]]) -> dict[str, Values]:
@@ -130,7 +141,7 @@ def _thinned(seed: int, status: Status, values: Values, stretch: int) -> Line:
     return Line(seed, status, len(values), (starts + 1 + ends) / 2, means)
 
 
-def _curve(lines: Sequence[Line]) -> Curve:
+def _curve(lines: Sequence[Line], stretch: int) -> Curve:
     shortest = min(len(line.values) for line in lines)
     if any(line.status == "diverged" for line in lines):
         shortest = 0  # a mean over the other seeds would be biased
@@ -139,4 +150,4 @@ def _curve(lines: Sequence[Line]) -> Curve:
         shortest = next((i for i in range(shortest) if len({line.epochs[i] for line in lines}) > 1), shortest)
     together = np.array([line.values[:shortest] for line in lines])
     epochs = lines[0].epochs[:shortest]
-    return Curve(tuple(lines), epochs, together.mean(axis=0), together.min(axis=0), together.max(axis=0))
+    return Curve(tuple(lines), epochs, together.mean(axis=0), together.min(axis=0), together.max(axis=0), stretch)

@@ -51,18 +51,19 @@ def draw_curves(study: StudyRecord, curves: Curves, metric: str = "valid_loss", 
     Raises ValueError where no row has such a curve. Call it under `drawing`.
     """
     shown = LOSSES if metric in LOSSES else {metric: (plain(metric).replace("_", " "), BLUE)}
-    wanted = [row.variant for row in study.rows if shown.keys() & curves.rows.get(row.variant.name, {}).keys()]
+    wanted = [row.variant for row in study.rows if curves.has(row.variant.name, shown)]
     if not wanted:
-        if not curves.rows:
+        if not curves.names:
             raise ValueError(f"{study.recipe.study} has no curves yet. Train it with 'ablate run'.")
-        hint = did_you_mean(metric, curves.names()) or f" Available: {', '.join(curves.names())}."
+        hint = did_you_mean(metric, curves.names) or f" Available: {', '.join(curves.names)}."
         raise ValueError(f"metric (={metric}) has no curve in {study.recipe.study}.{hint}")
     rows, left_out = wanted[:MOST_PANELS], len(wanted) - MOST_PANELS
     columns = {1: 1, 2: 2, 4: 2, 3: 3, 5: 3, 6: 3, 9: 3}.get(len(rows), 4)
     lines = math.ceil(len(rows) / columns)
     panel = min(3.4, WIDEST / columns)
     figure = new_figure(max(panel * columns + 0.5, 4.6), HEAD + PANEL_HEIGHT * lines + 0.25)
-    low, high = _limits([curves.rows[v.name][m] for v in rows for m in shown if m in curves.rows[v.name]])
+    drawn = [curve for v in rows for metric, curve in curves.of(v.name).items() if metric in shown]
+    low, high = _limits(drawn)
     if log is None:
         log = low > 0 and high / low > 3 and _lower_is_better(study, metric)
     if log and low <= 0:
@@ -78,8 +79,9 @@ def draw_curves(study: StudyRecord, curves: Curves, metric: str = "valid_loss", 
         height = PANEL_HEIGHT - 0.72
         place = (left / total_width, bottom / total_height, (panel - 0.5) / total_width, height / total_height)
         axes = figure.add_axes(place)
-        parent = curves.rows.get(variant.parent or "", {})
-        _panel(axes, curves.rows[variant.name], parent, shown, (low, high), log)
+        parent = curves.of(variant.parent)
+        drawn += [curve for metric, curve in parent.items() if metric in shown]
+        _panel(axes, curves.of(variant.name), parent, shown, (low, high), log)
         _named(axes, variant.name, variant.description, panel - 0.5)
         if column == 0:
             axes.set_ylabel("loss" if metric in LOSSES else shown[metric][0])
@@ -88,7 +90,9 @@ def draw_curves(study: StudyRecord, curves: Curves, metric: str = "valid_loss", 
         if i + columns >= len(rows):
             axes.set_xlabel("epoch")
     seeds = _seed_counts(study, [v.name for v in rows])
-    _head(figure, study, curves, rows_left_out=max(left_out, 0), shown=shown, n=seeds)
+    parents = any(curves.has(row.variant.parent) for row in study.rows)
+    stretch = max(curve.stretch for curve in drawn)
+    _head(figure, study, parents=parents, stretch=stretch, rows_left_out=max(left_out, 0), shown=shown, n=seeds)
     return figure
 
 
@@ -154,8 +158,9 @@ def _named(axes: Axes, name: str, description: str, width: float) -> None:
 def _head(
     figure: Figure,
     study: StudyRecord,
-    curves: Curves,
     *,
+    parents: bool,
+    stretch: int,
     rows_left_out: int,
     shown: Mapping[str, tuple[str, str]],
     n: str,
@@ -166,14 +171,14 @@ def _head(
     figure.text(0.2 / width, 1 - 0.12 / height, title, size=TITLE, weight="bold", va="top")
     left, level = 0.2, 1 - 0.47 / height
     labels = [(label, colour) for label, colour in reversed(list(shown.values()))]
-    if any(row.variant.parent in curves.rows for row in study.rows):
+    if parents:
         labels.append((f"{labels[0][0]} of the parent", FAINT))
     for label, colour in labels:
         figure.add_artist(Line2D([left / width, (left + 0.25) / width], [level, level], color=colour, linewidth=1.8))
         text = figure.text((left + 0.31) / width, level, label, size=SMALL, va="center", color=GREY)
         left += 0.31 + float(text.get_window_extent().width) / figure.dpi + 0.2
     remarks = ["lines: mean over seeds, bands: their range"] if " seeds" in n else []
-    remarks += [f"a point averages up to {curves.stretch} epochs"] if curves.stretch > 1 else []
+    remarks += [f"a point averages up to {stretch} epochs"] if stretch > 1 else []
     remarks += [f"variants not shown: {rows_left_out}"] if rows_left_out else []
     if remarks:
         said = wrapped("; ".join(remarks), width - left - 0.1, SMALL)

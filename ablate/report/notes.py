@@ -42,6 +42,7 @@ SENTENCES: dict[Kind, str] = {
     "no_seed": "not compared, because no seed was logged",
     "left_out": "ignored {count} {unit} without {place}",
     "repeated_seed": "several runs with {seeds}: the most recent one is used",
+    "text_seeds": "seeds of {place} that are not integers are numbered: {texts}",
     "first_is_baseline": "used as the baseline, as it was logged first. Use --baseline to change it",
     "no_seeds": "no run has a seed (params.seed or --seed), so runs cannot be paired and no differences are given",
     "ended_badly": "{status}: {reason}",

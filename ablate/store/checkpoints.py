@@ -41,7 +41,7 @@ def save(store: Store, checkpoint: Checkpoint) -> None:
     torch.save({**vars(checkpoint), **lists, "state": dict(checkpoint.state)}, buffer)
     payload = buffer.getvalue()
     new, old = _paths(store, checkpoint.runs[0])
-    if new.exists():
+    if store.disk.kind(new) == "file":
         store.disk.rename(new, old)
     store.disk.replace(new, _digest(payload) + payload, durable=True)
 
@@ -50,9 +50,8 @@ def load(store: Store, fingerprint: str, device: str = "cpu") -> tuple[Checkpoin
     """The newest valid checkpoint in a run's folder, or None; and a message for each invalid one."""
     damaged = []
     for path in _paths(store, fingerprint):
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
+        data = store.disk.read(path)
+        if data is None:
             continue
         payload = data[DIGEST:]
         if _digest(payload) != data[:DIGEST]:
@@ -70,7 +69,7 @@ def load(store: Store, fingerprint: str, device: str = "cpu") -> tuple[Checkpoin
 def drop(store: Store, fingerprint: str) -> None:
     """Remove the checkpoints in a run's folder, the newest last."""
     for path in reversed(_paths(store, fingerprint)):
-        if path.exists():
+        if store.disk.kind(path) is not None:
             store.disk.remove(path)
 
 

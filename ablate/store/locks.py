@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ def take(disk: Disk, path: Path, *, wait: bool) -> BinaryIO | None:
     Without ``wait``, None if another process holds the lock.
     """
     while True:
-        file = disk.append(path)
+        file = disk.append(path, shared=True)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
@@ -27,10 +28,26 @@ def take(disk: Disk, path: Path, *, wait: bool) -> BinaryIO | None:
         except BaseException:
             file.close()
             raise
-        if _is_at(file, path):
+        if _is_at(disk, file, path):
             return file
         # its folder was removed while waiting: this is no longer the lock file
         file.close()
+
+
+class Locked(TimeoutError):
+    """Another process holds a lock for too long."""
+
+
+@contextmanager
+def held_within(disk: Disk, path: Path, seconds: float) -> Iterator[None]:
+    """Hold a lock within the context. Raises `Locked` if another process holds it for ``seconds``."""
+    until = time.monotonic() + seconds
+    while (file := take(disk, path, wait=False)) is None:
+        if time.monotonic() > until:
+            raise Locked
+        time.sleep(0.05)
+    with file:
+        yield
 
 
 @contextmanager
@@ -56,11 +73,13 @@ def all_or_none(disk: Disk, paths: list[Path]) -> Iterator[bool]:
         yield True
 
 
-def is_held(path: Path) -> bool:
+def is_held(disk: Disk, path: Path) -> bool:
     """Whether a process holds a lock."""
     try:
-        file = path.open("rb")
+        file = disk.open(path)
     except OSError:
+        return False
+    if file is None:
         return False
     with file:
         try:
@@ -70,9 +89,6 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def _is_at(file: BinaryIO, path: Path) -> bool:
-    try:
-        there = path.stat()
-    except FileNotFoundError:
-        return False
-    return os.path.samestat(os.fstat(file.fileno()), there)
+def _is_at(disk: Disk, file: BinaryIO, path: Path) -> bool:
+    there = disk.status(path)
+    return there is not None and os.path.samestat(os.fstat(file.fileno()), there)

@@ -7,11 +7,11 @@ import platform
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
 
+from ablate.addresses import safe_words
 from ablate.engine.contract import Facts
 from ablate.registry.lazy import torch
 from ablate.version import __version__
@@ -56,19 +56,17 @@ class Provenance:
         del known["facts"]
         return known if self.facts == Facts() else {**known, "facts": self.facts.to_json()}
 
-    @classmethod
-    def from_json(cls, tree: Mapping[str, Any]) -> Provenance:
-        """From `to_json`; keys of later versions are left out."""
-        known = {key: value for key, value in tree.items() if key in cls.__dataclass_fields__}
-        return cls(**{**known, "facts": Facts.from_json(tree.get("facts", {}))})
 
+def of_command(folder: Path, own: Iterable[Path] = ()) -> Provenance:
+    """The provenance shared by all runs of a command: command line, host, Python, git state of the recipe's folder.
 
-def of_command(folder: Path) -> Provenance:
-    """The provenance shared by all runs of a command: command line, host, Python, git state of the recipe's folder."""
-    commit, status = git(folder, "rev-parse", "HEAD"), git(folder, "status", "--porcelain")
+    ``own``: files and folders that ablate writes, which do not make a repository dirty.
+    """
+    commit, top = git(folder, "rev-parse", "HEAD"), git(folder, "rev-parse", "--show-toplevel")
+    status = None if top is None else git(folder, "status", "--porcelain", "--", ":(top)", *_without(own, Path(top)))
     known = commit is not None and status is not None
     return Provenance(
-        command=[Path(sys.argv[0]).name, *sys.argv[1:]],
+        command=[Path(sys.argv[0]).name, *safe_words(sys.argv[1:])],
         host=socket.gethostname(),
         platform=platform.platform(),
         python=platform.python_version(),
@@ -76,6 +74,13 @@ def of_command(folder: Path) -> Provenance:
         git_commit=commit if known else None,
         git_dirty=bool(status) if known else None,
     )
+
+
+def _without(paths: Iterable[Path], top: Path) -> list[str]:
+    """The words that leave paths out of a git command, for those in the repository at ``top``."""
+    real = (Path(os.path.realpath(path)) for path in paths)
+    inside = [path.relative_to(top).as_posix() for path in real if top in path.parents]
+    return [f":(top,exclude,literal){path}" for path in inside]
 
 
 def git(folder: Path, *words: str) -> str | None:

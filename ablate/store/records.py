@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from ablate.data.dataset import TargetScaling
-from ablate.notes.note import Note
-from ablate.notes.old_sentences import read_note
+from ablate.notes.old_sentences import StoredNote
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.variant import Variant
+from ablate.store.checked import Count, Time, checked
 
 Status = Literal[
     "queued",
@@ -29,9 +31,14 @@ ENDED_BADLY: tuple[Status, ...] = ("diverged", "failed", "out_of_memory", "timeo
 """States that a run does not leave by itself: only ``--retry-failed`` or a changed recipe trains it again."""
 
 
+MOST_THREADS = 1 << 16
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """One run: a variant's settings with one seed (and fold).
+
+    ``attempt`` is raised when a run is trained from nothing again, or again after it has ended.
 
     ``results`` maps ``selected`` (the epoch that the row reports), ``last`` and ``best`` to metric values such as
     ``train_loss``, ``train_loss_clean``, ``valid_loss`` and the recipe's metrics. ``seconds`` is the wall time of its
@@ -50,38 +57,34 @@ class RunRecord:
     seed: int
     fold: int | None = None
     status: Status = "queued"
+    attempt: int = 1
     reason: str = ""
-    epoch: int = 0
-    epochs: int = 0
-    best_epoch: int | None = None
-    selected_epoch: int | None = None
+    epoch: Count = 0
+    epochs: Count = 0
+    best_epoch: Count | None = None
+    selected_epoch: Count | None = None
     results: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     seconds: float | None = None
     device_seconds: float | None = None
-    parameters: int | None = None
-    steps: int | None = None
-    peak_memory: int | None = None
+    parameters: Count | None = None
+    steps: Count | None = None
+    peak_memory: Count | None = None
     first_loss: float | None = None
     first_weights: str | None = None
     target_scaling: TargetScaling | None = None
-    started: float | None = None
-    finished: float | None = None
-    heartbeat: float | None = None
+    started: Time | None = None
+    finished: Time | None = None
+    heartbeat: Time | None = None
     stack: tuple[int, ...] = ()
-    threads: int | None = None
+    threads: Annotated[int, Field(ge=1, le=MOST_THREADS)] | None = None
     pid: int | None = None
     host: str | None = None
-    notes: tuple[Note, ...] = ()
+    notes: tuple[StoredNote, ...] = ()
 
     @classmethod
-    def from_status(cls, fingerprint: str, status: Mapping[str, Any]) -> RunRecord:
-        """From the contents of a ``status.json``; keys of later versions are left aside."""
-        known = {
-            key: value for key, value in status.items() if key in cls.__dataclass_fields__ and key != "fingerprint"
-        }
-        known |= {"stack": tuple(known.get("stack", ())), "notes": tuple(map(read_note, known.get("notes", ())))}
-        known["target_scaling"] = TargetScaling.from_json(known.get("target_scaling"))
-        return cls(fingerprint=fingerprint, **known)
+    def from_status(cls, fingerprint: str, status: Mapping[str, object]) -> RunRecord:
+        """From the contents of a ``status.json``. Raises ValueError (one line) if they have another shape."""
+        return checked(cls, {**status, "fingerprint": fingerprint})
 
     def to_status(self) -> dict[str, Any]:
         """The contents of its ``status.json``. Nothing else writes one."""

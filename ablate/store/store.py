@@ -20,20 +20,27 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ablate.addresses import safe_words
 from ablate.registry.lazy import torch
 from ablate.store import locks
-from ablate.store.disk import Disk
+from ablate.store.checked import Identity, Kind, Look, StudyFile, checked, decoded, metric_line
+from ablate.store.disk import Disk, LinkError, ignore
 from ablate.store.provenance import Provenance
 from ablate.store.records import RunRecord
 
 KEPT = ("lock", "log.txt")
 """The files that stay in a run's folder when it is retrained."""
+
+STUDY_FILES = ("study.json", "study.lock", "recipe.yaml", "looks.jsonl", "published.json", "published.lock")
+"""The files of a study's folder. One of the first four shows that a study has been run there."""
 
 TAIL = 1 << 16
 """Number of bytes at the end of a run's metrics that contain at least one complete line."""
@@ -45,6 +52,7 @@ class Store:
     def __init__(self, root: Path, disk: Disk | None = None) -> None:
         self.root = root
         self.disk = disk or Disk()
+        self.disk.root = root
 
     # where things are
 
@@ -62,9 +70,18 @@ class Store:
         """The folder of one study, which may not exist."""
         return self.root / study
 
+    def study_file(self, study: str) -> Path:
+        """The file with a study's variants."""
+        return self.study_folder(study) / "study.json"
+
     def lock_file(self, fingerprint: str) -> Path:
         """The lock file of a run's writer."""
         return self.run_folder(fingerprint) / "lock"
+
+    def own(self) -> list[Path]:
+        """What is written below the root, which may be a folder with other files."""
+        studies = [path.parent for path in self.root.glob("*/study.json")]
+        return [self.root / "store", *(folder / name for folder in studies for name in STUDY_FILES)]
 
     # reading
 
@@ -73,16 +90,23 @@ class Store:
 
         A run with status running whose lock is not held was interrupted.
         """
-        status = self._status(fingerprint)
-        if status.get("status") == "running" and not locks.is_held(self.lock_file(fingerprint)):
+        known = {"seed": seed, "epochs": epochs, "fold": fold}
+        record = self._record(fingerprint, known)
+        if record.status == "running" and not self.is_claimed(fingerprint):
             # it may have finished in the meantime
-            status = self._status(fingerprint)
-            if status.get("status") == "running":
-                status |= {"status": "interrupted", "reason": "process no longer running"}
-        return RunRecord.from_status(fingerprint, {"seed": seed, "epochs": epochs, "fold": fold, **status})
+            record = self._record(fingerprint, known)
+            if record.status == "running":
+                return replace(record, status="interrupted", reason="process no longer running")
+        return record
 
-    def _status(self, fingerprint: str) -> dict[str, Any]:
-        return read_or_nothing(self.run_folder(fingerprint) / "status.json")
+    def _record(self, fingerprint: str, known: Mapping[str, Any]) -> RunRecord:
+        path = self.run_folder(fingerprint) / "status.json"
+        status = self.read(path, dict[str, Any]) or {}
+        try:
+            return RunRecord.from_status(fingerprint, {**known, **status})
+        except ValueError as error:
+            ignore_damaged(path, error)
+            return RunRecord(fingerprint, **known)
 
     def metrics(self, fingerprint: str) -> Iterator[dict[str, Any]]:
         """The lines of a run's metrics, oldest first, up to a line that is incomplete after a crash."""
@@ -91,62 +115,108 @@ class Store:
 
     def last_epoch(self, fingerprint: str) -> dict[str, Any]:
         """The last line of a run's metrics, without reading the whole file; empty if there is none."""
-        try:
-            with (self.run_folder(fingerprint) / "metrics.jsonl").open("rb") as file:
-                file.seek(max(file.seek(0, io.SEEK_END) - TAIL, 0))
-                lines = file.read().split(b"\n")
-        except FileNotFoundError:
+        file = self.disk.open(self.run_folder(fingerprint) / "metrics.jsonl")
+        if file is None:
             return {}
+        with file:
+            file.seek(max(file.seek(0, io.SEEK_END) - TAIL, 0))
+            lines = file.read().split(b"\n")
         for text in reversed(lines[:-1]):
-            try:
-                return dict(json.loads(text))
-            except ValueError:
-                continue
+            with suppress(ValueError):
+                return metric_line(text, after=0)
         return {}
 
     def _metric_lines(self, fingerprint: str) -> Iterator[tuple[dict[str, Any], int]]:
         """Each complete line, with the position of its end in bytes."""
-        try:
-            file = (self.run_folder(fingerprint) / "metrics.jsonl").open("rb")
-        except FileNotFoundError:
+        path = self.run_folder(fingerprint) / "metrics.jsonl"
+        if (file := self.disk.open(path)) is None:
             return
-        size = 0
+        size = last = 0
         with file:
             for text in file:
-                try:
-                    line = json.loads(text)
-                except ValueError:
-                    return
                 if not text.endswith(b"\n"):
                     return
-                size += len(text)
+                try:
+                    line = metric_line(text, last)
+                except ValueError as error:
+                    ignore(f"the part of file (={path}) after epoch {last} is damaged ({error})")
+                    return
+                size, last = size + len(text), line["epoch"]
                 yield line, size
 
     def provenance(self, fingerprint: str) -> Provenance:
         """Versions, commit, command line, host and device of a run; all of them None if unknown."""
-        return Provenance.from_json(read_or_nothing(self.run_folder(fingerprint) / "provenance.json"))
+        found = self.read(self.run_folder(fingerprint) / "provenance.json", Provenance) or Provenance()
+        # versions before 0.2.0 stored credentials
+        return found if found.command is None else replace(found, command=safe_words(found.command))
 
-    def identity(self, fingerprint: str) -> dict[str, Any]:
+    def identity(self, fingerprint: str) -> Identity:
         """Everything that a run's fingerprint was computed from; empty if unknown."""
-        return read_or_nothing(self.run_folder(fingerprint) / "identity.json")
+        return self.read(self.run_folder(fingerprint) / "identity.json", Identity) or {}
 
-    def study(self, study: str) -> dict[str, Any]:
-        """The study's file: its variants with their fingerprints; empty if it does not exist or cannot be read."""
-        return read_or_nothing(self.study_folder(study) / "study.json")
+    def log(self, fingerprint: str) -> str | None:
+        """The output of a job, None if there is none."""
+        contents = self.disk.read(self.run_folder(fingerprint) / "log.txt")
+        return None if contents is None else contents.decode(errors="replace")
 
-    def looks(self, study: str) -> list[dict[str, Any]]:
+    def study(self, study: str) -> StudyFile:
+        """The study's file: its variants with their fingerprints; without any if it cannot be read."""
+        return self.read(self.study_file(study), StudyFile) or {"rows": []}
+
+    def studies(self) -> list[str]:
+        """The names of all folders below the root that can be those of studies, also of damaged ones."""
+        return [name for name in self.disk.names(self.root) if name != "store" and self._is_study(name)]
+
+    def whole_study(self, study: str) -> StudyFile:
+        """The study's file. Raises ValueError if it cannot be read as a whole."""
+        path = self.study_file(study)
+        try:
+            kind = self.disk.kind(path)
+            if kind != "file":
+                raise ValueError(f"is a {kind}" if kind else "does not exist")
+            return checked(StudyFile, decoded(self.disk.read(path) or b""))
+        except LinkError:
+            raise
+        except (ValueError, OSError) as error:
+            what = error.strerror if isinstance(error, OSError) else error
+            raise ValueError(
+                f"study (={path}) cannot be read ({what}), so its runs cannot be determined. Make the file readable, "
+                "or rerun its recipe to recreate it."
+            ) from None
+
+    def _is_study(self, name: str) -> bool:
+        if self.disk.kind(self.root / name) == "symbolic link":
+            return True
+        if self.disk.kind(self.root / name) != "folder":
+            return False
+        try:
+            return not set(STUDY_FILES[:4]).isdisjoint(self.disk.names(self.root / name))
+        except OSError:
+            return True
+
+    def looks(self, study: str) -> list[Look]:
         """The verdicts that tables of a study have shown, oldest first, without lines that a crash left incomplete."""
         found = []
-        try:
-            lines = (self.study_folder(study) / "looks.jsonl").read_bytes().split(b"\n")
-        except OSError:
-            return []
-        for line in filter(None, lines):
+        path = self.study_folder(study) / "looks.jsonl"
+        for line in filter(None, (self.disk.read(path) or b"").split(b"\n")):
             try:
-                found.append(dict(json.loads(line)))
+                value = decoded(line)
             except ValueError:
                 continue
+            try:
+                found.append(checked(Look, value))
+            except ValueError as error:
+                ignore(f"a line of file (={path}) is damaged ({error})")
         return found
+
+    def read(self, path: Path, kind: type[Kind]) -> Kind | None:
+        """A JSON file as a type; None if it does not exist. Warns if it is damaged, as after a power failure."""
+        contents = self.disk.read(path)
+        try:
+            return None if contents is None else checked(kind, decoded(contents))
+        except ValueError as error:
+            ignore_damaged(path, error)
+            return None
 
     # writing
 
@@ -161,9 +231,9 @@ class Store:
         """Replace a JSON file atomically."""
         self.write_text(path, as_json(value))
 
-    def write_study(self, study: str, value: Mapping[str, Any]) -> None:
+    def write_study(self, study: str, value: StudyFile) -> None:
         """Replace a study's file, within `change_study`; returns when it is on the disk."""
-        self.disk.replace(self.study_folder(study) / "study.json", as_json(value).encode(), durable=True)
+        self.disk.replace(self.study_file(study), as_json(value).encode(), durable=True)
 
     def write_text(self, path: Path, text: str) -> None:
         """Replace a text file atomically."""
@@ -200,14 +270,14 @@ class Store:
     def cut_metrics(self, fingerprint: str, epoch: int) -> int:
         """Remove the metric lines after an epoch, and an incomplete line. Returns the last epoch left, 0 for none."""
         path = self.run_folder(fingerprint) / "metrics.jsonl"
-        if not path.exists():
+        if self.disk.kind(path) != "file":
             return 0
         size = last = 0
         for line, end in self._metric_lines(fingerprint):
             if line["epoch"] > epoch:
                 break
             size, last = end, line["epoch"]
-        if size != path.stat().st_size:
+        if size != self.disk.size(path):
             self.disk.cut(path, size)
         return last
 
@@ -217,15 +287,19 @@ class Store:
         The status is removed first, so that a run does not count as finished if this is interrupted.
         """
         folder = self.run_folder(fingerprint)
-        there = list(folder.iterdir()) if folder.is_dir() else []
-        for path in sorted(there, key=lambda path: (path.name != "status.json", path.name)):
-            if path.name not in KEPT:
-                self.disk.remove(path)
+        for name in sorted(self.disk.names(folder), key=lambda name: name != "status.json"):
+            if name not in KEPT:
+                self.disk.remove(folder / name)
 
     def tidy(self, fingerprint: str) -> None:
         """Remove incomplete files left by a crash. The caller must hold the run's lock."""
-        for path in leftovers(self.run_folder(fingerprint)):
+        for path in self.leftovers(fingerprint):
             self.disk.remove(path)
+
+    def leftovers(self, fingerprint: str) -> list[Path]:
+        """Incomplete files in a run's folder: ``.status.json.123`` for a ``status.json``."""
+        folder = self.run_folder(fingerprint)
+        return [folder / name for name in self.disk.names(folder) if is_leftover(name)]
 
     # whose turn it is
 
@@ -235,7 +309,7 @@ class Store:
 
     def is_claimed(self, fingerprint: str) -> bool:
         """Whether a process is the writer of a run."""
-        return locks.is_held(self.lock_file(fingerprint))
+        return locks.is_held(self.disk, self.lock_file(fingerprint))
 
     def change_study(self, study: str) -> AbstractContextManager[None]:
         """Lock a study's file for reading and replacing it; waits for other processes."""
@@ -258,25 +332,11 @@ def as_yaml(text: str) -> bytes:
     return buffer.getvalue()
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object from a file, None if the file does not exist. Raises ValueError for anything else."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    if not isinstance(value, dict):
-        raise ValueError(f"file (={path}) must contain a JSON object.")
-    return value
+def ignore_damaged(path: Path, error: ValueError) -> None:
+    """Warn that a file counts as missing."""
+    ignore(f"file (={path}) is damaged ({error})")
 
 
-def read_or_nothing(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; empty if the file does not exist or cannot be read, as after a power failure."""
-    try:
-        return read_json(path) or {}
-    except ValueError:
-        return {}
-
-
-def leftovers(folder: Path) -> list[Path]:
-    """Incomplete files in a folder: ``.status.json.123`` for a ``status.json``."""
-    return [path for path in folder.glob(".*.*") if path.suffix[1:].isdigit() and path.is_file()]
+def is_leftover(name: str) -> bool:
+    """Whether a name is that of an incomplete file: ``.status.json.123`` for a ``status.json``."""
+    return re.fullmatch(r"\..+\.\d+", name) is not None

@@ -7,14 +7,16 @@ import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from ablate.tracking.address import SQLITE, Address
+from ablate.tracking.deadline import whole_answers
 from ablate.tracking.describe import NOTE, PARENT, PUBLICATION, Description, Point
 from ablate.tracking.limits import METRICS_PER_CALL, NAME, PARAMS_PER_CALL, TAGS_PER_CALL, calls, cut, legal_key
+from ablate.tracking.locations import renew_locations
 
 Result = TypeVar("Result")
 
@@ -30,10 +32,16 @@ BOUNDED = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
+    "PGCONNECT_TIMEOUT": "15",
 }
 """Environment variables read at every request, set only while publishing (MLflow's defaults: 7 retries of 120 s)."""
 
 LOCK_SECONDS = 120.0
+
+LONGEST_PATH = 470
+"""Bytes of a SQLite file's path: SQLite's 512 without what its journal, and a file beside it, add to the name."""
+
 _turns: dict[Path, list[int]] = {}
 
 
@@ -55,19 +63,21 @@ class Connection:
         if address.database is not None:
             from filelock import FileLock
 
+            check_length(address.database)
             address.database.parent.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(f"{address.database}.lock", timeout=LOCK_SECONDS)
         with self._lock:  # creates a new SQLite file, which takes seconds
-            from mlflow import MlflowClient
+            self.client = client_of(_prepared(address))
+            if address.database is not None:
+                renew_locations(address.database)
 
-            self.client = MlflowClient(_prepared(address))
+    def enter(self, study: str, runs: Iterable[str], description: str) -> str | None:
+        """Select the experiment of the first of ``runs`` that exists, or that named ``study``; create or restore it.
 
-    def enter(self, study: str, run: str | None, description: str) -> bool:
-        """Select the experiment of the study's ``run``, or that named ``study``; create or restore it if necessary.
-
-        Returns whether the run exists.
+        Returns the run.
         """
-        found = self.find(run) if run else None
+        found = next((one for run in runs if (one := self.find(run)) is not None), None)
+        run = str(found.info.run_id) if found is not None else None
         experiment: Any
         if found is not None:
             experiment = self._call(self.client.get_experiment, found.info.experiment_id)
@@ -87,7 +97,7 @@ class Connection:
             if value and known.get(key) != value:
                 self.tag_experiment(key, value)
         self._revive(found)
-        return found is not None
+        return run
 
     def find(self, run: str) -> Any | None:
         """MLflow's record of a run, None if it does not exist."""
@@ -144,6 +154,11 @@ class Connection:
         """Rename a run."""
         self._call(self.client.update_run, run, None, name)
 
+    def adopt(self, run: str, parent: str) -> None:
+        """Move an existing run below another."""
+        if self.there(run):
+            self.tag(run, PARENT, parent)
+
     def trash(self, run: str) -> None:
         """Delete a run; MLflow can restore it."""
         self._call(self.client.delete_run, run)
@@ -186,14 +201,32 @@ class Connection:
         for batch in calls(metrics, METRICS_PER_CALL, lambda metric: _size(metric.key) + 100):
             self._call(self.client.log_batch, run, metrics=batch)
 
-    def files(self, run: str, files: Mapping[str, bytes]) -> None:
-        """Add or replace artifacts; names are relative paths."""
+    def file(self, run: str, name: str, content: bytes) -> int | None:
+        """Add or replace an artifact; its name is a relative path. Returns the HTTP status if the server refuses it."""
+        path = PurePosixPath(name)
         with tempfile.TemporaryDirectory(prefix="ablate-") as folder:
-            for name, content in files.items():
-                path = Path(folder, name)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-            self._call(self.client.log_artifacts, run, folder)
+            local = Path(folder, path.name)
+            local.write_bytes(content)
+            try:
+                self._call(self.client.log_artifact, run, str(local), str(path.parent) if path.parent.name else None)
+            except Exception as error:
+                if (status := _refusal(error)) is None:
+                    raise
+                return status
+        return None
+
+    def there_of(self, run: str, names: Iterable[str]) -> set[str]:
+        """Those of a run's artifacts that MLflow has."""
+        folders = {PurePosixPath(name).parent for name in names}
+        there: set[str] = set()
+        for folder in folders:
+            place = str(folder) if folder.name else None
+            try:
+                there |= {each.path for each in self._call(self.client.list_artifacts, run, place)}
+            except Exception as error:
+                if _refusal(error) is None:
+                    raise
+        return there
 
     def _create_experiment(self, study: str) -> str:
         from mlflow.exceptions import MlflowException
@@ -221,6 +254,15 @@ class Connection:
             return function(*args, **options)
 
 
+def check_length(database: Path) -> None:
+    """Raise ValueError if a path is too long for SQLite, which MLflow would try to open for two minutes."""
+    length = len(os.fsencode(database))
+    if length > LONGEST_PATH:
+        raise ValueError(
+            f"its path has {length} bytes, but SQLite supports at most {LONGEST_PATH}. Use a shorter --tracking-uri"
+        )
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Inside, MLflow has short timeouts and no telemetry, log output or printed links."""
@@ -233,11 +275,27 @@ def quiet() -> Iterator[None]:
     # importing MLflow configures its loggers, so their levels cannot be set before
     logging.disable(logging.CRITICAL)
     try:
-        yield
+        with whole_answers():
+            yield
     finally:
         logging.disable(disabled)
         for key in mine:
             os.environ.pop(key, None)
+
+
+def client_of(uri: str) -> Any:
+    """MLflow's client, which repeats one failed attempt to open a database (MLflow's default: 9, in 100 s)."""
+    from mlflow import MlflowClient
+
+    if uri.startswith("http"):
+        return MlflowClient(uri)
+    from mlflow.store.db import utils
+
+    usual, utils.MAX_RETRY_COUNT = utils.MAX_RETRY_COUNT, 2
+    try:
+        return MlflowClient(uri)
+    finally:
+        utils.MAX_RETRY_COUNT = usual
 
 
 def knows(address: Address, run: str) -> bool:
@@ -264,11 +322,9 @@ def _prepared(address: Address) -> str:
         for left in database.parent.glob(f".{database.name}.*"):  # left by killed processes
             left.unlink(missing_ok=True)
         if os.name != "nt":  # Windows cannot move open files: there, MLflow creates it in place
-            from mlflow import MlflowClient
-
             beside = database.with_name(f".{database.name}.{os.getpid()}.{len(_turns.get(database, []))}")
             try:
-                MlflowClient(SQLITE + beside.as_posix())
+                client_of(SQLITE + beside.as_posix())
                 os.replace(beside, database)
             finally:
                 beside.unlink(missing_ok=True)
@@ -282,6 +338,13 @@ def _prepared(address: Address) -> str:
     spelling = len(turns) - 1
     mark = "&" if "?" in address.uri else "?"
     return f"{address.uri}{mark}cached_statements={128 + spelling}" if spelling else address.uri
+
+
+def _refusal(error: Exception) -> int | None:
+    """The status with which a server refuses a request for good, such as 403 or 413."""
+    response = getattr(error, "response", None)
+    status = response.status_code if response is not None else getattr(error, "get_http_status_code", lambda: 0)()
+    return int(status) if 400 <= status < 500 and status not in (408, 429) else None
 
 
 def _size(*texts: str) -> int:

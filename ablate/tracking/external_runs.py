@@ -21,7 +21,8 @@ from ablate.recipe.variant import Change, Compare, Variant
 from ablate.registry import UnknownName, lookup
 from ablate.store.records import RunRecord, Status, StudyRecord, VariantRecord
 from ablate.tracking.address import resolve, trouble
-from ablate.tracking.connection import quiet
+from ablate.tracking.connection import client_of, quiet
+from ablate.tracking.limits import cut
 
 USUAL_METRICS = ("valid_loss", "val_loss")
 """Default metrics, if runs have them."""
@@ -49,6 +50,7 @@ WORDS = {
 """Words in the names of metrics that imply which direction is better."""
 
 LONGEST_DESCRIPTION = 60
+LONGEST_SEED, MOST_SEEDS = 30, 5
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,7 @@ def fetch(experiment: str, tracking_uri: str | None) -> list[LoggedRun]:
         )
     try:
         with quiet():
-            from mlflow import MlflowClient
-
-            client: Any = MlflowClient(address.uri)
+            client = client_of(address.uri)
             found = client.get_experiment_by_name(experiment)
             if found is None and experiment.isdecimal():
                 found = next((one for one in client.search_experiments() if one.experiment_id == experiment), None)
@@ -133,7 +133,8 @@ def fetch(experiment: str, tracking_uri: str | None) -> list[LoggedRun]:
                 runs += page
                 token = page.token or None
     except Exception as error:
-        raise ValueError(trouble(error, address).replace("could not be written", "could not be read")) from error
+        reason = trouble(error, address).replace("could not be written", "could not be read")
+        raise ValueError(reason) from address.shareable(error)
     if found is None:
         rule = f"is not an experiment in MLflow (={address.shown})"
         raise ValueError(f"--from-mlflow (={experiment}) {rule}.{available(experiment, names)}")
@@ -200,10 +201,13 @@ def places(runs: Sequence[LoggedRun]) -> list[str]:
 def with_seeds(
     runs: Sequence[LoggedRun], place: str | None, notes: list[Note]
 ) -> tuple[list[tuple[int, LoggedRun]], str | None]:
-    """Each run with its seed, and the field of the seed. If there is none (None), every run counts as another seed."""
+    """Each run with its seed, and the field of the seed. If there is none (None), every run counts as another seed.
+
+    Seeds that are not integers are numbered in the order of their texts, after the largest integer.
+    """
     asked = place
     place = place or "params.seed"
-    texts = [run.get(place) for run in runs]
+    texts = [(run.get(place) or "").strip() or None for run in runs]
     if not any(text is not None for text in texts):
         if asked is not None:
             raise ValueError(f"--seed (={place}) was not found in any run.{available(place, places(runs))}")
@@ -212,13 +216,18 @@ def with_seeds(
     _left_out(notes, texts.count(None), place)
     numbers = {text: number for text in texts if text is not None and (number := _number(text)) is not None}
     others = sorted({text for text in texts if text is not None} - numbers.keys())
-    numbers |= {text: i for i, text in enumerate(others, start=max(numbers.values(), default=-1) + 1)}
+    numbered = {text: i for i, text in enumerate(others, start=max(numbers.values(), default=-1) + 1)}
+    if numbered:
+        shown = [f"{cut(' '.join(text.split()), LONGEST_SEED)} is {i}" for text, i in numbered.items()]
+        more = f" and {len(shown) - MOST_SEEDS} more" if len(shown) > MOST_SEEDS else ""
+        notes.append(Note("text_seeds", values={"place": place, "texts": ", ".join(shown[:MOST_SEEDS]) + more}))
+    numbers |= numbered
     return [(numbers[text], run) for text, run in zip(texts, runs, strict=True) if text is not None], place
 
 
 def _number(text: str) -> int | None:
     """The seed in a text, if it is an integer of at least 0: 3, or 3.0."""
-    match = re.fullmatch(r"\s*(\d{1,18})(\.0*)?\s*", text)
+    match = re.fullmatch(r"\s*([0-9]{1,18})(\.0*)?\s*", text)
     return int(match[1]) if match else None
 
 

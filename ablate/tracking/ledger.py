@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
+from ablate.addresses import safe
 from ablate.store.records import RunRecord, StudyRecord, VariantRecord
-from ablate.store.store import Store, read_or_nothing
+from ablate.store.store import Store
 from ablate.tracking import describe
 from ablate.tracking.address import Address
 from ablate.tracking.connection import knows
@@ -84,8 +84,16 @@ class SentStudy:
         return found
 
     def forget(self) -> None:
-        """Start over, because the study was deleted in MLflow."""
-        self.study, self.files, self.variants, self.rendered = None, {}, [], ""
+        """Forget the study's run, which was deleted in MLflow; runs of variants may still exist."""
+        self.study, self.files, self.rendered = None, {}, ""
+
+
+@dataclass
+class Publications:
+    """The contents of the file: what was sent to each tracking URI."""
+
+    version: int = VERSION
+    trackers: dict[str, SentStudy] = field(default_factory=dict)
 
 
 class Ledger:
@@ -102,34 +110,17 @@ class Ledger:
 
     def read(self, key: str) -> SentStudy:
         """What was sent to the tracking URI ``key``. An unreadable ledger counts as empty: the study is sent again."""
-        try:
-            return _study(self._trackers().get(key, {}))
-        except (TypeError, KeyError, AttributeError):
-            return SentStudy()
+        return self._trackers().get(key) or SentStudy()
 
     def write(self, key: str, sent: SentStudy) -> None:
         """Replace what was sent to ``key``."""
-        trackers = self._trackers() | {key: asdict(sent)}
-        self.store.write_json(self.path, {"version": VERSION, "trackers": trackers})
+        self.store.write_json(self.path, asdict(Publications(trackers=self._trackers() | {key: sent})))
 
-    def _trackers(self) -> dict[str, Any]:
-        value = read_or_nothing(self.path)
-        trackers = value.get("trackers")
-        return trackers if value.get("version") == VERSION and isinstance(trackers, dict) else {}
-
-
-def _study(value: dict[str, Any]) -> SentStudy:
-    study = value.get("study")
-    return SentStudy(
-        Sent(**study) if study else None,
-        value.get("files", {}),
-        [
-            SentVariant(**{**variant, "seeds": {key: SentSeed(**seed) for key, seed in variant["seeds"].items()}})
-            for variant in value.get("variants", [])
-        ],
-        value.get("rendered", ""),
-        value.get("publication", ""),
-    )
+    def _trackers(self) -> dict[str, SentStudy]:
+        found = self.store.read(self.path, Publications)
+        if found is None or found.version != VERSION:
+            return {}
+        return {safe(key): sent for key, sent in found.trackers.items()}  # versions before 0.2.0 stored credentials
 
 
 def news(study: StudyRecord, store: Store, sent: SentStudy, address: Address, artifacts: Artifacts | None) -> bool:

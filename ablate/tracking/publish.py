@@ -10,9 +10,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from ablate.store.locks import held_within
 from ablate.store.records import StudyRecord
 from ablate.store.store import Store
-from ablate.tracking.address import out_of_time, resolve, trouble
+from ablate.tracking.address import out_of_time, refused, resolve, trouble
 from ablate.tracking.connection import LOCK_SECONDS, Connection, OutOfTime, quiet
 from ablate.tracking.ledger import Ledger, begun, news
 from ablate.tracking.rendering import Artifacts, Rendering
@@ -25,13 +26,14 @@ __all__ = ["Artifacts", "Published", "Rendering", "needs_publishing", "publish"]
 class Published:
     """The result of a publication: number of ``runs`` created and ``points`` sent to ``uri``; ``reason`` if incomplete.
 
-    ``experiment`` is the id of the study's experiment, None if nothing was sent. The next publication sends what is
-    missing.
+    ``refused``: only artifacts are missing, which the server refused. ``experiment`` is the id of the study's
+    experiment, None if nothing was sent. The next publication sends what is missing.
     """
 
     ok: bool
     uri: str
     reason: str = ""
+    refused: bool = False
     experiment: str | None = None
     runs: int = 0
     points: int = 0
@@ -72,17 +74,17 @@ def publish(
             not check and not needs_publishing(study, store, tracking_uri, artifacts)
         ):
             return Published(True, address.shown)
-        from filelock import FileLock
-
         key = artifacts.key if isinstance(artifacts, Rendering) else ""
         rendered = artifacts.render() if isinstance(artifacts, Rendering) else artifacts or Artifacts()
         lock = Ledger(store, study.recipe.study).lock
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock, timeout=LOCK_SECONDS if within is None else min(within, LOCK_SECONDS)), quiet():
+        seconds = LOCK_SECONDS if within is None else min(within, LOCK_SECONDS)
+        with held_within(store.disk, lock, seconds), quiet():
             connection = Connection(address, until)
             sending = Upload(study, store, rendered, connection, check)
             sending.everything(key)
-            return Published(True, address.shown, "", connection.experiment, sending.runs, sending.points)
+            reason = refused(sending.refused, address) if sending.refused else ""
+            counts = connection.experiment, sending.runs, sending.points
+            return Published(not reason, address.shown, reason, bool(reason), *counts)
     except OutOfTime:
         return Published(False, address.shown, out_of_time(address, within or 0))
     except Exception as error:

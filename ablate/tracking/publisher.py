@@ -175,7 +175,7 @@ class Publisher:
 
     def _note(self, published: Published) -> None:
         self.last = published
-        self.pause = EVERY if published.ok else min(15 * self.pause, MOST)
+        self.pause = EVERY if published.ok or published.refused else min(15 * self.pause, MOST)
         self.next = self.clock() + self.pause
 
     def _ended(self) -> None:

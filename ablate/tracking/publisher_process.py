@@ -13,13 +13,16 @@ import pickle
 import queue
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import BinaryIO
 
 from ablate.planning.plan import Plan
+from ablate.store.disk import StoreWarning
 from ablate.store.records import StudyRecord
 from ablate.store.store import Store
+from ablate.tracking.address import resolve
 from ablate.tracking.publish import Published, publish
 from ablate.tracking.rendering import Rendering
 
@@ -47,7 +50,7 @@ class Errand:
             rendering = self.rendering(study, self.store)
         except Exception as error:
             reason = f"The table for MLflow could not be rendered: {type(error).__name__}: {error}"
-            return Published(False, self.tracking_uri, " ".join(reason.split()))
+            return Published(False, resolve(self.tracking_uri).shown, " ".join(reason.split()))
         return publish(study, self.store, tracking_uri=self.tracking_uri, artifacts=rendering)
 
 
@@ -56,6 +59,7 @@ def main() -> None:
     answers = os.dup(1)
     os.dup2(2, 1)  # only answers may be written to the pipe
     os.nice(NICE)
+    warnings.simplefilter("ignore", StoreWarning)  # told by the command
     source = sys.stdin.buffer
     errand: Errand = pickle.loads(source.read(int(source.readline())))
     orders: queue.SimpleQueue[bytes] = queue.SimpleQueue()

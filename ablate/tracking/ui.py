@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import IO
 from urllib.parse import quote
 
+from ablate.addresses import safe_text
 from ablate.execution.shutdown import ended_by_signals
 from ablate.tracking.address import Address, resolve, trouble
 from ablate.tracking.connection import QUIET, Connection, quiet
@@ -69,14 +70,14 @@ def page(tracking_uri: str | None, port: int, study: str | None) -> Iterator[Pag
         with quiet():
             Connection(address)  # a new database is prepared under the lock
     except Exception as error:
-        raise RuntimeError(f"{trouble(error, address)} The MLflow UI cannot be started.") from error
+        raise RuntimeError(f"{trouble(error, address)} The MLflow UI cannot be started.") from address.shareable(error)
     free = _free_port(port)
     note = "" if port in (free, 0) else f"--port (={port}) is in use; using {free}."
     base = f"http://{HOST}:{free}"
     with tempfile.TemporaryFile() as said:
         server = _start(address, free, said)
         try:
-            _wait(server, base, said)
+            _wait(server, base, said, address.uri)
             experiment = _experiment(base, cut(study, NAME)) if study else None
             if study and experiment is None:
                 note = f"{note} {_unpublished(study)}".strip()
@@ -122,13 +123,15 @@ def _free_port(port: int) -> int:
 
 
 def _start(address: Address, port: int, said: IO[bytes]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    command += ["--uvicorn-opts", "--log-level warning"]
+    command = [sys.executable, "-P", "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    # uvicorn puts the working folder first on its module path, unless it gets another one
+    command += ["--uvicorn-opts", f"--log-level warning --app-dir {os.devnull}"]
     if address.artifacts is not None:
         command += ["--artifacts-destination", str(address.artifacts)]
     # no background jobs: they evaluate language models, in three more processes
     env = {**QUIET, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_LOGGING_LEVEL": "ERROR"} | os.environ
     env["MLFLOW_BACKEND_STORE_URI"] = address.uri  # the command line would show the password
+    env["PYTHONSAFEPATH"] = "1"  # for the processes that MLflow starts, as -P for this one
     return subprocess.Popen(
         command,
         env=env,
@@ -139,13 +142,13 @@ def _start(address: Address, port: int, said: IO[bytes]) -> subprocess.Popen[byt
     )
 
 
-def _wait(server: subprocess.Popen[bytes], base: str, said: IO[bytes]) -> None:
+def _wait(server: subprocess.Popen[bytes], base: str, said: IO[bytes], uri: str) -> None:
     until = time.monotonic() + START_SECONDS
     while _get(f"{base}/health") is None:
         if server.poll() is not None or time.monotonic() > until:
             _stop(server)
             said.seek(0)
-            lines = said.read().decode(errors="replace").strip().splitlines()
+            lines = safe_text(said.read().decode(errors="replace"), uri).strip().splitlines()
             raise RuntimeError(f"MLflow server (={base}) did not start: {lines[-1] if lines else 'no output'}")
         time.sleep(0.1)
 

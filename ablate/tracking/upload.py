@@ -54,25 +54,31 @@ class Upload:
         self.settings = settings(study)
         self.broken = self.sent.publication
         self.runs = self.points = 0
+        self.refused: dict[str, int] = {}
         self.made: set[str] = set()
         self.saved = self.took = 0.0
 
     def everything(self, rendered: str = "") -> None:
-        """Send the study, then its variants, then the curves. ``rendered`` is the key of the artifacts."""
+        """Send the study, its variants, the curves, and then the artifacts, whose key is ``rendered``."""
         try:
             self._everything()
         except BaseException:
             with suppress(OSError):
                 self._save(now=True)
             raise
-        self.sent.rendered = rendered
+        self.sent.rendered = "" if self.refused else rendered
         self.sent.publication = ""
         self._save(now=True)
 
     def _everything(self) -> None:
         recipe, sent = self.study.recipe, self.sent
-        if not self.connection.enter(recipe.study, sent.study.run if sent.study else None, recipe.description):
+        known = [each.run for each in (sent.study, *sent.variants) if each]
+        orphans = list(sent.variants)
+        if self.connection.enter(recipe.study, known, recipe.description) == (sent.study and sent.study.run):
+            orphans = []
+        else:
             sent.forget()
+            self.check = True
         if self.broken:
             self._sweep()
         sent.publication = uuid.uuid4().hex
@@ -80,7 +86,9 @@ class Upload:
         description = describe.of_study(self.study, self.store)
         sent.study = sent.study or self._create(Sent, description, None)
         self._describe(sent.study, description)
-        self._files(sent.study)
+        for orphan in orphans:
+            self.connection.adopt(orphan.run, sent.study.run)
+        self._note(sent.study)
         self._views()
         rows = [row for row in self.study.rows if begun(row)]
         runs = [(row, self._variant(row, sent.study)) for row in rows]
@@ -91,14 +99,22 @@ class Upload:
                     self._seed(row, run, sent_variant)
         if self.runs and self.connection.address.remote:
             self._sweep()  # a repeated request may have created a run twice
+        self._files(sent.study)  # last, because a server may refuse them
 
     def _files(self, sent: Sent) -> None:
         files = self.artifacts.files()
-        new = {name: content for name, content in files.items() if self.sent.files.get(name) != digest(content.hex())}
-        if new:
-            self.connection.files(sent.run, new)
-            self.sent.files |= {name: digest(content.hex()) for name, content in new.items()}
+        there = self.connection.there_of(sent.run, files) if self.check else set(files)
+        for name, content in files.items():
+            known = digest(content.hex())
+            if self.sent.files.get(name) == known and name in there:
+                continue
+            if (status := self.connection.file(sent.run, name, content)) is not None:
+                self.refused[name] = status
+                continue
+            self.sent.files[name] = known
             self._save()
+
+    def _note(self, sent: Sent) -> None:
         note = self.artifacts.note
         if note and self.sent.files.get(describe.NOTE) != digest(note):
             self.connection.tag(sent.run, describe.NOTE, cut_lines(note, TAG_VALUE, NOTE_REST))
@@ -117,13 +133,17 @@ class Upload:
     def _variant(self, row: VariantRecord, parent: Sent) -> SentVariant:
         description = describe.of_variant(self.study, row, self.store)
         sent = self.sent.find(self.settings).get(row.variant.name)
+        lost = None
         if sent is not None and self._touched(row, sent, description) and not self.connection.there(sent.run):
             self.sent.variants.remove(sent)
-            sent = None
+            lost, sent = sent, None
         if sent is None:
             sent = self._create(SentVariant, description, parent)
             sent.settings = digest(dict(description.params))
             self.sent.variants.append(sent)
+            for fingerprint, seed in lost.seeds.items() if lost is not None else ():
+                self.connection.adopt(seed.run, sent.run)
+                sent.seeds[fingerprint] = seed
         sent.variant = row.variant.name
         self._describe(sent, description)
         columns = describe.finite(self.artifacts.columns.get(row.variant.name, {}))

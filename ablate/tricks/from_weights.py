@@ -15,7 +15,7 @@ from ablate.notes.note import Note
 from ablate.notes.old_sentences import read_note
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
-from ablate.tricks.trick import NoEffect, Trick
+from ablate.tricks.trick import NoEffect, Trick, WeightsFile
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -166,13 +166,14 @@ def matches(name: str, patterns: Patterns) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in ((patterns,) if isinstance(patterns, str) else patterns))
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: WeightsFile) -> dict[str, Tensor]:
     """A network's tensors by name.
 
     Does not run code from the file. Raises ValueError (one line) if the file has other content.
     """
     try:
-        value = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:
+            value = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         text = " ".join(f"{type(error).__name__}: {error}".split())[:120]
         raise ValueError(

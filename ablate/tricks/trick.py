@@ -38,8 +38,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from pydantic import PrivateAttr
 
@@ -77,6 +76,13 @@ class Gradients(Protocol):
         """
 
 
+class WeightsFile(Protocol):
+    """A file of weights: a path, or a file in the folder of runs."""
+
+    def open(self, mode: Literal["rb"], /) -> IO[bytes]:
+        """Open it for reading."""
+
+
 @dataclass(frozen=True)
 class Context:
     """Facts of the training that a trick is bound to. ``steps_per_epoch`` counts the optimizer's steps.
@@ -91,7 +97,7 @@ class Context:
     device: str = "cpu"
     monitor: str = "valid_loss"
     better: str = "lower"
-    weights: Mapping[tuple[str, int], Path] = field(default_factory=dict)
+    weights: Mapping[tuple[str, int], WeightsFile] = field(default_factory=dict)
 
 
 class Now:

@@ -47,9 +47,7 @@ def study(
         plan = make_plan(recipe, store)
         write_study(plan, store)
         missing = plan.to_do()
-        jobs = make_jobs(
-            missing, plan, store, of_command(recipe.folder), now=time.time(), stack=stack_rule(missing, places)
-        )
+        jobs = make_jobs(missing, plan, store, of_command(recipe.folder), stack=stack_rule(missing, places))
         scheduler = Scheduler(places, store, executor=processes)
         ended = [event for event in scheduler.run(jobs) if isinstance(event, RunEnded)]
         bad = [event for event in ended if event.status != "finished"]

@@ -104,8 +104,9 @@ def test_incomplete_lines_and_a_store_that_is_only_read(stored):
     file = store.study_folder("looks") / "looks.jsonl"
     kept = store.looks("looks")
     file.write_bytes(file.read_bytes() + b'{"variant": "a", "ru')
-    store.add_looks("looks", [{"variant": "c"}])
-    assert store.looks("looks") == [*kept, {"variant": "c"}]
+    more = {"variant": "c", "metric": "valid_loss", "at": "last", "runs": ["f"]}
+    store.add_looks("looks", [more])
+    assert store.looks("looks") == [*kept, more]
     assert all(json.loads(line) for line in file.read_bytes().split(b"\n") if line and b'"ru' not in line[-5:])
 
     class Full(Disk):
@@ -118,7 +119,7 @@ def test_incomplete_lines_and_a_store_that_is_only_read(stored):
     closed = Store(store.root, Full())
     record = make_plan(Recipe.load(path, seeds=5), closed).record()
     assert set(looked(table_of(record, closed))) == {"a", "b"}
-    assert store.looks("looks") == [*kept, {"variant": "c"}]
+    assert store.looks("looks") == [*kept, more]
 
 
 def test_the_note_reads_in_seeds():

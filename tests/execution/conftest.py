@@ -131,6 +131,10 @@ class Pulled(BaseException):
     """The plug was pulled: nothing happens any more."""
 
 
+class Lost(Pulled):
+    """What ran the job is gone, and the job with it."""
+
+
 class FaultyDisk(Disk):
     """A disk that counts its points and can fail from one of them on. It does not wait for the real disk, which only
     costs time here.
@@ -150,8 +154,8 @@ class FaultyDisk(Disk):
         if self.at is not None and self.count >= self.at and (fault := self.fault(operation)) is not None:
             raise fault
 
-    def append(self, path: Path) -> Any:
-        file = super().append(path)
+    def append(self, path: Path, **how: Any) -> Any:
+        file = super().append(path, **how)
         self.files.append(file)
         return file
 
@@ -220,15 +224,15 @@ class InProcess:
         def listen(event: Event) -> None:
             self.heard.append(decode(encode(event)))
 
-        code = 0
+        code, lost = 0, False
         try:
             run_job(job, Store(job.root, disk), listen, training=self.training)
-        except Pulled:
+        except Pulled as end:
             disk.die()
             if self.whole:
                 raise
-            code = -9
-        self.heard.append(ProcessExited(job=job.number, code=code))
+            code, lost = -9, isinstance(end, Lost)
+        self.heard.append(ProcessExited(job=job.number, code=code, infrastructure=lost))
 
     def cancel(self, number: int) -> None:
         raise AssertionError("nothing runs between two calls")
@@ -257,6 +261,7 @@ class StubStudy:
         stack: int = 2,
         fresh: bool = False,
         retry_failed: bool = False,
+        timeout: float | None = None,
         **options: Any,
     ) -> list[Event]:
         """What `ablate run` does, up to the table; the events of its jobs."""
@@ -268,7 +273,7 @@ class StubStudy:
             write_study(plan, store)
             missing = plan.to_do(fresh=fresh, retry_failed=retry_failed)
             jobs = make_jobs(
-                missing, plan, store, Provenance(), now=time.time(), stack=lambda run, count: stack, fresh=fresh
+                missing, plan, store, Provenance(), stack=lambda run, count: stack, fresh=fresh, timeout=timeout
             )
             executor = InProcess(training or Stub(), job_disk or (lambda: disk), whole)
             return list(Scheduler(["cpu"], store, executor=executor, **options).run(jobs))
@@ -319,7 +324,7 @@ def faulty_disk() -> type[FaultyDisk]:
     return FaultyDisk
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def stub() -> type[Stub]:
     return Stub
 
@@ -327,3 +332,8 @@ def stub() -> type[Stub]:
 @pytest.fixture
 def pulled() -> type[Pulled]:
     return Pulled
+
+
+@pytest.fixture
+def lost() -> type[Lost]:
+    return Lost

@@ -4,6 +4,7 @@ process.
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shlex
@@ -17,7 +18,16 @@ import torch
 from ablate.cli.app import run_command
 from ablate.cli.run import ended_badly
 from ablate.execution.ensembles import ensembles
-from ablate.execution.events import CheckpointDamaged, JobRetried, ProcessExited, RunEnded, RunStarted, StackFailed
+from ablate.execution.events import (
+    CheckpointDamaged,
+    JobRetried,
+    NotStarted,
+    ProcessExited,
+    RunEnded,
+    RunStarted,
+    StackFailed,
+)
+from ablate.execution.executors.executor import ExecutorError
 from ablate.execution.scheduler import Scheduler
 from ablate.execution.shutdown import EndAsked, Ending
 from ablate.execution.worker import CHANGED, run_job
@@ -28,7 +38,7 @@ from ablate.planning.networks import known_networks
 from ablate.planning.study_file import named_runs
 from ablate.recipe import Recipe
 from ablate.store import checkpoints, locks
-from ablate.store.disk import Disk
+from ablate.store.disk import Disk, StoreWarning
 from ablate.store.provenance import Provenance
 from ablate.store.store import Store
 
@@ -544,15 +554,16 @@ def test_a_study_that_cannot_be_read_stops_cleaning(stub_study):
     (study.root / "stub" / "study.json").write_text("{")
     with pytest.raises(ValueError, match="its runs cannot be determined"):
         clean(Store(study.root))
-    study.command()
+    with pytest.warns(StoreWarning, match=r"study\.json.* is damaged"):
+        study.command()
     assert clean(Store(study.root)) == []
 
 
 class Swept(Disk):
     """A disk on which a folder is removed between the opening of its lock and the locking."""
 
-    def append(self, path):
-        file = super().append(path)
+    def append(self, path, **how):
+        file = super().append(path, **how)
         if path.parent.name == "a":
             path.parent.rename(path.parent.with_name("gone"))
             path.parent.with_name("gone").joinpath("lock").unlink()
@@ -566,9 +577,9 @@ def test_a_lock_on_a_removed_folder_is_nobodys_lock(tmp_path):
     path = Store(tmp_path).lock_file("a")
     held = locks.take(Swept(), path, wait=False)
     assert path.exists()
-    assert locks.is_held(path)
+    assert locks.is_held(Disk(), path)
     held.close()
-    assert not locks.is_held(path)
+    assert not locks.is_held(Disk(), path)
 
 
 def test_a_stack_that_began_waits_for_all_of_its_seeds(stub_study, stub, pulled):
@@ -620,13 +631,13 @@ def test_asked_to_end_nothing_is_cut_short_while_it_is_written():
         ending.saved()
 
 
-def jobs_of(study):
+def jobs_of(study, which=0):
     from ablate.execution.jobs import make_jobs
 
     store = Store(study.root)
     plan = study.plan()
-    jobs = make_jobs(plan.to_do(), plan, store, Provenance(), now=time.time())
-    return plan, jobs[0]
+    jobs = make_jobs(plan.to_do(), plan, store, Provenance())
+    return plan, jobs[which]
 
 
 class Unresponsive:
@@ -672,12 +683,13 @@ class Dying(Unresponsive):
 
     def submit(self, job):
         self.starts += 1
+        self.number = job.number
         self.heard = self.stub_events(job)
 
     def poll(self, wait):
         if self.times:
             self.times -= 1
-            return None
+            return [ProcessExited(job=self.number, code=-9, infrastructure=True)]
         heard, self.heard = self.heard, []
         return heard
 
@@ -694,9 +706,243 @@ def test_jobs_outlive_the_server_they_were_forked_from(stub_study):
     assert executor.starts == 2
     assert kinds(events) == ["JobRetried", "finished"]
     executor = Dying(5, done)
-    events = list(Scheduler(["cpu"], Store(study.root), executor=executor).run([job]))
-    assert executor.starts == 2
-    assert kinds(events) == ["JobRetried", "failed"]
+    with pytest.raises(ExecutorError, match="ended 3 times before any of them came further"):
+        list(Scheduler(["cpu"], Store(study.root), executor=executor, retries=0).run([job]))
+    assert executor.starts == 3
+    assert study.plan().runs[0].record.status == "queued"
+
+
+class Sequence:
+    """What happens before an epoch, one thing after another; nothing more at the end."""
+
+    def __init__(self, at_epoch, *ends):
+        self.at_epoch, self.ends = at_epoch, [*ends]
+
+    def __call__(self, seeds, epoch):
+        if epoch == self.at_epoch and self.ends:
+            raise self.ends.pop(0)()
+
+
+def test_a_death_of_what_runs_the_jobs_is_not_the_jobs(stub_study, stub, faulty_disk, pulled, lost):
+    """One death of its own is the most that a job may have here: stack and checkpoint stay nevertheless."""
+    undisturbed = stub_study("undisturbed")
+    undisturbed.command(stack=3)
+    study = stub_study()
+    training = stub(Sequence(3, pulled, lost, lost))
+    events = study.command(job_disk=faulty_disk, training=training, stack=3)
+    assert seeds_of(study, training.trained) == [(0, 1, 2)] * 4
+    assert training.began_after == [0, 2, 2, 2]
+    assert study.results() == undisturbed.results()
+    reasons = [event.reason for event in of_kind(events, JobRetried)]
+    assert reasons[1:] == ["the server that runs it ended with signal 9"] * 2
+
+
+def test_deaths_without_end_of_what_runs_the_jobs_end_the_command_and_lose_nothing(stub_study, stub, faulty_disk, lost):
+    study = stub_study()
+    training = stub(Sequence(3, lost, lost, lost, lost))
+    with pytest.raises(ExecutorError):
+        study.command(job_disk=faulty_disk, training=training, stack=3)
+    assert {run.record.status for run in study.plan().runs} == {"interrupted"}
+    training = stub()
+    study.command(training=training)
+    assert training.began_after == [2]
+    assert len(study.finished()) == 3
+
+
+def test_deaths_of_what_runs_the_jobs_are_counted_anew_once_a_job_comes_further(stub_study, stub, faulty_disk, lost):
+    study = stub_study()
+    ends = iter([1, 1, 2, 2, 3, 3])
+    at = {"epoch": next(ends)}
+
+    def before_epoch(seeds, epoch):
+        if epoch == at["epoch"]:
+            at["epoch"] = next(ends, None)
+            raise lost
+
+    study.command(job_disk=faulty_disk, training=stub(before_epoch), stack=3, retries=0)
+    assert len(study.finished()) == 3
+
+
+def test_seeds_that_a_stack_was_split_into_say_so(stub_study, stub, faulty_disk, pulled):
+    """Their numbers differ slightly from those that the stack would have had."""
+    study = stub_study()
+    study.command(job_disk=faulty_disk, training=stub(Sequence(3, pulled, pulled)), stack=3)
+    reason = "its process ended with signal 9, possibly because the machine ran out of memory"
+    note = Note("not_stacked", values={"reason": reason})
+    assert [run.record.notes for run in study.plan().runs] == [(STUB, note)] * 3
+    assert not list(study.root.rglob("checkpoint*"))
+    study = stub_study("failed")
+    study.command(training=stub(Sequence(2, RuntimeError)), stack=3)
+    assert {note.kind for run in study.plan().runs for note in run.record.notes} == {"text", "not_stacked"}
+    # trained anew, they are what they are
+    study.command(fresh=True, stack=3)
+    assert [run.record.notes for run in study.plan().runs] == [(STUB,)] * 3
+
+
+def test_a_split_is_remembered_by_a_seed_that_goes_on(stub_study, stub, faulty_disk, pulled):
+    study = stub_study(seeds=2)
+    with pytest.raises(pulled):
+        study.command(training=stub(Sequence(2, RuntimeError, pulled)), stack=2)
+    study.command(stack=2)
+    assert [[note.kind for note in run.record.notes] for run in study.plan().runs] == [["text", "not_stacked"]] * 2
+
+
+def test_a_job_that_dies_before_its_training_began_is_tried_again_by_the_next_command(
+    stub_study, stub, faulty_disk, pulled
+):
+    study = stub_study()
+
+    def dies(job, report, state):
+        raise pulled
+
+    events = study.command(job_disk=faulty_disk, training=dies, stack=3)
+    left = [run.record for run in study.plan().runs]
+    assert {(record.status, record.finished) for record in left} == {("interrupted", None)}
+    assert all(record.reason.startswith("its process ended with signal 9") for record in left)
+    assert [event.status for event in of_kind(events, RunEnded)] == ["interrupted"] * 3
+    study.command()
+    assert len(study.finished()) == 3
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EAGAIN, "no more processes"), RuntimeError("can't start new thread")])
+def test_what_the_system_refuses_before_the_training_fails_nothing_for_good(stub_study, stub, error):
+    study = stub_study(seeds=2)
+
+    def refused(job, report, state):
+        raise error
+
+    study.command(training=refused, stack=2)
+    assert {run.record.status for run in study.plan().runs} == {"interrupted"}
+    study.command(training=stub(crash(2, error=error)), stack=2)  # it may be the user's code
+    assert {run.record.status for run in study.plan().runs} == {"failed"}
+
+
+class Crowded(Unresponsive):
+    """A machine with room for ``most`` processes."""
+
+    def __init__(self, most):
+        super().__init__()
+        self.most, self.running = most, []
+
+    def submit(self, job):
+        if len(self.running) == self.most:
+            self.heard.append(NotStarted(job=job.number, reason="no more processes"))
+        else:
+            self.running.append(job)
+
+    def poll(self, wait):
+        if not self.heard:
+            job = self.running.pop(0)
+            ended = RunEnded(**job.run_of(0), status="finished")
+            self.heard += [ended, ProcessExited(job=job.number, code=0)]
+        heard, self.heard = self.heard, []
+        return heard
+
+
+def test_where_the_system_starts_no_more_processes_fewer_jobs_run_at_once(stub_study):
+    study = stub_study(seeds=3)
+    jobs = [jobs_of(study, i)[1] for i in range(3)]
+    events = list(Scheduler(["cpu"] * 3, Store(study.root), executor=Crowded(1)).run(jobs))
+    assert sorted(ended(events)) == [0, 1, 2]
+    with pytest.raises(ExecutorError, match=r"^No process can be started for a job: no more processes\. "):
+        list(Scheduler(["cpu"] * 3, Store(study.root), executor=Crowded(0)).run(jobs))
+    assert {run.record.status for run in study.plan().runs} == {"queued"}
+
+
+def attempts(study):
+    return [run.record.attempt for run in study.plan().runs]
+
+
+def test_attempts_have_numbers(stub_study, stub, faulty_disk, pulled):
+    study = stub_study()
+    study.command(stack=3)
+    assert attempts(study) == [1, 1, 1]
+    with pytest.raises(pulled):
+        study.command(training=stub(crash(3, None, pulled())), stack=3, fresh=True)
+    assert attempts(study) == [2, 2, 2]
+    study.command()  # goes on from the checkpoint
+    assert attempts(study) == [2, 2, 2]
+    study.command(fresh=True, recipe=stub_study(seeds="1,").recipe)
+    assert attempts(study) == [2, 3, 2]
+    with pytest.raises(pulled):
+        study.command(training=stub(crash(1, None, pulled())), fresh=True, stack=1)
+    study.command(stack=1)  # there is no checkpoint
+    assert attempts(study) == [4, 3, 2]
+    for path in (study.root / "store").rglob("status.json"):  # written by an earlier version
+        status = json.loads(path.read_text())
+        del status["attempt"]
+        path.write_text(json.dumps(status))
+    assert attempts(study) == [1, 1, 1]
+
+
+def in_the_future(study):
+    """As if the clock had been corrected, or the store was copied from a machine whose clock is ahead."""
+    for path in (study.root / "store").rglob("status.json"):
+        status = json.loads(path.read_text())
+        times = {name: status[name] + 1e7 for name in ("started", "finished", "heartbeat") if status[name]}
+        path.write_text(json.dumps(status | times))
+
+
+@pytest.mark.parametrize("stack", [1, 3])
+def test_runs_that_ended_in_the_future_are_trained_again_where_that_is_asked_for(stub_study, stub, stack):
+    study = stub_study()
+    study.command(training=stub(crash(2, [1])), stack=stack)
+    in_the_future(study)
+    training = stub()
+    study.command(training=training, retry_failed=True, stack=stack)
+    assert seeds_of(study, training.trained) == [(1,)]
+    assert len(study.finished()) == 3
+    in_the_future(study)
+    training = stub()
+    events = study.command(training=training, fresh=True, stack=stack)
+    assert sorted(seed for seeds in seeds_of(study, training.trained) for seed in seeds) == [0, 1, 2]
+    assert not any(event.elsewhere for event in of_kind(events, RunEnded))
+
+
+def test_a_stack_that_timed_out_in_the_future_goes_on_where_that_is_asked_for(stub_study, stub):
+    study = stub_study()
+    ask = {"end": True}
+
+    class Slow(stub):
+        def __call__(self, job, report, state):
+            report.ending.asked = "timeout" if ask["end"] else None
+            super().__call__(job, report, state)
+
+    study.command(training=Slow(), stack=3, timeout=1)
+    assert {run.record.status for run in study.plan().runs} == {"timeout"}
+    in_the_future(study)
+    ask["end"] = False
+    training = Slow()
+    study.command(training=training, stack=3)
+    assert training.trained == []
+    study.command(training=training, stack=3, retry_failed=True)
+    assert training.began_after == [1]
+    assert attempts(study) == [2, 2, 2]
+    assert len(study.finished()) == 3
+
+
+def test_a_clock_that_is_set_back_during_training_breaks_nothing(stub_study, stub, monkeypatch, pulled):
+    undisturbed = stub_study("undisturbed")
+    undisturbed.command(stack=3)
+    study = stub_study()
+    clock = time.time()
+    monkeypatch.setattr("time.time", lambda: clock)
+
+    def set_back(seeds, epoch):
+        nonlocal clock
+        clock -= 1e6
+        if epoch == 3:
+            raise pulled
+
+    with pytest.raises(pulled):
+        study.command(training=stub(set_back), stack=3, fresh=True)
+    training = stub(lambda *_: None)
+    study.command(training=training)
+    assert training.began_after == [2]
+    assert study.results() == undisturbed.results()
+    for run in study.plan().runs:
+        assert run.record.finished >= run.record.started
+        assert run.record.seconds >= 0
 
 
 def stale(variant, *settings):

@@ -183,6 +183,39 @@ def test_the_server_alone_is_killed(own, tmp_path, command):
     until(study.gone)
 
 
+@pytest.mark.parametrize("also", [False, True], ids=["alone", "with its jobs"])
+def test_ctrl_c_ends_a_command_whose_server_is_stopped(own, tmp_path, command, also):
+    runs, flags = tmp_path / "runs", ["--set", "epochs=1000000", "--set", "checkpoint.every=10 epochs"]
+    study = command(own, tmp_path, *flags)
+    until(lambda: epochs(runs) >= 50)
+    [server] = {parent(pid) for pid in study.family()} & {
+        pid for pid in study.family() if parent(pid) == study.process.pid
+    }
+    for pid in [server, *(pid for pid in study.family() if also and parent(pid) == server)]:
+        os.kill(pid, signal.SIGSTOP)
+    study.process.send_signal(signal.SIGINT)
+    code, _, err = study.end()
+    assert code == 130, err
+    until(study.gone)
+    assert set(statuses(runs).values()) == {"interrupted"}
+
+
+def test_a_server_that_is_killed_again_and_again_ends_the_command(own, tmp_path, command):
+    runs = tmp_path / "runs"
+    data = own.parent / "data.py"
+    kill = "    import os, signal\n    os.kill(os.getppid(), signal.SIGKILL)\n"
+    data.write_text(data.read_text().replace("    generator =", kill + "    generator ="))
+    code, out, err = command(own, tmp_path, *LONG, "--runs", "runs", "--jobs", "1", "--seeds", "1").end()
+    assert code == 2, err
+    assert out == ""
+    assert err.splitlines()[-1].startswith(
+        "The server that runs the jobs ended 3 times before any of them came further"
+    )
+    assert "failed" not in statuses(runs).values()
+    data.write_text(data.read_text().replace(kill, ""))
+    assert command(own, tmp_path, *LONG, "--seeds", "1").end()[0] == 0
+
+
 def test_a_disk_that_is_full_in_a_job_ends_the_command_with_one_line(own, tmp_path, command, undisturbed):
     """Here: files that may not grow beyond 20,000 bytes."""
     runs = tmp_path / "runs"
@@ -220,7 +253,7 @@ def train_as_one_stack(recipe, runs, until_epoch=None, kill=None):
     """
     store = Store(runs)
     plan = make_plan(recipe, store)
-    jobs = make_jobs(plan.to_do(), plan, store, Provenance(), now=time.time(), stack=lambda run, count: count)
+    jobs = make_jobs(plan.to_do(), plan, store, Provenance(), stack=lambda run, count: count)
     told = []
     scheduler = Scheduler(["cpu"], store)
     try:

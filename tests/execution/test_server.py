@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
+
+import pytest
 
 from ablate.execution.events import decode
+from ablate.execution.executors.executor import ExecutorError
 from ablate.execution.executors.forkserver import reap
+from ablate.execution.executors.local import LocalExecutor
 
 
 def test_a_job_that_has_ended_is_told_without_what_only_some_systems_have(monkeypatch):
@@ -39,3 +44,14 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "AttributeError: 'str' object has no attribute" in done.stderr
+
+
+def test_a_server_that_cannot_start_is_one_line(monkeypatch, tmp_path, capfd):
+    """As where torch cannot be imported; no run has begun by then."""
+    (tmp_path / "torch.py").write_text("raise ImportError('libcudart.so is missing')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    executor = LocalExecutor()
+    executor.submit(SimpleNamespace(number=1))
+    with pytest.raises(ExecutorError, match="ended with exit code 1 before it was ready"):
+        executor.poll(None)
+    assert "libcudart.so is missing" in capfd.readouterr().err

@@ -102,6 +102,25 @@ def test_each_seed_begins_with_its_own_seeds_weights(study):
         assert found["output.weight"].shape == (4, 6)
 
 
+def test_what_is_built_upon_a_run_that_never_began_does_not_fail_for_good(study, faulty_disk, pulled):
+    def training(job, report, state):
+        if job.variant == "all":
+            raise pulled
+        train_job(job, report, state)
+
+    study.command(job_disk=faulty_disk, training=training)
+    assert {row: set(states) for row, states in status(study).items()} == {
+        "all": {"interrupted"},
+        "eyes": {"finished"},
+        "rest": {"finished"},
+        "eyes again": {"interrupted"},
+        "both": {"interrupted"},
+    }
+    assert record(study, "both").reason.endswith("(status: interrupted)")
+    study.command(training=train_job)
+    assert {state for states in status(study).values() for state in states} == {"finished"}
+
+
 def test_only_one_row_brings_what_it_is_built_upon(study):
     recipe = read(study.recipe.folder, only="eyes again")
     assert [v.name for v in recipe.needed] == ["all"]

@@ -11,7 +11,7 @@ VALUES = {
     "text": "slow.", "reason": "no compiler", "count": 2, "total": 2000, "split": "train", "first": 3, "source": "net.pt",
     "taken": 1, "left": ["a", "b"], "more": 2, "steps": 9, "share": 0.5, "decay": 0.9, "metric": "auc", "value": "nan",
     "at": "last", "status": "out_of_memory", "names": ["1", "2"], "finished": 3, "planned": 5, "parent": "net1", "own": 1000,
-    "keys": ["size"], "before": 3, "now": 5, "unit": "seed", "place": "params.seed", "differences": [{"what": "unknown"}], "metrics": ["auc"],
+    "keys": ["size"], "before": 3, "now": 5, "unit": "seed", "place": "params.seed", "texts": "a is 3", "differences": [{"what": "unknown"}], "metrics": ["auc"],
     "tricks": ["flip", "rotate"], "column": "column area", "low": 0.0, "high": 255.0, "train_low": 0.0, "train_high": 1.0,
     "columns": ["Unnamed: 0"],
 }  # fmt: skip

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import warnings
+from collections import Counter
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -25,7 +26,7 @@ from ablate.recipe.recipe import Recipe
 from ablate.recipe.settings import Choice, Settings
 from ablate.recipe.variant import Change, Compare, Variant
 from ablate.report import figure
-from ablate.report.curves import MOST_POINTS, read_curves
+from ablate.report.curves import MOST_POINTS, Curves
 from ablate.report.draw_curves import MOST_PANELS, draw_curves
 from ablate.report.draw_effects import draw_effects
 from ablate.report.draw_ladder import draw_ladder
@@ -126,7 +127,7 @@ def lab(tmp_path: Path) -> Lab:
 
 def test_mean_and_band_go_as_far_as_every_seed_came(lab):
     lab.row("a", 3, epochs=6, lasts={0: 6, 1: 4, 2: 6})
-    curve = read_curves(lab.study, lab.store).rows["a"]["valid_loss"]
+    curve = Curves(lab.study, lab.store).of("a")["valid_loss"]
     assert list(curve.epochs) == [1, 2, 3, 4]
     values = np.array([line.values[:4] for line in curve.lines])
     assert curve.mean == pytest.approx(values.mean(axis=0))
@@ -137,7 +138,7 @@ def test_mean_and_band_go_as_far_as_every_seed_came(lab):
 
 def test_a_row_with_a_diverged_seed_has_no_mean(lab):
     lab.row("a", 3, statuses={1: "diverged"}, lasts={1: 2})
-    curve = read_curves(lab.study, lab.store).rows["a"]["valid_loss"]
+    curve = Curves(lab.study, lab.store).of("a")["valid_loss"]
     assert len(curve.mean) == 0
     assert [line.seed for line in curve.diverged] == [1]
 
@@ -145,10 +146,10 @@ def test_a_row_with_a_diverged_seed_has_no_mean(lab):
 def test_many_epochs_are_averaged_over_stretches(lab):
     lab.row("short", 1, epochs=50)
     lab.row("long", 1, epochs=1001)
-    curves = read_curves(lab.study, lab.store)
-    assert curves.stretch == 3
-    assert list(curves.rows["short"]["valid_loss"].epochs) == list(range(1, 51))
-    [line] = curves.rows["long"]["valid_loss"].lines
+    curves = Curves(lab.study, lab.store)
+    assert [curves.of(name)["valid_loss"].stretch for name in ("short", "long")] == [1, 3]
+    assert list(curves.of("short")["valid_loss"].epochs) == list(range(1, 51))
+    [line] = curves.of("long")["valid_loss"].lines
     assert len(line.values) == 334 <= MOST_POINTS
     assert list(line.epochs[:2]) == [2, 5]
     assert line.epochs[-1] == 1000.5
@@ -163,7 +164,7 @@ def test_gaps_stay_gaps(lab):
     path.write_text(
         '{"epoch": 1, "valid_loss": 1.0}\n{"epoch": 2, "valid_loss": null}\n{"epoch": 3, "valid_loss": 3.0}\n{"epoch": 4, "va'
     )
-    [line] = read_curves(lab.study, lab.store).rows["a"]["valid_loss"].lines
+    [line] = Curves(lab.study, lab.store).of("a")["valid_loss"].lines
     assert line.values == pytest.approx([1, np.nan, 3], nan_ok=True)
 
 
@@ -174,7 +175,7 @@ def test_folds_of_a_seed_are_one_line(lab):
         RunRecord(run.fingerprint, 0, fold, "finished", epoch=3, epochs=3) for fold, run in enumerate(record.runs)
     )
     lab.rows = [VariantRecord(record.variant, folds)]
-    [line] = read_curves(lab.study, lab.store).rows["a"]["valid_loss"].lines
+    [line] = Curves(lab.study, lab.store).of("a")["valid_loss"].lines
     raw = [[each["valid_loss"] for each in lab.store.metrics(run.fingerprint)] for run in folds]
     assert line.values == pytest.approx(np.mean(raw, axis=0))
 
@@ -270,20 +271,20 @@ def test_an_interval_that_would_hide_all_others_ends_in_an_arrow(lab):
 def test_curves_have_a_panel_for_each_row_and_its_parent_behind(lab):
     lab.ladder(3, 2)
     with drawing():
-        figure = draw_curves(lab.study, read_curves(lab.study, lab.store))
+        figure = draw_curves(lab.study, Curves(lab.study, lab.store))
         assert len(figure.axes) == 3
         assert [len(axes.collections) for axes in figure.axes] == [2, 2, 2]  # bands of train and valid
         assert [len(axes.lines) for axes in figure.axes] == [2, 3, 3]
         assert {axes.get_ylim() for axes in figure.axes} == {figure.axes[0].get_ylim()}
         assert figure.axes[0].get_yscale() == "log"
-        accuracy = draw_curves(lab.study, read_curves(lab.study, lab.store), "accuracy")
+        accuracy = draw_curves(lab.study, Curves(lab.study, lab.store), "accuracy")
         assert [axes.get_yscale() for axes in accuracy.axes] == ["linear"] * 3
 
 
 def test_a_diverged_seed_is_shown_to_end(lab):
     lab.row("a", 3, statuses={1: "diverged"}, lasts={1: 2})
     with drawing():
-        [axes] = draw_curves(lab.study, read_curves(lab.study, lab.store)).axes
+        [axes] = draw_curves(lab.study, Curves(lab.study, lab.store)).axes
         crosses = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "x"]
         assert crosses == [2, 2]
         assert [text.get_text() for text in axes.texts if "diverged" in text.get_text()] == ["1 of 3 diverged"]
@@ -293,9 +294,21 @@ def test_a_diverged_seed_is_shown_to_end(lab):
 def test_more_rows_than_fit_are_counted(lab):
     lab.ladder(MOST_PANELS + 2, 1)
     with drawing():
-        figure = draw_curves(lab.study, read_curves(lab.study, lab.store))
+        figure = draw_curves(lab.study, Curves(lab.study, lab.store))
         assert len(figure.axes) == MOST_PANELS
         assert any("variants not shown: 2" in text.get_text() for text in figure.texts)
+
+
+def test_only_runs_that_are_drawn_are_read_and_no_table_is_made(lab, monkeypatch):
+    lab.ladder(MOST_PANELS + 10, 3)
+    read = Counter()
+    metrics = lab.store.metrics
+    monkeypatch.setattr(Store, "metrics", lambda store, name: read.update([name]) or metrics(name))
+    picture("curves", lab.study, lab.store, lambda: pytest.fail("curves need no table"), "png")
+    counts = [[read[run.fingerprint] for run in row.runs] for row in lab.rows]
+    assert all(min(row) >= 1 for row in counts[:MOST_PANELS])
+    assert all(max(row[1:]) == 1 for row in counts[:MOST_PANELS])
+    assert all(row[1:] == [0, 0] for row in counts[MOST_PANELS:])
 
 
 def test_every_verdict_has_a_colour():
@@ -310,12 +323,12 @@ def test_what_is_not_there_is_said(lab):
         with pytest.raises(ValueError, match="faces has no effects"):
             draw_effects(lab.study, lab.table)
         with pytest.raises(ValueError, match=r"metric \(=acuracy\) has no curve in faces. Did you mean 'accuracy'\?"):
-            draw_curves(lab.study, read_curves(lab.study, lab.store), "acuracy")
+            draw_curves(lab.study, Curves(lab.study, lab.store), "acuracy")
     assert set(pictures(lab.study, lab.store, lab.table)) == {"curves.svg"}
     empty = Lab(lab.store.root / "elsewhere").ladder(2, 1)
     bare = Store(lab.store.root / "nowhere")
     with pytest.raises(ValueError, match="faces has no curves"):
-        picture("curves", empty.study, bare, empty.table, "svg")
+        picture("curves", empty.study, bare, lambda: empty.table, "svg")
 
 
 # how it looks
@@ -343,7 +356,7 @@ def test_nothing_is_cut_off_or_written_over(lab, rows, seeds, hostile):
         parent = lab.rows[-1].variant.name if lab.rows else None
         lab.row(name, seeds, parent=parent, description=name * 2, published=published, epochs=3 + i)
     with drawing():
-        curves = draw_curves(lab.study, read_curves(lab.study, lab.store))
+        curves = draw_curves(lab.study, Curves(lab.study, lab.store))
         for figure in (curves, draw_ladder(lab.table), draw_effects(lab.study, lab.table)):
             found = texts_of(figure)
             assert len(found) > 2 * rows
@@ -419,9 +432,9 @@ def test_the_users_own_style_changes_nothing(lab):
     import matplotlib
 
     lab.ladder(2, 2)
-    plain = picture("ladder", lab.study, lab.store, lab.table, "svg")
+    plain = picture("ladder", lab.study, lab.store, lambda: lab.table, "svg")
     with matplotlib.rc_context({"axes.facecolor": "black", "font.size": 30, "text.usetex": True}):
-        assert picture("ladder", lab.study, lab.store, lab.table, "svg") == plain
+        assert picture("ladder", lab.study, lab.store, lambda: lab.table, "svg") == plain
         assert matplotlib.rcParams["font.size"] == 30
 
 
@@ -437,7 +450,7 @@ def test_wrong_words_are_named(lab):
         ValueError,
         match=r"kind \(=effect\) must be one of curves, ladder, effects, predictions. Did you mean 'effects'",
     ):
-        picture("effect", lab.study, lab.store, lab.table, "svg")
+        picture("effect", lab.study, lab.store, lambda: lab.table, "svg")
     with pytest.raises(ValueError, match=r"format \(=swg\) must be one of png, svg, pdf. Did you mean 'svg'"):
         pictures(lab.study, lab.store, lab.table, "swg")
 

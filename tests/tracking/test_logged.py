@@ -141,6 +141,33 @@ def test_seeds_may_stand_elsewhere_and_be_words():
     assert [one.seed for one in as_study("sweep", numbers, BY).study.rows[0].runs] == [0, 1, 2]
 
 
+@pytest.mark.parametrize(
+    ("seeds", "numbers", "text"),
+    [
+        (["0", "1.0", " 2 "], [0, 1, 2], None),
+        (["b", "a", "7"], [7, 8, 9], "a is 8, b is 9"),
+        (["9" * 30, "1", "2"], [1, 2, 3], f"{'9' * 30} is 3"),
+        (["9" * 18, "a", "0"], [0, 10**18 - 1, 10**18], "a is 1000000000000000000"),
+        (["-1", "1e3", "1.5"], [0, 1, 2], "-1 is 0, 1.5 is 1, 1e3 is 2"),
+        (["١", "1", "nan"], [1, 2, 3], "nan is 2, ١ is 3"),
+        (["", " ", "4"], [4], None),
+        (["a\nb", "[red]x", "s" * 99], [0, 1, 2], "[red]x is 0, a b is 1, " + "s" * 29 + "… is 2"),
+        (list("abcdefg"), [*range(7)], "a is 0, b is 1, c is 2, d is 3, e is 4 and 2 more"),
+    ],
+)
+def test_seeds_that_are_texts_are_numbered_alike_for_all_variants(seeds, numbers, text):
+    from ablate.report.formats import PRINTED, render
+    from ablate.report.notes import sentence
+
+    runs = [run("plain", seed, 1.0 + 0.05 * i) for i, seed in enumerate(seeds)]
+    runs += [run("better", seed, 0.9 + 0.05 * i + 0.001 * (i % 2)) for i, seed in enumerate(reversed(seeds))]
+    logged = as_study("sweep", runs, BY)
+    assert [[one.seed for one in row.runs] for row in logged.study.rows] == [numbers, numbers]
+    said = [sentence(note) for note in logged.notes if note.kind == "text_seeds"]
+    assert said == ([f"seeds of params.seed that are not integers are numbered: {text}"] if text else [])
+    assert all(render(logged.table(), name) for name in PRINTED)
+
+
 def test_of_several_runs_with_one_seed_the_newest_counts():
     runs = [*two(), run("better", 1, 0.5)]
     logged = as_study("sweep", runs, BY)

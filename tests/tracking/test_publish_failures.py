@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
+import resource
 import socket
 import subprocess
 import sys
@@ -95,6 +97,64 @@ def test_file_that_is_no_database_is_left_alone(lab):
     assert lab.database.read_bytes() == b"my diary, not a database" * 100
 
 
+def test_folder_in_the_place_of_the_database_is_left_alone_and_said(lab, tmp_path):
+    from ablate.tracking.external_runs import fetch
+
+    lab.row("net1", lab.run("a0"))
+    (tmp_path / "folder.db").mkdir()
+    uri = f"sqlite:///{tmp_path / 'folder.db'}"
+    said = f"MLflow (={uri}) is a folder, not a database. Remove it, or set --tracking-uri."
+    assert publish(lab.study, lab.store, tracking_uri=uri).reason == said
+    with pytest.raises(ValueError, match="is a folder, not a database"):
+        fetch("faces", uri)
+    assert list((tmp_path / "folder.db").iterdir()) == []
+
+
+def test_full_disk_is_one_line_and_the_rest_is_sent_later(lab):
+    """The disk takes no byte more than the files have."""
+    lab.row("net1", lab.run("a0", epochs=3000))
+    size = lab.database.stat().st_size
+    process = start(lab, lab.uri, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
+    out, error = process.communicate()
+    assert out.startswith(f"False MLflow (={lab.uri}) could not be written: ")
+    assert (len(out.splitlines()), error) == (1, "")
+    lab.sent()
+    assert steps(lab) == [*range(1, 3001)]
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("", "must not be empty"),
+        (" ", "must not be empty"),
+        ("localhost:5000", "Use http://localhost:5000 for a tracking server, or ./localhost:5000 for a folder."),
+        ("mlflow.example.org", "Use http://mlflow.example.org for a tracking server"),
+        ("u:hunter2@host:5000/x", "(=host:5000/x) has no scheme"),
+        ("htp://x", "has an unsupported scheme"),
+        ("http:/x", "must start with http://."),
+        ("http://", "has no host"),
+        ("http://h:abc", "has no valid host and port"),
+        (" http://h", "must not contain spaces"),
+        ("http://h x", "must not contain spaces"),
+        ("sqlite://mlflow.db", "must start with sqlite:///"),
+    ],
+)
+def test_address_that_cannot_be_one_is_refused_with_the_fix(uri, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=re.escape(said)) as caught:
+        resolve(uri)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "uri", ["mlruns", "./mlruns", "../x.y", "/a/b", "old.runs", "HTTP://x", "sqlite:///my folder/m.db"]
+)
+def test_folders_and_spellings_that_mlflow_takes_are_kept(uri, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old.runs").mkdir()
+    assert resolve(uri).uri.lower().endswith(uri.lower().removeprefix("sqlite:///"))
+
+
 def test_disk_that_does_not_take_artifacts_costs_neither_runs_nor_curves(lab):
     lab.row("net1", lab.run("a0"))
     lab.sent()
@@ -164,7 +224,7 @@ def test_time_that_is_over_leaves_the_rest_for_later(lab):
     assert steps(lab) == [1, 2, 3, 4]
 
 
-CALLS = 18
+CALLS = 19
 """How many calls the first publication of a run takes."""
 
 

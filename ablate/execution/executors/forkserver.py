@@ -20,7 +20,7 @@ import time
 import traceback
 from contextlib import suppress
 
-from ablate.execution.events import Event, ExecutorReady, ProcessExited, encode
+from ablate.execution.events import Event, ExecutorReady, NotStarted, ProcessExited, ProcessStarted, encode
 
 PATIENCE = 8.0
 """Seconds that a job has to end after SIGTERM, before it is killed."""
@@ -59,13 +59,18 @@ def serve() -> None:
                     order, _, argument = line.partition(b" ")
                     if order == b"run":
                         job = pickle.loads(base64.b64decode(argument))
-                        pid = os.fork()
+                        try:
+                            pid = os.fork()
+                        except OSError as error:
+                            send(channel, NotStarted(job=job.number, reason=error.strerror or str(error)))
+                            continue
                         if pid == 0:
                             os.close(alive_write)
                             become(job, channel, alive_read, (wake_read, wake_write))
                         with suppress(OSError):
                             os.setpgid(pid, pid)  # here too, so that it is one before it may have to end
                         jobs[pid] = job.number
+                        send(channel, ProcessStarted(job=job.number, pid=pid))
                     elif order == b"kill":
                         for pid, number in jobs.items():
                             if number == int(argument):
@@ -140,6 +145,7 @@ def end_all(jobs: dict[int, int], patience: float = PATIENCE) -> None:
     """End all jobs: SIGTERM first, SIGKILL after ``patience`` seconds."""
     for pid in jobs:
         os.kill(pid, signal.SIGTERM)
+        os.killpg(pid, signal.SIGCONT)  # it may be stopped
     wait_for(jobs, patience)
     for pid in jobs:
         kill_group(pid)

@@ -12,8 +12,13 @@ import sys
 import time
 from contextlib import suppress
 
-from ablate.execution.events import Event, decode
+from ablate.execution.events import Event, NotStarted, ProcessExited, ProcessStarted, decode
+from ablate.execution.executors.executor import ExecutorError
+from ablate.execution.executors.forkserver import PATIENCE
 from ablate.execution.jobs import Job
+
+FAREWELL = 3 * PATIENCE
+"""Seconds that the server has to end itself and its jobs, before it is killed; it waits twice for its jobs."""
 
 
 class LocalExecutor:
@@ -25,25 +30,26 @@ class LocalExecutor:
         self._server: subprocess.Popen[bytes] | None = None
         self._ready = False
         self._buffer = b""
+        self._jobs: dict[int, int | None] = {}
 
     def submit(self, job: Job) -> None:
         """Start a job in a process of its own."""
         if self._server is None:
             self._server = self._serve()
             self._ready, self._buffer = False, b""
+        self._jobs[job.number] = None
         self._order(b"run " + base64.b64encode(pickle.dumps(job)))
 
     def cancel(self, number: int) -> None:
         """Kill a job's process."""
         self._order(b"kill %d" % number)
 
-    def poll(self, wait: float | None) -> list[Event] | None:
-        """The events since the last call, after ``wait`` seconds at most. None: the server died, and all jobs with it.
+    def poll(self, wait: float | None) -> list[Event]:
+        """The events since the last call, after ``wait`` seconds at most. If the server died, all jobs died with it.
 
-        Raises RuntimeError if the server could not start.
+        Raises ExecutorError if the server could not start.
         """
-        if self._server is None:
-            return None
+        assert self._server is not None
         assert self._server.stdout is not None
         until = None if wait is None else time.monotonic() + wait
         while True:
@@ -52,12 +58,11 @@ class LocalExecutor:
                 return []
             data = os.read(self._server.stdout.fileno(), 1 << 16)
             if not data:
-                self._died()
-                return None
+                return self._died()
             *lines, self._buffer = (self._buffer + data).split(b"\n")
             if lines:
                 self._ready = True
-                return [decode(line) for line in lines]
+                return self._noted([decode(line) for line in lines])
 
     def close(self) -> None:
         """End the server and its jobs; returns when they are gone. A second Ctrl-C meanwhile kills them."""
@@ -67,18 +72,44 @@ class LocalExecutor:
         assert server.stdin is not None
         assert server.stdout is not None
         try:
+            server.send_signal(signal.SIGCONT)  # a stopped server ends nothing
             with suppress(BrokenPipeError):
                 server.stdin.close()
-            # read until the end: a full pipe would block jobs that still write
-            while os.read(server.stdout.fileno(), 1 << 16):
-                pass
+            if not self._silent(server, FAREWELL):
+                self._kill(server)
             server.wait()
         except BaseException:
-            server.send_signal(signal.SIGKILL)
-            server.wait()
+            self._kill(server)
             raise
         finally:
             server.stdout.close()
+
+    def _noted(self, events: list[Event]) -> list[Event]:
+        """The events, once it is known from them which jobs have a process."""
+        for event in events:
+            if isinstance(event, ProcessStarted):
+                self._jobs[event.job] = event.pid
+            elif isinstance(event, ProcessExited | NotStarted):
+                self._jobs.pop(event.job, None)
+        return events
+
+    def _kill(self, server: subprocess.Popen[bytes]) -> None:
+        """Kill the server and its jobs, stopped ones too, with everything that they started."""
+        for pid in (pid for pid in self._jobs.values() if pid is not None):
+            with suppress(ProcessLookupError, PermissionError):
+                if os.getsid(pid) == server.pid:  # the number may be another process's by now
+                    os.killpg(pid, signal.SIGKILL)
+        server.kill()
+        server.wait()
+
+    def _silent(self, server: subprocess.Popen[bytes], seconds: float) -> bool:
+        """Read until nothing writes any more, because a full pipe would block jobs; False after ``seconds``."""
+        assert server.stdout is not None
+        until = time.monotonic() + seconds
+        while select.select([server.stdout], [], [], max(until - time.monotonic(), 0.0))[0]:
+            if not os.read(server.stdout.fileno(), 1 << 16):
+                return True
+        return False
 
     def _serve(self) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
@@ -99,7 +130,7 @@ class LocalExecutor:
             while data:
                 data = data[self._server.stdin.write(data) :]
 
-    def _died(self) -> None:
+    def _died(self) -> list[Event]:
         server, self._server = self._server, None
         assert server is not None
         assert server.stdin is not None
@@ -108,5 +139,9 @@ class LocalExecutor:
             server.stdin.close()
         server.stdout.close()
         code = server.wait()
-        if not self._ready:
-            raise RuntimeError(f"the fork server ended with exit code {code} before it was ready; see its output above")
+        if not self._ready and code >= 0:
+            raise ExecutorError(
+                f"The server that starts jobs ended with exit code {code} before it was ready. "
+                "See its output above, fix the problem, and rerun the command."
+            )
+        return self._noted([ProcessExited(job=number, code=code, infrastructure=True) for number in self._jobs])

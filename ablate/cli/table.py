@@ -13,12 +13,12 @@ from ablate.cli.options import Format, Layout, Selection, Uri, argument, option
 if TYPE_CHECKING:
     from ablate.evidence.gather import Table
 
-ELSEWHERE = "Runs logged to MLflow by other tools"
+ELSEWHERE = "Runs of other tools, from MLflow or a CSV file"
 
 
 @dataclass(frozen=True)
 class Logged:
-    """The options about an MLflow experiment."""
+    """The options about runs of other tools."""
 
     from_mlflow: Annotated[
         str | None,
@@ -26,6 +26,14 @@ class Logged:
             "EXPERIMENT",
             "Build the table from an MLflow experiment instead of a recipe. "
             "--metric then defaults to valid_loss or val_loss.",
+            rich_help_panel=ELSEWHERE,
+        ),
+    ] = None
+    from_csv: Annotated[
+        Path | None,
+        option(
+            "FILE",
+            "Build the table from a CSV file with a row per run. --by and --seed are then names of columns.",
             rich_help_panel=ELSEWHERE,
         ),
     ] = None
@@ -76,16 +84,20 @@ def table(
 
     with flags_named():
         checked(format)
-    if logged.from_mlflow is not None:
-        _refuse({"RECIPE": recipe, **selection.given()}, "cannot be combined with --from-mlflow. Remove one of them.")
-        found = _read(logged.from_mlflow, logged, layout.metric, tracking_uri)
+    source = "--from-csv" if logged.from_csv is not None else "--from-mlflow"
+    if logged.from_mlflow is not None or logged.from_csv is not None:
+        others = {"from-mlflow": logged.from_mlflow} if logged.from_csv is not None else {}
+        _refuse(
+            {"RECIPE": recipe, **selection.given(), **others}, f"cannot be combined with {source}. Remove one of them."
+        )
+        found = _read(source, logged, layout.metric, tracking_uri)
         shown = layout if layout.columns is not None else replace(layout, columns=",".join(_filled(found)))
         show(found, format, shown)
         return 0
     about_runs = {"by": logged.by, "seed": logged.seed, "better": logged.better, "baseline": logged.baseline}
-    _refuse(about_runs, "requires --from-mlflow EXPERIMENT.")
+    _refuse(about_runs, "requires --from-mlflow EXPERIMENT or --from-csv FILE.")
     if recipe is None:
-        raise ValueError("RECIPE is missing. Pass a recipe file, or an experiment with --from-mlflow.")
+        raise ValueError("RECIPE is missing. Pass a recipe file, or runs with --from-mlflow or --from-csv.")
     from ablate.evidence.gather import table_of
 
     plan = selection.plan(recipe, metric=layout.metric, need_files=False)
@@ -102,9 +114,10 @@ def _refuse(flags: Mapping[str, object], rule: str) -> None:
             raise ValueError(f"{flag} (={value}) {rule}")
 
 
-def _read(experiment: str, given: Logged, metric: str | None, tracking_uri: str | None) -> Table:
-    """The table of an experiment; notes on how it was read go to stderr."""
+def _read(source: str, given: Logged, metric: str | None, tracking_uri: str | None) -> Table:
+    """The table of an experiment or CSV file; notes on how it was read go to stderr."""
     from ablate.report.notes import lines_by_variant
+    from ablate.tracking.csv_runs import read_csv
     from ablate.tracking.external_runs import Question, read_logged
 
     ways: dict[str | None, Literal["lower", "higher"] | None] = {"lower": "lower", "higher": "higher", None: None}
@@ -112,11 +125,14 @@ def _read(experiment: str, given: Logged, metric: str | None, tracking_uri: str 
         raise ValueError(f"--better (={given.better}) must be lower or higher.")
     if given.by is None:
         raise ValueError(
-            "--by is required with --from-mlflow. Pass the field that identifies the variant, "
-            "such as --by params.variant."
+            f"--by is required with {source}. Pass the field that identifies the variant, such as "
+            f"--by {'variant' if given.from_csv else 'params.variant'}."
         )
     question = Question(given.by, seed=given.seed, metric=metric, better=ways[given.better], baseline=given.baseline)
-    logged = read_logged(experiment, question, tracking_uri)
+    if given.from_csv is not None:
+        logged = read_csv(given.from_csv, question)
+    else:
+        logged = read_logged(str(given.from_mlflow), question, tracking_uri)
     for line in lines_by_variant(logged.notes):
         say(line)
     return logged.table()

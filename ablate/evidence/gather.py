@@ -51,7 +51,9 @@ def gather(
     """
     compare = study.recipe.compare
     provenance = cache(provenance) if provenance is not None else None  # read again for children
-    known = {record.variant.name: Seeds(record, curves) for record in (*study.family, *study.rows)}
+    known = {
+        record.variant.name: Seeds(record, curves, rounded=study.rounded) for record in (*study.family, *study.rows)
+    }
     shown = {record.variant.name: known[record.variant.name] for record in study.rows}
     metrics = metric_names(study, shown)
     baseline = next((name for name, seeds in known.items() if seeds.variant.parent is None), None)

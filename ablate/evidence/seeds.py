@@ -61,15 +61,25 @@ class Tally:
     trained: int = 0
 
 
+ENOUGH_DIGITS = 10
+"""Number of equal digits of losses with which two seeds count as identical if losses may have been rounded."""
+
+
+def digits(value: float) -> int:
+    """The number of significant digits of a number: 3 of 0.125, 1 of 300."""
+    return len(f"{value!r}".partition("e")[0].replace("-", "").replace(".", "").strip("0"))
+
+
 class Seeds:
     """A variant's runs by seed. The folds of a seed count as one value, their mean, once all of them are finished.
 
     If there is one seed with several folds, the folds take the place of seeds. Seeds with identical results count once:
     the seed did not reach the training. They are recognized by all epochs, which are read from ``curves`` where the
-    results are equal.
+    results are equal. ``rounded``: values may have been rounded, so that few equal digits say nothing.
     """
 
-    def __init__(self, record: VariantRecord, curves: Curves | None = None) -> None:
+    def __init__(self, record: VariantRecord, curves: Curves | None = None, *, rounded: bool = False) -> None:
+        self.rounded = rounded
         self.variant = record.variant
         self.folds = len({run.fold for run in record.runs if run.fold is not None}) or None
         self.unit: Unit = "fold" if self.folds and len({run.seed for run in record.runs}) == 1 else "seed"
@@ -102,6 +112,8 @@ class Seeds:
         names = {name for name in names - self._tracked if not OF_TIME.search(name)}
         losses = [values.get(name) for values in one.results.values() for name in names if "loss" in name]
         if not any(losses) or not equal({"": one.first_loss}, {"": other.first_loss}, [""]):
+            return False
+        if self.rounded and sum(digits(value) for value in set(losses) if value is not None) < ENOUGH_DIGITS:
             return False
         ats = one.results.keys() | other.results.keys()
         if not all(equal(one.results.get(at, {}), other.results.get(at, {}), names) for at in ats):

@@ -65,7 +65,10 @@ def draw_effects(study: StudyRecord, table: Table) -> Figure:
 def seed_differences(study: StudyRecord, table: Table) -> dict[str, list[float]]:
     """The differences of each variant from its parent by seed."""
     compare = table.compare
-    known = {record.variant.name: Seeds(record).values(compare.metric, compare.at) for record in study.rows}
+    known = {
+        record.variant.name: Seeds(record, rounded=study.rounded).values(compare.metric, compare.at)
+        for record in study.rows
+    }
     found = {}
     for row in table.rows:
         mine, theirs = known.get(row.variant, {}), known.get(row.parent or "", {})

@@ -106,9 +106,11 @@ class VariantRecord:
 class StudyRecord:
     """A study as far as it has come.
 
-    ``rows`` are the selected variants, ``family`` all of the recipe, in its order; empty: the same.
+    ``rows`` are the selected variants, ``family`` all of the recipe, in its order; empty: the same. ``rounded``: others
+    logged the runs, and may have rounded the values.
     """
 
     recipe: Recipe
     rows: tuple[VariantRecord, ...]
     family: tuple[VariantRecord, ...] = ()
+    rounded: bool = False

@@ -188,7 +188,7 @@ def as_study(name: str, runs: Sequence[LoggedRun], question: Question) -> Logged
     seeds = tuple(sorted({seed for of in groups.values() for seed in of}))
     recipe = Recipe(name, "", variants, seeds, compare, None, Path(), "")
     known_epochs = all(whole(params, EPOCHS) is not None for params in common.values())
-    return Logged(StudyRecord(recipe, tuple(rows)), tuple(dict.fromkeys(notes)), known_epochs)
+    return Logged(StudyRecord(recipe, tuple(rows), rounded=True), tuple(dict.fromkeys(notes)), known_epochs)
 
 
 def places(runs: Sequence[LoggedRun]) -> list[str]:

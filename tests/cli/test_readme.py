@@ -25,7 +25,7 @@ PAGES = (
     "README.md",
     *(
         f"docs/{name}.md"
-        for name in ("recipe", "evidence", "new-trick", "mlflow", "reliability", "keypoints", "design")
+        for name in ("recipe", "evidence", "new-trick", "mlflow", "reliability", "keypoints", "design", "any-code")
     ),
 )
 DEMO = ROOT / "recipes" / "faces.yaml"

@@ -65,9 +65,6 @@ KINDS = {
 }
 TARGETS = ("command", "all at once", "fork server", "job", "publisher")
 
-FAULTS = 20
-"""Faults of a round."""
-
 PATIENCE = 300.0
 """Seconds after which something that must come has not come."""
 
@@ -327,17 +324,17 @@ def undisturbed(folder: Path) -> tuple[Facts, Facts]:
     return one.trained(), one.published()
 
 
-def campaign(folder: Path, seed: int, until: Callable[[int], bool], faults: int = FAULTS) -> list[Round]:
-    """Rounds of so many faults each, until ``until`` says so of the number of faults so far. A wrong round's folder
-    stays.
-    """
+def campaign(folder: Path, seed: int, end: float, faults: int) -> list[Round]:
+    """Rounds of so many faults each, at least one, until ``end`` (monotonic seconds)."""
     reference, rounds = undisturbed(folder / "undisturbed"), list[Round]()
     deck: list[tuple[str, str]] = []
-    while not until(sum(len(one.struck) for one in rounds)):
+    while not rounds or time.monotonic() < end:
         one = Round(folder / f"round{len(rounds)}", random.Random(f"{seed} {len(rounds)}"))
         rounds.append(one)
         try:
             one.disturb(faults, deck)
+            if not one.struck:
+                one.wrong.append("no process was there to disturb")
             one.complete()
             compare(one, reference)
         finally:
@@ -367,10 +364,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--minutes", type=float, default=30.0, help="how long rounds are begun")
     parser.add_argument("--seed", type=int, default=0, help="seed of the faults")
+    parser.add_argument("--faults", type=int, default=20, help="faults of a round")
     given = parser.parse_args()
     end = time.monotonic() + 60 * given.minutes
     folder = Path(tempfile.mkdtemp(prefix="ablate-faults-"))
-    rounds = campaign(folder, given.seed, lambda faults: time.monotonic() > end)
+    rounds = campaign(folder, given.seed, end, given.faults)
     print(f"\n{table(rounds)}\n\n{machine()}")
     wrong = [one for one in rounds if one.wrong]
     for one in wrong:

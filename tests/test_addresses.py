@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ablate.addresses import safe, safe_text, safe_words
-from ablate.cli.options import suggested
+from ablate.cli.options import suggested, without_credentials
 
 SECRET = {
     "http://u:hunter2@h:5000/": "http://h:5000/",
@@ -77,7 +77,8 @@ def test_words_of_a_command_keep_everything_but_credentials():
 
 @pytest.mark.parametrize("flag", [["--tracking-uri", "http://u:hunter2@h"], ["--tracking-uri=http://u:hunter2@h"]])
 def test_a_suggested_command_works_without_the_credentials(flag):
-    said = suggested(["ablate", "run", "my recipe.yaml", *flag, "--seeds", "2"])
+    said = suggested("run", "my recipe.yaml", flags=[*flag, "--seeds", "2"])
+    assert said == without_credentials(["ablate", "run", "my recipe.yaml", *flag, "--seeds", "2"])
     assert said.startswith("ablate run 'my recipe.yaml' --seeds 2 (set MLFLOW_TRACKING_URI ")
     assert "hunter2" not in said
-    assert suggested(["ablate", "sync", "--tracking-uri", "http://h"]) == "ablate sync --tracking-uri http://h"
+    assert suggested("sync", flags=["--tracking-uri", "http://h"]) == "ablate sync --tracking-uri http://h"

@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ablate.addresses import safe_text
-from ablate.report.wording import visible
+from ablate.printable import visible
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -19,7 +19,8 @@ def logs(
     Example: ablate logs digits.yaml net2 --seed 0
     """
     from ablate.execution.predictions import runs_of
-    from ablate.report.wording import WORDS, visible
+    from ablate.printable import visible
+    from ablate.report.wording import WORDS
 
     plan = selection.plan(recipe, need_files=False)
     if seed is not None and seed not in plan.recipe.seeds:

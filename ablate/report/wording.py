@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 
 from ablate.evidence.table import Row
 from ablate.evidence.verdicts import MOST
+from ablate.printable import visible
 from ablate.report.numbers import count
 
 LONGEST = 60
@@ -19,15 +19,6 @@ WORDS = {
     "no_effect": "no effect",
     "stale": "outdated",
 }
-
-
-UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Control characters, except tabs and line breaks, and characters that change the direction of text."""
-
-
-def visible(text: str) -> str:
-    """Text that controls no terminal: names and messages may contain anything."""
-    return UNSEEN.sub("", text)
 
 
 def plain(text: str) -> str:

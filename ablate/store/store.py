@@ -80,7 +80,7 @@ class Store:
 
     def own(self) -> list[Path]:
         """What is written below the root, which may be a folder with other files."""
-        studies = [path.parent for path in self.root.glob("*/study.json")]
+        studies = map(self.study_folder, self.studies())
         return [self.root / "store", *(folder / name for folder in studies for name in STUDY_FILES)]
 
     # reading

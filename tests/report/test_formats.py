@@ -16,10 +16,11 @@ import pytest
 from ablate.evidence.gather import Row
 from ablate.evidence.seeds import Tally
 from ablate.notes.note import Note
+from ablate.printable import visible
 from ablate.report.formats import FORMATS, PRINTED, contents, format_from_suffix, render
 from ablate.report.formats.json import table_tree
 from ablate.report.formats.latex import escape
-from ablate.report.wording import plain, visible
+from ablate.report.wording import plain
 
 
 def split_pipes(line: str) -> list[str]:

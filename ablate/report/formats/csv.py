@@ -7,8 +7,8 @@ import io
 import re
 from typing import TYPE_CHECKING
 
+from ablate.printable import visible
 from ablate.report.document import Document, Format
-from ablate.report.wording import visible
 
 if TYPE_CHECKING:
     from ablate.evidence.table import Row

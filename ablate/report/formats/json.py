@@ -7,8 +7,8 @@ import math
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from ablate.printable import UNSEEN
 from ablate.report.document import Document, Format
-from ablate.report.wording import UNSEEN
 
 if TYPE_CHECKING:
     from ablate.evidence.table import Row, Table

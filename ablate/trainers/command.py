@@ -258,7 +258,13 @@ def runs(program: str, folder: Path) -> bool:
     """Whether a program can be started from ``folder``."""
     from shutil import which
 
-    return which(program) is not None if os.sep not in program else os.access(folder / program, os.X_OK)
+    from ablate.trainers.shared.script import search_path
+
+    return (
+        which(program, path=search_path()) is not None
+        if os.sep not in program
+        else os.access(folder / program, os.X_OK)
+    )
 
 
 def files_below(path: Path) -> dict[str, Path]:

@@ -183,7 +183,7 @@ def test_python_snippet_works(desk, capsys, monkeypatch):
 
 @pytest.fixture
 def fade():
-    """The class of the README's trick, and what a batch of ones becomes with it at a step."""
+    """The class of the trick in docs/recipe.md, and what a batch of ones becomes with it at a step."""
     import torch
 
     from ablate.data.dataset import Batch, Spec
@@ -191,7 +191,9 @@ def fade():
     from ablate.tricks.trick import Context
 
     names: dict[str, type] = {}
-    exec(compile(block("python", "class Fade"), "tricks.py", "exec", dont_inherit=True), names)
+    page = (ROOT / "docs" / "recipe.md").read_text(encoding="utf-8")
+    [snippet] = re.findall(r"```python\n(.*?class Fade.*?)```", page, flags=re.S)
+    exec(compile(snippet, "tricks.py", "exec", dont_inherit=True), names)
     spec = Spec((1, 2, 2), 1, "regression")
 
     def faded(most: object, step: int) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -26,13 +27,18 @@ def write(section, folder):
 
 
 def test_the_page_has_an_example_for_each_way():
-    assert EXAMPLES == ["A function", "Lightning", "Hugging Face", "The built-in loop"]
+    assert EXAMPLES == ["A function", "A script", "Lightning", "Hugging Face", "The built-in loop"]
     listed = re.findall(r"^\d\. \[(.*?)\]", PAGE, flags=re.M)
     assert listed == EXAMPLES
 
 
 @pytest.mark.parametrize(
-    "section", [pytest.param(name, marks=pytest.mark.slow) if name in LIBRARIES else name for name in EXAMPLES[:-1]]
+    "section",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in LIBRARIES else name
+        for name in EXAMPLES[:-1]
+        if name != "A script"
+    ],
 )
 def test_an_example_trains_and_resumes(section, tmp_path, train, needs, monkeypatch):
     for library in LIBRARIES.get(section, ()):
@@ -55,3 +61,14 @@ def test_the_example_of_the_built_in_loop_is_valid(tmp_path):
 def test_the_page_names_all_that_run_offers():
     names = {name for name in {*dir(Run), "seed", "device", "fold"} if not name.startswith("_")} - {"finish", "outcome"}
     assert names == set(re.findall(r"`run\.(\w+)", SECTIONS["What `run` offers"]))
+
+
+def test_the_script_gives_the_numbers_that_it_prints(tmp_path, train):
+    recipe = write("A script", tmp_path)
+    report = train(recipe, "nesterov", sets=["epochs=2"], seed=1)
+    words = ["--lr", "0.1", "--width", "128", "--nesterov", "--epochs", "2", "--seed", "1"]
+    by_hand = subprocess.run(
+        [sys.executable, "train.py", *words], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    printed = [list(map(float, re.findall(r"[\d.]+", line))) for line in by_hand.stdout.splitlines()]
+    assert [[line[key] for key in ("epoch", "train_loss", "valid_loss")] for line in report.lines] == printed

@@ -221,6 +221,21 @@ def test_what_a_script_is_given(write, tmp_path, monkeypatch):
     }
 
 
+def test_python_is_that_of_ablate_unless_another_environment_is_active(write, monkeypatch, tmp_path):
+    code = "import os, sys, ablate\nablate.log(valid_loss=os.path.samefile(sys.executable, sys.argv[1]))"
+    path = write(code, f"trainer: {{command: [python, train.py, {sys.executable}]}}\nbaseline: {{name: base}}")
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    monkeypatch.delenv("CONDA_PREFIX", raising=False)
+    assert train(path).lines == [{"epoch": 1, "valid_loss": 1.0}]
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").write_text("#!/bin/sh\necho from the environment\nexit 3\n")
+    (tmp_path / "bin" / "python").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path))
+    with pytest.raises(ValueError, match="exit code 3: from the environment"):
+        train(path)
+
+
 def test_a_configuration_is_copied_with_the_arguments(write, tmp_path):
     (tmp_path / "conf.yaml").write_text("optimizer:\n  lr: 0.1  # tuned\n  name: sgd\ndepth: 3\n")
     code = "import sys, ablate\ntext = open(sys.argv[1]).read()\nassert '# tuned' in text\n"

@@ -7,6 +7,7 @@ import math
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -153,12 +154,21 @@ def environment(assignment: Assignment, fields: Mapping[str, str], *, resumes: b
     known |= {"PYTHONUNBUFFERED": "1", "ABLATE_RESUME": "1" if resumes else ""}
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         known.setdefault(name, str(torch.get_num_threads()))
+    known["PATH"] = search_path()
     known.pop("PYTHONSAFEPATH", None)  # the script's folder is on its module path, as when it is started by hand
     if assignment.device.startswith("cuda"):
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
         number = int(assignment.device.partition(":")[2] or 0)
         known["CUDA_VISIBLE_DEVICES"] = visible[number] if number < len(visible) and visible[number] else str(number)
     return known
+
+
+def search_path() -> str:
+    """Where programs are searched: ``python`` is the one that runs `ablate`, unless another environment is active."""
+    path = os.environ.get("PATH", os.defpath)
+    if os.environ.get("VIRTUAL_ENV") or os.environ.get("CONDA_PREFIX"):
+        return path
+    return f"{os.path.dirname(sys.executable)}{os.pathsep}{path}"
 
 
 def start(words: Sequence[str], where: Path, known: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -170,8 +180,9 @@ def start(words: Sequence[str], where: Path, known: Mapping[str, str]) -> subpro
             libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
     try:
+        program = shutil.which(words[0], path=known["PATH"]) if os.sep not in words[0] else words[0]
         return subprocess.Popen(
-            words,
+            [program or words[0], *words[1:]],
             cwd=where,
             env=dict(known),
             stdin=subprocess.DEVNULL,

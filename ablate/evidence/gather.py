@@ -29,6 +29,7 @@ from ablate.evidence.table import Family, Row, Table
 from ablate.evidence.variance_pooling import shared_spreads
 from ablate.notes.note import Note
 from ablate.recipe.measured import LOSSES, metrics_of
+from ablate.recipe.own_training import own_training
 from ablate.recipe.variant import Compare, Variant
 from ablate.store.records import StudyRecord
 from ablate.store.store import Store
@@ -128,6 +129,7 @@ def describe(
     if provenance is not None:
         notes += mixtures(provenance(fingerprint) for fingerprint in seeds.fingerprints())
     numbers: dict[str, float | None] = {}
+    own = own_training(variant.settings.trainer) is not None
     for name in (*LOSSES, *metrics):
         # The loss columns show what the row reports; a compared metric is shown as it is compared.
         at = compare.at if name == compare.metric and name not in LOSSES else "selected"
@@ -138,6 +140,8 @@ def describe(
         noted = any(note.kind == "not_finite" and note.values["metric"] == name for note in notes)
         if lacking and name == compare.metric and name not in metrics_of(variant.settings):
             notes.append(Note("not_measured", values={"metric": name}))
+        elif lacking and name == compare.metric and own and len(lacking) == len(seeds.finished):
+            notes.append(Note("not_reported", values={"metric": name}))
         elif (
             lacking and not noted and "/" not in name and (name == compare.metric or len(lacking) < len(seeds.finished))
         ):

@@ -33,6 +33,7 @@ Kind = Literal[
     # of a variant, from its runs
     "ended_badly",
     "not_measured",
+    "not_reported",
     "missing_values",
     "same_result",
     "mixed_torch",

@@ -31,7 +31,7 @@ SENTENCES: dict[Kind, str] = {
     "targets_stay": "images are moved by {tricks}, but targets are not: if targets are coordinates in the image, "
     "declare them with 'keypoints'; if not, use 'keypoints: 0'",
     "unnamed": "columns without a name are not used as inputs ({columns})",
-    "ignores_seed": "neither the command nor its code mentions the seed: add {{seed}} to the command, or use "
+    "ignores_seed": "neither the command nor its code uses the seed: add the field 'seed' to the command, or read "
     "ABLATE_SEED in the code",
     "initial_weights": "starts from the weights of {source}: {taken} of {total} tensors loaded{left}",
     "initial_average": "ema: after {steps} steps, initial weights are still {share} of the average. "
@@ -47,6 +47,7 @@ SENTENCES: dict[Kind, str] = {
     "no_seeds": "no run has a seed (params.seed or --seed), so runs cannot be paired and no differences are given",
     "ended_badly": "{status}: {reason}",
     "not_measured": "{metric} is not computed: the variant only serves as a base for others",
+    "not_reported": "{metric} was not reported: set compare.metric to a metric that your code reports",
     "missing_values": "{metric} is missing for {seeds}",
     "same_result": "identical results for {seeds}, which count as one: the seed does not affect the training",
     "mixed_torch": "runs with {count} torch versions ({names})",

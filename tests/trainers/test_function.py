@@ -403,3 +403,15 @@ def test_files_in_arguments_count_with_their_contents(write, tmp_path):
     before = identity_of(path)
     (tmp_path / "words.txt").write_text("a b d")
     assert identity_of(path) != before
+
+
+# the table
+
+
+def test_a_metric_that_is_not_reported_is_told_with_the_fix(write, ablate, tmp_path):
+    recipe = "trainer: {target: 'CODE:main'}\nmetrics: [accuracy]\nseeds: 3\nbaseline: {name: base}\n"
+    path = write(code("run.log(accuracy=run.seed)"), recipe)
+    done = ablate("run", path)
+    assert done.code == 0
+    assert "valid_loss was not reported: set compare.metric to a metric that your code reports" in done.out
+    assert ablate("table", path, "--metric", "accuracy", "--format", "json").rows()["base"]["accuracy"] == 1.0

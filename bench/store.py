@@ -267,6 +267,7 @@ def scale() -> str:
             seconds, peak = look(folder, [*words, "--runs", runs.name], 1)
             goal = 30 if title == "plot" else 20
             rows.append((f"`ablate {title}` (goal: under {goal} s and 500 MB)", f"{seconds:.1f} s, {peak:.0f} MB"))
+            print(rows[-1], file=sys.stderr, flush=True)  # the whole takes minutes
         large = (folder / "large.yaml").read_text()
         for title, text in (
             ("500 variants that differ in the learning rate", large),

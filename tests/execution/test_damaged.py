@@ -25,7 +25,7 @@ from ablate.planning.networks import known_networks
 from ablate.planning.plan import make_plan
 from ablate.planning.run_status import watch
 from ablate.recipe import Recipe
-from ablate.report.curves import read_curves
+from ablate.report.curves import Curves
 from ablate.report.formats import render
 from ablate.report.notes import lines_by_variant
 from ablate.store.disk import StoreWarning
@@ -220,7 +220,9 @@ def read_all(recipe: Recipe, store: Store) -> None:
     known_networks(plan, store)
     plan.to_do()
     watch(plan, store)
-    read_curves(study, store)
+    curves = Curves(study, store)
+    for row in study.rows:
+        curves.of(row.variant.name)
     for run in [run for row in study.rows for run in row.runs]:
         describe.of_seed(study, study.rows[0], run, store)
         dict(flat(store.identity(run.fingerprint)))

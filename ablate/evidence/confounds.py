@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from ablate.evidence.table import ALL_LOSSES
@@ -27,8 +26,13 @@ and its parent, that do not share them.
 
 def origins(provenances: Iterable[Provenance]) -> dict[str, list[str]]:
     """The values of each key, sorted; unknown ones are left out."""
-    known = [replace(one, device_name=one.device_name or one.device) for one in provenances]
-    return {key: sorted({str(v) for one in known if (v := getattr(one, key)) is not None}) for key in ORIGINS}
+    found: dict[str, set[str]] = {key: set() for key in ORIGINS}
+    for one in provenances:
+        for key, values in found.items():
+            value = one.device_name or one.device if key == "device_name" else getattr(one, key)
+            if value is not None:
+                values.add(str(value))
+    return {key: sorted(values) for key, values in found.items()}
 
 
 def mixtures(provenances: Iterable[Provenance]) -> list[Note]:

@@ -52,9 +52,8 @@ def gather(
     """
     compare = study.recipe.compare
     provenance = cache(provenance) if provenance is not None else None  # read again for children
-    known = {
-        record.variant.name: Seeds(record, curves, rounded=study.rounded) for record in (*study.family, *study.rows)
-    }
+    records = {record.variant.name: record for record in (*study.family, *study.rows)}
+    known = {name: Seeds(record, curves, rounded=study.rounded) for name, record in records.items()}
     shown = {record.variant.name: known[record.variant.name] for record in study.rows}
     metrics = metric_names(study, shown)
     baseline = next((name for name, seeds in known.items() if seeds.variant.parent is None), None)

@@ -11,7 +11,10 @@ from itertools import zip_longest
 from statistics import median
 from typing import Any, Literal
 
-from ablate.evidence.paired import average
+import numpy as np
+from numpy.typing import NDArray
+
+from ablate.evidence.paired import Floats, average
 from ablate.notes.note import Note
 from ablate.recipe.measured import Reach
 from ablate.store.provenance import Provenance
@@ -96,15 +99,24 @@ class Seeds:
     def _identical(self, curves: Curves | None) -> tuple[tuple[int, ...], ...]:
         """Groups of finished seeds with the same results at all epochs."""
         groups: list[list[int]] = []
-        for seed in self.finished:
-            for group in groups:
+        firsts = np.empty(len(self.finished))
+        for seed, loss in zip(self.finished, map(self._mark, self.finished), strict=True):
+            # A look at one number leaves almost no groups to compare in full, as seeds may be many.
+            for place in np.flatnonzero(close(firsts[: len(groups)], loss)):
+                group = groups[place]
                 pairs = zip(self.runs[group[0]], self.runs[seed], strict=False)
                 if self.measured(seed) and all(self._same(*pair, curves) for pair in pairs):
                     group.append(seed)
                     break
             else:
+                firsts[len(groups)] = loss
                 groups.append([seed])
         return tuple(tuple(group) for group in groups if len(group) > 1)
+
+    def _mark(self, seed: int) -> float:
+        """A number of a seed's first run that is equal in the runs that are the same; infinite if it is missing."""
+        loss = self.runs[seed][0].results.get("last", {}).get("train_loss")
+        return math.inf if loss is None or "train_loss" in self._tracked else loss
 
     def _same(self, one: RunRecord, other: RunRecord, curves: Curves | None) -> bool:
         """Whether all that two runs recorded is equal: a coarse metric alone may be equal by chance, a loss is not."""
@@ -216,6 +228,14 @@ def equal(mine: Mapping[str, Any], theirs: Mapping[str, Any], names: Iterable[st
     """Whether these numbers are equal up to rounding, or missing on both sides."""
     pairs = ((mine.get(name), theirs.get(name)) for name in names)
     return all(a == b or (finite((a, b)) and math.isclose(a or 0, b or 0, rel_tol=SAME)) for a, b in pairs)
+
+
+def close(numbers: Floats, number: float) -> NDArray[np.bool_]:
+    """Which numbers (n,) are equal to another one up to rounding, as `math.isclose` has it, or both infinite."""
+    with np.errstate(all="ignore"):  # infinite or of extreme size
+        near = np.abs(numbers - number) <= SAME * np.maximum(np.abs(numbers), abs(number))
+    found: NDArray[np.bool_] = near | (numbers == number)
+    return found
 
 
 def finite(values: Iterable[float | None]) -> bool:

@@ -14,6 +14,7 @@ docs/evidence.md.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -116,11 +117,8 @@ def overlap(pairs: Sequence[Pair]) -> float:
     correlations r are worth G²/Σr² independent ones. The root rather than the fraction itself was chosen by
     measurement, see docs/evidence.md.
     """
-    total = sum(correlation(one, other) ** 2 for one in pairs for other in pairs)
+    # Σr², counted: a shared variant adds 1/4, and the same two variants 1 rather than 2/4
+    variants = Counter(name for pair in pairs for name in pair)
+    twice = Counter(frozenset(pair) for pair in pairs)
+    total = sum(n**2 for n in variants.values()) / 4 + sum(n**2 for n in twice.values()) / 2
     return float(np.sqrt(len(pairs) / total))
-
-
-def correlation(one: Pair, other: Pair) -> float:
-    """The correlation of two differences between variants with equal, independent variances."""
-    (a, b), (c, d) = one, other
-    return ((a == c) + (b == d) - (a == d) - (b == c)) / 2

@@ -136,15 +136,16 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
         older = row.get("before", {}) if row else {}
         earlier = {**older, **row["runs"]} if row else {}
         shared = shared_by[variant.name]
-        for seed, fold in product(recipe.seeds, range(recipe.folds.k) if recipe.folds else (None,)):
-            name = run_fingerprint(shared, seed, fold)
-            record = store.record(name, seed, variant.settings.epochs, fold)
+        upon = {row: shared_by[row] for row in variant.settings.source_rows if row in shared_by}
+        epochs = variant.settings.epochs
+        repeats = product(recipe.seeds, range(recipe.folds.k) if recipe.folds else (None,))
+        wanted = [(run_fingerprint(shared, seed, fold), seed, epochs, fold) for seed, fold in repeats]
+        for (name, seed, _, fold), record in zip(wanted, store.records(wanted), strict=True):
             before = earlier.get(run_key(seed, fold))
             if before == name:
                 before = older.get(run_key(seed, fold))
             if record.status == "queued" and before is not None and store.record(before).status == "finished":
                 record = replace(record, status="stale", reason=STALE)
-            upon = {row: shared_by[row] for row in variant.settings.source_rows if row in shared_by}
             runs.append(PlannedRun(variant, seed, name, shared, record, before, upon))
     chosen = {variant.name for variant in recipe.variants}
     return Plan(

@@ -21,7 +21,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import lru_cache
@@ -90,23 +90,35 @@ class Store:
 
         A run with status running whose lock is not held was interrupted.
         """
-        known = {"seed": seed, "epochs": epochs, "fold": fold}
-        record = self._record(fingerprint, known)
-        if record.status == "running" and not self.is_claimed(fingerprint):
-            # it may have finished in the meantime
-            record = self._record(fingerprint, known)
-            if record.status == "running":
-                return replace(record, status="interrupted", reason="process no longer running")
+        [record] = self.records([(fingerprint, seed, epochs, fold)])
         return record
 
-    def _record(self, fingerprint: str, known: Mapping[str, Any]) -> RunRecord:
-        path = self.run_folder(fingerprint) / "status.json"
-        status = self.read(path, dict[str, Any]) or {}
+    def records(self, runs: Sequence[tuple[str, int, int, int | None]]) -> list[RunRecord]:
+        """The `record` of each of these runs: of each fingerprint, seed, epochs and fold."""
+        found = []
+        folder, names = self.root / "store", (run[0] for run in runs)
+        for run, contents in zip(runs, self.disk.read_each(folder, names, "status.json"), strict=True):
+            record = self._record(run, contents)
+            if record.status == "running" and not self.is_claimed(record.fingerprint):
+                # it may have finished in the meantime
+                record = self._record(run, self.disk.read(folder / record.fingerprint / "status.json"))
+                if record.status == "running":
+                    record = replace(record, status="interrupted", reason="process no longer running")
+            found.append(record)
+        return found
+
+    def _record(self, run: tuple[str, int, int, int | None], contents: bytes | None) -> RunRecord:
+        """A run's record from the contents of its status file."""
+        fingerprint, seed, epochs, fold = run
+        queued = RunRecord(fingerprint, seed, epochs=epochs, fold=fold)
+        if contents is None:
+            return queued
+        known = {"seed": seed, "epochs": epochs, "fold": fold}
         try:
-            return RunRecord.from_status(fingerprint, {**known, **status})
+            return RunRecord.from_status(fingerprint, {**known, **checked(dict[str, Any], decoded(contents))})
         except ValueError as error:
-            ignore_damaged(path, error)
-            return RunRecord(fingerprint, **known)
+            ignore_damaged(self.run_folder(fingerprint) / "status.json", error)
+            return queued
 
     def metrics(self, fingerprint: str) -> Iterator[dict[str, Any]]:
         """The lines of a run's metrics, oldest first, up to a line that is incomplete after a crash."""

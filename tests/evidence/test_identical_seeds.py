@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from ablate import api
 from ablate.evidence.gather import gather
+from ablate.evidence.seeds import SAME, Seeds, close
 from ablate.notes.note import Note
 from ablate.recipe.variant import Compare
 from ablate.report.formats import render
@@ -128,3 +131,21 @@ def test_a_training_without_randomness_is_one_seed(tmp_path):
     assert row.delta_parent < 0
     assert np.isfinite(base.valid_loss)
     assert base.valid_loss_sd is None
+
+
+def test_seeds_are_not_compared_in_pairs(make_study, monkeypatch):
+    """Of 300 seeds, two of them equal, one pair is compared in full, not 45,000."""
+    compared = []
+    full = Seeds._same
+    monkeypatch.setattr(Seeds, "_same", lambda *given: compared.append(given) or full(*given))
+    values = [0.5 + seed / 1000 for seed in range(300)]
+    [row] = gather(make_study({"a": (None, [*values[:-1], values[7]])})).rows
+    assert row.notes == (Note("same_result", seeds=(7, 299)),)
+    assert len(compared) == 1
+
+
+@pytest.mark.parametrize("number", [0.0, -0.3, 1e-320, 1e308, math.nan])
+def test_close_numbers_are_those_of_the_library(number):
+    numbers = [number * (1 + by) for by in (0.0, 9.99e-7, 1.001e-6, -9.99e-7, -1.001e-6, -2.0)]
+    expected = [math.isclose(one, number, rel_tol=SAME) for one in numbers]
+    assert close(np.array(numbers), number).tolist() == expected

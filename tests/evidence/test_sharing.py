@@ -31,6 +31,18 @@ def test_a_comparison_alone_is_the_paired_t_test():
         assert (found.low, found.high) == pytest.approx((interval.low, interval.high), rel=1e-10)
 
 
+def test_independent_comparisons_against_every_two_of_them():
+    """Each pair twice, the other way round, with a variant in common on either side, with none."""
+    pairs = [("b", "a"), ("b", "a"), ("a", "b"), ("c", "b"), ("c", "a"), ("d", "c"), ("f", "e")]
+
+    def correlation(one, other):
+        (a, b), (c, d) = one, other
+        return ((a == c) + (b == d) - (a == d) - (b == c)) / 2
+
+    total = sum(correlation(one, other) ** 2 for one in pairs for other in pairs)
+    assert overlap(pairs) == np.sqrt(len(pairs) / total)
+
+
 @pytest.mark.parametrize("pairs", [LADDER, STAR])
 def test_against_a_sum_written_out(pairs):
     """The average over answers, from scipy.stats' F and t distributions, one answer after another."""

@@ -13,6 +13,7 @@ from ablate import api
 from ablate.data.load import load_parts
 from ablate.execution.ensembles import described, key_of
 from ablate.recipe import Recipe
+from ablate.recipe.settings import trainer_choice
 from ablate.store.records import RunRecord
 
 TEXT = """
@@ -84,7 +85,7 @@ def test_the_mean_of_numbers_near_the_largest_float():
         for seed in (0, 1)
     ]
     for run in runs:
-        run.variant = SimpleNamespace(settings=SimpleNamespace(joined=()))
+        run.variant = SimpleNamespace(settings=SimpleNamespace(joined=(), trainer=trainer_choice("loop")))
     found = described("a", runs, {key_of(runs): {"x": 1.0}})
     assert found.single == {"x": 1.7e308}
 

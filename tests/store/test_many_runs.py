@@ -1,0 +1,57 @@
+"""Reading the runs of a study takes work in proportion to their number, and no more than it must."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from ablate.store.disk import StoreWarning
+from ablate.store.records import RunRecord
+from ablate.store.store import Store
+
+NAMES = [f"{number:020x}" for number in range(50)]
+
+
+@pytest.fixture
+def store(tmp_path):
+    for seed, name in enumerate(NAMES[:40]):
+        folder = tmp_path / "runs" / "store" / name
+        folder.mkdir(parents=True)
+        (folder / "status.json").write_text(json.dumps({"status": "finished", "seed": seed}))
+    return Store(tmp_path / "runs")
+
+
+def test_each_status_is_opened_once(store, monkeypatch):
+    opened = []
+    real = os.open
+    monkeypatch.setattr(os, "open", lambda path, *flags, **where: opened.append(path) or real(path, *flags, **where))
+    records = store.records([(name, seed, 9, None) for seed, name in enumerate(NAMES)])
+    assert [record.status for record in records] == ["finished"] * 40 + ["queued"] * 10
+    assert [record.seed for record in records] == list(range(50))
+    assert opened.count("status.json") == 40
+    assert len(opened) == 2 + 2 * 40 + 10  # the root, the folder of all runs, two of each run, one of a missing one
+
+
+def test_what_is_no_status_of_its_own_is_said(store, tmp_path):
+    (outside := tmp_path / "outside").mkdir()
+    (outside / "status.json").write_text('{"status": "finished"}')
+    folder = tmp_path / "runs" / "store"
+    (folder / NAMES[40]).symlink_to(outside)
+    (folder / NAMES[1] / "status.json").unlink()
+    (folder / NAMES[1] / "status.json").symlink_to(outside / "status.json")
+    (folder / NAMES[2] / "status.json").write_text("{")
+    (folder / NAMES[3] / "status.json").unlink()
+    os.mkfifo(folder / NAMES[3] / "status.json")
+    with pytest.warns(StoreWarning) as said:
+        records = store.records([(name, 7, 9, None) for name in [*NAMES[1:4], NAMES[40]]])
+    assert records == [RunRecord(name, 7, epochs=9) for name in [*NAMES[1:4], NAMES[40]]]
+    assert [str(one.message).split("(=")[0] for one in said] == [
+        "symbolic link ",
+        "file ",
+        "special file ",
+        "symbolic link ",
+    ]
+    with pytest.raises(ValueError, match="must be in the folder of runs"):
+        store.record("../outside")

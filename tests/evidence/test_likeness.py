@@ -21,7 +21,7 @@ from ablate.evidence.gather import gather
 from ablate.notes.note import Note
 from ablate.planning.plan import make_plan
 from ablate.recipe import Recipe
-from ablate.recipe.settings import Choice, Settings
+from ablate.recipe.settings import Choice, Settings, trainer_choice
 from ablate.recipe.variant import Change, Compare, Variant
 from ablate.store.provenance import Provenance
 from ablate.store.store import Store
@@ -268,7 +268,7 @@ def test_rows_with_other_samples_are_told_instead_of_their_steps(make_study, mak
     assert gather(study, provenance=provenance).rows[1].unlike == (
         Note("other_samples", values={"split": "train", "own": 2741, "parent": 842}),
     )
-    joined = study.rows[1].variant.settings.replace(joined=("a",))
+    joined = study.rows[1].variant.settings.replace(trainer=trainer_choice("joined", members=("a",)))
     rows = (study.rows[0], replace(study.rows[1], variant=replace(study.rows[1].variant, settings=joined)))
     unlike = gather(replace(study, rows=rows), provenance=provenance).rows[1].unlike
     assert "other_samples" not in [note.kind for note in unlike]

@@ -76,6 +76,10 @@ def of_command(folder: Path, own: Iterable[Path] = ()) -> Provenance:
     )
 
 
+QUIET = ("-c", "core.fsmonitor=false")
+"""A repository may be a stranger's: its settings start no program."""
+
+
 def _without(paths: Iterable[Path], top: Path) -> list[str]:
     """The words that leave paths out of a git command, for those in the repository at ``top``."""
     real = (Path(os.path.realpath(path)) for path in paths)
@@ -86,7 +90,7 @@ def _without(paths: Iterable[Path], top: Path) -> list[str]:
 def git(folder: Path, *words: str) -> str | None:
     """The output of a git command in ``folder``; None if it fails, as in a folder that is in no repository."""
     try:
-        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=5, check=True)
+        done = subprocess.run(["git", *QUIET, *words], cwd=folder, capture_output=True, text=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

@@ -90,7 +90,8 @@ def _without(paths: Iterable[Path], top: Path) -> list[str]:
 def git(folder: Path, *words: str) -> str | None:
     """The output of a git command in ``folder``; None if it fails, as in a folder that is in no repository."""
     try:
-        done = subprocess.run(["git", *QUIET, *words], cwd=folder, capture_output=True, text=True, timeout=5, check=True)
+        quietly = ["git", *QUIET, *words]
+        done = subprocess.run(quietly, cwd=folder, capture_output=True, text=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

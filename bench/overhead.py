@@ -73,7 +73,7 @@ def jobs_of(folder: Path, trainer: str, runs: int, epochs: int) -> tuple[Store, 
     store = Store(folder / f"{trainer}-{runs}-{epochs}")
     plan = make_plan(recipe, store)
     write_study(plan, store)
-    return store, make_jobs(plan.to_do(), plan, store, Provenance(), now=time.time())
+    return store, make_jobs(plan.to_do(), plan, store, Provenance())
 
 
 def seconds_per_run(folder: Path, trainer: str, runs: int, epochs: int) -> float:

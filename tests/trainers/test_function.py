@@ -415,3 +415,12 @@ def test_a_metric_that_is_not_reported_is_told_with_the_fix(write, ablate, tmp_p
     assert done.code == 0
     assert "valid_loss was not reported: set compare.metric to a metric that your code reports" in done.out
     assert ablate("table", path, "--metric", "accuracy", "--format", "json").rows()["base"]["accuracy"] == 1.0
+
+
+def test_folds_are_given_and_averaged(write, ablate):
+    recipe = "trainer: {target: 'CODE:main'}\nfolds: 3\nseeds: 3\nbaseline: {name: base, args: {lr: 0.5}}\n"
+    path = write(code("return {'valid_loss': lr + run.fold + run.seed / 100}", "run, lr"), recipe)
+    done = ablate("run", path, "--format", "json")
+    assert done.code == 0, done.err
+    assert done.rows()["base"]["valid_loss"] == pytest.approx(0.5 + 1 + 0.01, rel=1e-12)
+    assert done.rows()["base"]["seeds"] == 3

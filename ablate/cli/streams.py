@@ -11,22 +11,38 @@ STDOUT = "stdout"
 """What an error of the standard output names as its file."""
 
 
-class Stream(io.FileIO):
+class Stream(io.TextIOWrapper):
     """A standard stream. If it is ``lossy``, what cannot be written is lost (a full disk, a terminal that is gone);
     otherwise an error names it.
+
+    Only the standard library writes the bytes: Python code below it could be interrupted after the system call, and the
+    bytes would be written again.
     """
 
-    def __init__(self, number: int, *, lossy: bool) -> None:
-        super().__init__(number, "w", closefd=False)
+    def __init__(self, number: int, encoding: str, *, lossy: bool, lines: bool) -> None:
+        raw = io.FileIO(number, "w", closefd=False)
+        lines = lines or raw.isatty()
+        super().__init__(io.BufferedWriter(raw), encoding, errors="backslashreplace", line_buffering=lines)
         self.lossy = lossy
 
-    def write(self, data: Any) -> int:
+    def write(self, text: str) -> int:
         try:
-            return super().write(data) or (memoryview(data).nbytes if self.lossy else 0)
+            return super().write(text)
         except OSError as error:
-            if self.lossy:
-                return memoryview(data).nbytes
+            self._lose(error)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError as error:
+            self._lose(error)
+
+    def _lose(self, error: OSError) -> None:
+        """Let the rest go nowhere if it may be lost, else raise an error with the name of the stream."""
+        if not self.lossy:
             raise OSError(error.errno, error.strerror, STDOUT) from None
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
 
 
 def open_streams() -> None:
@@ -40,14 +56,12 @@ def open_streams() -> None:
             os.fstat(number)
         except OSError:
             os.set_inheritable(os.open(os.devnull, mode), True)  # takes the lowest free number
-    sys.stdout = _text(sys.stdout, Stream(1, lossy=False))
-    sys.stderr = _text(sys.stderr, Stream(2, lossy=True), lines=True)
+    sys.stdout = Stream(1, _encoding(sys.stdout), lossy=False, lines=False)
+    sys.stderr = Stream(2, _encoding(sys.stderr), lossy=True, lines=True)
 
 
-def _text(old: Any, raw: Stream, *, lines: bool = False) -> io.TextIOWrapper:
-    encoding = getattr(old, "encoding", None) or "utf-8"
-    buffered = io.BufferedWriter(raw)
-    return io.TextIOWrapper(buffered, encoding, errors="backslashreplace", line_buffering=lines or raw.isatty())
+def _encoding(old: Any) -> str:
+    return getattr(old, "encoding", None) or "utf-8"
 
 
 def abandon_stdout() -> None:

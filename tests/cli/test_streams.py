@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import pty
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -192,11 +194,43 @@ def test_other_encodings(variables, trained):
 def test_a_lost_message_is_lost_quietly(tmp_path):
     with (tmp_path / "file").open("wb") as file:
         number = os.dup(file.fileno())
-    lossy, strict = Stream(number, lossy=True), Stream(number, lossy=False)
+    lossy, strict = (Stream(number, "utf-8", lossy=lossy, lines=True) for lossy in (True, False))
     os.close(number)
-    assert lossy.write(b"words") == 5
     with pytest.raises(OSError, match="stdout"):
-        strict.write(b"words")
+        strict.write("words\n")
+    assert lossy.write("words\n") == 6
+    assert lossy.write("more\n") == 5
+    strict.detach()
+    lossy.detach()
+    os.close(number)  # the lossy one made it the null device
+
+
+def test_an_interrupted_message_is_printed_once():
+    """A signal that arrives when the text is on its way must not make it be written again."""
+    ends, begins = os.pipe()
+    stream = Stream(begins, "utf-8", lossy=True, lines=True)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for _ in range(200):
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.setitimer(signal.ITIMER_REAL, 1e-4)
+                while True:
+                    stream.write("word\n")
+                    assert os.read(ends, 1000) == b"word\n"
+            with contextlib.suppress(BlockingIOError):
+                os.set_blocking(ends, False)
+                assert os.read(ends, 1000) in (b"word\n", b"")
+            os.set_blocking(ends, True)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        stream.detach()
+        os.close(ends)
+        os.close(begins)
 
 
 def test_say_prints_no_control_characters(capsys):

@@ -103,6 +103,9 @@ class Builder:
         """The settings of a variant that the user's own code trains."""
         count = len(self.problems)
         check_sections(tree, trainer, rules, self.problems)
+        target = getattr(rules, "target", None)
+        if target is not None and (rule := target_rule(target, self.folder)) is not None:
+            self.problems.add(tree.sections["trainer"].position, f"trainer.target (={show(target)}) {rule}")
         metrics = read_reported(tree.sections.get("metrics"), self.problems)
         args = read_args(tree.sections.get("args"), self.problems)
         kept = {name: node for name, node in tree.sections.items() if name in rules.settings}

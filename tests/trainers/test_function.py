@@ -314,6 +314,8 @@ PLAIN = "trainer: {target: 'CODE:main'}\nbaseline: {name: base, args: {lr: 0.1}}
     ("recipe", "message"),
     [
         (PLAIN.replace("CODE:main", "CODE"), "must be module:attribute, such as train:main."),
+        (PLAIN.replace("CODE:main", "no_such_module:main"), "is in module 'no_such_module', which was not found."),
+        (PLAIN.replace("CODE:main", "CODE:mian"), "Did you mean 'own_training_"),
         (PLAIN.replace("target:", "targt:"), "must have 'target', 'command' or 'name'. Did you mean 'target'?"),
         (PLAIN.replace("{target: 'CODE:main'}", "'CODE:main'"), "Write trainer: {target: own_training_"),
         (PLAIN.replace("{target: 'CODE:main'}", "joined"), "trainer (=joined) must be one of"),

@@ -159,7 +159,7 @@ def stretches(lines: Iterable[Mapping[str, Any]], after: int | None) -> Iterator
             if name in NOT_CURVES or isinstance(value, bool) or not isinstance(value, int | float):
                 continue
             if math.isfinite(value):
-                new.append(Point(legal_key(name), float(value), int(line["time"] * 1000), epoch))
+                new.append(Point(legal_key(name), float(value), int(line.get("time", 0) * 1000), epoch))
             else:
                 not_finite.setdefault(name, epoch)
         if points and last is not None and len(points) + len(new) > METRICS_PER_CALL:

@@ -167,7 +167,7 @@ class Upload:
             return
         if sent is not None and not self.connection.there(sent.run):
             sent = None
-        first = next((float(line["time"]) for line in self.store.metrics(run.fingerprint)), None)
+        first = next((float(line.get("time", 0)) for line in self.store.metrics(run.fingerprint)), None)
         if sent is not None and sent.first is not None and first is not None and sent.first != first:
             self.connection.trash(sent.run)  # retrained: its curves are outdated
             sent = None

@@ -99,8 +99,8 @@ def build() -> typer.Typer:
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Inside, what is wrong with files in the folder of runs is told in a line each, once."""
+def store_warnings_printed() -> Iterator[None]:
+    """Context in which each warning about a file in the folder of runs is printed once, in one line."""
     with warnings.catch_warnings():
         show = warnings.showwarning
 
@@ -123,7 +123,7 @@ def run_command(words: Sequence[str]) -> int:
     words = [word for word in words if word != "--debug"]
     command = typer.main.get_command(build())
     try:
-        with told():
+        with store_warnings_printed():
             code = command.main(words, prog_name="ablate", standalone_mode=False)
             sys.stdout.flush()
     except KeyboardInterrupt:

@@ -112,8 +112,8 @@ def make_jobs(
         if run.identity not in known:
             known[run.identity] = facts(run.variant.settings, folder=plan.recipe.folder, folds=plan.recipe.folds)
         needs = {seed: run.needs(seed) for seed in seeds}
-        anew = fresh or run.record.status in FROM_NOTHING
-        resumes = not anew and bool(run.record.stack)
+        from_scratch = fresh or run.record.status in FROM_NOTHING
+        resumes = not from_scratch and bool(run.record.stack)
         names = tuple(run_fingerprint(run.identity, seed, run.record.fold) for seed in seeds)
         job = Job(
             number=0,
@@ -129,8 +129,8 @@ def make_jobs(
             fingerprints=names,
             root=store.root,
             threads=(resumes and run.record.threads) or threads,
-            attempts=tuple(_attempt(records.get(name), anew) for name in names),
-            fresh=anew,
+            attempts=tuple(_attempt(records.get(name), from_scratch) for name in names),
+            fresh=from_scratch,
             together=resumes and len(seeds) > 1,
             timeout=timeout,
             provenance=provenance,
@@ -142,11 +142,11 @@ def make_jobs(
     return [replace(job, number=number) for number, (_, job) in enumerate(jobs)]
 
 
-def _attempt(record: RunRecord | None, anew: bool) -> int:
+def _attempt(record: RunRecord | None, from_scratch: bool) -> int:
     """The number of the attempt that a job makes at a run, at least; ``record`` is known if it is to be trained."""
     if record is None or record.status in ("queued", "stale"):
         return 1
-    return record.attempt + (anew or record.status == "timeout")
+    return record.attempt + (from_scratch or record.status == "timeout")
 
 
 def weights_of(

@@ -14,6 +14,7 @@ from ablate.recipe.settings import Settings
 from ablate.recipe.targets import file_digest, local_code, script_code
 from ablate.registry import Card, register
 from ablate.trainers.shared.command_line import BUILT_IN, Style, Template, parts
+from ablate.trainers.shared.reading import Read
 from ablate.trainers.trainer import OwnTrainer
 
 if TYPE_CHECKING:
@@ -21,36 +22,6 @@ if TYPE_CHECKING:
 
 SEED = re.compile(rb"\bABLATE_SEED\b")
 EPOCHS = re.compile(rb"\bABLATE_EPOCHS\b")
-
-
-class Read(BaseModel):
-    """Where a script's metrics are read from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    jsonl: str | None = Field(default=None, description="a file with a JSON object per line")
-    csv: str | None = Field(default=None, description="a CSV file with a header")
-    regex: Mapping[str, str] | None = Field(
-        default=None, description="metric → regular expression with one group, for lines of the output"
-    )
-    names: Mapping[str, str] = Field(default={}, description="metric → its name in the file, if different")
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Read:
-        if sum(source is not None for source in (self.jsonl, self.csv, self.regex)) != 1:
-            raise ValueError("must have one of jsonl, csv and regex.")
-        for source, path in (("jsonl", self.jsonl), ("csv", self.csv)):
-            if path is not None and "{out}" not in path:
-                why = "because runs at the same time would write into one file"
-                raise ValueError(f"must have {{out}} in {source} (={path}), {why}. {{out}} is the folder of a run.")
-        for name, pattern in (self.regex or {}).items():
-            try:
-                groups = re.compile(pattern).groups
-            except re.error as error:
-                raise ValueError(f"has an invalid regular expression for {name} (={pattern}): {error}.") from None
-            if groups != 1:
-                raise ValueError(f"must have one group in the regular expression for {name} (={pattern}).")
-        return self
 
 
 class Config(BaseModel):

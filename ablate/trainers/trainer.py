@@ -48,17 +48,17 @@ class OwnTrainer(Trainer):
         """The command line of a run with the working folder ``out``; None if it starts no command."""
         return None
 
+    @abstractmethod
     def deciding(self) -> dict[str, Any]:
         """What of its own settings affects the result, as plain JSON values."""
-        raise NotImplementedError
 
+    @abstractmethod
     def code_digests(self, folder: Path) -> dict[str, Any]:
         """Hashes of the user's code in ``folder`` that it runs, by target or file. Raises ValueError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def code_files(self, folder: Path) -> set[Path]:
         """The user's files in `code_digests`. Raises ValueError."""
-        raise NotImplementedError
 
     def ignores_epochs(self, folder: Path) -> str | None:
         """Why ``epochs`` has no effect, as the end of a sentence; None if the code in ``folder`` may use it."""

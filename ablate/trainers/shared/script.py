@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,9 +21,9 @@ from ablate.engine.contract import Assignment, Facts, Outcome, Report, State
 from ablate.notes.note import Note
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
-from ablate.trainers.shared.command_line import Template
+from ablate.trainers.shared.command_line import Style, Template
 from ablate.trainers.shared.points import Diverged, Points
-from ablate.trainers.shared.reading import CsvLines, JsonLines, Patterns, Tail, Values
+from ablate.trainers.shared.reading import CsvLines, JsonLines, Patterns, Read, Tail, Values
 
 LOOK_EVERY = 0.1
 """Seconds between two looks into the file of a script's metrics."""
@@ -37,22 +37,13 @@ TAIL = 2000
 PR_SET_PDEATHSIG = 1
 
 
-class Source(Protocol):
-    """Where the metrics of a script are read from: one of the three."""
-
-    jsonl: str | None
-    csv: str | None
-    regex: Mapping[str, str] | None
-    names: Mapping[str, str]
-
-
 class Command(Protocol):
     """What is asked of `ablate.trainers.command.Command`."""
 
     @property
-    def style(self) -> Any: ...
+    def style(self) -> Style: ...
     @property
-    def read(self) -> Any: ...
+    def read(self) -> Read: ...
     @property
     def resume_args(self) -> tuple[str, ...]: ...
     def folder(self, folder: Path) -> Path: ...
@@ -114,7 +105,7 @@ class Reader:
     """
 
     def __init__(self, command: Command, where: Path, fields: Mapping[str, str]) -> None:
-        read: Source = command.read
+        read = command.read
         self.recorded: float | None = None
         self.newest = -math.inf
         self.waiting: list[str] = []
@@ -195,7 +186,7 @@ def start(words: Sequence[str], where: Path, known: Mapping[str, str]) -> subpro
         raise ValueError(f"trainer.command (={words[0]}) cannot be started: {reason}.") from None
 
 
-def follow(process: subprocess.Popen[bytes], reader: Reader, look: Any) -> str:
+def follow(process: subprocess.Popen[bytes], reader: Reader, look: Callable[[], None]) -> str:
     """Copy the output of a script into the log and read its metrics until it ends. Returns the end of its output."""
     assert process.stdout is not None
     pipe = process.stdout.fileno()

@@ -1,4 +1,4 @@
-"""Text that controls no terminal."""
+"""Text that controls no terminal and fits into a line."""
 
 from __future__ import annotations
 
@@ -11,3 +11,9 @@ UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 def visible(text: str) -> str:
     """Text that controls no terminal: names and messages may contain anything."""
     return UNSEEN.sub("", text)
+
+
+def shortened(text: object, limit: int = 60) -> str:
+    """The beginning of a long text: at most ``limit`` characters."""
+    text = str(text)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

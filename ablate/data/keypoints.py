@@ -11,6 +11,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from ablate.data.dataset import Keypoints, Spec
+from ablate.printable import shortened
 from ablate.registry.fields import Range
 
 if TYPE_CHECKING:
@@ -137,7 +138,9 @@ def declared(value: Any, where: str) -> Points | None:
         first = error.errors()[0]
         rule = first["msg"].removeprefix("Value error, ").rstrip(".")
         place = ".".join(str(part) for part in first["loc"] if part not in ("int", "tuple[str, ...]"))
-        raise ValueError(f"{where}: {place or 'value'} (={first['input']!r}) is not valid: {rule}.") from None
+        raise ValueError(
+            f"{where}: {place or 'value'} (={shortened(repr(first['input']))}) is not valid: {rule}."
+        ) from None
 
 
 def as_coordinates(targets: Tensor, first: int = 1) -> Tensor:

@@ -20,6 +20,7 @@ from ablate.models.user import build_target
 from ablate.optimizers.build import parameter_groups, value_setter
 from ablate.optimizers.optimizer import Optimizer
 from ablate.optimizers.own import OwnOptimizer
+from ablate.printable import shortened
 from ablate.recipe.settings import Choice, Settings
 from ablate.registry import suggestion
 from ablate.registry.lazy import torch
@@ -68,7 +69,9 @@ def make_trick(choice: Choice, folder: Path) -> Trick:
             near = suggestion(where, target.model_fields)
             hint = f"Did you mean '{near}'?" if near else f"Available: {', '.join(target.model_fields) or 'none'}."
             raise ValueError(f"tricks.{choice.target}.{where} is not a setting of {choice.label}. {hint}") from None
-        raise ValueError(f"tricks.{choice.target}.{where} (={first['input']!r}): {first['msg']}.") from None
+        raise ValueError(
+            f"tricks.{choice.target}.{where} (={shortened(repr(first['input']))}): {first['msg']}."
+        ) from None
 
 
 def build_network(

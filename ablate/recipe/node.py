@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ablate.printable import shortened
 from ablate.recipe.problems import Position, Problem, RecipeError
 
 
@@ -137,14 +138,12 @@ class Node:
 
 def show(value: Any, limit: int = 60) -> str:
     """A value as a recipe would write it, in one line of at most ``limit`` characters."""
-    text = _flow(value.plain() if isinstance(value, Node) else value)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return shortened(_flow(value.plain() if isinstance(value, Node) else value), limit)
 
 
 def one_line(text: str, limit: int = 60) -> str:
     """Text as it was typed, in one line of at most ``limit`` characters."""
-    text = text if text.isprintable() else json.dumps(text)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return shortened(text if text.isprintable() else json.dumps(text), limit)
 
 
 def _flow(value: Any) -> str:

@@ -16,6 +16,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from ablate.printable import shortened
 from ablate.registry import Named, UnknownName, entries, inside, lookup, suggestion
 from ablate.registry.fields import Epochs
 
@@ -101,7 +102,9 @@ def parse_schedule(value: dict[str, Any], info: ValidationInfo | None = None) ->
         odd = next((key for key in value if key != "per"), None)
         if odd is None:
             raise ValueError(f"must be a number or a schedule with one rule ({', '.join(known)}).")
-        raise ValueError(str(UnknownName("schedule", str(odd))).replace("is not", f"has '{odd}', which is not", 1))
+        raise ValueError(
+            str(UnknownName("schedule", str(odd))).replace("is not", f"has '{shortened(odd)}', which is not", 1)
+        )
     entry = lookup("schedule", rules[0])
     arguments = value[rules[0]]
     rest = {key: item for key, item in value.items() if key != rules[0]}
@@ -113,7 +116,7 @@ def parse_schedule(value: dict[str, Any], info: ValidationInfo | None = None) ->
         fields = {entry.settings.shorthand: arguments, **rest}
     else:
         raise ValueError(
-            f"{rules[0]} (={arguments!r}) must be a mapping with the keys "
+            f"{rules[0]} (={shortened(repr(arguments))}) must be a mapping with the keys "
             f"{', '.join(f for f in entry.settings.model_fields if f != 'per')}."
         )
     context = info.context if info is not None else None
@@ -129,7 +132,7 @@ def parse_schedule(value: dict[str, Any], info: ValidationInfo | None = None) ->
 def _dumped(value: Any) -> Any:
     if isinstance(value, Schedule | Epochs):
         return value.dump()
-    raise ValueError(f"(={value!r}) must be a number, a string, a list or a mapping.")
+    raise ValueError(f"(={shortened(repr(value))}) must be a number, a string, a list or a mapping.")
 
 
 def _sentence(rule: str, settings: type[Named], finding: Any) -> str:
@@ -149,7 +152,7 @@ def _sentence(rule: str, settings: type[Named], finding: Any) -> str:
     if finding["type"] == "extra_forbidden":
         near = suggestion(str(finding["loc"][-1]), settings.model_fields)
         hint = f"Did you mean '{near}'?" if near else f"Available: {', '.join(settings.model_fields)}."
-        return f"has '{finding['loc'][-1]}', which is not a setting of {rule}. {hint}"
+        return f"has '{shortened(finding['loc'][-1])}', which is not a setting of {rule}. {hint}"
     if finding["type"] == "too_long":
         return (
             f"must have at most {finding['ctx']['max_length']} values in '{where}'{about}, but has "
@@ -164,7 +167,9 @@ def _sentence(rule: str, settings: type[Named], finding: Any) -> str:
     if finding["type"] != "value_error":
         text = f"must be {text}{about if text == 'a list' else ''}"
     end = "" if text.endswith((".", "?")) else "."
-    shown = "" if isinstance(finding["input"], dict | list) else f" (={finding['input']})"  # they are in the subject
+    shown = (
+        "" if isinstance(finding["input"], dict | list) else f" (={shortened(finding['input'])})"
+    )  # they are in the subject
     return f"{where}{shown} {text.removeprefix('(=')}{end}"
 
 

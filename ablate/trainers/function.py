@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
+from ablate.printable import shortened
 from ablate.recipe.settings import Choice, Settings
 from ablate.recipe.targets import TARGET, code_digest, local_code
 from ablate.registry import Card, register, suggestion
@@ -62,7 +63,7 @@ class Function(OwnTrainer):
                 pass
             except SystemExit as error:
                 if error.code not in (None, 0):
-                    raise ValueError(f"{self.target} ended with sys.exit({error.code!r})") from None
+                    raise ValueError(f"{self.target} ended with sys.exit({shortened(repr(error.code))})") from None
             report.end_if_asked(only_if_raised=True)
             outcomes.append(run.outcome())
             report.ended(replica, outcomes[-1])

@@ -81,6 +81,8 @@ HOSTILE = {
     "comment": "#" * 500_000,
     "colons": ":" * 20_000,
     "question marks": "? " * 3000 + "a",
+    "long words in schedules": "baseline: {name: a, optimizer: {name: sgd, lr: &r {for: {%s: 1}}}}\nvariants:\n" % ("x" * 5000)
+    + "".join(f"- {{name: v{i}, set: {{optimizer.lr: {rule % (5000 * 'x')}}}}}\n" for i, rule in enumerate(("{linear: [%s]}", "{%s: 1}", "{linear: {%s: 1}}", "{step: %s}", "{warmup: %s, then: 1}", "{points: {%s: 1}}", "{formula: %s}", "{cosine: [1, 2], per: %s}", "%s"))),
     "anchors": "".join(f"- &a{i} x\n" for i in range(4000)),
 }  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 from ablate.evidence.table import ALL_LOSSES
 from ablate.notes.note import Kind, Note
@@ -24,26 +24,47 @@ and its parent, that do not share them.
 """
 
 
-def origins(provenances: Iterable[Provenance]) -> dict[str, list[str]]:
-    """The values of each key, sorted; unknown ones are left out."""
-    found: dict[str, set[str]] = {key: set() for key in ORIGINS}
-    for one in provenances:
-        for key, values in found.items():
-            value = one.device_name or one.device if key == "device_name" else getattr(one, key)
-            if value is not None:
-                values.add(str(value))
-    return {key: sorted(values) for key, values in found.items()}
+SPLITS = ("train", "valid", "test")
 
 
-def mixtures(provenances: Iterable[Provenance]) -> list[Note]:
+@dataclass(frozen=True)
+class Origins:
+    """Where the runs of a variant come from: the sorted values of each key of `ORIGINS`, without unknown ones, and the
+    number of ``samples`` of each split, if all runs agree.
+    """
+
+    values: Mapping[str, Sequence[str]]
+    samples: Mapping[str, int]
+
+    @classmethod
+    def of(cls, provenances: Iterable[Provenance]) -> Origins:
+        """Of the runs with these provenances, which may be many: each is needed only once."""
+        values: dict[str, set[str]] = {key: set() for key in ORIGINS}
+        samples: dict[str, set[int | None]] = {split: set() for split in SPLITS}
+        for one in provenances:
+            for key, found in values.items():
+                value = one.device_name or one.device if key == "device_name" else getattr(one, key)
+                if value is not None:
+                    found.add(str(value))
+            for split, counts in samples.items():
+                count = one.facts.data.get(split)
+                counts.add(count if isinstance(count, int) else None)
+        agreed = {split: next(iter(counts)) for split, counts in samples.items() if len(counts) == 1}
+        return cls(
+            {key: sorted(found) for key, found in values.items()},
+            {split: count for split, count in agreed.items() if count},
+        )
+
+
+def mixtures(origins: Origins) -> list[Note]:
     """Notes about keys that have several values in the runs of one variant."""
-    found = origins(provenances)
+    found = origins.values
     return [Note(mixed, values={"names": found[key]}) for key, (mixed, _) in ORIGINS.items() if len(found[key]) > 1]
 
 
-def different_origins(row: Iterable[Provenance], parent: Iterable[Provenance]) -> list[Note]:
+def different_origins(row: Origins, parent: Origins) -> list[Note]:
     """Notes about keys that differ between a variant and its parent."""
-    mine, theirs = origins(row), origins(parent)
+    mine, theirs = row.values, parent.values
     return [
         Note(other, values={"own": mine[key], "parent": theirs[key]})
         for key, (_, other) in ORIGINS.items()
@@ -53,8 +74,6 @@ def different_origins(row: Iterable[Provenance], parent: Iterable[Provenance]) -
 
 BUDGET: dict[str, Kind] = {"epochs": "other_epochs", "batch_size": "other_batch_size"}
 """Settings that determine how long a variant is trained, and the notes about them."""
-
-SPLITS = ("train", "valid", "test")
 
 SEEN_ONLY = {"facial_keypoints": {"size"}, "csv": {"inputs"}, "npz": {"keypoints"}}
 """Settings of datasets that change the inputs, or what tricks do with targets, but not which samples are validated nor
@@ -104,21 +123,14 @@ def different_steps(row: Iterable[RunRecord], parent: Iterable[RunRecord]) -> li
     return [Note("other_steps", values={"own": mine.pop(), "parent": theirs.pop()})]
 
 
-def different_samples(row: Iterable[Provenance], parent: Iterable[Provenance]) -> list[Note]:
+def different_samples(row: Origins, parent: Origins) -> list[Note]:
     """Notes about splits whose numbers of samples differ, as counted when the data were loaded."""
-    mine, theirs = (counts(side) for side in (row, parent))
+    mine, theirs = row.samples, parent.samples
     return [
         Note("other_samples", values={"split": split, "own": mine[split], "parent": theirs[split]})
         for split in SPLITS
         if split in mine and split in theirs and mine[split] != theirs[split]
     ]
-
-
-def counts(runs: Iterable[Provenance]) -> dict[str, int]:
-    """The number of samples of each split, if all runs agree."""
-    known: list[Mapping[str, Any]] = [one.facts.data for one in runs]
-    found = {split: {n if isinstance(n := data.get(split), int) else None for data in known} for split in SPLITS}
-    return {split: only for split, values in found.items() if len(values) == 1 and (only := next(iter(values)))}
 
 
 def different_scaling(row: Sequence[RunRecord], other: Sequence[RunRecord]) -> bool:

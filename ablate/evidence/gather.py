@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
 import numpy as np
 
 from ablate.evidence.confounds import (
+    Origins,
     different_origins,
     different_samples,
     different_settings,
@@ -24,7 +25,7 @@ from ablate.evidence.inert_changes import inert
 from ablate.evidence.interactions import with_interactions
 from ablate.evidence.looks import look
 from ablate.evidence.paired import FLAT, Estimator, average, deviation, unit_of
-from ablate.evidence.seeds import Curves, Origin, Seeds, reaching
+from ablate.evidence.seeds import Curves, Seeds, Source, reaching
 from ablate.evidence.table import Family, Row, Table
 from ablate.evidence.variance_pooling import shared_spreads
 from ablate.notes.note import Note
@@ -40,23 +41,26 @@ __all__ = ["Row", "Table", "gather", "table_of"]
 def gather(
     study: StudyRecord,
     estimate: Estimator = shared_spreads,
-    provenance: Origin | None = None,
+    provenances: Source | None = None,
     curves: Curves | None = None,
 ) -> Table:
     """The table of a study.
 
     Variants of the recipe that are not shown lend their variances and count in the correction of p-values.
-    ``estimate`` estimates the variance of each comparison. With ``provenance``, rows note versions and devices that are
-    mixed or differ from the parent's. ``curves`` are read for the recipe's ``reach``, and where results of
+    ``estimate`` estimates the variance of each comparison. With ``provenances``, rows note versions and devices that
+    are mixed or differ from the parent's. ``curves`` are read for the recipe's ``reach``, and where results of
     seeds are equal.
     """
     compare = study.recipe.compare
-    provenance = cache(provenance) if provenance is not None else None  # read again for children
     records = {record.variant.name: record for record in (*study.family, *study.rows)}
     known = {name: Seeds(record, curves, rounded=study.rounded) for name, record in records.items()}
     shown = {record.variant.name: known[record.variant.name] for record in study.rows}
     metrics = metric_names(study, shown)
     baseline = next((name for name, seeds in known.items() if seeds.variant.parent is None), None)
+
+    @cache
+    def origins(name: str) -> Origins:
+        return Origins.of(provenances(known[name].fingerprints()) if provenances is not None else ())
 
     def findings(reference: Mapping[str, str | None], planned: int = 0) -> dict[str, Finding]:
         pairs = {
@@ -67,15 +71,17 @@ def gather(
         return examine(pairs, compare.better, compare.smallest_effect, estimate, planned)
 
     planned = comparisons([seeds.variant for seeds in known.values()], compare.metric)
-    to_parent = findings({name: seeds.variant.parent for name, seeds in known.items()}, planned)
-    to_baseline = findings({name: baseline if name != baseline else None for name in known})
+    parents = {name: seeds.variant.parent for name, seeds in known.items()}
+    baselines = {name: baseline if name != baseline else None for name in known}
+    to_parent = findings(parents, planned)
+    to_baseline = to_parent if baselines == parents else findings(baselines)
     rows = []
     for name, seeds in shown.items():
-        row = describe(seeds, metrics, compare, provenance)
+        row = describe(seeds, metrics, compare, mixtures(origins(name)))
         if curves is not None:
-            marks = [reaching(seeds, mark, curves, provenance) for mark in study.recipe.reach]
+            marks = [reaching(seeds, mark, curves, provenances) for mark in study.recipe.reach]
             row = replace(row, reached={key: value for mark in marks for key, value in mark.items()})
-        row = beside_parent(row, seeds, known, to_parent.get(name), compare, provenance)
+        row = beside_parent(row, seeds, known, to_parent.get(name), compare, origins)
         rows.append(beside_baseline(row, to_baseline.get(name), compare))
     rows, interactions = with_interactions(rows, known, compare)
     pooled = any(one.effect and one.effect.spread and one.effect.spread.pooled for one in to_parent.values())
@@ -120,13 +126,11 @@ def describe(
     seeds: Seeds,
     metrics: tuple[str, ...],
     compare: Compare,
-    provenance: Origin | None = None,
+    mixed: Sequence[Note] = (),
 ) -> Row:
     """A row without its comparisons."""
     variant = seeds.variant
-    notes = seeds.notes()
-    if provenance is not None:
-        notes += mixtures(provenance(fingerprint) for fingerprint in seeds.fingerprints())
+    notes = [*seeds.notes(), *mixed]
     numbers: dict[str, float | None] = {}
     own = own_training(variant.settings.trainer) is not None
     for name in (*LOSSES, *metrics):
@@ -187,7 +191,7 @@ def beside_parent(
     known: Mapping[str, Seeds],
     finding: Finding | None,
     compare: Compare,
-    provenance: Origin | None,
+    origins: Callable[[str], Origins],
 ) -> Row:
     """The row with the comparison with its parent."""
     notes = list(row.notes)
@@ -206,13 +210,13 @@ def beside_parent(
         if inert(seeds, parent) and not any(note.kind == "identical" and not note.seeds for note in notes):
             notes.append(Note("no_effect_at_first", values={"parent": row.parent}))
         unlike = different_settings(seeds.variant, parent.variant)
-        origins = [[provenance(name) for name in s.fingerprints()] if provenance else [] for s in (seeds, parent)]
-        counted = different_samples(*origins) if not seeds.variant.settings.joined else []
+        sources = origins(row.variant), origins(row.parent)
+        counted = different_samples(*sources) if not seeds.variant.settings.joined else []
         if not counted and seeds.variant.settings.batch_size == parent.variant.settings.batch_size:
             unlike += different_steps(
                 *((run for runs in side.runs.values() for run in runs) for side in (seeds, parent))
             )
-        unlike += counted + different_origins(*origins)
+        unlike += counted + different_origins(*sources)
         row = replace(
             row,
             delta_parent=found.delta,
@@ -277,4 +281,4 @@ def agreed(values: Mapping[int, float]) -> float | None:
 
 def table_of(study: StudyRecord, store: Store) -> Table:
     """The evidence of a study, with the origins and curves of its runs. Records that its verdicts were looked at."""
-    return look(gather(study, provenance=store.provenance, curves=store.metrics), study, store)
+    return look(gather(study, provenances=store.provenances, curves=store.metrics), study, store)

@@ -83,6 +83,7 @@ class Seeds:
 
     def __init__(self, record: VariantRecord, curves: Curves | None = None, *, rounded: bool = False) -> None:
         self.rounded = rounded
+        self._values: dict[tuple[str, str], Mapping[int, float]] = {}
         self.variant = record.variant
         self.folds = len({run.fold for run in record.runs if run.fold is not None}) or None
         self.unit: Unit = "fold" if self.folds and len({run.seed for run in record.runs}) == 1 else "seed"
@@ -98,6 +99,9 @@ class Seeds:
 
     def _identical(self, curves: Curves | None) -> tuple[tuple[int, ...], ...]:
         """Groups of finished seeds with the same results at all epochs."""
+        marks = np.sort([self._mark(seed) for seed in self.finished])
+        if not close(marks[1:], marks[:-1]).any():
+            return ()
         groups: list[list[int]] = []
         firsts = np.empty(len(self.finished))
         for seed, loss in zip(self.finished, map(self._mark, self.finished), strict=True):
@@ -175,12 +179,15 @@ class Seeds:
             dict.fromkeys(n for s in self.finished for r in self.runs[s] for at in r.results.values() for n in at)
         )
 
-    def values(self, metric: str, at: str) -> dict[int, float]:
+    def values(self, metric: str, at: str) -> Mapping[int, float]:
         """The metric of every finished seed, identical ones once; empty if any value is missing or not finite, as the
         mean of the others would be biased.
         """
-        found = complete({seed: [r.results.get(at, {}).get(metric) for r in self.runs[seed]] for seed in self.finished})
-        return {seed: value for seed, value in found.items() if seed in self.distinct}
+        if (metric, at) not in self._values:
+            every = {seed: [r.results.get(at, {}).get(metric) for r in self.runs[seed]] for seed in self.finished}
+            found = complete(every)
+            self._values[metric, at] = {seed: found[seed] for seed in self.distinct if seed in found}
+        return self._values[metric, at]
 
     def facts(self, name: str) -> dict[int, float]:
         """A field of the record (``epoch``, ``seconds`` …) of every finished seed; empty if any value is missing."""
@@ -230,11 +237,13 @@ def equal(mine: Mapping[str, Any], theirs: Mapping[str, Any], names: Iterable[st
     return all(a == b or (finite((a, b)) and math.isclose(a or 0, b or 0, rel_tol=SAME)) for a, b in pairs)
 
 
-def close(numbers: Floats, number: float) -> NDArray[np.bool_]:
-    """Which numbers (n,) are equal to another one up to rounding, as `math.isclose` has it, or both infinite."""
+def close(numbers: Floats, other: float | Floats) -> NDArray[np.bool_]:
+    """Which numbers (n,) are equal to another one, or to others (n,), up to rounding, as `math.isclose` has it, or both
+    infinite.
+    """
     with np.errstate(all="ignore"):  # infinite or of extreme size
-        near = np.abs(numbers - number) <= SAME * np.maximum(np.abs(numbers), abs(number))
-    found: NDArray[np.bool_] = near | (numbers == number)
+        near = np.abs(numbers - other) <= SAME * np.maximum(np.abs(numbers), np.abs(other))
+    found: NDArray[np.bool_] = near | (numbers == other)
     return found
 
 
@@ -251,8 +260,8 @@ def complete(folds: Mapping[int, Sequence[float | None]]) -> dict[int, float]:
     return {seed: values[0] if len(values) == 1 else average(values) for seed, values in known.items()}
 
 
-Origin = Callable[[str], Provenance]
-"""From a fingerprint to the provenance of its run: `Store.provenance`."""
+Source = Callable[[Sequence[str]], Iterable[Provenance]]
+"""From fingerprints to the provenances of their runs: `Store.provenances`."""
 
 ENDED = ("finished", "diverged")
 
@@ -262,15 +271,15 @@ def reach_keys(mark: Reach) -> tuple[str, str, str]:
     return f"reach_{mark.metric}_epochs", f"reach_{mark.metric}_seconds", f"reach_{mark.metric}_runs"
 
 
-def reaching(seeds: Seeds, mark: Reach, curves: Curves, provenance: Origin | None = None) -> dict[str, float | None]:
+def reaching(seeds: Seeds, mark: Reach, curves: Curves, provenances: Source | None = None) -> dict[str, float | None]:
     """Median epochs and seconds to the value over the runs that have ended (None if one of them never reached it), and
     how many did.
 
-    A median over those that did would be biased. Seconds are a seed's share of its stack's; ``provenance`` holds which
+    A median over those that did would be biased. Seconds are a seed's share of its stack's; ``provenances`` hold which
     seeds of a job were stacked.
     """
     runs = [run for each in seeds.runs.values() for run in each if run.status in ENDED]
-    found = [first(run, mark, curves, together(run, provenance)) for run in runs]
+    found = [first(run, mark, curves, together(run, provenances)) for run in runs]
     there = [one for one in found if one is not None]
     every = bool(runs) and len(there) == len(runs)
     epochs, seconds, count = reach_keys(mark)
@@ -281,9 +290,10 @@ def reaching(seeds: Seeds, mark: Reach, curves: Curves, provenance: Origin | Non
     }
 
 
-def together(run: RunRecord, provenance: Origin | None) -> int:
+def together(run: RunRecord, provenances: Source | None) -> int:
     """The number of seeds in this run's stack: those of its job, unless they were not stacked together."""
-    stacks = (provenance(run.fingerprint).facts.stack if provenance is not None else ()) or [run.stack]
+    known = [one.facts.stack for one in provenances([run.fingerprint])] if provenances is not None else []
+    stacks = (known and known[0]) or [run.stack]
     return next((len(stack) for stack in stacks if run.seed in stack), 1)
 
 

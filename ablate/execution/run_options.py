@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablate.planning.helper_process import cores
+
 RANGES = {
     "jobs": (1, 1024),
     "threads": (1, 1024),
@@ -64,8 +66,7 @@ def slots(options: RunOptions) -> list[str]:
     if kind == "cuda" or (kind == "auto" and gpus):
         count = options.jobs or gpus * options.jobs_per_gpu
         return [f"cuda:{i % gpus}" for i in range(count)]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return ["cpu"] * (options.jobs or max(cores // options.threads, 1))
+    return ["cpu"] * (options.jobs or max(cores() // options.threads, 1))
 
 
 def visible_gpus() -> int:

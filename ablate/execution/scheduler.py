@@ -209,7 +209,8 @@ class Scheduler:
             if self.losses == LOSSES:
                 raise ExecutorError(
                     f"The server that runs the jobs ended {LOSSES} times before any of them came further (last: "
-                    f"{how(lost[-1].code)}). Check the memory of the machine, and rerun the command to resume."
+                    f"{how(lost[-1].code)}). Check the memory of the machine and the limits of its "
+                    "processes (ulimit -a), and rerun the command to resume."
                 )
 
     def _overdue(self) -> float:
@@ -346,4 +347,6 @@ def death(code: int) -> str:
 
 def how(code: int) -> str:
     """``signal 9`` or ``exit code 1``."""
+    if code == -signal.SIGXCPU:
+        return f"signal {-code}, which enforces the limit on CPU time (ulimit -t)"
     return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 TRIED = 2**23
 """Maximum number of parameters for trying whether seeds can be stacked, which needs two networks and gradients."""
 
+CUSTOM = ("data", "model", "init", "loss", "optimizer", "metrics", "tricks")
+"""The sections that can name custom code."""
+
 REHEARSED = 2**28
 """Maximum number of parameters for building a network of custom code with its values, and trying it."""
 
@@ -92,10 +95,22 @@ def cache_file(plan: Plan, store: Store) -> Path:
 
 
 def ask(recipe: Recipe, settings: Sequence[Settings]) -> list[Network]:
-    """The networks of ``settings``, from a helper process."""
+    """The networks of ``settings``, from helper processes."""
     loaded: dict[str, Parts] = {}
-    questions = [(one, recipe.folder, recipe.folds, loaded) for one in settings]
-    return asked(describe, questions, lambda error: Network(error=error))
+    different = {alike(one): one for one in settings}
+    questions = [(one, recipe.folder, recipe.folds, loaded) for one in different.values()]
+    answers = dict(zip(different, asked(describe, questions, lambda error: Network(error=error)), strict=True))
+    return [answers[alike(one)] for one in settings]
+
+
+def alike(settings: Settings) -> str:
+    """A key that is equal for settings whose networks are described alike: the size of a learning rate changes nothing,
+    unless custom code sees it.
+    """
+    tree = settings.dump() | {"sources": {name: one.dump() for name, one in settings.sources.items()}}
+    if not settings.custom(*CUSTOM) and isinstance(tree.get("optimizer", {}).get("lr"), float | int):
+        tree["optimizer"]["lr"] = 1.0
+    return json.dumps(tree, sort_keys=True)
 
 
 def describe(settings: Settings, folder: Path, folds: Folds | None, loaded: dict[str, Parts]) -> Network:
@@ -141,8 +156,7 @@ def build(settings: Settings, folder: Path, folds: Folds | None, loaded: dict[st
     from ablate.engine.contract import Assignment
     from ablate.engine.rehearsal import rehearse
 
-    custom = settings.custom("data", "model", "init", "loss", "optimizer", "metrics", "tricks")
-    spec = None if custom else known_spec(settings.data)
+    spec = None if settings.custom(*CUSTOM) else known_spec(settings.data)
     if spec is None:
         key = json.dumps(settings.data.dump())
         if key not in loaded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -244,7 +245,7 @@ class Builder:
             if from_flags := [keys for keys, _ in files(options) if self._from_flag(node, keys)]:
                 for keys in from_flags:
                     below = reduce(getitem, keys[:-1], plain)
-                    below[keys[-1]] = str(self.flag_folder / Path(below[keys[-1]]).expanduser())
+                    below[keys[-1]] = str(self.flag_folder / os.path.expanduser(below[keys[-1]]))
                 options = validate(model, plain, context)
         except ValidationError as error:
             complain(error, model, node, path, owner, self.problems)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import math
 import re
+from contextlib import suppress
 from functools import cache
 from typing import Annotated, Any, NotRequired, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic_core import from_json
 from typing_extensions import TypedDict
 
 Kind = TypeVar("Kind")
@@ -115,6 +117,10 @@ def adapter(kind: Any) -> TypeAdapter[Any]:
 
 def decoded(contents: bytes, decoder: json.JSONDecoder | None = None) -> Any:
     """JSON whose numbers are finite and fit into 64 bits. Raises ValueError (one line)."""
+    if decoder is None and ordinary(contents):
+        # several times as fast; what it refuses, the other decoder explains
+        with suppress(ValueError):
+            return from_json(contents, allow_inf_nan=False)
     try:
         return (decoder or STRICT).decode(contents.decode())
     except UnicodeDecodeError:
@@ -134,6 +140,15 @@ def metric_line(contents: bytes, after: int) -> dict[str, Any]:
         if isinstance(value, int) and abs(value) >= LARGEST:
             raise ValueError("contains a number that is too large")
     return line
+
+
+ZEROS = bytes.maketrans(b"123456789E", b"000000000e")
+
+
+def ordinary(contents: bytes) -> bool:
+    """Whether no number in JSON can be infinite or over 64 bits: none has 20 digits, or an exponent of three."""
+    shape = contents.translate(ZEROS)
+    return not any(odd in shape for odd in (20 * b"0", b"e000", b"e+000"))
 
 
 def finite(text: str) -> float:

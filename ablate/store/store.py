@@ -113,9 +113,11 @@ class Store:
         queued = RunRecord(fingerprint, seed, epochs=epochs, fold=fold)
         if contents is None:
             return queued
-        known = {"seed": seed, "epochs": epochs, "fold": fold}
         try:
-            return RunRecord.from_status(fingerprint, {**known, **checked(dict[str, Any], decoded(contents))})
+            status = decoded(contents)
+            if not isinstance(status, dict):
+                raise ValueError("must be a mapping")
+            return RunRecord.from_status(fingerprint, {"seed": seed, "epochs": epochs, "fold": fold, **status})
         except ValueError as error:
             ignore_damaged(self.run_folder(fingerprint) / "status.json", error)
             return queued
@@ -158,9 +160,17 @@ class Store:
 
     def provenance(self, fingerprint: str) -> Provenance:
         """Versions, commit, command line, host and device of a run; all of them None if unknown."""
-        found = self.read(self.run_folder(fingerprint) / "provenance.json", Provenance) or Provenance()
-        # versions before 0.2.0 stored credentials
-        return found if found.command is None else replace(found, command=safe_words(found.command))
+        return next(self.provenances([fingerprint]))
+
+    def provenances(self, fingerprints: Sequence[str]) -> Iterator[Provenance]:
+        """The `provenance` of each of these runs."""
+        folder = self.root / "store"
+        for name, contents in zip(
+            fingerprints, self.disk.read_each(folder, fingerprints, "provenance.json"), strict=True
+        ):
+            found = self._typed(folder / name / "provenance.json", contents, Provenance) or Provenance()
+            # versions before 0.2.0 stored credentials
+            yield found if found.command is None else replace(found, command=safe_words(found.command))
 
     def identity(self, fingerprint: str) -> Identity:
         """Everything that a run's fingerprint was computed from; empty if unknown."""
@@ -223,7 +233,9 @@ class Store:
 
     def read(self, path: Path, kind: type[Kind]) -> Kind | None:
         """A JSON file as a type; None if it does not exist. Warns if it is damaged, as after a power failure."""
-        contents = self.disk.read(path)
+        return self._typed(path, self.disk.read(path), kind)
+
+    def _typed(self, path: Path, contents: bytes | None, kind: type[Kind]) -> Kind | None:
         try:
             return None if contents is None else checked(kind, decoded(contents))
         except ValueError as error:

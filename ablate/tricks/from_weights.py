@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -53,7 +54,7 @@ class _RowOrFile:
             raise ValueError("must be the name of a variant, or the path of a file (.pt, .pth).")
         if not value.endswith(FILES):
             return value
-        return Path((info.context or {}).get("folder", ".")).joinpath(Path(value).expanduser()).absolute()
+        return Path((info.context or {}).get("folder", ".")).joinpath(os.path.expanduser(value)).absolute()
 
 
 @register(

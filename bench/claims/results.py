@@ -44,7 +44,7 @@ def read_claim(
     recipe, store = recipe_of(claim, seeds, sets), Store(root.absolute())
     plan = make_plan(recipe, store)
     study = plan.record()
-    table = gather(study, provenance=store.provenance, curves=store.metrics)
+    table = gather(study, provenances=store.provenances, curves=store.metrics)
     tables = {"": render(table, "md")}
     parts = []
     for part in claim.parts:
@@ -86,7 +86,7 @@ def compared(study: StudyRecord, store: Store, part: Part) -> Table:
     other = Compare(name, better, compare.at) if better is not None else comparing(study.recipe.variants, compare, name)
     if part.smallest_effect is not None:
         other = replace(other, smallest_effect=part.smallest_effect)
-    return gather(replace(study, recipe=replace(study.recipe, compare=other)), provenance=store.provenance)
+    return gather(replace(study, recipe=replace(study.recipe, compare=other)), provenances=store.provenances)
 
 
 def _divided(run: Any, part: Part) -> Any:

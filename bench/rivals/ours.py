@@ -53,7 +53,7 @@ def study(
         bad = [event for event in ended if event.status != "finished"]
         if bad:
             raise RuntimeError(f"a run did not finish: {bad[0]}")
-        table = gather(plan.renewed(store).record(), provenance=store.provenance)
+        table = gather(plan.renewed(store).record(), provenances=store.provenances)
         seconds = time.perf_counter() - began
         assert all(row.status == "finished" for row in table.rows)
         losses = {

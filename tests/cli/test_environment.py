@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from ablate.cli.app import run_command
 from ablate.cli.usage import limit
 from ablate.data.cache import cached
 
@@ -91,3 +92,24 @@ def test_without_a_home_nothing_is_cached(tmp_path, monkeypatch):
     for _ in range(2):
         assert list(cached("numbers", "key", lambda: {"a": np.arange(3)})["a"]) == [0, 1, 2]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_home_that_is_not_known_stays_as_it_is_written(tmp_path, monkeypatch, capsys):
+    """A path with ~ is a missing file then, not an error without a position."""
+    monkeypatch.chdir(tmp_path)
+    recipe = RECIPE + "variants:\n- {name: two, add: [{from_weights: {source: ~nobody-here/x.pt}}]}\n"
+    (tmp_path / "r.yaml").write_text(recipe)
+    assert run_command(["plan", "r.yaml"]) == 2
+    assert "~nobody-here/x.pt" in (said := capsys.readouterr().err)
+    assert "r.yaml:13" in said
+    (tmp_path / "r.yaml").write_text(RECIPE.replace("digits", "{npz: {path: x.npz}}"))
+    assert run_command(["plan", "r.yaml", "--set", "data.path=~nobody-here/x.npz"]) == 2
+    assert "~nobody-here/x.npz" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_limit_on_cpu_time_is_named(tmp_path):
+    (tmp_path / "r.yaml").write_text(RECIPE.replace("epochs: 1", "epochs: 100000"))
+    done = shell("ulimit -S -t 3; $ABLATE run r.yaml --no-mlflow", tmp_path)
+    assert done.returncode != 0
+    assert "the limit on CPU time (ulimit -t)" in done.stdout + done.stderr

@@ -9,6 +9,7 @@ from ablate import api
 from ablate.data.dataset import TargetScaling
 from ablate.engine.contract import Facts
 from ablate.evidence.confounds import (
+    Origins,
     different_losses,
     different_origins,
     different_samples,
@@ -166,20 +167,24 @@ def test_losses_are_told_apart_by_name_and_by_settings():
 def test_versions_and_devices_of_a_row_and_its_parent():
     here = Provenance(torch="2.13.0", device="cpu", python="3.11.9", ablate="0.1.0")
     there = replace(here, torch="2.12.1", device="cuda:0", device_name="H100")
-    assert different_origins([here, here], [there]) == [
+    assert different_origins(Origins.of([here, here]), Origins.of([there])) == [
         Note("other_torch", values={"own": ["2.13.0"], "parent": ["2.12.1"]}),
         Note("other_device", values={"own": ["cpu"], "parent": ["H100"]}),
     ]
-    assert different_origins([here], [here]) == different_origins([Provenance()], [there]) == []
+    one = Origins.of([here])
+    assert different_origins(one, one) == different_origins(Origins.of([Provenance()]), Origins.of([there])) == []
     later = replace(here, ablate="0.2.0")
-    assert mixtures([here, later]) == [Note("mixed_ablate", values={"names": ["0.1.0", "0.2.0"]})]
+    assert mixtures(Origins.of([here, later])) == [Note("mixed_ablate", values={"names": ["0.1.0", "0.2.0"]})]
 
 
 def test_a_table_tells_it_in_the_row(make_study, make_run):
     study = make_study({"a": (None, [0.5, 0.6, 0.7]), "b": ("a", [make_run(i + 10, 0.4) for i in range(3)])})
     paired = make_study({"a": (None, [0.5, 0.6, 0.7]), "b": ("a", [0.3, 0.5, 0.55])})
     told = {make_run(seed).fingerprint: Provenance(torch="2.13.0") for seed in range(20)}
-    assert [row.unlike for row in gather(paired, provenance=told.__getitem__).rows] == [(), ()]
+    assert [row.unlike for row in gather(paired, provenances=lambda names: map(told.__getitem__, names)).rows] == [
+        (),
+        (),
+    ]
     assert gather(study).rows[1].delta_parent is None
 
 
@@ -261,25 +266,27 @@ def test_rows_with_other_samples_are_told_instead_of_their_steps(make_study, mak
     child = [replace(make_run(i, 0.4 + i, steps=50 * 86), fingerprint=f"b{i}") for i in range(3)]
     study = make_study({"a": (None, parent), "b": ("a", child)})
 
-    def provenance(name):
-        counts = {"train": 842, "valid": 210} if name.startswith("a") else {"train": 2741, "valid": 210}
-        return Provenance(facts=Facts(data=counts))
+    def provenances(names):
+        for name in names:
+            train = 842 if name.startswith("a") else 2741
+            yield Provenance(facts=Facts(data={"train": train, "valid": 210}))
 
-    assert gather(study, provenance=provenance).rows[1].unlike == (
+    assert gather(study, provenances=provenances).rows[1].unlike == (
         Note("other_samples", values={"split": "train", "own": 2741, "parent": 842}),
     )
     joined = study.rows[1].variant.settings.replace(trainer=trainer_choice("joined", members=("a",)))
     rows = (study.rows[0], replace(study.rows[1], variant=replace(study.rows[1].variant, settings=joined)))
-    unlike = gather(replace(study, rows=rows), provenance=provenance).rows[1].unlike
+    unlike = gather(replace(study, rows=rows), provenances=provenances).rows[1].unlike
     assert "other_samples" not in [note.kind for note in unlike]
 
 
 def test_samples_that_the_folds_of_a_row_do_not_share_are_not_counted():
-    folds = [Provenance(facts=Facts(data={"train": n, "valid": 20})) for n in (80, 81)]
-    assert different_samples(folds, [Provenance(facts=Facts(data={"train": 10, "valid": 30}))]) == [
+    folds = Origins.of([Provenance(facts=Facts(data={"train": n, "valid": 20})) for n in (80, 81)])
+    other = Origins.of([Provenance(facts=Facts(data={"train": 10, "valid": 30}))])
+    assert different_samples(folds, other) == [
         Note("other_samples", values={"split": "valid", "own": 20, "parent": 30})
     ]
-    assert different_samples(folds, [Provenance()]) == []
+    assert different_samples(folds, Origins.of([Provenance()])) == []
 
 
 def test_the_test_part_is_shown_and_no_verdict_stands_on_it(make_study, make_run):

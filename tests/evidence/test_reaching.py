@@ -30,7 +30,7 @@ def timed(make_study, make_run):
         study = make_study({"a": (None, runs)})
         study = replace(study, recipe=replace(study.recipe, reach=tuple(marks)))
         known = {run.fingerprint: curve for run, curve in zip(runs, curves, strict=True)}
-        return gather(study, provenance=provenance, curves=known.__getitem__)
+        return gather(study, provenances=provenance, curves=known.__getitem__)
 
     return make
 
@@ -65,7 +65,7 @@ def test_seconds_are_a_seeds_share_of_its_stack(timed):
 
 def test_seeds_that_could_not_be_a_stack_have_their_own_time(timed):
     origin = Provenance(facts=Facts(stack=[[0], [1]]))
-    table = timed([lines(0.5, 0.2)], stack=(0, 1), provenance=lambda name: origin)
+    table = timed([lines(0.5, 0.2)], stack=(0, 1), provenance=lambda names: [origin])
     assert table.rows[0].reached["reach_valid_loss_seconds"] == 4.0
 
 

@@ -290,7 +290,7 @@ def test_a_row_that_mixes_versions_says_so(make_study, make_run):
         make_run(0).fingerprint: Provenance(torch="2.12.1", device="cpu", python="3.11.9"),
         make_run(1).fingerprint: Provenance(torch="2.13.0", device="cuda:0", device_name="H100", python="3.11.9"),
     }
-    row = gather(study, provenance=lambda name: origins.get(name, Provenance())).rows[0]
+    row = gather(study, provenances=lambda names: [origins.get(name, Provenance()) for name in names]).rows[0]
     assert row.notes == (
         Note("mixed_torch", values={"names": ["2.12.1", "2.13.0"]}),
         Note("mixed_device", values={"names": ["H100", "cpu"]}),

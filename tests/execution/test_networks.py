@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 from dataclasses import replace
 
 import pytest
 
-from ablate.planning import networks
+from ablate.planning import helper_process, networks
 from ablate.planning.estimates import Estimates
+from ablate.planning.helper_process import asked
 from ablate.planning.networks import Network, known_networks, network_facts
 from ablate.planning.plan import make_plan
 from ablate.planning.plan_summary import outlook
@@ -80,6 +83,44 @@ def test_a_plan_knows_size_work_and_what_cannot_stack(plan, tmp_path, monkeypatc
     assert network_facts(plan, store) == facts
     known = known_networks(plan, store)
     assert {run.variant.name: known[run.identity] for run in plan.runs} == facts
+
+
+def test_networks_that_differ_in_the_learning_rate_are_described_once(plan, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        networks,
+        "asked",
+        lambda function, questions, failed: [asked.append(q) or Network(parameters=1) for q in questions],
+    )
+    text = (
+        RECIPE.replace('{target: "nets:Plain"}', "mlp").partition("variants:")[0]
+        + """variants:
+  - {name: fast, set: {optimizer.lr: 0.2}}
+  - {name: slow, set: {optimizer.lr: 0.05}}
+  - {name: wide, from: plain, set: {model: {name: mlp, hidden: [9]}}}
+  - {name: scheduled, from: plain, set: {optimizer.lr: {linear: [0.1, 0.01]}}}
+  - {name: memory, set: {model: {target: "nets:Memory"}}}
+  - {name: memory fast, set: {optimizer.lr: 0.2}}
+"""
+    )
+    (tmp_path / "own.yaml").write_text(text)
+    facts = network_facts(
+        make_plan(Recipe.load(tmp_path / "own.yaml"), Store(tmp_path / "store")), Store(tmp_path / "s")
+    )
+    assert len(facts) == 7
+    assert len(asked) == 5, "plain, fast and slow are one question; custom code may see its learning rate"
+
+
+def test_several_processes_answer_in_order_and_fail_alone(monkeypatch):
+    monkeypatch.setattr(helper_process, "WORTHWHILE", 2)
+    monkeypatch.setattr(helper_process, "cores", lambda: 3)
+    questions = [(n,) for n in (1, 4, 9, 16, 25, 36, 49)]
+    assert asked(math.isqrt, questions, str) == [1, 2, 3, 4, 5, 6, 7]
+    wrong = asked(math.isqrt, [(4,), (-1,), (9,)], lambda error: f"failed: {error}")
+    assert [wrong[0], wrong[2]] == [2, 3]
+    assert "failed: isqrt() argument must be nonnegative" in wrong[1]
+    dead = asked(os._exit, [(5,)] * 4, str)
+    assert dead == ["exit code 5"] * 4
 
 
 JOINED = """

@@ -84,7 +84,7 @@ def test_every_output_shows_it(size, place, tmp_path):
     store = Store(tmp_path)
     values = {"a": BASE, "b": [0.4, 0.55, 0.62], "c": [0.3, 0.32, 0.5], place: SIZES[size]}
     made = study(values, store)
-    table = gather(made, provenance=store.provenance, curves=store.metrics)
+    table = gather(made, provenances=store.provenances, curves=store.metrics)
     for name, format in FORMATS.items():
         for columns in (None, list(available(table))):
             written = contents(table, name, columns)

@@ -89,6 +89,7 @@ STORED: Mapping[Kind, Mapping[str, type | tuple[type, ...]]] = {
     "not_finite_inputs": {"count": int, "total": int, "split": str, "first": int},
     "targets_stay": {"tricks": list},
     "unnamed": {"columns": list},
+    "ignores_seed": {},
     "initial_weights": {"source": str, "taken": int, "total": int, "left": list, "more": int},
     "initial_average": {"steps": int, "share": (int, float), "decay": (int, float)},
     "not_finite": {"metric": str, "value": str, "at": str},

@@ -16,6 +16,7 @@ import pytest
 from ablate.execution.shutdown import EndAsked
 from ablate.planning.networks import ask
 from ablate.recipe import Recipe, RecipeError, identity
+from ablate.store.records import RunRecord
 from ablate.trainers.shared.command_line import Template
 from ablate.trainers.shared.script import end_leftovers
 from tests.trainers.listening import Listening, train
@@ -408,7 +409,10 @@ def test_commands_are_checked_when_planned(write, recipe, message):
 )
 def test_a_seed_that_does_not_reach_the_code_is_noted(write, words, code, noted):
     path = write(code + "\nimport ablate\nablate.log(valid_loss=1)", PLAIN.replace("'{lr}', '{seed}'", words))
-    assert [note.kind for note in train(path).facts.notes] == ["ignores_seed"] * noted
+    notes = tuple(train(path).facts.notes)
+    assert [note.kind for note in notes] == ["ignores_seed"] * noted
+    record = RunRecord("name", 0, notes=notes)
+    assert RunRecord.from_status("name", json.loads(json.dumps(record.to_status()))) == record
 
 
 # identity

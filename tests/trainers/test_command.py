@@ -189,6 +189,21 @@ def test_patterns_without_epochs(write):
     ]
 
 
+def test_all_of_a_large_output_is_read(write, capfd):
+    code = "for i in range(300):\n    print('x' * 9999)\n    print('val', i)\nprint('val 300', end='')"
+    report = train(write(*python(code, "read: {regex: {valid_loss: 'val (.+)'}}")))
+    assert [line["valid_loss"] for line in report.lines] == list(range(301))
+    assert len(capfd.readouterr().out) > 300 * 9999
+
+
+def test_a_process_that_a_script_leaves_behind_is_not_waited_for(write):
+    code = "import subprocess, sys\nprint('val 1')\n"
+    code += "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])"
+    path = write(*python(code, "read: {regex: {valid_loss: 'val (.+)'}}"))
+    assert train(path).lines == [{"epoch": 1, "valid_loss": 1.0}]
+    end_leftovers(path.parent / "work")
+
+
 def test_a_script_in_another_language(write):
     script = 'for e in 1 2 3; do awk -v e=$e -v s="$1" \'BEGIN { print "loss", s / e }\'; done\n'
     recipe = "trainer: {command: 'bash train.sh {scale}', read: {regex: {valid_loss: 'loss ([\\d.]+)'}}}\n"

@@ -6,7 +6,6 @@ import ctypes
 import math
 import os
 import re
-import select
 import shutil
 import signal
 import subprocess
@@ -25,8 +24,14 @@ from ablate.trainers.shared.command_line import Style, Template
 from ablate.trainers.shared.points import Diverged, Points
 from ablate.trainers.shared.reading import CsvLines, JsonLines, Patterns, Read, Tail, Values
 
-LOOK_EVERY = 0.1
-"""Seconds between two looks into the file of a script's metrics."""
+LOOK_EVERY = 0.05
+"""Seconds between two looks at the output and the metrics of a script."""
+
+PART = 1 << 16
+"""Number of bytes that are read from a pipe at once: all that it holds."""
+
+MUCH, MOST = PART // 2, 16 * PART
+"""Bytes of output after which the next look follows at once, and after which metrics are looked at."""
 
 PATIENCE = 3.0
 """Seconds for a script to end after SIGTERM, before it is killed."""
@@ -187,16 +192,21 @@ def start(words: Sequence[str], where: Path, known: Mapping[str, str]) -> subpro
 
 
 def follow(process: subprocess.Popen[bytes], reader: Reader, look: Callable[[], None]) -> str:
-    """Copy the output of a script into the log and read its metrics until it ends. Returns the end of its output."""
+    """Copy the output of a script into the log and read its metrics until it ends. Returns the end of its output.
+
+    The script is not waited for line by line, because each line would then cost it time: `print` with several
+    arguments writes them one by one.
+    """
     assert process.stdout is not None
     pipe = process.stdout.fileno()
     os.set_blocking(pipe, False)
-    last, rest, open_ = b"", b"", True
+    last, rest, data = b"", b"", b""
     while True:
-        ended = process.poll() is not None
-        if open_ and select.select([pipe], [], [], 0 if ended else LOOK_EVERY)[0]:
-            data = os.read(pipe, 1 << 16)
-            open_ = bool(data)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0 if len(data) > MUCH else LOOK_EVERY)
+        ended = process.returncode is not None
+        data = drained(pipe)
+        if data:
             log(data)
             last = (last + data)[-TAIL:]
             *lines, rest = re.split(rb"[\r\n]", rest + data)
@@ -204,11 +214,18 @@ def follow(process: subprocess.Popen[bytes], reader: Reader, look: Callable[[], 
                 reader.hear(line.decode("utf-8", errors="replace"))
         elif ended:
             break
-        elif not open_:
-            time.sleep(LOOK_EVERY)
         look()
     reader.hear(rest.decode("utf-8", errors="replace"))
     return last.decode("utf-8", errors="replace")
+
+
+def drained(pipe: int) -> bytes:
+    """What is in a pipe, `MOST` bytes of it."""
+    found = []
+    with suppress(BlockingIOError):
+        while len(found) * PART < MOST and (data := os.read(pipe, PART)):
+            found.append(data)
+    return b"".join(found)
 
 
 def log(data: bytes) -> None:

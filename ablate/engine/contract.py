@@ -50,7 +50,8 @@ class Outcome:
     """The result of one seed.
 
     ``results`` maps ``selected``, ``last`` and ``best`` to metric values; it is empty for a seed that diverged.
-    ``first_loss`` is the loss of the first step: equal for variants with the same initial network, batch and loss.
+    ``first_loss`` is the loss of the first step: equal for variants with the same initial network, batch and loss. The
+    user's own training may report the loss before it instead.
     ``first_weights`` is a digest of a custom network's initial parameters.
     """
 

@@ -56,6 +56,7 @@ Kind = Literal[
     "outlier",
     "same_difference",
     "init_not_paired",
+    "start_not_paired",
     "no_effect_at_first",
     "second_look",
     # what a variant and its parent differ in beside the variant's change

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from ablate.planning.plan import Plan, make_plan
 from ablate.planning.plan_summary import Outlook, RowOutlook
 from ablate.recipe import RecipeError
 from ablate.store.store import Store
+
+MOST_FILES = 12
+"""Files of code that are listed before they are only counted."""
 
 
 def show_plan(view: Outlook, *, as_json: bool) -> None:
@@ -36,6 +40,15 @@ def show_plan(view: Outlook, *, as_json: bool) -> None:
         grid.add_row(row.variant, row.parent or "", changes, epochs, *sizes, states(row))
     output().print(grid)
     output().print(totals(view))
+    if view.code is not None:
+        output().print(f"Code in the fingerprint: {code_text(view.code)}.", soft_wrap=True)
+
+
+def code_text(files: Sequence[str]) -> str:
+    """The names of the first files of the user's code."""
+    from ablate.report.notes import cut
+
+    return cut(files, MOST_FILES) if files else "none. To name it, use trainer.code"
 
 
 def cell(number: int | None) -> str:

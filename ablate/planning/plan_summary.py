@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from ablate.planning.estimates import Estimates
 from ablate.planning.networks import Network, network_facts
 from ablate.planning.plan import Plan
+from ablate.recipe.own_training import own_training
 from ablate.store.store import Store
 
 
@@ -34,7 +36,10 @@ class RowOutlook:
 
 @dataclass(frozen=True)
 class Outlook:
-    """All variants, and the totals of the runs to train: process seconds and bytes on disk, None if unknown."""
+    """All variants, and the totals of the runs to train: process seconds and bytes on disk, None if unknown.
+
+    ``code`` are the files of the user's own training that are part of the fingerprint, None for the built-in loop.
+    """
 
     study: str
     rows: tuple[RowOutlook, ...]
@@ -43,6 +48,7 @@ class Outlook:
     bytes: int | None
 
 
+    code: tuple[str, ...] | None = None
 def outlook(plan: Plan, store: Store, *, networks: bool) -> Outlook:
     """Summarise a plan. With ``networks=False``, no networks are built, and their facts and disk space are left out."""
     facts = network_facts(plan, store) if networks else {}
@@ -88,3 +94,16 @@ def outlook(plan: Plan, store: Store, *, networks: bool) -> Outlook:
         sum(s for s in known_seconds if s is not None) if known_seconds and None not in known_seconds else None,
         sum(known_bytes) if known_bytes else None,
     )
+        own_code(plan),
+
+
+def own_code(plan: Plan) -> tuple[str, ...] | None:
+    """The files that are part of the fingerprint of the user's own training, relative to the recipe's folder if they
+    are in it.
+    """
+    folder = plan.recipe.folder
+    own = own_training(plan.recipe.variants[0].settings.trainer)  # all variants have the same
+    if own is None:
+        return None
+    names = (str(path.relative_to(folder) if path.is_relative_to(folder) else path) for path in own.code_files(folder))
+    return tuple(sorted(names, key=lambda name: (os.path.isabs(name), name)))

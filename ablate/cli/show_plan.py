@@ -60,7 +60,7 @@ def states(row: RowOutlook) -> str:
     """The number of runs in each state: ``3 finished, 2 to train``."""
     from ablate.report.wording import WORDS
 
-    words = {**WORDS, "queued": "to train", "interrupted": "to resume"}
+    words = {**WORDS, "queued": "to train", "interrupted": "to resume", "read_again": "to read again"}
     parts = [f"{count} {words.get(status, status)}" for status, count in row.runs.items()]
     return ", ".join(parts) + (f" ({row.shared} shared with other variants)" if row.shared else "")
 
@@ -68,6 +68,8 @@ def states(row: RowOutlook) -> str:
 def totals(view: Outlook) -> str:
     """One line: runs to train, and time and disk if they can be estimated."""
     parts = [f"{number(view.to_train, 'run')} to train"]
+    if again := sum(row.runs.get("read_again", 0) for row in view.rows):
+        parts.append(f"{number(again, 'run')} to read again")
     if view.to_train and view.seconds is not None:
         parts.append(f"estimated training time: {duration(view.seconds)}, based on similar runs")
     if view.to_train and view.bytes is not None:

@@ -76,6 +76,8 @@ Kind = Literal[
     "more_runs",
     "stale",
     "not_tracked",
+    "read_again",
+    "not_kept",
 ]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -16,7 +16,9 @@ from ablate.store.store import Store
 
 @dataclass(frozen=True)
 class RowOutlook:
-    """One variant: its changes, its network (None if not built), and the number of its runs by status."""
+    """One variant: its changes, its network (None if not built), and the number of its runs by status, or
+    ``read_again`` for those that are not trained again.
+    """
 
     variant: str
     parent: str | None
@@ -46,9 +48,9 @@ class Outlook:
     to_train: int
     seconds: float | None
     bytes: int | None
-
-
     code: tuple[str, ...] | None = None
+
+
 def outlook(plan: Plan, store: Store, *, networks: bool) -> Outlook:
     """Summarise a plan. With ``networks=False``, no networks are built, and their facts and disk space are left out."""
     facts = network_facts(plan, store) if networks else {}
@@ -70,7 +72,7 @@ def outlook(plan: Plan, store: Store, *, networks: bool) -> Outlook:
                 variant.description,
                 tuple(str(change) for change in variant.changes),
                 variant.settings.epochs,
-                dict(Counter(run.record.status for run in runs)),
+                dict(Counter("read_again" if run.kept else run.record.status for run in runs)),
                 shared,
                 parameters,
                 fact.receptive_field,
@@ -93,8 +95,8 @@ def outlook(plan: Plan, store: Store, *, networks: bool) -> Outlook:
         len(missing),
         sum(s for s in known_seconds if s is not None) if known_seconds and None not in known_seconds else None,
         sum(known_bytes) if known_bytes else None,
-    )
         own_code(plan),
+    )
 
 
 def own_code(plan: Plan) -> tuple[str, ...] | None:

@@ -87,6 +87,8 @@ SENTENCES: dict[Kind, str] = {
     "changed": "settings or code have changed since the last attempt: will be trained again",
     "more_runs": "{count} additional {unit}",
     "stale": "outdated: {differences}",
+    "read_again": "'read' has changed: the metrics will be read again from the kept output, without training",
+    "not_kept": "'read' has changed, but the whole output is not kept: will be trained again",
     "not_tracked": "earlier runs did not track {metrics}: use --fresh to train again",
 }
 """How a note of each kind reads of one variant or run."""

@@ -430,6 +430,30 @@ def test_a_seed_that_does_not_reach_the_code_is_noted(write, words, code, noted)
     assert RunRecord.from_status("name", json.loads(json.dumps(record.to_status()))) == record
 
 
+def test_a_plan_says_what_is_read_again_and_which_code_counts(write, ablate):
+    path = write()
+    assert ablate("run", path).code == 0
+    planned = ablate("plan", path)
+    assert f"Code in the fingerprint: extra.py, train.py, {sys.executable}." in planned.out.splitlines()
+    assert ablate("plan", path, "--json").json()["code"] == ["extra.py", "train.py", sys.executable]
+    read = "  read: {jsonl: '{out}/metrics.jsonl', names: {accuracy: train_loss}}\n"
+    path.write_text(path.read_text().replace("seeds: 2", f"{read}seeds: 2"))
+    planned = ablate("plan", path)
+    assert "0 runs to train; 4 runs to read again." in planned.out
+    assert "without training" in planned.err
+    assert [row["runs"] for row in ablate("plan", path, "--json").json()["rows"]] == [{"read_again": 2}] * 2
+    rows = ablate("run", path, "--format", "json").rows()
+    assert rows["base"]["train_loss"] is None
+    assert rows["base"]["accuracy"] == pytest.approx(rows["base"]["valid_loss"] / 2)
+    assert ablate("table", path, "--format", "json").rows() == rows
+    assert "0 runs to train.\n" in ablate("plan", path).out
+
+
+def test_a_plan_says_that_no_code_counts(write, ablate):
+    path = write("true", "trainer: {command: sh -c true}\nbaseline: {name: base}\n")
+    assert "Code in the fingerprint: none." in ablate("plan", path, "--quick").out
+
+
 # identity
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from ablate.planning.plan import Plan, make_plan
 from ablate.planning.plan_summary import Outlook, RowOutlook
 from ablate.recipe import RecipeError
 from ablate.store.store import Store
+
+MOST_FILES = 12
+"""Files of code that are listed before they are only counted."""
 
 
 def show_plan(view: Outlook, *, as_json: bool) -> None:
@@ -36,6 +40,15 @@ def show_plan(view: Outlook, *, as_json: bool) -> None:
         grid.add_row(row.variant, row.parent or "", changes, epochs, *sizes, states(row))
     output().print(grid)
     output().print(totals(view))
+    if view.code is not None:
+        output().print(f"Code in the fingerprint: {code_text(view.code)}.", soft_wrap=True)
+
+
+def code_text(files: Sequence[str]) -> str:
+    """The names of the first files of the user's code."""
+    from ablate.report.notes import cut
+
+    return cut(files, MOST_FILES) if files else "none. To name it, use trainer.code"
 
 
 def cell(number: int | None) -> str:
@@ -47,7 +60,7 @@ def states(row: RowOutlook) -> str:
     """The number of runs in each state: ``3 finished, 2 to train``."""
     from ablate.report.wording import WORDS
 
-    words = {**WORDS, "queued": "to train", "interrupted": "to resume"}
+    words = {**WORDS, "queued": "to train", "interrupted": "to resume", "read_again": "to read again"}
     parts = [f"{count} {words.get(status, status)}" for status, count in row.runs.items()]
     return ", ".join(parts) + (f" ({row.shared} shared with other variants)" if row.shared else "")
 
@@ -55,6 +68,8 @@ def states(row: RowOutlook) -> str:
 def totals(view: Outlook) -> str:
     """One line: runs to train, and time and disk if they can be estimated."""
     parts = [f"{number(view.to_train, 'run')} to train"]
+    if again := sum(row.runs.get("read_again", 0) for row in view.rows):
+        parts.append(f"{number(again, 'run')} to read again")
     if view.to_train and view.seconds is not None:
         parts.append(f"estimated training time: {duration(view.seconds)}, based on similar runs")
     if view.to_train and view.bytes is not None:

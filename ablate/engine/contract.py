@@ -50,7 +50,8 @@ class Outcome:
     """The result of one seed.
 
     ``results`` maps ``selected``, ``last`` and ``best`` to metric values; it is empty for a seed that diverged.
-    ``first_loss`` is the loss of the first step: equal for variants with the same initial network, batch and loss.
+    ``first_loss`` is the loss of the first step: equal for variants with the same initial network, batch and loss. The
+    user's own training may report the loss before it instead.
     ``first_weights`` is a digest of a custom network's initial parameters.
     """
 
@@ -103,6 +104,14 @@ class Report(Protocol):
 
     def folder(self, replica: int) -> Path:
         """A folder for the files of the user's own training of a seed; created if it does not exist."""
+
+    def output(self, replica: int, parts: Sequence[Sequence[int]]) -> None:
+        """Where the whole output of a seed's command is in the log: a pair of positions for each start. Empty: it was
+        ended because its metrics could not be used.
+        """
+
+    def log(self, replica: int, start: int, end: int) -> bytes:
+        """What a seed's log has between two positions."""
 
     def end_if_asked(self, *, only_if_raised: bool = False) -> None:
         """End the training if the job was asked to end; with ``only_if_raised``, if it was ended but went on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ablate.evidence.seeds import equal
 from ablate.evidence.table import ALL_LOSSES
 from ablate.notes.note import Kind, Note
 from ablate.recipe.measured import scaled_by
@@ -157,6 +158,12 @@ def same_weights(row: Sequence[RunRecord], other: Sequence[RunRecord]) -> bool:
     """Whether the initial weights of a seed's networks are known to be equal."""
     pairs = [(one.first_weights, two.first_weights) for one, two in zip(row, other, strict=False)]
     return all(mine is not None and mine == theirs for mine, theirs in pairs)
+
+
+def unpaired_start(row: Sequence[RunRecord], other: Sequence[RunRecord]) -> bool:
+    """Whether the user's own trainings of a seed are known to start from different losses."""
+    pairs = [(one.first_loss, two.first_loss) for one, two in zip(row, other, strict=False)]
+    return any(a is not None and b is not None and not equal({"": a}, {"": b}, [""]) for a, b in pairs)
 
 
 def unpaired_init(row: Variant, other: Variant) -> bool:

@@ -19,6 +19,7 @@ from ablate.evidence.confounds import (
     mixtures,
     same_weights,
     unpaired_init,
+    unpaired_start,
 )
 from ablate.evidence.contrasts import UNDER_WAY, Finding, contrast, examine
 from ablate.evidence.inert_changes import inert
@@ -207,6 +208,9 @@ def beside_parent(
         alike = all(same_weights(seeds.runs[seed], parent.runs[seed]) for seed in common)
         if unpaired_init(seeds.variant, parent.variant) and not alike:
             notes.append(Note("init_not_paired"))
+        apart = [seed for seed in common if unpaired_start(seeds.runs[seed], parent.runs[seed])]
+        if apart and own_training(seeds.variant.settings.trainer) is not None:
+            notes.append(Note("start_not_paired", seeds=() if len(apart) == len(common) else tuple(apart)))
         if inert(seeds, parent) and not any(note.kind == "identical" and not note.seeds for note in notes):
             notes.append(Note("no_effect_at_first", values={"parent": row.parent}))
         unlike = different_settings(seeds.variant, parent.variant)

@@ -19,6 +19,7 @@ from ablate.planning.networks import Network
 from ablate.planning.plan import Plan, PlannedRun
 from ablate.recipe import Settings, run_fingerprint
 from ablate.recipe.fingerprint import facts
+from ablate.recipe.folds import Folds
 from ablate.store.disk import StoredFile
 from ablate.store.provenance import Provenance
 from ablate.store.records import ENDED_BADLY, RunRecord, Status
@@ -112,7 +113,7 @@ def make_jobs(
         if run.identity not in known:
             known[run.identity] = facts(run.variant.settings, folder=plan.recipe.folder, folds=plan.recipe.folds)
         needs = {seed: run.needs(seed) for seed in seeds}
-        from_scratch = fresh or run.record.status in FROM_NOTHING
+        from_scratch = fresh or run.record.status in FROM_NOTHING or run.kept is False
         resumes = not from_scratch and bool(run.record.stack)
         names = tuple(run_fingerprint(run.identity, seed, run.record.fold) for seed in seeds)
         job = Job(
@@ -144,9 +145,15 @@ def make_jobs(
 
 def _attempt(record: RunRecord | None, from_scratch: bool) -> int:
     """The number of the attempt that a job makes at a run, at least; ``record`` is known if it is to be trained."""
-    if record is None or record.status in ("queued", "stale"):
+    if record is None or record.status == "queued" or (record.status == "stale" and record.reading is None):
         return 1
     return record.attempt + (from_scratch or record.status == "timeout")
+
+
+def as_stored(settings: Settings, seed: int, fold: int | None, folder: Path, folds: Folds | None) -> dict[str, Any]:
+    """The settings of a run as they are written into its folder."""
+    known = {**settings.dump(), "seed": seed, "fold": fold, "folder": str(folder)}
+    return known if folds is None else {**known, "folds": folds.dump()}
 
 
 def weights_of(

@@ -18,6 +18,7 @@ from ablate.execution.events import EpochEnded, Listener, RunEnded, RunStarted, 
 from ablate.execution.jobs import Job
 from ablate.execution.shutdown import Ending
 from ablate.notes.note import Note
+from ablate.recipe.own_training import own_training
 from ablate.registry.lazy import torch
 from ablate.store import checkpoints
 from ablate.store.checkpoints import Checkpoint
@@ -73,6 +74,9 @@ class RunRecorder:
         if job.split:
             self.notes.append(not_stacked(job.split))
         self.facts = Facts()
+        own = own_training(job.assignment.settings.trainer)
+        self.reading = None if own is None else own.reading
+        self.outputs: dict[int, tuple[tuple[int, int], ...]] = {}
         self.lines = list(kept.lines) if kept else [0] * self.count
         self.told = [-math.inf] * self.count
         self.beat = [self.clock] * self.count
@@ -117,6 +121,8 @@ class RunRecorder:
             notes=tuple(dict.fromkeys([*facts.notes, *self.notes])),
             pid=os.getpid(),
             host=socket.gethostname(),
+            reading=self.reading,
+            output=self.outputs.get(replica),
         )
 
     # what the engine calls
@@ -157,6 +163,13 @@ class RunRecorder:
 
     def folder(self, replica: int) -> Path:
         return self.store.work_folder(self.job.fingerprints[replica])
+
+    def output(self, replica: int, parts: Sequence[Sequence[int]]) -> None:
+        self.outputs[replica] = tuple((start, end) for start, end in parts)
+
+    def log(self, replica: int, start: int, end: int) -> bytes:
+        path = self.store.run_folder(self.job.fingerprints[0]) / "log.txt"
+        return (self.store.disk.read(path) or b"")[start:end]
 
     def end_if_asked(self, *, only_if_raised: bool = False) -> None:
         if only_if_raised:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ablate.execution.events import Listener
 from ablate.execution.jobs import make_jobs, stack_rule
+from ablate.execution.reading_again import read_again
 from ablate.execution.run_options import RunOptions, slots
 from ablate.execution.scheduler import Scheduler
 from ablate.planning.networks import known_networks
@@ -19,8 +20,10 @@ from ablate.store.store import Store
 def run_study(
     plan: Plan, store: Store, options: RunOptions, *, listen: Listener | None = None, own: Sequence[Path] = ()
 ) -> Plan:
-    """Train the runs of a plan that have not finished. Returns the plan with the results; ``listen`` receives every
-    event. ``own``: files that the caller writes besides the store, which do not make a repository dirty.
+    """Train the runs of a plan that have not finished, and read the metrics again of those whose ``read`` has changed.
+
+    Returns the plan with the results; ``listen`` receives every event. ``own``: files that the caller writes besides
+    the store, which do not make a repository dirty.
 
     The plan is final: a run whose data or code changed since then ends as ``interrupted``. Raises DiskError if the
     store cannot be written, ExecutorError if jobs cannot be run, and ValueError for a device that is not available. A
@@ -28,8 +31,10 @@ def run_study(
     KeyboardInterrupt passes through after all processes have ended and kept their state.
     """
     places = slots(options)
-    missing = plan.to_do(retry_failed=options.retry_failed, fresh=options.fresh)
     write_study(plan, store)
+    if not options.fresh:
+        plan = read_again(plan, store)
+    missing = plan.to_do(retry_failed=options.retry_failed, fresh=options.fresh)
     if not missing:
         return plan
     jobs = make_jobs(

@@ -24,10 +24,11 @@ from ablate.execution.events import (
     StoreFailed,
     encode,
 )
-from ablate.execution.jobs import Job
+from ablate.execution.jobs import Job, as_stored
 from ablate.execution.run_recorder import RunRecorder
 from ablate.execution.shutdown import EndAsked, Ending
 from ablate.planning.failure_reason import diagnosis, lacks_resources
+from ablate.planning.kept_output import read_otherwise
 from ablate.recipe import identity, run_fingerprint
 from ablate.registry.lazy import torch
 from ablate.store import checkpoints
@@ -181,7 +182,8 @@ def go_on_from(
     left = [i for i in range(len(job.fingerprints)) if i not in settled]
     kept, damaged = checkpoints.load(store, job.fingerprints[0], job.assignment.device)
     outdated = job.fresh and any(job.outdated(before[i]) for i in left)
-    if kept is not None and (kept.runs != job.fingerprints or outdated):
+    reread = any(read_otherwise(job.assignment.settings, before[i]) for i in left)
+    if kept is not None and (kept.runs != job.fingerprints or outdated or reread):
         kept = None
     if kept is not None:
         # a power cut may have lost metrics from before the checkpoint
@@ -203,12 +205,9 @@ def go_on_from(
 
 def describe(job: Job, store: Store) -> None:
     """Write the settings and the identity of the runs."""
-    settings = job.assignment.settings.dump()
+    given = job.assignment
     for seed, name in job.runs:
-        known = {**settings, "seed": seed, "fold": job.assignment.fold, "folder": str(job.assignment.folder)}
-        if job.assignment.folds is not None:
-            known["folds"] = job.assignment.folds.dump()
-        store.write_settings(name, known)
+        store.write_settings(name, as_stored(given.settings, seed, given.fold, given.folder, given.folds))
         store.write_json(store.run_folder(name) / "identity.json", job.identity)
 
 

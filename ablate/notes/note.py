@@ -56,6 +56,7 @@ Kind = Literal[
     "outlier",
     "same_difference",
     "init_not_paired",
+    "start_not_paired",
     "no_effect_at_first",
     "second_look",
     # what a variant and its parent differ in beside the variant's change
@@ -75,6 +76,8 @@ Kind = Literal[
     "more_runs",
     "stale",
     "not_tracked",
+    "read_again",
+    "not_kept",
 ]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -89,6 +92,7 @@ STORED: Mapping[Kind, Mapping[str, type | tuple[type, ...]]] = {
     "not_finite_inputs": {"count": int, "total": int, "split": str, "first": int},
     "targets_stay": {"tricks": list},
     "unnamed": {"columns": list},
+    "ignores_seed": {},
     "initial_weights": {"source": str, "taken": int, "total": int, "left": list, "more": int},
     "initial_average": {"steps": int, "share": (int, float), "decay": (int, float)},
     "not_finite": {"metric": str, "value": str, "at": str},

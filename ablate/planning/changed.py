@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ablate.notes.note import Note
+from ablate.notes.note import Kind, Note
 from ablate.planning.plan import Plan, PlannedRun
 from ablate.recipe.fingerprint import facts, without_defaults
 from ablate.recipe.mends import MENDS
@@ -17,6 +17,9 @@ Difference = dict[str, Any]
 ``new`` value if it has one.
 """
 
+READ: dict[Kind, bool] = {"read_again": True, "not_kept": False}
+"""The notes about runs whose metrics are read otherwise now, by whether what they are read from is kept."""
+
 
 def changed(plan: Plan, store: Store) -> list[Note]:
     """A note for each variant that is new, changed or stale, or has more runs; none for a study without a record."""
@@ -25,7 +28,11 @@ def changed(plan: Plan, store: Store) -> list[Note]:
     notes = []
     for variant in plan.recipe.variants:
         runs = plan.runs_of(variant.name)
-        missing = [run for run in runs if run.record.status in ("queued", "stale")]
+        for kind, kept in READ.items():
+            if seeds := dict.fromkeys(run.seed for run in runs if run.kept is kept):
+                every = len(seeds) == len({run.seed for run in runs})
+                notes.append(Note(kind, variant.name, seeds=() if every else tuple(seeds)))
+        missing = [run for run in runs if run.record.status in ("queued", "stale") and run.kept is None]
         stale = [run for run in missing if run.record.status == "stale"]
         others = [run for run in runs if run not in missing]
         if stale:

@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import product
 
 from ablate.planning.compatibility import check_fit
+from ablate.planning.kept_output import is_kept, reading_changed
 from ablate.planning.missing_data import last_contents
 from ablate.recipe import Recipe, Variant, identity, run_fingerprint
 from ablate.recipe.selection import COMPARED
@@ -19,6 +20,7 @@ CHOOSING = ("--seeds", "--only")
 
 
 STALE = "settings, data or code have changed since training"
+READ = "'read' has changed since its metrics were read"
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class PlannedRun:
     """One run of the recipe, with its record in the store.
 
     ``identity`` is shared by all seeds of its settings. ``before`` is the previous run of the variant with this seed,
-    if different. ``upon`` are the variants that it requires, with their identities.
+    if different. ``upon`` are the variants that it requires, with their identities. ``kept``: ``read`` has changed, and
+    this says whether the output is kept from which the metrics can be read again; None if it has not.
     """
 
     variant: Variant
@@ -36,6 +39,7 @@ class PlannedRun:
     record: RunRecord
     before: str | None = None
     upon: Mapping[str, str] = field(default_factory=dict)
+    kept: bool | None = None
 
     def needs(self, seed: int | None = None) -> dict[str, str]:
         """The runs that must finish before this one, by variant, with the same fold and seed (or ``seed``)."""
@@ -78,7 +82,8 @@ class Plan:
         return self._by_row[variant]
 
     def to_do(self, *, retry_failed: bool = False, fresh: bool = False) -> list[PlannedRun]:
-        """The runs to train, each once: with ``retry_failed`` also failed ones, with ``fresh`` all.
+        """The runs to train, each once: with ``retry_failed`` also failed ones, with ``fresh`` all. Those whose metrics
+        are only read again are not among them.
 
         Includes missing runs that these require, even of variants that were not selected.
         """
@@ -86,7 +91,11 @@ class Plan:
         known: dict[str, PlannedRun] = {}
         for run in (*self.needed, *self.runs):
             known.setdefault(run.fingerprint, run)
-        wanted = {run.fingerprint: run for run in reversed(self.runs) if fresh or run.record.status not in done}
+        wanted = {
+            run.fingerprint: run
+            for run in reversed(self.runs)
+            if fresh or (run.record.status not in done and not run.kept)
+        }
         waiting = list(wanted.values())
         while waiting:
             for name in waiting.pop().needs().values():
@@ -107,8 +116,10 @@ class Plan:
         """The same runs with their current records, ignoring later changes of data and code."""
 
         def now(run: PlannedRun) -> PlannedRun:
-            epochs = run.variant.settings.epochs
-            return replace(run, record=store.record(run.fingerprint, run.seed, epochs, run.record.fold))
+            record = store.record(run.fingerprint, run.seed, run.variant.settings.epochs, run.record.fold)
+            if run.kept is not None and reading_changed(run.variant.settings, record):
+                return run
+            return replace(run, record=record, kept=None)
 
         runs, needed, others = (tuple(map(now, runs)) for runs in (self.runs, self.needed, self.others))
         return replace(self, runs=runs, needed=needed, others=others)
@@ -146,7 +157,12 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
                 before = older.get(run_key(seed, fold))
             if record.status == "queued" and before is not None and store.record(before).status == "finished":
                 record = replace(record, status="stale", reason=STALE)
-            runs.append(PlannedRun(variant, seed, name, shared, record, before, upon))
+            kept = None
+            if reading_changed(variant.settings, record):
+                kept = is_kept(variant.settings, record, recipe.folder, store)
+                if record.status != "interrupted":
+                    record = replace(record, status="stale", reason=READ)
+            runs.append(PlannedRun(variant, seed, name, shared, record, before, upon, kept))
     chosen = {variant.name for variant in recipe.variants}
     return Plan(
         recipe,

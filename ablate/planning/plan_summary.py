@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +10,15 @@ from dataclasses import dataclass
 from ablate.planning.estimates import Estimates
 from ablate.planning.networks import Network, network_facts
 from ablate.planning.plan import Plan
+from ablate.recipe.own_training import own_training
 from ablate.store.store import Store
 
 
 @dataclass(frozen=True)
 class RowOutlook:
-    """One variant: its changes, its network (None if not built), and the number of its runs by status."""
+    """One variant: its changes, its network (None if not built), and the number of its runs by status, or
+    ``read_again`` for those that are not trained again.
+    """
 
     variant: str
     parent: str | None
@@ -34,13 +38,17 @@ class RowOutlook:
 
 @dataclass(frozen=True)
 class Outlook:
-    """All variants, and the totals of the runs to train: process seconds and bytes on disk, None if unknown."""
+    """All variants, and the totals of the runs to train: process seconds and bytes on disk, None if unknown.
+
+    ``code`` are the files of the user's own training that are part of the fingerprint, None for the built-in loop.
+    """
 
     study: str
     rows: tuple[RowOutlook, ...]
     to_train: int
     seconds: float | None
     bytes: int | None
+    code: tuple[str, ...] | None = None
 
 
 def outlook(plan: Plan, store: Store, *, networks: bool) -> Outlook:
@@ -64,7 +72,7 @@ def outlook(plan: Plan, store: Store, *, networks: bool) -> Outlook:
                 variant.description,
                 tuple(str(change) for change in variant.changes),
                 variant.settings.epochs,
-                dict(Counter(run.record.status for run in runs)),
+                dict(Counter("read_again" if run.kept else run.record.status for run in runs)),
                 shared,
                 parameters,
                 fact.receptive_field,
@@ -87,4 +95,17 @@ def outlook(plan: Plan, store: Store, *, networks: bool) -> Outlook:
         len(missing),
         sum(s for s in known_seconds if s is not None) if known_seconds and None not in known_seconds else None,
         sum(known_bytes) if known_bytes else None,
+        own_code(plan),
     )
+
+
+def own_code(plan: Plan) -> tuple[str, ...] | None:
+    """The files that are part of the fingerprint of the user's own training, relative to the recipe's folder if they
+    are in it.
+    """
+    folder = plan.recipe.folder
+    own = own_training(plan.recipe.variants[0].settings.trainer)  # all variants have the same
+    if own is None:
+        return None
+    names = (str(path.relative_to(folder) if path.is_relative_to(folder) else path) for path in own.code_files(folder))
+    return tuple(sorted(names, key=lambda name: (os.path.isabs(name), name)))

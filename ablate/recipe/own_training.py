@@ -22,6 +22,12 @@ class OwnTraining(Protocol):
     def settings(self) -> tuple[str, ...]:
         """The settings that it uses, beside ``args`` and ``metrics``."""
 
+    @property
+    def reading(self) -> Mapping[str, Any] | None:
+        """How the metrics are read from what the code writes, as plain JSON values; None if the code reports them. It
+        is no part of the fingerprint: if it changes, they are read again.
+        """
+
     def deciding(self) -> dict[str, Any]:
         """What of its own settings affects the result, as plain JSON values."""
 

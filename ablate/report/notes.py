@@ -69,6 +69,7 @@ SENTENCES: dict[Kind, str] = {
     "outlier": "the difference from the parent is an outlier for {seeds}",
     "same_difference": "no verdict: all {unit}s differ from the parent by the same amount, so the variance is unknown",
     "init_not_paired": "initial weights are not paired with the parent's, so differences vary more",
+    "start_not_paired": "the loss before training is not the parent's with the same seed: differences vary more",
     "no_effect_at_first": "possible bug: the loss of the first step equals that of {parent}",
     "second_look": "a second look: a verdict was shown for {before} of the {now} seeds before the others were added, "
     "so a false positive is more likely",
@@ -86,6 +87,8 @@ SENTENCES: dict[Kind, str] = {
     "changed": "settings or code have changed since the last attempt: will be trained again",
     "more_runs": "{count} additional {unit}",
     "stale": "outdated: {differences}",
+    "read_again": "'read' has changed: the metrics will be read again from the kept output, without training",
+    "not_kept": "'read' has changed, but the whole output is not kept: will be trained again",
     "not_tracked": "earlier runs did not track {metrics}: use --fresh to train again",
 }
 """How a note of each kind reads of one variant or run."""

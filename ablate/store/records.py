@@ -51,6 +51,10 @@ class RunRecord:
     on one, else of the process, torch included; the seeds of a stack share it. ``first_loss`` is the loss of the first
     step, before anything was learned, ``first_weights`` a digest of a custom network's parameters before it.
     ``target_scaling`` is None where the targets are in their own unit.
+
+    ``reading`` is how the metrics were read from what the user's command writes (`OwnTrainer.reading`); empty while
+    they are replaced, None if unknown. ``output`` are the positions in the log of the output of a command that ended
+    well; empty if it was ended because of its metrics, None if it failed by itself.
     """
 
     fingerprint: str
@@ -79,6 +83,8 @@ class RunRecord:
     threads: Annotated[int, Field(ge=1, le=MOST_THREADS)] | None = None
     pid: int | None = None
     host: str | None = None
+    reading: Mapping[str, Any] | None = None
+    output: tuple[tuple[Count, Count], ...] | None = None
     notes: tuple[StoredNote, ...] = ()
 
     @classmethod

@@ -284,6 +284,11 @@ class Store:
         """Append a line to metrics opened with `append_to`; it is not lost if the process is killed."""
         self.disk.add(file, (json.dumps(line, allow_nan=False) + "\n").encode())
 
+    def write_metrics(self, fingerprint: str, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Replace all lines of a run's metrics; returns when they are on the disk."""
+        contents = "".join(f"{json.dumps(line, allow_nan=False)}\n" for line in lines)
+        self.disk.replace(self.run_folder(fingerprint) / "metrics.jsonl", contents.encode(), durable=True)
+
     def save_tensors(self, fingerprint: str, name: str, state: Mapping[str, Any]) -> None:
         """Write tensors atomically and durably, for ``torch.load(weights_only=True)``."""
         # torch.save to a file hides the system's error

@@ -73,6 +73,17 @@ class Command(OwnTrainer):
         """The working folder, given the recipe's."""
         return folder / (self.cwd or "")
 
+    @property
+    def reading(self) -> Mapping[str, Any]:
+        return self.read.model_dump(mode="json", exclude_defaults=True)
+
+    def metrics_file(self, settings: Settings, seed: int, fold: int | None, out: str, folder: Path) -> Path | None:
+        file = self.read.jsonl or self.read.csv
+        if file is None:
+            return None
+        [path] = Template([file], self.style).filled({}, self.fields_of(settings, seed, fold, out, "cpu"))
+        return self.folder(folder) / path
+
     def deciding(self) -> dict[str, Any]:
         chosen = {"command", "style", "resume_args", "config"}
         return {"name": "command", **self.model_dump(mode="json", include=chosen, exclude_defaults=True)}
@@ -208,6 +219,13 @@ class Command(OwnTrainer):
         from ablate.trainers.shared.script import run_script
 
         return [run_script(self, assignment, replica, report, state) for replica in range(len(assignment.seeds))]
+
+    def read_again(
+        self, settings: Settings, seed: int, written: Sequence[bytes], *, resumed: bool
+    ) -> tuple[list[dict[str, Any]], Outcome | Exception]:
+        from ablate.trainers.shared.script import read_again
+
+        return read_again(self, settings, seed, written, resumed=resumed)
 
 
 def leaves(args: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -47,6 +47,23 @@ class OwnTrainer(Trainer):
     def command_line(self, settings: Settings, seed: int, fold: int | None, out: str, device: str) -> list[str] | None:
         """The command line of a run with the working folder ``out``; None if it starts no command."""
         return None
+
+    @property
+    def reading(self) -> Mapping[str, Any] | None:
+        """How the metrics are read from what the code writes, as plain JSON values; None if the code reports them."""
+        return None
+
+    def metrics_file(self, settings: Settings, seed: int, fold: int | None, out: str, folder: Path) -> Path | None:
+        """The file that the metrics of a run are read from; None if they are read from its output."""
+        return None
+
+    def read_again(
+        self, settings: Settings, seed: int, written: Sequence[bytes], *, resumed: bool
+    ) -> tuple[list[dict[str, Any]], Outcome | Exception]:
+        """The lines of metrics of a run that has ended, and its outcome or why it failed, from what was written: to the
+        file of metrics, or to the output from each start on.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def deciding(self) -> dict[str, Any]:

@@ -114,6 +114,29 @@ def test_a_row_says_that_its_init_is_not_paired(make_study):
         assert notes(mine, theirs) == (Note("init_not_paired"),)
 
 
+def test_a_row_says_that_its_own_training_starts_from_another_loss(make_study):
+    def notes(mine, theirs, own=True):
+        study = make_study({"a": (None, [0.5, 0.6, 0.7]), "b": ("a", [0.3, 0.5, 0.55])})
+        trainer = trainer_choice("target", target="train:main")
+        rows = [
+            replace(
+                row,
+                variant=replace(
+                    row.variant, settings=row.variant.settings.replace(**{"trainer": trainer} if own else {})
+                ),
+                runs=tuple(replace(run, first_loss=loss) for run, loss in zip(row.runs, losses, strict=True)),
+            )
+            for row, losses in zip(study.rows, (theirs, mine), strict=True)
+        ]
+        return gather(replace(study, rows=tuple(rows))).rows[1].notes
+
+    assert notes([2.5, 2.25, 2.0], [2.5, 2.25, 2.0]) == ()
+    assert notes([None, None, 2.0], [2.5, 2.25, 2.0]) == ()
+    assert notes([2.5, 2.125, 2.0], [2.5, 2.25, 2.0]) == (Note("start_not_paired", seeds=(1,)),)
+    assert notes([3.5, 3.25, 3.0], [2.5, 2.25, 2.0]) == (Note("start_not_paired"),)
+    assert notes([3.5, 3.25, 3.0], [2.5, 2.25, 2.0], own=False) == ()
+
+
 NETS = """
 from torch import nn
 

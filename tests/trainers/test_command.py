@@ -16,6 +16,7 @@ import pytest
 from ablate.execution.shutdown import EndAsked
 from ablate.planning.networks import ask
 from ablate.recipe import Recipe, RecipeError, identity
+from ablate.store.records import RunRecord
 from ablate.trainers.shared.command_line import Template
 from ablate.trainers.shared.script import end_leftovers
 from tests.trainers.listening import Listening, train
@@ -186,6 +187,21 @@ def test_patterns_without_epochs(write):
         {"epoch": 1, "valid_loss": 1.0, "accuracy": 1.0},
         {"epoch": 2, "valid_loss": 0.5, "accuracy": 2.0},
     ]
+
+
+def test_all_of_a_large_output_is_read(write, capfd):
+    code = "for i in range(300):\n    print('x' * 9999)\n    print('val', i)\nprint('val 300', end='')"
+    report = train(write(*python(code, "read: {regex: {valid_loss: 'val (.+)'}}")))
+    assert [line["valid_loss"] for line in report.lines] == list(range(301))
+    assert len(capfd.readouterr().out) > 300 * 9999
+
+
+def test_a_process_that_a_script_leaves_behind_is_not_waited_for(write):
+    code = "import subprocess, sys\nprint('val 1')\n"
+    code += "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])"
+    path = write(*python(code, "read: {regex: {valid_loss: 'val (.+)'}}"))
+    assert train(path).lines == [{"epoch": 1, "valid_loss": 1.0}]
+    end_leftovers(path.parent / "work")
 
 
 def test_a_script_in_another_language(write):
@@ -408,7 +424,34 @@ def test_commands_are_checked_when_planned(write, recipe, message):
 )
 def test_a_seed_that_does_not_reach_the_code_is_noted(write, words, code, noted):
     path = write(code + "\nimport ablate\nablate.log(valid_loss=1)", PLAIN.replace("'{lr}', '{seed}'", words))
-    assert [note.kind for note in train(path).facts.notes] == ["ignores_seed"] * noted
+    notes = tuple(train(path).facts.notes)
+    assert [note.kind for note in notes] == ["ignores_seed"] * noted
+    record = RunRecord("name", 0, notes=notes)
+    assert RunRecord.from_status("name", json.loads(json.dumps(record.to_status()))) == record
+
+
+def test_a_plan_says_what_is_read_again_and_which_code_counts(write, ablate):
+    path = write()
+    assert ablate("run", path).code == 0
+    planned = ablate("plan", path)
+    assert f"Code in the fingerprint: extra.py, train.py, {sys.executable}." in planned.out.splitlines()
+    assert ablate("plan", path, "--json").json()["code"] == ["extra.py", "train.py", sys.executable]
+    read = "  read: {jsonl: '{out}/metrics.jsonl', names: {accuracy: train_loss}}\n"
+    path.write_text(path.read_text().replace("seeds: 2", f"{read}seeds: 2"))
+    planned = ablate("plan", path)
+    assert "0 runs to train; 4 runs to read again." in planned.out
+    assert "without training" in planned.err
+    assert [row["runs"] for row in ablate("plan", path, "--json").json()["rows"]] == [{"read_again": 2}] * 2
+    rows = ablate("run", path, "--format", "json").rows()
+    assert rows["base"]["train_loss"] is None
+    assert rows["base"]["accuracy"] == pytest.approx(rows["base"]["valid_loss"] / 2)
+    assert ablate("table", path, "--format", "json").rows() == rows
+    assert "0 runs to train.\n" in ablate("plan", path).out
+
+
+def test_a_plan_says_that_no_code_counts(write, ablate):
+    path = write("true", "trainer: {command: sh -c true}\nbaseline: {name: base}\n")
+    assert "Code in the fingerprint: none." in ablate("plan", path, "--quick").out
 
 
 # identity

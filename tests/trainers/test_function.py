@@ -13,6 +13,7 @@ from ablate.engine.contract import Assignment
 from ablate.execution.shutdown import EndAsked
 from ablate.planning.networks import ask
 from ablate.recipe import Recipe, RecipeError, identity
+from ablate.trainers.shared.points import Points
 from ablate.trainers.trainer import trainer_of
 from tests.trainers.listening import Listening, train
 
@@ -426,3 +427,30 @@ def test_folds_are_given_and_averaged(write, ablate):
     assert done.code == 0, done.err
     assert done.rows()["base"]["valid_loss"] == pytest.approx(0.5 + 1 + 0.01, rel=1e-12)
     assert done.rows()["base"]["seeds"] == 3
+
+
+# points
+
+
+def test_seconds_are_those_of_the_training_so_far(write, monkeypatch):
+    settings = Recipe.load(write(code("pass"), BARE)).variant("base").settings
+    clock = iter([101.0, 103.0, 504.0])
+    monkeypatch.setattr("ablate.trainers.shared.points.time.monotonic", lambda: next(clock))
+    lines = []
+    points = Points(settings, lines.append, _clock=100.0)
+    for _ in range(2):
+        points.add({"valid_loss": 1.0})
+        points.flush()
+    resumed = Points(settings, lines.append, _clock=500.0)
+    resumed.restore(points.state())
+    resumed.add({"valid_loss": 1.0})
+    resumed.flush()
+    assert [line["seconds"] for line in lines] == [1.0, 3.0, 7.0]
+
+
+@pytest.mark.parametrize(
+    ("where", "first"), [({"epoch": 0}, 2.5), ({"step": 0}, 2.5), ({"epoch": 1}, None), ({"epoch": 1, "step": 0}, 2.5)]
+)
+def test_a_loss_before_training_is_the_first_loss(write, where, first):
+    body = f"run.log(train_loss=3.5, valid_loss=2.5, **{where})\nrun.log(epoch=2, valid_loss=0.5)"
+    assert train(write(code(body, "run, lr"), PLAIN)).outcomes[0].first_loss == first

@@ -27,8 +27,9 @@ class Diverged(BaseException):
 class Points:
     """The points of one run. ``write`` receives each line when it is complete.
 
-    A point collects the calls of one (epoch, step). Its line has ``epoch``, the number of the point, and ``at``, where
-    the user's code says it is, if that is different.
+    A point collects the calls of one (epoch, step). Its line has ``epoch``, the number of the point, ``at``, where the
+    user's code says it is, if that is different, and ``seconds``, the time of the training so far. ``first_loss`` is
+    the loss of a first point at epoch or step 0, before training.
     """
 
     settings: Settings
@@ -38,6 +39,8 @@ class Points:
     best: dict[str, float] = field(default_factory=dict)
     best_point: int | None = None
     epoch: float | None = None
+    seconds: float = 0.0
+    first_loss: float | None = None
     diverged: str = ""
     _open: dict[str, float | None] = field(default_factory=dict)
     _at: tuple[float | None, int | None] | None = None
@@ -73,10 +76,13 @@ class Points:
             return
         self.count += 1
         now = time.monotonic()
-        line: dict[str, Any] = {"epoch": self.count, "time": time.time(), "seconds": round(now - self._clock, 4)}
+        self.seconds += now - self._clock
+        line: dict[str, Any] = {"epoch": self.count, "time": time.time(), "seconds": round(self.seconds, 4)}
         where = {name: value for name, value in zip(("epoch", "step"), self._at, strict=True) if value is not None}
         if where and where != {"epoch": self.count}:
             line["at"] = where
+        if self.count == 1 and 0 in self._at:
+            self.first_loss = self._open.get("valid_loss", self._open.get("train_loss"))
         self.last |= {name: value for name, value in self._open.items() if value is not None}
         self._note_best()
         self.epoch = self._at[0]
@@ -100,7 +106,7 @@ class Points:
         """The result of a run that has ended. Raises ValueError if nothing was recorded, or not what is selected."""
         self.flush()
         if self.diverged:
-            return Outcome(seed, "diverged", self.count, self.diverged)
+            return Outcome(seed, "diverged", self.count, self.diverged, first_loss=self.first_loss)
         if not self.last:
             raise ValueError("it reported no metrics. Call run.log(valid_loss=…), or return {'valid_loss': …}")
         metric = self.settings.monitor.metric
@@ -109,16 +115,18 @@ class Points:
         best = self.best if self.best_point is not None else self.last
         selected = (best, self.best_point) if self.settings.select == "best" else (self.last, self.count)
         results = {"selected": selected[0], "last": self.last, "best": best}
-        return Outcome(seed, "finished", self.count, "", self.best_point, selected[1], results)
+        return Outcome(seed, "finished", self.count, "", self.best_point, selected[1], results, self.first_loss)
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs; without the open point."""
-        return {"count": self.count, "last": dict(self.last), "best": dict(self.best), "best_point": self.best_point}
+        known = {"count": self.count, "best_point": self.best_point, "seconds": self.seconds}
+        return {**known, "last": dict(self.last), "best": dict(self.best), "first_loss": self.first_loss}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue after a checkpoint."""
         self.count, self.best_point = state["count"], state["best_point"]
         self.last, self.best = dict(state["last"]), dict(state["best"])
+        self.seconds, self.first_loss = state.get("seconds", 0.0), state.get("first_loss")
 
 
 def number(name: str, value: object) -> float:

@@ -45,6 +45,11 @@ class Read(BaseModel):
         return self
 
 
+def text(data: bytes) -> str:
+    """What a script has written, as text."""
+    return data.decode("utf-8", errors="replace")
+
+
 @dataclass(frozen=True)
 class Values:
     """Metrics that a script reported together, with their epoch and step if it gave them."""
@@ -74,7 +79,7 @@ class Tail:
         if not whole:
             data = data[: data.rfind(b"\n") + 1]
         self.position += len(data)
-        yield from data.decode("utf-8", errors="replace").splitlines()
+        yield from text(data).splitlines()
 
 
 @dataclass

@@ -6,13 +6,12 @@ import ctypes
 import math
 import os
 import re
-import select
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,18 +20,25 @@ from ablate.engine.contract import Assignment, Facts, Outcome, Report, State
 from ablate.notes.note import Note
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
-from ablate.trainers.shared.command_line import Style, Template
 from ablate.trainers.shared.points import Diverged, Points
-from ablate.trainers.shared.reading import CsvLines, JsonLines, Patterns, Read, Tail, Values
+from ablate.trainers.shared.reading import CsvLines, JsonLines, Patterns, Read, Tail, Values, text
 
-LOOK_EVERY = 0.1
-"""Seconds between two looks into the file of a script's metrics."""
+LOOK_EVERY = 0.05
+"""Seconds between two looks at the output and the metrics of a script."""
+
+PART = 1 << 16
+"""Number of bytes that are read from a pipe at once: all that it holds."""
+
+MUCH, MOST = PART // 2, 16 * PART
+"""Bytes of output after which the next look follows at once, and after which metrics are looked at."""
 
 PATIENCE = 3.0
 """Seconds for a script to end after SIGTERM, before it is killed."""
 
 TAIL = 2000
 """Number of bytes of the output that are kept for the reason of a failure."""
+
+LINE_END = re.compile(rb"[\r\n]")
 
 PR_SET_PDEATHSIG = 1
 
@@ -41,12 +47,11 @@ class Command(Protocol):
     """What is asked of `ablate.trainers.command.Command`."""
 
     @property
-    def style(self) -> Style: ...
-    @property
     def read(self) -> Read: ...
     @property
     def resume_args(self) -> tuple[str, ...]: ...
     def folder(self, folder: Path) -> Path: ...
+    def metrics_file(self, settings: Settings, seed: int, fold: int | None, out: str, folder: Path) -> Path | None: ...
     def ignores_seed(self, folder: Path) -> bool: ...
     def fields_of(self, settings: Settings, seed: int, fold: int | None, out: str, device: str) -> dict[str, str]: ...
     def words(self, settings: Settings, built_in: Mapping[str, str], *, resumes: bool = False) -> list[str]: ...
@@ -64,32 +69,45 @@ def run_script(command: Command, assignment: Assignment, replica: int, report: R
     words = command.words(settings, fields, resumes=state is not None)
     where = command.folder(assignment.folder)
     command.write_config(settings.args, where, fields)
-    reader = Reader(command, where, fields)
+    reader = Reader(command, command.metrics_file(settings, seed, assignment.fold, str(out), assignment.folder))
+    began = log_size()
+    earlier: list[list[int]] | None = []
     if state is not None:
         points.restore(state["points"])
         reader.recorded = state["recorded"]
+        earlier = state.get("output") or None
+        if earlier is not None:
+            # the script may be ahead of the checkpoint; the last line says that the run resumes
+            since = report.log(replica, earlier[-1][1], began).rstrip(b"\n")
+            earlier[-1][1] += since.rfind(b"\n") + 1
+            for part in earlier:
+                for line in LINE_END.split(report.log(replica, *part)):
+                    reader.hear(text(line))
+
+    def output() -> list[list[int]]:
+        return [] if earlier is None else [*earlier, [began, log_size()]]
 
     def look(*, whole: bool = False) -> None:
-        for values in reader.new(whole=whole):
-            if command.resume_args and values.epoch is None:
-                raise ValueError("resume_args requires the epoch of all metrics. Report 'epoch' with them")
-            points.add(values.metrics, values.epoch, values.step)
+        reader.record(reader.new(whole=whole), points)
         if not command.resume_args:
             report.end_if_asked()
         elif points.count and report.due(points.count):
-            report.checkpoint({"epoch": points.count, "points": points.state(), "recorded": points.epoch})
+            recorded = {"points": points.state(), "recorded": points.epoch, "output": output()}
+            report.checkpoint({"epoch": points.count, **recorded})
 
     process = start(words, where, environment(assignment, fields, resumes=state is not None))
     try:
-        output = follow(process, reader, look)
+        said = follow(process, reader, look)
         look(whole=True)
+    except BaseException as error:
+        report.output(replica, output() if process.returncode == 0 else [])
+        end(process)
+        if not isinstance(error, Diverged):
+            raise
+    else:
         if process.returncode != 0:
-            raise ValueError(failure(process.returncode, output))
-    except Diverged:
-        end(process)
-    except BaseException:
-        end(process)
-        raise
+            raise ValueError(failure(process.returncode, said))
+        report.output(replica, output())
     finally:
         assert process.stdout is not None
         process.stdout.close()
@@ -98,14 +116,35 @@ def run_script(command: Command, assignment: Assignment, replica: int, report: R
     return outcome
 
 
+def read_again(
+    command: Command, settings: Settings, seed: int, written: Sequence[bytes], *, resumed: bool
+) -> tuple[list[dict[str, Any]], Outcome | Exception]:
+    """What `run_script` records of a command that has ended, from all that it has written."""
+    lines: list[dict[str, Any]] = []
+    points = Points(settings, lambda line: lines.append(dict(line)))
+    reader = Reader(command)
+    if resumed:
+        reader.recorded = -math.inf
+    heard: list[str] = []
+    for data in written:
+        # an attempt that was killed may end within a line
+        heard = [*heard[:-1], *map(text, LINE_END.split(data))] if command.read.regex else text(data).splitlines()
+    try:
+        with suppress(Diverged):
+            reader.record(reader.values(heard, whole=True), points)
+        return lines, points.outcome(seed)
+    except (TypeError, ValueError) as error:
+        return lines, error
+
+
 class Reader:
-    """The metrics of a script, in the order in which it reports them.
+    """The metrics of a script, in the order in which it reports them: in a ``file``, or in its output.
 
     ``recorded``: after a script has been resumed, only metrics of later epochs count, and what is repeated does not.
     """
 
-    def __init__(self, command: Command, where: Path, fields: Mapping[str, str]) -> None:
-        read = command.read
+    def __init__(self, command: Command, file: Path | None = None) -> None:
+        read, self.resumable = command.read, bool(command.resume_args)
         self.recorded: float | None = None
         self.newest = -math.inf
         self.waiting: list[str] = []
@@ -115,8 +154,7 @@ class Reader:
             self.source = Patterns({name: re.compile(pattern) for name, pattern in read.regex.items()})
             return
         self.source = JsonLines(read.names) if read.jsonl is not None else CsvLines(read.names)
-        [path] = Template([read.jsonl or read.csv or ""], command.style).filled({}, fields)
-        self.tail = Tail(where / path)
+        self.tail = None if file is None else Tail(file)
 
     def hear(self, line: str) -> None:
         """Take a line of the output."""
@@ -126,7 +164,11 @@ class Reader:
     def new(self, *, whole: bool) -> Iterator[Values]:
         """What was reported since the last call; ``whole``: the script has ended."""
         lines, self.waiting = self.waiting, []
-        for line in lines if self.tail is None else self.tail.lines(whole=whole):
+        return self.values(lines if self.tail is None else self.tail.lines(whole=whole), whole=whole)
+
+    def values(self, lines: Iterable[str], *, whole: bool) -> Iterator[Values]:
+        """What these lines report; ``whole``: they are the last."""
+        for line in lines:
             values = self.source.read(line)
             if values is None:
                 continue
@@ -137,6 +179,13 @@ class Reader:
             yield values
         if whole and isinstance(self.source, Patterns):
             yield from self.source.rest()
+
+    def record(self, reported: Iterable[Values], points: Points) -> None:
+        """Add what was reported to the points of the run. Raises Diverged, and TypeError or ValueError."""
+        for values in reported:
+            if self.resumable and values.epoch is None:
+                raise ValueError("resume_args requires the epoch of all metrics. Report 'epoch' with them")
+            points.add(values.metrics, values.epoch, values.step)
 
 
 def environment(assignment: Assignment, fields: Mapping[str, str], *, resumes: bool) -> dict[str, str]:
@@ -187,28 +236,40 @@ def start(words: Sequence[str], where: Path, known: Mapping[str, str]) -> subpro
 
 
 def follow(process: subprocess.Popen[bytes], reader: Reader, look: Callable[[], None]) -> str:
-    """Copy the output of a script into the log and read its metrics until it ends. Returns the end of its output."""
+    """Copy the output of a script into the log and read its metrics until it ends. Returns the end of its output.
+
+    The script is not waited for line by line, because each line would then cost it time: `print` with several
+    arguments writes them one by one.
+    """
     assert process.stdout is not None
     pipe = process.stdout.fileno()
     os.set_blocking(pipe, False)
-    last, rest, open_ = b"", b"", True
+    last, rest, data = b"", b"", b""
     while True:
-        ended = process.poll() is not None
-        if open_ and select.select([pipe], [], [], 0 if ended else LOOK_EVERY)[0]:
-            data = os.read(pipe, 1 << 16)
-            open_ = bool(data)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0 if len(data) > MUCH else LOOK_EVERY)
+        ended = process.returncode is not None
+        data = drained(pipe)
+        if data:
             log(data)
             last = (last + data)[-TAIL:]
-            *lines, rest = re.split(rb"[\r\n]", rest + data)
+            *lines, rest = LINE_END.split(rest + data)
             for line in lines:
-                reader.hear(line.decode("utf-8", errors="replace"))
+                reader.hear(text(line))
         elif ended:
             break
-        elif not open_:
-            time.sleep(LOOK_EVERY)
         look()
-    reader.hear(rest.decode("utf-8", errors="replace"))
-    return last.decode("utf-8", errors="replace")
+    reader.hear(text(rest))
+    return text(last)
+
+
+def drained(pipe: int) -> bytes:
+    """What is in a pipe, `MOST` bytes of it."""
+    found: list[bytes] = []
+    with suppress(BlockingIOError):
+        while len(found) * PART < MOST and (data := os.read(pipe, PART)):
+            found.append(data)
+    return b"".join(found)
 
 
 def log(data: bytes) -> None:
@@ -216,6 +277,12 @@ def log(data: bytes) -> None:
     sys.stdout.flush()
     with suppress(OSError):
         os.write(1, data)
+
+
+def log_size() -> int:
+    """Number of bytes in the job's log."""
+    sys.stdout.flush()
+    return os.fstat(1).st_size
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -39,6 +39,7 @@ from ablate.optimizers.build import rate_setter
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
 from ablate.rng.noise import Noise, key
+from ablate.trees import leaves
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
@@ -346,4 +347,6 @@ def judged_by(tricks: Sequence[Trick | EachSeed]) -> Trick | EachSeed | None:
 
 def wide_batch(batch_size: int, spec: Spec) -> int:
     """Batch size without gradients: larger than in training, if the inputs stay below about 16 MB."""
-    return max(batch_size, min(1024, 2**22 // max(math.prod(spec.input_shape), 1)))
+    shapes = [spec.input_shape] if spec.input_form is None else leaves(spec.input_form)
+    size = sum(math.prod(shape) for shape in shapes)
+    return max(batch_size, min(1024, 2**22 // max(size, 1)))

@@ -30,6 +30,8 @@ def check_pairing(network: nn.Module, measures: Mapping[str, Measure], train: Lo
         with unchanged(network):
             inputs, targets = next(iter(train.batches(torch.linspace(0, len(train) - 1, n).long())))
             prediction = network.eval()(inputs)
+            if not isinstance(prediction, torch.Tensor) or not isinstance(targets, torch.Tensor):
+                return
             if prediction.shape == targets.shape or prediction.squeeze().shape != targets.squeeze().shape:
                 return
             right = targets.to(prediction.dtype).view_as(prediction)

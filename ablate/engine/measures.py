@@ -16,6 +16,7 @@ from ablate.metrics.regression import in_original_unit
 from ablate.recipe.settings import Choice
 from ablate.registry.described import type_of
 from ablate.registry.lazy import torch
+from ablate.trees import cloned, length, tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,8 +64,8 @@ def own_weight(loss: Any) -> Callable[[Tensor], Tensor | int]:
     """The method ``weight(target)`` of a custom loss: what its mean is divided by; by default the number of samples."""
     declared = getattr(loss, "weight", None)  # a tensor in torch's own losses
     if not inspect.ismethod(declared) or (isinstance(loss, Loss) and loss.terms is not None):
-        return len
-    return lambda target: torch.as_tensor(declared(target.clone()), device=target.device)
+        return length
+    return lambda target: torch.as_tensor(declared(cloned(target)), device=next(tensors(target)).device)
 
 
 def one_number(choice: Choice, function: Any) -> Measure:
@@ -74,9 +75,9 @@ def one_number(choice: Choice, function: Any) -> Measure:
     """
 
     def measure(prediction: Tensor, target: Tensor) -> Tensor:
-        value = function(prediction.clone(), target.clone())  # which it may write to
+        value = function(cloned(prediction), cloned(target))  # which it may write to
         if choice.kind == "metric" and isinstance(value, int | float):
-            return torch.as_tensor(float(value), device=prediction.device)
+            return torch.as_tensor(float(value), device=next(tensors(target)).device)
         if not isinstance(value, torch.Tensor) or value.dim() != 0:
             what = type_of(value)
             if isinstance(value, torch.Tensor):

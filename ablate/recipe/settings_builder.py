@@ -88,6 +88,11 @@ class Builder:
         watch = self._listed("watch", tree.sections.get("watch"))
         tricks = {key: self._trick(item, tree, metrics) for key, item in tree.tricks.items()}
         training = self._training(tree, metrics)
+        collate = training.batch.collate_choice if training is not None else None
+        if collate is not None and (rule := target_rule(str(collate.target), self.folder)) is not None:
+            written = tree.sections["batch"].child("collate") or tree.sections["batch"]
+            self.problems.add(written.position, f"batch.collate.target (={show(collate.target)}) {rule}")
+            return None
         if metrics is not None and watch is not None:
             self._check_watched(tree.sections.get("watch"), metrics, watch)
         wrong = None in choices.values() or None in tricks.values()

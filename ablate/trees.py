@@ -17,6 +17,10 @@ Tree = Any
 """A tensor, or a nest of tensors. Other leaves, such as None, are kept as they are."""
 
 
+class WrongPath(ValueError):
+    """A path of the recipe that leads to nothing. One line."""
+
+
 def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
     """A nest of the same form with ``function`` applied to its tensors, and to those of others at the same place."""
     if isinstance(tree, torch.Tensor):
@@ -93,7 +97,7 @@ def cloned(tree: Tree) -> Tree:
 def pick(tree: Tree, path: str | int, what: str) -> Tree:
     """The value at a path: a key, an index or an attribute, or several of them, joined by dots.
 
-    Raises ValueError (one line) that starts with ``what`` and lists what is there.
+    Raises `WrongPath` that starts with ``what`` and lists what is there.
     """
     for part in str(path).split("."):
         children = children_of(tree)
@@ -103,7 +107,7 @@ def pick(tree: Tree, path: str | int, what: str) -> Tree:
             tree = getattr(tree, part)
             continue
         if key is None:
-            raise ValueError(f"{what} (={path}) is not in {described(tree)}.")
+            raise WrongPath(f"{what} (={path}) is not in {described(tree)}.")
         tree = found[key]
     return tree
 

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 from ablate.data.dataset import Parts, Spec
 from ablate.data.loaders import Loader, loader_for
 from ablate.data.rounding import check_inputs, check_targets
-from ablate.engine.broadcasting import check_pairing
+from ablate.engine.broadcasting import check_pairing, check_prediction
 from ablate.engine.compiling import compile_network
 from ablate.engine.construction import build_network, make_optimizer, seed_globals, wants_closure
 from ablate.engine.contract import Assignment, Facts
-from ablate.engine.data_checks import check_input_type, data_notes, has_gaps, targets_stay
+from ablate.engine.data_checks import check_forms, check_input_type, data_notes, has_gaps, targets_stay
 from ablate.engine.data_dependent_init import adapt_to_data
 from ablate.engine.device import dtype_of, place, prepare
 from ablate.engine.dry_run import SAMPLES, dry_run
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
 from ablate.engine.last_batch import batches_for_norms, try_one_sample
 from ablate.engine.measures import Measure, make_loss, make_metric
-from ablate.engine.replicas import OneNetwork, Replicas, Stack
+from ablate.engine.replicas import CannotStack, OneNetwork, Replicas, Stack
 from ablate.engine.stacked_tricks import (
     changed_data,
     check_apart,
@@ -173,6 +173,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
     prepare(device, settings.precision)
 
     # data
+    check_forms(settings, data.spec)
     tricks, context = tricks_for(settings, data.spec, folder, seeds, device)
     copies = settings.custom("tricks")
     dtype = dtype_of(settings.precision)
@@ -194,6 +195,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
     # networks, loss and metrics
     check_input_type(settings, data)
     networks, surgery = build_networks(assignment, tricks, train, data)
+    check_prediction(networks[0], settings, train)
     measures = make_measures(assignment, data)
     if settings.custom("loss", "metrics"):
         own = {f"metric (={one.target})": measures.metrics[one.label] for one in settings.metrics if one.target}
@@ -251,6 +253,8 @@ def build_networks(
         networks.append(place(network, assignment.device, settings.precision))
     if len(networks) > 1:
         check_apart(tricks, settings, networks)
+        if settings.batch.collate is not None:
+            raise CannotStack("batch.collate: It would collate the samples of several seeds to one batch.")
     try_one_sample(networks[0], train, settings.batch_size)
     return networks, surgery
 

@@ -26,7 +26,7 @@ from ablate.recipe.settings import Choice, Settings
 from ablate.registry import suggestion
 from ablate.registry.lazy import torch
 from ablate.rng.noise import key
-from ablate.trees import Tree, children_of, pick
+from ablate.trees import Tree, WrongPath, children_of, described, pick
 from ablate.tricks.trick import Context, NoEffect, Trick, overrides
 
 if TYPE_CHECKING:
@@ -114,7 +114,10 @@ def unpack(network: nn.Module, inputs: tuple[Tree], _: Mapping[str, Any]) -> tup
     """A forward pre-hook: the network is called with several inputs, by name if they are a dict or a dataclass."""
     several = children_of(inputs[0])
     if several is None:
-        return inputs, {}
+        raise WrongPath(
+            f"batch.call (=unpack) requires several inputs, but they are {described(inputs[0])}. List them in "
+            "batch.inputs, or remove 'call'."
+        )
     positional = isinstance(inputs[0], tuple | list)
     return (tuple(several.values()), {}) if positional else ((), dict(several))
 

@@ -30,10 +30,7 @@ def has_gaps(data: Parts) -> bool:
 
 
 def check_input_type(settings: Settings, data: Parts) -> None:
-    """Raise ValueError (one line) for integers in memory that a built-in network would have to multiply, and for nests,
-    which only custom code takes.
-    """
-    check_forms(settings, data.spec)
+    """Raise ValueError (one line) for integers in memory that a built-in network would have to multiply."""
     inputs, model = data.train.inputs, settings.model.options
     if not isinstance(inputs, torch.Tensor) or inputs.is_floating_point() or inputs.dtype == torch.uint8:
         return

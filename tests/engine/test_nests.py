@@ -11,10 +11,15 @@ from torch.nn import functional as F
 
 from ablate.cli.app import run_command
 from ablate.data.load import load_parts
+from ablate.engine.assembly import assemble
 from ablate.engine.construction import seed_globals
 from ablate.engine.contract import Assignment
+from ablate.engine.replicas import CannotStack
 from ablate.engine.training import train
+from ablate.planning import networks
+from ablate.planning.failure_reason import diagnosis
 from ablate.recipe import Recipe
+from ablate.recipe.fingerprint import facts
 
 CODE = '''
 """Our own text, in the style of: a recommender, a VAE, a siamese network, a language model of variable length, a model
@@ -187,6 +192,17 @@ def code(tmp_path, monkeypatch):
     sys.modules.pop("nests_code", None)
 
 
+def in_this_process(function, questions, failed):
+    """What a helper process would answer, without starting one."""
+    answers = []
+    for question in questions:
+        try:
+            answers.append(function(*question))
+        except Exception as error:
+            answers.append(failed(diagnosis(error)[1]))
+    return answers
+
+
 def recipe(folder, name, **changes):
     fields = dict(zip(("data", "model", "loss", "batch", "metrics"), PROJECTS[name], strict=True)) | changes
     (folder / "r.yaml").write_text(RECIPE.format(**fields))
@@ -276,4 +292,113 @@ def test_each_is_planned_and_run(name, code, tmp_path, capsys, monkeypatch):
     recipe(tmp_path, name)
     assert run_command(["plan", "r.yaml"]) == 0, capsys.readouterr().err
     assert run_command(["run", "r.yaml", "--no-mlflow"]) == 0
-    assert "finished" not in capsys.readouterr().err
+    assert "3 to train" in capsys.readouterr().err
+    assert run_command(["table", "r.yaml", "--format", "csv"]) == 0
+    assert ",finished,3," in capsys.readouterr().out
+
+
+CLICKS = "{inputs: [dense, sparse], targets: click, call: unpack}"
+MORE = """
+def ragged():
+    return Rows([(torch.ones(i % 3 + 1), 0.5) for i in range(9)]), Rows([(torch.ones(2), 0.5)] * 3)
+def flat(samples):
+    return torch.cat([x for x, _ in samples]), torch.tensor([y for _, y in samples])
+def bare():
+    return Rows([{"x": torch.ones(2), "y": 1.0}] * 9), Rows([{"x": torch.ones(2), "y": 1.0}] * 3)
+"""
+WRONG = {
+    "a part that samples do not have": (
+        "recommender", {"batch": "{inputs: [dense, spares], targets: click}"},
+        "batch.inputs (=spares) is not in a dict with 'dense' (40, 5), 'sparse' (40, 3) and 'click' (40,)",
+    ),
+    "a dict without batch": ("vae", {"batch": "{}"}, "sample 0 is a dict with 'x' (9,). It must be (input, target), or batch.inputs"),
+    "targets that are not named": ("vae", {"batch": "{inputs: x}"}, "or batch.targets must name a part of it"),
+    "samples of different length": ("vae", {"data": "ragged", "batch": "{}", "model": "Siamese"}, "All samples must have the same shape and type, or be collated (batch.collate)"),
+    "a collated batch without an axis of samples": (
+        "vae", {"data": "ragged", "batch": '{collate: {target: "nests_code:flat"}}'},
+        "batch.collate returned a tensor of shape (2,) for 1 samples. The first axis of every tensor must be the samples",
+    ),
+    "a collate function that does not exist": ("texts", {"batch": '{collate: {target: "nests_code:pad"}}'}, "batch.collate.target (=nests_code:pad) is not defined in"),
+    "a collate module that does not exist": ("texts", {"batch": '{collate: {target: "missing_code:pad"}}'}, "batch.collate.target (=missing_code:pad)"),
+    "collate without a target": ("texts", {"batch": "{collate: {value: 0}}"}, "batch.collate (={value: 0}) must have the form {target: module:function}"),
+    "an unknown key": ("vae", {"batch": "{input: x}"}, "batch.input is not a setting of batch. Did you mean 'inputs'?"),
+    "not a mapping": ("vae", {"batch": "x"}, "batch (=x) must be a mapping, such as {inputs: image, targets: label}"),
+    "an output that is not there": ("transformer", {"batch": "{inputs: [input_ids, attention_mask], targets: labels, call: unpack, output: logit}"}, "batch.output (=logit) is not in an Output with 'logits'"),
+    "a built-in loss of several outputs": ("vae", {"loss": "mse", "metrics": "[]"}, "loss (=mse) requires predictions that are one tensor, but the network returns a dict with 'picture'"),
+    "a built-in metric of several outputs": ("vae", {"metrics": "[rmse]"}, "metric (=rmse) requires predictions that are one tensor"),
+    "a built-in model of several inputs": ("recommender", {"model": "mlp", "batch": "{inputs: [dense, sparse], targets: click}"}, "model (=mlp) requires inputs that are one tensor, but they are a dict with 'dense' (5,) and 'sparse' (3,)"),
+    "a built-in loss of several targets": ("recommender", {"batch": "{inputs: dense, targets: [click, sparse]}"}, "loss (=bce) requires targets that are one tensor"),
+    "unpacked, but only one": ("vae", {"batch": "{inputs: x, targets: x, call: unpack}"}, "batch.call (=unpack) requires several inputs, but they are a tensor"),
+    "a name that the network does not take": ("recommender", {"batch": "{inputs: [dense, click], targets: click, call: unpack}"}, "unexpected keyword argument 'click'"),
+    "an init that adapts to data": ("recommender", {"metrics": "[]\n  init: lsuv"}, "init (=lsuv) requires inputs that are one tensor"),
+    "a negative place": ("siamese", {"batch": "{inputs: -1, targets: 2}"}, "batch.inputs (=-1)"),
+    "built-in data": ("recommender", {"data": None}, "batch.inputs requires data with a target. Remove it."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_is_wrong_is_said_by_plan_in_one_line(wrong, tmp_path, capsys, monkeypatch):
+    name, changes, message = WRONG[wrong]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(networks, "asked", lambda *question: in_this_process(*question))
+    (tmp_path / "nests_code.py").write_text(CODE + MORE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sys.modules.pop("nests_code", None)
+    path = recipe(tmp_path, name, **{key: value for key, value in changes.items() if value})
+    text = path.read_text()
+    text = text.replace('{target: "nests_code:mlp"}', "mlp")
+    path.write_text(
+        text.replace('{target: "nests_code:clicks"}', "digits") if "data" in changes and not changes["data"] else text
+    )
+    assert run_command(["plan", "r.yaml"]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert len([one for one in captured.err.splitlines() if message in one]) == 1
+    assert "bug in ablate" not in captured.err
+    sys.modules.pop("nests_code", None)
+
+
+@pytest.mark.parametrize(
+    ("trick", "works"), [("flip", False), ("random_erasing", False), ("mixup", False), ("class_weights", True), ("label_smoothing", True), ("weight_decay", True), ("ema", True)]
+)  # fmt: skip
+def test_tricks_on_several_inputs(trick, works, code, tmp_path, heard):
+    """Those of images say why not; those of targets, weights and losses work, alone and in a stack."""
+    path = recipe(tmp_path, "patients")
+    path.write_text(path.read_text() + f"variants: [{{name: trick, add: [{trick}]}}]\n")
+    settings = Recipe.load(path).variants[1].settings
+    parts = load_parts(settings.data, tmp_path, double=True, form=settings.batch)
+    if not works:
+        with pytest.raises(
+            ValueError, match=rf"trick \(={trick}\) requires inputs that are one tensor, but they are a dict"
+        ):
+            train(Assignment(settings, (0,), tmp_path), parts, heard())
+        return
+    alone, stack = heard(), heard()
+    train(Assignment(settings, (1,), tmp_path), parts, alone)
+    train(Assignment(settings, (0, 1, 2), tmp_path), parts, stack)
+    for mine, other in zip(alone.lines[0], stack.lines[1], strict=True):
+        assert mine["valid_loss"] == pytest.approx(other["valid_loss"], rel=1e-9)
+
+
+def test_batches_that_are_collated_do_not_stack(code, tmp_path, heard):
+    settings = Recipe.load(recipe(tmp_path, "texts")).variants[0].settings
+    parts = load_parts(settings.data, tmp_path, double=True, form=settings.batch)
+    with pytest.raises(CannotStack, match=r"batch\.collate"):
+        assemble(Assignment(settings, (0, 1), tmp_path), parts)
+
+
+def test_the_form_of_batches_is_in_the_fingerprint_and_its_absence_is_not(code, tmp_path):
+    def known(**changes):
+        return facts(Recipe.load(recipe(tmp_path, "vae", **changes)).variants[0].settings, folder=tmp_path)
+
+    assert "batch" not in known(batch="{}")["settings"]
+    assert known()["settings"]["batch"]["inputs"] == "x"
+    text = (tmp_path / "nests_code.py").read_text()
+    before = (
+        known(batch='{collate: {target: "other_code:pad"}}')
+        if (tmp_path / "other_code.py").write_text("def pad(rows): return rows\n")
+        else None
+    )
+    (tmp_path / "other_code.py").write_text("def pad(rows): return rows[:]\n")
+    assert before["code"] != known(batch='{collate: {target: "other_code:pad"}}')["code"]
+    assert text

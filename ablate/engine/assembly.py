@@ -21,7 +21,7 @@ from ablate.engine.device import dtype_of, place, prepare
 from ablate.engine.dry_run import SAMPLES, dry_run
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
 from ablate.engine.last_batch import batches_for_norms, try_one_sample
-from ablate.engine.measures import Measure, make_loss, make_metric
+from ablate.engine.measures import Measure, make_loss, make_metric, takes_network
 from ablate.engine.replicas import CannotStack, OneNetwork, Replicas, Stack
 from ablate.engine.stacked_tricks import (
     changed_data,
@@ -196,7 +196,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
     check_input_type(settings, data)
     networks, surgery = build_networks(assignment, tricks, train, data)
     check_prediction(networks[0], settings, train)
-    measures = make_measures(assignment, data)
+    measures = make_measures(assignment, data, networks)
     if settings.custom("loss", "metrics"):
         own = {f"metric (={one.target})": measures.metrics[one.label] for one in settings.metrics if one.target}
         own |= {f"loss (={settings.loss.target})": measures.loss} if settings.custom("loss") else {}
@@ -268,14 +268,18 @@ class Measures:
     metrics: dict[str, Measure]
 
 
-def make_measures(assignment: Assignment, data: Parts) -> Measures:
-    """The loss and metrics of one network."""
+def make_measures(assignment: Assignment, data: Parts, networks: Sequence[nn.Module]) -> Measures:
+    """The loss and metrics of one network. Raises `CannotStack` if a metric uses the network itself."""
     settings, folder = assignment.settings, assignment.folder
     # custom tricks may remove targets in a batch
     missing = settings.custom("tricks") or has_gaps(data)
     loss, weight = make_loss(settings.loss, data.spec, folder, missing=missing, targets=data.train.targets)
     terms = loss.terms if isinstance(loss, Loss) else None
-    metrics = {choice.label: make_metric(choice, data.spec, folder) for choice in settings.metrics}
+    metrics = {choice.label: make_metric(choice, data.spec, folder, networks[0]) for choice in settings.metrics}
+    if len(networks) > 1:
+        for choice in settings.metrics:
+            if choice.target is not None and takes_network(choice.resolve(folder)):
+                raise CannotStack(f"metric (={choice.target}) uses the network.")
     return Measures(terms or loss, weight, metrics)
 
 

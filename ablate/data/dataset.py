@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from ablate.registry.constants import constant_like
 from ablate.registry.lazy import torch
+from ablate.trees import Tree, length, tree_map
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
@@ -106,6 +107,8 @@ class Spec:
     ``places`` is the shape of the targets of one sample, such as (H, W) for masks or (T,) for the positions of a text;
     (): one class, or a row of numbers, per sample. Class targets are (n, *places), predictions (n, outputs, *places).
     ``vocabulary`` lists the tokens of integer inputs (n, T), counted from 0; (): inputs are not tokens.
+    ``input_form`` and ``target_form`` are nests of the shapes of a sample; None: it is one tensor. ``input_shape`` is
+    empty then.
     ``no_positions``: it is known that no target is a position in an image. ``input_names`` are those of the columns of
     a table.
     """
@@ -121,28 +124,31 @@ class Spec:
     vocabulary: tuple[str, ...] = ()
     no_positions: bool = False
     input_names: tuple[str, ...] = ()
+    input_form: Tree | None = None
+    target_form: Tree | None = None
 
 
 @dataclass(frozen=True)
 class Part:
-    """One split (train, valid or test): tensors in memory, or any torch ``Dataset`` of (input, target).
+    """One split (train, valid or test): tensors in memory, or any torch ``Dataset`` of (input, target). Inputs and
+    targets of custom data may be nests.
 
     ``inputs`` (n, …) may be uint8; batches then have floats in [0, 1] on the device. ``targets`` (n, …) are floats
     (NaN: missing) or int64 class indices. ``rows`` are the samples' positions in the source, before the split;
     ``groups`` are their group indices, if the source has any.
     """
 
-    inputs: torch.Tensor | None = None
-    targets: torch.Tensor | None = None
+    inputs: Tree | None = None
+    targets: Tree | None = None
     dataset: Dataset[tuple[torch.Tensor, torch.Tensor]] | None = None
     rows: torch.Tensor | None = None
     groups: torch.Tensor | None = None
 
     def __len__(self) -> int:
-        return len(self.inputs) if self.inputs is not None else len(self.dataset)  # type: ignore[arg-type]
+        return length(self.inputs) if self.inputs is not None else len(self.dataset)  # type: ignore[arg-type]
 
     @property
-    def tensors(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def tensors(self) -> tuple[Tree, Tree]:
         """The inputs and targets of a split in memory."""
         assert self.inputs is not None
         assert self.targets is not None
@@ -152,8 +158,8 @@ class Part:
         """The samples at ``index`` (int64, any order) as a new split; for tensors in memory."""
         inputs, targets = self.tensors
         return Part(
-            inputs[index],
-            targets[index],
+            tree_map(lambda values: values[index], inputs),
+            tree_map(lambda values: values[index], targets),
             rows=None if self.rows is None else self.rows[index],
             groups=None if self.groups is None else self.groups[index],
         )
@@ -187,6 +193,8 @@ class Batch:
     ``unsmoothed`` are the targets before label smoothing, if any. ``weight`` is the mean weight of a sample (0-d), if a
     trick weights the samples: the batch counts so much more in the mean over several batches.
 
+    Inputs and targets of custom data may be nests of such tensors (`ablate.trees`).
+
     In a stack of R seeds, every tensor has a leading R axis; hooks are written for ``(..., N, …)`` to support both.
     """
 
@@ -200,9 +208,17 @@ class Batch:
 
 Lent = TypeVar("Lent", Part, Batch)
 
+KEPT = ("spec", "dataset")
+"""Fields of splits and batches that hold no tensors."""
+
 
 def copied(lent: Lent) -> Lent:
     """A split or batch with tensors of its own."""
-    values = {f.name: getattr(lent, f.name) for f in fields(lent)}
-    own: dict[str, Any] = {name: value.clone() for name, value in values.items() if isinstance(value, torch.Tensor)}
-    return replace(lent, **own)
+    return mapped(torch.clone, lent)
+
+
+def mapped(function: Callable[[torch.Tensor], torch.Tensor], one: Lent, *others: Lent) -> Lent:
+    """A split or batch whose tensors are those of a function, of the tensors of several at the same place."""
+    names = [field.name for field in fields(one) if field.name not in KEPT]
+    made = {name: tree_map(function, *(getattr(each, name) for each in (one, *others))) for name in names}
+    return replace(one, **made)

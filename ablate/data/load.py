@@ -13,7 +13,7 @@ from ablate.data.reconstruction import reconstructed, reconstructed_spec
 from ablate.data.split import Fold
 from ablate.data.user import from_target
 from ablate.recipe.folds import Folds
-from ablate.recipe.settings import Choice
+from ablate.recipe.settings import BatchForm, Choice
 from ablate.registry.lazy import torch
 
 STEADY = 42
@@ -27,8 +27,10 @@ def load_parts(
     number: int | None = None,
     *,
     double: bool = False,
+    form: BatchForm | None = None,
 ) -> Parts:
     """Read and split; with ``folds``, fold ``number`` is the validation set. ``double``: floats in float64.
+    ``form``: the parts of the samples of custom data.
 
     A target is imported from the recipe's ``folder`` and called; only jobs do this.
 
@@ -37,7 +39,7 @@ def load_parts(
     fold = None if folds is None or number is None else Fold(folds, number)
     if choice.target is not None:
         with steady_generators():
-            parts = from_target(choice, folder, fold, double=double)
+            parts = from_target(choice, folder, fold, double=double, form=form)
         check_targets(parts, f"data.target (={choice.target})")
         return parts
     data = choice.built_in(Data).of_precision(double=double)
@@ -58,7 +60,7 @@ def check_targets(parts: Parts, where: str) -> None:
         ("valid", "validation", parts.valid),
         ("test", "test", parts.test),
     ):
-        if part is None or part.targets is None or not part.targets.is_floating_point():
+        if part is None or not isinstance(part.targets, torch.Tensor) or not part.targets.is_floating_point():
             continue
         if bool((bad := part.targets.isinf()).any()):
             place = int(bad.reshape(len(bad), -1).any(1).to(torch.uint8).argmax())

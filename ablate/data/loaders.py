@@ -14,11 +14,12 @@ from ablate.data.memory import free_bytes
 from ablate.data.resident import ResidentLoader
 from ablate.data.streamed import StreamedLoader
 from ablate.registry.lazy import torch
+from ablate.trees import Tree, tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Pair = tuple["Tensor", "Tensor"]
+Pair = tuple[Tree, Tree]
 
 
 class Loader(Protocol):
@@ -86,7 +87,7 @@ def loader_for(
 def _added(part: Part, device: str, dtype: torch.dtype) -> int:
     """Bytes that a split in memory adds to the device: 0 if it is already there in the right type."""
     total = 0
-    for values in part.tensors:
+    for values in tensors(part.tensors):
         size = dtype.itemsize if values.is_floating_point() else values.element_size()
         stays = torch.device(device).type == "cpu" and size == values.element_size()
         total += 0 if stays else values.numel() * size

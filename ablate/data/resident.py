@@ -10,6 +10,7 @@ from ablate.data.batches import floats, gather, on_device, stored
 from ablate.data.dataset import Part
 from ablate.data.memory import free_bytes
 from ablate.registry.lazy import torch
+from ablate.trees import Tree, cloned, length, split, tensors, tree_map
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,19 +48,23 @@ class ResidentLoader:
         every, targets = part.tensors
         self.batch_size, self.device, self.dtype = batch_size, torch.device(device), dtype or torch.float32
         inputs = stored(every, self.dtype)
-        if self.device.type == "cpu" and inputs.dtype == torch.uint8:
-            size = inputs.numel() * self.dtype.itemsize
+        pixels = sum(values.numel() for values in tensors(inputs) if values.dtype == torch.uint8)
+        if self.device.type == "cpu" and pixels:
+            size = pixels * self.dtype.itemsize
             if size <= AS_FLOATS and size <= free_bytes("cpu") // 8:
                 inputs = floats(inputs, self.dtype)
-        self.inputs = inputs.to(self.device).contiguous()
-        self.targets = stored(targets, self.dtype, is_target=True).to(self.device).contiguous()
+        self.inputs = self._placed(inputs)
+        self.targets = self._placed(stored(targets, self.dtype, is_target=True))
+
+    def _placed(self, tree: Tree) -> Tree:
+        return tree_map(lambda values: values.to(self.device).contiguous(), tree)
 
     @property
     def steps(self) -> int:
-        return -(-len(self.inputs) // self.batch_size)
+        return -(-len(self) // self.batch_size)
 
     def __len__(self) -> int:
-        return len(self.inputs)
+        return length(self.inputs)
 
     def with_batch_size(self, batch_size: int) -> ResidentLoader:
         other = copy.copy(self)
@@ -69,24 +74,24 @@ class ResidentLoader:
     def begin(self, keys: Sequence[int]) -> None:
         """Data in memory draw no random numbers."""
 
-    def batches(self, order: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, order: Tensor | None = None) -> Iterator[tuple[Tree, Tree]]:
         if order is None:
             for inputs, targets in zip(
-                torch.split(self.inputs, self.batch_size), torch.split(self.targets, self.batch_size), strict=True
+                split(self.inputs, self.batch_size), split(self.targets, self.batch_size), strict=True
             ):
                 batch = floats(inputs, self.dtype), targets
-                yield (batch[0].clone(), batch[1].clone()) if self.copies else batch
+                yield cloned(batch) if self.copies else batch
             return
         order = on_device(order, self.device)
         for span in torch.split(order, span_of(self.inputs, self.dtype, self.batch_size, order), dim=-1):
             inputs, targets = floats(gather(self.inputs, span), self.dtype), gather(self.targets, span)
             axis = span.dim() - 1
-            yield from zip(
-                torch.split(inputs, self.batch_size, axis), torch.split(targets, self.batch_size, axis), strict=True
-            )
+            yield from zip(split(inputs, self.batch_size, axis), split(targets, self.batch_size, axis), strict=True)
 
 
-def span_of(inputs: Tensor, dtype: torch.dtype, batch_size: int, order: Tensor) -> int:
+def span_of(inputs: Tree, dtype: torch.dtype, batch_size: int, order: Tensor) -> int:
     """Number of samples (of each seed of a stack) gathered at once: whole batches within `SPAN` bytes, at least one."""
-    batch_bytes = inputs[:1].numel() * dtype.itemsize * batch_size * order[..., :1].numel()
+    batch_bytes = (
+        sum(values[:1].numel() for values in tensors(inputs)) * dtype.itemsize * batch_size * order[..., :1].numel()
+    )
     return max(SPAN // max(batch_bytes, 1), 1) * batch_size

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ablate.data.keypoints import as_coordinates
 from ablate.data.memory import free_bytes
 from ablate.data.rounding import narrowed
+from ablate.recipe.settings import BatchForm
 from ablate.registry.described import type_of
 from ablate.registry.lazy import torch
+from ablate.trees import Tree, children_of, described, pick, rebuilt, tensors, tree_map
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,28 +26,95 @@ times.
 class Samples:
     """A map-style dataset with (input, target) tensors: numbers and arrays are converted; a single float target becomes
     (1,). ``double``: Python's floats stay float64; ``are_points``: targets are keypoints.
+
+    With a ``form``, the parts of a sample are those that it names, and may be nests.
     """
 
-    def __init__(self, source: Any, where: str, *, double: bool = False, are_points: bool = False) -> None:
+    def __init__(
+        self, source: Any, where: str, *, double: bool = False, are_points: bool = False, form: BatchForm | None = None
+    ) -> None:
         self.source, self.where, self.double, self.are_points = source, where, double, are_points
+        self.form = form or BatchForm()
+        self.named = self.form.inputs is not None or self.form.targets is not None
 
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, index: int) -> tuple[Tree, Tree]:
         sample = self.source[index]
-        if not (isinstance(sample, tuple | list) and len(sample) == 2):
-            came = type_of(sample) + (f" of {len(sample)}" if isinstance(sample, tuple | list) else "")
-            raise ValueError(f"{self.where} has {came} as sample {index}. It must be (input, target).")
+        if self.named or not (isinstance(sample, tuple | list) and len(sample) == 2):
+            sample = parts_of(sample, self.form, f"{self.where} sample {index}")
         inputs, target = sample
         # building the error text costs more than most samples: only do it if something has to be converted
         if not _is_ready(inputs):
-            inputs = as_tensor(inputs, f"{self.where} sample {index}")
+            inputs = as_nest(inputs, f"{self.where} sample {index}", self.form)
         if not _is_ready(target) or target.dtype == torch.uint8:
-            target = as_tensor(target, f"{self.where} sample {index}", is_target=True)
+            target = as_nest(target, f"{self.where} sample {index}", self.form, is_target=True)
+        if not isinstance(target, torch.Tensor):
+            return inputs, target
         if self.are_points:
             return inputs, as_coordinates(target, 0)
         return inputs, target.unsqueeze(0) if target.dim() == 0 and target.is_floating_point() else target
+
+
+class Collated:
+    """A map-style dataset whose batches are made by the user's function: ``collate`` of a list of samples."""
+
+    def __init__(self, source: Any, where: str, form: BatchForm, function: Callable[..., Any]) -> None:
+        self.source, self.where, self.form, self.function = source, where, form, function
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.source[index]
+
+    def collate(self, samples: list[Any]) -> tuple[Tree, Tree]:
+        """A batch of inputs and targets. Raises ValueError (one line) if its tensors do not have a sample each."""
+        where = f"{self.where}: batch.collate"
+        parts = parts_of(self.function(samples), self.form, where)
+        batch = as_nest(parts[0], where, self.form), as_nest(parts[1], where, self.form, is_target=True)
+        for values in tensors(batch):
+            if values.dim() == 0 or len(values) != len(samples):
+                raise ValueError(
+                    f"{where} returned a tensor of shape {tuple(values.shape)} for {len(samples)} samples. The first "
+                    "axis of every tensor must be the samples."
+                )
+        return batch
+
+
+def parts_of(sample: Any, form: BatchForm, where: str) -> tuple[Any, Any]:
+    """The inputs and the targets of a sample or batch."""
+    pair = sample if isinstance(sample, tuple | list) and len(sample) == 2 else None
+    found = []
+    for name, place in (("inputs", form.inputs), ("targets", form.targets)):
+        if place is None and pair is None:
+            raise ValueError(
+                f"{where} is {described(sample)}. It must be (input, target), or batch.{name} must name a part of it."
+            )
+        what = f"{where}: batch.{name}"
+        if place is None:
+            assert pair is not None
+            found.append(pair[name == "targets"])
+        elif not isinstance(place, tuple):
+            found.append(pick(sample, place, what))
+        elif all(isinstance(one, int) for one in place):
+            found.append(tuple(pick(sample, one, what) for one in place))
+        else:
+            found.append({str(one): pick(sample, one, what) for one in place})
+    return found[0], found[1]
+
+
+def as_nest(value: Any, where: str, form: BatchForm, *, is_target: bool = False) -> Tree:
+    """Numbers and arrays as tensors. A list or tuple is a nest if the form says that there are several, else one
+    tensor.
+    """
+    children = children_of(value)
+    several = form.call == "unpack" or isinstance(form.targets if is_target else form.inputs, tuple)
+    plain = isinstance(value, list | tuple) and not hasattr(value, "_fields")
+    if children is None or (plain and (not several or all(isinstance(one, numbers.Number) for one in value))):
+        return as_tensor(value, where, is_target=is_target)
+    return rebuilt(value, {k: as_nest(one, where, form, is_target=is_target) for k, one in children.items()})
 
 
 def _is_ready(value: Any) -> bool:
@@ -95,33 +165,42 @@ def repeats(samples: Samples) -> bool:
     free memory.
     """
     first = samples[0]
-    needed = len(samples) * sum(value.numel() * value.element_size() for value in first)
+    needed = len(samples) * sum(value.numel() * value.element_size() for value in tensors(first))
     if needed > free_bytes("cpu") // 2:
         return False
     n = min(READ_TWICE, len(samples))
     index = [round(i * (len(samples) - 1) / max(n - 1, 1)) for i in range(n)]
     once = [samples[i] for i in index]
     again = [samples[i] for i in index]
-    return all(
-        _same(a, b) for before, after in zip(once, again, strict=True) for a, b in zip(before, after, strict=True)
-    )
+    pairs = [(list(tensors(one)), list(tensors(two))) for one, two in zip(once, again, strict=True)]
+    return all(len(a) == len(b) and all(map(_same, a, b)) for a, b in pairs)
 
 
-def read(samples: Samples) -> tuple[Tensor, Tensor]:
+def read(samples: Samples) -> tuple[Tree, Tree]:
     """All samples as tensors (n, …).
 
     Raises ValueError with the first sample whose shape or type differs from sample 0.
     """
     first = samples[0]
-    kept = tuple(torch.empty((len(samples), *value.shape), dtype=value.dtype) for value in first)
+    kept = tree_map(lambda value: torch.empty((len(samples), *value.shape), dtype=value.dtype), first)
+    stores, at = list(tensors(kept)), len(list(tensors(kept[0])))
     for i in range(len(samples)):
-        for store, value, what in zip(kept, samples[i], ("input", "target"), strict=True):
+        values = list(tensors(samples[i]))
+        if len(values) != len(stores):
+            raise ValueError(
+                f"{samples.where} has {len(values)} tensors in sample {i}, but {len(stores)} in sample 0. All samples "
+                "must have the same form."
+            )
+        for place, (store, value) in enumerate(zip(stores, values, strict=True)):
             if value.shape != store.shape[1:] or value.dtype != store.dtype:
+                what = "input" if place < at else "target"
                 raise ValueError(
                     f"{samples.where} has {_described(value)} as {what} of sample {i}, but {_described(store[0])} "
-                    "of sample 0. All samples must have the same shape and type."
+                    f"of sample 0. All samples must have the same shape and type, or be collated (batch.collate)."
                 )
             store[i] = value
+    if not all(isinstance(half, torch.Tensor) for half in kept) or samples.named:
+        return kept[0], kept[1]
     # Python has no float32
     python = (type(value) in (float, list, tuple) for value in samples.source[0])
     inputs, targets = (

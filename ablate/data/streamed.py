@@ -10,6 +10,7 @@ from ablate.data.batches import floats, gather, on_device, stored
 from ablate.data.dataset import Part
 from ablate.data.resident import span_of
 from ablate.registry.lazy import LazyModule, torch
+from ablate.trees import Tree, split, stacked, tree_map
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 else:
     np = LazyModule("numpy")
 
-Pair = tuple["Tensor", "Tensor"]
+Pair = tuple[Tree, Tree]
 Ask = tuple[list[int], list[int]]
 """Of a batch: the positions of the samples, and the key of each sample's random numbers."""
 
@@ -53,7 +54,7 @@ class StreamedLoader:
             pin_memory=self.device.type == "cuda",
             persistent_workers=self.workers > 0,
             generator=torch.Generator(),
-            collate_fn=cast("Any", _as_is if in_memory else None),
+            collate_fn=cast("Any", _as_is if in_memory else getattr(self.part.dataset, "collate", _stacked)),
         )
 
     @property
@@ -91,13 +92,13 @@ class StreamedLoader:
             # first to the device, then to floats: uint8 is a quarter of the bytes to copy
             x = floats(on_device(stored(gather(inputs, span), self.dtype), self.device), self.dtype)
             y = on_device(stored(gather(targets, span), self.dtype, is_target=True), self.device)
-            yield from zip(torch.split(x, self.batch_size, axis), torch.split(y, self.batch_size, axis), strict=True)
+            yield from zip(split(x, self.batch_size, axis), split(y, self.batch_size, axis), strict=True)
 
-    def _ready(self, value: Tensor, order: Tensor, *, is_target: bool = False) -> Tensor:
-        value = value.to(self.device, non_blocking=self.device.type == "cuda")
+    def _ready(self, value: Tree, order: Tensor, *, is_target: bool = False) -> Tree:
+        value = tree_map(lambda one: one.to(self.device, non_blocking=self.device.type == "cuda"), value)
         value = stored(value, self.dtype, is_target=is_target)
         value = value if is_target else floats(value, self.dtype)
-        return value if order.dim() == 1 else value.view(order.shape[0], -1, *value.shape[1:])
+        return value if order.dim() == 1 else tree_map(lambda one: one.view(len(order), -1, *one.shape[1:]), value)
 
 
 class _Order:
@@ -199,4 +200,13 @@ def mixed(key: int, place: int) -> int:
 
 
 def _as_is(batch: Pair) -> Pair:
+    return batch
+
+
+def _stacked(samples: list[Pair]) -> Pair:
+    """A batch of samples; torch's own function makes no dataclasses."""
+    from torch.utils.data import default_collate
+
+    plain = all(isinstance(half, torch.Tensor) for half in samples[0])
+    batch: Pair = tuple(default_collate(samples)) if plain else stacked(samples)
     return batch

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ablate.data.classes import check_classes
 from ablate.data.dataset import Part, Parts, Spec, Task
 from ablate.data.keypoints import Points, as_coordinates, declared
-from ablate.data.samples import Samples, as_tensor, read, repeats
+from ablate.data.samples import Collated, Samples, as_nest, as_tensor, parts_of, read, repeats
 from ablate.data.split import Fold, in_fold
-from ablate.recipe.settings import Choice
+from ablate.recipe.settings import BatchForm, Choice
 from ablate.registry.described import type_of
 from ablate.registry.lazy import LazyModule, torch
+from ablate.trees import Tree, described, shapes, shown, tensors, tree_map
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from torch import Tensor
 else:
     np = LazyModule("numpy")
 
@@ -30,7 +31,14 @@ KEYS = ("train", "valid", "test", "outputs", "classes", "keypoints")
 EXPECTED = "(train, valid), or a dict with train, valid and optionally test, outputs, classes and keypoints"
 
 
-def from_target(choice: Choice, folder: Path | None, fold: Fold | None = None, *, double: bool = False) -> Parts:
+def from_target(
+    choice: Choice,
+    folder: Path | None,
+    fold: Fold | None = None,
+    *,
+    double: bool = False,
+    form: BatchForm | None = None,
+) -> Parts:
     """Import the target, call it with the recipe's arguments, and read the splits that it returns.
 
     With a ``fold``, a function with the parameters ``fold`` (a number from 0) and ``folds`` (how many) is called for
@@ -39,6 +47,7 @@ def from_target(choice: Choice, folder: Path | None, fold: Fold | None = None, *
     Each split is a map-style torch ``Dataset`` of (input, target), or a pair of tensors or arrays. A dataset with
     deterministic samples that fits in half of the free memory is read once into tensors; any other is streamed.
     ``double``: Python's floats become float64 instead of float32; those of tensors and arrays keep their type.
+    ``form``: which parts of a sample are its inputs and targets, which may then be nests, and how batches are made.
 
     Raises ValueError (one line) if the arguments or the returned value are invalid.
     """
@@ -57,9 +66,14 @@ def from_target(choice: Choice, folder: Path | None, fold: Fold | None = None, *
     except ValueError:
         pass  # functions in C have no signature
     returned = _taken_apart(function(**arguments), where)
+    form = form or BatchForm()
+    collate = None
+    if (named := form.collate_choice) is not None:
+        collate = partial(named.resolve(folder), **cast("Mapping[str, Any]", named.options))
     points = declared(returned.get("keypoints"), f"{where}: keypoints")
+    are_points = points is not None and bool(points.names)
     parts = {
-        name: _part(returned[name], f"{where}: {name}", double, are_points=points is not None and bool(points.names))
+        name: _part(returned[name], f"{where}: {name}", double, form, collate, are_points=are_points)
         for name in ("train", "valid", "test")
         if returned.get(name) is not None
     }
@@ -95,13 +109,18 @@ def _taken_apart(value: Any, where: str) -> dict[str, Any]:
     raise ValueError(f"{where} returned a {came}. It must return {EXPECTED}.")
 
 
-def _part(value: Any, where: str, double: bool, *, are_points: bool) -> Part:
+def _part(
+    value: Any, where: str, double: bool, form: BatchForm, collate: Callable[..., Any] | None, *, are_points: bool
+) -> Part:
     """One split from a dataset or a pair; ``are_points``: targets are declared as keypoints."""
     from torch.utils.data import IterableDataset, TensorDataset
 
     if isinstance(value, TensorDataset):
         value = value.tensors
-    if isinstance(value, tuple | list) and len(value) == 2 and all(hasattr(half, "shape") for half in value):
+    pair = isinstance(value, tuple | list) and len(value) == 2 and all(hasattr(half, "shape") for half in value)
+    if not pair and isinstance(value, tuple | Mapping) and collate is None:
+        part = _from_arrays(value, where, form)
+    elif pair and form.inputs is None and form.targets is None:
         inputs, targets = (
             as_tensor(value[0], f"{where} inputs"),
             as_tensor(value[1], f"{where} targets", is_target=True),
@@ -123,11 +142,26 @@ def _part(value: Any, where: str, double: bool, *, are_points: bool) -> Part:
             f"{where} is {type_of(value)}. It must be a map-style Dataset (with __getitem__ and __len__) "
             "or a pair of tensors or arrays."
         )
+    elif collate is not None:
+        part = Part(dataset=cast("Any", Collated(value, where, form, collate)))
     else:
-        part = _from_dataset(Samples(value, where, double=double, are_points=are_points), where)
+        samples = Samples(value, where, double=double, are_points=are_points, form=form)
+        part = _from_dataset(samples, where)
     if not len(part):
         raise ValueError(f"{where} is empty.")
     return part
+
+
+def _from_arrays(value: Any, where: str, form: BatchForm) -> Part:
+    """A split from a nest of arrays, each with all samples."""
+    parts = parts_of(value, form, where)
+    inputs, targets = (as_nest(half, where, form, is_target=half is parts[1]) for half in parts)
+    if isinstance(targets, torch.Tensor) and targets.dim() == 1 and targets.is_floating_point():
+        targets = targets.unsqueeze(1)
+    lengths = {len(one) if one.dim() else 0 for one in tensors((inputs, targets))}
+    if len(lengths) != 1 or 0 in lengths:
+        raise ValueError(f"{where} is {described(value)}. The first axes of its arrays must have the same length.")
+    return Part(inputs, targets, rows=torch.arange(lengths.pop()))
 
 
 def _from_dataset(samples: Samples, where: str) -> Part:
@@ -143,25 +177,25 @@ def _spec(parts: Mapping[str, Part], returned: Mapping[str, Any], points: Points
     """Input shape and task from the first samples; classes from the returned dict, or from all targets."""
     firsts = {name: _first(part) for name, part in parts.items()}
     inputs, target = firsts["train"]
+    collated = isinstance(parts["train"].dataset, Collated)  # batches may have different lengths
     for name, (other_inputs, other_target) in firsts.items():
-        if other_inputs.shape != inputs.shape:
+        if not collated and shapes(other_inputs) != shapes(inputs):
             raise ValueError(
-                f"{where}: {name} has inputs of shape {tuple(other_inputs.shape)}, but train has "
-                f"{tuple(inputs.shape)}. The shapes must be equal."
+                f"{where}: {name} has inputs of shape {shown(other_inputs)}, but train has {shown(inputs)}. The "
+                "shapes must be equal."
             )
-        if other_target.shape != target.shape or other_target.is_floating_point() != target.is_floating_point():
+        floats = [[values.is_floating_point() for values in tensors(half)] for half in (other_target, target)]
+        if floats[0] != floats[1] or (not collated and shapes(other_target) != shapes(target)):
             raise ValueError(f"{where}: {name} and train must have targets of the same shape and type.")
-    classes = tuple(str(name) for name in returned.get("classes") or ())
-    outputs = returned.get("outputs") or len(classes) or None
-    if outputs is not None and (not isinstance(outputs, int) or isinstance(outputs, bool) or outputs < 1):
-        raise ValueError(f"{where}: outputs (={outputs}) must be an integer of at least 1.")
-    if classes and outputs != len(classes):
-        raise ValueError(f"{where}: outputs (={outputs}) must be the number of classes ({len(classes)}).")
+    classes, outputs = _declared(returned, where)
+    form, shape = (None, tuple(inputs.shape)) if isinstance(inputs, torch.Tensor) else (shapes(inputs), ())
+    if not isinstance(target, torch.Tensor):
+        return Spec(shape, outputs or 1, "other", classes, input_form=form, target_form=shapes(target))
     if target.is_floating_point():
         task: Task = "regression" if target.dim() == 1 else "other"
-        marks = points.facts(tuple(inputs.shape), target.numel(), f"{where}: keypoints") if points else None
+        marks = points.facts(shape, target.numel(), f"{where}: keypoints") if points else None
         return Spec(
-            tuple(inputs.shape),
+            shape,
             outputs or target.numel(),
             task,
             classes,
@@ -169,6 +203,7 @@ def _spec(parts: Mapping[str, Part], returned: Mapping[str, Any], points: Points
             target_names=points.target_names if points else (),
             places=tuple(target.shape) if task == "other" else (),
             no_positions=points is not None and marks is None,
+            input_form=form,
         )
     task = "classification" if target.dim() == 0 else "other"
     streamed = any(part.inputs is None for part in parts.values())
@@ -189,26 +224,41 @@ def _spec(parts: Mapping[str, Part], returned: Mapping[str, Any], points: Points
             )
         outputs = outputs or highest + 1
     return Spec(
-        tuple(inputs.shape),
+        shape,
         outputs,
         task,
         classes or tuple(str(number) for number in range(outputs)),
         places=tuple(target.shape),
         no_positions=points is not None,
+        input_form=form,
     )
 
 
-def _first(part: Part) -> tuple[Tensor, Tensor]:
+def _declared(returned: Mapping[str, Any], where: str) -> tuple[tuple[str, ...], int | None]:
+    """The classes and the number of outputs that the function returned with the data. Raises ValueError (one line)."""
+    classes = tuple(str(name) for name in returned.get("classes") or ())
+    outputs = returned.get("outputs") or len(classes) or None
+    if outputs is not None and (not isinstance(outputs, int) or isinstance(outputs, bool) or outputs < 1):
+        raise ValueError(f"{where}: outputs (={outputs}) must be an integer of at least 1.")
+    if classes and outputs != len(classes):
+        raise ValueError(f"{where}: outputs (={outputs}) must be the number of classes ({len(classes)}).")
+    return classes, outputs
+
+
+def _first(part: Part) -> tuple[Tree, Tree]:
+    if isinstance(part.dataset, Collated):
+        batch = part.dataset.collate([part.dataset[0]])
+        return cast("tuple[Tree, Tree]", tree_map(lambda values: values[0], batch))
     if part.inputs is None:
-        sample: tuple[Tensor, Tensor] = cast("Any", part.dataset)[0]
+        sample: tuple[Tree, Tree] = cast("Any", part.dataset)[0]
         return sample
-    assert part.targets is not None
-    return part.inputs[0], part.targets[0]
+    return cast("tuple[Tree, Tree]", tree_map(lambda values: values[0], part.tensors))
 
 
 def _labels(part: Part) -> NDArray[np.int64]:
     """All class indices, flattened; of streamed data the different ones of each sample. Reads every sample of those."""
     if part.targets is not None:
-        return part.targets.numpy().reshape(-1)
-    samples = cast("Any", part.dataset)
-    return np.concatenate([np.unique(samples[i][1].numpy()) for i in range(len(samples))])
+        return cast("NDArray[np.int64]", part.targets.numpy().reshape(-1))
+    data = cast("Any", part.dataset)
+    targets = (data.collate([data[i]])[1] if isinstance(data, Collated) else data[i][1] for i in range(len(data)))
+    return np.concatenate([np.unique(target.numpy()) for target in targets])

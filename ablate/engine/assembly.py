@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 from ablate.data.dataset import Parts, Spec
 from ablate.data.loaders import Loader, loader_for
 from ablate.data.rounding import check_inputs, check_targets
-from ablate.engine.broadcasting import check_pairing
+from ablate.engine.broadcasting import check_pairing, check_prediction
 from ablate.engine.compiling import compile_network
 from ablate.engine.construction import build_network, make_optimizer, seed_globals, wants_closure
 from ablate.engine.contract import Assignment, Facts
-from ablate.engine.data_checks import check_input_type, data_notes, has_gaps, targets_stay
+from ablate.engine.data_checks import check_forms, check_input_type, data_notes, has_gaps, targets_stay
 from ablate.engine.data_dependent_init import adapt_to_data
 from ablate.engine.device import dtype_of, place, prepare
 from ablate.engine.dry_run import SAMPLES, dry_run
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
 from ablate.engine.last_batch import batches_for_norms, try_one_sample
-from ablate.engine.measures import Measure, make_loss, make_metric
-from ablate.engine.replicas import OneNetwork, Replicas, Stack
+from ablate.engine.measures import Measure, make_loss, make_metric, takes_network
+from ablate.engine.replicas import CannotStack, OneNetwork, Replicas, Stack
 from ablate.engine.stacked_tricks import (
     changed_data,
     check_apart,
@@ -39,6 +39,7 @@ from ablate.optimizers.build import rate_setter
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
 from ablate.rng.noise import Noise, key
+from ablate.trees import leaves
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
@@ -172,6 +173,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
     prepare(device, settings.precision)
 
     # data
+    check_forms(settings, data.spec)
     tricks, context = tricks_for(settings, data.spec, folder, seeds, device)
     copies = settings.custom("tricks")
     dtype = dtype_of(settings.precision)
@@ -193,7 +195,8 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
     # networks, loss and metrics
     check_input_type(settings, data)
     networks, surgery = build_networks(assignment, tricks, train, data)
-    measures = make_measures(assignment, data)
+    check_prediction(networks[0], settings, train)
+    measures = make_measures(assignment, data, networks)
     if settings.custom("loss", "metrics"):
         own = {f"metric (={one.target})": measures.metrics[one.label] for one in settings.metrics if one.target}
         own |= {f"loss (={settings.loss.target})": measures.loss} if settings.custom("loss") else {}
@@ -250,6 +253,8 @@ def build_networks(
         networks.append(place(network, assignment.device, settings.precision))
     if len(networks) > 1:
         check_apart(tricks, settings, networks)
+        if settings.batch.collate is not None:
+            raise CannotStack("batch.collate: It would collate the samples of several seeds to one batch.")
     try_one_sample(networks[0], train, settings.batch_size)
     return networks, surgery
 
@@ -263,14 +268,18 @@ class Measures:
     metrics: dict[str, Measure]
 
 
-def make_measures(assignment: Assignment, data: Parts) -> Measures:
-    """The loss and metrics of one network."""
+def make_measures(assignment: Assignment, data: Parts, networks: Sequence[nn.Module]) -> Measures:
+    """The loss and metrics of one network. Raises `CannotStack` if a metric uses the network itself."""
     settings, folder = assignment.settings, assignment.folder
     # custom tricks may remove targets in a batch
     missing = settings.custom("tricks") or has_gaps(data)
     loss, weight = make_loss(settings.loss, data.spec, folder, missing=missing, targets=data.train.targets)
     terms = loss.terms if isinstance(loss, Loss) else None
-    metrics = {choice.label: make_metric(choice, data.spec, folder) for choice in settings.metrics}
+    metrics = {choice.label: make_metric(choice, data.spec, folder, networks[0]) for choice in settings.metrics}
+    if len(networks) > 1:
+        for choice in settings.metrics:
+            if choice.target is not None and takes_network(choice.resolve(folder)):
+                raise CannotStack(f"metric (={choice.target}) uses the network.")
     return Measures(terms or loss, weight, metrics)
 
 
@@ -346,4 +355,6 @@ def judged_by(tricks: Sequence[Trick | EachSeed]) -> Trick | EachSeed | None:
 
 def wide_batch(batch_size: int, spec: Spec) -> int:
     """Batch size without gradients: larger than in training, if the inputs stay below about 16 MB."""
-    return max(batch_size, min(1024, 2**22 // max(math.prod(spec.input_shape), 1)))
+    shapes = [spec.input_shape] if spec.input_form is None else leaves(spec.input_form)
+    size = sum(math.prod(shape) for shape in shapes)
+    return max(batch_size, min(1024, 2**22 // max(size, 1)))

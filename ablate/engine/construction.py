@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import random
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -25,6 +26,7 @@ from ablate.recipe.settings import Choice, Settings
 from ablate.registry import suggestion
 from ablate.registry.lazy import torch
 from ablate.rng.noise import key
+from ablate.trees import Tree, WrongPath, children_of, described, pick
 from ablate.tricks.trick import Context, NoEffect, Trick, overrides
 
 if TYPE_CHECKING:
@@ -87,7 +89,7 @@ def build_network(
         model = settings.model.built_in(Model).for_data(settings.model.name, spec)
         network = model.build(spec.input_shape, spec.outputs)
     else:
-        network = build_target(settings.model, folder, spec.input_shape, spec.outputs)
+        network = build_target(settings.model, folder, spec.input_form or spec.input_shape, spec.outputs)
     if seed is not None:
         initialise(network, settings, seed, folder)
     replace_dropout(network)
@@ -101,7 +103,28 @@ def build_network(
             changed[type(trick).__name__] = list(layers)
     if settings.custom("model", "tricks"):
         network.register_forward_pre_hook(lend_copies)
+    if settings.batch.call == "unpack":
+        network.register_forward_pre_hook(unpack, with_kwargs=True)
+    if settings.batch.output is not None:
+        network.register_forward_hook(partial(pick_output, settings.batch.output))
     return network, changed
+
+
+def unpack(network: nn.Module, inputs: tuple[Tree], _: Mapping[str, Any]) -> tuple[tuple[Tree, ...], dict[str, Tree]]:
+    """A forward pre-hook: the network is called with several inputs, by name if they are a dict or a dataclass."""
+    several = children_of(inputs[0])
+    if several is None:
+        raise WrongPath(
+            f"batch.call (=unpack) requires several inputs, but they are {described(inputs[0])}. List them in "
+            "batch.inputs, or remove 'call'."
+        )
+    positional = isinstance(inputs[0], tuple | list)
+    return (tuple(several.values()), {}) if positional else ((), dict(several))
+
+
+def pick_output(path: str | int, network: nn.Module, inputs: tuple[Tree, ...], output: Tree) -> Tree:
+    """A forward hook: the prediction, in what the network returned."""
+    return pick(output, path, "batch.output")
 
 
 def initialise(network: nn.Module, settings: Settings, seed: int, folder: Path) -> None:

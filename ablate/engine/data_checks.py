@@ -10,8 +10,10 @@ from ablate.engine.device import dtype_of
 from ablate.models.model import Model
 from ablate.notes.note import Note
 from ablate.recipe.settings import Settings
+from ablate.registry import Named
 from ablate.registry.lazy import torch
-from ablate.tricks.trick import Trick
+from ablate.trees import described, tensors
+from ablate.tricks.trick import Trick, overrides
 
 
 def has_gaps(data: Parts) -> bool:
@@ -22,7 +24,7 @@ def has_gaps(data: Parts) -> bool:
     parts = [part for part in (data.train, data.valid, data.test) if part is not None]
     return any(
         part.targets is None
-        or bool((part.targets.isnan() if part.targets.is_floating_point() else part.targets < 0).any())
+        or any(bool((one.isnan() if one.is_floating_point() else one < 0).any()) for one in tensors(part.targets))
         for part in parts
     )
 
@@ -30,13 +32,34 @@ def has_gaps(data: Parts) -> bool:
 def check_input_type(settings: Settings, data: Parts) -> None:
     """Raise ValueError (one line) for integers in memory that a built-in network would have to multiply."""
     inputs, model = data.train.inputs, settings.model.options
-    if inputs is None or inputs.is_floating_point() or inputs.dtype == torch.uint8:
+    if not isinstance(inputs, torch.Tensor) or inputs.is_floating_point() or inputs.dtype == torch.uint8:
         return
     if isinstance(model, Model) and not model.takes_tokens:
         raise ValueError(
             f"model (={settings.model.name}) requires floating-point inputs, but the inputs are {inputs.dtype}. "
             "Convert them to float32, or pixels to uint8."
         )
+
+
+def check_forms(settings: Settings, spec: Spec) -> None:
+    """Raise ValueError (one line) for a built-in entry that requires one tensor, but would get several."""
+    for form, what, choices in (
+        (spec.input_form, "inputs", [settings.model, *settings.tricks]),
+        (spec.target_form, "targets", [settings.loss, *settings.metrics]),
+    ):
+        for choice in choices if form is not None else ():
+            options = choice.options
+            fits = isinstance(options, Trick) and (options.any_inputs or not takes_inputs(options))
+            if isinstance(options, Named) and not fits:
+                raise ValueError(
+                    f"{choice.kind} (={choice.name}) requires {what} that are one tensor, but they are "
+                    f"{described(form)}. Name one with batch.{what}, or use a target."
+                )
+
+
+def takes_inputs(trick: Trick) -> bool:
+    """Whether a trick reads or changes the inputs of samples."""
+    return any(overrides(trick, hook) for hook in ("on_batch", "on_data"))
 
 
 def data_notes(settings: Settings, data: Parts) -> list[Note]:
@@ -53,7 +76,7 @@ def not_finite_inputs(data: Parts, dtype: torch.dtype) -> list[Note]:
     """
     notes = []
     for name, part in (("train", data.train), ("valid", data.valid), ("test", data.test)):
-        if part is None or part.inputs is None or not part.inputs.is_floating_point():
+        if part is None or not isinstance(part.inputs, torch.Tensor) or not part.inputs.is_floating_point():
             continue
         bad = ~part.inputs.reshape(len(part.inputs), -1).to(dtype).isfinite().all(dim=1)
         if count := int(bad.sum()):

@@ -10,6 +10,7 @@ from ablate.inits.init import Init
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
 from ablate.rng.noise import Noise
+from ablate.trees import described
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,6 +25,11 @@ def adapt_to_data(network: nn.Module, settings: Settings, seed: int, train: Load
     init = settings.init.options
     if not isinstance(init, Init) or not init.wants_data():
         return
+    if data.spec.input_form is not None:
+        raise ValueError(
+            f"init (={settings.init.name}) requires inputs that are one tensor, but they are "
+            f"{described(data.spec.input_form)}. Use another init."
+        )
     rows = Noise((seed,), "init").permutation(len(train))[:INIT_SAMPLES]
     pairs = list(train.batches(rows))
     inputs, targets = (torch.cat(column).cpu() for column in zip(*pairs, strict=True))

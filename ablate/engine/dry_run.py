@@ -17,6 +17,7 @@ from ablate.layers.dropout import handed_in, noisy_layers
 from ablate.notes.note import Note
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
+from ablate.trees import Tree, tensors, tree_map, unbound
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -64,7 +65,7 @@ def dry_run(
         stack.train()
         prediction = attempt(stack, inputs, shared=False)
         for i, alone in single.items():
-            same("predictions", prediction[i], alone)
+            same_tree("predictions", unbound(prediction)[i], alone)
         expected = {i: loss(alone, targets) for i, alone in single.items()}
         try:
             losses = stacked_loss(prediction, stack.shared(targets))
@@ -90,7 +91,7 @@ def dry_run(
         with torch.no_grad():
             prediction = attempt(stack, inputs, shared=True)
             for i, network in ends.items():
-                same("predictions in evaluation", prediction[i], network.eval()(inputs))
+                same_tree("predictions in evaluation", unbound(prediction)[i], network.eval()(inputs))
     for leaf in stack.parameters.values():
         leaf.grad = None
     for name, tensor in kept.items():
@@ -101,11 +102,19 @@ def dry_run(
 def attempt(stack: Stack, inputs: Tensor, *, shared: bool) -> Tensor:
     """A forward pass of the stack with the same inputs for all seeds. Raises `CannotStack` with the reason."""
     try:
-        return stack.predict(inputs) if shared else stack.forward(stack.shared(inputs).contiguous())
+        return (
+            stack.predict(inputs) if shared else stack.forward(tree_map(torch.Tensor.contiguous, stack.shared(inputs)))
+        )
     except Exception as error:
         if isinstance(error, MemoryError | torch.OutOfMemoryError):
             raise
         raise CannotStack(f"model: it {explained(error)}.") from None
+
+
+def same_tree(what: str, stacked: Tree, alone: Tree) -> None:
+    """`same` for each tensor of a nest."""
+    for one, other in zip(tensors(stacked), tensors(alone), strict=True):
+        same(what, one, other)
 
 
 def same(what: str, stacked: Tensor, alone: Tensor, scale: Tensor | None = None) -> None:
@@ -148,6 +157,8 @@ def stack_reason(settings: Settings, folder: Path, spec: Spec) -> str | None:
 
     For plans, which have no data and use random inputs. If a network does not accept these (tokens), the job finds out.
     """
+    if spec.input_form is not None:
+        return None
     try:
         tricks, _ = tricks_for(settings, spec, folder, (0, 1), "cpu")
         networks = [build_network(settings, spec, folder, of_seed(tricks, i), i)[0] for i in (0, 1)]

@@ -7,16 +7,19 @@ tensors, noise and state, so that its hooks work as in a training of one seed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ablate.data.dataset import mapped
 from ablate.losses.classification import CrossEntropy, has_class
 from ablate.losses.regression import Mse, same_shape
 from ablate.registry.lazy import torch
+from ablate.trees import length, tensors, unbound
 from ablate.tricks.trick import Context, Trick
 
 if TYPE_CHECKING:
@@ -41,8 +44,9 @@ def one_by_one(measure: Measure) -> Measure:
     """A loss or metric (N, …) → 0-d as one (R, N, …) → (R,), seed by seed."""
 
     def each(prediction: Tensor, target: Tensor) -> Tensor:
-        pairs = zip(prediction.unbind(), target.unbind(), strict=True)
-        return torch.stack([torch.as_tensor(measure(p, t), device=prediction.device) for p, t in pairs])
+        pairs = zip(unbound(prediction), unbound(target), strict=True)
+        device = next(tensors(prediction)).device
+        return torch.stack([torch.as_tensor(measure(p, t), device=device) for p, t in pairs])
 
     return each
 
@@ -51,8 +55,9 @@ def weight_of_each(weight: Callable[[Tensor], Tensor | int]) -> Callable[[Tensor
     """The weight of a batch in a mean: one number if it only depends on the batch's size, else (R,) or (R, K)."""
 
     def each(target: Tensor) -> Tensor | int:
-        first = weight(target[0])
-        return first if isinstance(first, int) else torch.stack([first, *map(weight, target[1:])])  # type: ignore[list-item]
+        seeds = unbound(target)
+        first = weight(seeds[0])
+        return first if isinstance(first, int) else torch.stack([first, *map(weight, seeds[1:])])  # type: ignore[list-item]
 
     return each
 
@@ -97,12 +102,7 @@ class EachSeed:
     def on_batch(self, batch: Batch, noise: Sequence[Noise]) -> Batch:
         """Each seed's batch; ``noise`` has one stream per seed."""
         changed = [copy.on_batch(part, own) for copy, part, own in zip(self.copies, _parts(batch), noise, strict=True)]
-        together: dict[str, Any] = {
-            field.name: torch.stack([getattr(part, field.name) for part in changed])
-            for field in fields(changed[0])
-            if isinstance(getattr(changed[0], field.name), torch.Tensor)
-        }
-        return replace(changed[0], **together)
+        return mapped(lambda *parts: torch.stack(parts), *changed)
 
     def batches_per_step(self) -> int:
         """The same for all seeds."""
@@ -116,7 +116,7 @@ class EachSeed:
 
     def on_loss(self, loss: Tensor, prediction: Tensor, batch: Batch) -> Tensor:
         """Each seed's loss, (R,)."""
-        seeds = zip(self.copies, loss.unbind(), prediction.unbind(), _parts(batch), strict=True)
+        seeds = zip(self.copies, loss.unbind(), unbound(prediction), _parts(batch), strict=True)
         return torch.stack([copy.on_loss(own, predicted, part) for copy, own, predicted, part in seeds])
 
     def on_gradients(self, parameters: Mapping[str, Tensor]) -> None:
@@ -188,8 +188,7 @@ class EachSeed:
 
 def _parts(batch: Batch) -> list[Batch]:
     """A stack's batch as R batches of one network each."""
-    tensors = {f.name: v.unbind() for f in fields(batch) if isinstance(v := getattr(batch, f.name), torch.Tensor)}
-    return [replace(batch, **dict(zip(tensors, row, strict=True))) for row in zip(*tensors.values(), strict=True)]
+    return [mapped(itemgetter(i), batch) for i in range(length(batch.inputs))]
 
 
 def on_device(rate: float | Tensor, device: str) -> Tensor:

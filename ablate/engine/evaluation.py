@@ -10,6 +10,7 @@ from ablate.data.loaders import Loader
 from ablate.engine.device import autocast, dtype_of
 from ablate.layers.batch_norm import batch_norms
 from ablate.registry.lazy import torch
+from ablate.trees import joined, length
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,8 +43,8 @@ def evaluate(
                 targets.append(target)
         values = {"loss": assembly.mean_loss(total, weight)}  # type: ignore[arg-type]
         if predictions:
-            prediction = torch.cat(predictions, dim=replicas.lead).to(dtype_of(assembly.settings.precision))
-            target = torch.cat(targets, dim=replicas.lead)
+            prediction = joined(predictions, replicas.lead, dtype_of(assembly.settings.precision))
+            target = joined(targets, replicas.lead)
             if metrics:
                 for name, measure in assembly.metrics.items():
                     values[name] = torch.as_tensor(measure(prediction, target))
@@ -96,9 +97,9 @@ def measure_norms(assembly: Assembly) -> None:
             layer.training = True
         with torch.no_grad(), autocast(assembly.device, assembly.settings.precision):
             for inputs, _ in assembly.train_norms.batches(None):
-                seen += len(inputs)
+                seen += length(inputs)
                 for layer in layers:
-                    layer.momentum = len(inputs) / seen
+                    layer.momentum = length(inputs) / seen
                 replicas.predict(inputs)
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -16,9 +17,10 @@ from ablate.metrics.regression import in_original_unit
 from ablate.recipe.settings import Choice
 from ablate.registry.described import type_of
 from ablate.registry.lazy import torch
+from ablate.trees import Tree, cloned, length, tensors
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 Measure = Callable[["Tensor", "Tensor"], "Tensor"]
 
@@ -42,10 +44,18 @@ def make_loss(
     return loss, loss.weight
 
 
-def make_metric(choice: Choice, spec: Spec, folder: Path) -> Measure:
-    """A metric as a function of all predictions and targets of a dataset, in the data's original unit."""
+def make_metric(choice: Choice, spec: Spec, folder: Path, network: nn.Module | None = None) -> Measure:
+    """A metric as a function of all predictions and targets of a dataset, in the data's original unit.
+
+    ``network``: for a custom function with a parameter of that name.
+    """
     if choice.target is not None:
-        return in_original_unit(one_number(choice, user_function(choice, folder)), spec)
+        function = user_function(choice, folder)
+        if takes_network(function):
+            function = partial(function, network=network)
+        elif callable(getattr(function, "update", None)) and callable(getattr(function, "compute", None)):
+            function = partial(computed, function)
+        return in_original_unit(one_number(choice, function), spec)
     metric = choice.built_in(Metric)
     assert choice.name is not None
     metric.check(choice.name, spec)
@@ -59,12 +69,30 @@ def user_function(choice: Choice, folder: Path) -> Any:
     return target(**options) if inspect.isclass(target) else partial(target, **options)
 
 
+def takes_network(function: Any) -> bool:
+    """Whether a custom metric has a parameter ``network``."""
+    try:
+        return "network" in inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+
+
+def computed(metric: Any, prediction: Tree, target: Tree) -> Any:
+    """The value of a metric with a state, such as those of torchmetrics, from its initial state on."""
+    if callable(getattr(metric, "reset", None)):
+        metric.reset()
+    else:
+        metric = copy.deepcopy(metric)
+    metric.update(prediction, target)
+    return metric.compute()
+
+
 def own_weight(loss: Any) -> Callable[[Tensor], Tensor | int]:
     """The method ``weight(target)`` of a custom loss: what its mean is divided by; by default the number of samples."""
     declared = getattr(loss, "weight", None)  # a tensor in torch's own losses
     if not inspect.ismethod(declared) or (isinstance(loss, Loss) and loss.terms is not None):
-        return len
-    return lambda target: torch.as_tensor(declared(target.clone()), device=target.device)
+        return length
+    return lambda target: torch.as_tensor(declared(cloned(target)), device=next(tensors(target)).device)
 
 
 def one_number(choice: Choice, function: Any) -> Measure:
@@ -74,9 +102,9 @@ def one_number(choice: Choice, function: Any) -> Measure:
     """
 
     def measure(prediction: Tensor, target: Tensor) -> Tensor:
-        value = function(prediction.clone(), target.clone())  # which it may write to
+        value = function(cloned(prediction), cloned(target))  # which it may write to
         if choice.kind == "metric" and isinstance(value, int | float):
-            return torch.as_tensor(float(value), device=prediction.device)
+            return torch.as_tensor(float(value), device=next(tensors(target)).device)
         if not isinstance(value, torch.Tensor) or value.dim() != 0:
             what = type_of(value)
             if isinstance(value, torch.Tensor):

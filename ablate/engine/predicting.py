@@ -21,6 +21,7 @@ from ablate.recipe.folds import Folds
 from ablate.recipe.node import show
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
+from ablate.trees import described, tree_map
 from ablate.tricks.from_weights import read_weights
 from ablate.tricks.shared.mean_prediction import MeanPrediction
 from ablate.tricks.trick import Trick, WeightsFile, overrides
@@ -45,7 +46,9 @@ class Trained:
     def parts(self) -> Parts:
         """Its data, before any trick."""
         double = self.settings.precision == "float64"
-        return load_parts(self.settings.data, self.folder, self.folds, self.fold, double=double)
+        return load_parts(
+            self.settings.data, self.folder, self.folds, self.fold, double=double, form=self.settings.batch
+        )
 
 
 def network_of(run: Trained, spec: Spec) -> nn.Module:
@@ -72,7 +75,8 @@ def predict(run: Trained, inputs: Part, data: Parts | None = None) -> tuple[Tens
         data = run.parts()
     spec = data.spec if data is not None else spec
     assert spec is not None
-    shape = tuple(inputs.inputs.shape[1:]) if inputs.inputs is not None else spec.input_shape
+    check_like(inputs, spec)
+    shape = tuple(inputs.inputs.shape[1:]) if isinstance(inputs.inputs, torch.Tensor) else spec.input_shape
     if shape != spec.input_shape:
         raise ValueError(
             f"inputs must have the shape {show(spec.input_shape)} of the training data, but have shape "
@@ -88,11 +92,21 @@ def predict(run: Trained, inputs: Part, data: Parts | None = None) -> tuple[Tens
     return (prediction if scaling is None else scaling.original(prediction)), replace(spec, target_scaling=None)
 
 
+def check_like(inputs: Part, spec: Spec) -> None:
+    """Raise ValueError (one line) if inputs are one tensor, but those of the training data are a nest."""
+    if isinstance(inputs.inputs, torch.Tensor) and spec.input_form is not None:
+        raise ValueError(
+            f"inputs must be {described(spec.input_form)}, as in the training data, but they are one tensor. Predict a "
+            "split of the recipe's data."
+        )
+
+
 def with_targets(inputs: Part, like: Part) -> Part:
     """Inputs with targets of 0 like those of the training set, which tricks may expect."""
     if inputs.inputs is None or like.targets is None:
         return inputs
-    return replace(inputs, targets=torch.zeros(len(inputs), *like.targets.shape[1:], dtype=like.targets.dtype))
+    targets = tree_map(lambda one: torch.zeros(len(inputs), *one.shape[1:], dtype=one.dtype), like.targets)
+    return replace(inputs, targets=targets)
 
 
 def _outputs(run: Trained, network: nn.Module, part: Part, spec: Spec) -> Tensor:
@@ -111,7 +125,12 @@ def _outputs(run: Trained, network: nn.Module, part: Part, spec: Spec) -> Tensor
         workers=0,
     )
     with torch.no_grad(), autocast(run.device, settings.precision):
-        return torch.cat([network(batch) for batch, _ in loader.batches(None)]).to(dtype_of(settings.precision)).cpu()
+        outputs = [network(batch) for batch, _ in loader.batches(None)]
+    if not isinstance(outputs[0], torch.Tensor):
+        raise ValueError(
+            f"predictions must be one tensor, but the network returns {described(outputs[0])}. Set batch.output."
+        )
+    return torch.cat(outputs).to(dtype_of(settings.precision)).cpu()
 
 
 def _joined(run: Trained, inputs: Part) -> tuple[Tensor, Spec]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ablate.registry.lazy import torch
+from ablate.trees import Tree, tree_map
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -38,7 +39,7 @@ class OneNetwork:
         """Switch to evaluation mode."""
         self.template.eval()
 
-    def shared(self, values: Tensor) -> Tensor:
+    def shared(self, values: Tree) -> Tree:
         """Shared values (N, …), in a stack expanded to (R, N, …)."""
         return values
 
@@ -88,8 +89,8 @@ class Stack:
         """Predictions (N, …), in a stack (R, N, …), from inputs (N, …) shared by all networks."""
         return self.network(inputs, shared=True)
 
-    def shared(self, values: Tensor) -> Tensor:
-        return values.expand(self.count, *values.shape)
+    def shared(self, values: Tree) -> Tree:
+        return tree_map(lambda one: one.expand(self.count, *one.shape), values)
 
     def backward(self, loss: Tensor) -> None:
         loss.sum().backward()  # type: ignore[no-untyped-call]

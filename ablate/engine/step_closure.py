@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import fields, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ablate.data.dataset import Batch, copied
+from ablate.data.dataset import Batch, copied, mapped
 from ablate.engine.device import autocast
 from ablate.registry.lazy import torch
+from ablate.trees import length
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -94,7 +94,7 @@ class StepClosure:
     @property
     def samples(self) -> int:
         """Number of samples of the step, of one seed."""
-        return sum(batch.inputs.shape[self.replicas.lead] for batch in self.batches)
+        return sum(length(batch.inputs, self.replicas.lead) for batch in self.batches)
 
     def _gradients(self, batches: list[Batch]) -> tuple[Tensor, Tensor | int]:
         """Compute the gradients of the loss of all samples; returns the loss or its terms, and the weight in a mean."""
@@ -135,12 +135,14 @@ class StepClosure:
         axis, begin = self.replicas.lead, 0
         start, stop, _ = part.indices(self.samples)
         for batch in self.batches:
-            end = begin + batch.inputs.shape[axis]
+            end = begin + length(batch.inputs, axis)
             low, high = max(start, begin) - begin, min(stop, end) - begin
             if low < high:
-                tensors = {f.name: v for f in fields(batch) if isinstance(v := getattr(batch, f.name), torch.Tensor)}
-                cut: dict[str, Any] = {n: v.narrow(axis, low, high - low) for n, v in tensors.items() if v.dim() > axis}
-                yield replace(batch, **cut)
+
+                def cut(values: Tensor, low: int = low, high: int = high) -> Tensor:
+                    return values.narrow(axis, low, high - low) if values.dim() > axis else values
+
+                yield mapped(cut, batch)
             begin = end
 
     def _generators(self) -> list[Generator]:

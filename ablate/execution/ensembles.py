@@ -106,6 +106,6 @@ def evaluated(settings: Settings, files: Mapping[int, StoredFile], folder: Path)
     from ablate.tricks.from_weights import read_weights
 
     weights = {seed: read_weights(path) for seed, path in files.items()}
-    parts = load_parts(settings.data, folder, double=settings.precision == "float64")
+    parts = load_parts(settings.data, folder, double=settings.precision == "float64", form=settings.batch)
     found = seed_ensemble(Assignment(settings, tuple(files), folder), parts, weights)
     return {name: value for name, value in found.items() if math.isfinite(value)}

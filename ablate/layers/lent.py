@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
+
+from ablate.trees import cloned
 
 
 def lend_copies(network: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """A forward pre-hook: the network gets copies, because its inputs are also those of other passes."""
-    return tuple(each.clone() if isinstance(each, Tensor) else each for each in inputs)
+    return tuple(map(cloned, inputs))
 
 
 def gets_copies(network: nn.Module) -> bool:

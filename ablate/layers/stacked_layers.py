@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ablate.layers.dropout import NoisyDropout
+from ablate.trees import tree_map
 
 if TYPE_CHECKING:
     Leaf = Callable[[Tensor], Tensor]
@@ -110,7 +111,7 @@ def unpack(x: Tensor, count: int) -> Tensor:
 
 def expanded(x: Tensor, count: int, shared: bool) -> Tensor:
     """Shared values (N, …) as (R, N, …), without a copy."""
-    return x.expand(count, *x.shape) if shared else x
+    return tree_map(lambda values: values.expand(count, *values.shape), x) if shared else x
 
 
 def _dropout(layer: Any) -> Step:

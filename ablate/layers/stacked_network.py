@@ -12,6 +12,7 @@ from torch.func import functional_call, vmap
 from ablate.layers.dropout import Shapes, draw_masks, handed_in, mask_shapes, noisy_layers
 from ablate.layers.lent import gets_copies, lend_copies
 from ablate.layers.stacked_layers import Step, expanded, stacked_step
+from ablate.trees import cloned, tensors, unbound
 
 
 class StackedNetwork:
@@ -52,7 +53,7 @@ class StackedNetwork:
 
     def __call__(self, x: Tensor, *, shared: bool = False) -> Tensor:
         """Predictions (R, N, …) from inputs (R, N, …), or from (N, …) shared by all seeds."""
-        x = x.clone() if self._copies else x
+        x = cloned(x) if self._copies else x
         for step in self._steps:
             x, shared = step(x, shared)
         return expanded(x, self.count, shared)
@@ -94,7 +95,7 @@ def mapped_step(network: nn.Module, count: int, leaves: Mapping[int, Tensor]) ->
     parameters = {name: leaves[id(p)] for name, p in network.named_parameters()}
     buffers = {name: leaves[id(b)] for name, b in network.named_buffers()}
     dropout = noisy_layers(network)
-    known: dict[tuple[int, ...], Shapes] = {}
+    known: dict[tuple[torch.Size, ...], Shapes] = {}
 
     def one(
         parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, masks: dict[str, tuple[Tensor, ...]]
@@ -108,8 +109,8 @@ def mapped_step(network: nn.Module, count: int, leaves: Mapping[int, Tensor]) ->
         masks: dict[str, tuple[Tensor, ...]] = {}
         # do not replace masks that were passed in
         if any(layer.training for layer in dropout.values()) and all(layer.masks is None for layer in dropout.values()):
-            single = x if shared else x[0]
-            key = tuple(single.shape)
+            single = x if shared else unbound(x)[0]
+            key = tuple(values.shape for values in tensors(single))
             if key not in known:
                 values = {name: t[0].detach().clone() for name, t in (*parameters.items(), *buffers.items())}
                 known[key] = mask_shapes(network, single, values=values)
@@ -120,7 +121,8 @@ def mapped_step(network: nn.Module, count: int, leaves: Mapping[int, Tensor]) ->
 
 
 def _float_type(x: Tensor, parameters: Mapping[str, Tensor]) -> torch.dtype:
-    return x.dtype if x.is_floating_point() else next((p.dtype for p in parameters.values()), torch.float32)
+    floats = (values.dtype for values in (*tensors(x), *parameters.values()) if values.is_floating_point())
+    return next(floats, torch.float32)
 
 
 def _flat(network: nn.Module) -> Iterator[nn.Module]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.registry.described import type_of
 from ablate.registry.lazy import torch
+from ablate.trees import Tree
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from ablate.recipe.settings import Choice
 
 
-def build_target(choice: Choice, folder: Path | None, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
+def build_target(choice: Choice, folder: Path | None, input_shape: Tree, outputs: int) -> nn.Module:
     """Call a model's target with the recipe's arguments, and with ``input_shape`` and ``outputs`` if its signature has
     them.
 
@@ -36,7 +37,7 @@ def build_target(choice: Choice, folder: Path | None, input_shape: tuple[int, ..
     except ValueError:  # functions in C have no signature
         signature = None
     if signature is not None:
-        offered = {"input_shape": tuple(input_shape), "outputs": outputs}
+        offered = {"input_shape": input_shape, "outputs": outputs}
         arguments = {name: value for name, value in offered.items() if name in signature.parameters} | arguments
         try:
             signature.bind(**arguments)

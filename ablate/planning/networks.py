@@ -158,10 +158,10 @@ def build(settings: Settings, folder: Path, folds: Folds | None, loaded: dict[st
 
     spec = None if settings.custom(*CUSTOM) else known_spec(settings.data)
     if spec is None:
-        key = json.dumps(settings.data.dump())
+        key = json.dumps([settings.data.dump(), settings.batch.model_dump(mode="json")])
         if key not in loaded:
             loaded.clear()  # one dataset at a time
-            loaded[key] = load_parts(settings.data, folder, folds, 0)
+            loaded[key] = load_parts(settings.data, folder, folds, 0, form=settings.batch)
         spec = loaded[key].spec
         if (known_size(settings, spec, folder)[1] or 0) <= REHEARSED:
             quick = settings.replace(workers=0, compile=False, loader="auto")

@@ -113,7 +113,9 @@ def _choices(settings: Settings) -> Iterator[tuple[str, Choice]]:
 
 
 def _targets(settings: Settings) -> set[str]:
-    return {choice.target for _, choice in _choices(settings) if choice.target is not None}
+    collate = settings.batch.collate_choice
+    choices = [choice for _, choice in _choices(settings)] + ([collate] if collate is not None else [])
+    return {choice.target for choice in choices if choice.target is not None}
 
 
 def _plain(settings: Settings, folder: Path, folds: Folds | None, gone: Mapping[Path, str]) -> dict[str, Any]:

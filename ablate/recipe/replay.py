@@ -64,7 +64,7 @@ def assign(tree: Tree, line: Assignment, problems: Problems) -> Tree:
     if not rest:
         return replace(tree, sections={**tree.sections, head: section(head, line.value)})
     start = tree.sections.get(head)
-    if start is None and head in ("args", "monitor", "checkpoint"):
+    if start is None and head in ("args", "monitor", "checkpoint", "batch"):
         start = Node({}, line.position)
     changed = _replace(start, head, rest, line, problems)
     return tree if changed is None else replace(tree, sections={**tree.sections, head: changed})

@@ -43,7 +43,7 @@ def recipe_schema() -> Schema:
     for kind in KINDS:
         if kind != "schedule":
             kinds |= {kind: _named(kind, shapes), f"{kind}_item": _item(kind, shapes)}
-    changed = "|".join(["trainer", "args", *Settings.CHOICES, *Settings.LISTS, "monitor", "checkpoint"])
+    changed = "|".join(["trainer", "args", *Settings.CHOICES, *Settings.LISTS, "monitor", "checkpoint", "batch"])
     definitions = {
         **shared,
         "placeholder": {"type": "string", "pattern": r"^\$[A-Za-z_]\w*$", "description": "a key of 'for'"},

@@ -129,6 +129,45 @@ class Checkpoint(BaseModel):
         return int(count) if count else None
 
 
+Place = str | Annotated[int, Field(ge=0)]
+
+
+class BatchForm(BaseModel):
+    """What of a sample the network and the loss get, and what of the network's return value is its prediction.
+
+    A path is a key, an index or an attribute, or several of them, joined by dots.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    inputs: Place | tuple[Place, ...] | None = Field(
+        default=None, description="path of the inputs in a sample; a list: several, as a dict, or as a tuple of indices"
+    )
+    targets: Place | tuple[Place, ...] | None = Field(default=None, description="path of the targets in a sample")
+    collate: Mapping[str, Any] | None = Field(
+        default=None, description="function that makes a batch of a list of samples: {target: module:function}"
+    )
+    call: Literal["one", "unpack"] = Field(
+        default="one", description="how the network is called: network(inputs), or network(*inputs) or (**inputs)"
+    )
+    output: Place | None = Field(default=None, description="path of the predictions in what the network returns")
+
+    @field_validator("collate")
+    @classmethod
+    def _names_code(cls, value: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        if value is not None and not isinstance(value.get("target"), str):
+            raise ValueError("must have the form {target: module:function}.")
+        return value
+
+    @property
+    def collate_choice(self) -> Choice | None:
+        """The function of ``collate`` with its arguments."""
+        if self.collate is None:
+            return None
+        arguments = {name: value for name, value in self.collate.items() if name != "target"}
+        return Choice("batch.collate", None, self.collate["target"], arguments)
+
+
 class Training(BaseModel):
     """The settings that are plain values; `Settings` adds data, model, loss and other entries."""
 
@@ -166,6 +205,9 @@ class Training(BaseModel):
         description="use torch.compile and train seeds one by one; slow to start, faster in long GPU trainings",
     )
     checkpoint: Checkpoint = Field(default=Checkpoint(), description="how often a checkpoint is saved")
+    batch: BatchForm = Field(
+        default=BatchForm(), description="the parts of samples and predictions that are nests of tensors"
+    )
 
 
 class Settings(Training):
@@ -224,6 +266,8 @@ class Settings(Training):
         for key in lists:
             tree[key] = [choice.dump() for choice in getattr(self, key)]
         tree |= self.model_dump(mode="json", include={key for key in plain if key != "epochs" or self.epochs})
+        if self.batch == BatchForm():
+            tree.pop("batch", None)
         if self.joined:
             tree["joined"] = list(self.joined)
         return tree

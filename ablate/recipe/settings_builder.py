@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import getitem
@@ -27,7 +27,7 @@ from ablate.recipe.own_training import (
 )
 from ablate.recipe.problems import Position
 from ablate.recipe.replay import Tree
-from ablate.recipe.settings import Choice, Settings, Training
+from ablate.recipe.settings import BatchForm, Choice, Settings, Training
 from ablate.recipe.shape import did_you_mean
 from ablate.recipe.targets import target_rule
 from ablate.recipe.validation_errors import complain
@@ -88,6 +88,14 @@ class Builder:
         watch = self._listed("watch", tree.sections.get("watch"))
         tricks = {key: self._trick(item, tree, metrics) for key, item in tree.tricks.items()}
         training = self._training(tree, metrics)
+        collate = training.batch.collate_choice if training is not None else None
+        if training is not None and (odd := self._odd_batch(training.batch, choices)) is not None:
+            self.problems.add(tree.sections["batch"].position, odd)
+            return None
+        if collate is not None and (rule := target_rule(str(collate.target), self.folder)) is not None:
+            written = tree.sections["batch"].child("collate") or tree.sections["batch"]
+            self.problems.add(written.position, f"batch.collate.target (={show(collate.target)}) {rule}")
+            return None
         if metrics is not None and watch is not None:
             self._check_watched(tree.sections.get("watch"), metrics, watch)
         wrong = None in choices.values() or None in tricks.values()
@@ -99,6 +107,16 @@ class Builder:
             trainer=trainer, **choices, metrics=metrics, watch=watch, tricks=in_hook_order(present), **plain
         )
         return self._apply_rules(settings, tree)
+
+    def _odd_batch(self, batch: BatchForm, choices: Mapping[str, Choice | None]) -> str | None:
+        """What is wrong with ``batch``: its keys are about custom data, or about a custom network."""
+        for kind, keys in (("data", ("inputs", "targets", "collate")), ("model", ("call", "output"))):
+            choice = choices[kind]
+            if choice is not None and choice.target is None:
+                for key in keys:
+                    if getattr(batch, key) != BatchForm.model_fields[key].default:
+                        return f"batch.{key} requires {kind} with a target. Remove it."
+        return None
 
     def _own(self, rules: OwnTraining, trainer: Choice, tree: Tree) -> Settings | None:
         """The settings of a variant that the user's own code trains."""

@@ -58,7 +58,9 @@ def _data(assignment: Assignment) -> Parts:
 
     settings = assignment.settings
     double = settings.precision == "float64"
-    parts = load_parts(settings.data, assignment.folder, assignment.folds, assignment.fold, double=double)
+    parts = load_parts(
+        settings.data, assignment.folder, assignment.folds, assignment.fold, double=double, form=settings.batch
+    )
     if settings.sources:
         check_leaks(assignment, parts)
     return parts

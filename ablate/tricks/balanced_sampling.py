@@ -44,6 +44,7 @@ class BalancedSampling(Trick):
     """
 
     stacked = True
+    any_inputs = True
     shorthand = "how"
     examples = ({}, {"how": "drawn"})
     example_needs = "classes"

@@ -52,6 +52,7 @@ class ClassWeights(Trick):
     """
 
     stacked = True
+    any_inputs = True
     shorthand = "weights"
     order = 36
     examples = ({}, {"weights": [1, 0.5, 2, 0]})

@@ -44,6 +44,7 @@ class LabelNoise(Trick):
     """
 
     stacked = True
+    any_inputs = True
     shorthand = "share"
     order = 10
     examples = ({}, {"share": 0.5, "seed": 1})

@@ -41,6 +41,7 @@ class LabelSmoothing(Trick):
     """
 
     stacked = True
+    any_inputs = True
     shorthand = "epsilon"
     order = 35
     examples = ({}, {"epsilon": {"linear": [0.3, 0.1]}})

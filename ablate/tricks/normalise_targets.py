@@ -45,6 +45,7 @@ class NormaliseTargets(Trick):
     """
 
     stacked = True
+    any_inputs = True
     scales_targets: ClassVar[bool] = True
     """Its losses have their own unit, so a recipe does not compare them with others
     (`ablate.recipe.measured.scaled_by`).

@@ -44,6 +44,7 @@ class TrainFraction(Trick):
     """
 
     stacked = True
+    any_inputs = True
     shorthand = "share"
     order = 12
     examples = ({"share": 0.5}, {"share": 0.75, "seed": 1})

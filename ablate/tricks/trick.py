@@ -174,6 +174,9 @@ class Trick(Named):
     A note reports targets that may be positions but are not declared as keypoints.
     """
 
+    any_inputs: ClassVar[bool] = False
+    """Whether `on_batch` and `on_data` also work if the inputs are a nest of tensors, because they use only targets."""
+
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
     """Settings that the contract test (tests/test_contract.py) trains with."""
 

@@ -152,7 +152,7 @@ def test_a_dict_may_say_more(folder: Path):
         ("value", {"what": "number"}, ": train is an int. It must be a map-style Dataset"),
         ("value", {"what": "empty"}, ": valid is empty."),
         ("value", {"what": "lengths"}, ": train has inputs (3, 2) and targets (4,)"),
-        ("value", {"what": "triple"}, ": train has a tuple of 3 as sample 0. It must be (input, target)"),
+        ("value", {"what": "triple"}, ": train sample 0 is a tuple of int, int and int. It must be (input, target)"),
         ("value", {"what": "object"}, ": train sample 0 has an object as input"),
         ("value", {"what": "shapes"}, ": valid has inputs of shape (5,), but train has (2,)"),
         ("value", {"what": "kinds"}, ": valid and train must have targets of the same shape and type"),

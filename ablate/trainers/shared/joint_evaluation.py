@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ablate.data.dataset import Part, Parts
 from ablate.engine.contract import Assignment, Facts, Outcome, Report, State
@@ -74,7 +74,7 @@ def targets_of(part: Part) -> Tensor:
     """The targets of a dataset. Raises ValueError if it is streamed."""
     if part.targets is None:
         raise ValueError("joined requires data with targets in memory, but they are streamed.")
-    return part.targets
+    return cast("Tensor", part.targets)
 
 
 def parameters(run: Trained) -> int:

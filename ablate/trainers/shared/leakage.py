@@ -31,7 +31,9 @@ def check_leaks(assignment: Assignment, data: Parts) -> None:
             continue
         key = str(settings.data.dump())
         if key not in seen:
-            seen[key] = load_parts(settings.data, assignment.folder, assignment.folds, assignment.fold).train.rows
+            seen[key] = load_parts(
+                settings.data, assignment.folder, assignment.folds, assignment.fold, form=settings.batch
+            ).train.rows
         trained = seen[key]
         for part, rows in judged.items():
             if trained is None or rows is None:

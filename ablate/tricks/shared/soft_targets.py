@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ablate.losses.multi_task import MultiTask
 from ablate.registry.lazy import torch
+from ablate.trees import leaves, tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,12 +31,14 @@ def soft(batch: Batch) -> Tensor:
 
 def float_type(batch: Batch) -> torch.dtype:
     """The dtype of a batch's floats; float32 for tokens."""
-    return batch.inputs.dtype if batch.inputs.is_floating_point() else torch.float32
+    return next((one.dtype for one in tensors(batch.inputs) if one.is_floating_point()), torch.float32)
 
 
 def class_axis(batch: Batch, probabilities: Tensor) -> int:
     """The class axis of soft targets, counted from the right: after the samples, as in torch's cross-entropy."""
-    lead = batch.inputs.dim() - len(batch.spec.input_shape) - 1
+    form = batch.spec.input_form
+    shape = batch.spec.input_shape if form is None else next(leaves(form))
+    lead = next(tensors(batch.inputs)).dim() - len(shape) - 1
     return lead + 1 - probabilities.dim()
 
 

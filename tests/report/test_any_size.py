@@ -238,14 +238,14 @@ def test_numbers_of_any_size_in_any_study(drawn):
 
 
 @pytest.mark.slow
-@settings(max_examples=1500, **SETTINGS)
+@settings(max_examples=400, **SETTINGS)
 @given(studies())
 def test_many_numbers_of_any_size_in_any_study(drawn):
     check_formats(drawn)
 
 
 @pytest.mark.slow
-@settings(max_examples=60, **SETTINGS)
+@settings(max_examples=20, **SETTINGS)
 @given(studies())
 def test_pictures_of_numbers_of_any_size(drawn):
     made, line = drawn

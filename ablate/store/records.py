@@ -12,7 +12,7 @@ from ablate.data.dataset import TargetScaling
 from ablate.notes.old_sentences import StoredNote
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.variant import Variant
-from ablate.store.checked import Count, Time, checked
+from ablate.store.checked import Count, Place, Time, checked
 
 Status = Literal[
     "queued",
@@ -50,7 +50,9 @@ class RunRecord:
     ``steps`` counts optimizer steps. ``peak_memory`` (bytes) is the most that its job took: of the GPU where it trained
     on one, else of the process, torch included; the seeds of a stack share it. ``first_loss`` is the loss of the first
     step, before anything was learned, ``first_weights`` a digest of a custom network's parameters before it.
-    ``target_scaling`` is None where the targets are in their own unit.
+    ``target_scaling`` is None where the targets are in their own unit. Epochs are counted in points of the curves;
+    ``places`` has the epoch and step that the user's own training gave with the ``last`` and the ``best`` one (None:
+    points are epochs).
     """
 
     fingerprint: str
@@ -63,6 +65,7 @@ class RunRecord:
     epochs: Count = 0
     best_epoch: Count | None = None
     selected_epoch: Count | None = None
+    places: Mapping[str, Mapping[str, Place]] | None = None
     results: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     seconds: float | None = None
     device_seconds: float | None = None

@@ -25,6 +25,9 @@ MOST_EPOCHS = 10**8
 
 Count = Annotated[int, Field(ge=0)]
 
+Place = Annotated[float, Field(ge=-1e15, le=1e15)]
+"""An epoch or step of the user's own training."""
+
 Time = Annotated[float, Field(ge=0, le=1e11)]
 """Seconds since 1970, up to a year of four digits."""
 
@@ -95,6 +98,7 @@ class MetricLine(TypedDict):
     seconds: NotRequired[float | None]
     train_loss: NotRequired[float | None]
     valid_loss: NotRequired[float | None]
+    at: NotRequired[dict[str, Place]]
 
 
 def checked(kind: type[Kind], value: object) -> Kind:

@@ -47,8 +47,8 @@ def renew(run: PlannedRun, record: RunRecord, plan: Plan, store: Store) -> None:
     store.write_status(replace(record, reading={}), durable=True)
     store.write_metrics(record.fingerprint, spread(lines, record))
     store.write_settings(record.fingerprint, as_stored(settings, run.seed, record.fold, recipe.folder, recipe.folds))
-    empty = {"best_epoch": None, "selected_epoch": None, "results": {}, "places": None}
-    kept = replace(record, reading=trainer.reading, epoch=len(lines), **empty)
+    kept = replace(record, reading=trainer.reading, epoch=len(lines), best_epoch=None, selected_epoch=None)
+    kept = replace(kept, results={}, places=None)
     notes = [note for note in record.notes if note.kind != "not_finite"]
     if isinstance(outcome, Outcome):
         results, unknown = known_results(outcome)

@@ -200,7 +200,7 @@ def test_a_process_that_a_script_leaves_behind_is_not_waited_for(write):
     code = "import subprocess, sys\nprint('val 1')\n"
     code += "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])"
     path = write(*python(code, "read: {regex: {valid_loss: 'val (.+)'}}"))
-    assert train(path).lines == [{"epoch": 1, "valid_loss": 1.0}]
+    assert train(path).lines == [{"epoch": 1, "at": {}, "valid_loss": 1.0}]
     end_leftovers(path.parent / "work")
 
 

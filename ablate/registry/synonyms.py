@@ -12,7 +12,7 @@ WORDS = {
     "optimizer": "optim opt optimiser",
     "metrics": "metric",
     "seeds": "seed random_seed random_state",
-    "batch_size": "batchsize bs batch minibatch train_batch_size per_device_train_batch_size",
+    "batch_size": "batchsize bs minibatch train_batch_size per_device_train_batch_size",
     "epochs": "epoch num_epochs n_epochs max_epochs num_train_epochs n_iter max_steps num_steps max_iter",
     "precision": "amp fp16 bf16 half mixed_precision use_amp dtype",
     "workers": "num_workers dataloader_num_workers n_workers",

@@ -322,7 +322,7 @@ WRONG = {
     "a collate module that does not exist": ("texts", {"batch": '{collate: {target: "missing_code:pad"}}'}, "batch.collate.target (=missing_code:pad)"),
     "collate without a target": ("texts", {"batch": "{collate: {value: 0}}"}, "batch.collate (={value: 0}) must have the form {target: module:function}"),
     "an unknown key": ("vae", {"batch": "{input: x}"}, "batch.input is not a setting of batch. Did you mean 'inputs'?"),
-    "not a mapping": ("vae", {"batch": "x"}, "batch (=x) must be a mapping, such as {inputs: image, targets: label}"),
+    "not a mapping": ("vae", {"batch": "64"}, "batch (=64) must be a mapping, such as {inputs: image, targets: label}; the number of samples per step is batch_size."),
     "an output that is not there": ("transformer", {"batch": "{inputs: [input_ids, attention_mask], targets: labels, call: unpack, output: logit}"}, "batch.output (=logit) is not in an Output with 'logits'"),
     "a built-in loss of several outputs": ("vae", {"loss": "mse", "metrics": "[]"}, "loss (=mse) requires predictions that are one tensor, but the network returns a dict with 'picture'"),
     "a built-in metric of several outputs": ("vae", {"metrics": "[rmse]"}, "metric (=rmse) requires predictions that are one tensor"),

@@ -23,6 +23,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "recipe.md").read_text(encoding="ut
 BLOCKS = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 MODULE = (
     "class Net: ...\nclass Jitter: ...\ndef images(count): ...\ndef top_two(p, t): ...\ndef robust_loss(p, t): ...\n"
+    "class Encoder: ...\ndef sentences(): ...\ndef padded(samples): ...\n"
 )
 
 

@@ -22,8 +22,8 @@ from ablate.recipe import Recipe
 from ablate.recipe.fingerprint import facts
 
 CODE = '''
-"""Our own text, in the style of: a recommender, a VAE, a siamese network, a language model of variable length, a model
-of images and a table, a dataclass batch, a Transformers model.
+"""Our own text, in the style of: a recommender, a VAE, a siamese network, a classifier of texts of variable length, a
+dataclass with an image and a table, minGPT, Pytorch-UNet, a graph network, a Transformers model.
 """
 import dataclasses
 import torch
@@ -146,6 +146,61 @@ def sentences():
     rows = [{"input_ids": a, "attention_mask": (a > 1).double(), "labels": b} for a, b in zip(ids, y)]
     return {"train": Rows(rows[:N]), "valid": Rows(rows[N:]), "outputs": 4}
 
+# a language model: the targets are the inputs, one token later
+def chunks():
+    text = labels(12, N + VALID, 9)
+    return {"train": (text[:N, :-1], text[:N, 1:]), "valid": (text[N:, :-1], text[N:, 1:]), "outputs": 12}
+
+class Gpt(nn.Module):
+    def __init__(self, outputs):
+        super().__init__()
+        self.table, self.mix, self.top = nn.Embedding(12, 8), nn.Linear(8, 8), nn.Linear(8, outputs)
+        self.register_buffer("mask", torch.tril(torch.ones(8, 8)))
+    def forward(self, tokens):
+        x = self.table(tokens)
+        weights = (x @ x.transpose(1, 2)).masked_fill(self.mask == 0, -1e9).softmax(-1)
+        return {"logits": self.top(self.mix(weights @ x).relu() + x).transpose(1, 2)}
+
+# segmentation: a dict of an image and a mask, two heads
+def scans():
+    image = numbers(N + VALID, 1, 6, 6, seed=4)
+    mask = (image[:, 0] > 0).long() + (image[:, 0] > 1).long()
+    rows = [{"image": one, "mask": two, "name": "scan"} for one, two in zip(image, mask)]
+    return Rows(rows[:N]), Rows(rows[N:])
+
+class Unet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.down, self.up = nn.Conv2d(1, 4, 3, stride=2, padding=1), nn.ConvTranspose2d(4, 4, 2, stride=2)
+        self.head, self.deep = nn.Conv2d(5, 3, 1), nn.Conv2d(4, 3, 1)
+    def forward(self, image):
+        low = self.down(image).relu()
+        return self.head(torch.cat([self.up(low), image], 1)), self.deep(low)
+
+# graphs of different size, padded with empty nodes
+def graphs():
+    rows = []
+    for i in range(N + VALID):
+        n = 3 + i % 4
+        edges = (labels(2, n, n, seed=i) + torch.eye(n)).clamp(max=1).double()
+        rows.append((numbers(n, 3, seed=i), edges, edges.sum() / n**2))
+    return Rows(rows[:N]), Rows(rows[N:])
+
+def padded_graphs(rows):
+    size = max(len(nodes) for nodes, _, _ in rows)
+    nodes = torch.stack([nn.functional.pad(x, (0, 0, 0, size - len(x))) for x, _, _ in rows])
+    edges = torch.stack([nn.functional.pad(e, (0, size - len(e), 0, size - len(e))) for _, e, _ in rows])
+    return {"graph": (nodes, edges), "density": torch.stack([y for _, _, y in rows])[:, None]}
+
+class Gcn(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(3, 6), nn.Linear(6, 1)
+    def forward(self, nodes, edges):
+        degree = edges.sum(-1, keepdim=True).clamp(min=1)
+        hidden = self.one(edges @ nodes / degree).relu()
+        return self.two((edges @ hidden / degree).sum(1) / (degree > 1).sum(1).clamp(min=1))
+
 class Transformer(nn.Module):
     def __init__(self):
         super().__init__()
@@ -179,6 +234,9 @@ PROJECTS = {
     "siamese": ("pairs", "Siamese", "mse", "{inputs: [0, 1], targets: 2}", "[rmse]"),
     "texts": ("texts", "Bag", "cross_entropy", '{inputs: tokens, targets: label, collate: {target: "nests_code:padded"}}', "[accuracy]"),
     "patients": ("patients", "Clinic", "cross_entropy", "{inputs: [image, table], targets: outcome}", "[accuracy]"),
+    "gpt": ("chunks", "Gpt", "cross_entropy", "{output: logits}", "[]"),
+    "unet": ("scans", "Unet", "cross_entropy", "{inputs: image, targets: mask, output: 0}", "[]"),
+    "graphs": ("graphs", "Gcn", "mse", '{inputs: graph, targets: density, call: unpack, collate: {target: "nests_code:padded_graphs"}}', "[rmse]"),
     "transformer": ("sentences", "Transformer", "cross_entropy", "{inputs: [input_ids, attention_mask], targets: labels, call: unpack, output: logits}", "[accuracy]"),
 }  # fmt: skip
 
@@ -231,6 +289,14 @@ def forwarded(code, name, network, rows):
         case "patients":
             image, table = together(row.image for row in rows), together(row.table for row in rows)
             return network({"image": image, "table": table}), together(row.outcome for row in rows)
+        case "gpt":
+            tokens, following = map(together, zip(*rows, strict=True))
+            return network(tokens)["logits"], following
+        case "unet":
+            return network(together(row["image"] for row in rows))[0], together(row["mask"] for row in rows)
+        case "graphs":
+            batch = code.padded_graphs(rows)
+            return network(*batch["graph"]), batch["density"]
         case "transformer":
             batch = {key: together(row[key] for row in rows) for key in rows[0]}
             return network(batch["input_ids"], attention_mask=batch["attention_mask"]).logits, batch["labels"]
@@ -246,9 +312,11 @@ def by_hand(code, name, seed):
     splits = [made["train"], made["valid"]] if isinstance(made, dict) else list(made)
     if name == "recommender":
         splits = [[dict(zip(half, row, strict=True)) for row in zip(*half.values(), strict=True)] for half in splits]
+    if name == "gpt":
+        splits = [list(zip(*half, strict=True)) for half in splits]
     splits = [[half[i] for i in range(len(half))] for half in splits]
     seed_globals(seed, "model")
-    arguments = ({"image": (1, 6, 6), "table": (4,)}, 3) if model == "Clinic" else ()
+    arguments = {"Clinic": ({"image": (1, 6, 6), "table": (4,)}, 3), "Gpt": (12,)}.get(model, ())
     network = getattr(code, model)(*arguments).double()
     criterion = LOSSES.get(loss) or code.elbo
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
@@ -275,7 +343,7 @@ def test_losses_are_those_of_a_loop_by_hand_alone_and_in_a_stack(name, code, tmp
     settings = Recipe.load(recipe(tmp_path, name)).variants[0].settings
     parts = load_parts(settings.data, tmp_path, double=True, form=settings.batch)
     for seeds in ((0,), (0, 1, 2)):
-        if name == "texts" and len(seeds) > 1:  # padded differently: its seeds are trained one by one
+        if name in ("texts", "graphs") and len(seeds) > 1:  # padded differently: its seeds are trained one by one
             continue
         report = heard()
         train(Assignment(settings, seeds, tmp_path), parts, report)

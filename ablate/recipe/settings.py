@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ablate.registry import Entry, Named, lookup
+from ablate.registry import Entry, Named, inside, lookup
 from ablate.registry.fields import EpochCount
 from ablate.schedules import Schedule
 
@@ -41,6 +41,11 @@ class Choice:
     def absent(self) -> bool:
         """Whether there is no choice, because the variant's trainer does not use this section."""
         return self.name is None and self.target is None
+
+    @property
+    def all(self) -> tuple[Choice, ...]:
+        """This choice, and those within its settings."""
+        return tuple(value for _, value in inside(self) if isinstance(value, Choice))
 
     @property
     def entry(self) -> Entry | None:
@@ -275,7 +280,8 @@ class Settings(Training):
     def custom(self, *names: str) -> bool:
         """Whether any of these settings (``model``, ``tricks`` …) is custom code: has a target."""
         values = [getattr(self, name) for name in names]
-        return any(choice.target for value in values for choice in (value if isinstance(value, tuple) else (value,)))
+        choices = [choice for value in values for choice in (value if isinstance(value, tuple) else (value,))]
+        return any(one.target for choice in choices for one in choice.all)
 
     def replace(self, **fields: Any) -> Settings:
         """A copy with some top-level fields replaced."""

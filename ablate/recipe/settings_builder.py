@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -12,11 +11,12 @@ from operator import getitem
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from ablate.recipe.entries import Item, mapped_arguments, read_item
 from ablate.recipe.measured import LOSSES, Monitored
 from ablate.recipe.node import Node, Problems, show
+from ablate.recipe.own_arguments import scheduled
 from ablate.recipe.own_training import (
     OwnTraining,
     check_sections,
@@ -32,7 +32,6 @@ from ablate.recipe.shape import did_you_mean
 from ablate.recipe.targets import target_rule
 from ablate.recipe.validation_errors import complain
 from ablate.registry import Named, UnknownName, entries, inside, lookup
-from ablate.schedules import Scheduled
 
 LISTED = {"metrics": ("metric", "accuracy"), "watch": ("watch", "gradient_norm")}
 """Lists of entries: their kind, and an example."""
@@ -48,12 +47,6 @@ EXAMPLES = {
 }
 
 
-class Argument(BaseModel):
-    """One argument of a custom optimizer."""
-
-    value: Scheduled[float]
-
-
 @dataclass(frozen=True)
 class Builder:
     """Builds settings for one recipe.
@@ -67,6 +60,11 @@ class Builder:
     flag_folder: Path
     problems: Problems
     gone: dict[Path, str] | None = None
+
+    @property
+    def _context(self) -> dict[str, Any]:
+        """What pydantic's validators need to know."""
+        return {"scale": self.scale, "folder": self.folder}
 
     def build(self, tree: Tree, position: Position, where: str) -> Settings | None:
         """The settings of a tree, None (and problems) if it is invalid. ``position`` and ``where``: of the variant.
@@ -220,7 +218,13 @@ class Builder:
             if rule is not None:
                 self.problems.add(item.position, f"{path}.target (={show(item.target)}) {rule}")
                 return None
-            plain = self._scheduled(arguments, path) if kind == "optimizer" else arguments.plain()
+            plain = arguments.plain()
+            if kind == "optimizer":
+                try:
+                    plain = scheduled(plain, self._context)
+                except ValidationError as error:
+                    complain(error, Named, arguments, path, item.target, self.problems)
+                    return None
             return Choice(kind, None, item.target, plain)
         assert item.name is not None
         try:
@@ -232,39 +236,16 @@ class Builder:
         options = self._checked(entry.settings, arguments, path, item.name)
         return None if options is None else Choice(kind, item.name, None, options)
 
-    def _scheduled(self, node: Node, path: str) -> Any:
-        """A custom optimizer's arguments as plain values, with schedules wherever one is written: as the value of an
-        argument or group, or in its list.
-        """
-        if node.items is not None:
-            return [self._scheduled(one, f"{path}.{i}") for i, one in enumerate(node.items)]
-        if node.mapping is None:
-            return node.plain()
-        if path == "optimizer" or re.fullmatch(r"optimizer\.groups\.\d+", path):
-            return {key: self._scheduled(below, f"{path}.{key}") for key, below in node.mapping.items()}
-        rules = [entry for entry in entries("schedule") if entry.name in node.mapping]
-        if not rules or node.mapping.keys() - {
-            key for rule in rules for key in (rule.name, *rule.settings.model_fields)
-        }:
-            return node.plain()
-        try:
-            context = {"scale": self.scale, "folder": self.folder}
-            return Argument.model_validate({"value": node.plain()}, context=context).value
-        except ValidationError as error:
-            self.problems.wrong(node, path, str(error.errors()[0]["ctx"]["error"]))
-            return None
-
     def _checked(self, model: type[Named], node: Node, path: str, owner: str) -> Named | None:
         """The validated settings of an entry, with its files resolved; None, and problems, if they are invalid."""
         plain = node.plain()
-        context = {"scale": self.scale, "folder": self.folder}
         try:
-            options = validate(model, plain, context)
+            options = validate(model, plain, self._context)
             if from_flags := [keys for keys, _ in files(options) if self._from_flag(node, keys)]:
                 for keys in from_flags:
                     below = reduce(getitem, keys[:-1], plain)
                     below[keys[-1]] = str(self.flag_folder / os.path.expanduser(below[keys[-1]]))
-                options = validate(model, plain, context)
+                options = validate(model, plain, self._context)
         except ValidationError as error:
             complain(error, model, node, path, owner, self.problems)
             return None
@@ -304,7 +285,7 @@ class Builder:
                 return None
             plain["monitor"]["better"] = direction
         try:
-            return Training.model_validate_json(json.dumps(plain), strict=True, context={"scale": self.scale})
+            return Training.model_validate_json(json.dumps(plain), strict=True, context=self._context)
         except ValidationError as error:
             complain(error, Training, node, "", "a variant", self.problems)
             return None

@@ -21,6 +21,7 @@ from ablate.execution.events import (
 )
 from ablate.planning.run_status import run_name
 from ablate.report.wording import plain
+from ablate.store.places import axis_at, on_axis, place_text, progress
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -153,7 +154,7 @@ def drawn(rows: Sequence[RowState], now: float, room: int) -> RenderableType:
             Text(plain(row.variant), "dim" if not row.active else "bold"),
             ProgressBar(total=row.work or 1, completed=row.behind, width=bar),
             f"{row.done}/{max(row.planned, len(row.runs))}",
-            (f"{row.epoch()}/{row.epochs}" if row.epochs else f"{row.epoch()}") if row.active else "",
+            where(row.slowest) if row.slowest else "",
             loss(row.loss("train_loss")),
             loss(row.loss("valid_loss")),
             Text(troubles(row), "yellow") if over else (spoken(left) if left else ""),
@@ -177,8 +178,8 @@ def job_text(event: Event) -> str | None:
         case JobRetried(variant=variant, seeds=seeds, reason=reason, one_by_one=alone):
             how = "Retrying one by one." if alone else "Retrying from the last checkpoint, if there is one."
             return f"{variant} {seeds_text(seeds)}: {reason}. {how}"
-        case CheckpointDamaged(variant=variant, seeds=seeds, damage=damage, epoch=epoch):
-            how = "Starting from epoch 1." if epoch is None else f"Continuing after epoch {epoch}."
+        case CheckpointDamaged(variant=variant, seeds=seeds, damage=damage, epoch=epoch, at=at):
+            how = "Starting from the beginning." if epoch is None else f"Continuing after {place_text(epoch, at)}."
             return f"{variant} {seeds_text(seeds)}: {'; '.join(damage)}. {how}"
     return None
 
@@ -203,10 +204,16 @@ def ended(run: RunState) -> str:
 
 def under_way(run: RunState) -> str:
     """``epoch 120/400, train loss 0.002244, validation loss 0.003255``."""
-    parts = [f"epoch {run.epoch}" + (f"/{run.epochs}" if run.epochs else "")]
+    parts = [where(run) if axis_at(run.at) != "epoch" else f"epoch {where(run)}"]
     losses = {"train loss": run.train_loss, "validation loss": run.valid_loss}
     parts += [f"{title} {loss(value)}" for title, value in losses.items() if value is not None]
     return ", ".join(parts)
+
+
+def where(run: RunState) -> str:
+    """``120/400``, or ``step 2,000``."""
+    axis = axis_at(run.at)
+    return progress(on_axis(run.epoch, run.at, axis), run.epochs, axis)
 
 
 def loss(value: float | None) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ablate.execution.events import EpochEnded, RunEnded, RunEvent, RunStarted
+from ablate.store.places import At
 from ablate.store.records import Status
 
 
@@ -14,8 +15,9 @@ class RunState:
     """One run, as of its last event."""
 
     status: Status = "running"
-    epoch: int = 0
+    epoch: float = 0
     epochs: int = 0
+    at: At = None
     train_loss: float | None = None
     valid_loss: float | None = None
     seconds: float | None = None
@@ -42,7 +44,7 @@ class RowState:
     planned: int
     epochs: int
     runs: dict[tuple[int, int | None], RunState] = field(default_factory=dict)
-    earned: int = 0
+    earned: float = 0
     began: float | None = None
 
     @property
@@ -61,13 +63,14 @@ class RowState:
         return max(self.planned, len(self.runs)) * self.epochs
 
     @property
-    def behind(self) -> int:
+    def behind(self) -> float:
         """Epochs that are over: all of a run's once it has ended, however early."""
         return sum(self.epochs if run.done else min(run.epoch, self.epochs) for run in self.runs.values())
 
-    def epoch(self) -> int:
-        """Where the least advanced run under way stands; 0 where there is none."""
-        return min((run.epoch for run in self.active), default=0)
+    @property
+    def slowest(self) -> RunState | None:
+        """The least advanced run under way."""
+        return min(self.active, key=lambda run: run.epoch, default=None)
 
     def loss(self, name: str) -> float | None:
         """The mean of the latest ``train_loss`` or ``valid_loss`` of the runs under way, or of those that have
@@ -98,12 +101,13 @@ class ProgressState:
         run.status = event.status if isinstance(event, RunEnded) else "running"
         run.elsewhere = isinstance(event, RunEnded) and event.elsewhere
         run.job = event.job
-        if isinstance(event, EpochEnded | RunEnded) and (epoch := event.epoch) is not None:
+        if isinstance(event, EpochEnded | RunEnded) and event.epoch is not None:
+            epoch = event.epoch if event.at is None else event.at.get("epoch", event.epoch)
             # The seeds of a stack go together, but need not all say so.
             together = [other for other in row.active if other.job == run.job != 0] if run.active else []
             for each in {id(one): one for one in (run, *together)}.values():
                 row.earned += gained(each, epoch)
-                each.epoch = epoch
+                each.epoch, each.at = epoch, event.at
         for name in ("epochs", "train_loss", "valid_loss", "seconds", "reason"):
             if (value := getattr(event, name, None)) is not None:
                 setattr(run, name, value)
@@ -124,7 +128,7 @@ class ProgressState:
         return remaining(self.rows.values(), now)
 
 
-def gained(run: RunState, epoch: int) -> int:
+def gained(run: RunState, epoch: float) -> float:
     """Epochs trained since a run was last heard of. A resumed run comes in with epochs that were trained another day:
     its first counts as one.
     """

@@ -47,10 +47,11 @@ def show(rows: list[RowNow]) -> None:
 def cells(run: RunNow) -> tuple[str, ...]:
     """A run under way: seed, epoch, loss, time since its last update, process."""
     from ablate.cli.progress_state import spoken
+    from ablate.store.places import progress
 
     return (
         run.name,
-        f"{run.epoch}/{run.epochs}",
+        progress(run.epoch, run.epochs, run.axis),
         "" if run.valid_loss is None else f"{run.valid_loss:.4g}",
         "" if run.silent is None else f"{spoken(run.silent)} ago",
         "" if run.pid is None else f"{run.host}:{run.pid}",

@@ -52,7 +52,8 @@ class Outcome:
     ``results`` maps ``selected``, ``last`` and ``best`` to metric values; it is empty for a seed that diverged.
     ``first_loss`` is the loss of the first step: equal for variants with the same initial network, batch and loss. The
     user's own training may report the loss before it instead.
-    ``first_weights`` is a digest of a custom network's initial parameters.
+    ``first_weights`` is a digest of a custom network's initial parameters. ``places`` has the code's own epoch and step
+    of the ``last`` and the ``best`` point, as far as it has them; None: points are epochs.
     """
 
     seed: int
@@ -64,6 +65,7 @@ class Outcome:
     results: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     first_loss: float | None = None
     first_weights: str | None = None
+    places: Mapping[str, Mapping[str, float]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

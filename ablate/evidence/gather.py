@@ -33,6 +33,7 @@ from ablate.notes.note import Note
 from ablate.recipe.measured import LOSSES, metrics_of
 from ablate.recipe.own_training import own_training
 from ablate.recipe.variant import Compare, Variant
+from ablate.store.places import Axis, axis_of
 from ablate.store.records import StudyRecord
 from ablate.store.store import Store
 
@@ -76,11 +77,12 @@ def gather(
     baselines = {name: baseline if name != baseline else None for name in known}
     to_parent = findings(parents, planned)
     to_baseline = to_parent if baselines == parents else findings(baselines)
+    axis = axis_of([run for record in study.rows for run in record.runs])
     rows = []
     for name, seeds in shown.items():
-        row = describe(seeds, metrics, compare, mixtures(origins(name)))
+        row = describe(seeds, metrics, compare, mixtures(origins(name)), axis)
         if curves is not None:
-            marks = [reaching(seeds, mark, curves, provenances) for mark in study.recipe.reach]
+            marks = [reaching(seeds, mark, curves, provenances, axis) for mark in study.recipe.reach]
             row = replace(row, reached={key: value for mark in marks for key, value in mark.items()})
         row = beside_parent(row, seeds, known, to_parent.get(name), compare, origins)
         rows.append(beside_baseline(row, to_baseline.get(name), compare))
@@ -95,6 +97,7 @@ def gather(
         study.recipe.reach,
         tuple(recipe_metrics(study)),
         Family(planned, interactions, pooled),
+        axis,
     )
 
 
@@ -128,6 +131,7 @@ def describe(
     metrics: tuple[str, ...],
     compare: Compare,
     mixed: Sequence[Note] = (),
+    axis: Axis = "epoch",
 ) -> Row:
     """A row without its comparisons."""
     variant = seeds.variant
@@ -151,7 +155,7 @@ def describe(
         ):
             notes.append(Note("missing_values", seeds=tuple(lacking), values={"metric": name}))
     notes += [Note("same_result", seeds=seeds.some(group)) for group in seeds.identical]
-    trained = {seed: max(int(n), 0) for seed, n in seeds.facts("epoch").items()}
+    trained = seeds.places("last", axis)
     return Row(
         variant=variant.name,
         parent=variant.parent,
@@ -165,7 +169,7 @@ def describe(
         else agreed(trained)
         if trained and all(trained.values())
         else variant.settings.epochs,
-        best_epoch=agreed(seeds.facts("best_epoch")),
+        best_epoch=agreed(seeds.places("best", axis)),
         train_loss=numbers["train_loss"],
         train_loss_sd=numbers["train_loss_sd"],
         train_loss_clean=numbers["train_loss_clean"],
@@ -175,7 +179,7 @@ def describe(
         seconds=mean(seeds.facts("seconds")),
         device_seconds=mean(seeds.facts("device_seconds")),
         parameters=next((r.parameters for runs in seeds.runs.values() for r in runs if r.parameters is not None), None),
-        steps=mean(seeds.facts("steps")),
+        steps=mean(seeds.facts("steps") or seeds.places("last", "step")),
         peak_memory=max(seeds.facts("peak_memory").values(), default=None),
         published=dict(variant.published) or None,
         metrics={key: numbers[key] for name in metrics for key in (name, f"{name}_sd")},

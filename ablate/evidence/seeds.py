@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ablate.evidence.paired import Floats, average
 from ablate.notes.note import Note
 from ablate.recipe.measured import Reach
+from ablate.store.places import Axis, at_of, axis_of, has, on_axis
 from ablate.store.provenance import Provenance
 from ablate.store.records import ENDED_BADLY, RunRecord, Status, VariantRecord
 
@@ -48,17 +49,18 @@ class Tally:
     """The progress of a variant's runs: the number of ``planned`` and ``finished`` seeds, and of those in the variant's
     status, with ``reason``.
 
-    ``epoch`` of ``epochs`` is the progress of the slowest run that is not finished. ``unit`` is what is counted: the
-    ``fold`` if a single seed was cross-validated, else the ``seed``. ``identical`` counts finished seeds that have the
-    results of another one, ``trained`` the runs that have finished or diverged.
+    ``epoch`` of ``epochs`` is the progress of the slowest run that is not finished, on ``axis``. ``unit`` is what is
+    counted: the ``fold`` if a single seed was cross-validated, else the ``seed``. ``identical`` counts finished seeds
+    that have the results of another one, ``trained`` the runs that have finished or diverged.
     """
 
     planned: int = 1
     finished: int = 1
     affected: int = 0
     reason: str = ""
-    epoch: int = 0
+    epoch: float = 0
     epochs: int = 0
+    axis: Axis = "epoch"
     unit: Unit = "seed"
     identical: int = 0
     trained: int = 0
@@ -146,6 +148,7 @@ class Seeds:
         """The progress of the runs."""
         under_way = [run for runs in self.runs.values() for run in runs if run.status in ("running", "interrupted")]
         slowest = min(under_way, key=lambda run: run.epoch, default=None)
+        axis = axis_of([slowest] if slowest else [])
         affected = [seed for seed, status in self.statuses.items() if status == self.status]
         reasons = [run.reason for seed in affected for run in self.runs[seed] if run.reason]
         return Tally(
@@ -153,8 +156,9 @@ class Seeds:
             finished=len(self.finished),
             affected=len(affected),
             reason=reasons[0] if reasons else "",
-            epoch=slowest.epoch if slowest else 0,
+            epoch=on_axis(slowest.epoch, at_of(slowest), axis) if slowest else 0,
             epochs=(slowest.epochs if slowest else 0) or self.variant.settings.epochs,
+            axis=axis,
             unit=self.unit,
             identical=len(self.finished) - len(self.distinct),
             trained=sum(run.status in ENDED for runs in self.runs.values() for run in runs),
@@ -192,6 +196,15 @@ class Seeds:
     def facts(self, name: str) -> dict[int, float]:
         """A field of the record (``epoch``, ``seconds`` …) of every finished seed; empty if any value is missing."""
         return complete({seed: [getattr(run, name) for run in self.runs[seed]] for seed in self.finished})
+
+    def places(self, which: Literal["last", "best"], axis: Axis) -> dict[int, float]:
+        """Where the last or the best epoch of every finished seed is on the axis; empty if any is missing."""
+
+        def of(run: RunRecord) -> float | None:
+            point, at = (run.epoch if which == "last" else run.best_epoch), at_of(run, which)
+            return None if point is None or not (has(axis, at) or axis == "point") else on_axis(point, at, axis)
+
+        return complete({seed: [of(run) for run in self.runs[seed]] for seed in self.finished})
 
     def measured(self, seed: int) -> list[dict[str, float]]:
         """The metrics of the seed's runs at the selected epoch, fold by fold, without tracked metrics."""
@@ -271,7 +284,9 @@ def reach_keys(mark: Reach) -> tuple[str, str, str]:
     return f"reach_{mark.metric}_epochs", f"reach_{mark.metric}_seconds", f"reach_{mark.metric}_runs"
 
 
-def reaching(seeds: Seeds, mark: Reach, curves: Curves, provenances: Source | None = None) -> dict[str, float | None]:
+def reaching(
+    seeds: Seeds, mark: Reach, curves: Curves, provenances: Source | None = None, axis: Axis = "epoch"
+) -> dict[str, float | None]:
     """Median epochs and seconds to the value over the runs that have ended (None if one of them never reached it), and
     how many did.
 
@@ -279,7 +294,7 @@ def reaching(seeds: Seeds, mark: Reach, curves: Curves, provenances: Source | No
     seeds of a job were stacked.
     """
     runs = [run for each in seeds.runs.values() for run in each if run.status in ENDED]
-    found = [first(run, mark, curves, together(run, provenances)) for run in runs]
+    found = [first(run, mark, curves, together(run, provenances), axis) for run in runs]
     there = [one for one in found if one is not None]
     every = bool(runs) and len(there) == len(runs)
     epochs, seconds, count = reach_keys(mark)
@@ -297,12 +312,12 @@ def together(run: RunRecord, provenances: Source | None) -> int:
     return next((len(stack) for stack in stacks if run.seed in stack), 1)
 
 
-def first(run: RunRecord, mark: Reach, curves: Curves, count: int) -> tuple[int, float] | None:
+def first(run: RunRecord, mark: Reach, curves: Curves, count: int, axis: Axis) -> tuple[float, float] | None:
     """The first epoch at which a run reached the value, and its training time until then; None if it never did.
 
     The recorded time is that of all ``count`` seeds of a stack.
     """
     for line in curves(run.fingerprint):
         if mark.reached(line.get(mark.metric)):
-            return int(line["epoch"]), float(line.get("seconds") or 0.0) / count
+            return on_axis(line["epoch"], line.get("at"), axis), float(line.get("seconds") or 0.0) / count
     return None

@@ -10,6 +10,7 @@ from ablate.evidence.verdicts import Verdict
 from ablate.notes.note import Note
 from ablate.recipe.measured import LOSSES, TEST_LOSS, Reach
 from ablate.recipe.variant import Compare
+from ablate.store.places import Axis
 from ablate.store.records import Status
 
 ALL_LOSSES = (*LOSSES, TEST_LOSS)
@@ -124,7 +125,7 @@ class Family:
 @dataclass(frozen=True)
 class Table:
     """A study's rows, in the recipe's order. ``metrics`` names all metrics besides the losses, ``recipe_metrics`` those
-    that the recipe asks for.
+    that the recipe asks for. Epochs are counted on ``axis``: the user's own training may count steps, or neither.
 
     ``print(table)`` shows it with one line per row.
     """
@@ -137,6 +138,7 @@ class Table:
     reach: tuple[Reach, ...] = ()
     recipe_metrics: tuple[str, ...] = ()
     family: Family = field(default_factory=Family)
+    axis: Axis = "epoch"
 
     def __str__(self) -> str:
         return plain_text(self)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TypedDict
 
+from ablate.store.places import At
 from ablate.store.records import ENDED_BADLY, Status
 
 
@@ -53,10 +54,14 @@ class RunStarted(RunEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class EpochEnded(RunEvent):
-    """A run ended an epoch. Sent a few times a second at most, so some epochs are never reported."""
+    """A run ended an epoch. Sent a few times a second at most, so some epochs are never reported.
+
+    ``epoch`` counts the points of its curves, ``at`` is the place that the user's own training gave (`store.places`).
+    """
 
     epoch: int
     epochs: int
+    at: At = None
     train_loss: float | None = None
     valid_loss: float | None = None
     seconds: float | None = None
@@ -70,6 +75,7 @@ class RunEnded(RunEvent):
     reason: str = ""
     epoch: int | None = None
     epochs: int | None = None
+    at: At = None
     train_loss: float | None = None
     valid_loss: float | None = None
     seconds: float | None = None
@@ -87,6 +93,7 @@ class CheckpointDamaged(SeedsEvent):
 
     damage: tuple[str, ...]
     epoch: int | None
+    at: At = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,7 +47,8 @@ def renew(run: PlannedRun, record: RunRecord, plan: Plan, store: Store) -> None:
     store.write_status(replace(record, reading={}), durable=True)
     store.write_metrics(record.fingerprint, spread(lines, record))
     store.write_settings(record.fingerprint, as_stored(settings, run.seed, record.fold, recipe.folder, recipe.folds))
-    kept = replace(record, reading=trainer.reading, epoch=len(lines), best_epoch=None, selected_epoch=None, results={})
+    kept = replace(record, reading=trainer.reading, epoch=len(lines), best_epoch=None, selected_epoch=None)
+    kept = replace(kept, results={}, places=None)
     notes = [note for note in record.notes if note.kind != "not_finite"]
     if isinstance(outcome, Outcome):
         results, unknown = known_results(outcome)
@@ -59,6 +60,7 @@ def renew(run: PlannedRun, record: RunRecord, plan: Plan, store: Store) -> None:
             selected_epoch=outcome.selected_epoch,
             results=results,
             first_loss=outcome.first_loss,
+            places=outcome.places,
         )
         notes += unknown
     else:

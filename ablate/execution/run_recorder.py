@@ -22,6 +22,7 @@ from ablate.recipe.own_training import own_training
 from ablate.registry.lazy import torch
 from ablate.store import checkpoints
 from ablate.store.checkpoints import Checkpoint
+from ablate.store.places import at_of
 from ablate.store.records import RunRecord, Status
 from ablate.store.store import Store
 
@@ -78,6 +79,7 @@ class RunRecorder:
         self.reading = None if own is None else own.reading
         self.outputs: dict[int, tuple[tuple[int, int], ...]] = {}
         self.lines = list(kept.lines) if kept else [0] * self.count
+        self.places = [record.places for record in before]
         self.told = [-math.inf] * self.count
         self.beat = [self.clock] * self.count
         self.files: dict[int, BinaryIO] = {}
@@ -107,6 +109,7 @@ class RunRecorder:
             reason=reason,
             epoch=self.lines[replica],
             epochs=self.epochs,
+            places=self.places[replica],
             parameters=facts.parameters,
             steps=facts.steps_per_epoch and facts.steps_per_epoch * self.lines[replica],
             peak_memory=max(peak_memory(self.job.assignment.device), self.peak_before),
@@ -144,6 +147,7 @@ class RunRecorder:
         with self.ending.shield():
             self.store.append_line(self.files[replica], line)
             self.lines[replica] = line["epoch"]
+            self.places[replica] = {"last": line["at"]} if "at" in line else None
             now = time.monotonic()
             if now - self.told[replica] > TOLD_EVERY:
                 self.told[replica] = now
@@ -151,6 +155,7 @@ class RunRecorder:
                     EpochEnded(
                         **self.job.run_of(replica),
                         epoch=line["epoch"],
+                        at=line.get("at"),
                         epochs=self.epochs,
                         train_loss=line.get("train_loss"),
                         valid_loss=line.get("valid_loss"),
@@ -217,6 +222,7 @@ class RunRecorder:
                 epoch=outcome.epoch,
                 best_epoch=outcome.best_epoch,
                 selected_epoch=outcome.selected_epoch,
+                places=outcome.places,
                 results=results,
                 notes=(*known.notes, *unknown),
                 first_loss=outcome.first_loss if math.isfinite(outcome.first_loss or 0.0) else None,
@@ -245,6 +251,7 @@ class RunRecorder:
                 status=record.status,
                 reason=record.reason,
                 epoch=record.epoch,
+                at=at_of(record),
                 epochs=self.epochs,
                 train_loss=selected.get("train_loss"),
                 valid_loss=selected.get("valid_loss"),

@@ -31,6 +31,7 @@ from ablate.execution.executors.executor import Executor, ExecutorError
 from ablate.execution.jobs import Job
 from ablate.store import checkpoints
 from ablate.store.disk import DiskError
+from ablate.store.places import at_of
 from ablate.store.records import ENDED_BADLY, RunRecord, Status
 from ablate.store.store import Store
 
@@ -335,8 +336,8 @@ class Scheduler:
 
     def _ended(self, job: Job, seed: int, record: RunRecord, *, elsewhere: bool = False) -> RunEnded:
         where = job.run_of(job.assignment.seeds.index(seed))
-        epoch = None if elsewhere else record.epoch
-        return RunEnded(**where, status=record.status, reason=record.reason, epoch=epoch, elsewhere=elsewhere)
+        epoch, at = (None, None) if elsewhere else (record.epoch, at_of(record))
+        return RunEnded(**where, status=record.status, reason=record.reason, epoch=epoch, at=at, elsewhere=elsewhere)
 
 
 def death(code: int) -> str:

@@ -34,6 +34,7 @@ from ablate.registry.lazy import torch
 from ablate.store import checkpoints
 from ablate.store.checkpoints import Checkpoint
 from ablate.store.disk import DiskError, StoreWarning
+from ablate.store.places import At, place_text
 from ablate.store.records import RunRecord
 from ablate.store.store import Store
 from ablate.trainers.trainer import trainer_of
@@ -103,7 +104,7 @@ def run_claimed(
         before = [record for i, record in enumerate(before) if i not in settled]
         job = job.only([seed for i, seed in enumerate(job.assignment.seeds) if i not in settled])
         settled = set()
-    began = f"resumed after epoch {kept.state['epoch']}" if kept else "started"
+    began = f"resumed after {place_text(kept.state['epoch'], at_in(kept))}" if kept else "started"
     seeds = ", ".join(map(str, job.assignment.seeds))
     line = f"{time.strftime('%Y-%m-%d %H:%M:%S')}: {began} (seeds: {seeds}; PID: {os.getpid()})\n"
     store.disk.add(log, line.encode())
@@ -197,10 +198,15 @@ def go_on_from(
         else:
             store.tidy(job.fingerprints[i])
     if damaged:
-        epoch = kept.state["epoch"] if kept else None
+        epoch, at = (kept.state["epoch"], at_in(kept)) if kept else (None, None)
         seeds, damage = job.assignment.seeds, tuple(damaged)
-        listen(CheckpointDamaged(job=job.number, variant=job.variant, seeds=seeds, damage=damage, epoch=epoch))
+        listen(CheckpointDamaged(job=job.number, variant=job.variant, seeds=seeds, damage=damage, epoch=epoch, at=at))
     return kept
+
+
+def at_in(kept: Checkpoint) -> At:
+    """The place at which the user's own training was saved."""
+    return kept.state["points"].get("at") if "points" in kept.state else None
 
 
 def describe(job: Job, store: Store) -> None:

@@ -7,15 +7,16 @@ from collections import Counter
 from dataclasses import dataclass
 
 from ablate.planning.plan import Plan, PlannedRun
+from ablate.store.places import Axis, axis_at, on_axis
 from ablate.store.store import Store
 
 
 @dataclass(frozen=True)
 class RunNow:
-    """A run in training: its last finished epoch, seconds since its last update, and its process."""
+    """A run in training: its last finished epoch (on ``axis``), seconds since its last update, and its process."""
 
     seed: int
-    epoch: int
+    epoch: float
     epochs: int
     train_loss: float | None
     valid_loss: float | None
@@ -23,6 +24,7 @@ class RunNow:
     pid: int | None
     host: str | None
     fold: int | None = None
+    axis: Axis = "epoch"
 
     @property
     def name(self) -> str:
@@ -60,10 +62,12 @@ def watch(plan: Plan, store: Store, now: float | None = None) -> list[RowNow]:
 def run_now(run: PlannedRun, store: Store, now: float) -> RunNow:
     """One run in training. Its metrics are newer than its status, which is written every few seconds."""
     last = store.last_epoch(run.fingerprint)
+    point, at = last.get("epoch", 0), last.get("at")
+    axis = axis_at(at)
     signs = [sign for sign in (run.record.heartbeat, last.get("time")) if sign is not None]
     return RunNow(
         run.seed,
-        last.get("epoch", 0),
+        on_axis(point, at, axis),
         run.variant.settings.epochs,
         last.get("train_loss"),
         last.get("valid_loss"),
@@ -71,6 +75,7 @@ def run_now(run: PlannedRun, store: Store, now: float) -> RunNow:
         run.record.pid,
         run.record.host,
         run.record.fold,
+        axis,
     )
 
 

@@ -25,7 +25,7 @@ from ablate.report.column import (
     words,
 )
 from ablate.report.notes import joined
-from ablate.report.numbers import count, deviation, duration, fixed_column, memory, probability
+from ablate.report.numbers import count, deviation, duration, fixed_column, memory, probability, tenths
 from ablate.report.wording import grouped, plain, signed, status_text, titled, verdict_text
 
 MOST_METRICS = 2
@@ -50,7 +50,7 @@ def available(table: Table) -> dict[str, Column]:
     """All columns by key: those of every table, in the order of its JSON, then published numbers, metrics, and columns
     for readers.
     """
-    metric = table.compare.metric
+    metric, axis = table.compare.metric, table.axis
     fixed = [
         words("variant", "Name", lambda row: row.variant),
         words("from", "Parent", lambda row: row.parent),
@@ -62,8 +62,8 @@ def available(table: Table) -> dict[str, Column]:
         ),
         numbers("seeds", "Seeds", lambda row: row.seeds, each(count)),
         numbers("folds", "Folds", lambda row: row.folds, lambda values: blank(each(count)(values))),
-        numbers("epochs", "Epochs", lambda row: row.epochs, each(count)),
-        numbers("best_epoch", "Best epoch", lambda row: row.best_epoch, each(count)),
+        numbers("epochs", f"{axis.capitalize()}s", lambda row: row.epochs, each(tenths)),
+        numbers("best_epoch", f"Best {axis}", lambda row: row.best_epoch, each(tenths)),
         outcome("train_loss", "Train loss", "train_loss"),
         numbers("train_loss_sd", "Train loss sd", lambda row: row.train_loss_sd, each(deviation)),
         outcome("train_loss_clean", "Train loss (eval mode)", "train_loss_clean"),
@@ -125,7 +125,7 @@ def available(table: Table) -> dict[str, Column]:
         epochs, seconds, runs = reach_keys(mark)
         sign = "≤" if mark.better == "lower" else "≥"
         goal = f"{titled(mark.metric, inside=True)} {sign} {mark.value:g}"
-        fixed += [timed(epochs, f"Epochs to {goal}", runs), timed(seconds, f"Seconds to {goal}", runs)]
+        fixed += [timed(epochs, f"{axis.capitalize()}s to {goal}", runs), timed(seconds, f"Seconds to {goal}", runs)]
         fixed.append(came(runs, f"Runs to {goal}"))
     readers = [
         spread(table),

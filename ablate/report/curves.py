@@ -1,15 +1,17 @@
-"""Learning curves as numbers: the metrics of each seed by epoch, and their mean and range over a variant's seeds."""
+"""Learning curves as numbers: the metrics of each seed by epoch or step,
+and their mean and range over a variant's seeds."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ablate.store.places import Axis, axis_of, on_axis
 from ablate.store.records import RunRecord, Status, StudyRecord
 from ablate.store.store import Store
 
@@ -24,20 +26,20 @@ MOST_POINTS = 400
 @dataclass(frozen=True)
 class Line:
     """One metric of one seed: ``values`` at ``epochs``, both (n,), NaN if nothing was measured; folds of a seed are
-    averaged. ``last`` is its last epoch.
+    averaged. ``last`` is its last epoch. Epochs are places on the study's axis.
     """
 
     seed: int
     status: Status
-    last: int
+    last: float
     epochs: Values
     values: Values
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One metric of a variant. ``mean``, ``low`` and ``high`` (n,) are over all seeds, up to the last epoch that all of
-    them have; empty if one diverged. Up to ``stretch`` epochs make one point.
+    """One metric of a variant. ``mean``, ``low`` and ``high`` (n,) are over all seeds, as long as they have the same
+    epochs; empty if one diverged. Up to ``stretch`` values make one point.
     """
 
     lines: tuple[Line, ...]
@@ -53,6 +55,15 @@ class Curve:
         return tuple(line for line in self.lines if line.status == "diverged")
 
 
+class Seed(NamedTuple):
+    """A seed's points: their places on the study's axis, and values by metric, all (n,)."""
+
+    seed: int
+    status: Status
+    places: Values
+    metrics: Mapping[str, Values]
+
+
 class Curves:
     """The curves of a study in the store. A variant's are read when they are asked for: a study may have more runs than
     fit in memory.
@@ -61,6 +72,7 @@ class Curves:
     def __init__(self, study: StudyRecord, store: Store) -> None:
         self._rows = {row.variant.name: row for row in study.rows}
         self._store = store
+        self.axis: Axis = axis_of([run for row in study.rows for run in row.runs])
         self._read: dict[str, dict[str, Curve]] = {}
 
     def of(self, variant: str | None) -> Mapping[str, Curve]:
@@ -75,45 +87,49 @@ class Curves:
         """Whether the variant has a curve, of one of these metrics if given; reads no more runs than it takes."""
         if variant is None or variant not in self._rows:
             return False
-        return any(not metrics or not by.keys().isdisjoint(metrics) for _, _, by in self._seeds(variant) if by)
+        return any(
+            not metrics or not seed.metrics.keys().isdisjoint(metrics) for seed in self._seeds(variant) if seed.metrics
+        )
 
     @cached_property
     def names(self) -> list[str]:
         """The names of all metrics, in their order."""
-        return list(dict.fromkeys(name for row in self._rows for _, _, by in self._seeds(row) for name in by))
+        return list(dict.fromkeys(name for row in self._rows for seed in self._seeds(row) for name in seed.metrics))
 
-    def _seeds(self, variant: str) -> Iterator[tuple[int, Status, dict[str, Values]]]:
-        """(seed, status, metric → values from epoch 1 on); folds are averaged up to the last epoch that all have."""
+    def _seeds(self, variant: str) -> Iterator[Seed]:
+        """The variant's seeds; folds are averaged up to the last point that all have."""
         folds: dict[int, list[RunRecord]] = {}
         for run in self._rows[variant].runs:
             folds.setdefault(run.seed, []).append(run)
         for seed, runs in folds.items():
-            read = [(run.status, _columns(self._store.metrics(run.fingerprint))) for run in runs]
-            parts = [(status, values) for status, values in read if values]
+            read = [(run.status, _columns(self._store.metrics(run.fingerprint), self.axis)) for run in runs]
+            parts = [(status, places, values) for status, (places, values) in read if values]
             if not parts:
                 continue
-            statuses = {status for status, _ in parts}
+            statuses = {status for status, _, _ in parts}
             status: Status = "diverged" if "diverged" in statuses else parts[0][0]
-            shared = [name for name in parts[0][1] if all(name in values for _, values in parts)]
-            yield seed, status, {name: _mean([values[name] for _, values in parts]) for name in shared}
+            shared = [name for name in parts[0][2] if all(name in values for _, _, values in parts)]
+            places = _mean([places for _, places, _ in parts])
+            yield Seed(seed, status, places, {name: _mean([values[name] for _, _, values in parts]) for name in shared})
 
 
-def _curves(seeds: Sequence[tuple[int, Status, Mapping[str, Values]]]) -> dict[str, Curve]:
+def _curves(seeds: Sequence[Seed]) -> dict[str, Curve]:
     """The curves of a variant by metric."""
-    longest = max((len(line) for _, _, by in seeds for line in by.values()), default=0)
-    stretch = -(-longest // MOST_POINTS) or 1
+    stretch = -(-max((len(seed.places) for seed in seeds), default=0) // MOST_POINTS) or 1
     return {
-        name: _curve([_thinned(seed, status, by[name], stretch) for seed, status, by in seeds if name in by], stretch)
-        for name in dict.fromkeys(name for _, _, by in seeds for name in by)
+        name: _curve([_thinned(seed, name, stretch) for seed in seeds if name in seed.metrics], stretch)
+        for name in dict.fromkeys(name for seed in seeds for name in seed.metrics)
     }
 
 
-def _columns(lines: Iterable[Mapping[str, Any]]) -> dict[str, Values]:
-    """Lines of metrics as columns from epoch 1 on."""
+def _columns(lines: Iterable[Mapping[str, Any]], axis: Axis) -> tuple[Values, dict[str, Values]]:
+    """Lines of metrics as columns from point 1 on: their places, and the values of each metric."""
+    places: dict[int, float] = {}
     points: dict[str, dict[int, float]] = {}
     last = 0
     for line in lines:
         epoch = last = int(line["epoch"])
+        places[epoch] = on_axis(epoch, line.get("at"), axis)
         for name, value in line.items():
             if name not in NOT_CURVES and isinstance(value, int | float) and not isinstance(value, bool):
                 points.setdefault(name, {})[epoch] = float(value)
@@ -121,7 +137,7 @@ def _columns(lines: Iterable[Mapping[str, Any]]) -> dict[str, Values]:
     for name, known in points.items():
         columns[name] = np.full(last, np.nan)
         columns[name][np.fromiter(known, int) - 1] = np.fromiter(known.values(), float)
-    return columns
+    return np.array([places.get(point, point) for point in range(1, last + 1)], np.float64), columns
 
 
 def _mean(values: Sequence[Values]) -> Values:
@@ -129,24 +145,26 @@ def _mean(values: Sequence[Values]) -> Values:
     return np.asarray(np.mean([one[:shortest] for one in values], axis=0))
 
 
-def _thinned(seed: int, status: Status, values: Values, stretch: int) -> Line:
-    """A seed's line with a point for each stretch of epochs: the means of what was measured there."""
+def _thinned(seed: Seed, name: str, stretch: int) -> Line:
+    """A seed's line with a point for each stretch of points: the means of what was measured there."""
+    values = seed.metrics[name]
     starts = np.arange(0, len(values), stretch)
     known = np.isfinite(values)
     count = np.add.reduceat(known, starts, dtype=np.float64)
     total = np.add.reduceat(np.where(known, values, 0.0), starts)
     with np.errstate(invalid="ignore"):
         means = total / np.where(count > 0, count, np.nan)
-    ends = np.minimum(starts + stretch, len(values))
-    return Line(seed, status, len(values), (starts + 1 + ends) / 2, means)
+    lengths = np.minimum(starts + stretch, len(values)) - starts
+    places = np.add.reduceat(seed.places, starts) / lengths
+    return Line(seed.seed, seed.status, float(seed.places.max()), places, means)
 
 
 def _curve(lines: Sequence[Line], stretch: int) -> Curve:
     shortest = min(len(line.values) for line in lines)
     if any(line.status == "diverged" for line in lines):
         shortest = 0  # a mean over the other seeds would be biased
-    elif len({len(line.values) for line in lines}) > 1:
-        # a last stretch that is incomplete for one seed differs between seeds
+    else:
+        # a last stretch that is incomplete for one seed differs between seeds, and so may places
         shortest = next((i for i in range(shortest) if len({line.epochs[i] for line in lines}) > 1), shortest)
     together = np.array([line.values[:shortest] for line in lines])
     epochs = lines[0].epochs[:shortest]

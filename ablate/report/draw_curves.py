@@ -88,7 +88,7 @@ def draw_curves(study: StudyRecord, curves: Curves, metric: str = "valid_loss", 
         else:
             axes.tick_params(labelleft=False)
         if i + columns >= len(rows):
-            axes.set_xlabel("epoch")
+            axes.set_xlabel(curves.axis)
     seeds = _seed_counts(study, [v.name for v in rows])
     parents = any(curves.has(row.variant.parent) for row in study.rows)
     stretch = max(curve.stretch for curve in drawn)
@@ -106,8 +106,9 @@ def _panel(
 ) -> None:
     axes.set_yscale("log" if log else "linear")
     axes.set_ylim(*limits)
-    last = max(line.last for name in shown if name in own for line in own[name].lines)
-    ends = (0.0, float(last)) if last > 1 else (0.5, 1.5)
+    lines = [line for name in shown if name in own for line in own[name].lines]
+    first, last = min(float(line.epochs.min()) for line in lines), max(line.last for line in lines)
+    ends = (min(first, 0.0), last) if first < last else (last - 0.5, last + 0.5)
     axes.set_xlim(*ends)
     main = list(shown)[-1]
     if main in parent and len(parent[main].mean):
@@ -121,7 +122,7 @@ def _panel(
         text = f"{len(lost)} of {count} diverged"
         axes.text(0.97, 0.93, text, transform=axes.transAxes, ha="right", va="top", color=VERMILION, size=7.5)
     set_ticks(axes.yaxis, *limits, log=log, most=5)
-    set_ticks(axes.xaxis, *ends, most=4, whole=True)
+    set_ticks(axes.xaxis, *ends, most=4, whole=not first < last < 2)
     axes.grid(axis="y", color="#EEEEEE", linewidth=0.6, zorder=0)
     axes.set_axisbelow(True)
 
@@ -178,7 +179,7 @@ def _head(
         text = figure.text((left + 0.31) / width, level, label, size=SMALL, va="center", color=GREY)
         left += 0.31 + float(text.get_window_extent().width) / figure.dpi + 0.2
     remarks = ["lines: mean over seeds, bands: their range"] if " seeds" in n else []
-    remarks += [f"a point averages up to {stretch} epochs"] if stretch > 1 else []
+    remarks += [f"a point averages up to {stretch} values"] if stretch > 1 else []
     remarks += [f"variants not shown: {rows_left_out}"] if rows_left_out else []
     if remarks:
         said = wrapped("; ".join(remarks), width - left - 0.1, SMALL)

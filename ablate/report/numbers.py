@@ -112,6 +112,11 @@ def count(value: float | None) -> str:
     return UNKNOWN if value is None else f"{round(value)}"
 
 
+def tenths(value: float | None) -> str:
+    """A number with one decimal below 100 if it needs it, else the nearest integer."""
+    return UNKNOWN if value is None else f"{round(value, 1 if value < 100 else 0):.15g}"
+
+
 def memory(value: float | None) -> str:
     """Bytes in MB or GB, with a factor of 1000."""
     if value is None:

@@ -8,6 +8,7 @@ from ablate.evidence.table import Row
 from ablate.evidence.verdicts import MOST
 from ablate.printable import visible
 from ablate.report.numbers import count
+from ablate.store.places import progress
 
 LONGEST = 60
 """The most characters of a reason in a table; the notes have all of it."""
@@ -43,7 +44,8 @@ def status_text(row: Row) -> str:
     if row.status == "finished":
         return words
     if row.status in ("queued", "running", "interrupted", "stale"):
-        where = f" {tally.epoch}/{tally.epochs}" if row.status in ("running", "interrupted") else ""
+        where = progress(tally.epoch, tally.epochs, tally.axis)
+        where = f" {where}" if row.status in ("running", "interrupted") else ""
         return (
             (f"{row.finished}/{tally.planned} {tally.unit}s finished, others " if row.finished else "") + words + where
         )

@@ -25,6 +25,9 @@ MOST_EPOCHS = 10**8
 
 Count = Annotated[int, Field(ge=0)]
 
+Place = Annotated[float, Field(ge=-1e15, le=1e15)]
+"""An epoch or step of the user's own training."""
+
 Time = Annotated[float, Field(ge=0, le=1e11)]
 """Seconds since 1970, up to a year of four digits."""
 
@@ -95,6 +98,7 @@ class MetricLine(TypedDict):
     seconds: NotRequired[float | None]
     train_loss: NotRequired[float | None]
     valid_loss: NotRequired[float | None]
+    at: NotRequired[dict[str, Place]]
 
 
 def checked(kind: type[Kind], value: object) -> Kind:
@@ -142,13 +146,15 @@ def metric_line(contents: bytes, after: int) -> dict[str, Any]:
     return line
 
 
+TWENTY = 20 * b"0"
+
 ZEROS = bytes.maketrans(b"123456789E", b"000000000e")
 
 
 def ordinary(contents: bytes) -> bool:
     """Whether no number in JSON can be infinite or over 64 bits: none has 20 digits, or an exponent of three."""
     shape = contents.translate(ZEROS)
-    return not any(odd in shape for odd in (20 * b"0", b"e000", b"e+000"))
+    return not (TWENTY in shape or b"e000" in shape or b"e+000" in shape)
 
 
 def finite(text: str) -> float:

@@ -12,7 +12,7 @@ from ablate.data.dataset import TargetScaling
 from ablate.notes.old_sentences import StoredNote
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.variant import Variant
-from ablate.store.checked import Count, Time, checked
+from ablate.store.checked import Count, Place, Time, checked
 
 Status = Literal[
     "queued",
@@ -52,9 +52,11 @@ class RunRecord:
     step, before anything was learned, ``first_weights`` a digest of a custom network's parameters before it.
     ``target_scaling`` is None where the targets are in their own unit.
 
-    ``reading`` is how the metrics were read from what the user's command writes (`OwnTrainer.reading`); empty while
-    they are replaced, None if unknown. ``output`` are the positions in the log of the output of a command that ended
-    well; empty if it was ended because of its metrics, None if it failed by itself.
+    Epochs are counted in points of the curves; ``places`` has the epoch and step that the user's own training gave with
+    the ``last`` and the ``best`` one (None: points are epochs). ``reading`` is how the metrics were read from what the
+    user's command writes (`OwnTrainer.reading`); empty while they are replaced, None if unknown. ``output`` are the
+    positions in the log of the output of a command that ended well; empty if it was ended because of its metrics, None
+    if it failed by itself.
     """
 
     fingerprint: str
@@ -67,6 +69,7 @@ class RunRecord:
     epochs: Count = 0
     best_epoch: Count | None = None
     selected_epoch: Count | None = None
+    places: Mapping[str, Mapping[str, Place]] | None = None
     results: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     seconds: float | None = None
     device_seconds: float | None = None

@@ -168,7 +168,11 @@ class Store:
         for name, contents in zip(
             fingerprints, self.disk.read_each(folder, fingerprints, "provenance.json"), strict=True
         ):
-            found = self._typed(folder / name / "provenance.json", contents, Provenance) or Provenance()
+            try:
+                found = Provenance() if contents is None else checked(Provenance, decoded(contents))
+            except ValueError as error:
+                ignore_damaged(folder / name / "provenance.json", error)
+                found = Provenance()
             # versions before 0.2.0 stored credentials
             yield found if found.command is None else replace(found, command=safe_words(found.command))
 
@@ -233,9 +237,7 @@ class Store:
 
     def read(self, path: Path, kind: type[Kind]) -> Kind | None:
         """A JSON file as a type; None if it does not exist. Warns if it is damaged, as after a power failure."""
-        return self._typed(path, self.disk.read(path), kind)
-
-    def _typed(self, path: Path, contents: bytes | None, kind: type[Kind]) -> Kind | None:
+        contents = self.disk.read(path)
         try:
             return None if contents is None else checked(kind, decoded(contents))
         except ValueError as error:

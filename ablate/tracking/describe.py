@@ -12,6 +12,7 @@ from typing import Any
 
 from ablate.recipe.settings import Settings
 from ablate.report.notes import sentence
+from ablate.store.places import at_of, axis_at, on_axis
 from ablate.store.provenance import Provenance
 from ablate.store.records import ENDED_BADLY, RunRecord, StudyRecord, VariantRecord
 from ablate.store.store import Store
@@ -44,7 +45,7 @@ class Description:
 
 @dataclass(frozen=True)
 class Point:
-    """One value of one metric. ``time`` is in milliseconds since 1970, ``step`` an epoch."""
+    """One value of one metric. ``time`` is in milliseconds since 1970, ``step`` that of `stepped`."""
 
     key: str
     value: float
@@ -125,8 +126,8 @@ def of_seed(study: StudyRecord, row: VariantRecord, run: RunRecord, store: Store
         "ablate.seconds": "" if run.seconds is None else f"{run.seconds:.1f}",
         "ablate.device_seconds": "" if run.device_seconds is None else f"{run.device_seconds:.1f}",
         "ablate.parameters": "" if run.parameters is None else str(run.parameters),
-        "ablate.selected_epoch": "" if run.selected_epoch is None else str(run.selected_epoch),
-        "ablate.best_epoch": "" if run.best_epoch is None else str(run.best_epoch),
+        "ablate.selected_epoch": _place(run, run.selected_epoch),
+        "ablate.best_epoch": _place(run, run.best_epoch),
         **{f"ablate.provenance.{key}": value for key, value in _flat(provenance.to_json()).items()},
         **_source_tags(study, provenance),
     }
@@ -150,7 +151,7 @@ def stretches(lines: Iterable[Mapping[str, Any]], after: int | None) -> Iterator
     points: list[Point] = []
     not_finite: dict[str, int] = {}
     last = after
-    for line in lines:
+    for line, step in stepped(lines):
         epoch = int(line["epoch"])
         if last is not None and epoch <= last:
             continue
@@ -159,7 +160,7 @@ def stretches(lines: Iterable[Mapping[str, Any]], after: int | None) -> Iterator
             if name in NOT_CURVES or isinstance(value, bool) or not isinstance(value, int | float):
                 continue
             if math.isfinite(value):
-                new.append(Point(legal_key(name), float(value), int(line.get("time", 0) * 1000), epoch))
+                new.append(Point(legal_key(name), float(value), int(line.get("time", 0) * 1000), step))
             else:
                 not_finite.setdefault(name, epoch)
         if points and last is not None and len(points) + len(new) > METRICS_PER_CALL:
@@ -169,6 +170,19 @@ def stretches(lines: Iterable[Mapping[str, Any]], after: int | None) -> Iterator
         last = epoch
     if last is not None and last != after:
         yield Stretch(tuple(points), last, not_finite)
+
+
+def stepped(lines: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], int]]:
+    """Each line of metrics with its step in MLflow, an integer: the step that the user's code gave, otherwise the
+    epoch, rounded up, otherwise the number of the point; but at least one more than the line before, so that no two
+    points share a step.
+    """
+    last: int | None = None
+    for line in lines:
+        at = line.get("at") or {}
+        step = math.ceil(at.get("step", at.get("epoch", line["epoch"])))
+        last = step if last is None else max(step, last + 1)
+        yield line, last
 
 
 def params(row: VariantRecord) -> dict[str, str]:
@@ -206,6 +220,14 @@ def overall(runs: Iterable[RunRecord]) -> str:
 def finite(values: Mapping[str, float]) -> dict[str, float]:
     """The finite values, under legal keys."""
     return {legal_key(key): float(value) for key, value in values.items() if math.isfinite(value)}
+
+
+def _place(run: RunRecord, point: int | None) -> str:
+    """A point of a run as the epoch or step of the user's code, if it has them."""
+    if point is None:
+        return ""
+    at = at_of(run, "last" if point == run.epoch else "best")
+    return f"{on_axis(point, at, axis_at(at)):.10g}"
 
 
 def _row(study: StudyRecord, row: VariantRecord) -> str:

@@ -13,7 +13,7 @@ from ablate.store.records import RunRecord, StudyRecord, VariantRecord
 from ablate.store.store import Store
 from ablate.tracking import describe
 from ablate.tracking.connection import Connection
-from ablate.tracking.describe import Description, Point, stretches
+from ablate.tracking.describe import Description, Point, stepped, stretches
 from ablate.tracking.ledger import (
     Ledger,
     Sent,
@@ -181,7 +181,9 @@ class Upload:
         results = digest(dict(description.results))
         if description.results and sent.results != results:
             when = int(time.time() * 1000) if description.end is None else description.end
-            step = run.epoch if run.selected_epoch is None else run.selected_epoch
+            chosen = run.epoch if run.selected_epoch is None else run.selected_epoch
+            lines = stepped(self.store.metrics(run.fingerprint))
+            step = next((step for line, step in lines if line["epoch"] == chosen), chosen)
             self._points(sent, [Point(key, value, when, step) for key, value in description.results.items()])
             sent.results = results
         there = self._last_there(run, sent) if self.broken else None
@@ -200,7 +202,7 @@ class Upload:
         self._save()
 
     def _last_there(self, run: RunRecord, sent: SentSeed) -> int | None:
-        """The last epoch in MLflow; the points of one call arrive together or not at all."""
+        """The last step in MLflow; the points of one call arrive together or not at all."""
         first = next(stretches(self.store.metrics(run.fingerprint), sent.epoch), None)
         return self.connection.last_step(sent.run, {point.key for point in first.points}) if first else None
 

@@ -30,7 +30,7 @@ def test_counts_runs_and_epochs():
     )
     row = advance.rows["a"]
     assert (advance.done, advance.planned) == (0, 3)
-    assert (row.behind, row.work, row.epoch(), row.loss("train_loss")) == (4, 20, 4, 0.5)
+    assert (row.behind, row.work, row.slowest.epoch, row.loss("train_loss")) == (4, 20, 4, 0.5)
 
 
 def test_time_left_is_what_is_to_do_at_the_pace_so_far():
@@ -93,7 +93,7 @@ def test_the_seeds_of_a_stack_go_together():
     )
     row = advance.rows["a"]
     assert [run.epoch for run in row.runs.values()] == [5, 5, 5, 0]
-    assert (row.earned, row.epoch()) == (15, 0)
+    assert (row.earned, row.slowest.epoch) == (15, 0)
 
 
 def test_seeds_without_a_job_go_alone():

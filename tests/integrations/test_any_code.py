@@ -6,7 +6,10 @@ import ast
 import importlib
 import json
 import random
+import re
 import runpy
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -25,6 +28,9 @@ SMALL = {
     "transformers": ["epochs=3", "args.size=100"],
 }
 """Settings with which a recipe trains in seconds."""
+
+COMMANDS = {f"{name}_command": SMALL[name] for name in ("char_gpt", "cifar_style")}
+"""Recipes that start a script as it is."""
 
 LIBRARIES = {"lightning": ("lightning",), "transformers": ("transformers", "accelerate")}
 
@@ -45,7 +51,7 @@ def module_of(path, monkeypatch):
 
 
 def test_all_recipes_of_the_folder_are_tested():
-    assert {path.stem for path in FOLDER.glob("*.yaml")} == set(SMALL)
+    assert {path.stem for path in FOLDER.glob("*.yaml")} == {*SMALL, *COMMANDS}
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -124,6 +130,34 @@ def test_scripts_run_alone(name, words, monkeypatch, capsys):
     shown = capsys.readouterr().out.splitlines()
     assert len(shown) in (3, 4)
     assert all(words == [word for word in line.replace(",", "").split() if word in words] for line in shown[1:])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_gives_the_losses_that_its_script_prints(name, train, monkeypatch):
+    path = FOLDER / f"{name}.yaml"
+    base = Recipe.load(path, sets=COMMANDS[name]).variant("base").settings
+    glue = re.search(r"^trainer:\n( .*\n)+", path.read_text(encoding="utf-8"), re.M)[0]
+    assert len(glue.splitlines()) <= 15
+    lines = train(path, seed=2, sets=COMMANDS[name]).lines
+    monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))
+    flags = [f"--{key}={value}" for key, value in base.args.items()]
+    flags += ["--seed=2", *([f"--epochs={base.epochs}"] if base.epochs else [])]
+    script = shlex.split(base.trainer.options.command)[1]
+    alone = subprocess.run([sys.executable, script, *flags], cwd=FOLDER, capture_output=True, text=True, check=True)
+    printed = [re.findall(r"(?<!\w)[\d.]+", line) for line in alone.stdout.splitlines()]
+    expected = [[float(number) for number in numbers] for numbers in printed if numbers]
+    metrics = [[value for key, value in line.items() if key not in ("epoch", "at")] for line in lines]
+    places = [line["at"]["step"] if "at" in line else line["epoch"] for line in lines]
+    assert [[place, *values] for place, values in zip(places, metrics, strict=True)] == expected
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_has_the_variants_of_the_function(name):
+    command, function = (Recipe.load(FOLDER / f"{one}.yaml") for one in (name, name.removesuffix("_command")))
+    assert [(v.name, v.description, v.settings.args, v.settings.epochs) for v in command.variants] == [
+        (v.name, v.description, v.settings.args, v.settings.epochs) for v in function.variants
+    ]
 
 
 # whole studies

@@ -14,7 +14,12 @@ from ablate.trainers.shared.run import Run
 
 PAGE = (Path(__file__).parents[2] / "docs" / "any-code.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", PAGE, flags=re.M | re.S))
-LIBRARIES = {"Lightning": ("lightning",), "Hugging Face": ("transformers", "accelerate")}
+LIBRARIES = {
+    "Lightning": ("lightning",),
+    "Hugging Face": ("transformers", "accelerate"),
+    "skorch": ("skorch",),
+    "Keras": ("keras",),
+}
 EXAMPLES = [name for name, text in SECTIONS.items() if "```yaml" in text]
 
 
@@ -27,7 +32,7 @@ def write(section, folder):
 
 
 def test_the_page_has_an_example_for_each_way():
-    assert EXAMPLES == ["A function", "A script", "Lightning", "Hugging Face", "The built-in loop"]
+    assert EXAMPLES == ["A function", "A script", "Lightning", "Hugging Face", "skorch", "Keras", "The built-in loop"]
     listed = re.findall(r"^\d\. \[(.*?)\]", PAGE, flags=re.M)
     assert listed == EXAMPLES
 

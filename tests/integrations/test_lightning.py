@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ablate.execution.shutdown import EndAsked
+from tests.integrations.alike import diverges, ends_when_asked, resumes_alike
 
 pytestmark = pytest.mark.slow
 
@@ -93,12 +93,7 @@ def test_epochs_without_a_validation_have_no_validation_loss(recipe, train):
 
 @pytest.mark.parametrize("sets", [[], ["args.schedule=epoch"], ["args.schedule=step", "args.accumulate=2"]], ids=str)
 def test_a_resumed_run_equals_an_uninterrupted_one(recipe, train, sets):
-    whole = train(recipe, sets=sets, due_at=(1, 3))
-    assert [state["epoch"] for state in whole.saved] == [1, 3]
-    for state in whole.saved:
-        again = train(recipe, sets=sets, state=state)
-        assert again.lines == whole.lines[state["epoch"] :]
-        assert again.outcomes == whole.outcomes
+    resumes_alike(train, recipe, sets)
 
 
 def test_nothing_is_saved_that_would_not_resume_alike(recipe, train):
@@ -106,20 +101,13 @@ def test_nothing_is_saved_that_would_not_resume_alike(recipe, train):
     assert train(recipe, sets=["args.resume=false"], due_at=(1, 2)).saved == []
 
 
-@pytest.mark.parametrize(("resume", "saved"), [("true", [2]), ("false", [])])
-def test_it_ends_when_asked(recipe, train, report, resume, saved):
-    heard = report(end_at=2)
-    with pytest.raises(EndAsked):
-        train(recipe, sets=[f"args.resume={resume}"], into=heard)
-    assert heard.outcomes == []
-    assert [state["epoch"] for state in heard.saved] == saved
-    assert len(heard.lines) <= 3
+@pytest.mark.parametrize("resume", [True, False])
+def test_it_ends_when_asked(recipe, train, report, resume):
+    ends_when_asked(train, report, recipe, [f"args.resume={resume}"], saved=[2] if resume else [])
 
 
 def test_a_loss_that_is_not_finite_is_a_divergence(recipe, train):
-    [ended] = train(recipe, sets=["args.lr=1e30"]).outcomes
-    assert ended.status == "diverged"
-    assert "loss (=" in ended.reason
+    diverges(train, recipe, ["args.lr=1e30"])
 
 
 def test_only_the_first_process_reports(needs):

@@ -125,6 +125,36 @@ def test_resumed_run_does_not_repeat_epochs_that_were_cut_off(lab):
     assert [step for step, _, _ in curve(lab, lab.found("seed")["net1 · seed 0"], "train_loss")] == [1, 2, 3, 4]
 
 
+def test_points_of_own_training_are_at_its_steps_each_once(lab):
+    def lines(count):
+        places = [{"epoch": 0.5, "step": 100}, {"epoch": 1.0, "step": 200}, {"epoch": 1.0, "step": 200}, {"step": 300}]
+        return [
+            {"epoch": n, "time": BEGAN + n, "train_loss": 1 / n, "at": at} for n, at in enumerate(places[:count], 1)
+        ]
+
+    running = lab.run("a0", status="running", places={"last": {"step": 200}})
+    lab.write_lines("a0", lines(2))
+    lab.row("net1", running)
+    lab.sent()
+    ledger = next(lab.root.rglob("published.json"))
+    before = ledger.read_bytes()
+    lab.write_lines("a0", lines(4))
+    results = {"selected": {"valid_loss": 0.125}}
+    places = {"last": {"step": 300}, "best": {"step": 200}}
+    ended = replace(running, status="finished", epoch=4, selected_epoch=2, best_epoch=2, results=results, places=places)
+    lab.row("net1", replace(ended, finished=BEGAN + 60))
+    lab.sent()
+    tree = json.loads(before)
+    next(iter(tree["trackers"].values()))["publication"] = "interrupted"  # the last upload left no trace
+    ledger.write_text(json.dumps(tree))
+    for _ in range(2):
+        lab.sent()
+    run = lab.found("seed")["net1 · seed 0"]
+    assert [step for step, _, _ in curve(lab, run, "train_loss")] == [100, 200, 201, 300]
+    assert {step for step, _, _ in curve(lab, run, "valid_loss.selected")} == {200}
+    assert (run.data.tags["ablate.best_epoch"], run.data.tags["ablate.selected_epoch"]) == ("200", "200")
+
+
 def test_run_trained_anew_replaces_its_curves(lab):
     lab.row("net1", lab.run("a0"))
     lab.sent()

@@ -159,7 +159,7 @@ def test_a_copy_of_log_needs_only_the_standard_library(write, tmp_path):
 
     (tmp_path / "copied.py").write_text(Path(log.__file__).read_text())
     code = "import sys\nfrom copied import log\nlog(valid_loss=3)\nassert 'ablate' not in sys.modules"
-    assert train(write(*python(code))).lines == [{"epoch": 1, "valid_loss": 3.0}]
+    assert train(write(*python(code))).lines == [{"epoch": 1, "at": {}, "valid_loss": 3.0}]
 
 
 def test_csv_with_names(write):
@@ -184,8 +184,8 @@ def test_patterns_without_epochs(write):
     read = "read: {regex: {valid_loss: 'val ([\\d.]+)', accuracy: 'acc ([\\d.]+)'}}"
     report = train(write(*python("for i in (1, 2):\n    print('val', 1 / i)\n    print('acc', i)", read)))
     assert report.lines == [
-        {"epoch": 1, "valid_loss": 1.0, "accuracy": 1.0},
-        {"epoch": 2, "valid_loss": 0.5, "accuracy": 2.0},
+        {"epoch": 1, "at": {}, "valid_loss": 1.0, "accuracy": 1.0},
+        {"epoch": 2, "at": {}, "valid_loss": 0.5, "accuracy": 2.0},
     ]
 
 
@@ -200,7 +200,7 @@ def test_a_process_that_a_script_leaves_behind_is_not_waited_for(write):
     code = "import subprocess, sys\nprint('val 1')\n"
     code += "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])"
     path = write(*python(code, "read: {regex: {valid_loss: 'val (.+)'}}"))
-    assert train(path).lines == [{"epoch": 1, "valid_loss": 1.0}]
+    assert train(path).lines == [{"epoch": 1, "at": {}, "valid_loss": 1.0}]
     end_leftovers(path.parent / "work")
 
 
@@ -242,7 +242,7 @@ def test_python_is_that_of_ablate_unless_another_environment_is_active(write, mo
     path = write(code, f"trainer: {{command: [python, train.py, {sys.executable}]}}\nbaseline: {{name: base}}")
     monkeypatch.delenv("VIRTUAL_ENV", raising=False)
     monkeypatch.delenv("CONDA_PREFIX", raising=False)
-    assert train(path).lines == [{"epoch": 1, "valid_loss": 1.0}]
+    assert train(path).lines == [{"epoch": 1, "at": {}, "valid_loss": 1.0}]
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python").write_text("#!/bin/sh\necho from the environment\nexit 3\n")
     (tmp_path / "bin" / "python").chmod(0o755)
@@ -262,7 +262,7 @@ def test_a_configuration_is_copied_with_the_arguments(write, tmp_path):
     recipe += "baseline: {name: base, args: {optimizer: {lr: 0.5}, depth: 4}}\n"
     recipe += "variants: [{name: faster, set: {args.optimizer.lr: 0.75}}]"
     path = write(code, recipe)
-    assert train(path, "faster").lines == [{"epoch": 1, "valid_loss": 0.75, "depth": 4.0}]
+    assert train(path, "faster").lines == [{"epoch": 1, "at": {}, "valid_loss": 0.75, "depth": 4.0}]
     path.write_text(path.read_text().replace("depth: 4", "width: 4"))
     [network] = ask(Recipe.load(path), [Recipe.load(path).variant("base").settings])
     assert network.error == "args.width is not a key of conf.yaml. Add it there, or remove it"

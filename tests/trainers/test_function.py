@@ -150,7 +150,7 @@ def test_points_need_no_epochs(write):
         {"epoch": 1, "at": {"epoch": 0.5, "step": 100}, "train_loss": 0.01},
         {"epoch": 2, "at": {"epoch": 1.25, "step": 250}, "train_loss": 0.004},
         {"epoch": 3, "at": {"epoch": 2.0, "step": 400}, "train_loss": 0.0025},
-        {"epoch": 4, "bleu": 3.0},
+        {"epoch": 4, "at": {"epoch": 2.0, "step": 400}, "bleu": 3.0},
     ]
     assert report.outcomes[0].results["last"] == {"train_loss": 0.0025, "bleu": 3.0}
 

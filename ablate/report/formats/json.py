@@ -26,9 +26,9 @@ def as_json(value: Any) -> str:
 
 
 def table_tree(table: Table) -> dict[str, Any]:
-    """``study``, ``compare`` and ``rows``."""
+    """``study``, ``compare``, ``axis`` and ``rows``."""
     compare = {key: getattr(table.compare, key) for key in ("metric", "better", "at", "smallest_effect")}
-    return {"study": table.study, "compare": compare, "rows": [row_tree(row) for row in table.rows]}
+    return {"study": table.study, "compare": compare, "axis": table.axis, "rows": [row_tree(row) for row in table.rows]}
 
 
 def row_tree(row: Row) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +20,13 @@ OWN = ("epoch", "time", "seconds", "at")
 """Keys of a line that are not metrics."""
 
 
+LARGEST_PLACE = 1e15
+"""Epochs and steps beyond it would not be exact."""
+
+KEPT = ("count", "seconds", "first_loss", "last", "best", "best_point", "at", "best_at", "has_epochs")
+"""What a checkpoint holds of `Points`."""
+
+
 class Diverged(BaseException):
     """A loss is NaN or infinite. Not an `Exception`, so that the user's code does not handle it."""
 
@@ -27,9 +35,10 @@ class Diverged(BaseException):
 class Points:
     """The points of one run. ``write`` receives each line when it is complete.
 
-    A point collects the calls of one (epoch, step). Its line has ``epoch``, the number of the point, ``at``, where the
-    user's code says it is, if that is different, and ``seconds``, the time of the training so far. ``first_loss`` is
-    the loss of a first point at epoch or step 0, before training.
+    A point collects the calls of one (epoch, step). Its line has ``epoch``, the number of the point, ``seconds``, the
+    time of the training so far, and ``at``, where the user's code says it is, if that is different: a step holds until
+    the next one, and a call without a place is where the one before it was. ``has_epochs``: whether all calls with a
+    place had an epoch. ``first_loss`` is the loss of a first point at epoch or step 0, before training.
     """
 
     settings: Settings
@@ -41,6 +50,9 @@ class Points:
     epoch: float | None = None
     seconds: float = 0.0
     first_loss: float | None = None
+    at: dict[str, float] = field(default_factory=dict)
+    best_at: dict[str, float] = field(default_factory=dict)
+    has_epochs: bool = True
     diverged: str = ""
     _open: dict[str, float | None] = field(default_factory=dict)
     _at: tuple[float | None, int | None] | None = None
@@ -49,7 +61,7 @@ class Points:
     def add(self, values: Mapping[str, object], epoch: float | None = None, step: int | None = None) -> None:
         """Record metrics at an epoch and step. Raises `Diverged`, and TypeError or ValueError with one line."""
         checked = {name: number(name, value) for name, value in values.items()}
-        here = (None if epoch is None else number("epoch", epoch), None if step is None else int(number("step", step)))
+        here = (None if epoch is None else place("epoch", epoch), None if step is None else int(place("step", step)))
         if self._at is not None and (here == (None, None) or here != self._at):
             self.flush()
         self._at = here
@@ -78,9 +90,12 @@ class Points:
         now = time.monotonic()
         self.seconds += now - self._clock
         line: dict[str, Any] = {"epoch": self.count, "time": time.time(), "seconds": round(self.seconds, 4)}
-        where = {name: value for name, value in zip(("epoch", "step"), self._at, strict=True) if value is not None}
-        if where and where != {"epoch": self.count}:
-            line["at"] = where
+        given = {name: value for name, value in zip(("epoch", "step"), self._at, strict=True) if value is not None}
+        if given:
+            self.at = {name: value for name, value in self.at.items() if name == "step"} | given
+            self.has_epochs &= "epoch" in given
+        if self.at != {"epoch": self.count}:
+            line["at"] = dict(self.at)
         if self.count == 1 and 0 in self._at:
             self.first_loss = self._open.get("valid_loss", self._open.get("train_loss"))
         self.last |= {name: value for name, value in self._open.items() if value is not None}
@@ -96,7 +111,7 @@ class Points:
             return
         known = self.best.get(metric)
         if known is None or (value < known if lower else value > known):
-            self.best, self.best_point = dict(self.last), self.count
+            self.best, self.best_point, self.best_at = dict(self.last), self.count, dict(self.at)
 
     def _place(self, at: tuple[float | None, int | None]) -> str:
         named = [f"{name} {value:g}" for name, value in zip(("epoch", "step"), at, strict=True) if value is not None]
@@ -105,8 +120,11 @@ class Points:
     def outcome(self, seed: int) -> Outcome:
         """The result of a run that has ended. Raises ValueError if nothing was recorded, or not what is selected."""
         self.flush()
+        units = ("epoch", "step") if self.has_epochs else ("step",)
+        of_points = {"last": self.at, "best": self.best_at}
+        places = {which: {unit: at[unit] for unit in units if unit in at} for which, at in of_points.items()}
         if self.diverged:
-            return Outcome(seed, "diverged", self.count, self.diverged, first_loss=self.first_loss)
+            return Outcome(seed, "diverged", self.count, self.diverged, first_loss=self.first_loss, places=places)
         if not self.last:
             raise ValueError("it reported no metrics. Call run.log(valid_loss=…), or return {'valid_loss': …}")
         metric = self.settings.monitor.metric
@@ -115,18 +133,18 @@ class Points:
         best = self.best if self.best_point is not None else self.last
         selected = (best, self.best_point) if self.settings.select == "best" else (self.last, self.count)
         results = {"selected": selected[0], "last": self.last, "best": best}
-        return Outcome(seed, "finished", self.count, "", self.best_point, selected[1], results, self.first_loss)
+        return Outcome(
+            seed, "finished", self.count, "", self.best_point, selected[1], results, self.first_loss, places=places
+        )
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs; without the open point."""
-        known = {"count": self.count, "best_point": self.best_point, "seconds": self.seconds}
-        return {**known, "last": dict(self.last), "best": dict(self.best), "first_loss": self.first_loss}
+        return {name: copy.copy(getattr(self, name)) for name in KEPT}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue after a checkpoint."""
-        self.count, self.best_point = state["count"], state["best_point"]
-        self.last, self.best = dict(state["last"]), dict(state["best"])
-        self.seconds, self.first_loss = state.get("seconds", 0.0), state.get("first_loss")
+        for name in KEPT:
+            setattr(self, name, copy.copy(state.get(name, getattr(self, name))))
 
 
 def number(name: str, value: object) -> float:
@@ -140,6 +158,14 @@ def number(name: str, value: object) -> float:
         return float(item())
     kind = type(value).__name__
     raise TypeError(f"metric {name} (={str(value)[:40]}, a {kind}) must be a number, or a tensor with one element.")
+
+
+def place(name: str, value: object) -> float:
+    """An epoch or step. Raises TypeError or ValueError with one line."""
+    found = number(name, value)
+    if not abs(found) <= LARGEST_PLACE:
+        raise ValueError(f"{name} (={found:g}) must be a number between -1e15 and 1e15.")
+    return found
 
 
 def _elements(value: Any) -> int:

@@ -49,7 +49,7 @@ def make_tricks(
     settings: Settings, spec: Spec, folder: Path, seeds: tuple[int, ...] = (0,), device: str = "cpu"
 ) -> tuple[list[Trick], Context]:
     """The tricks of a training, bound to a context before the data are loaded; and the context."""
-    context = Context(spec, seeds, settings.epochs, 1, device, settings.monitor.metric, settings.monitor.better)
+    context = Context(spec, seeds, settings.length(1), 1, device, settings.monitor.metric, settings.monitor.better)
     tricks = [make_trick(choice, folder) for choice in settings.tricks]
     for trick in tricks:
         trick.bind(context)
@@ -151,7 +151,8 @@ def make_optimizer(
     optimizer would couple the seeds of a stack.
     """
     several, shapes = settings.optimizer.options, shapes_of(parameters, stacked=stacked)
-    make = partial(_make, settings.epochs, steps_per_epoch, folder, shapes, stacked=stacked, moved=moved)
+    epochs = settings.length(steps_per_epoch)
+    make = partial(_make, epochs, steps_per_epoch, folder, shapes, stacked=stacked, moved=moved)
     if not isinstance(several, Several):
         return make(settings.optimizer, parameters)
 
@@ -179,7 +180,7 @@ def _set_all(setters: Sequence[Callable[[int], None]], step: int) -> None:
 
 
 def _make(
-    epochs: int,
+    epochs: float,
     steps_per_epoch: int,
     folder: Path,
     shapes: Mapping[str, tuple[int, ...]],

@@ -20,7 +20,7 @@ def parameter_groups(
     optimizer: Optimizer,
     named_parameters: Iterable[tuple[str, Tensor]],
     *,
-    epochs: int = 1,
+    epochs: float = 1,
     steps_per_epoch: int = 1,
     stacked: bool = False,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
@@ -58,7 +58,7 @@ def parameter_groups(
 
 
 def value_setter(
-    torch_optimizer: TorchOptimizer, optimizer: Optimizer, epochs: int, steps_per_epoch: int
+    torch_optimizer: TorchOptimizer, optimizer: Optimizer, epochs: float, steps_per_epoch: int
 ) -> Callable[[int], None] | None:
     """A function that sets the values of a step (counted from 0 over the whole training) in every parameter group; None
     if nothing is scheduled.
@@ -159,7 +159,7 @@ def _fields(optimizer: Optimizer, group: Group | None, part: str) -> dict[str, A
 
 
 def _values(
-    optimizer: Optimizer, group: Group | None, part: str, step: int, epochs: int, steps_per_epoch: int
+    optimizer: Optimizer, group: Group | None, part: str, step: int, epochs: float, steps_per_epoch: int
 ) -> dict[str, Any]:
     fields = _fields(optimizer, group, part)
     return optimizer.group_values({k: value_at(v, step, epochs, steps_per_epoch) for k, v in fields.items()})
@@ -170,7 +170,7 @@ def is_scheduled(value: Any) -> bool:
     return isinstance(value, Schedule) or (isinstance(value, list) and any(map(is_scheduled, value)))
 
 
-def value_at(value: Any, step: int, epochs: int, steps_per_epoch: int) -> Any:
+def value_at(value: Any, step: int, epochs: float, steps_per_epoch: int) -> Any:
     """A schedule's value at a step, also within a list; anything else as it is."""
     if isinstance(value, Schedule):
         return value.at_step(step, epochs, steps_per_epoch)

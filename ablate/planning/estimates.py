@@ -40,7 +40,7 @@ class Estimates:
 def epochs_left(run: PlannedRun) -> int:
     """Number of remaining epochs: all of them unless the run was interrupted."""
     done = run.record.epoch if run.record.status in ("interrupted", "running", "timeout") else 0
-    return max(run.variant.settings.epochs - done, 1)
+    return max((run.variant.settings.planned_epochs or run.record.epochs) - done, 1)
 
 
 def known_sizes(plan: Plan, store: Store) -> dict[str, float]:

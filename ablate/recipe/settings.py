@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import re
 import sys
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ablate.registry import Entry, Named, inside, lookup
-from ablate.registry.fields import EpochCount
+from ablate.registry.fields import EpochCount, StepCount
 from ablate.schedules import Schedule
 
 Base = TypeVar("Base", bound=Named)
@@ -181,7 +182,10 @@ class Training(BaseModel):
     )
 
     batch_size: int = Field(default=64, ge=1, description="number of samples per step; a smaller last batch is kept")
-    epochs: EpochCount = Field(default=10, description="number of passes over the training set")
+    epochs: EpochCount = Field(
+        default=10, description="number of passes over the training set; 9.9: the last one is cut short"
+    )
+    steps: StepCount | None = Field(default=None, description="instead of epochs: number of optimizer steps")
     shuffle: bool = Field(
         default=True, description="shuffle the training set every epoch; the order depends on the seed only"
     )
@@ -221,6 +225,8 @@ class Settings(Training):
     The fields in ``INCIDENTAL`` affect speed, checkpoints and what is recorded, but not the result, and are not part of
     the fingerprint.
 
+    ``epochs`` is 0 if it is unknown: with ``steps``, and if the user's own training does not say it.
+
     ``trainer`` trains the variant. Sections that it does not use are absent choices, and are not dumped; ``args`` are
     the arguments of the user's own training.
     """
@@ -249,6 +255,18 @@ class Settings(Training):
         {"loader", "workers", "clean_train_loss", "checkpoint", "stack", "compile", "watch"}
     )
 
+    def length(self, steps_per_epoch: int) -> float:
+        """The number of epochs, up to a whole step: an int, unless the last epoch is cut short."""
+        total = self.steps or max(round(self.epochs * steps_per_epoch), 1)
+        return total / steps_per_epoch if total % steps_per_epoch else total // steps_per_epoch
+
+    @property
+    def planned_epochs(self) -> int:
+        """The number of epochs, the last of which may be cut short; 0 if unknown: in the user's own training, and with
+        ``steps``.
+        """
+        return math.ceil(self.epochs)
+
     @property
     def joined(self) -> tuple[str, ...]:
         """The variants whose predictions this variant combines, if that is all it does."""
@@ -273,6 +291,8 @@ class Settings(Training):
         tree |= self.model_dump(mode="json", include={key for key in plain if key != "epochs" or self.epochs})
         if self.batch == BatchForm():
             tree.pop("batch", None)
+        if self.steps is None:
+            tree.pop("steps", None)
         if self.joined:
             tree["joined"] = list(self.joined)
         return tree

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ablate.recipe.changes import check_length
 from ablate.recipe.entries import Item, mapped_arguments, read_item
 from ablate.recipe.measured import LOSSES, Monitored
 from ablate.recipe.node import Node, Problems, show
@@ -86,6 +87,7 @@ class Builder:
         watch = self._listed("watch", tree.sections.get("watch"))
         tricks = {key: self._trick(item, tree, metrics) for key, item in tree.tricks.items()}
         training = self._training(tree, metrics)
+        check_length(tree.sections, self.problems)
         collate = training.batch.collate_choice if training is not None else None
         if training is not None and (odd := self._odd_batch(training.batch, choices)) is not None:
             self.problems.add(tree.sections["batch"].position, odd)
@@ -104,7 +106,7 @@ class Builder:
         settings = Settings(
             trainer=trainer, **choices, metrics=metrics, watch=watch, tricks=in_hook_order(present), **plain
         )
-        return self._apply_rules(settings, tree)
+        return self._apply_rules(settings if training.steps is None else settings.replace(epochs=0), tree)
 
     def _odd_batch(self, batch: BatchForm, choices: Mapping[str, Choice | None]) -> str | None:
         """What is wrong with ``batch``: its keys are about custom data, or about a custom network."""
@@ -129,6 +131,8 @@ class Builder:
         training = self._training(replace(tree, sections=kept), metrics)
         if "epochs" in kept and training is not None and (rule := rules.ignores_epochs(self.folder)) is not None:
             self.problems.add(kept["epochs"].position, f"epochs (={training.epochs}) {rule}")
+        if training is not None and not float(training.epochs).is_integer():
+            self.problems.wrong(kept["epochs"], "epochs", "must be an integer if your own code trains.")
         if training is None or len(self.problems) > count:
             return None
         plain = {name: getattr(training, name) for name in Training.model_fields}

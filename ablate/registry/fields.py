@@ -85,14 +85,14 @@ class Epochs:
     count: int | None = None
     share: float | None = None
 
-    def of(self, epochs: int) -> int:
+    def of(self, epochs: float) -> int:
         """The duration in epochs of a training with ``epochs`` epochs; a percentage is rounded up."""
         if self.count is not None:
             return self.count
         assert self.share is not None
         return math.ceil(self.share * epochs - 1e-9)
 
-    def exact(self, epochs: int) -> float:
+    def exact(self, epochs: float) -> float:
         """The duration in epochs, a percentage not rounded."""
         return float(self.count) if self.count is not None else float(self.share or 0.0) * epochs
 
@@ -141,20 +141,31 @@ SomeEpochs = Annotated[Epochs, AfterValidator(_not_none)]
 """A duration greater than 0, such as a period."""
 
 
-def scaled(count: int, info: ValidationInfo | None) -> int:
+def scaled(count: float, info: ValidationInfo | None) -> int:
     """``count`` epochs multiplied by ``--scale``, rounded up, at least 1 (0 stays 0)."""
     scale = (info.context or {}).get("scale", 1) if info is not None else 1
     return max(math.ceil(count * scale - 1e-9), 1) if count else 0
 
 
-def _check_epochs(value: int, info: ValidationInfo) -> int:
+def _check_epochs(value: float, info: ValidationInfo) -> float:
+    if value <= 0:
+        raise ValueError("must be greater than 0.")
+    whole = float(value).is_integer() or (info.context or {}).get("scale", 1) != 1
+    return scaled(value, info) if whole else value
+
+
+EpochCount = Annotated[float, AfterValidator(_check_epochs), PlainSerializer(lambda value: value)]
+"""A number of epochs, an int if it is whole. ``--scale`` multiplies it and rounds up."""
+
+
+def _check_steps(value: int, info: ValidationInfo) -> int:
     if value < 1:
         raise ValueError("must be at least 1.")
     return scaled(value, info)
 
 
-EpochCount = Annotated[int, AfterValidator(_check_epochs)]
-"""An integer number of epochs, at least 1, that ``--scale`` multiplies."""
+StepCount = Annotated[int, AfterValidator(_check_steps)]
+"""A number of optimizer steps, at least 1, that ``--scale`` multiplies."""
 
 
 def _resolve(value: Any, info: ValidationInfo) -> Path:

@@ -7,6 +7,7 @@ of any step can be computed at any time, so a resumed training only needs its st
 from __future__ import annotations
 
 import json
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -37,9 +38,9 @@ class Time:
         return self.i / (self.n - 1) if self.n > 1 else 0.0
 
     @property
-    def epochs(self) -> int:
-        """Total number of epochs."""
-        return -(-self.n // self.per_epoch)
+    def epochs(self) -> float:
+        """Total number of epochs; the last one may be cut short."""
+        return self.n / self.per_epoch
 
     def units(self, duration: Epochs) -> float:
         """A duration in units of this time."""
@@ -67,11 +68,11 @@ class Schedule(Named):
         """The same schedule with every value multiplied. Raises ValueError if the schedule does not support it."""
         raise ValueError(f"schedule (={schedule_name(type(self))}) cannot be multiplied by a number.")
 
-    def at_step(self, step: int, epochs: int, steps_per_epoch: int) -> float:
+    def at_step(self, step: int, epochs: float, steps_per_epoch: int) -> float:
         """The value at a step (counted from 0 over the whole training)."""
         if self.per == "step":
-            return self.at(Time(step, epochs * steps_per_epoch, steps_per_epoch))
-        return self.at(Time(step // steps_per_epoch, epochs))
+            return self.at(Time(step, round(epochs * steps_per_epoch), steps_per_epoch))
+        return self.at(Time(step // steps_per_epoch, math.ceil(epochs)))
 
     def dump(self) -> dict[str, Any]:
         """The schedule as written in a recipe, with all defaults."""

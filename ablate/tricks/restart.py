@@ -81,6 +81,8 @@ class Restart(Trick):
         """Raises ValueError if the epochs are not in order, ``lr`` would replace several learning rates, or an average
         would keep discarded weights.
         """
+        if settings.steps is not None:
+            raise ValueError(f"restart requires epochs, but steps (={settings.steps}) is set. Set epochs instead.")
         back, at = self.from_epoch.of(settings.epochs), self.at.of(settings.epochs)
         if not back < at < settings.epochs:
             raise ValueError(

@@ -74,6 +74,9 @@ class Range:
         return shape
 
 
+PERCENT = r"(\d+(?:\.\d+)?) ?%"
+
+
 @dataclass(frozen=True)
 class Epochs:
     """A duration: a number of epochs, or a percentage of all epochs (``200`` or ``5%``).
@@ -109,7 +112,7 @@ class Epochs:
             if value < 0:
                 raise ValueError("must be at least 0 epochs.")
             return cls(count=scaled(value, info))
-        match = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", value) if isinstance(value, str) else None
+        match = re.fullmatch(PERCENT, value) if isinstance(value, str) else None
         if match is None:
             raise ValueError("must be a number of epochs (200) or a percentage of all epochs (5%).")
         share = float(match[1]) / 100
@@ -131,13 +134,40 @@ class Epochs:
         }
 
 
-def _not_none(value: Epochs) -> Epochs:
-    if not (value.count or value.share):
+@dataclass(frozen=True)
+class Span(Epochs):
+    """A duration in a schedule; also a number of optimizer steps (``500 steps``), which ``--scale`` multiplies, too."""
+
+    steps: int | None = None
+
+    def dump(self) -> int | str:
+        """The value as in a recipe: ``200``, ``"5%"`` or ``"500 steps"``."""
+        return super().dump() if self.steps is None else f"{self.steps} steps"
+
+    @classmethod
+    def parse(cls, value: Any, info: ValidationInfo | None = None) -> Self:
+        """Read ``200``, ``"5%"`` or ``"500 steps"``; raises ValueError for anything else."""
+        if isinstance(value, str) and (match := re.fullmatch(r"(\d+) ?steps?", value)):
+            return cls(steps=scaled(int(match[1]), info))
+        if isinstance(value, str) and not re.fullmatch(PERCENT, value):
+            raise ValueError("must be a number of epochs (200), of steps (500 steps) or a percentage (5%).")
+        return super().parse(value, info)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        steps = {"type": "string", "pattern": r"^\d+ ?steps?$"}
+        text = "number of epochs (200) or steps (500 steps), or percentage of all epochs (5%)"
+        known = super().__get_pydantic_json_schema__(schema, handler)
+        return {"anyOf": [*known["anyOf"], steps], "description": text}
+
+
+def _not_none(value: Span) -> Span:
+    if not (value.count or value.share or value.steps):
         raise ValueError("must be more than 0 epochs.")
     return value
 
 
-SomeEpochs = Annotated[Epochs, AfterValidator(_not_none)]
+SomeTime = Annotated[Span, AfterValidator(_not_none)]
 """A duration greater than 0, such as a period."""
 
 

@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from ablate.printable import shortened
 from ablate.registry import Named, UnknownName, entries, inside, lookup, suggestion
-from ablate.registry.fields import Epochs
+from ablate.registry.fields import Epochs, Span
 
 Per = Literal["step", "epoch"]
 
@@ -42,8 +42,10 @@ class Time:
         """Total number of epochs; the last one may be cut short."""
         return self.n / self.per_epoch
 
-    def units(self, duration: Epochs) -> float:
-        """A duration in units of this time."""
+    def units(self, duration: Span) -> float:
+        """A duration in units of this time, which are steps if the duration is in steps."""
+        if duration.steps is not None:
+            return float(duration.steps)
         return duration.exact(self.epochs) * self.per_epoch
 
 
@@ -51,6 +53,17 @@ class Schedule(Named):
     """Base of schedules; subclasses implement `at` and `extremes`."""
 
     per: Per = "step"
+
+    @model_validator(mode="after")
+    def steps_need_steps(self) -> Self:
+        return self.with_its_steps()
+
+    def with_its_steps(self) -> Self:
+        """This schedule. Raises ValueError for a duration in steps if the value changes only every epoch."""
+        for keys, value in inside(self) if self.per == "epoch" else ():
+            if isinstance(value, Span) and value.steps is not None:
+                raise ValueError(f"has {keys[0]} (={value.dump()}), which requires per: step. Set per: step.")
+        return self
 
     @abstractmethod
     def at(self, time: Time) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ablate.api import run
-from ablate.planning.estimates import epochs_left
+from ablate.planning.estimates import Estimates
 from ablate.planning.plan import make_plan
 from ablate.recipe import Recipe
 from ablate.store.store import Store
@@ -53,7 +53,10 @@ def test_a_table_shows_the_fraction_of_epochs_and_the_steps(recipe, ablate, tmp_
     assert plan.to_do() == []
     runs = {run.variant.name: run for run in plan.runs}
     assert {name: run.record.epochs for name, run in runs.items()} == {"a": 2, "b": 3, "c": 2, "d": 4}
-    assert {name: epochs_left(run) for name, run in runs.items()} == {"a": 2, "b": 3, "c": 2, "d": 4}
+    later = make_plan(Recipe.load(tmp_path / "r.yaml", seeds=2), store)
+    estimates = Estimates(later, store)
+    waiting = {run.variant.name: estimates.epochs_left(run) for run in later.to_do()}
+    assert waiting == {"a": 2, "b": 3, "c": 2, "d": 4}, "those of the first seed"
     lines = [dict(line) for line in store.metrics(runs["b"].fingerprint)]
     assert [(line["epoch"], line.get("at")) for line in lines] == [(1, None), (2, None), (3, {"epoch": 2.3})]
     assert lines[-1]["lr"] == 0

@@ -35,6 +35,7 @@ WEIGHTS = Path(FOLDER.name) / "weights.pt"
 """Weights of two layers of `pictures_network`: the file ``weights.pt`` of examples."""
 
 EXAMPLES: dict[tuple[str, str], dict] = {
+    ("optimizer", "several"): {"parts": [{"match": "2d", "use": "muon"}, {"use": {"name": "sgd", "lr": 0.1}}]},
     ("schedule", "constant"): {"value": 0.1},
     ("schedule", "linear"): {"ends": [0.1, 0.01]},
     ("schedule", "cosine"): {"ends": [0.1, 0.01]},
@@ -153,7 +154,9 @@ def test_a_network_is_the_same_on_the_meta_device(entry):
     assert not any(name.isdigit() for name, _ in model.named_children()), "layers need telling names"
 
 
-@pytest.mark.parametrize("entry", entries("optimizer"), ids=lambda entry: entry.name)
+@pytest.mark.parametrize(
+    "entry", [entry for entry in entries("optimizer") if entry.name != "several"], ids=lambda entry: entry.name
+)
 def test_an_optimizer_lowers_a_loss_and_holds_its_scheduled_rate(entry):
     settings = entry.settings(**EXAMPLES.get(("optimizer", entry.name), {}), lr={"linear": [0.01, 0.002]})
     model = network()

@@ -111,6 +111,7 @@ class ProgressState:
         for name in ("epochs", "train_loss", "valid_loss", "seconds", "reason"):
             if (value := getattr(event, name, None)) is not None:
                 setattr(run, name, value)
+        row.epochs = row.epochs or run.epochs  # with steps, it is known only from the data
         return run
 
     @property

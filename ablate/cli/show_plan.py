@@ -36,7 +36,7 @@ def show_plan(view: Outlook, *, as_json: bool) -> None:
         changes = "\n".join(row.changes) or "–"
         field = "×".join(str(side) for side in row.receptive_field or ()) or "–"
         sizes = (cell(row.parameters), field) if networks else ()
-        epochs = f"{row.epochs:,}" if row.epochs else "–"
+        epochs = f"{row.steps:,} steps" if row.steps else f"{row.epochs:,}" if row.epochs else "–"
         grid.add_row(row.variant, row.parent or "", changes, epochs, *sizes, states(row))
     output().print(grid)
     output().print(totals(view))
@@ -154,7 +154,7 @@ def announce(plan: Plan, store: Store, options: RunOptions) -> list[tuple[str, i
     if also := [variant.name for variant in study.needed if counts[variant.name]]:
         say(f"Also training {', '.join(also)}, which other variants are based on.")
     rows = (*study.needed, *study.variants)
-    return [(v.name, counts[v.name], v.settings.epochs) for v in rows if counts[v.name]]
+    return [(v.name, counts[v.name], v.settings.planned_epochs) for v in rows if counts[v.name]]
 
 
 def warn_of(plan: Plan, store: Store, *, fresh: bool = False) -> None:

@@ -79,6 +79,14 @@ class Assembly:
     targets: Tensor | None = None
     first_loss: Tensor | None = None
 
+    def steps_left(self, step: int) -> int:
+        """The number of steps from this one to the end of training."""
+        return round(self.settings.epochs * self.steps_per_epoch) - step
+
+    def place(self, epoch: int) -> float:
+        """The number of epochs at the end of this one, which may be cut short."""
+        return round(min(epoch, self.settings.epochs), 4)
+
     @property
     def network(self) -> nn.Module:
         """The network of a single seed; in a stack, the architecture without values."""
@@ -188,7 +196,10 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
     train_clean = train.with_batch_size(wide)
     batches_per_step = math.prod(trick.batches_per_step() for trick in tricks)
     steps = -(-train.steps // batches_per_step)
-    context = replace(context, spec=data.spec, steps_per_epoch=steps, weights=assignment.weights)
+    settings = settings.replace(epochs=settings.length(steps))
+    context = replace(
+        context, spec=data.spec, epochs=settings.epochs, steps_per_epoch=steps, weights=assignment.weights
+    )
     for trick in tricks:
         trick.bind(context)
 

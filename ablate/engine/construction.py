@@ -18,9 +18,10 @@ from ablate.layers.dropout import replace_dropout
 from ablate.layers.lent import lend_copies
 from ablate.models.model import Model
 from ablate.models.user import build_target
-from ablate.optimizers.build import parameter_groups, value_setter
+from ablate.optimizers.build import parameter_groups, shapes_of, value_setter
 from ablate.optimizers.optimizer import Optimizer
 from ablate.optimizers.own import OwnOptimizer
+from ablate.optimizers.several import Several
 from ablate.printable import shortened
 from ablate.recipe.settings import Choice, Settings
 from ablate.registry import suggestion
@@ -48,7 +49,7 @@ def make_tricks(
     settings: Settings, spec: Spec, folder: Path, seeds: tuple[int, ...] = (0,), device: str = "cpu"
 ) -> tuple[list[Trick], Context]:
     """The tricks of a training, bound to a context before the data are loaded; and the context."""
-    context = Context(spec, seeds, settings.epochs, 1, device, settings.monitor.metric, settings.monitor.better)
+    context = Context(spec, seeds, settings.length(1), 1, device, settings.monitor.metric, settings.monitor.better)
     tricks = [make_trick(choice, folder) for choice in settings.tricks]
     for trick in tricks:
         trick.bind(context)
@@ -149,11 +150,51 @@ def make_optimizer(
     ``stacked``: parameters are (R, …). ``moved``: tricks change the learning rate. Raises `CannotStack` if the
     optimizer would couple the seeds of a stack.
     """
+    several, shapes = settings.optimizer.options, shapes_of(parameters, stacked=stacked)
+    epochs = settings.length(steps_per_epoch)
+    make = partial(_make, epochs, steps_per_epoch, folder, shapes, stacked=stacked, moved=moved)
+    if not isinstance(several, Several):
+        return make(settings.optimizer, parameters)
+
+    from ablate.optimizers.steps.several import SeveralOptimizers
+
+    optimizers, setters = [], []
+    for path, part, own in several.split(parameters, stacked=stacked):
+        try:
+            optimizer, setter = make(part.use, own)
+            if wants_closure(optimizer):
+                label = part.use.target or part.use.name
+                raise ValueError(f"optimizer (={label}) requires a closure, so it cannot be a part. Use another one.")
+        except ValueError as error:
+            raise type(error)(str(error).replace("optimizer", path, 1)) from error
+        for group in optimizer.param_groups:
+            group["match"] = group.get("match") or part.match
+        optimizers.append(optimizer)
+        setters += [setter] if setter is not None else []
+    return SeveralOptimizers(optimizers), partial(_set_all, setters) if setters else None
+
+
+def _set_all(setters: Sequence[Callable[[int], None]], step: int) -> None:
+    for setter in setters:
+        setter(step)
+
+
+def _make(
+    epochs: float,
+    steps_per_epoch: int,
+    folder: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    choice: Choice,
+    parameters: Mapping[str, Tensor],
+    *,
+    stacked: bool,
+    moved: bool,
+) -> tuple[torch.optim.Optimizer, Callable[[int], None] | None]:
+    """`make_optimizer` for a single optimizer, of some or all parameters of a network with these ``shapes``."""
     from ablate.optimizers.steps.rate_per_seed import take_rates
 
-    choice = settings.optimizer
     named = (
-        OwnOptimizer.of(choice, choice.resolve(folder), settings.epochs, steps_per_epoch)
+        OwnOptimizer.of(choice, choice.resolve(folder), epochs, steps_per_epoch)
         if choice.target is not None
         else choice.built_in(Optimizer)
     )
@@ -162,7 +203,7 @@ def make_optimizer(
     if stacked and named.stacks is not True:
         raise CannotStack(f"optimizer (={choice.name}) {named.stacks}.")
     groups = parameter_groups(
-        named, parameters.items(), epochs=settings.epochs, steps_per_epoch=steps_per_epoch, stacked=stacked
+        named, parameters.items(), epochs=epochs, steps_per_epoch=steps_per_epoch, stacked=stacked, shapes=shapes
     )
     if stacked:
         optimizer = named.build_stacked(groups)
@@ -173,7 +214,7 @@ def make_optimizer(
         take_rates(optimizer)
     else:
         optimizer = named.build(groups)
-    return optimizer, value_setter(optimizer, named, settings.epochs, steps_per_epoch)
+    return optimizer, value_setter(optimizer, named, epochs, steps_per_epoch)
 
 
 def wants_closure(optimizer: torch.optim.Optimizer) -> bool:

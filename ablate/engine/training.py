@@ -6,8 +6,10 @@ the stack. Stacks, and seeds that cannot be stacked, take turns: one epoch each.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ablate.data.dataset import Parts
@@ -30,7 +32,8 @@ def train(assignment: Assignment, data: Parts, report: Report, resume: State | N
             stack.assembly.between_epochs(0)
     report.started(job_facts(stacks))
     began = time.monotonic()
-    for epoch in range(max(stack.epoch for stack in stacks) + 1, assignment.settings.epochs + 1):
+    epochs = math.ceil(stacks[0].assembly.settings.epochs)
+    for epoch in range(max(stack.epoch for stack in stacks) + 1, epochs + 1):
         for stack in stacks:
             if not stack.active():
                 continue
@@ -50,11 +53,11 @@ def train(assignment: Assignment, data: Parts, report: Report, resume: State | N
                 for replica in stack.active():
                     report.epoch(stack.first + replica, stack.line(replica, epoch, numbers | watched))
                 stack.stop(stop)
-            if stack.active() and epoch < assignment.settings.epochs:
+            if stack.active() and epoch < epochs:
                 assembly.between_epochs(epoch)
         if not any(stack.active() for stack in stacks):
             break
-        if epoch < assignment.settings.epochs and report.due(epoch):
+        if epoch < epochs and report.due(epoch):
             report.checkpoint(job_state(epoch, stacks))
     return [outcome for stack in stacks for outcome in finish(stack, report)]
 
@@ -66,7 +69,9 @@ def finish(stack: TrainingState, report: Report) -> list[Outcome]:
 
 
 def train_epoch(assembly: Assembly, epoch: int) -> Tensor:
-    """One pass over the training set. Returns the mean training loss (R,) of all samples, on the device."""
+    """One pass over the training set, cut short at the end of training. Returns the mean training loss (R,) of its
+    samples, on the device.
+    """
     steps = StepClosure(assembly)
     step = (epoch - 1) * assembly.steps_per_epoch
     total: Tensor | float = 0.0
@@ -74,7 +79,8 @@ def train_epoch(assembly: Assembly, epoch: int) -> Tensor:
 
     assembly.begin_epoch(epoch)
     assembly.replicas.train()
-    for group in grouped(assembly.train.batches(assembly.order(epoch)), assembly.batches_per_step):
+    groups = grouped(assembly.train.batches(assembly.order(epoch)), assembly.batches_per_step)
+    for group in islice(groups, assembly.steps_left(step)):
         steps.take(group, step)
         if step == 0:
             assembly.first_loss = steps.loss

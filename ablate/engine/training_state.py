@@ -85,11 +85,13 @@ class TrainingState:
             keep(self.best_weights, self.assembly.replicas.state(), better, self.assembly.replicas)
         return lost
 
-    def line(self, replica: int, epoch: int, numbers: Numbers) -> dict[str, float | None]:
+    def line(self, replica: int, epoch: int, numbers: Numbers) -> dict[str, Any]:
         """The line of one seed's epoch in the metrics file; values that are not finite are None."""
         values = {name: float(v) if math.isfinite(v := values[replica]) else None for name, values in numbers.items()}
         rates = applied_rates(self.assembly.optimizer, replica)
-        return {"epoch": epoch, "time": time.time(), "seconds": round(self.seconds, 4), **values, **rates}
+        place = self.assembly.place(epoch)
+        where = {"at": {"epoch": place}} if place != epoch else {}
+        return {"epoch": epoch, **where, "time": time.time(), "seconds": round(self.seconds, 4), **values, **rates}
 
     def stop(self, which: NDArray[np.bool_]) -> None:
         """Stop some seeds, and keep their weights if others continue."""
@@ -125,13 +127,17 @@ class TrainingState:
     def _outcome(self, i: int, seed: int, last: dict[str, float], best: dict[str, float]) -> Outcome:
         best_epoch, epoch = int(self.best_epoch[i]) or None, int(self.last_epoch[i])
         loss, weights = self.first_loss[i], self.first_weights[i]
+        ends = {"last": epoch, "best": best_epoch or epoch}
+        places = {which: {"epoch": self.assembly.place(end)} for which, end in ends.items()}
+        known: dict[str, Any] = {"first_loss": loss, "first_weights": weights}
+        if places["last"]["epoch"] != epoch:
+            known["places"] = places
         if i in self.diverged:
-            reason = self.diverged[i]
-            return Outcome(seed, "diverged", epoch, reason, best_epoch, first_loss=loss, first_weights=weights)
+            return Outcome(seed, "diverged", epoch, self.diverged[i], best_epoch, **known)
         select_best = self.assembly.settings.select == "best"
         results = {"selected": best if select_best else last, "last": last, "best": best}
         selected = best_epoch if select_best else epoch
-        return Outcome(seed, "finished", epoch, "", best_epoch, selected, results, loss, weights)
+        return Outcome(seed, "finished", epoch, "", best_epoch, selected, results, **known)
 
     def _measured(
         self, values: list[dict[str, float]], weights: dict[str, Tensor], which: list[int]

@@ -9,8 +9,9 @@ from ablate.evidence.seeds import equal
 from ablate.evidence.table import ALL_LOSSES
 from ablate.notes.note import Kind, Note
 from ablate.recipe.measured import scaled_by
-from ablate.recipe.settings import Choice
+from ablate.recipe.settings import Choice, Settings
 from ablate.recipe.variant import Variant
+from ablate.store.places import at_of, on_axis
 from ablate.store.provenance import Provenance
 from ablate.store.records import RunRecord
 
@@ -73,7 +74,7 @@ def different_origins(row: Origins, parent: Origins) -> list[Note]:
     ]
 
 
-BUDGET: dict[str, Kind] = {"epochs": "other_epochs", "batch_size": "other_batch_size"}
+BUDGET: dict[str, Kind] = {"epochs": "other_epochs", "steps": "other_length", "batch_size": "other_batch_size"}
 """Settings that determine how long a variant is trained, and the notes about them."""
 
 SEEN_ONLY = {"facial_keypoints": {"size"}, "csv": {"inputs"}, "npz": {"keypoints"}}
@@ -90,11 +91,20 @@ def different_settings(row: Variant, parent: Variant) -> list[Note]:
     alone = bool(row.changes) and all(change.kind == "set" and change.subject in BUDGET for change in row.changes)
     for field, kind in BUDGET.items():
         mine, theirs = getattr(row.settings, field), getattr(parent.settings, field)
+        if field == "epochs" and not (mine and theirs):
+            continue
+        if field == "steps" and mine != theirs:
+            mine, theirs = length_text(row.settings), length_text(parent.settings)
         if mine != theirs and not alone and not row.settings.joined:
             notes.append(Note(kind, values={"own": mine, "parent": theirs}))
     if keys := different_keys(row.settings.data, parent.settings.data):
         notes.append(Note("other_data" if same_validation(row, parent) else "other_validation", values={"keys": keys}))
     return notes
+
+
+def length_text(settings: Settings) -> str:
+    """``20 epochs`` or ``2,000 steps``."""
+    return f"{settings.epochs:g} epochs" if settings.steps is None else f"{settings.steps:,} steps"
 
 
 def same_validation(row: Variant, other: Variant) -> bool:
@@ -118,7 +128,10 @@ def different_keys(one: Choice, other: Choice) -> list[str]:
 
 def different_steps(row: Iterable[RunRecord], parent: Iterable[RunRecord]) -> list[Note]:
     """A note if the measured numbers of steps per epoch differ."""
-    mine, theirs = ({run.steps // run.epoch for run in side if run.steps and run.epoch} for side in (row, parent))
+    mine, theirs = (
+        {round(run.steps / on_axis(run.epoch, at_of(run), "epoch")) for run in side if run.steps and run.epoch}
+        for side in (row, parent)
+    )
     if len(mine) != 1 or len(theirs) != 1 or mine == theirs:
         return []
     return [Note("other_steps", values={"own": mine.pop(), "parent": theirs.pop()})]

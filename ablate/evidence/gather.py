@@ -168,7 +168,7 @@ def describe(
         if variant.settings.joined
         else agreed(trained)
         if trained and all(trained.values())
-        else variant.settings.epochs,
+        else variant.settings.epochs or None,
         best_epoch=agreed(seeds.places("best", axis)),
         train_loss=numbers["train_loss"],
         train_loss_sd=numbers["train_loss_sd"],

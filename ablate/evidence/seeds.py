@@ -157,7 +157,7 @@ class Seeds:
             affected=len(affected),
             reason=reasons[0] if reasons else "",
             epoch=on_axis(slowest.epoch, at_of(slowest), axis) if slowest else 0,
-            epochs=(slowest.epochs if slowest else 0) or self.variant.settings.epochs,
+            epochs=(slowest.epochs if slowest else 0) or self.variant.settings.planned_epochs,
             axis=axis,
             unit=self.unit,
             identical=len(self.finished) - len(self.distinct),

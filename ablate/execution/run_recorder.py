@@ -58,7 +58,7 @@ class RunRecorder:
         self.job, self.store, self.listen, self.ending, self.check = job, store, listen, ending, check
         self.count = len(job.fingerprints)
         self.ended_runs = set(settled)
-        self.epochs = job.assignment.settings.epochs
+        self.epochs = job.assignment.settings.planned_epochs
         self.policy = job.assignment.settings.checkpoint
         self.began = kept.began if kept else time.time()
         self.before = kept.seconds if kept else 0.0
@@ -96,6 +96,13 @@ class RunRecorder:
         """Wall time of this training so far, including earlier attempts."""
         return self.before + time.monotonic() - self.clock
 
+    def _steps(self, replica: int) -> int | None:
+        """The number of optimizer steps so far, if it is known."""
+        per_epoch = self.facts.steps_per_epoch
+        if not per_epoch:
+            return per_epoch
+        return min(per_epoch * self.lines[replica], round(self.job.assignment.settings.length(per_epoch) * per_epoch))
+
     def record(self, replica: int, status: Status, reason: str = "") -> RunRecord:
         """A run as it is now."""
         now, facts = time.time(), self.facts
@@ -111,7 +118,7 @@ class RunRecorder:
             epochs=self.epochs,
             places=self.places[replica],
             parameters=facts.parameters,
-            steps=facts.steps_per_epoch and facts.steps_per_epoch * self.lines[replica],
+            steps=self._steps(replica),
             peak_memory=max(peak_memory(self.job.assignment.device), self.peak_before),
             target_scaling=facts.target_scaling,
             started=self.began,
@@ -134,6 +141,8 @@ class RunRecorder:
         self.check()  # data and code are loaded by now
         with self.ending.shield():
             self.facts = facts
+            if (steps := self.job.assignment.settings.steps) is not None and facts.steps_per_epoch:
+                self.epochs = -(-steps // facts.steps_per_epoch)
             provenance = self.job.provenance.of_process(self.job.assignment.device, facts)
             for replica in self.under_way():
                 self.store.write_provenance(self.job.fingerprints[replica], provenance)

@@ -327,7 +327,7 @@ class Scheduler:
                 if job.settles(record):
                     yield self._ended(job, seed, record)
                     continue
-                epochs, fold = job.assignment.settings.epochs, job.assignment.fold
+                epochs, fold = job.assignment.settings.planned_epochs, job.assignment.fold
                 finished = None if status == "interrupted" else time.time()
                 ended = replace(record, seed=seed, fold=fold, epochs=epochs, finished=finished)
                 lost = replace(ended, status=status, reason=reason)

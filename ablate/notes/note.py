@@ -61,6 +61,7 @@ Kind = Literal[
     "second_look",
     # what a variant and its parent differ in beside the variant's change
     "other_epochs",
+    "other_length",
     "other_batch_size",
     "other_data",
     "other_validation",

@@ -20,24 +20,26 @@ def parameter_groups(
     optimizer: Optimizer,
     named_parameters: Iterable[tuple[str, Tensor]],
     *,
-    epochs: int = 1,
+    epochs: float = 1,
     steps_per_epoch: int = 1,
     stacked: bool = False,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
 ) -> list[dict[str, Any]]:
     """Parameter groups for ``optimizer.build``, each with its values at step 0 and, under ``match``, its pattern (None:
     the rest).
 
     A parameter belongs to the first of ``optimizer.groups`` whose pattern it matches. ``stacked``: parameters have a
-    leading R axis, which '1d' ignores. Frozen parameters are included, because they may be unfrozen later. An optimizer
+    leading R axis, which '1d' and '2d' ignore. ``shapes``: of all of the network's parameters, if these are not all.
+    Frozen parameters are included, because they may be unfrozen later. An optimizer
     `InParts` has one group per part, named under ``part``. Raises ValueError if a pattern matches no parameter.
     """
     named = dict(named_parameters)
     parts: Mapping[str, str] = {}
     if isinstance(optimizer, InParts):
-        parts = optimizer.part({name: tuple(parameter.shape[stacked:]) for name, parameter in named.items()})
+        parts = optimizer.part(shapes or shapes_of(named, stacked=stacked), named.keys())
     members: dict[int | None, dict[str, list[Tensor]]] = {i: {} for i in (*range(len(optimizer.groups)), None)}
     for name, parameter in named.items():
-        place = _group_of(name, parameter.dim() - stacked, optimizer.groups)
+        place = first_match([group.match for group in optimizer.groups], name, parameter.dim() - stacked)
         members[place].setdefault(parts.get(name, ""), []).append(parameter)
     for index, group in enumerate(optimizer.groups):
         if not members[index]:
@@ -56,7 +58,7 @@ def parameter_groups(
 
 
 def value_setter(
-    torch_optimizer: TorchOptimizer, optimizer: Optimizer, epochs: int, steps_per_epoch: int
+    torch_optimizer: TorchOptimizer, optimizer: Optimizer, epochs: float, steps_per_epoch: int
 ) -> Callable[[int], None] | None:
     """A function that sets the values of a step (counted from 0 over the whole training) in every parameter group; None
     if nothing is scheduled.
@@ -131,9 +133,19 @@ def fused(groups: Iterable[dict[str, Any]]) -> bool | None:
     return True if fits else None
 
 
-def _group_of(name: str, dimensions: int, groups: tuple[Group, ...]) -> int | None:
-    for index, group in enumerate(groups):
-        if dimensions <= 1 if group.match == "1d" else fnmatchcase(name, group.match):
+def shapes_of(named: Mapping[str, Tensor], *, stacked: bool) -> dict[str, tuple[int, ...]]:
+    """The shapes of one network's parameters."""
+    return {name: tuple(parameter.shape[stacked:]) for name, parameter in named.items()}
+
+
+def first_match(patterns: Sequence[str | None], name: str, dimensions: int) -> int | None:
+    """The number of the first pattern that a parameter matches. None as a pattern matches all parameters."""
+    for index, pattern in enumerate(patterns):
+        if pattern in ("1d", "2d"):
+            found = (dimensions >= 2) == (pattern == "2d")
+        else:
+            found = pattern is None or fnmatchcase(name, pattern)
+        if found:
             return index
     return None
 
@@ -147,7 +159,7 @@ def _fields(optimizer: Optimizer, group: Group | None, part: str) -> dict[str, A
 
 
 def _values(
-    optimizer: Optimizer, group: Group | None, part: str, step: int, epochs: int, steps_per_epoch: int
+    optimizer: Optimizer, group: Group | None, part: str, step: int, epochs: float, steps_per_epoch: int
 ) -> dict[str, Any]:
     fields = _fields(optimizer, group, part)
     return optimizer.group_values({k: value_at(v, step, epochs, steps_per_epoch) for k, v in fields.items()})
@@ -158,7 +170,7 @@ def is_scheduled(value: Any) -> bool:
     return isinstance(value, Schedule) or (isinstance(value, list) and any(map(is_scheduled, value)))
 
 
-def value_at(value: Any, step: int, epochs: int, steps_per_epoch: int) -> Any:
+def value_at(value: Any, step: int, epochs: float, steps_per_epoch: int) -> Any:
     """A schedule's value at a step, also within a list; anything else as it is."""
     if isinstance(value, Schedule):
         return value.at_step(step, epochs, steps_per_epoch)

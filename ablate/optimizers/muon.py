@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -77,18 +77,19 @@ class Muon(InParts):
         description="decoupled weight decay, for both optimizers: each step subtracts lr · weight_decay · w",
     )
 
-    def part(self, shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, str]:
+    def part(self, shapes: Mapping[str, tuple[int, ...]], own: Collection[str]) -> Mapping[str, str]:
         """Raises ValueError if no parameters are left for Muon."""
         weights = [name for name, shape in shapes.items() if len(shape) >= 2]
         hidden = weights[:-1] if self.output == "adamw" else weights
         patterns = [pattern.lower() for pattern in self.adamw]
-        chosen = {name for name in hidden if not any(fnmatchcase(name.lower(), pattern) for pattern in patterns)}
+        others = {name for name in hidden if any(fnmatchcase(name.lower(), pattern) for pattern in patterns)}
+        chosen = {name for name in hidden if name in own} - others
         if not chosen:
             raise ValueError(
-                f"optimizer (=muon) requires hidden weight matrices, but all {len(shapes)} parameters would use "
+                f"optimizer (=muon) requires hidden weight matrices, but all {len(own)} parameters would use "
                 "AdamW. Use adamw, or set output: muon."
             )
-        return {name: "muon" if name in chosen else "adamw" for name in shapes}
+        return {name: "muon" if name in chosen else "adamw" for name in own}
 
     def group_values(self, now: Mapping[str, Any]) -> dict[str, Any]:
         plain = {key: now[key] for key in ("lr", "momentum", "eps", "weight_decay")}

@@ -29,7 +29,7 @@ class Group(Named):
     match: str = Field(
         description=(
             "shell pattern of parameter names, such as '*.bias' or 'conv1.*'; '1d' matches all biases and the "
-            "parameters of norms"
+            "parameters of norms, '2d' all others"
         )
     )
     lr: Rate | None = Field(default=None, description="learning rate of the group; null: that of the optimizer")

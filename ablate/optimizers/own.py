@@ -37,7 +37,9 @@ class OwnOptimizer(Optimizer):
     _first: dict[str, Any] = PrivateAttr()
 
     @classmethod
-    def of(cls, choice: Choice, make: Callable[..., TorchOptimizer], epochs: int, steps_per_epoch: int) -> OwnOptimizer:
+    def of(
+        cls, choice: Choice, make: Callable[..., TorchOptimizer], epochs: float, steps_per_epoch: int
+    ) -> OwnOptimizer:
         """From the recipe, whose target is ``make``."""
         options: Mapping[str, Any] = choice.options  # type: ignore[assignment]
         groups = groups_of_target(options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import ClassVar
 
 from ablate.optimizers.optimizer import Optimizer
@@ -19,5 +19,5 @@ class InParts(Optimizer):
     """
 
     @abstractmethod
-    def part(self, shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, str]:
-        """The part of each parameter, from the names and shapes of one network's parameters, in order."""
+    def part(self, shapes: Mapping[str, tuple[int, ...]], own: Collection[str]) -> Mapping[str, str]:
+        """The part of each of the ``own`` parameters, from the names and shapes of all of one network's, in order."""

@@ -19,6 +19,8 @@ class Estimates:
         for run in plan.runs:
             if run.record.seconds and run.record.epoch:
                 paces[run.identity].append(run.record.seconds / run.record.epoch)
+        # with steps, the number of epochs is known only from runs that have begun
+        self.epochs = {run.identity: run.record.epochs for run in plan.runs if run.record.epochs}
         self.paces = {identity: median(values) for identity, values in paces.items()}
         self.typical = median(self.paces.values()) if self.paces else None
         self.sizes = {} if self.paces else known_sizes(plan, store)
@@ -29,18 +31,17 @@ class Estimates:
 
     def seconds(self, runs: Iterable[PlannedRun]) -> float:
         """The remaining time of runs with known durations."""
-        return sum(self.paces[run.identity] * epochs_left(run) for run in runs)
+        return sum(self.paces[run.identity] * self.epochs_left(run) for run in runs)
 
     def cost(self, run: PlannedRun) -> float:
         """The remaining cost of a run, relative to other runs: in seconds if any duration is known."""
         size = self.sizes.get(run.fingerprint, 1.0)
-        return epochs_left(run) * (self.paces.get(run.identity) or self.typical or size)
+        return self.epochs_left(run) * (self.paces.get(run.identity) or self.typical or size)
 
-
-def epochs_left(run: PlannedRun) -> int:
-    """Number of remaining epochs: all of them unless the run was interrupted."""
-    done = run.record.epoch if run.record.status in ("interrupted", "running", "timeout") else 0
-    return max(run.variant.settings.epochs - done, 1)
+    def epochs_left(self, run: PlannedRun) -> int:
+        """Number of remaining epochs: all of them unless the run was interrupted."""
+        done = run.record.epoch if run.record.status in ("interrupted", "running", "timeout") else 0
+        return max((run.variant.settings.planned_epochs or self.epochs.get(run.identity, 0)) - done, 1)
 
 
 def known_sizes(plan: Plan, store: Store) -> dict[str, float]:

@@ -172,10 +172,8 @@ def build(settings: Settings, folder: Path, folds: Folds | None, loaded: dict[st
 
 def sketch(settings: Settings, spec: Spec, folder: Path) -> nn.Module:
     """The network without values, on the meta device. Raises ValueError if init or optimizer do not fit."""
-    from ablate.engine.construction import build_network, make_tricks
+    from ablate.engine.construction import build_network, make_optimizer, make_tricks
     from ablate.inits.init import Init
-    from ablate.optimizers.build import parameter_groups
-    from ablate.optimizers.optimizer import Optimizer
     from ablate.registry.lazy import torch
 
     tricks, _ = make_tricks(settings, spec, folder)
@@ -183,6 +181,6 @@ def sketch(settings: Settings, spec: Spec, folder: Path) -> nn.Module:
         network, _ = build_network(settings, spec, folder, tricks, None)
     if isinstance(init := settings.init.options, Init):
         init.check(network, spec)
-    if isinstance(optimizer := settings.optimizer.options, Optimizer):
-        parameter_groups(optimizer, network.named_parameters())  # each must match a parameter
+    if not settings.custom("optimizer"):
+        make_optimizer(settings, dict(network.named_parameters()), 1, folder)  # each pattern must match a parameter
     return network

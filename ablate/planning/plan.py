@@ -116,7 +116,7 @@ class Plan:
         """The same runs with their current records, ignoring later changes of data and code."""
 
         def now(run: PlannedRun) -> PlannedRun:
-            record = store.record(run.fingerprint, run.seed, run.variant.settings.epochs, run.record.fold)
+            record = store.record(run.fingerprint, run.seed, run.variant.settings.planned_epochs, run.record.fold)
             if run.kept is not None and reading_changed(run.variant.settings, record):
                 return run
             return replace(run, record=record, kept=None)
@@ -148,7 +148,7 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
         earlier = {**older, **row["runs"]} if row else {}
         shared = shared_by[variant.name]
         upon = {row: shared_by[row] for row in variant.settings.source_rows if row in shared_by}
-        epochs = variant.settings.epochs
+        epochs = variant.settings.planned_epochs
         repeats = product(recipe.seeds, range(recipe.folds.k) if recipe.folds else (None,))
         wanted = [(run_fingerprint(shared, seed, fold), seed, epochs, fold) for seed, fold in repeats]
         for (name, seed, _, fold), record in zip(wanted, store.records(wanted), strict=True):

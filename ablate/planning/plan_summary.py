@@ -24,7 +24,7 @@ class RowOutlook:
     parent: str | None
     description: str
     changes: tuple[str, ...]
-    epochs: int
+    epochs: float
     runs: dict[str, int]
     shared: int
     parameters: int | None = None
@@ -34,6 +34,7 @@ class RowOutlook:
     moves_away: Sequence[str] = ()
     seconds: float | None = None
     bytes: int | None = None
+    steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ def outlook(plan: Plan, store: Store, *, networks: bool) -> Outlook:
                 fact.moves_away,
                 estimates.seconds(new) if estimates.knows(runs[0]) else None,
                 # best and last weights of four bytes each, and about 200 bytes of metrics per epoch
-                len(new) * (8 * parameters + 200 * variant.settings.epochs) if parameters is not None else None,
+                len(new) * (8 * parameters + 200 * variant.settings.planned_epochs) if parameters is not None else None,
+                variant.settings.steps,
             )
         )
     waiting = [

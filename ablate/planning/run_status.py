@@ -68,7 +68,7 @@ def run_now(run: PlannedRun, store: Store, now: float) -> RunNow:
     return RunNow(
         run.seed,
         on_axis(point, at, axis),
-        run.variant.settings.epochs,
+        run.record.epochs or run.variant.settings.planned_epochs,
         last.get("train_loss"),
         last.get("valid_loss"),
         max(now - max(signs), 0.0) if signs else None,

@@ -77,7 +77,15 @@ def read_own(shape: Shape, problems: Problems) -> Own:
         for i, node in enumerate(shape.items("add", "[flip]"))
     ]
     lines = [Assignment(path, value, place) for path, value, place in shape.pairs("set", "{epochs: 100}")]
+    check_length({line.path: line.value for line in lines}, problems)
     return Own(shape.path, tuple(remove), tuple(item for item in items if item is not None), tuple(lines))
+
+
+def check_length(given: Mapping[str, Node], problems: Problems) -> None:
+    """Report ``steps`` and ``epochs`` in the same place: the later one would replace the other."""
+    if {"steps", "epochs"} <= given.keys():
+        rule = f"cannot be combined with epochs (={show(given['epochs'])}). Remove one of them."
+        problems.wrong(given["steps"], "steps", rule)
 
 
 def read_bundles(shape: Shape, problems: Problems) -> dict[str, Bundle]:

@@ -115,7 +115,7 @@ def _choices(settings: Settings) -> Iterator[tuple[str, Choice]]:
 def _targets(settings: Settings) -> set[str]:
     collate = settings.batch.collate_choice
     choices = [choice for _, choice in _choices(settings)] + ([collate] if collate is not None else [])
-    return {choice.target for choice in choices if choice.target is not None}
+    return {one.target for choice in choices for one in choice.all if one.target is not None}
 
 
 def _plain(settings: Settings, folder: Path, folds: Folds | None, gone: Mapping[Path, str]) -> dict[str, Any]:
@@ -170,9 +170,14 @@ def _plain_default(field: FieldInfo) -> Any:
 def _with_contents(choice: Choice, plain: Any, folder: Path, gone: Mapping[Path, str]) -> Any:
     if choice.target is not None:
         return {key: value if key == "target" else _read_by_target(value, folder) for key, value in plain.items()}
-    for keys, path in files(choice.options):
-        below = reduce(getitem, keys[:-1], plain)
-        below[keys[-1]] = {"contents": gone[path] if path in gone else content_hash(path)}
+    for keys, value in inside(choice.options):
+        if isinstance(value, Path):
+            read: Any = {"contents": gone[value] if value in gone else content_hash(value)}
+        elif isinstance(value, Choice) and value.target is not None:
+            read = _with_contents(value, reduce(getitem, keys, plain), folder, gone)
+        else:
+            continue
+        reduce(getitem, keys[:-1], plain)[keys[-1]] = read
     return plain
 
 

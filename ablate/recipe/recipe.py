@@ -149,7 +149,8 @@ def advice_of(recipe: Recipe) -> list[str]:
         sentences += [
             f"{place}.patience (={patience.dump()}) never runs out in {settings.epochs} epochs. Use a smaller value."
             for place, options in places.items()
-            if isinstance(patience := getattr(options, "patience", None), Epochs)
+            if settings.epochs
+            and isinstance(patience := getattr(options, "patience", None), Epochs)
             and patience.of(settings.epochs) >= settings.epochs
         ]
         # without flags, this is an error

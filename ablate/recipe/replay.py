@@ -15,6 +15,10 @@ SECTIONS = ("trainer", "args", *Settings.CHOICES, "metrics", "watch", *Training.
 """The first part of a dotted path, except for ``tricks``."""
 
 
+INSTEAD = {"steps": "epochs", "epochs": "steps"}
+"""A setting replaces the other one of the pair."""
+
+
 @dataclass(frozen=True)
 class Tree:
     """Settings before they are checked. ``tricks`` are in the order in which they were first added."""
@@ -62,7 +66,8 @@ def assign(tree: Tree, line: Assignment, problems: Problems) -> Tree:
         problems.add(line.position, f"{f'{show(line.path)}: ' if rest else ''}{show(head)} is not a setting.{hint}")
         return tree
     if not rest:
-        return replace(tree, sections={**tree.sections, head: section(head, line.value)})
+        kept = {name: node for name, node in tree.sections.items() if name != INSTEAD.get(head)}
+        return replace(tree, sections={**kept, head: section(head, line.value)})
     start = tree.sections.get(head)
     if start is None and head in ("args", "monitor", "checkpoint", "batch"):
         start = Node({}, line.position)

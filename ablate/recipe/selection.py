@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ablate.recipe.changes import Assignment
+from ablate.recipe.changes import Assignment, check_length
 from ablate.recipe.designs import DESIGNS, design_rule
 from ablate.recipe.node import Node, Problems, one_line, plain_scalar, show
 from ablate.recipe.problems import Position, RecipeError
@@ -95,6 +95,8 @@ def read_selection(
         if (line := _read_set(text, names, problems)) is not None:
             lines.append(line)
         arguments += ["--set", text]
+    for row in dict.fromkeys(row for row, _ in lines):
+        check_length({line.path: line.value for of, line in lines if of == row}, problems)
     if not (isinstance(scale, (int, float)) and math.isfinite(scale) and scale > 0):
         problems.add(Position(""), f"--scale (={show(scale)}) must be greater than 0.")
         scale = 1.0

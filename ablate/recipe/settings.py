@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import re
 import sys
 from collections.abc import Mapping
@@ -12,8 +13,8 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ablate.registry import Entry, Named, lookup
-from ablate.registry.fields import EpochCount
+from ablate.registry import Entry, Named, inside, lookup
+from ablate.registry.fields import EpochCount, StepCount
 from ablate.schedules import Schedule
 
 Base = TypeVar("Base", bound=Named)
@@ -41,6 +42,11 @@ class Choice:
     def absent(self) -> bool:
         """Whether there is no choice, because the variant's trainer does not use this section."""
         return self.name is None and self.target is None
+
+    @property
+    def all(self) -> tuple[Choice, ...]:
+        """This choice, and those within its settings."""
+        return tuple(value for _, value in inside(self) if isinstance(value, Choice))
 
     @property
     def entry(self) -> Entry | None:
@@ -176,7 +182,10 @@ class Training(BaseModel):
     )
 
     batch_size: int = Field(default=64, ge=1, description="number of samples per step; a smaller last batch is kept")
-    epochs: EpochCount = Field(default=10, description="number of passes over the training set")
+    epochs: EpochCount = Field(
+        default=10, description="number of passes over the training set; 9.9: the last one is cut short"
+    )
+    steps: StepCount | None = Field(default=None, description="instead of epochs: number of optimizer steps")
     shuffle: bool = Field(
         default=True, description="shuffle the training set every epoch; the order depends on the seed only"
     )
@@ -216,6 +225,8 @@ class Settings(Training):
     The fields in ``INCIDENTAL`` affect speed, checkpoints and what is recorded, but not the result, and are not part of
     the fingerprint.
 
+    ``epochs`` is 0 if it is unknown: with ``steps``, and if the user's own training does not say it.
+
     ``trainer`` trains the variant. Sections that it does not use are absent choices, and are not dumped; ``args`` are
     the arguments of the user's own training.
     """
@@ -244,6 +255,18 @@ class Settings(Training):
         {"loader", "workers", "clean_train_loss", "checkpoint", "stack", "compile", "watch"}
     )
 
+    def length(self, steps_per_epoch: int) -> float:
+        """The number of epochs, up to a whole step: an int, unless the last epoch is cut short."""
+        total = self.steps or max(round(self.epochs * steps_per_epoch), 1)
+        return total / steps_per_epoch if total % steps_per_epoch else total // steps_per_epoch
+
+    @property
+    def planned_epochs(self) -> int:
+        """The number of epochs, the last of which may be cut short; 0 if unknown: in the user's own training, and with
+        ``steps``.
+        """
+        return math.ceil(self.epochs)
+
     @property
     def joined(self) -> tuple[str, ...]:
         """The variants whose predictions this variant combines, if that is all it does."""
@@ -268,6 +291,8 @@ class Settings(Training):
         tree |= self.model_dump(mode="json", include={key for key in plain if key != "epochs" or self.epochs})
         if self.batch == BatchForm():
             tree.pop("batch", None)
+        if self.steps is None:
+            tree.pop("steps", None)
         if self.joined:
             tree["joined"] = list(self.joined)
         return tree
@@ -275,7 +300,8 @@ class Settings(Training):
     def custom(self, *names: str) -> bool:
         """Whether any of these settings (``model``, ``tricks`` …) is custom code: has a target."""
         values = [getattr(self, name) for name in names]
-        return any(choice.target for value in values for choice in (value if isinstance(value, tuple) else (value,)))
+        choices = [choice for value in values for choice in (value if isinstance(value, tuple) else (value,))]
+        return any(one.target for choice in choices for one in choice.all)
 
     def replace(self, **fields: Any) -> Settings:
         """A copy with some top-level fields replaced."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -12,11 +11,13 @@ from operator import getitem
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from ablate.recipe.changes import check_length
 from ablate.recipe.entries import Item, mapped_arguments, read_item
 from ablate.recipe.measured import LOSSES, Monitored
 from ablate.recipe.node import Node, Problems, show
+from ablate.recipe.own_arguments import scheduled
 from ablate.recipe.own_training import (
     OwnTraining,
     check_sections,
@@ -32,7 +33,6 @@ from ablate.recipe.shape import did_you_mean
 from ablate.recipe.targets import target_rule
 from ablate.recipe.validation_errors import complain
 from ablate.registry import Named, UnknownName, entries, inside, lookup
-from ablate.schedules import Scheduled
 
 LISTED = {"metrics": ("metric", "accuracy"), "watch": ("watch", "gradient_norm")}
 """Lists of entries: their kind, and an example."""
@@ -48,12 +48,6 @@ EXAMPLES = {
 }
 
 
-class Argument(BaseModel):
-    """One argument of a custom optimizer."""
-
-    value: Scheduled[float]
-
-
 @dataclass(frozen=True)
 class Builder:
     """Builds settings for one recipe.
@@ -67,6 +61,11 @@ class Builder:
     flag_folder: Path
     problems: Problems
     gone: dict[Path, str] | None = None
+
+    @property
+    def _context(self) -> dict[str, Any]:
+        """What pydantic's validators need to know."""
+        return {"scale": self.scale, "folder": self.folder}
 
     def build(self, tree: Tree, position: Position, where: str) -> Settings | None:
         """The settings of a tree, None (and problems) if it is invalid. ``position`` and ``where``: of the variant.
@@ -88,6 +87,7 @@ class Builder:
         watch = self._listed("watch", tree.sections.get("watch"))
         tricks = {key: self._trick(item, tree, metrics) for key, item in tree.tricks.items()}
         training = self._training(tree, metrics)
+        check_length(tree.sections, self.problems)
         collate = training.batch.collate_choice if training is not None else None
         if training is not None and (odd := self._odd_batch(training.batch, choices)) is not None:
             self.problems.add(tree.sections["batch"].position, odd)
@@ -106,7 +106,7 @@ class Builder:
         settings = Settings(
             trainer=trainer, **choices, metrics=metrics, watch=watch, tricks=in_hook_order(present), **plain
         )
-        return self._apply_rules(settings, tree)
+        return self._apply_rules(settings if training.steps is None else settings.replace(epochs=0), tree)
 
     def _odd_batch(self, batch: BatchForm, choices: Mapping[str, Choice | None]) -> str | None:
         """What is wrong with ``batch``: its keys are about custom data, or about a custom network."""
@@ -131,6 +131,8 @@ class Builder:
         training = self._training(replace(tree, sections=kept), metrics)
         if "epochs" in kept and training is not None and (rule := rules.ignores_epochs(self.folder)) is not None:
             self.problems.add(kept["epochs"].position, f"epochs (={training.epochs}) {rule}")
+        if training is not None and not float(training.epochs).is_integer():
+            self.problems.wrong(kept["epochs"], "epochs", "must be an integer if your own code trains.")
         if training is None or len(self.problems) > count:
             return None
         plain = {name: getattr(training, name) for name in Training.model_fields}
@@ -220,7 +222,13 @@ class Builder:
             if rule is not None:
                 self.problems.add(item.position, f"{path}.target (={show(item.target)}) {rule}")
                 return None
-            plain = self._scheduled(arguments, path) if kind == "optimizer" else arguments.plain()
+            plain = arguments.plain()
+            if kind == "optimizer":
+                try:
+                    plain = scheduled(plain, self._context)
+                except ValidationError as error:
+                    complain(error, Named, arguments, path, item.target, self.problems)
+                    return None
             return Choice(kind, None, item.target, plain)
         assert item.name is not None
         try:
@@ -232,39 +240,16 @@ class Builder:
         options = self._checked(entry.settings, arguments, path, item.name)
         return None if options is None else Choice(kind, item.name, None, options)
 
-    def _scheduled(self, node: Node, path: str) -> Any:
-        """A custom optimizer's arguments as plain values, with schedules wherever one is written: as the value of an
-        argument or group, or in its list.
-        """
-        if node.items is not None:
-            return [self._scheduled(one, f"{path}.{i}") for i, one in enumerate(node.items)]
-        if node.mapping is None:
-            return node.plain()
-        if path == "optimizer" or re.fullmatch(r"optimizer\.groups\.\d+", path):
-            return {key: self._scheduled(below, f"{path}.{key}") for key, below in node.mapping.items()}
-        rules = [entry for entry in entries("schedule") if entry.name in node.mapping]
-        if not rules or node.mapping.keys() - {
-            key for rule in rules for key in (rule.name, *rule.settings.model_fields)
-        }:
-            return node.plain()
-        try:
-            context = {"scale": self.scale, "folder": self.folder}
-            return Argument.model_validate({"value": node.plain()}, context=context).value
-        except ValidationError as error:
-            self.problems.wrong(node, path, str(error.errors()[0]["ctx"]["error"]))
-            return None
-
     def _checked(self, model: type[Named], node: Node, path: str, owner: str) -> Named | None:
         """The validated settings of an entry, with its files resolved; None, and problems, if they are invalid."""
         plain = node.plain()
-        context = {"scale": self.scale, "folder": self.folder}
         try:
-            options = validate(model, plain, context)
+            options = validate(model, plain, self._context)
             if from_flags := [keys for keys, _ in files(options) if self._from_flag(node, keys)]:
                 for keys in from_flags:
                     below = reduce(getitem, keys[:-1], plain)
                     below[keys[-1]] = str(self.flag_folder / os.path.expanduser(below[keys[-1]]))
-                options = validate(model, plain, context)
+                options = validate(model, plain, self._context)
         except ValidationError as error:
             complain(error, model, node, path, owner, self.problems)
             return None
@@ -304,7 +289,7 @@ class Builder:
                 return None
             plain["monitor"]["better"] = direction
         try:
-            return Training.model_validate_json(json.dumps(plain), strict=True, context={"scale": self.scale})
+            return Training.model_validate_json(json.dumps(plain), strict=True, context=self._context)
         except ValidationError as error:
             complain(error, Training, node, "", "a variant", self.problems)
             return None

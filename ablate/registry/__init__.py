@@ -69,6 +69,8 @@ def inside(value: Any, keys: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple
     parts: Iterable[tuple[str | int, Any]] = ()
     if isinstance(value, BaseModel):
         parts = ((name, getattr(value, name)) for name in type(value).model_fields)
+    elif hasattr(value, "options"):  # a choice within settings, which is written without this key
+        yield from inside(value.options, keys)
     elif isinstance(value, Mapping):
         parts = value.items()
     elif isinstance(value, tuple | list):

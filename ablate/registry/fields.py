@@ -74,6 +74,9 @@ class Range:
         return shape
 
 
+PERCENT = r"(\d+(?:\.\d+)?) ?%"
+
+
 @dataclass(frozen=True)
 class Epochs:
     """A duration: a number of epochs, or a percentage of all epochs (``200`` or ``5%``).
@@ -85,14 +88,14 @@ class Epochs:
     count: int | None = None
     share: float | None = None
 
-    def of(self, epochs: int) -> int:
+    def of(self, epochs: float) -> int:
         """The duration in epochs of a training with ``epochs`` epochs; a percentage is rounded up."""
         if self.count is not None:
             return self.count
         assert self.share is not None
         return math.ceil(self.share * epochs - 1e-9)
 
-    def exact(self, epochs: int) -> float:
+    def exact(self, epochs: float) -> float:
         """The duration in epochs, a percentage not rounded."""
         return float(self.count) if self.count is not None else float(self.share or 0.0) * epochs
 
@@ -109,7 +112,7 @@ class Epochs:
             if value < 0:
                 raise ValueError("must be at least 0 epochs.")
             return cls(count=scaled(value, info))
-        match = re.fullmatch(r"(\d+(?:\.\d+)?) ?%", value) if isinstance(value, str) else None
+        match = re.fullmatch(PERCENT, value) if isinstance(value, str) else None
         if match is None:
             raise ValueError("must be a number of epochs (200) or a percentage of all epochs (5%).")
         share = float(match[1]) / 100
@@ -131,30 +134,68 @@ class Epochs:
         }
 
 
-def _not_none(value: Epochs) -> Epochs:
-    if not (value.count or value.share):
+@dataclass(frozen=True)
+class Span(Epochs):
+    """A duration in a schedule; also a number of optimizer steps (``500 steps``), which ``--scale`` multiplies, too."""
+
+    steps: int | None = None
+
+    def dump(self) -> int | str:
+        """The value as in a recipe: ``200``, ``"5%"`` or ``"500 steps"``."""
+        return super().dump() if self.steps is None else f"{self.steps} steps"
+
+    @classmethod
+    def parse(cls, value: Any, info: ValidationInfo | None = None) -> Self:
+        """Read ``200``, ``"5%"`` or ``"500 steps"``; raises ValueError for anything else."""
+        if isinstance(value, str) and (match := re.fullmatch(r"(\d+) ?steps?", value)):
+            return cls(steps=scaled(int(match[1]), info))
+        if isinstance(value, str) and not re.fullmatch(PERCENT, value):
+            raise ValueError("must be a number of epochs (200), of steps (500 steps) or a percentage (5%).")
+        return super().parse(value, info)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        steps = {"type": "string", "pattern": r"^\d+ ?steps?$"}
+        text = "number of epochs (200) or steps (500 steps), or percentage of all epochs (5%)"
+        known = super().__get_pydantic_json_schema__(schema, handler)
+        return {"anyOf": [*known["anyOf"], steps], "description": text}
+
+
+def _not_none(value: Span) -> Span:
+    if not (value.count or value.share or value.steps):
         raise ValueError("must be more than 0 epochs.")
     return value
 
 
-SomeEpochs = Annotated[Epochs, AfterValidator(_not_none)]
+SomeTime = Annotated[Span, AfterValidator(_not_none)]
 """A duration greater than 0, such as a period."""
 
 
-def scaled(count: int, info: ValidationInfo | None) -> int:
+def scaled(count: float, info: ValidationInfo | None) -> int:
     """``count`` epochs multiplied by ``--scale``, rounded up, at least 1 (0 stays 0)."""
     scale = (info.context or {}).get("scale", 1) if info is not None else 1
     return max(math.ceil(count * scale - 1e-9), 1) if count else 0
 
 
-def _check_epochs(value: int, info: ValidationInfo) -> int:
+def _check_epochs(value: float, info: ValidationInfo) -> float:
+    if value <= 0:
+        raise ValueError("must be greater than 0.")
+    whole = float(value).is_integer() or (info.context or {}).get("scale", 1) != 1
+    return scaled(value, info) if whole else value
+
+
+EpochCount = Annotated[float, AfterValidator(_check_epochs), PlainSerializer(lambda value: value)]
+"""A number of epochs, an int if it is whole. ``--scale`` multiplies it and rounds up."""
+
+
+def _check_steps(value: int, info: ValidationInfo) -> int:
     if value < 1:
         raise ValueError("must be at least 1.")
     return scaled(value, info)
 
 
-EpochCount = Annotated[int, AfterValidator(_check_epochs)]
-"""An integer number of epochs, at least 1, that ``--scale`` multiplies."""
+StepCount = Annotated[int, AfterValidator(_check_steps)]
+"""A number of optimizer steps, at least 1, that ``--scale`` multiplies."""
 
 
 def _resolve(value: Any, info: ValidationInfo) -> Path:

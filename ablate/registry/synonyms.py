@@ -13,7 +13,8 @@ WORDS = {
     "metrics": "metric",
     "seeds": "seed random_seed random_state",
     "batch_size": "batchsize bs minibatch train_batch_size per_device_train_batch_size",
-    "epochs": "epoch num_epochs n_epochs max_epochs num_train_epochs n_iter max_steps num_steps max_iter",
+    "epochs": "epoch num_epochs n_epochs max_epochs num_train_epochs n_iter",
+    "steps": "max_steps num_steps max_iter total_steps train_steps",
     "precision": "amp fp16 bf16 half mixed_precision use_amp dtype",
     "workers": "num_workers dataloader_num_workers n_workers",
     "compile": "torch_compile",
@@ -76,5 +77,8 @@ def synonym(word: str, known: Collection[str]) -> str | None:
     return None
 
 
-SECTIONS = ("data", "model", "init", "loss", "optimizer", "batch_size", "epochs", "precision", "workers", "compile")
+SECTIONS = (
+    *("data", "model", "init", "loss", "optimizer", "batch_size", "epochs", "steps"),
+    *("precision", "workers", "compile"),
+)
 """Heads of paths that a variant sets."""

@@ -74,6 +74,7 @@ SENTENCES: dict[Kind, str] = {
     "second_look": "a second look: a verdict was shown for {before} of the {now} seeds before the others were added, "
     "so a false positive is more likely",
     "other_epochs": "{own} epochs (parent: {parent})",
+    "other_length": "trained for {own} (parent: {parent})",
     "other_batch_size": "batch size {own} (parent: {parent})",
     "other_data": "data settings differ from the parent's ({keys})",
     "other_validation": "data settings differ from the parent's ({keys}): no verdict, as validation sets may differ",
@@ -95,6 +96,7 @@ SENTENCES: dict[Kind, str] = {
 
 PIECES: dict[Kind, tuple[str, str]] = {
     "other_epochs": ("epochs differ from the parent's", "({own}, parent: {parent})"),
+    "other_length": ("lengths of training differ from the parent's", "({own}, parent: {parent})"),
     "other_batch_size": ("batch sizes differ from the parent's", "({own}, parent: {parent})"),
     "other_data": ("data settings differ from the parent's", "({keys})"),
     "other_validation": ("no verdict, as the validation set may differ from the parent's", "({keys})"),

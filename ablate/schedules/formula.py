@@ -207,7 +207,7 @@ def _finite(formula: str, time: Time) -> float:
 
 def _moment(formula: str, time: Time) -> str:
     length = (
-        f" in a training of {time.epochs} epochs" if read(formula, VARIABLES).names & {"epochs", "progress"} else ""
+        f" in a training of {time.epochs:g} epochs" if read(formula, VARIABLES).names & {"epochs", "progress"} else ""
     )
     return f"at step {time.i % time.per_epoch} of epoch {time.i // time.per_epoch}{length}"
 

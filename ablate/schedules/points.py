@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import Field, field_validator
 
 from ablate.registry import Card, register
-from ablate.registry.fields import Epochs
+from ablate.registry.fields import Span
 from ablate.schedules.schedule import Schedule, Time
 
 
@@ -35,8 +35,8 @@ class Points(Schedule):
     """
 
     shorthand = "points"
-    points: tuple[tuple[Epochs, float], ...] = Field(
-        min_length=1, description="[epoch or fraction of all epochs, value], in order"
+    points: tuple[tuple[Span, float], ...] = Field(
+        min_length=1, description="[epoch, step or fraction of all epochs, value], in order"
     )
     stairs: bool = Field(default=False, description="keep each value until the next point")
 
@@ -63,9 +63,10 @@ class Points(Schedule):
 
     @field_validator("points")
     @classmethod
-    def rising(cls, points: tuple[tuple[Epochs, float], ...]) -> tuple[tuple[Epochs, float], ...]:
+    def rising(cls, points: tuple[tuple[Span, float], ...]) -> tuple[tuple[Span, float], ...]:
         counts = [when.count for when, _ in points if when.count is not None]
         shares = [when.share for when, _ in points if when.share is not None]
-        if counts != sorted(counts) or shares != sorted(shares):
+        steps = [when.steps for when, _ in points if when.steps is not None]
+        if any(times != sorted(times) for times in (counts, shares, steps)):
             raise ValueError("must be in ascending order of time.")
         return points

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field
 
 from ablate.registry import Card, register
-from ablate.registry.fields import Epochs, Range, SomeEpochs
+from ablate.registry.fields import Range, SomeTime, Span
 from ablate.schedules.schedule import Schedule, Time
 
 
@@ -133,7 +133,7 @@ class CosineRestarts(Ramp):
     reached: the next period starts at that unit.
     """
 
-    period: SomeEpochs = Field(description="epochs, or fraction of all epochs, until the first restart")
+    period: SomeTime = Field(description="epochs, steps or fraction of all epochs, until the first restart")
     factor: Annotated[float, Range(ge=1)] = Field(
         default=1.0, description="length of each period relative to the one before"
     )
@@ -175,7 +175,7 @@ class OneCycle(Schedule):
     values: tuple[float, float, float] = Field(
         description="a start, a peak and an end value, such as [0.004, 0.1, 1e-6]"
     )
-    rise: Epochs = Field(default=Epochs(share=0.3), description="epochs, or fraction of all epochs, until the peak")
+    rise: Span = Field(default=Span(share=0.3), description="epochs, steps or fraction of all epochs, until the peak")
     shape: Literal["cos", "linear"] = Field(default="cos", description="cosine, or linear")
 
     def at(self, time: Time) -> float:

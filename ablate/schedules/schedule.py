@@ -7,18 +7,19 @@ of any step can be computed at any time, so a resumed training only needs its st
 from __future__ import annotations
 
 import json
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from ablate.printable import shortened
 from ablate.registry import Named, UnknownName, entries, inside, lookup, suggestion
-from ablate.registry.fields import Epochs
+from ablate.registry.fields import Epochs, Span
 
 Per = Literal["step", "epoch"]
 
@@ -37,12 +38,14 @@ class Time:
         return self.i / (self.n - 1) if self.n > 1 else 0.0
 
     @property
-    def epochs(self) -> int:
-        """Total number of epochs."""
-        return -(-self.n // self.per_epoch)
+    def epochs(self) -> float:
+        """Total number of epochs; the last one may be cut short."""
+        return self.n / self.per_epoch
 
-    def units(self, duration: Epochs) -> float:
-        """A duration in units of this time."""
+    def units(self, duration: Span) -> float:
+        """A duration in units of this time, which are steps if the duration is in steps."""
+        if duration.steps is not None:
+            return float(duration.steps)
         return duration.exact(self.epochs) * self.per_epoch
 
 
@@ -50,6 +53,17 @@ class Schedule(Named):
     """Base of schedules; subclasses implement `at` and `extremes`."""
 
     per: Per = "step"
+
+    @model_validator(mode="after")
+    def steps_need_steps(self) -> Self:
+        return self.with_its_steps()
+
+    def with_its_steps(self) -> Self:
+        """This schedule. Raises ValueError for a duration in steps if the value changes only every epoch."""
+        for keys, value in inside(self) if self.per == "epoch" else ():
+            if isinstance(value, Span) and value.steps is not None:
+                raise ValueError(f"has {keys[0]} (={value.dump()}), which requires per: step. Set per: step.")
+        return self
 
     @abstractmethod
     def at(self, time: Time) -> float:
@@ -67,11 +81,11 @@ class Schedule(Named):
         """The same schedule with every value multiplied. Raises ValueError if the schedule does not support it."""
         raise ValueError(f"schedule (={schedule_name(type(self))}) cannot be multiplied by a number.")
 
-    def at_step(self, step: int, epochs: int, steps_per_epoch: int) -> float:
+    def at_step(self, step: int, epochs: float, steps_per_epoch: int) -> float:
         """The value at a step (counted from 0 over the whole training)."""
         if self.per == "step":
-            return self.at(Time(step, epochs * steps_per_epoch, steps_per_epoch))
-        return self.at(Time(step // steps_per_epoch, epochs))
+            return self.at(Time(step, round(epochs * steps_per_epoch), steps_per_epoch))
+        return self.at(Time(step // steps_per_epoch, math.ceil(epochs)))
 
     def dump(self) -> dict[str, Any]:
         """The schedule as written in a recipe, with all defaults."""

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator
 
 from ablate.registry import Card, register
-from ablate.registry.fields import Epochs, Range, SomeEpochs
+from ablate.registry.fields import Range, SomeTime, Span
 from ablate.schedules.schedule import Per, Schedule, Time, schedule_name
 
 Factor = Annotated[float, Range(gt=0)]
@@ -87,7 +87,7 @@ class Exponential(Decay):
 class Step(Decay):
     """``{step: {start: a, size: 30, gamma: 0.1}}``: a · g^⌊epoch/size⌋."""
 
-    size: SomeEpochs = Field(description="epochs between two drops")
+    size: SomeTime = Field(description="epochs or steps between two drops")
 
     def at(self, time: Time) -> float:
         return self.start * self.gamma ** int(time.i // max(time.units(self.size), 1))
@@ -95,6 +95,9 @@ class Step(Decay):
     def advice(self) -> str | None:
         if self.gamma == 1:
             return self._never()
+        if self.size.steps is not None:
+            steps = self.drops_to_nothing * self.size.steps
+            return self._warning(f"{steps} steps") if steps <= SOON["step"] else None
         if self.size.count is None:
             share = self.drops_to_nothing * (self.size.share or 0.0)
             return self._warning(f"{share:.0%} of the training") if share <= 0.2 else None
@@ -116,7 +119,7 @@ class Step(Decay):
 class MultiStep(Decay):
     """``{multistep: {start: a, milestones: [30, 80%], gamma: 0.1}}``: a · g^(milestones passed)."""
 
-    milestones: tuple[Epochs, ...] = Field(min_length=1, description="epochs at which the value drops")
+    milestones: tuple[Span, ...] = Field(min_length=1, description="epochs or steps at which the value drops")
 
     def at(self, time: Time) -> float:
         return self.start * self.gamma ** sum(time.i >= time.units(m) for m in self.milestones)
@@ -129,8 +132,9 @@ class MultiStep(Decay):
 
     @field_validator("milestones")
     @classmethod
-    def rising(cls, milestones: tuple[Epochs, ...]) -> tuple[Epochs, ...]:
+    def rising(cls, milestones: tuple[Span, ...]) -> tuple[Span, ...]:
         counts = [m.count for m in milestones if m.count is not None]
-        if counts != sorted(counts):
+        steps = [m.steps for m in milestones if m.steps is not None]
+        if counts != sorted(counts) or steps != sorted(steps):
             raise ValueError("must be in strictly ascending order.")
         return milestones

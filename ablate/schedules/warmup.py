@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from ablate.registry import Card, register
-from ablate.registry.fields import Epochs, Range
+from ablate.registry.fields import Range, Span
 from ablate.schedules.schedule import Schedule, Scheduled, Time
 
 
@@ -28,7 +28,7 @@ class Warmup(Schedule):
     ``then`` over the remaining epochs.
     """
 
-    warmup: Epochs = Field(description="number of epochs of the increase")
+    warmup: Span = Field(description="number of epochs or steps of the increase")
     then: Scheduled[float] = Field(description="what follows: a number or a schedule")
     start: Annotated[float, Range(ge=0, le=1)] = Field(
         default=0.01, description="fraction of the first value to start at"
@@ -59,4 +59,4 @@ class Warmup(Schedule):
             return self
         if "per" in self.model_fields_set:
             raise ValueError(f"has per: {self.per}, but 'then' has per: {self.then.per}. Set the same 'per' in both.")
-        return self.model_copy(update={"per": self.then.per})
+        return self.model_copy(update={"per": self.then.per}).with_its_steps()

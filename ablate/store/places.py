@@ -1,7 +1,7 @@
-"""Where the user's own training was at its points, which are the lines of a run's metrics.
+"""Where a training was at its points, which are the lines of a run's metrics.
 
-The place ``at`` of a point has the epoch and step that the code gave. Where it is None, as in all runs of the built-in
-loop, points are epochs.
+The place ``at`` of a point has the epoch and step that the user's own training gave. Where it is None, points are
+epochs. The built-in loop gives the place of an epoch that is cut short at the end (9.9).
 """
 
 from __future__ import annotations

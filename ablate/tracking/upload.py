@@ -150,7 +150,7 @@ class Upload:
         changed = changed_columns(sent, columns) if self.artifacts.columns else {}
         if changed:
             # at the last epoch, so that the point is at the end of the seeds' curves; of two, the later time counts
-            now, step = int(time.time() * 1000), row.variant.settings.epochs
+            now, step = int(time.time() * 1000), row.variant.settings.planned_epochs
             points = [Point(key, math.nan if value is None else value, now, step) for key, value in changed.items()]
             self._points(sent, points)
             sent.columns |= changed

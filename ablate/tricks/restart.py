@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from ablate.optimizers.optimizer import Optimizer, Rate
 from ablate.optimizers.parts import InParts
+from ablate.optimizers.several import Several
 from ablate.recipe.settings import groups_of_target
 from ablate.registry import Card, register
 from ablate.registry.fields import Epochs, Range
@@ -80,6 +81,8 @@ class Restart(Trick):
         """Raises ValueError if the epochs are not in order, ``lr`` would replace several learning rates, or an average
         would keep discarded weights.
         """
+        if settings.steps is not None:
+            raise ValueError(f"restart requires epochs, but steps (={settings.steps}) is set. Set epochs instead.")
         back, at = self.from_epoch.of(settings.epochs), self.at.of(settings.epochs)
         if not back < at < settings.epochs:
             raise ValueError(
@@ -102,7 +105,7 @@ class Restart(Trick):
                 else groups_of_target(optimizer)
             )
             rates = any("lr" in group for group in groups)
-            if rates or (isinstance(optimizer, InParts) and optimizer.instead):
+            if rates or isinstance(optimizer, Several) or (isinstance(optimizer, InParts) and optimizer.instead):
                 raise ValueError(
                     f"restart.lr (={self.dump()['lr']}) would replace several learning rates of optimizer "
                     f"(={settings.optimizer.label}). Use restart.factor."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from ablate.optimizers.optimizer import Optimizer
+from ablate.optimizers.several import Several
 from ablate.recipe.settings import groups_of_target
 from ablate.registry import Card, register
 from ablate.schedules import Schedule
@@ -17,7 +17,7 @@ from ablate.tricks.accumulate import Accumulate
 from ablate.tricks.trick import NoEffect, Trick
 
 if TYPE_CHECKING:
-    from ablate.recipe.settings import Settings
+    from ablate.recipe.settings import Choice, Settings
 
 
 @register(
@@ -57,28 +57,39 @@ class ScaleLr(Trick):
 
     def on_settings(self, settings: Settings) -> Settings:
         """Raises ValueError for a custom optimizer without ``lr``, `NoEffect` if the batch size equals ``base``."""
-        optimizer = settings.optimizer.options
-        if isinstance(optimizer, Mapping) and "lr" not in optimizer:
-            label = settings.optimizer.label
-            raise ValueError(f"scale_lr requires optimizer.lr, but optimizer (={label}) does not set it. Add it.")
+        for one in settings.optimizer.all:
+            if isinstance(one.options, Mapping) and "lr" not in one.options:
+                rule = f"requires optimizer.lr, but optimizer (={one.label}) does not set it. Add it."
+                raise ValueError(f"scale_lr {rule}")
         groups = settings.trick("accumulate")
         together = groups.options.batches if groups is not None and isinstance(groups.options, Accumulate) else 1
         samples = settings.batch_size * together
         if samples == self.base:
             raise NoEffect(f"scale_lr has no effect: the batch size per step ({samples}) equals scale_lr.base.")
         factor = samples / self.base if self.rule == "linear" else math.sqrt(samples / self.base)
-        if not isinstance(optimizer, Optimizer):
-            own = scaled(optimizer, factor)
-            if groups_of_target(optimizer):
-                own["groups"] = [scaled(group, factor) for group in groups_of_target(optimizer)]
-            return settings.replace(optimizer=replace(settings.optimizer, options=own))
+        return settings.replace(optimizer=faster(settings.optimizer, factor))
+
+
+def faster(choice: Choice, factor: float) -> Choice:
+    """An optimizer with all learning rates multiplied: those of its groups and parts, too."""
+    optimizer: Any = choice.options
+    if isinstance(optimizer, Mapping):
+        own = scaled(optimizer, factor)
+        if groups_of_target(optimizer):
+            own["groups"] = [scaled(group, factor) for group in groups_of_target(optimizer)]
+        return replace(choice, options=own)
+    changed: dict[str, Any]
+    if isinstance(optimizer, Several):
+        parts = [part.model_copy(update={"use": faster(part.use, factor)}) for part in optimizer.parts]
+        changed = {"parts": tuple(parts)}
+    else:
         names = [name for name in type(optimizer).model_fields if name == "lr" or name.endswith("_lr")]
-        changed: dict[str, Any] = {name: times(getattr(optimizer, name), factor) for name in names}
+        changed = {name: times(getattr(optimizer, name), factor) for name in names}
         changed["groups"] = tuple(
             group if group.lr is None else group.model_copy(update={"lr": times(group.lr, factor)})
             for group in optimizer.groups
         )
-        return settings.replace(optimizer=replace(settings.optimizer, options=optimizer.model_copy(update=changed)))
+    return replace(choice, options=optimizer.model_copy(update=changed))
 
 
 def scaled(values: Any, factor: float) -> dict[str, Any]:

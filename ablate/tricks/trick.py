@@ -85,14 +85,15 @@ class WeightsFile(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """Facts of the training that a trick is bound to. ``steps_per_epoch`` counts the optimizer's steps.
+    """Facts of the training that a trick is bound to. ``steps_per_epoch`` counts the optimizer's steps. The last of the
+    ``epochs`` may be cut short (9.9).
 
     ``weights`` are the files with the weights of finished variants, by variant and seed.
     """
 
     spec: Spec
     seeds: tuple[int, ...]
-    epochs: int
+    epochs: float
     steps_per_epoch: int
     device: str = "cpu"
     monitor: str = "valid_loss"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer as TorchOptimizer
 
     from ablate.recipe.settings import Settings
+    from ablate.tricks.trick import Context
 
 
 MUCH = 0.05
@@ -70,14 +71,14 @@ class Ema(Averaged):
     start: Epochs = Field(default=Epochs(count=0), description="number of epochs before averaging begins")
     every: Annotated[int, Range(ge=1)] = Field(default=1, description="number of steps from one average to the next")
 
-    def keeps_since(self, epochs: int) -> None:
+    def keeps_since(self, epochs: float) -> None:
         return None
 
     def notes(self) -> Sequence[Note]:
         """A note if the initial weights are still a large fraction of the average after the last epoch."""
         if isinstance(self.decay, Schedule) or self.warmup:
             return ()
-        steps = (self.context.epochs - self.start.of(self.context.epochs)) * self.context.steps_per_epoch
+        steps = round((self.context.epochs - self.start.of(self.context.epochs)) * self.context.steps_per_epoch)
         left = self.decay ** max(steps // self.every - 1, 0)
         if left <= MUCH:
             return ()
@@ -134,15 +135,24 @@ class Swa(Averaged):
         default=Epochs(count=0), description="number of epochs from the settings' learning rate to lr"
     )
 
-    def keeps_since(self, epochs: int) -> int:
+    def keeps_since(self, epochs: float) -> int:
         return self.start.of(epochs)
 
     def on_settings(self, settings: Settings) -> Settings:
         """Raises `NoEffect` if no epoch is left to average."""
-        start = self.start.of(settings.epochs)
-        if start >= settings.epochs:
-            raise NoEffect(f"swa.start (={start}) must be less than epochs (={settings.epochs}).")
+        if settings.steps is None:
+            self._check_start(settings.epochs)
         return super().on_settings(settings)
+
+    def bind(self, context: Context) -> None:
+        """Raises `NoEffect` if no epoch is left to average."""
+        super().bind(context)
+        self._check_start(context.epochs)
+
+    def _check_start(self, epochs: float) -> None:
+        start = self.start.of(epochs)
+        if start >= (math.floor(epochs) if self.every == "epoch" else epochs):
+            raise NoEffect(f"swa.start (={start}) must be less than epochs (={epochs:g}).")
 
     def on_rate(self, rate: float | Tensor) -> float | Tensor:
         since = self._step // self.context.steps_per_epoch - self.start.of(self.context.epochs)

@@ -33,6 +33,12 @@ def test_counts_runs_and_epochs():
     assert (row.behind, row.work, row.slowest.epoch, row.loss("train_loss")) == (4, 20, 4, 0.5)
 
 
+def test_how_long_a_run_is_may_be_known_only_when_it_starts():
+    events = [(0, "a", 0, "started", None), (1, "a", 0, "epoch", 5), (2, "a", 0, "epoch", 10, {"at": {"epoch": 9.9}})]
+    row = play([("a", 2, 0)], events).rows["a"]
+    assert (row.work, row.behind) == (20, 9.9)
+
+
 def test_time_left_is_what_is_to_do_at_the_pace_so_far():
     advance = play(
         [("a", 1, 10), ("b", 1, 10)],

@@ -422,11 +422,11 @@ def test_schedules_are_read_wherever_they_stand(folder):
     [
         (
             "{target: torch.optim:SGD, lr: {cosine: 3}}",
-            "r.yaml:7:44: optimizer.lr (={cosine: 3}) cosine (=3) must be a list",
+            "r.yaml:7:44: optimizer.lr (={cosine: 3}): cosine (=3) must be a list",
         ),
         (
             "{target: torch.optim:SGD, lr: 1, groups: [{match: a, lr: {cosine: [1, 0], linear: [1, 0]}}]}",
-            "optimizer.groups.0.lr",
+            "optimizer.groups[0].lr",
         ),
         ("{target: torch.optim:SGD, lr: {step: {start: 1}}}", "optimizer.lr"),
     ],

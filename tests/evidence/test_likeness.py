@@ -45,6 +45,14 @@ def test_a_longer_training_beside_a_trick_is_told():
     assert different_settings(smaller, PARENT) == [Note("other_batch_size", values={"own": 32, "parent": 64})]
 
 
+def test_steps_instead_of_epochs_are_told():
+    row = variant(changes=[("add", "flip"), ("set", "steps", 3000)], steps=3000)
+    row = replace(row, settings=row.settings.replace(epochs=0))
+    expected = Note("other_length", values={"own": "3,000 steps", "parent": "1000 epochs"})
+    assert different_settings(row, PARENT) == [expected]
+    assert different_settings(replace(row, changes=row.changes[1:]), PARENT) == []
+
+
 def test_a_row_that_is_about_its_budget_is_not():
     row = variant(changes=[("set", "epochs", 3000)], epochs=3000)
     assert different_settings(row, PARENT) == []

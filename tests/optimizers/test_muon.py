@@ -124,10 +124,10 @@ def test_steps_as_torchs_own_muon_but_for_its_rounding(scale):
 
 def test_who_takes_what():
     shapes = {name: tuple(parameter.shape) for name, parameter in network().named_parameters()}
-    parts = SETTINGS().part(shapes)
+    parts = SETTINGS().part(shapes, shapes)
     assert [n for n, part in parts.items() if part == "muon"] == ["conv1.weight", "hidden1.weight", "hidden2.weight"]
     assert set(parts) == set(shapes)
-    parts = SETTINGS(output="muon", adamw=("conv*", "HIDDEN1.*")).part(shapes)
+    parts = SETTINGS(output="muon", adamw=("conv*", "HIDDEN1.*")).part(shapes, shapes)
     chosen = ["embedding.weight", "hidden2.weight", "output.weight"]
     assert [name for name, part in parts.items() if part == "muon"] == chosen
 

@@ -84,7 +84,7 @@ def test_the_language_is_valid(rest):
         BASELINE.replace("sgd", "{name: sgd, lr: -1}"),
         BASELINE.replace("sgd", "{name: sgd, lr: {linaer: [1, 0]}}"),
         BASELINE.replace("sgd", "{name: sgd, lr: {linear: 1}}"),
-        BASELINE.replace("}\n", ", epochs: 1.5}\n"),
+        BASELINE.replace("}\n", ", steps: 1.5}\n"),
         BASELINE + "variants: [{add: [flip]}]\n",
         BASELINE + "variants: [{name: a, ad: [flip]}]\n",
         BASELINE + "variants: [{name: a, add: flip}]\n",

@@ -29,7 +29,7 @@ def wrong(tmp_path, sets=(), **parts):
 @pytest.mark.parametrize(
     ("word", "ours"),
     [
-        ("max_steps", "epochs"),
+        ("max_steps", "steps"),
         ("amp", "precision"),
         ("fp16", "precision"),
         ("grad_accum", "add: [accumulate]"),

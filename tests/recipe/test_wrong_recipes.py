@@ -49,7 +49,7 @@ ROWS = {
     ),
     "text for a number": (
         ["{name: a, set: {epochs: many}}"],
-        ["10:29: epochs (=many) must be an integer, not a string."],
+        ["10:29: epochs (=many) must be a number, not a string."],
     ),
     "a quoted number": (
         ["{name: a, set: {optimizer.lr: '0.1'}}"],
@@ -57,7 +57,7 @@ ROWS = {
     ),
     "a bool for a whole number": (
         ["{name: a, set: {epochs: true}}"],
-        ["10:29: epochs (=true) must be an integer."],
+        ["10:29: epochs (=true) must be a number."],
     ),
     "a fraction for a whole number": (
         ["{name: a, set: {batch_size: 2.5}}"],
@@ -97,7 +97,7 @@ ROWS = {
     ),
     "nothing for a number": (
         ["{name: a, set: {epochs: }}"],
-        ["10:28: epochs (=null) must be an integer."],
+        ["10:28: epochs (=null) must be a number."],
     ),
     "a schedule with two rules": (
         ["{name: a, set: {optimizer.lr: {linear: [1, 0], cosine: [1, 0]}}}"],
@@ -426,7 +426,7 @@ def test_all_that_is_wrong_is_reported_together(wrong_rows):
         "r.yaml:10:21: trick (=dropuot) … 'dropout'? …",
         "r.yaml:10:51: optimizer.lr (=-0.1) must be greater than 0.",
         "r.yaml:11:21: variants[1].from (=nowhere) … net1, a.",
-        "r.yaml:12:41: epochs (=0) must be at least 1.",
+        "r.yaml:12:41: epochs (=0) must be greater than 0.",
         "r.yaml:12:59: model.hidden[0] (=0) must be at least 1.",
         "r.yaml:13:8: seeds (=-3) … 1 … 1000 …",
     ]

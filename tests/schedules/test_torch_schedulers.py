@@ -240,7 +240,7 @@ def test_one_cycle_of_one_unit_is_its_peak(rise):
          "must have at most 3 values in 'one_cycle' (a start, a peak and an end value, such as [0.004, 0.1, 1e-6]), but has 4."),
         ({"one_cycle": 0.1}, "one_cycle (=0.1) must be a list (a start, a peak and an end value, such as [0.004, 0.1, 1e-6])."),
         ({"cosine_restarts": [1, 0]},
-         "requires 'cosine_restarts.period' (epochs, or fraction of all epochs, until the first restart)."),
+         "requires 'cosine_restarts.period' (epochs, steps or fraction of all epochs, until the first restart)."),
         ({"cosine_restarts": [1, 0], "period": 0}, "cosine_restarts.period (=0) must be more than 0 epochs."),
         ({"step": {"start": 1, "size": "0%", "gamma": 0.1}}, "step.size (=0%) must be more than 0 epochs."),
     ],

@@ -49,7 +49,7 @@ class Run:
         """The recipe's ``epochs``. Raises ValueError if it has none."""
         if not self._settings.epochs:
             raise ValueError("run.epochs requires 'epochs' in the recipe. Add it under 'baseline'.")
-        return self._settings.epochs
+        return self._settings.planned_epochs
 
     def seed_everything(self) -> None:
         """Seed the generators of Python, NumPy and PyTorch (CPU and GPUs) with the run's seed."""

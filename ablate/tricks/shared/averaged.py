@@ -40,7 +40,7 @@ class Averaged(Trick):
     _count: int = PrivateAttr(default=0)
     _step: int = PrivateAttr(default=0)
 
-    def keeps_since(self, epochs: int) -> int | None:
+    def keeps_since(self, epochs: float) -> int | None:
         """The epoch from which weights stay in the average permanently; None if they fade."""
         return 0
 

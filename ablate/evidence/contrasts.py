@@ -70,7 +70,7 @@ def contrast(row: Seeds, reference: Seeds, metric: str, at: str) -> Contrast:
     if not np.isfinite(sample).all():  # too large for a number
         return Contrast()
     notes = []
-    twins = tuple(seed for seed in common if row.measured(seed) == reference.measured(seed))
+    twins = tuple(seed for seed in common if row.equals(reference, seed))
     if twins:
         notes.append(Note("identical", seeds=() if len(twins) == len(common) > 1 else twins))
     elif not sample.any():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -20,6 +19,8 @@ from ablate.recipe.measured import Reach
 from ablate.store.places import Axis, at_of, axis_of, has, on_axis
 from ablate.store.provenance import Provenance
 from ablate.store.records import ENDED_BADLY, RunRecord, Status, VariantRecord
+
+NONE: Mapping[str, float] = {}
 
 Unit = Literal["seed", "fold"]
 """What the differences between variants are paired by."""
@@ -188,8 +189,7 @@ class Seeds:
         mean of the others would be biased.
         """
         if (metric, at) not in self._values:
-            every = {seed: [r.results.get(at, {}).get(metric) for r in self.runs[seed]] for seed in self.finished}
-            found = complete(every)
+            found = complete(self._each(metric, at))
             self._values[metric, at] = {seed: found[seed] for seed in self.distinct if seed in found}
         return self._values[metric, at]
 
@@ -214,8 +214,23 @@ class Seeds:
             for run in self.runs[seed]
         ]
 
+    def _each(self, metric: str, at: str) -> dict[int, list[float | None]]:
+        """The metric of every run of the finished seeds."""
+        return {seed: [r.results.get(at, NONE).get(metric) for r in self.runs[seed]] for seed in self.finished}
+
+    def equals(self, other: Seeds, seed: int) -> bool:
+        """Whether a seed of two variants has the same metrics at the selected epoch, without tracked metrics."""
+        watched = self._tracked
+        for mine, theirs in zip(self.runs[seed], other.runs[seed], strict=False):
+            values = theirs.results.get("selected", NONE)
+            if any(values.get(n) != v for n, v in mine.results.get("selected", NONE).items() if n not in watched):
+                return False
+        return self.measured(seed) == other.measured(seed)
+
     def lacking(self, metric: str, at: str) -> list[int]:
         """Finished seeds without a finite value of the metric."""
+        if self.values(metric, at):
+            return []
         return [s for s in self.finished if not finite([r.results.get(at, {}).get(metric) for r in self.runs[s]])]
 
     def notes(self) -> list[Note]:
@@ -262,12 +277,13 @@ def close(numbers: Floats, other: float | Floats) -> NDArray[np.bool_]:
 
 def finite(values: Iterable[float | None]) -> bool:
     """Whether all are numbers, none of them infinite or too large for a float."""
-    return all(value is not None and abs(value) <= sys.float_info.max for value in values)
+    known = list(values)
+    return None not in known and all(map(math.isfinite, known))  # type: ignore[arg-type]  # no None
 
 
 def complete(folds: Mapping[int, Sequence[float | None]]) -> dict[int, float]:
     """The mean over folds for each seed; empty where any value is missing."""
-    if not all(finite(values) for values in folds.values()):
+    if not finite(value for values in folds.values() for value in values):
         return {}
     known = {seed: [float(v) for v in values if v is not None] for seed, values in folds.items()}
     return {seed: values[0] if len(values) == 1 else average(values) for seed, values in known.items()}

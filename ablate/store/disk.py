@@ -378,8 +378,6 @@ def contents_of(above: int, folder: str, name: str) -> bytes:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), folder)
     inside = os.open(folder, FOLDER, dir_fd=above)
     try:
-        if kind_of(os.lstat(name, dir_fd=inside)) != "file":
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
         file = os.open(name, os.O_RDONLY | FILE, dir_fd=inside)
     finally:
         os.close(inside)
@@ -387,7 +385,7 @@ def contents_of(above: int, folder: str, name: str) -> bytes:
         if kind_of(status := os.fstat(file)) != "file":
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
         contents = os.read(file, status.st_size + 1)
-        while more := os.read(file, PART):
+        while len(contents) != status.st_size and (more := os.read(file, PART)):
             contents += more
         return contents
     finally:

@@ -127,6 +127,11 @@ class Spec:
     input_form: Tree | None = None
     target_form: Tree | None = None
 
+    @property
+    def form(self) -> Tree:
+        """The shape of a sample's input, or a nest of shapes."""
+        return torch.Size(self.input_shape) if self.input_form is None else self.input_form
+
 
 @dataclass(frozen=True)
 class Part:

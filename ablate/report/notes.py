@@ -127,6 +127,7 @@ DIFFERENCES = {
     "reading": "an earlier version misread the data file",
     "early_stop_start": "epochs before early_stop.start are no longer reported as the best",
     "float64_data": "the data are now kept in float64",
+    "own_layers": "tricks now find more norms and activations of custom networks",
     "loss_weight": "batches are now weighted by their known targets in the mean loss",
 }
 """What makes a variant stale."""

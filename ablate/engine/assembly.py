@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-from ablate.data.dataset import Parts, Spec
+from ablate.data.batches import on_device
+from ablate.data.dataset import Batch, Parts, Spec
 from ablate.data.loaders import Loader, loader_for
 from ablate.data.rounding import check_inputs, check_targets
 from ablate.engine.broadcasting import check_pairing, check_prediction
@@ -71,6 +73,7 @@ class Assembly:
     streams: dict[str, Noise]
     setters: list[Callable[[int], None]]
     batches_per_step: int
+    needs_positions: bool
     steps_per_epoch: int
     wants_closure: bool
     judged: Trick | EachSeed | None
@@ -157,6 +160,15 @@ class Assembly:
             order = trick.on_order(order, self.targets, noise)
         return order
 
+    def batches(self, order: Tensor | None, epoch: int) -> Iterator[Batch]:
+        """The batches of an epoch, in an order of the training samples (`order`)."""
+        chunks: Iterable[Tensor | None] = repeat(None)
+        if self.needs_positions:
+            whole = torch.arange(len(self.train)) if order is None else order
+            chunks = on_device(whole, torch.device(self.device)).split(self.settings.batch_size, dim=-1)
+        for (inputs, targets), positions in zip(self.train.batches(order), chunks, strict=False):
+            yield Batch(inputs, targets, targets, self.spec, positions=positions, epoch=epoch)
+
     def _noise_of_order(self, epoch: int, stream: str, seeds: tuple[int, ...] | None = None) -> Noise:
         noise = Noise(seeds or self.seeds, stream)
         noise.begin(epoch)
@@ -188,7 +200,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
     train_clean = train.with_batch_size(wide)
     batches_per_step = math.prod(trick.batches_per_step() for trick in tricks)
     steps = -(-train.steps // batches_per_step)
-    context = replace(context, spec=data.spec, steps_per_epoch=steps, weights=assignment.weights)
+    context = replace(context, spec=data.spec, steps_per_epoch=steps, samples=len(train), weights=assignment.weights)
     for trick in tricks:
         trick.bind(context)
 
@@ -228,6 +240,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         streams=streams,
         setters=setters,
         batches_per_step=batches_per_step,
+        needs_positions=any(trick.needs_positions() for trick in tricks),
         steps_per_epoch=steps,
         wants_closure=wants_closure(optimizer),
         judged=judged_by(tricks),

@@ -14,7 +14,6 @@ from ablate.trees import length
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from ablate.data.loaders import Pair
     from ablate.engine.assembly import Assembly
 
 
@@ -41,12 +40,11 @@ class StepClosure:
         self.batches: list[Batch] = []
         self.first = True
 
-    def take(self, group: list[Pair], step: int) -> None:
-        """Take a step, counted from 0, on the batches of ``group``."""
+    def take(self, batches: list[Batch], step: int) -> None:
+        """Take a step, counted from 0, on some batches."""
         assembly, optimizer = self.assembly, self.assembly.optimizer
         for setter in assembly.setters:
             setter(step)
-        batches = [Batch(inputs, targets, targets, assembly.spec) for inputs, targets in group]
         for on_batch in self.on_batch:
             batches = [on_batch(batch) for batch in batches]
         self.begin(batches)
@@ -157,7 +155,7 @@ class StepClosure:
         return [generator.get_state() for generator in self._generators()]
 
 
-def grouped(batches: Iterable[Pair], size: int) -> Iterator[list[Pair]]:
+def grouped(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
     """Batches in groups of ``size``; the last group may be smaller."""
     iterator = iter(batches)
     while group := list(islice(iterator, size)):

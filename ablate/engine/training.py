@@ -74,7 +74,7 @@ def train_epoch(assembly: Assembly, epoch: int) -> Tensor:
 
     assembly.begin_epoch(epoch)
     assembly.replicas.train()
-    for group in grouped(assembly.train.batches(assembly.order(epoch)), assembly.batches_per_step):
+    for group in grouped(assembly.batches(assembly.order(epoch), epoch), assembly.batches_per_step):
         steps.take(group, step)
         if step == 0:
             assembly.first_loss = steps.loss

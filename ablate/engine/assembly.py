@@ -19,7 +19,7 @@ from ablate.engine.construction import build_network, make_optimizer, seed_globa
 from ablate.engine.contract import Assignment, Facts
 from ablate.engine.data_checks import check_forms, check_input_type, data_notes, has_gaps, targets_stay
 from ablate.engine.data_dependent_init import adapt_to_data
-from ablate.engine.device import dtype_of, place, prepare
+from ablate.engine.device import dtype_of, place, prepare, scaler_for
 from ablate.engine.dry_run import SAMPLES, dry_run
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
 from ablate.engine.last_batch import batches_for_norms, try_one_sample
@@ -76,11 +76,13 @@ class Assembly:
     needs_positions: bool
     steps_per_epoch: int
     wants_closure: bool
+    scaler: torch.amp.GradScaler
     judged: Trick | EachSeed | None
     tracked: TrackedMetrics
     facts: Facts
     targets: Tensor | None = None
     first_loss: Tensor | None = None
+    skipped_steps: int = 0
 
     @property
     def network(self) -> nn.Module:
@@ -183,6 +185,8 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
     """
     settings, seeds, device, folder = assignment.settings, assignment.seeds, assignment.device, assignment.folder
     prepare(device, settings.precision)
+    if settings.precision == "fp16" and len(seeds) > 1:
+        raise CannotStack("precision (=fp16) skips steps whose gradients overflow, of each seed on its own.")
 
     # data
     check_forms(settings, data.spec)
@@ -221,7 +225,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         notes += compile_network(replicas, settings, train, device)
     notes += data_notes(settings, data) + targets_stay(settings, of_seed(tricks, 0), data.spec)
     optimizer, setters = optimizer_and_setters(assignment, tricks, replicas, steps)
-    return Assembly(
+    assembly = Assembly(
         settings=settings,
         seeds=seeds,
         spec=data.spec,
@@ -243,11 +247,18 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         needs_positions=any(trick.needs_positions() for trick in tricks),
         steps_per_epoch=steps,
         wants_closure=wants_closure(optimizer),
+        scaler=scaler_for(device, settings.precision),
         judged=judged_by(tricks),
         targets=data.train.targets,
         tracked=TrackedMetrics(settings, context, replicas, train_clean),
         facts=facts_of(settings, data, replicas, steps, surgery, notes),
     )
+    if settings.precision == "fp16" and (assembly.wants_closure or assembly.hooks("on_pass")):
+        raise ValueError(
+            "precision (=fp16) cannot be combined with what computes gradients several times in a step, such as sam, "
+            "noise_scale or an optimizer with a closure. Use bf16."
+        )
+    return assembly
 
 
 def build_networks(

@@ -64,6 +64,7 @@ class Outcome:
     results: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     first_loss: float | None = None
     first_weights: str | None = None
+    notes: Sequence[StoredNote] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

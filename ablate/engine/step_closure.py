@@ -52,9 +52,17 @@ class StepClosure:
             optimizer.step(self.closure)  # type: ignore[arg-type]
         else:
             self.closure()
-            optimizer.step()
+            self._step()
         for on_weights in self.on_weights:
             on_weights(self.replicas.parameters)
+
+    def _step(self) -> None:
+        """The optimizer's step, which is skipped if gradients have overflowed in fp16."""
+        scaler, optimizer = self.assembly.scaler, self.assembly.optimizer
+        scale = scaler.get_scale()
+        scaler.step(optimizer)
+        scaler.update()
+        self.assembly.skipped_steps += scaler.get_scale() < scale
 
     def begin(self, batches: list[Batch]) -> None:
         """Begin a step with its batches."""
@@ -67,6 +75,7 @@ class StepClosure:
             self.random = self._random() if self.repeats else []
             self.terms, self.weight = self._gradients(self.batches)
             loss = self.loss = self.assembly.whole_loss(self.terms)
+            self.assembly.scaler.unscale_(self.assembly.optimizer)
         else:
             loss = self()
         for hook in self.on_pass:
@@ -109,7 +118,7 @@ class StepClosure:
                 terms = self._changed(terms, prediction, batch)
             if len(batches) > 1:
                 terms = terms * weight / whole  # weight / whole alone would be float32
-            self.replicas.backward(assembly.whole_loss(terms))
+            self.replicas.backward(assembly.scaler.scale(assembly.whole_loss(terms)))
             total = total + terms.detach()
         return total, whole  # type: ignore[return-value]
 

@@ -193,7 +193,7 @@ class World:
 
     @property
     def context(self) -> Context:
-        return Context(self.spec, (0,), self.epochs, BATCHES)
+        return Context(self.spec, (0,), self.epochs, BATCHES, samples=BATCHES * N)
 
     def network(self, seed: int = 0) -> nn.Sequential:
         model = pictures_network() if len(self.spec.input_shape) == 3 else volumes_network()
@@ -339,7 +339,7 @@ class Training:
             for number in range(BATCHES)[step % steps * together : (step % steps + 1) * together]:
                 rows = order[(torch.arange(N) + number * N) % len(parts.train)]
                 inputs, targets = parts.train.inputs[rows], parts.train.targets[rows]
-                batch = Batch(inputs, targets, targets, parts.spec)
+                batch = Batch(inputs, targets, targets, parts.spec, positions=rows, epoch=step // steps + 1)
                 for trick in tricks:
                     batch = trick.on_batch(batch, streams[id(trick)])
                 assert torch.equal(batch.true_targets, targets)
@@ -481,18 +481,19 @@ def test_a_stack_of_seeds_gets_what_each_gets_alone(name, fields):
     spec, single = world(name).spec, world(name).data().train
     inputs = torch.stack([single.inputs[:N], single.inputs[N:]])
     targets = torch.stack([single.targets[:N], single.targets[N:]])
+    positions = torch.arange(2 * N).view(2, N)
 
-    def applied(inputs, targets, seeds):
+    def applied(inputs, targets, positions, seeds):
         trick = make(name, fields)
-        trick.bind(Context(spec, seeds, 1, BATCHES))
+        trick.bind(Context(spec, seeds, 1, BATCHES, samples=2 * N))
         trick.on_data(world(name).data())
         trick.now.set(1)
         noise = Noise(seeds, "trick/x")
-        return [trick.on_batch(Batch(inputs, targets, targets, spec), noise) for _ in range(2)]
+        return [trick.on_batch(Batch(inputs, targets, targets, spec, positions=positions), noise) for _ in range(2)]
 
-    stacked = applied(inputs, targets, SEEDS)
+    stacked = applied(inputs, targets, positions, SEEDS)
     for i, seed in enumerate(SEEDS):
-        for together, alone in zip(stacked, applied(inputs[i], targets[i], (seed,)), strict=True):
+        for together, alone in zip(stacked, applied(inputs[i], targets[i], positions[i], (seed,)), strict=True):
             assert torch.equal(together.inputs[i], alone.inputs)
             assert torch.equal(together.targets[i], alone.targets)
 

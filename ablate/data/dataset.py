@@ -127,6 +127,11 @@ class Spec:
     input_form: Tree | None = None
     target_form: Tree | None = None
 
+    @property
+    def form(self) -> Tree:
+        """The shape of a sample's input, or a nest of shapes."""
+        return torch.Size(self.input_shape) if self.input_form is None else self.input_form
+
 
 @dataclass(frozen=True)
 class Part:
@@ -191,7 +196,8 @@ class Batch:
     by tricks.
 
     ``unsmoothed`` are the targets before label smoothing, if any. ``weight`` is the mean weight of a sample (0-d), if a
-    trick weights the samples: the batch counts so much more in the mean over several batches.
+    trick weights the samples: the batch counts so much more in the mean over several batches. ``positions`` are those
+    of the samples in the training set, int64 (N,), if a trick needs them; ``epoch`` counts from 1.
 
     Inputs and targets of custom data may be nests of such tensors (`ablate.trees`).
 
@@ -204,11 +210,13 @@ class Batch:
     spec: Spec
     unsmoothed: torch.Tensor | None = None
     weight: torch.Tensor | None = None
+    positions: torch.Tensor | None = None
+    epoch: int = 1
 
 
 Lent = TypeVar("Lent", Part, Batch)
 
-KEPT = ("spec", "dataset")
+KEPT = ("spec", "dataset", "epoch")
 """Fields of splits and batches that hold no tensors."""
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
-from ablate.data.dataset import Parts, Spec
+from ablate.data.batches import on_device
+from ablate.data.dataset import Batch, Parts, Spec
 from ablate.data.loaders import Loader, loader_for
 from ablate.data.rounding import check_inputs, check_targets
 from ablate.engine.broadcasting import check_pairing, check_prediction
@@ -17,7 +19,7 @@ from ablate.engine.construction import build_network, make_optimizer, seed_globa
 from ablate.engine.contract import Assignment, Facts
 from ablate.engine.data_checks import check_forms, check_input_type, data_notes, has_gaps, targets_stay
 from ablate.engine.data_dependent_init import adapt_to_data
-from ablate.engine.device import dtype_of, place, prepare
+from ablate.engine.device import dtype_of, place, prepare, scaler_for
 from ablate.engine.dry_run import SAMPLES, dry_run
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
 from ablate.engine.last_batch import batches_for_norms, try_one_sample
@@ -71,13 +73,16 @@ class Assembly:
     streams: dict[str, Noise]
     setters: list[Callable[[int], None]]
     batches_per_step: int
+    needs_positions: bool
     steps_per_epoch: int
     wants_closure: bool
+    scaler: torch.amp.GradScaler
     judged: Trick | EachSeed | None
     tracked: TrackedMetrics
     facts: Facts
     targets: Tensor | None = None
     first_loss: Tensor | None = None
+    skipped_steps: int = 0
 
     def steps_left(self, step: int) -> int:
         """The number of steps from this one to the end of training."""
@@ -165,6 +170,15 @@ class Assembly:
             order = trick.on_order(order, self.targets, noise)
         return order
 
+    def batches(self, order: Tensor | None, epoch: int) -> Iterator[Batch]:
+        """The batches of an epoch, in an order of the training samples (`order`)."""
+        chunks: Iterable[Tensor | None] = repeat(None)
+        if self.needs_positions:
+            whole = torch.arange(len(self.train)) if order is None else order
+            chunks = on_device(whole, torch.device(self.device)).split(self.settings.batch_size, dim=-1)
+        for (inputs, targets), positions in zip(self.train.batches(order), chunks, strict=False):
+            yield Batch(inputs, targets, targets, self.spec, positions=positions, epoch=epoch)
+
     def _noise_of_order(self, epoch: int, stream: str, seeds: tuple[int, ...] | None = None) -> Noise:
         noise = Noise(seeds or self.seeds, stream)
         noise.begin(epoch)
@@ -179,6 +193,8 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
     """
     settings, seeds, device, folder = assignment.settings, assignment.seeds, assignment.device, assignment.folder
     prepare(device, settings.precision)
+    if settings.precision == "fp16" and len(seeds) > 1:
+        raise CannotStack("precision (=fp16) skips steps whose gradients overflow, of each seed on its own.")
 
     # data
     check_forms(settings, data.spec)
@@ -198,7 +214,12 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
     steps = -(-train.steps // batches_per_step)
     settings = settings.replace(epochs=settings.length(steps))
     context = replace(
-        context, spec=data.spec, epochs=settings.epochs, steps_per_epoch=steps, weights=assignment.weights
+        context,
+        spec=data.spec,
+        epochs=settings.epochs,
+        steps_per_epoch=steps,
+        samples=len(train),
+        weights=assignment.weights,
     )
     for trick in tricks:
         trick.bind(context)
@@ -220,7 +241,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         notes += compile_network(replicas, settings, train, device)
     notes += data_notes(settings, data) + targets_stay(settings, of_seed(tricks, 0), data.spec)
     optimizer, setters = optimizer_and_setters(assignment, tricks, replicas, steps)
-    return Assembly(
+    assembly = Assembly(
         settings=settings,
         seeds=seeds,
         spec=data.spec,
@@ -239,13 +260,21 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         streams=streams,
         setters=setters,
         batches_per_step=batches_per_step,
+        needs_positions=any(trick.needs_positions() for trick in tricks),
         steps_per_epoch=steps,
         wants_closure=wants_closure(optimizer),
+        scaler=scaler_for(device, settings.precision),
         judged=judged_by(tricks),
         targets=data.train.targets,
         tracked=TrackedMetrics(settings, context, replicas, train_clean),
         facts=facts_of(settings, data, replicas, steps, surgery, notes),
     )
+    if settings.precision == "fp16" and (assembly.wants_closure or assembly.hooks("on_pass")):
+        raise ValueError(
+            "precision (=fp16) cannot be combined with what computes gradients several times in a step, such as sam, "
+            "noise_scale or an optimizer with a closure. Use bf16."
+        )
+    return assembly
 
 
 def build_networks(

@@ -66,6 +66,7 @@ class Outcome:
     first_loss: float | None = None
     first_weights: str | None = None
     places: Mapping[str, Mapping[str, float]] | None = None
+    notes: Sequence[StoredNote] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

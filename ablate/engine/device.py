@@ -22,15 +22,21 @@ def prepare(device: str, precision: str) -> None:
 
 
 def dtype_of(precision: str) -> torch.dtype:
-    """The dtype of weights and inputs: float64 if requested, else float32 (bf16 is an autocast of float32 weights)."""
+    """The dtype of weights and inputs: float64 if requested, else float32 (bf16 and fp16 are autocasts)."""
     return torch.float64 if precision == "float64" else torch.float32
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[object]:
-    """The context of forward passes: bfloat16 autocast for ``bf16``, otherwise none."""
-    if precision == "bf16":
-        return torch.autocast(device.partition(":")[0], dtype=torch.bfloat16)
+    """The context of forward passes: autocast for ``bf16`` and ``fp16``, otherwise none."""
+    if precision in ("bf16", "fp16"):
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float16
+        return torch.autocast(device.partition(":")[0], dtype=dtype)
     return nullcontext()
+
+
+def scaler_for(device: str, precision: str) -> torch.amp.GradScaler:
+    """Scales losses, so that small gradients do not become 0 in ``fp16``; disabled for other precisions."""
+    return torch.amp.GradScaler(device.partition(":")[0], enabled=precision == "fp16")
 
 
 def place(network: nn.Module, device: str, precision: str) -> nn.Module:

@@ -104,6 +104,10 @@ class EachSeed:
         changed = [copy.on_batch(part, own) for copy, part, own in zip(self.copies, _parts(batch), noise, strict=True)]
         return mapped(lambda *parts: torch.stack(parts), *changed)
 
+    def needs_positions(self) -> bool:
+        """The same for all seeds."""
+        return self.copies[0].needs_positions()
+
     def batches_per_step(self) -> int:
         """The same for all seeds."""
         return self.copies[0].batches_per_step()

@@ -14,7 +14,6 @@ from ablate.trees import length
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from ablate.data.loaders import Pair
     from ablate.engine.assembly import Assembly
 
 
@@ -41,12 +40,11 @@ class StepClosure:
         self.batches: list[Batch] = []
         self.first = True
 
-    def take(self, group: list[Pair], step: int) -> None:
-        """Take a step, counted from 0, on the batches of ``group``."""
+    def take(self, batches: list[Batch], step: int) -> None:
+        """Take a step, counted from 0, on some batches."""
         assembly, optimizer = self.assembly, self.assembly.optimizer
         for setter in assembly.setters:
             setter(step)
-        batches = [Batch(inputs, targets, targets, assembly.spec) for inputs, targets in group]
         for on_batch in self.on_batch:
             batches = [on_batch(batch) for batch in batches]
         self.begin(batches)
@@ -54,9 +52,17 @@ class StepClosure:
             optimizer.step(self.closure)  # type: ignore[arg-type]
         else:
             self.closure()
-            optimizer.step()
+            self._step()
         for on_weights in self.on_weights:
             on_weights(self.replicas.parameters)
+
+    def _step(self) -> None:
+        """The optimizer's step, which is skipped if gradients have overflowed in fp16."""
+        scaler, optimizer = self.assembly.scaler, self.assembly.optimizer
+        scale = scaler.get_scale()
+        scaler.step(optimizer)
+        scaler.update()
+        self.assembly.skipped_steps += scaler.get_scale() < scale
 
     def begin(self, batches: list[Batch]) -> None:
         """Begin a step with its batches."""
@@ -69,6 +75,7 @@ class StepClosure:
             self.random = self._random() if self.repeats else []
             self.terms, self.weight = self._gradients(self.batches)
             loss = self.loss = self.assembly.whole_loss(self.terms)
+            self.assembly.scaler.unscale_(self.assembly.optimizer)
         else:
             loss = self()
         for hook in self.on_pass:
@@ -111,7 +118,7 @@ class StepClosure:
                 terms = self._changed(terms, prediction, batch)
             if len(batches) > 1:
                 terms = terms * weight / whole  # weight / whole alone would be float32
-            self.replicas.backward(assembly.whole_loss(terms))
+            self.replicas.backward(assembly.scaler.scale(assembly.whole_loss(terms)))
             total = total + terms.detach()
         return total, whole  # type: ignore[return-value]
 
@@ -157,7 +164,7 @@ class StepClosure:
         return [generator.get_state() for generator in self._generators()]
 
 
-def grouped(batches: Iterable[Pair], size: int) -> Iterator[list[Pair]]:
+def grouped(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
     """Batches in groups of ``size``; the last group may be smaller."""
     iterator = iter(batches)
     while group := list(islice(iterator, size)):

@@ -79,7 +79,7 @@ def train_epoch(assembly: Assembly, epoch: int) -> Tensor:
 
     assembly.begin_epoch(epoch)
     assembly.replicas.train()
-    groups = grouped(assembly.train.batches(assembly.order(epoch)), assembly.batches_per_step)
+    groups = grouped(assembly.batches(assembly.order(epoch), epoch), assembly.batches_per_step)
     for group in islice(groups, assembly.steps_left(step)):
         steps.take(group, step)
         if step == 0:

@@ -6,6 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ablate.engine.contract import LARGEST_LOSS, Outcome, Report, State
 from ablate.engine.evaluation import evaluate
 from ablate.engine.replicas import keep
 from ablate.engine.stacked_tricks import has_hook
+from ablate.notes.note import Note
 from ablate.registry.lazy import torch
 
 if TYPE_CHECKING:
@@ -116,6 +118,9 @@ class TrainingState:
         outcomes = []
         for i, seed in enumerate(self.seeds):
             outcome = self._outcome(i, seed, last.get(i, {}), best.get(i, {}))
+            if skipped := self.assembly.skipped_steps:
+                values = {"skipped": skipped, "steps": outcome.epoch * self.assembly.steps_per_epoch}
+                outcome = replace(outcome, notes=[Note("skipped_steps", values=values)])
             if outcome.status == "finished":
                 best_weights = self.best_weights if self.best_epoch[i] else last_weights
                 report.weights(self.first + i, "last", replicas.one(last_weights, i))
@@ -164,6 +169,8 @@ class TrainingState:
             "optimizer": self.assembly.optimizer.state_dict(),
             "tricks": [trick.state() if has_hook(trick, "state") else {} for trick in self.assembly.tricks],
             "watched": self.assembly.tracked.state(),
+            "scaler": self.assembly.scaler.state_dict(),
+            "skipped_steps": self.assembly.skipped_steps,
             "stopped": self.stopped.tolist(),
             "diverged": {str(i): reason for i, reason in self.diverged.items()},
             "last_epoch": self.last_epoch.tolist(),
@@ -184,6 +191,9 @@ class TrainingState:
             if has_hook(trick, "restore"):
                 trick.restore(saved)
         self.assembly.tracked.restore(state.get("watched", {}))
+        if state.get("scaler"):
+            self.assembly.scaler.load_state_dict(state["scaler"])
+        self.assembly.skipped_steps = state.get("skipped_steps", 0)
         self.epoch, self.seconds = state["epoch"], state["seconds"]
         self.stopped = np.array(state["stopped"], dtype=bool)
         self.diverged = {int(i): reason for i, reason in state["diverged"].items()}

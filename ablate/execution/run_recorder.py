@@ -233,7 +233,7 @@ class RunRecorder:
                 selected_epoch=outcome.selected_epoch,
                 places=outcome.places,
                 results=results,
-                notes=(*known.notes, *unknown),
+                notes=(*known.notes, *outcome.notes, *unknown),
                 first_loss=outcome.first_loss if math.isfinite(outcome.first_loss or 0.0) else None,
                 first_weights=outcome.first_weights,
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
@@ -171,16 +172,29 @@ def end_in(module: nn.Module, layer: DropPath) -> None:
     A Sequential gets it as its last layer; any other module as a child that a forward hook calls. Raises ValueError if
     there already is one.
     """
-    if NAME in module._modules:
-        raise ValueError(f"layer (={NAME}) already exists in the network. Remove the trick, or rename the layer.")
-    module.add_module(NAME, layer)
-    if type(module) is not nn.Sequential:
-        module.register_forward_hook(_pass_through)
+    if type(module) is nn.Sequential:
+        check_free(module, NAME)
+        module.add_module(NAME, layer)
+    else:
+        follow(module, NAME, layer)
 
 
-def _pass_through(module: nn.Module, _: Any, output: Tensor) -> Tensor:
-    dropped: Tensor = module._modules[NAME](output)  # type: ignore[misc]
-    return dropped
+def follow(module: nn.Module, name: str, layer: nn.Module) -> None:
+    """Add a child to a module, and apply it to the module's outputs. Raises ValueError if there is one of this name."""
+    check_free(module, name)
+    module.add_module(name, layer)
+    module.register_forward_hook(partial(_apply_child, name))
+
+
+def check_free(module: nn.Module, name: str) -> None:
+    """Raise ValueError if a module has a child, or another attribute, of this name."""
+    if hasattr(module, name):
+        raise ValueError(f"layer (={name}) already exists in the network. Remove the trick, or rename the layer.")
+
+
+def _apply_child(name: str, module: nn.Module, _: Any, output: Tensor) -> Tensor:
+    changed: Tensor = module._modules[name](output)  # type: ignore[misc]
+    return changed
 
 
 def replace_dropout(model: nn.Module) -> list[str]:

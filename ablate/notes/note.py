@@ -21,6 +21,7 @@ Kind = Literal[
     "initial_weights",
     "initial_average",
     "not_finite",
+    "skipped_steps",
     # of predictions
     "other_range",
     # of runs that others logged
@@ -96,6 +97,7 @@ STORED: Mapping[Kind, Mapping[str, type | tuple[type, ...]]] = {
     "ignores_seed": {},
     "initial_weights": {"source": str, "taken": int, "total": int, "left": list, "more": int},
     "initial_average": {"steps": int, "share": (int, float), "decay": (int, float)},
+    "skipped_steps": {"skipped": int, "steps": int},
     "not_finite": {"metric": str, "value": str, "at": str},
     "no_seed": {},
 }

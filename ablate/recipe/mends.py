@@ -85,6 +85,12 @@ def _in_float64(settings: Settings) -> bool:
     return settings.precision == "float64" and (settings.data.name not in exact or reconstruct or bool(settings.joined))
 
 
+def _own_layers(settings: Settings) -> bool:
+    """Whether tricks find layers by what the code of a custom network calls."""
+    names = ("activation", "batch_norm", "layer_norm", "instance_norm", "group_norm")
+    return not settings.joined and settings.custom("model") and any(map(settings.trick, names))
+
+
 MENDS = (
     # a group of one feature of a linear layer became 0 and stopped all gradients: it is refused
     Mend("group_norm", 2, _groups_of_one),
@@ -100,4 +106,6 @@ MENDS = (
     Mend("early_stop_start", 2, _starts_late),
     # data were stored in float32 whatever the precision
     Mend("float64_data", 2, _in_float64),
+    # norms went only into Sequentials, and not every activation was replaced
+    Mend("own_layers", 2, _own_layers),
 )

@@ -196,9 +196,10 @@ class Training(BaseModel):
         description="compute the training loss in evaluation mode for the reported and last epoch (ends), or every "
         "epoch (takes 13-18 % longer)",
     )
-    precision: Literal["tf32", "float32", "bf16", "float64"] = Field(
+    precision: Literal["tf32", "float32", "bf16", "fp16", "float64"] = Field(
         default="tf32",
-        description="tf32: float32 with TensorFloat-32 matrix products if the GPU has them; float32 on CPU",
+        description="tf32: float32 with TensorFloat-32 matrix products if the GPU has them; float32 on CPU. "
+        "bf16 and fp16: mixed precision, in fp16 with loss scaling",
     )
     loader: Literal["auto", "resident", "streamed"] = Field(
         default="auto",

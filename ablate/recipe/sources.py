@@ -77,7 +77,7 @@ def link_sources(variants: Sequence[Variant], rows: Sequence[str], places: Place
             elif source not in known:
                 if source not in rows:
                     others = [row for row in rows if row != name]
-                    hint = " Names of weight files must end in .pt or .pth." if weights else ""
+                    hint = " Names of weight files must end in .pt, .pth, .ckpt or .safetensors." if weights else ""
                     hint = "" if did_you_mean(source, others) else hint
                     problems.add(place, f"{subject} {unknown_variant(others)}{hint}")
             elif members := known[source].settings.joined:

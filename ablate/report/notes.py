@@ -36,6 +36,7 @@ SENTENCES: dict[Kind, str] = {
     "initial_weights": "starts from the weights of {source}: {taken} of {total} tensors loaded{left}",
     "initial_average": "ema: after {steps} steps, initial weights are still {share} of the average. "
     "Use a smaller decay (={decay}) or warmup: true",
+    "skipped_steps": "{skipped} of {steps} steps were skipped, because gradients overflowed in fp16",
     "not_finite": "{metric} (={value}) is not finite at the {at} epoch",
     "other_range": "{column} range from {low} to {high}, but from {train_low} to {train_high} in the training set. "
     "Scale them like the training inputs",
@@ -129,6 +130,7 @@ DIFFERENCES = {
     "reading": "an earlier version misread the data file",
     "early_stop_start": "epochs before early_stop.start are no longer reported as the best",
     "float64_data": "the data are now kept in float64",
+    "own_layers": "tricks now find more norms and activations of custom networks",
     "loss_weight": "batches are now weighted by their known targets in the mean loss",
 }
 """What makes a variant stale."""

@@ -1,4 +1,4 @@
-"""Insert dropout after pools and hidden layers of any sequential network."""
+"""Insert dropout after pools and hidden layers of any sequential network, or change the dropout that a network has."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Place = tuple["nn.Sequential", str, str]
         costs="Slower convergence; the training loss is computed with dropped units, so compare train_loss_clean.",
         interacts=(
             "If batch norm follows, large probabilities, such as 0.5, shift its statistics. Applied in addition "
-            "to the network's own dropout."
+            "to the network's own dropout, which 'existing' changes."
         ),
     ),
 )
@@ -42,6 +42,9 @@ class Dropout(Trick):
     Layers are inserted in every ``nn.Sequential`` of the network; other layers keep their names and values. A number
     applies to all layers of its kind; a list has one probability per layer, in order. Global (adaptive) pools and the
     output layer get no dropout.
+
+    ``existing`` sets the probability of the network's own dropout layers (``nn.Dropout``, ``nn.Dropout2d`` …), and of
+    the dropout in ``nn.MultiheadAttention`` and recurrent layers unless it is 0.
     """
 
     stacked = True
@@ -56,38 +59,65 @@ class Dropout(Trick):
         default=0.5,
         description=(
             "dropout probability after hidden activations: one number, or a list with one per layer; 0 if only conv "
-            "is given"
+            "or existing is given"
         ),
+    )
+    existing: DropRate | None = Field(
+        default=None, description="new probability of the network's own dropout; 0 disables it; null: unchanged"
     )
 
     @model_validator(mode="before")
     @classmethod
     def only_what_is_named(cls, fields: Any) -> Any:
-        """Sets ``hidden`` to 0 if only ``conv`` is given."""
-        return {"hidden": 0.0, **fields} if isinstance(fields, dict) and "conv" in fields else fields
+        """Sets ``hidden`` to 0 if only others are given."""
+        return (
+            {"hidden": 0.0, **fields} if isinstance(fields, dict) and fields.keys() & {"conv", "existing"} else fields
+        )
 
     def on_model(self, model: nn.Module) -> tuple[nn.Module, Sequence[str]]:
         """Raises ValueError if the length of a list is not the number of layers, `NoEffect` if there is no such layer
-        or all probabilities are 0.
+        or no probability changes.
         """
+        changed = [] if self.existing is None else self._change_existing(model)
         places = {"conv": places_after_pools(model), "hidden": places_after_activations(model)}
         rates = {kind: self._rates(kind, [name for _, _, name in found]) for kind, found in places.items()}
         paths = {module: path for path, module in model.named_modules()}
-        inserted = []
         for kind, found in places.items():
             for i, (parent, child, name) in enumerate(found):
                 if rates[kind][i] != 0:
                     insert(parent, child, name, self._layer(kind, i))
-                    inserted.append(f"{paths[parent]}.{name}".removeprefix("."))
-        if not inserted:
+                    changed.append(f"{paths[parent]}.{name}".removeprefix("."))
+        if not changed:
             layers = sum(len(found) for found in places.values())
-            why = (
-                "all probabilities are 0"
-                if layers
-                else "the network has no pooling layer or hidden activation in an nn.Sequential"
-            )
+            why = "the network has no pooling layer or hidden activation in an nn.Sequential"
+            if self.existing is not None:
+                why = f"dropout.existing (={self.existing}) is the probability that all dropout layers already have"
+            elif layers:
+                why = "all probabilities are 0"
             raise NoEffect(f"dropout has no effect: {why}.")
-        return model, inserted
+        return model, changed
+
+    def _change_existing(self, model: nn.Module) -> list[str]:
+        """Set the probability of the network's own dropout. Returns the names of the layers that change."""
+        own = {path: (layer, name) for path, layer in model.named_modules() if (name := own_rate(layer))}
+        if not own:
+            raise NoEffect(
+                "dropout has no effect: the network has no dropout layers of its own. If its code calls F.dropout, use "
+                "an nn.Dropout layer instead."
+            )
+        if not isinstance(self.existing, Schedule):
+            changed = [path for path, (layer, name) in own.items() if getattr(layer, name) != self.existing]
+            for layer, name in own.values():
+                setattr(layer, name, self.existing)
+            return changed
+        for path, (layer, _) in own.items():
+            if not hasattr(layer, "rate"):
+                raise ValueError(
+                    f"dropout.existing (={self.existing.dump()}) must be a number, because the probability of layer "
+                    f"{path} (={type(layer).__name__}) cannot have a schedule."
+                )
+            layer.rate = lambda: float(self.now.existing)
+        return list(own)
 
     def _rates(self, kind: str, layers: list[str]) -> list[float | Schedule]:
         value = getattr(self, kind)
@@ -115,6 +145,20 @@ class Dropout(Trick):
             return float(value[i] if isinstance(value, tuple) else value)
 
         return present
+
+
+def own_rate(layer: nn.Module) -> str | None:
+    """The attribute with the dropout probability of a network's own layer; None if a trick inserted it, or it drops
+    nothing.
+    """
+    from ablate.layers.dropout import NoisyDropout
+
+    if type(layer) is NoisyDropout:
+        return "p" if layer.rate is None else None
+    if is_from(layer, "dropout"):
+        return "p"
+    several = isinstance(layer, torch.nn.MultiheadAttention | torch.nn.RNNBase)
+    return "dropout" if several and layer.dropout else None
 
 
 def insert(parent: nn.Sequential, after: str, name: str, layer: nn.Module) -> None:

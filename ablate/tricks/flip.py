@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr, model_validator
 
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
+from ablate.rng.noise import Noise
 from ablate.tricks.shared.pictures import Share, as_planes, check_pictures, choose, cover_pictures, in_unit_of_data
 from ablate.tricks.trick import Trick
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ablate.data.dataset import Batch, Keypoints, Spec
-    from ablate.rng.noise import Noise
 
 
 @register(
@@ -35,15 +35,29 @@ if TYPE_CHECKING:
     ),
 )
 class Flip(Trick):
-    """Flips a fraction ``share`` of each batch's samples (C, H, W) or (C, D, H, W) along W, chosen at random."""
+    """Flips a fraction ``share`` of each batch's samples (C, H, W) or (C, D, H, W) along W, chosen at random.
+
+    With ``alternate``, each sample is flipped in every other epoch, beginning with the first or the second at random
+    (Jordan 2024, 94% on CIFAR-10 in 3.29 Seconds).
+    """
 
     stacked = True
     moves_pixels = True
     shorthand = "share"
     order = 20
-    examples = ({}, {"share": {"linear": [0, 1]}})
+    examples = ({}, {"share": {"linear": [0, 1]}}, {"alternate": True})
 
     share: Share = Field(default=0.5, description="fraction of each batch to flip")
+    alternate: bool = Field(default=False, description="flip each sample in every other epoch instead")
+
+    _begins: Tensor | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def one_rule(self) -> Self:
+        """Raises ValueError if ``share`` would be ignored."""
+        if self.alternate and self.share != 0.5:
+            raise ValueError("cannot have 'share' with 'alternate', which flips half of the samples. Remove 'share'.")
+        return self
 
     def check(self, spec: Spec) -> None:
         """Raises ValueError if the samples are not images, or if a keypoint's left or right counterpart is missing."""
@@ -62,7 +76,7 @@ class Flip(Trick):
     def on_batch(self, batch: Batch, noise: Noise) -> Batch:
         axes = len(batch.spec.input_shape)
         samples = batch.inputs.shape[-axes - 1]
-        chosen = choose(noise, samples, self.now.share)
+        chosen = self._alternating(batch) if self.alternate else choose(noise, samples, self.now.share)
         which = chosen.view(*chosen.shape, *(1,) * axes)
         inputs = torch.where(which, mirror(batch.inputs), batch.inputs)
         marks = batch.spec.keypoints
@@ -74,6 +88,16 @@ class Flip(Trick):
             return replace(batch, inputs=inputs)
         mirrored = in_unit_of_data(batch, lambda points: mirror_keypoints(points, marks))
         return replace(batch, inputs=inputs, targets=torch.where(chosen[..., None], mirrored, batch.targets))
+
+    def needs_positions(self) -> bool:
+        return self.alternate
+
+    def _alternating(self, batch: Batch) -> Tensor:
+        assert batch.positions is not None
+        if self._begins is None:
+            noise = Noise(self.context.seeds, "flip/alternate", self.context.device)
+            self._begins = noise.integers(0, 2, self.context.samples)
+        return (self._begins.gather(-1, batch.positions) + batch.epoch) % 2 == 1
 
 
 def one_sided(marks: Keypoints) -> list[str]:

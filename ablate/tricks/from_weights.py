@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, PrivateAttr, ValidationInfo
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, PrivateAttr, ValidationInfo, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from ablate.notes.note import Note
 from ablate.notes.old_sentences import read_note
+from ablate.printable import shortened, visible
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
 from ablate.tricks.trick import NoEffect, Trick, WeightsFile
@@ -22,17 +26,21 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer as TorchOptimizer
 
-FILES = (".pt", ".pth")
+FILES = (".pt", ".pth", ".ckpt", ".safetensors")
 """File name extensions of weights; any other source is the name of a variant."""
 
-WRAPPED = ("state_dict", "model_state_dict", "model")
-"""Keys that contain a network's tensors in checkpoints of other programs."""
+WRAPPED = ("state_dict", "model_state_dict", "model", "module", "network", "net", "params")
+AVERAGED = ("state_dict_ema", "model_ema", "ema", "params_ema")
+"""Keys that contain a network's tensors in checkpoints of other programs; averages are used if there are no others."""
 
 Patterns = str | tuple[str, ...]
 """One or several shell patterns for names such as ``conv1.weight``."""
 
 SHOWN = 8
 """Number of names that a note lists."""
+
+NEAR = 3
+"""Number of names of a file that an error lists."""
 
 
 class _RowOrFile:
@@ -51,7 +59,7 @@ class _RowOrFile:
         if isinstance(value, Path):
             return value
         if not isinstance(value, str) or not value:
-            raise ValueError("must be the name of a variant, or the path of a file (.pt, .pth).")
+            raise ValueError(f"must be the name of a variant, or the path of a file ({', '.join(FILES)}).")
         if not value.endswith(FILES):
             return value
         return Path((info.context or {}).get("folder", ".")).joinpath(os.path.expanduser(value)).absolute()
@@ -82,8 +90,9 @@ class FromWeights(Trick):
     are initialized by ``init``.
 
     A source variant is trained first; each seed (and fold) starts from the weights that the variant reports for the
-    same seed (and fold). A file contains a PyTorch ``state_dict``, which all seeds start from. Running statistics of
-    norms are loaded too; the optimizer starts fresh.
+    same seed (and fold). A file contains a PyTorch ``state_dict``, which all seeds start from, also in a checkpoint of
+    another program, and with a prefix such as ``model.`` before all names. Running statistics of norms are loaded too;
+    the optimizer starts fresh.
     """
 
     stacked = True
@@ -92,12 +101,23 @@ class FromWeights(Trick):
     examples = ({"source": "weights.pt"}, {"source": "weights.pt", "layers": ["hidden1.*"], "but": "*.bias"})
 
     source: Annotated[Path | str, _RowOrFile()] = Field(
-        description="a variant of this recipe, or a file of weights (.pt, .pth)"
+        description="a variant of this recipe, or a file of weights (.pt, .pth, .ckpt, .safetensors)"
     )
     layers: Patterns = Field(default="*", description="names of the tensors to load, as shell patterns: conv*")
     but: Patterns = Field(default=(), description="exceptions: names of tensors not to load, such as output.*")
 
+    key: str | None = Field(
+        default=None, description="the key of the weights in the file, such as ema; null: found by its name"
+    )
+
     _notes: list[Note] = PrivateAttr(default_factory=list)
+
+    @model_validator(mode="after")
+    def key_of_a_file(self) -> Self:
+        """Raises ValueError if there is a key, but no file."""
+        if self.key is not None and not isinstance(self.source, Path):
+            raise ValueError(f"key (={self.key}) requires a file ({', '.join(FILES)}). Remove it.")
+        return self
 
     @property
     def source_rows(self) -> tuple[str, ...]:
@@ -113,11 +133,15 @@ class FromWeights(Trick):
             return
         states = [self._state(seed) for seed in self.context.seeds]
         lead = int(len(states) > 1)
-        taken = matching({name: tensor.shape[lead:] for name, tensor in weights.items()}, states, self.layers, self.but)
+        shapes = {name: tensor.shape[lead:] for name, tensor in weights.items()}
+        if isinstance(self.source, Path):
+            states = [without_prefix(states[0], shapes)] * len(states)
+        taken = matching(shapes, states, self.layers, self.but)
         if not any(weights[name].is_floating_point() for name in taken):
+            wanted = [name for name in shapes if matches(name, self.layers) and not matches(name, self.but)]
             raise NoEffect(
                 f"from_weights has no effect: none of the {len(states[0])} tensors of {shown(self.source)} "
-                "matches a tensor of the network in name and shape."
+                f"matches a tensor of the network in name and shape. {nearest(states[0], shapes, wanted)}"
             )
         with torch.no_grad():
             for name in taken:
@@ -139,13 +163,13 @@ class FromWeights(Trick):
 
     def _state(self, seed: int) -> dict[str, Tensor]:
         if isinstance(self.source, Path):
-            return read_weights(self.source)
+            return read_weights(self.source, self.key)
         try:
             return read_weights(self.context.weights[self.source, seed])
         except KeyError:
             raise ValueError(
-                f"from_weights.source (={self.source}) must be a file (.pt, .pth), or a variant whose weights are "
-                "stored."
+                f"from_weights.source (={self.source}) must be a file ({', '.join(FILES)}), or a variant whose weights "
+                "are stored."
             ) from None
 
 
@@ -167,29 +191,80 @@ def matches(name: str, patterns: Patterns) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in ((patterns,) if isinstance(patterns, str) else patterns))
 
 
-def read_weights(path: WeightsFile) -> dict[str, Tensor]:
-    """A network's tensors by name.
+def without_prefix(state: dict[str, Tensor], shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+    """The tensors below the prefix, such as ``model.``, that lets most of them match; usually all, without any."""
+    found: Counter[str] = Counter({"": 0})
+    for name, tensor in state.items():
+        parts = name.split(".")
+        for i in range(len(parts)):
+            if shapes.get(".".join(parts[i:])) == tensor.shape:
+                found["".join(f"{part}." for part in parts[:i])] += 1
+    prefix = max(found, key=lambda prefix: (found[prefix], -len(prefix)))
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+def nearest(state: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]], wanted: Sequence[str]) -> str:
+    """Sentences about the names of a file that are most like those of the network."""
+    if not wanted:
+        return f"No tensor of the network matches from_weights.layers. It has {listed(shapes)}."
+    name = wanted[0]
+    near = get_close_matches(name, state, n=NEAR, cutoff=0.3) or list(state)[:NEAR]
+    return f"The network has {listed({name: shapes[name]})}; the file has {listed({n: state[n].shape for n in near})}."
+
+
+def listed(shapes: Mapping[str, Sequence[int]]) -> str:
+    """Some names with their shapes."""
+    return visible(", ".join(f"{shortened(name)} {tuple(shape)}" for name, shape in islice(shapes.items(), NEAR)))
+
+
+def read_weights(path: WeightsFile, key: str | None = None) -> dict[str, Tensor]:
+    """A network's tensors by name, below a key of the file or the first that `WRAPPED` and `AVERAGED` list.
 
     Does not run code from the file. Raises ValueError (one line) if the file has other content.
     """
+    value: Any
     try:
         with path.open("rb") as file:
-            value = torch.load(file, map_location="cpu", weights_only=True)
+            if str(path).endswith(".safetensors"):
+                value = read_safetensors(file.read())
+            else:
+                value = torch.load(file, map_location="cpu", weights_only=True)
+    except ModuleNotFoundError:
+        raise ValueError(
+            f"weights (={path}) require safetensors. Install it with: pip install 'ablate-runner[safetensors]'"
+        ) from None
     except Exception as error:
         text = " ".join(f"{type(error).__name__}: {error}".split())[:120]
         raise ValueError(
             f"weights (={path}) cannot be read: {text}. Save them with torch.save(network.state_dict(), path)."
         ) from None
-    for key in WRAPPED:
-        if isinstance(value, dict) and isinstance(value.get(key), dict):
-            value = value[key]
+    if key is not None:
+        if not isinstance(value, dict) or not isinstance(value.get(key), dict):
+            keys = [name for name in value if isinstance(value[name], dict)] if isinstance(value, dict) else []
+            raise ValueError(f"from_weights.key (={key}) must be a key of weights in {path}. Available: {names(keys)}.")
+        value = value[key]
+    while isinstance(value, dict) and (inner := [k for k in (*WRAPPED, *AVERAGED) if isinstance(value.get(k), dict)]):
+        value = value[inner[0]]
     tensors = {name: t for name, t in value.items() if isinstance(t, torch.Tensor)} if isinstance(value, dict) else {}
     if not tensors:
+        has = f", but have the keys {names(value)}" if isinstance(value, dict) else ""
         raise ValueError(
-            f"weights (={path}) must be a dict of tensors by name. Save them with "
-            "torch.save(network.state_dict(), path)."
+            f"weights (={path}) must be a dict of tensors by name{has}. Save them with "
+            "torch.save(network.state_dict(), path), or set from_weights.key."
         )
     return tensors
+
+
+def names(keys: Iterable[object]) -> str:
+    """The first keys of a file."""
+    return visible(", ".join(map(shortened, islice(keys, SHOWN)))) or "none"
+
+
+def read_safetensors(content: bytes) -> dict[str, Tensor]:
+    """The tensors of a file of that format."""
+    from safetensors.torch import load
+
+    return load(content)
 
 
 def shown(source: Path | str) -> str:

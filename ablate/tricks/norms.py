@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
@@ -17,17 +17,21 @@ from ablate.tricks.trick import NoEffect, Trick
 if TYPE_CHECKING:
     from torch import nn
 
-Place = tuple["nn.Module", str, str | None]
-"""A parent, the name of one of its convolutions or linear layers, and the name of the norm that follows it, if any."""
+    from ablate.layers.calls import Calls
+
+Place = tuple["nn.Module", str, "nn.Module | None"]
+"""A parent, the name of one of its convolutions or linear layers, and the norm that follows it, if any."""
 
 
 class NormSwap(Trick):
     """Puts a norm after every convolution and hidden linear layer.
 
     In a Sequential without a norm, one is inserted (``conv1_norm``). An existing norm is replaced under the same name
-    and keeps its scale and shift, also after a layer of the same width in any other module. The network's last
-    convolution or linear layer gets no norm. Biases before norms are kept, so parameter names do not change. Inputs of
-    linear layers must be (N, features), not sequences.
+    and keeps its scale and shift. For a layer that the code of another module calls, this is the next norm of its width
+    that the network calls; if there is none, the layer itself gets one (``conv1.norm``), applied to its outputs. The
+    network's last convolution or linear layer gets no norm. Biases before norms are kept, so parameter names do not
+    change. Layers whose outputs are sequences or channels-last are left out, and so are those in torch's own modules,
+    such as ``nn.TransformerEncoderLayer``.
     """
 
     name: ClassVar[str]
@@ -40,32 +44,71 @@ class NormSwap(Trick):
         default="all", description="after convolutions (conv), hidden linear layers (hidden), or both (all)"
     )
 
+    _left: list[str] = PrivateAttr(default_factory=list)
+
     def on_model(self, model: nn.Module) -> tuple[nn.Module, Sequence[str]]:
         """Raises `NoEffect` if there is no suitable layer, or all have this norm already."""
+        from ablate.layers.calls import calls_of
+        from ablate.layers.dropout import follow
+
+        calls = calls_of(model, self.context.spec.form)
         paths = {module: path for path, module in model.named_modules()}
-        found = [place for place in places(model) if self._wanted(place[0]._modules[place[1]])]
-        changed = []
+        homes = {child: (parent, name) for parent in paths for name, child in parent._modules.items()}
+        found = [place for place in places(model, calls) if self._wanted(place[0]._modules[place[1]])]
+        changed: list[str] = []
+        left: dict[str, list[str]] = {}
         for parent, name, old in found:
             layer = parent._modules[name]
             assert layer is not None
-            norm = self.norm(layer)
-            if old is None:
-                insert(parent, name, f"{name}_norm", norm)  # type: ignore[arg-type]
-            elif same(parent._modules[old], norm):
+            if reason := self._against(parent, layer, old, calls):
+                left.setdefault(reason, []).append(paths[layer])
                 continue
-            else:
-                take_values(norm, parent._modules[old])
+            norm = self.norm(layer)
+            if old is not None:
+                parent, name = homes[old]
+                if same(parent._modules[name], norm):
+                    continue
+                take_values(norm, parent._modules[name])
                 norm.train(layer.training)
-                parent._modules[old] = norm
-            changed.append(f"{paths[parent]}.{old or f'{name}_norm'}".removeprefix("."))
+                parent._modules[name] = norm
+                changed.append(f"{paths[parent]}.{name}".removeprefix("."))
+            elif isinstance(parent, torch.nn.Sequential):
+                insert(parent, name, f"{name}_norm", norm)
+                changed.append(f"{paths[layer]}_norm")
+            else:
+                follow(layer, "norm", norm.train(layer.training))
+                changed.append(f"{paths[layer]}.norm")
+        self._left = [f"{', '.join(layers)} {reason}" for reason, layers in left.items()]
         if not changed:
             why = (
                 "the network already has these norms"
                 if found
                 else "the network has no suitable convolution or hidden linear layer"
             )
-            raise NoEffect(f"{self.name} has no effect: {why}.")
+            raise NoEffect(f"{self.name} has no effect: {'; '.join(self._left) or why}.")
         return model, changed
+
+    def notes(self) -> Sequence[str]:
+        return [f"no {self.name} after {left}" for left in self._left]
+
+    def _against(self, parent: nn.Module, layer: nn.Module, old: nn.Module | None, calls: Calls) -> str | None:
+        """Why a layer cannot have this norm, after its name; None if it can."""
+        from ablate.layers.calls import of_library
+
+        if of_library(parent) and not is_from(parent, "container"):
+            return f"(in {type(parent).__name__})"
+        if calls.error and old is None and not isinstance(parent, torch.nn.Sequential):
+            return f"(outside an nn.Sequential, and the network cannot be tried: {calls.error})"
+        if self.name == "layer_norm" and isinstance(layer, torch.nn.Linear):
+            return None
+        axes = 2 + dimensions(layer)
+        outputs, inputs = calls.first(layer), calls.first(old)
+        if outputs is not None and len(outputs.outputs) != axes:
+            return f"(its outputs are {shown(outputs.outputs)}, not (N, features))"
+        last = isinstance(old, torch.nn.LayerNorm) and axes > 2
+        if inputs is not None and (last or len(inputs.inputs) != axes):
+            return f"(the inputs of its {type(old).__name__} are {shown(inputs.inputs)}, in another layout)"
+        return None
 
     @abstractmethod
     def norm(self, layer: nn.Module) -> nn.Module:
@@ -195,30 +238,29 @@ class GroupNorm(NormSwap):
         return torch.nn.GroupNorm(groups, channels, **like(layer))
 
 
-def places(model: nn.Module) -> Iterator[Place]:
-    """Every convolution and linear layer, except the network's last, that is in a Sequential or is followed by a norm
-    of its width.
-    """
-    weighty = [module for module in model.modules() if is_weighty(module)]
+def places(model: nn.Module, calls: Calls) -> Iterator[Place]:
+    """Every convolution and linear layer that the network calls, except the last one."""
+    order = [call.layer for call in calls.layers if is_weighty(call.layer) or is_norm(call.layer)]
+    weighty = [layer for layer in (model.modules() if calls.error else order) if is_weighty(layer)]
     seen: set[nn.Module] = set(weighty[-1:])
     for parent in list(model.modules()):
-        children = list(parent._modules.items())
-        for i, (name, layer) in enumerate(children):
-            if layer is None or not is_weighty(layer) or layer in seen:
+        children = list(parent._modules.values())
+        for i, (name, layer) in enumerate(list(parent._modules.items())):
+            if layer is None or layer in seen or layer not in weighty:
                 continue
             seen.add(layer)
-            old = next_norm(children[i + 1 :], width(layer))
-            if old is not None or isinstance(parent, torch.nn.Sequential):
-                yield parent, name, old
+            by_name = calls.error or isinstance(parent, torch.nn.Sequential)
+            after = children[i + 1 :] if by_name else order[order.index(layer) + 1 :]
+            yield parent, name, next_norm(after, width(layer))
 
 
-def next_norm(children: Sequence[tuple[str, nn.Module | None]], features: int) -> str | None:
-    """The name of the first norm before the next convolution or linear layer, if it has that width."""
-    for name, layer in children:
+def next_norm(layers: Sequence[nn.Module | None], features: int) -> nn.Module | None:
+    """The first norm before the next convolution or linear layer, if it has that width."""
+    for layer in layers:
         if layer is not None and is_weighty(layer):
             return None
         if is_norm(layer):
-            return name if norm_width(layer) == features else None
+            return layer if norm_width(layer) == features else None
     return None
 
 
@@ -247,6 +289,11 @@ def width(layer: Any) -> int:
 def dimensions(layer: nn.Module) -> int:
     """The number of spatial axes: 2 for a convolution over images, 0 for a linear layer."""
     return 0 if isinstance(layer, torch.nn.Linear) else layer.weight.dim() - 2  # type: ignore[operator]
+
+
+def shown(shape: Sequence[int]) -> str:
+    """The shape of a batch for an error: (N, 5, 8)."""
+    return f"({', '.join(['N', *map(str, shape[1:])])})"
 
 
 def like(layer: Any) -> dict[str, Any]:

@@ -88,7 +88,8 @@ class Context:
     """Facts of the training that a trick is bound to. ``steps_per_epoch`` counts the optimizer's steps. The last of the
     ``epochs`` may be cut short (9.9).
 
-    ``weights`` are the files with the weights of finished variants, by variant and seed.
+    ``samples`` is the size of the training set. ``weights`` are the files with the weights of finished variants, by
+    variant and seed.
     """
 
     spec: Spec
@@ -98,6 +99,7 @@ class Context:
     device: str = "cpu"
     monitor: str = "valid_loss"
     better: str = "lower"
+    samples: int = 0
     weights: Mapping[tuple[str, int], WeightsFile] = field(default_factory=dict)
 
 
@@ -254,6 +256,10 @@ class Trick(Named):
         ``stacked``.
         """
         return predict(inputs)
+
+    def needs_positions(self) -> bool:
+        """Whether `on_batch` uses ``batch.positions``; called once."""
+        return False
 
     def batches_per_step(self) -> int:
         """Number of batches per optimizer step; called once. Steps, schedules and epochs count optimizer steps."""

@@ -172,6 +172,7 @@ def test_what_does_not_fit_is_said(tmp_path, changed, reason):
         {"data": "{target: 'rehearsed:words'}", "model": "{target: 'rehearsed:Embedded'}"},
         {"optimizer": "{target: 'torch.optim:LBFGS'}"},
         {"precision": "bf16"},
+        {"precision": "fp16"},
     ],
 )
 def test_what_a_job_can_train_is_no_error(tmp_path, changed):

@@ -20,6 +20,12 @@ SWAP = lookup("trick", "activation").settings
 KINDS = ["sigmoid", "tanh", "leaky_relu", "prelu", "rrelu", "elu", "gelu", "silu"]
 
 
+def swap(model, kind="tanh"):
+    trick = SWAP(kind=kind)
+    trick.bind(Context(Spec((1, 4, 4), 2, "regression"), (0,), 1, 1))
+    return trick.on_model(model)
+
+
 def network():
     act = nn.ReLU()
     inner = nn.Sequential(OrderedDict(conv=nn.Conv2d(1, 2, 3), act=act, again=act))
@@ -31,8 +37,7 @@ def network():
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_activation_becomes_the_asked_one(kind):
     model = network().double().eval()
-    trick = SWAP(kind=kind)
-    model, changed = trick.on_model(model)
+    model, changed = swap(model, kind)
     assert changed == ["inner.act", "inner.again", "mish"] or changed == ["mish", "inner.act", "inner.again"]
     assert model.inner.act is model.inner.again
     assert not model.mish.training
@@ -44,12 +49,12 @@ def test_every_activation_becomes_the_asked_one(kind):
     )
     torch.testing.assert_close(model.mish(x).double(), expected(x))
     with pytest.raises(NoEffect, match="activation has no effect"):
-        trick.on_model(model)
+        swap(model, kind)
 
 
 def test_softmax_and_names_stay():
     model = nn.Sequential(OrderedDict(a=nn.Linear(3, 3), b=nn.ReLU(), c=nn.Softmax(1)))
-    model, changed = SWAP(kind="gelu").on_model(model)
+    model, changed = swap(model, "gelu")
     assert changed == ["b"]
     assert isinstance(model.c, nn.Softmax)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from pathlib import Path
 
@@ -88,6 +89,114 @@ def test_files_that_hold_no_weights_are_refused_and_run_no_code(tmp_path):
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(ValueError, match="must be a dict of tensors by name"):
         read_weights(tmp_path / "list.pt")
+
+
+def saved(tmp_path, name, content):
+    path = tmp_path / name
+    if path.suffix == ".safetensors":
+        from safetensors.torch import save_file
+
+        save_file(content, path)
+    else:
+        torch.save(content, path)
+    return path
+
+
+def prefixed(prefix, state):
+    return {f"{prefix}{name}": tensor for name, tensor in state.items()}
+
+
+OTHER = {"epoch": 3, "optimizer": {"state": {0: {"exp_avg": torch.ones(4)}}, "param_groups": [{"lr": 0.1}]}}
+
+
+@pytest.mark.parametrize(
+    ("name", "wrapped"),
+    [
+        ("lightning.ckpt", lambda s: {**OTHER, "state_dict": prefixed("model.", s) | {"loss.weight": torch.ones(2)}}),
+        ("compiled.pt", lambda s: {**OTHER, "model": prefixed("module._orig_mod.", s)}),
+        ("twice.pt", lambda s: {"model": {"state_dict": s}}),
+        ("both.pt", lambda s: {"ema": prefixed("", network(seed=5).state_dict()), "net": s}),
+        ("average.pt", lambda s: {**OTHER, "ema": s}),
+        ("plain.safetensors", lambda s: s),
+        ("prefix.safetensors", lambda s: prefixed("backbone.", s)),
+    ],
+)
+def test_checkpoints_of_other_programs(tmp_path, name, wrapped):
+    source, target = network(2, seed=1).state_dict(), network(2, seed=2)
+    trick = FromWeights(source=saved(tmp_path, name, wrapped(source)))
+    begin(trick, target.state_dict())
+    assert all(torch.equal(tensor, source[name]) for name, tensor in target.state_dict().items())
+    assert trick.notes()[0].values["taken"] == 9
+
+
+def test_lightnings_own_checkpoint(tmp_path):
+    lightning = pytest.importorskip("lightning")
+
+    class Module(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.model = network(2, seed=1)
+
+        def configure_optimizers(self):
+            return torch.optim.Adam(self.parameters())
+
+        def training_step(self, batch):
+            return self.model(batch).sum()
+
+    module = Module()
+    quiet = {
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "enable_checkpointing": False,
+    }
+    trainer = lightning.Trainer(max_epochs=1, accelerator="cpu", default_root_dir=tmp_path, **quiet)
+    trainer.fit(module, torch.utils.data.DataLoader(torch.rand(4, 3), batch_size=2))
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    target = network(2, seed=2)
+    begin(FromWeights(source=tmp_path / "last.ckpt"), target.state_dict())
+    assert all(torch.equal(tensor, module.model.state_dict()[name]) for name, tensor in target.state_dict().items())
+
+
+def test_a_key_chooses_among_several(tmp_path):
+    plain, average = network(seed=1).state_dict(), network(seed=3).state_dict()
+    path = saved(tmp_path, "both.pt", {**OTHER, "model": plain, "ema": {"module": average}})
+    target = network(seed=2)
+    begin(FromWeights(source=path, key="ema"), target.state_dict())
+    assert torch.equal(target.output.weight, average["output.weight"])
+    with pytest.raises(ValueError, match=r"from_weights.key \(=emma\) .*both.pt. Available: optimizer, model, ema"):
+        begin(FromWeights(source=path, key="emma"), target.state_dict())
+    with pytest.raises(ValueError, match=r"key \(=ema\) requires a file"):
+        FromWeights(source="net6", key="ema")
+
+
+def test_a_file_that_does_not_fit_is_described(tmp_path):
+    path = saved(tmp_path, "net.pt", {"hiden1.weight": torch.ones(5, 3), "z\x1b[2J": torch.ones(1)})
+    with pytest.raises(
+        NoEffect, match=r"network has hidden1.weight \(4, 3\); the file has hiden1.weight \(5, 3\)"
+    ) as error:
+        begin(FromWeights(source=path), network().state_dict())
+    assert "\n" not in str(error.value)
+    assert "\x1b" not in str(error.value)
+    with pytest.raises(NoEffect, match=r"No tensor of the network matches .*hidden1.weight"):
+        begin(FromWeights(source=path, layers="conv*"), network().state_dict())
+    path = saved(tmp_path, "steps.pt", {"step": 3, "weights": {"a": torch.ones(1)}})
+    with pytest.raises(ValueError, match="but have the keys step, weights"):
+        begin(FromWeights(source=path), network().state_dict())
+
+
+def test_safetensors_is_an_extra(tmp_path, monkeypatch):
+    path = saved(tmp_path, "net.safetensors", network().state_dict())
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    with pytest.raises(ValueError, match=r"pip install 'ablate-runner\[safetensors\]'"):
+        read_weights(path)
+
+
+def test_a_damaged_file_of_safetensors(tmp_path):
+    (tmp_path / "net.safetensors").write_bytes(b"no header")
+    with pytest.raises(ValueError, match=r"net.safetensors\) cannot be read: ") as error:
+        read_weights(tmp_path / "net.safetensors")
+    assert "\n" not in str(error.value)
 
 
 def test_it_looks_only_before_the_first_epoch(tmp_path):

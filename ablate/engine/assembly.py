@@ -84,6 +84,11 @@ class Assembly:
     first_loss: Tensor | None = None
     skipped_steps: int = 0
 
+    @property
+    def last_epoch(self) -> int:
+        """The number of the last epoch, which may be cut short."""
+        return math.ceil(self.settings.epochs)
+
     def steps_left(self, step: int) -> int:
         """The number of steps from this one to the end of training."""
         return round(self.settings.epochs * self.steps_per_epoch) - step
@@ -170,8 +175,9 @@ class Assembly:
             order = trick.on_order(order, self.targets, noise)
         return order
 
-    def batches(self, order: Tensor | None, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch, in an order of the training samples (`order`)."""
+    def batches(self, epoch: int, order: Tensor | None = None) -> Iterator[Batch]:
+        """The batches of an epoch, in its `order`, or in another one."""
+        order = self.order(epoch) if order is None else order
         chunks: Iterable[Tensor | None] = repeat(None)
         if self.needs_positions:
             whole = torch.arange(len(self.train)) if order is None else order

@@ -52,7 +52,7 @@ def _step(assembly: Assembly, train: int, valid: int) -> None:
     assembly.between_epochs(0)
     assembly.begin_epoch(1)
     assembly.replicas.train()
-    StepClosure(assembly).take(list(assembly.batches(spread(assembly.train, train), 1)), 0)
+    StepClosure(assembly).take(list(assembly.batches(1, spread(assembly.train, train))), 0)
     with evaluation_weights(assembly):
         evaluate(assembly, assembly.valid, metrics=True, watched=True, samples=spread(assembly.valid, valid))
 

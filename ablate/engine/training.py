@@ -6,7 +6,6 @@ the stack. Stacks, and seeds that cannot be stacked, take turns: one epoch each.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from itertools import islice
@@ -32,7 +31,7 @@ def train(assignment: Assignment, data: Parts, report: Report, resume: State | N
             stack.assembly.between_epochs(0)
     report.started(job_facts(stacks))
     began = time.monotonic()
-    epochs = math.ceil(stacks[0].assembly.settings.epochs)
+    epochs = stacks[0].assembly.last_epoch
     for epoch in range(max(stack.epoch for stack in stacks) + 1, epochs + 1):
         for stack in stacks:
             if not stack.active():
@@ -69,9 +68,7 @@ def finish(stack: TrainingState, report: Report) -> list[Outcome]:
 
 
 def train_epoch(assembly: Assembly, epoch: int) -> Tensor:
-    """One pass over the training set, cut short at the end of training. Returns the mean training loss (R,) of its
-    samples, on the device.
-    """
+    """One pass over the training set, or the last part of one. Returns its mean training loss (R,), on the device."""
     steps = StepClosure(assembly)
     step = (epoch - 1) * assembly.steps_per_epoch
     total: Tensor | float = 0.0
@@ -79,8 +76,7 @@ def train_epoch(assembly: Assembly, epoch: int) -> Tensor:
 
     assembly.begin_epoch(epoch)
     assembly.replicas.train()
-    groups = grouped(assembly.batches(assembly.order(epoch), epoch), assembly.batches_per_step)
-    for group in islice(groups, assembly.steps_left(step)):
+    for group in islice(grouped(assembly.batches(epoch), assembly.batches_per_step), assembly.steps_left(step)):
         steps.take(group, step)
         if step == 0:
             assembly.first_loss = steps.loss

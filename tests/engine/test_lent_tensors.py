@@ -57,7 +57,7 @@ class Shift(Trick):
 
 
 def own(kind, name, writes):
-    return Choice(kind, None, f"mine:{name}", {"writes": writes})
+    return Choice(kind, None, f"lent_code:{name}", {"writes": writes})
 
 
 CASES = {
@@ -71,7 +71,7 @@ CASES = {
 
 @pytest.fixture
 def mine(tmp_path):
-    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "lent_code.py").write_text(MINE)
     return tmp_path
 
 

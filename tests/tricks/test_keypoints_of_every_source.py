@@ -101,9 +101,9 @@ def from_npz(folder: Path, unit: str) -> Parts:
 
 def from_own_code(folder: Path, function: str) -> Parts:
     from_npz(folder, "pixels")
-    (folder / "mine.py").write_text(USER_CODE)
+    (folder / "points_code.py").write_text(USER_CODE)
     options = {"path": str(folder / "points.npz"), "keypoints": list(NAMES)}
-    return from_target(Choice("data", None, f"mine:{function}", options), folder)
+    return from_target(Choice("data", None, f"points_code:{function}", options), folder)
 
 
 def from_faces(folder: Path) -> Parts:
@@ -125,7 +125,7 @@ SOURCES = {
 def source(request, tmp_path, monkeypatch) -> tuple[Parts, str]:
     kind, detail = SOURCES[request.param]
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(__import__("sys").modules, "mine", raising=False)
+    monkeypatch.delitem(__import__("sys").modules, "points_code", raising=False)
     if kind == "own":
         return from_own_code(tmp_path, detail), "pixels"
     return (from_npz(tmp_path, detail) if kind == "npz" else from_faces(tmp_path)), detail
@@ -262,13 +262,13 @@ def test_keypoints_that_do_not_fit_are_refused(written, shape, message):
 )
 def test_what_custom_data_declare_wrongly_is_refused_in_one_line(returned, message, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(__import__("sys").modules, "mine", raising=False)
-    (tmp_path / "mine.py").write_text(
+    monkeypatch.delitem(__import__("sys").modules, "wrong_points_code", raising=False)
+    (tmp_path / "wrong_points_code.py").write_text(
         "import torch\ndef f():\n    half = torch.rand(6, 1, 8, 8), torch.rand(6, 3, 2)\n"
         f"    return {{'train': half, 'valid': half, 'keypoints': {returned}}}\n"
     )
     with pytest.raises(ValueError, match="keypoints") as error:
-        from_target(Choice("data", None, "mine:f", {}), tmp_path)
+        from_target(Choice("data", None, "wrong_points_code:f", {}), tmp_path)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 

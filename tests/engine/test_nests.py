@@ -470,3 +470,90 @@ def test_the_form_of_batches_is_in_the_fingerprint_and_its_absence_is_not(code, 
     (tmp_path / "other_code.py").write_text("def pad(rows): return rows[:]\n")
     assert before["code"] != known(batch='{collate: {target: "other_code:pad"}}')["code"]
     assert text
+
+
+AIRBENCH = """
+study: airbench
+seeds: 3
+baseline:
+  name: base
+  precision: float64
+  shuffle: false
+  data: {target: "airbench_code:pictures"}
+  model: {target: "airbench_code:Net"}
+  loss: {target: "airbench_code:smoothed"}
+  optimizer:
+    name: several
+    parts:
+      - {match: "2d", use: {name: sgd, lr: {linear: [0.2, 0]}, momentum: 0.6, nesterov: true}}
+      - {use: {target: "torch.optim:SGD", lr: 0.05}}
+  batch_size: 16
+  steps: 7
+  metrics: [accuracy]
+  batch: {inputs: image, targets: label}
+"""
+
+AIRBENCH_CODE = """
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+def pictures():
+    make = torch.Generator().manual_seed(0)
+    image, label = torch.rand(52, 3, 8, 8, generator=make, dtype=torch.float64), torch.arange(52) % 10
+    return {"image": image[:40], "label": label[:40]}, {"image": image[40:], "label": label[40:]}
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.whiten = nn.Conv2d(3, 12, 2, bias=True)
+        self.whiten.weight.requires_grad_(False)
+        self.block, self.norm, self.head = nn.Conv2d(12, 8, 3), nn.BatchNorm2d(8), nn.Linear(8, 10, bias=False)
+    def forward(self, image):
+        x = F.gelu(self.norm(self.block(F.gelu(self.whiten(image)))))
+        return self.head(x.amax((2, 3))) / 9
+
+def smoothed(prediction, label):
+    return F.cross_entropy(prediction, label, label_smoothing=0.2)
+"""
+
+
+def test_a_speed_run_with_two_optimizers_and_a_number_of_steps(tmp_path, heard, monkeypatch):
+    """The tenth project, in the style of airbench: frozen whitening, two optimizers, 7 steps of 3 in an epoch."""
+    (tmp_path / "airbench_code.py").write_text(AIRBENCH_CODE)
+    (tmp_path / "r.yaml").write_text(AIRBENCH)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    settings = Recipe.load(tmp_path / "r.yaml").variants[0].settings
+    code = importlib.import_module("airbench_code")
+    parts = load_parts(settings.data, tmp_path, double=True, form=settings.batch)
+    train_half, valid_half = code.pictures()
+    for seeds in ((0,), (0, 1, 2)):
+        report = heard()
+        train(Assignment(settings, seeds, tmp_path), parts, report)
+        for place, seed in enumerate(seeds):
+            seed_globals(seed, "model")
+            network = code.Net().double()
+            wide = [p for p in network.parameters() if p.dim() > 1 and p.requires_grad]
+            flat = [p for p in network.parameters() if p.dim() < 2]
+            one = torch.optim.SGD(wide, 0.2, momentum=0.6, nesterov=True)
+            two = torch.optim.SGD(flat, 0.05)
+            found, step = [], 0
+            while step < 7:
+                network.train()
+                total = seen = 0.0
+                for rows in torch.arange(40).split(16)[: 7 - step]:
+                    one.param_groups[0]["lr"] = 0.2 * (1 - step / 6)
+                    network.zero_grad()
+                    loss = code.smoothed(network(train_half["image"][rows]), train_half["label"][rows])
+                    loss.backward()
+                    one.step()
+                    two.step()
+                    total, seen, step = total + loss.item() * len(rows), seen + len(rows), step + 1
+                network.eval()
+                with torch.no_grad():
+                    valid = code.smoothed(network(valid_half["image"]), valid_half["label"]).item()
+                found.append((total / seen, valid))
+            ours = [(line["train_loss"], line["valid_loss"]) for line in report.lines[place]]
+            assert len(ours) == len(found) == 3
+            for mine, expected in zip(ours, found, strict=True):
+                assert mine == pytest.approx(expected, rel=1e-6)

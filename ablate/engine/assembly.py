@@ -13,7 +13,7 @@ from ablate.data.batches import on_device
 from ablate.data.dataset import Batch, Parts, Spec
 from ablate.data.loaders import Loader, loader_for
 from ablate.data.rounding import check_inputs, check_targets
-from ablate.engine.broadcasting import check_pairing, check_prediction
+from ablate.engine.broadcasting import check_pairing
 from ablate.engine.compiling import compile_network
 from ablate.engine.construction import build_network, make_optimizer, seed_globals, wants_closure
 from ablate.engine.contract import Assignment, Facts
@@ -23,7 +23,7 @@ from ablate.engine.device import dtype_of, place, prepare, scaler_for
 from ablate.engine.dry_run import SAMPLES, dry_run
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
 from ablate.engine.last_batch import batches_for_norms, try_one_sample
-from ablate.engine.measures import Measure, make_loss, make_metric, takes_network
+from ablate.engine.measures import Measure, make_loss, make_metric, of_tensor, takes_network
 from ablate.engine.replicas import CannotStack, OneNetwork, Replicas, Stack
 from ablate.engine.stacked_tricks import (
     changed_data,
@@ -233,7 +233,6 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
     # networks, loss and metrics
     check_input_type(settings, data)
     networks, surgery = build_networks(assignment, tricks, train, data)
-    check_prediction(networks[0], settings, train)
     measures = make_measures(assignment, data, networks)
     if settings.custom("loss", "metrics"):
         own = {f"metric (={one.target})": measures.metrics[one.label] for one in settings.metrics if one.target}
@@ -320,13 +319,16 @@ def make_measures(assignment: Assignment, data: Parts, networks: Sequence[nn.Mod
     # custom tricks may remove targets in a batch
     missing = settings.custom("tricks") or has_gaps(data)
     loss, weight = make_loss(settings.loss, data.spec, folder, missing=missing, targets=data.train.targets)
-    terms = loss.terms if isinstance(loss, Loss) else None
+    loss = (loss.terms if isinstance(loss, Loss) else None) or loss
     metrics = {choice.label: make_metric(choice, data.spec, folder, networks[0]) for choice in settings.metrics}
+    if settings.model.target is not None and len(networks) == 1:
+        loss = of_tensor(settings.loss, loss) if settings.loss.name is not None else loss
+        metrics |= {one.label: of_tensor(one, metrics[one.label]) for one in settings.metrics if one.name is not None}
     if len(networks) > 1:
         for choice in settings.metrics:
             if choice.target is not None and takes_network(choice.resolve(folder)):
                 raise CannotStack(f"metric (={choice.target}) uses the network.")
-    return Measures(terms or loss, weight, metrics)
+    return Measures(loss, weight, metrics)
 
 
 def make_replicas(

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ablate.engine.dry_run import unchanged, without_dropout
+from ablate.engine.dry_run import unchanged
 from ablate.engine.measures import Measure
-from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
-from ablate.trees import WrongPath, described
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,25 +16,6 @@ if TYPE_CHECKING:
 
 PAIRS = 32
 """Number of samples whose predictions are permuted to find a loss that compares all with all."""
-
-
-def check_prediction(network: nn.Module, settings: Settings, train: Loader) -> None:
-    """Raise ValueError (one line) if a custom network returns a nest, but a built-in loss or metric needs a tensor."""
-    measures = [choice for choice in (settings.loss, *settings.metrics) if choice.name is not None]
-    if settings.model.target is None or not measures:
-        return
-    try:
-        with unchanged(network), without_dropout([network]):
-            prediction = network.eval()(next(iter(train.batches(torch.arange(min(2, len(train))))))[0])
-    except WrongPath:
-        raise
-    except Exception:  # the training reports it
-        return
-    if not isinstance(prediction, torch.Tensor):
-        raise ValueError(
-            f"{measures[0].kind} (={measures[0].name}) requires predictions that are one tensor, but the network "
-            f"returns {described(prediction)}. Set batch.output, or use a target."
-        )
 
 
 def check_pairing(network: nn.Module, measures: Mapping[str, Measure], train: Loader, batch_size: int) -> None:

@@ -14,6 +14,7 @@ from ablate.engine.each_seed import Measure, one_by_one, vmapped
 from ablate.engine.replicas import CannotStack, Stack
 from ablate.engine.stacked_tricks import check_apart, of_seed, tricks_for
 from ablate.layers.dropout import handed_in, noisy_layers
+from ablate.losses.loss import Loss
 from ablate.notes.note import Note
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
@@ -62,6 +63,8 @@ def dry_run(
     notes: list[Note] = []
     with without_dropout(ends.values()):
         single = {i: network.train()(inputs) for i, network in ends.items()}
+        if isinstance(loss, Loss) and not all(isinstance(one, torch.Tensor) for one in single.values()):
+            raise CannotStack("model: it returns several tensors.")  # alone, the loss says what is wrong
         stack.train()
         prediction = attempt(stack, inputs, shared=False)
         for i, alone in single.items():

@@ -17,7 +17,7 @@ from ablate.metrics.regression import in_original_unit
 from ablate.recipe.settings import Choice
 from ablate.registry.described import type_of
 from ablate.registry.lazy import torch
-from ablate.trees import Tree, cloned, length, tensors
+from ablate.trees import Tree, cloned, described, length, tensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -67,6 +67,20 @@ def user_function(choice: Choice, folder: Path) -> Any:
     target = choice.resolve(folder)
     options: Mapping[str, Any] = choice.options  # type: ignore[assignment]
     return target(**options) if inspect.isclass(target) else partial(target, **options)
+
+
+def of_tensor(choice: Choice, measure: Measure) -> Measure:
+    """A built-in loss or metric for a custom network, which may return a nest: that raises ValueError (one line)."""
+
+    def checked(prediction: Tensor, target: Tensor) -> Tensor:
+        if not isinstance(prediction, torch.Tensor):
+            raise ValueError(
+                f"{choice.kind} (={choice.name}) requires predictions that are one tensor, but the network returns "
+                f"{described(prediction)}. Set batch.output, or use a target."
+            )
+        return measure(prediction, target)
+
+    return checked
 
 
 def takes_network(function: Any) -> bool:

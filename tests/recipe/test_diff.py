@@ -22,8 +22,8 @@ def test_differences(rows):
         ("epochs", 4, 6),
     ]
     assert between(recipe, "b", "a") == [
-        ("tricks.flip", {"share": 0.5}, None),
-        ("tricks.dropout", {"conv": 0.0, "hidden": 0.5}, None),
+        ("tricks.flip", {"share": 0.5, "alternate": False}, None),
+        ("tricks.dropout", {"conv": 0.0, "hidden": 0.5, "existing": None}, None),
     ]
     assert between(recipe, "b", "c") == [
         ("tricks.dropout.hidden", 0.5, 0.3),

@@ -95,8 +95,8 @@ def test_settings(example):
     assert net7["optimizer"]["lr"] == {"linear": [0.03, 0.0001], "per": "epoch"}
     assert net7["optimizer"]["momentum"] == {"linear": [0.9, 0.999], "per": "epoch"}
     assert net7["tricks"] == [
-        {"name": "flip", "share": 0.5},
-        {"name": "dropout", "conv": [0.1, 0.2, 0.3], "hidden": 0.5},
+        {"name": "flip", "share": 0.5, "alternate": False},
+        {"name": "dropout", "conv": [0.1, 0.2, 0.3], "hidden": 0.5, "existing": None},
     ]
 
 

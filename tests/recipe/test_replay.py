@@ -24,7 +24,7 @@ def test_within_a_row_the_order_is_remove_add_set(rows):
         "{name: a, add: [{dropout: {hidden: 0.5}}]}",
         "{name: b, set: {tricks.dropout.hidden: 0.3}, add: [{dropout: {conv: 0.1}}], remove: [dropout]}",
     )
-    assert tricks(recipe, "b")["dropout"] == {"name": "dropout", "conv": 0.1, "hidden": 0.3}
+    assert tricks(recipe, "b")["dropout"] == {"name": "dropout", "conv": 0.1, "hidden": 0.3, "existing": None}
     assert [str(c) for c in recipe.variant("b").changes] == [
         "− dropout",
         "+ dropout {conv: 0.1}",
@@ -35,8 +35,8 @@ def test_within_a_row_the_order_is_remove_add_set(rows):
 def test_the_forms_of_add(rows):
     recipe = rows("{name: a, add: [flip, {dropout: {hidden: 0.5}}, {name: shift, pixels: 2}, {weight_decay: 0.1}]}")
     assert {name: plain for name, plain in tricks(recipe, "a").items() if name != "weight_decay"} == {
-        "flip": {"name": "flip", "share": 0.5},
-        "dropout": {"name": "dropout", "conv": 0.0, "hidden": 0.5},
+        "flip": {"name": "flip", "share": 0.5, "alternate": False},
+        "dropout": {"name": "dropout", "conv": 0.0, "hidden": 0.5, "existing": None},
         "shift": {**tricks(recipe, "a")["shift"], "name": "shift", "pixels": 2},
     }
     assert tricks(recipe, "a")["weight_decay"]["rate"] == 0.1
@@ -49,7 +49,7 @@ def test_a_schedule_is_a_bare_value_too(rows):
 
 def test_adding_a_present_trick_replaces_all_its_settings(rows):
     recipe = rows("{name: a, add: [{dropout: {conv: 0.2, hidden: 0.5}}]}", "{name: b, add: [{dropout: {hidden: 0.1}}]}")
-    assert tricks(recipe, "b") == {"dropout": {"name": "dropout", "conv": 0.0, "hidden": 0.1}}
+    assert tricks(recipe, "b") == {"dropout": {"name": "dropout", "conv": 0.0, "hidden": 0.1, "existing": None}}
 
 
 def test_remove_deletes_the_entry_and_replays_the_rest(rows):
@@ -118,7 +118,7 @@ def test_set_goes_into_schedules_lists_and_tricks(rows):
         "{name: b, set: {optimizer.lr.linear: [0.2, 0.02], tricks.dropout.conv.1: 0.3, tricks.dropout.hidden: 0.4}}",
     )
     assert recipe.variant("b").settings.optimizer.dump()["lr"] == {"linear": [0.2, 0.02], "per": "step"}
-    assert tricks(recipe, "b")["dropout"] == {"name": "dropout", "conv": [0.1, 0.3], "hidden": 0.4}
+    assert tricks(recipe, "b")["dropout"] == {"name": "dropout", "conv": [0.1, 0.3], "hidden": 0.4, "existing": None}
 
 
 def test_a_default_section_can_be_set_into(rows):

@@ -126,12 +126,15 @@ def different_keys(one: Choice, other: Choice) -> list[str]:
     return sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
 
 
+def steps_per_epoch(run: RunRecord) -> int | None:
+    """The measured number of steps per epoch; None if it is unknown, as in training that gives no epochs."""
+    epochs = on_axis(run.epoch, at_of(run), "epoch")
+    return round(run.steps / epochs) if run.steps and epochs >= 1e-9 else None
+
+
 def different_steps(row: Iterable[RunRecord], parent: Iterable[RunRecord]) -> list[Note]:
     """A note if the measured numbers of steps per epoch differ."""
-    mine, theirs = (
-        {round(run.steps / on_axis(run.epoch, at_of(run), "epoch")) for run in side if run.steps and run.epoch}
-        for side in (row, parent)
-    )
+    mine, theirs = ({each for run in side if (each := steps_per_epoch(run)) is not None} for side in (row, parent))
     if len(mine) != 1 or len(theirs) != 1 or mine == theirs:
         return []
     return [Note("other_steps", values={"own": mine.pop(), "parent": theirs.pop()})]

@@ -23,7 +23,7 @@ from ablate.engine.device import dtype_of, place, prepare, scaler_for
 from ablate.engine.dry_run import SAMPLES, dry_run
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
 from ablate.engine.last_batch import batches_for_norms, try_one_sample
-from ablate.engine.measures import Measure, make_loss, make_metric, of_tensor, takes_network
+from ablate.engine.measures import Measure, make_loss, make_metric, of_tensor, takes_network, user_function
 from ablate.engine.replicas import CannotStack, OneNetwork, Replicas, Stack
 from ablate.engine.stacked_tricks import (
     changed_data,
@@ -326,7 +326,7 @@ def make_measures(assignment: Assignment, data: Parts, networks: Sequence[nn.Mod
         metrics |= {one.label: of_tensor(one, metrics[one.label]) for one in settings.metrics if one.name is not None}
     if len(networks) > 1:
         for choice in settings.metrics:
-            if choice.target is not None and takes_network(choice.resolve(folder)):
+            if choice.target is not None and takes_network(user_function(choice, folder)):
                 raise CannotStack(f"metric (={choice.target}) uses the network.")
     return Measures(loss, weight, metrics)
 

@@ -36,6 +36,10 @@ class Once:
     def compute(self):
         return sum(self.values)
 
+class Size:
+    def __call__(self, prediction, target, network):
+        return size_of_weights(prediction, target, network)
+
 def size_of_weights(prediction, target, network):
     return sum(p.detach().abs().sum() for p in network.parameters())
 """
@@ -88,6 +92,14 @@ def test_a_metric_can_use_the_network(trained, tmp_path):
     settings = Recipe.load(tmp_path / "r.yaml").variants[0].settings
     with pytest.raises(CannotStack, match="uses the network"):
         assemble(Assignment(settings, (0, 1), tmp_path), load_parts(settings.data, tmp_path))
+
+
+@pytest.mark.parametrize("name", ["Size", "size_of_weights"])
+def test_each_seed_of_a_job_is_measured_on_its_own_network(trained, name):
+    report = trained(f"{{target: 'own_metrics_code:{name}'}}", (0, 1))
+    for place in (0, 1):
+        size = sum(v.abs().sum().item() for v in report.kept[place, "last"].values())
+        assert report.lines[place][-1][name] == pytest.approx(size)
 
 
 def test_both_metrics_of_two_classes_differ():

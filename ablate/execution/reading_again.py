@@ -16,7 +16,7 @@ from ablate.planning.kept_output import is_kept, reading_changed, written
 from ablate.planning.plan import Plan, PlannedRun
 from ablate.store.records import RunRecord
 from ablate.store.store import Store
-from ablate.trainers.trainer import OwnTrainer, trainer_of
+from ablate.trainers.trainer import ReadTrainer, trainer_of
 
 
 def read_again(plan: Plan, store: Store) -> Plan:
@@ -41,7 +41,7 @@ def renew(run: PlannedRun, record: RunRecord, plan: Plan, store: Store) -> None:
     """
     settings, recipe = run.variant.settings, plan.recipe
     trainer = trainer_of(settings)
-    assert isinstance(trainer, OwnTrainer)
+    assert isinstance(trainer, ReadTrainer)
     texts = written(settings, record, recipe.folder, store)
     lines, outcome = trainer.read_again(settings, run.seed, texts, resumed=len(record.output or ()) > 1)
     store.write_status(replace(record, reading={}), durable=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from ablate.recipe import Settings
 from ablate.store.records import RunRecord
 from ablate.store.store import Store
-from ablate.trainers.trainer import OwnTrainer, trainer_of
+from ablate.trainers.trainer import ReadTrainer, trainer_of
 
 
 def read_otherwise(settings: Settings, record: RunRecord) -> bool:
@@ -15,7 +15,7 @@ def read_otherwise(settings: Settings, record: RunRecord) -> bool:
     if record.reading is None:
         return False
     trainer = trainer_of(settings)
-    return isinstance(trainer, OwnTrainer) and record.reading != trainer.reading
+    return isinstance(trainer, ReadTrainer) and record.reading != trainer.reading
 
 
 def reading_changed(settings: Settings, record: RunRecord) -> bool:
@@ -50,7 +50,7 @@ def written(settings: Settings, record: RunRecord, folder: Path, store: Store) -
 
 def _file(settings: Settings, record: RunRecord, folder: Path, store: Store) -> Path:
     trainer, out = trainer_of(settings), store.run_folder(record.fingerprint) / "work"
-    assert isinstance(trainer, OwnTrainer)
+    assert isinstance(trainer, ReadTrainer)
     return trainer.metrics_file(settings, record.seed, record.fold, str(out), folder) or _log(record, store)
 
 

@@ -15,7 +15,7 @@ from ablate.recipe.targets import file_digest, local_code, script_code
 from ablate.registry import Card, register
 from ablate.trainers.shared.command_line import BUILT_IN, Style, Template, parts
 from ablate.trainers.shared.reading import Read
-from ablate.trainers.trainer import OwnTrainer
+from ablate.trainers.trainer import ReadTrainer
 
 if TYPE_CHECKING:
     from ablate.engine.contract import Assignment, Outcome, Report, State
@@ -42,7 +42,7 @@ class Config(BaseModel):
         costs="Without resume_args, an interrupted run starts again.",
     ),
 )
-class Command(OwnTrainer):
+class Command(ReadTrainer):
     """Starts a command for each run, and reads the metrics that it reports."""
 
     command: str | tuple[str, ...] = Field(description="the command, with fields such as {lr}, {args}, {seed}, {out}")

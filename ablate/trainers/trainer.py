@@ -53,18 +53,6 @@ class OwnTrainer(Trainer):
         """How the metrics are read from what the code writes, as plain JSON values; None if the code reports them."""
         return None
 
-    def metrics_file(self, settings: Settings, seed: int, fold: int | None, out: str, folder: Path) -> Path | None:
-        """The file that the metrics of a run are read from; None if they are read from its output."""
-        return None
-
-    def read_again(
-        self, settings: Settings, seed: int, written: Sequence[bytes], *, resumed: bool
-    ) -> tuple[list[dict[str, Any]], Outcome | Exception]:
-        """The lines of metrics of a run that has ended, and its outcome or why it failed, from what was written: to the
-        file of metrics, or to the output from each start on.
-        """
-        raise NotImplementedError
-
     @abstractmethod
     def deciding(self) -> dict[str, Any]:
         """What of its own settings affects the result, as plain JSON values."""
@@ -85,3 +73,19 @@ class OwnTrainer(Trainer):
 def trainer_of(settings: Settings) -> Trainer:
     """The trainer of a variant."""
     return settings.trainer.built_in(Trainer)
+
+
+class ReadTrainer(OwnTrainer):
+    """Base of trainers whose metrics are read from what the user's code writes, so that they can be read again."""
+
+    @abstractmethod
+    def metrics_file(self, settings: Settings, seed: int, fold: int | None, out: str, folder: Path) -> Path | None:
+        """The file that the metrics of a run are read from; None if they are read from its output."""
+
+    @abstractmethod
+    def read_again(
+        self, settings: Settings, seed: int, written: Sequence[bytes], *, resumed: bool
+    ) -> tuple[list[dict[str, Any]], Outcome | Exception]:
+        """The lines of metrics of a run that has ended, and its outcome or why it failed, from what was written: to the
+        file of metrics, or to the output from each start on.
+        """

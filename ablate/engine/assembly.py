@@ -17,13 +17,13 @@ from ablate.engine.broadcasting import check_pairing
 from ablate.engine.compiling import compile_network
 from ablate.engine.construction import build_network, make_optimizer, seed_globals, wants_closure
 from ablate.engine.contract import Assignment, Facts
-from ablate.engine.data_checks import check_forms, check_input_type, data_notes, has_gaps, targets_stay
+from ablate.engine.data_checks import check_forms, check_input_type, data_notes, targets_stay
 from ablate.engine.data_dependent_init import adapt_to_data
 from ablate.engine.device import dtype_of, place, prepare, scaler_for
 from ablate.engine.dry_run import SAMPLES, dry_run
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
 from ablate.engine.last_batch import batches_for_norms, try_one_sample
-from ablate.engine.measures import Measure, make_loss, make_metric, of_tensor, takes_network, user_function
+from ablate.engine.measures import Measure, Measures, make_measures
 from ablate.engine.replicas import CannotStack, OneNetwork, Replicas, Stack
 from ablate.engine.stacked_tricks import (
     changed_data,
@@ -35,7 +35,6 @@ from ablate.engine.stacked_tricks import (
     tricks_for,
 )
 from ablate.engine.tracked_metrics import TrackedMetrics
-from ablate.losses.loss import Loss
 from ablate.notes.note import Note
 from ablate.optimizers.build import rate_setter
 from ablate.recipe.settings import Settings
@@ -302,33 +301,6 @@ def build_networks(
             raise CannotStack("batch.collate: It would collate the samples of several seeds to one batch.")
     try_one_sample(networks[0], train, settings.batch_size)
     return networks, surgery
-
-
-@dataclass(frozen=True)
-class Measures:
-    """The loss or its terms (`Loss.terms`), the weight of a batch in their means, and the metrics by name."""
-
-    loss: Measure
-    loss_weight: Callable[[Tensor], Tensor | int]
-    metrics: dict[str, Measure]
-
-
-def make_measures(assignment: Assignment, data: Parts, networks: Sequence[nn.Module]) -> Measures:
-    """The loss and metrics of one network. Raises `CannotStack` if a metric uses the network itself."""
-    settings, folder = assignment.settings, assignment.folder
-    # custom tricks may remove targets in a batch
-    missing = settings.custom("tricks") or has_gaps(data)
-    loss, weight = make_loss(settings.loss, data.spec, folder, missing=missing, targets=data.train.targets)
-    loss = (loss.terms if isinstance(loss, Loss) else None) or loss
-    metrics = {choice.label: make_metric(choice, data.spec, folder, networks[0]) for choice in settings.metrics}
-    if settings.model.target is not None and len(networks) == 1:
-        loss = of_tensor(settings.loss, loss) if settings.loss.name is not None else loss
-        metrics |= {one.label: of_tensor(one, metrics[one.label]) for one in settings.metrics if one.name is not None}
-    if len(networks) > 1:
-        for choice in settings.metrics:
-            if choice.target is not None and takes_network(user_function(choice, folder)):
-                raise CannotStack(f"metric (={choice.target}) uses the network.")
-    return Measures(loss, weight, metrics)
 
 
 def make_replicas(

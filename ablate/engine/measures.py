@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.data.classes import check_shape
-from ablate.data.dataset import Spec
+from ablate.data.dataset import Parts, Spec
+from ablate.engine.contract import Assignment
+from ablate.engine.data_checks import has_gaps
+from ablate.engine.replicas import CannotStack
 from ablate.losses.loss import Loss
 from ablate.metrics.metric import Metric
 from ablate.metrics.regression import in_original_unit
@@ -23,6 +27,33 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Measure = Callable[["Tensor", "Tensor"], "Tensor"]
+
+
+@dataclass(frozen=True)
+class Measures:
+    """The loss or its terms (`Loss.terms`), the weight of a batch in their means, and the metrics by name."""
+
+    loss: Measure
+    loss_weight: Callable[[Tensor], Tensor | int]
+    metrics: dict[str, Measure]
+
+
+def make_measures(assignment: Assignment, data: Parts, networks: Sequence[nn.Module]) -> Measures:
+    """The loss and metrics of one network. Raises `CannotStack` if a metric uses the network itself."""
+    settings, folder = assignment.settings, assignment.folder
+    # custom tricks may remove targets in a batch
+    missing = settings.custom("tricks") or has_gaps(data)
+    loss, weight = make_loss(settings.loss, data.spec, folder, missing=missing, targets=data.train.targets)
+    loss = (loss.terms if isinstance(loss, Loss) else None) or loss
+    metrics = {choice.label: make_metric(choice, data.spec, folder, networks[0]) for choice in settings.metrics}
+    if settings.model.target is not None and len(networks) == 1:
+        loss = of_tensor(settings.loss, loss) if settings.loss.name is not None else loss
+        metrics |= {one.label: of_tensor(one, metrics[one.label]) for one in settings.metrics if one.name is not None}
+    if len(networks) > 1:
+        for choice in settings.metrics:
+            if choice.target is not None and takes_network(user_function(choice, folder)):
+                raise CannotStack(f"metric (={choice.target}) uses the network.")
+    return Measures(loss, weight, metrics)
 
 
 def make_loss(

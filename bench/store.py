@@ -198,7 +198,7 @@ def fill(folder: Path, epochs: tuple[int, ...], variants: int = 400, seeds: int 
             "status.json": json.dumps(record.to_status()).encode(),  # without indents, which take a millisecond
             "metrics.jsonl": "".join(lines).encode(),
             "provenance.json": provenance,
-            "lock": b"",
+            "lock.1": b"free\n",
         }
         home = f"{folder_of_all}/{run.fingerprint}"
         os.mkdir(home)

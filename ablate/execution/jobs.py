@@ -14,6 +14,7 @@ from ablate.engine.compute_cost import work_of_settings
 from ablate.engine.contract import Assignment
 from ablate.engine.stack_width import stack_width
 from ablate.execution.events import RunKey
+from ablate.execution.shutdown import GRACE
 from ablate.planning.estimates import Estimates
 from ablate.planning.networks import Network
 from ablate.planning.plan import Plan, PlannedRun
@@ -40,7 +41,9 @@ class Job:
     ``fingerprints`` are the runs', in the order of the assignment's seeds. ``attempts``: runs that ended in an attempt
     before these do not count as done. ``fresh``: nor do checkpoints of such attempts. ``together``: these seeds go on
     as the stack that they began as; ``split``: why they do not. ``timeout``: seconds. ``needs``: by seed, the runs that
-    must have finished before, each with its row.
+    must have finished before, each with its row. ``name``: the one under which the runs are claimed, if the job begins
+    later on another machine; ``observed``: what the command has seen of the runs' locks (`store.locks`). ``grace``:
+    seconds that it has to reach the end of an epoch when it is asked to end.
     """
 
     number: int
@@ -57,6 +60,9 @@ class Job:
     provenance: Provenance = field(default_factory=Provenance)
     identity: Mapping[str, Any] = field(default_factory=dict)
     needs: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    name: str = ""
+    grace: float = GRACE
+    observed: Mapping[Path, tuple[object, float]] = field(default_factory=dict)
 
     @property
     def runs(self) -> tuple[tuple[int, str], ...]:

@@ -36,12 +36,16 @@ SHARE = 0.02
 """Two checkpoints are at least this fraction of the training time so far apart."""
 
 
+class TakenOver(BaseException):
+    """Another process has claimed the runs, because this one seemed to have ended."""
+
+
 class RunRecorder:
     """Records a job's training (`Report`).
 
     ``settled``: indices of the runs of the stack that had ended before; reports about them are ignored.
     ``kept``: the checkpoint that the job continues from; ``before``: the runs' records until now. ``check`` raises if
-    data or code have changed since the job was made.
+    data or code have changed since the job was made. ``ours``: whether this process is still the writer of the runs.
     """
 
     def __init__(
@@ -54,8 +58,10 @@ class RunRecorder:
         settled: set[int],
         before: Sequence[RunRecord],
         check: Callable[[], None],
+        ours: Callable[[], bool] = lambda: True,
     ) -> None:
         self.job, self.store, self.listen, self.ending, self.check = job, store, listen, ending, check
+        self.ours = ours
         self.count = len(job.fingerprints)
         self.ended_runs = set(settled)
         self.epochs = job.assignment.settings.planned_epochs
@@ -173,6 +179,8 @@ class RunRecorder:
                 )
             if now - self.beat[replica] > BEAT_EVERY:
                 self.beat[replica] = now
+                if not self.ours():
+                    raise TakenOver
                 self.store.write_status(self.record(replica, "running"))
 
     def folder(self, replica: int) -> Path:

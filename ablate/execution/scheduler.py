@@ -187,6 +187,8 @@ class Scheduler:
         self.count += 1
         slot = self.free.pop(0)
         job = replace(job, number=self.count, assignment=replace(job.assignment, device=slot))
+        if self.store.disk.observed:
+            job = replace(job, observed=self.store.observed(job.fingerprints))
         deadline = time.monotonic() + job.timeout + OVERTIME if job.timeout else float("inf")
         self.running[job.number] = Running(job, slot, deadline)
         self.executor.submit(job)

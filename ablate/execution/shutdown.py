@@ -27,9 +27,12 @@ class EndAsked(BaseException):
 
 
 class Ending:
-    """Whether this process was asked to end. ``training`` is set when the first epoch starts."""
+    """Whether this process was asked to end. ``training`` is set when the first epoch starts; ``grace``: seconds to
+    reach the end of an epoch.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, grace: float = GRACE) -> None:
+        self.grace = grace
         self.asked: Reason | None = None
         self.training = False
         self.raised = False
@@ -47,7 +50,7 @@ class Ending:
         """End after the current epoch, or immediately if no epoch has started."""
         if self.asked is None:
             self.asked = status
-            signal.setitimer(signal.ITIMER_REAL, GRACE)
+            signal.setitimer(signal.ITIMER_REAL, self.grace)
             if not self.training:
                 self._raise()
 

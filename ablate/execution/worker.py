@@ -25,7 +25,7 @@ from ablate.execution.events import (
     encode,
 )
 from ablate.execution.jobs import Job, as_stored
-from ablate.execution.run_recorder import RunRecorder
+from ablate.execution.run_recorder import RunRecorder, TakenOver
 from ablate.execution.shutdown import EndAsked, Ending
 from ablate.planning.failure_reason import diagnosis, lacks_resources
 from ablate.planning.kept_output import read_otherwise
@@ -34,6 +34,7 @@ from ablate.registry.lazy import torch
 from ablate.store import checkpoints
 from ablate.store.checkpoints import Checkpoint
 from ablate.store.disk import DiskError, StoreWarning
+from ablate.store.locks import Claim
 from ablate.store.places import At, place_text
 from ablate.store.records import RunRecord
 from ablate.store.store import Store
@@ -68,11 +69,13 @@ def run_job(
     """
     ending = ending or Ending()
     try:
-        with store.claim(job.fingerprints) as ours:
-            if ours:
-                run_claimed(job, store, listen, training, ending, capture)
-            else:
+        with store.claim(job.fingerprints, job.name) as claim:
+            if claim is None:
                 listen(JobBusy(job=job.number))
+            else:
+                run_claimed(job, store, listen, training, ending, capture, claim)
+    except TakenOver:
+        listen(JobBusy(job=job.number))
     except DiskError as error:
         number, reason, path = error.errno or 0, str(error.strerror), str(error.filename)
         listen(StoreFailed(job=job.number, number=number, reason=reason, path=path))
@@ -83,9 +86,17 @@ def run_job(
 
 
 def run_claimed(
-    job: Job, store: Store, listen: Listener, training: Training, ending: Ending, capture: Callable[[BinaryIO], None]
+    job: Job,
+    store: Store,
+    listen: Listener,
+    training: Training,
+    ending: Ending,
+    capture: Callable[[BinaryIO], None],
+    claim: Claim,
 ) -> None:
-    """What `run_job` does once this process has claimed the runs."""
+    """What `run_job` does once this process has claimed the runs. Raises `TakenOver` if another process claims them
+    meanwhile, because this one seemed to have ended.
+    """
     job, settled = what_is_left(job, store, listen)
     if len(settled) == len(job.fingerprints):
         return
@@ -111,7 +122,7 @@ def run_claimed(
     describe(job, store)
     torch.set_num_threads(kept.threads if kept else job.threads)
     with ending.shield():
-        report = RunRecorder(job, store, listen, ending, kept, settled, before, check=lambda: check(job))
+        report = RunRecorder(job, store, listen, ending, kept, settled, before, lambda: check(job), claim.is_ours)
     try:
         training(job, report, kept.state if kept else None)
     except EndAsked as asked:
@@ -121,7 +132,9 @@ def run_claimed(
     except NoEffect as error:
         report.all_ended(*diagnosis(error))
     except DiskError:
-        raise
+        if claim.is_ours():
+            raise
+        raise TakenOver from None
     except (Exception, SystemExit, KeyboardInterrupt) as error:  # user code may call sys.exit
         if isinstance(error, OSError) and error.errno in FULL:
             raise DiskError.about(error, store.root) from error
@@ -219,7 +232,7 @@ def describe(job: Job, store: Store) -> None:
 
 def main(job: Job, channel: int) -> None:
     """The body of a forked process: run the job and write its events into the pipe ``channel``."""
-    ending = Ending()
+    ending = Ending(job.grace)
 
     def listen(event: Event) -> None:
         if isinstance(event, EpochEnded) and not select.select([], [channel], [], 0)[1]:
@@ -234,4 +247,6 @@ def main(job: Job, channel: int) -> None:
     warnings.simplefilter("ignore", StoreWarning)  # told by the command
     with suppress(EndAsked):
         ending.listen(job.timeout)
-        run_job(job, Store(job.root), listen, ending=ending, capture=capture)
+        store = Store(job.root)
+        store.disk.observed |= job.observed
+        run_job(job, store, listen, ending=ending, capture=capture)

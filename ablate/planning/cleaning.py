@@ -11,11 +11,9 @@ from ablate.planning.study_file import keep_rows_of, kept_rows, named_runs
 from ablate.recipe import Recipe, run_fingerprint
 from ablate.store import checkpoints
 from ablate.store.checked import StudyFile
+from ablate.store.locks import GONE
 from ablate.store.records import RunRecord
 from ablate.store.store import Store, is_leftover
-
-GONE = ".gone-"
-"""Prefix of the folder of a run that is being removed, so that an interrupted removal leaves no incomplete run."""
 
 AT_ONCE = 64
 """Runs that are removed together. The locks of all of them are open at the same time."""
@@ -62,7 +60,7 @@ def clean(store: Store, recipe: Recipe | None = None) -> list[Spare]:
         some = found[start : start + AT_ONCE]
         with ExitStack() as claims:
             runs = dict.fromkeys(one.run for one in some if one.in_use)
-            ours = {run for run in runs if claims.enter_context(store.claim((run,)))}
+            ours = {run for run in runs if claims.enter_context(store.claim((run,))) is not None}
             # read again what has changed, now that no other process can start these runs
             named = studies.named()
             for one in some:

@@ -26,6 +26,8 @@ REASONS = {
     errno.ENAMETOOLONG: "file name too long. Use another --runs",
 }
 
+ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Flags with which everything below the root is opened; a pipe without a writer would otherwise be waited for."""
@@ -77,6 +79,11 @@ class Disk:
     """
 
     root = Path("/")
+
+    def __init__(self) -> None:
+        self.observed: dict[Path, tuple[object, float]] = {}
+        """What `store.locks` has seen of files that other machines write."""
+        self._pins: dict[tuple[str, ...], int] = {}
 
     def point(self, operation: str, path: Path) -> None:
         """Called before a change; does nothing except in tests."""
@@ -187,16 +194,34 @@ class Disk:
             clear_way(target, new.name)
             os.replace(old.name, new.name, src_dir_fd=source, dst_dir_fd=target)
 
-    def append(self, path: Path, *, shared: bool = False) -> BinaryIO:
+    def append(self, path: Path) -> BinaryIO:
         """Open a file for appending, unbuffered; creates it and its folder. A link is replaced, not followed.
 
-        Other names of the file (hard links) keep their contents, because this one becomes a copy; not if it is
-        ``shared``, as a file to which nothing is written.
+        Other names of the file (hard links) keep their contents, because this one becomes a copy.
         """
         with self._way_to(path) as folder, self._asked("open", path):
-            if not shared:
-                self._make_own(folder, path)
+            self._make_own(folder, path)
             return self._opened(folder, path, "ab")
+
+    def create(self, path: Path) -> BinaryIO | None:
+        """Create a file and its folder, and open it for writing, unbuffered; None if there is something already."""
+        with self._asked("make folder", path.parent):
+            self.root.mkdir(parents=True, exist_ok=True)
+            folder = self._descriptor(path.parent, make=True)
+        try:
+            with self._asked("create", path):
+                return self._opened(folder, path, "xb")
+        except DiskError as error:
+            if error.errno == errno.EEXIST:
+                return None
+            raise
+        finally:
+            os.close(folder)
+
+    def touch(self, path: Path) -> None:
+        """Give a file, not a link, a new time of modification."""
+        with self._asked("touch", path), suppress(FileNotFoundError, Refused), self._folder(path.parent) as folder:
+            os.utime(path.name, dir_fd=folder, follow_symlinks=False)
 
     def add(self, file: BinaryIO, data: bytes) -> None:
         """Write to a file opened with `append`."""
@@ -227,6 +252,25 @@ class Disk:
         with self._asked("make folder", path):
             self.root.mkdir(parents=True, exist_ok=True)
             os.close(self._descriptor(path, make=True))
+
+    @contextmanager
+    def pinned(self, path: Path) -> Iterator[None]:
+        """Inside, everything in a folder is read and written in the one that has this path now, even if another process
+        renames it and makes a new one.
+        """
+        folder, names = self._descriptor(path), path.parts[len(self.root.parts) :]
+        try:
+            self._pins[names] = folder
+            yield
+        finally:
+            self._pins.pop(names, None)
+            os.close(folder)
+
+    def unpinned(self) -> Disk:
+        """The same folder of runs as other processes see it."""
+        disk = Disk()
+        disk.root = self.root
+        return disk
 
     # descriptors of folders
 
@@ -259,8 +303,9 @@ class Disk:
         names = parts[len(root) :]
         if parts[: len(root)] != root or ".." in names:
             raise ValueError(f"file (={path}) must be in the folder of runs (={self.root}).")
-        here = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        for depth, name in enumerate(names):
+        pinned = next((n for n in range(len(names), 0, -1) if names[:n] in self._pins), 0) if self._pins else 0
+        here = os.dup(self._pins[names[:pinned]]) if pinned else os.open(self.root, ROOT)
+        for depth, name in enumerate(names[pinned:], pinned):
             above = here
             try:
                 here = os.open(name, FOLDER, dir_fd=above)
@@ -272,7 +317,7 @@ class Disk:
 
     # files in a folder
 
-    def _opened(self, folder: int, path: Path, mode: Literal["rb", "ab"]) -> BinaryIO:
+    def _opened(self, folder: int, path: Path, mode: Literal["rb", "ab", "xb"]) -> BinaryIO:
         """A file in a folder, opened. Raises `Refused` if it is not a regular file."""
 
         def opener(_: str, flags: int) -> int:

@@ -10,7 +10,7 @@ Layout of the folder (by default ``runs``)::
                         best.pt, last.pt   weights
                         checkpoint.pt      during training; checkpoint.old.pt: the previous one
                         log.txt            output of the job
-                        lock               locked by the process that writes to the folder
+                        lock.1             names the process that writes to the folder (`store.locks`)
     <study>/study.json                     variants → fingerprints
             recipe.yaml                    the recipe's text
             looks.jsonl                    a line per verdict that a table has shown
@@ -22,7 +22,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -33,14 +33,18 @@ from ablate.registry.lazy import torch
 from ablate.store import locks
 from ablate.store.checked import Identity, Kind, Look, StudyFile, checked, decoded, metric_line
 from ablate.store.disk import Disk, LinkError, ignore
+from ablate.store.locks import Claim
 from ablate.store.provenance import Provenance
 from ablate.store.records import RunRecord
 
-KEPT = ("lock", "log.txt")
+KEPT = re.compile(r"lock\.\d+|log\.txt")
 """The files that stay in a run's folder when it is retrained."""
 
-STUDY_FILES = ("study.json", "study.lock", "recipe.yaml", "looks.jsonl", "published.json", "published.lock")
-"""The files of a study's folder. One of the first four shows that a study has been run there."""
+OF_STUDY = re.compile(r"study\.json|recipe\.yaml|looks\.jsonl|study\.lock\.\d+")
+"""The files that show that a study has been run in a folder."""
+
+PUBLISHED = re.compile(r"published\.json|published\.lock\.\d+")
+"""The other files of a study's folder."""
 
 TAIL = 1 << 16
 """Number of bytes at the end of a run's metrics that contain at least one complete line."""
@@ -80,8 +84,9 @@ class Store:
 
     def own(self) -> list[Path]:
         """What is written below the root, which may be a folder with other files."""
-        studies = map(self.study_folder, self.studies())
-        return [self.root / "store", *(folder / name for folder in studies for name in STUDY_FILES)]
+        files = [self.study_folder(study) / name for study in self.studies() for name in self._names(study)]
+        ours = [path for path in files if OF_STUDY.fullmatch(path.name) or PUBLISHED.fullmatch(path.name)]
+        return [self.root / "store", *ours]
 
     # reading
 
@@ -216,9 +221,14 @@ class Store:
         if self.disk.kind(self.root / name) != "folder":
             return False
         try:
-            return not set(STUDY_FILES[:4]).isdisjoint(self.disk.names(self.root / name))
+            return any(map(OF_STUDY.fullmatch, self.disk.names(self.root / name)))
         except OSError:
             return True
+
+    def _names(self, study: str) -> list[str]:
+        with suppress(OSError):
+            return self.disk.names(self.study_folder(study))
+        return []
 
     def looks(self, study: str) -> list[Look]:
         """The verdicts that tables of a study have shown, oldest first, without lines that a crash left incomplete."""
@@ -319,7 +329,7 @@ class Store:
         """
         folder = self.run_folder(fingerprint)
         for name in sorted(self.disk.names(folder), key=lambda name: name != "status.json"):
-            if name not in KEPT:
+            if not KEPT.fullmatch(name):
                 self.disk.remove(folder / name)
 
     def tidy(self, fingerprint: str) -> None:
@@ -334,13 +344,51 @@ class Store:
 
     # whose turn it is
 
-    def claim(self, fingerprints: tuple[str, ...]) -> AbstractContextManager[bool]:
-        """Become the only writer of all runs (True), or of none (False) if another process has one of them."""
-        return locks.all_or_none(self.disk, [self.lock_file(name) for name in fingerprints])
+    @contextmanager
+    def claim(self, fingerprints: Sequence[str], job: str = "") -> Iterator[Claim | None]:
+        """Become the only writer of all runs, or of none (None) if another process has one of them. What a process does
+        that only seemed to have ended no longer reaches the runs. ``job``: as in `locks.take`.
+        """
+        paths = [self.lock_file(name) for name in fingerprints]
+        for path in paths:
+            locks.recover(self.disk, path.parent)
+        with ExitStack() as stack:
+            held = stack.enter_context(locks.all_or_none(self.disk, paths, job))
+            for i, lock in enumerate(held):
+                if lock.expired:
+                    held[i] = locks.moved(lock)
+                    stack.callback(held[i].close)
+                stack.enter_context(self.disk.pinned(lock.path.parent))
+            yield Claim(tuple(held)) if held else None
 
     def is_claimed(self, fingerprint: str) -> bool:
         """Whether a process is the writer of a run."""
         return locks.is_held(self.disk, self.lock_file(fingerprint))
+
+    def queue(self, fingerprints: Sequence[str], job: str, executor: str) -> bool:
+        """Claim all runs for a job that begins later, or none (False) if another process or job has one of them."""
+        with locks.all_or_none(self.disk, [self.lock_file(name) for name in fingerprints]) as held:
+            for lock in held:
+                locks.queue(lock, job, executor)
+        return bool(held)
+
+    def queued(self, fingerprint: str) -> locks.Owner | None:
+        """The job that is to train a run and has not begun."""
+        return locks.queued(self.disk, self.lock_file(fingerprint))
+
+    def release(self, fingerprint: str, job: str) -> None:
+        """Give back a run that was claimed for a job that will not begin."""
+        locks.release(self.disk, self.lock_file(fingerprint), job)
+
+    def beat(self, fingerprints: Iterable[str], pid: int) -> None:
+        """Show other machines that the process that writes to these runs is alive."""
+        for name in fingerprints:
+            locks.beat(self.disk, self.lock_file(name), pid)
+
+    def observed(self, fingerprints: Iterable[str]) -> dict[Path, tuple[object, float]]:
+        """What this process has seen of the owners of these runs, for another process of this machine."""
+        folders = set(map(self.run_folder, fingerprints))
+        return {path: seen for path, seen in self.disk.observed.items() if path.parent in folders}
 
     def change_study(self, study: str) -> AbstractContextManager[None]:
         """Lock a study's file for reading and replacing it; waits for other processes."""

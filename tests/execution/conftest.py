@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -143,6 +144,7 @@ class FaultyDisk(Disk):
     def __init__(
         self, at: int | None = None, fault: Callable[[str], BaseException | None] = lambda _: Pulled()
     ) -> None:
+        super().__init__()
         self.at, self.fault = at, fault
         self.count = 0
         self.operations: list[tuple[str, Path]] = []
@@ -154,14 +156,19 @@ class FaultyDisk(Disk):
         if self.at is not None and self.count >= self.at and (fault := self.fault(operation)) is not None:
             raise fault
 
-    def append(self, path: Path, **how: Any) -> Any:
-        file = super().append(path, **how)
+    def append(self, path: Path) -> Any:
+        file = super().append(path)
+        self.files.append(file)
+        return file
+
+    def create(self, path: Path) -> Any:
+        file = super().create(path)
         self.files.append(file)
         return file
 
     def die(self) -> None:
         """What the system does for a process that has ended."""
-        for file in self.files:
+        for file in filter(None, self.files):
             file.close()
 
     def _flush(self, descriptor: int) -> None:
@@ -296,7 +303,8 @@ class StubStudy:
                 torch.load(folder / f"{name}.pt", weights_only=True)["weight"].item() for name in ("best", "last")
             ]
             constant = ("status", "reason", "seed", "epoch", "epochs", "results", "best_epoch", "parameters", "stack")
-            files = {path.name for path in folder.iterdir() if not path.name.startswith("checkpoint")}
+            names = {path.name for path in folder.iterdir() if not path.name.startswith("checkpoint")}
+            files = {re.sub(r"^lock\.\d+$", "lock", name) for name in names}
             found[folder.name] = ({key: status.get(key) for key in constant}, lines, weights, files)
         return found
 

@@ -8,6 +8,7 @@ import errno
 import json
 import re
 import shlex
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -384,7 +385,7 @@ def test_settled_seeds_of_a_stack_stay_as_they_are(stub_study, stub, faulty_disk
         path: path.stat().st_mtime_ns
         for name in done
         for path in Store(again.root).run_folder(name).iterdir()
-        if not path.name.startswith(("checkpoint", "log", "settings", "identity"))
+        if not path.name.startswith(("checkpoint", "lock", "log", "settings", "identity"))
     }
     training = stub()
     events = again.command(training=training)
@@ -560,26 +561,28 @@ def test_a_study_that_cannot_be_read_stops_cleaning(stub_study):
 
 
 class Swept(Disk):
-    """A disk on which a folder is removed between the opening of its lock and the locking."""
+    """A disk on which a folder is removed between the creation of its lock and the check that it is there."""
 
-    def append(self, path, **how):
-        file = super().append(path, **how)
-        if path.parent.name == "a":
+    swept = False
+
+    def create(self, path):
+        file = super().create(path)
+        if not self.swept:
+            self.swept = True
             path.parent.rename(path.parent.with_name("gone"))
-            path.parent.with_name("gone").joinpath("lock").unlink()
-            path.parent.with_name("gone").rmdir()
-            type(self).append = Disk.append
+            shutil.rmtree(path.parent.with_name("gone"))
         return file
 
 
 def test_a_lock_on_a_removed_folder_is_nobodys_lock(tmp_path):
     """Whoever locks while the folder goes locks the new file, not the one that is gone."""
-    path = Store(tmp_path).lock_file("a")
-    held = locks.take(Swept(), path, wait=False)
-    assert path.exists()
-    assert locks.is_held(Disk(), path)
+    path, disk = Store(tmp_path).lock_file("a"), Swept()
+    disk.root = tmp_path
+    held = locks.take(disk, path, wait=False)
+    assert path.with_name("lock.1").exists()
+    assert locks.is_held(Store(tmp_path).disk, path)
     held.close()
-    assert not locks.is_held(Disk(), path)
+    assert not locks.is_held(Store(tmp_path).disk, path)
 
 
 def test_a_stack_that_began_waits_for_all_of_its_seeds(stub_study, stub, pulled):

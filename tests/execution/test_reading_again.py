@@ -186,6 +186,7 @@ class Dying(Disk):
     """A disk whose process is killed before the operation number ``left``."""
 
     def __init__(self, left):
+        super().__init__()
         self.left = left
 
     def point(self, operation, path):

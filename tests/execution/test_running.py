@@ -37,7 +37,7 @@ def test_what_a_run_leaves_behind(own, ablate, tmp_path):
     assert ablate("run", own, "--only", "plain", "--seeds", "1").code == 0
     [folder] = (tmp_path / "runs" / "store").iterdir()
     assert {path.name for path in folder.iterdir()} == {
-        "settings.yaml", "identity.json", "provenance.json", "metrics.jsonl", "status.json", "best.pt", "last.pt", "log.txt", "lock",
+        "settings.yaml", "identity.json", "provenance.json", "metrics.jsonl", "status.json", "best.pt", "last.pt", "log.txt", "lock.1",
     }  # fmt: skip
     settings = YAML(typ="safe").load(folder / "settings.yaml")
     assert settings["model"] == {"target": "model:Net"}

@@ -21,6 +21,9 @@ import traceback
 from contextlib import suppress
 
 from ablate.execution.events import Event, ExecutorReady, NotStarted, ProcessExited, ProcessStarted, encode
+from ablate.execution.jobs import Job
+from ablate.store.locks import BEAT
+from ablate.store.store import Store
 
 PATIENCE = 8.0
 """Seconds that a job has to end after SIGTERM, before it is killed."""
@@ -32,49 +35,79 @@ def serve() -> None:
 
     channel = os.dup(1)
     os.dup2(2, 1)  # only events may go into the pipe
-    alive_read, alive_write = os.pipe()
-    wake_read, wake_write = os.pipe()
-    os.set_blocking(wake_write, False)
-    signal.set_wakeup_fd(wake_write)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+    processes = Processes(channel)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    jobs: dict[int, int] = {}
     send(channel, ExecutorReady())
 
     with selectors.DefaultSelector() as selector:
         selector.register(0, selectors.EVENT_READ)
-        selector.register(wake_read, selectors.EVENT_READ)
+        selector.register(processes.wake, selectors.EVENT_READ)
         buffer = b""
         while True:
-            for key, _ in selector.select():
+            for key, _ in selector.select(BEAT):
                 data = os.read(key.fd, 1 << 20)
-                if key.fd == wake_read:
-                    reap(jobs, channel)
+                if key.fd == processes.wake:
+                    reap(processes.jobs, channel)
                     continue
                 if not data:
-                    end_all(jobs)
+                    end_all(processes.jobs)
                     return
                 *lines, buffer = (buffer + data).split(b"\n")
                 for line in lines:
                     order, _, argument = line.partition(b" ")
                     if order == b"run":
-                        job = pickle.loads(base64.b64decode(argument))
-                        try:
-                            pid = os.fork()
-                        except OSError as error:
-                            send(channel, NotStarted(job=job.number, reason=error.strerror or str(error)))
-                            continue
-                        if pid == 0:
-                            os.close(alive_write)
-                            become(job, channel, alive_read, (wake_read, wake_write))
-                        with suppress(OSError):
-                            os.setpgid(pid, pid)  # here too, so that it is one before it may have to end
-                        jobs[pid] = job.number
-                        send(channel, ProcessStarted(job=job.number, pid=pid))
+                        processes.start(pickle.loads(base64.b64decode(argument)))
                     elif order == b"kill":
-                        for pid, number in jobs.items():
-                            if number == int(argument):
-                                kill_group(pid)
+                        processes.kill(int(argument))
+            processes.beat()
+
+
+class Processes:
+    """The processes of jobs, forked from this one. ``jobs`` has the number of each by its process; ``wake`` becomes
+    readable when one has ended. Events go to ``channel``.
+    """
+
+    def __init__(self, channel: int) -> None:
+        self.channel = channel
+        self.jobs: dict[int, int] = {}
+        self._known: dict[int, Job] = {}
+        self._alive, self._mine = os.pipe()
+        self.wake, self._waking = os.pipe()
+        os.set_blocking(self._waking, False)
+        signal.set_wakeup_fd(self._waking)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._beaten = time.monotonic()
+
+    def start(self, job: Job) -> None:
+        """Fork the process of a job."""
+        try:
+            pid = os.fork()
+        except OSError as error:
+            send(self.channel, NotStarted(job=job.number, reason=error.strerror or str(error)))
+            return
+        if pid == 0:
+            os.close(self._mine)
+            become(job, self.channel, self._alive, (self.wake, self._waking))
+        with suppress(OSError):
+            os.setpgid(pid, pid)  # here too, so that it is one before it may have to end
+        self.jobs[pid], self._known[pid] = job.number, job
+        send(self.channel, ProcessStarted(job=job.number, pid=pid))
+
+    def kill(self, number: int) -> None:
+        """Kill a job with everything that it started."""
+        for pid, job in self.jobs.items():
+            if job == number:
+                kill_group(pid)
+
+    def beat(self) -> None:
+        """From time to time, show other machines that the jobs are alive."""
+        self._known = {pid: job for pid, job in self._known.items() if pid in self.jobs}
+        if time.monotonic() - self._beaten < BEAT:
+            return
+        self._beaten = time.monotonic()
+        for pid, job in self._known.items():
+            with suppress(OSError, ValueError):
+                Store(job.root).beat(job.fingerprints, pid)
 
 
 def warm_up() -> None:
@@ -94,7 +127,7 @@ def warm_up() -> None:
     gc.freeze()
 
 
-def become(job: object, channel: int, alive: int, others: tuple[int, int]) -> None:
+def become(job: Job, channel: int, alive: int, others: tuple[int, int]) -> None:
     """Be the process of a job; never returns."""
     code, server = 1, os.getppid()
     try:
@@ -115,7 +148,7 @@ def become(job: object, channel: int, alive: int, others: tuple[int, int]) -> No
         threading.Thread(target=watch, daemon=True).start()
         from ablate.execution.worker import main
 
-        main(job, channel)  # type: ignore[arg-type]
+        main(job, channel)
         code = 0
     except BaseException:
         # no caller sees it: print it into the job's log, or on the screen if there is no log yet
@@ -128,8 +161,10 @@ def become(job: object, channel: int, alive: int, others: tuple[int, int]) -> No
         os._exit(code)
 
 
-def reap(jobs: dict[int, int], channel: int | None) -> None:
-    """Report which jobs' processes have ended, and kill what they started."""
+def reap(jobs: dict[int, int], channel: int | None, *, infrastructure: bool = False) -> None:
+    """Report which jobs' processes have ended, and kill what they started. ``infrastructure``: this process ended them,
+    because it has to end itself.
+    """
     for pid in list(jobs):
         ended, status = os.waitpid(pid, os.WNOHANG)
         if not ended:
@@ -138,7 +173,8 @@ def reap(jobs: dict[int, int], channel: int | None) -> None:
         kill_group(pid)
         number = jobs.pop(pid)
         if channel is not None:
-            send(channel, ProcessExited(job=number, code=os.waitstatus_to_exitcode(status)))
+            code = os.waitstatus_to_exitcode(status)
+            send(channel, ProcessExited(job=number, code=code, infrastructure=infrastructure))
 
 
 def end_all(jobs: dict[int, int], patience: float = PATIENCE) -> None:

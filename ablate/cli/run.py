@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from ablate.tracking.rendering import Rendering
 
 
+CLUSTERS = ("slurm",)
+"""Executors with an option for their resources."""
+
+
 @dataclass(frozen=True)
 class Training:
     """The options that say how to train."""
@@ -45,8 +49,15 @@ class Training:
     threads: Annotated[int, typer.Option(metavar="N", help="Number of CPU threads per process.")] = 1
     device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")] = "auto"
     executor: Annotated[
-        str, typer.Option(metavar="EXECUTOR", help="Executor that runs the jobs. Only local is available.")
+        str, typer.Option(metavar="EXECUTOR", help="What runs the jobs: local (this machine) or slurm.")
     ] = "local"
+    slurm: Annotated[
+        list[str] | None,
+        option("OPTIONS", "Options of sbatch, such as partition=gpu,time=4:00:00,gres=gpu:1. Can be repeated."),
+    ] = None
+    runs_per_job: Annotated[
+        int, typer.Option(metavar="N", help="Number of ablate's jobs that one job of the cluster runs in turn.")
+    ] = 1
     jobs_per_gpu: Annotated[int, typer.Option(metavar="N", help="Number of parallel processes per GPU.")] = 1
     timeout: Annotated[float | None, option("SECONDS", "Time limit of a job in seconds.")] = None
     retries: Annotated[
@@ -62,12 +73,17 @@ class Training:
 
     def options(self) -> RunOptions:
         """What these options ask for. Raises ValueError."""
+        from ablate.execution.executors.find import checked_name, resources_of
         from ablate.execution.run_options import RunOptions
 
-        if self.executor != "local":
-            raise ValueError(f"--executor (={self.executor}) must be local.")
-        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "executor"}
-        return RunOptions(**{**values, "jobs": number_of(self.jobs)})
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in CLUSTERS}
+        given: dict[str, list[str]] = {name: getattr(self, name) or [] for name in CLUSTERS}
+        for name in CLUSTERS:
+            if given[name] and name != self.executor:
+                raise ValueError(f"--{name} (={given[name][0]}) requires --executor {name}.")
+        name = checked_name(self.executor)
+        resources = {} if name == "local" else resources_of(name, given.get(name, []))
+        return RunOptions(**{**values, "jobs": number_of(self.jobs), "resources": resources})
 
 
 def run(

@@ -151,11 +151,14 @@ class ProcessExited(Event):
     """A job's process has ended with this exit code; a negative one is the number of a signal.
 
     ``infrastructure``: what ran the job has ended, with this exit code, and took the job along: a server or a node. The
-    job itself is not to blame.
+    job itself is not to blame. ``reason`` says how a job of a cluster ended, ``out_of_memory`` that it needed more than
+    it had.
     """
 
     code: int
     infrastructure: bool = False
+    reason: str = ""
+    out_of_memory: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablate.planning.helper_process import cores
@@ -14,6 +15,7 @@ RANGES = {
     "timeout": (1, 365 * 24 * 3600),
     "retries": (0, 1000),
     "jobs_per_gpu": (1, 1024),
+    "runs_per_job": (1, 10_000),
 }
 """The least and the greatest value of each number; beyond, no process or timer could be started."""
 
@@ -25,6 +27,10 @@ class RunOptions:
     ``jobs``: number of parallel processes, None for one per core or GPU (or ``jobs_per_gpu``). ``threads``: CPU threads
     per process. ``device``: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``. ``timeout``: seconds after which a job ends,
     with status ``timeout``. ``retries``: number of times that a job is resumed after its process was killed.
+
+    ``executor``: what runs the jobs, and ``resources`` what it is asked for. On a cluster, ``jobs`` is the number of
+    jobs that are queued or running at once, ``runs_per_job`` how many share a job of the cluster, and ``look_every``
+    the seconds between two looks at its queue.
     """
 
     jobs: int | None = None
@@ -36,6 +42,10 @@ class RunOptions:
     timeout: float | None = None
     retries: int = 1
     jobs_per_gpu: int = 1
+    executor: str = "local"
+    resources: Mapping[str, str] = field(default_factory=dict)
+    runs_per_job: int = 1
+    look_every: float = 5.0
 
     def __post_init__(self) -> None:
         for name, (least, most) in RANGES.items():
@@ -47,12 +57,20 @@ class RunOptions:
             raise ValueError(f"--{name.replace('_', '-')} (={value:g}) must be {rule}{way_out}.")
 
 
+QUEUED = 100
+"""Jobs that are queued or running at once on a cluster, unless the user says otherwise."""
+
+
 def slots(options: RunOptions) -> list[str]:
     """A slot for each job that may run in parallel: on GPUs if there are any (``auto``), otherwise on CPU cores.
 
     Raises ValueError for a GPU that is not available.
     """
     gpus, device = visible_gpus(), options.device
+    if options.executor != "local":
+        if device == "auto":
+            device = "cuda:0" if wants_gpu(options.resources) else "cpu"
+        return [device] * (options.jobs or QUEUED)
     kind, _, index = device.partition(":")
     if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdecimal())):
         raise ValueError(f"--device (={device}) must be auto, cpu, cuda or cuda:N.")
@@ -67,6 +85,11 @@ def slots(options: RunOptions) -> list[str]:
         count = options.jobs or gpus * options.jobs_per_gpu
         return [f"cuda:{i % gpus}" for i in range(count)]
     return ["cpu"] * (options.jobs or max(cores() // options.threads, 1))
+
+
+def wants_gpu(resources: Mapping[str, str]) -> bool:
+    """Whether a job of a cluster is to get a GPU."""
+    return any("gpu" in name or (name == "gres" and "gpu" in value) for name, value in resources.items())
 
 
 def visible_gpus() -> int:

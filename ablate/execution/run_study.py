@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ablate.execution.events import Listener
+from ablate.execution.executors.find import executor_of
 from ablate.execution.jobs import make_jobs, stack_rule
 from ablate.execution.reading_again import read_again
 from ablate.execution.run_options import RunOptions, slots
@@ -37,6 +38,10 @@ def run_study(
     missing = plan.to_do(retry_failed=options.retry_failed, fresh=options.fresh)
     if not missing:
         return plan
+    executor = executor_of(store, plan.recipe.study, options)
+    if options.executor != "local":
+        # each variant may be one job: a cluster's queue takes longer than other seeds in the same stack
+        places = places[: len({(run.identity, run.record.fold) for run in missing})]
     jobs = make_jobs(
         missing,
         plan,
@@ -47,7 +52,7 @@ def run_study(
         timeout=options.timeout,
         stack=stack_rule(missing, places, known_networks(plan, store)),
     )
-    scheduler = Scheduler(places, store, retries=options.retries)
+    scheduler = Scheduler(slots(options), store, retries=options.retries, executor=executor)
     try:
         for event in scheduler.run(jobs, fail_fast=options.fail_fast):
             if listen is not None:

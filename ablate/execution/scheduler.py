@@ -10,9 +10,10 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import Any
 
 from ablate.execution.events import (
     EpochEnded,
@@ -21,6 +22,7 @@ from ablate.execution.events import (
     JobRetried,
     NotStarted,
     ProcessExited,
+    ProcessStarted,
     RunEnded,
     RunStarted,
     StackFailed,
@@ -29,6 +31,7 @@ from ablate.execution.events import (
 )
 from ablate.execution.executors.executor import Executor, ExecutorError
 from ablate.execution.jobs import Job
+from ablate.machine import is_alive, this_machine
 from ablate.store import checkpoints
 from ablate.store.disk import DiskError
 from ablate.store.places import at_of
@@ -41,10 +44,8 @@ POLL = 0.25
 OVERTIME = 10.0
 """Seconds that a job has to end by itself after its timeout, before it is killed."""
 
-LOSSES = 3
-"""How often in a row the server (or node) that runs the jobs may end before any of them comes further; then the command
-ends.
-"""
+FOLLOW = 1.0
+"""Seconds between two looks at the progress of runs that another command trains."""
 
 
 @dataclass
@@ -89,7 +90,7 @@ class Scheduler:
         self.losses = 0
         self.furthest: dict[str, int] = {}
         self.count = 0
-        self.looked = 0.0
+        self.looked = self.followed = 0.0
         self.said_waiting = False
         self.stopped = False
 
@@ -120,6 +121,7 @@ class Scheduler:
         """Fill the free slots, and check the runs that were left to other processes."""
         if self.elsewhere and time.monotonic() - self.looked >= POLL:
             self.looked = time.monotonic()
+            yield from self._follow()
             jobs, self.elsewhere = self.elsewhere, []
             for job in jobs:
                 whole = self._taken(job) == list(job.assignment.seeds)
@@ -129,6 +131,32 @@ class Scheduler:
         if self.elsewhere and not self.running and not self.said_waiting:
             self.said_waiting = True
             yield WaitingForOthers(runs=sum(len(job.fingerprints) for job in self.elsewhere))
+
+    def _follow(self) -> Iterator[Event]:
+        """The progress of the runs that another command trains. Gives up the claims of queued jobs that never begin."""
+        if self.looked - self.followed < FOLLOW:
+            return
+        self.followed = self.looked
+        queued: dict[str, list[str]] = {}
+        for job in self.elsewhere:
+            for seed, name in job.runs:
+                record = self.store.record(name)
+                if record.status == "running" and record.epoch > self.furthest.get(name, 0):
+                    self.furthest[name] = record.epoch
+                    yield epoch_of(job, seed, record, self.store.last_epoch(name))
+                elif record.status != "running" and (job_name := self._left_in_queue(name)):
+                    queued.setdefault(job_name, []).append(name)
+        if queued:
+            for gone in queued.keys() - self.executor.waiting(queued):
+                for name in queued[gone]:
+                    self.store.release(name, gone)
+
+    def _left_in_queue(self, name: str) -> str:
+        """The queued job that has claimed a run, if the command that submitted it is not seen to be running."""
+        owner = self.store.owner(name)
+        if owner is None or not owner.queued:
+            return ""
+        return "" if owner.machine == this_machine() and is_alive(owner.pid, owner.born) else owner.job
 
     def _next(self) -> Job | None:
         """Take the first waiting job whose sources have all ended."""
@@ -189,8 +217,7 @@ class Scheduler:
         job = replace(job, number=self.count, assignment=replace(job.assignment, device=slot))
         if self.store.disk.observed:
             job = replace(job, observed=self.store.observed(job.fingerprints))
-        deadline = time.monotonic() + job.timeout + OVERTIME if job.timeout else float("inf")
-        self.running[job.number] = Running(job, slot, deadline)
+        self.running[job.number] = Running(job, slot, float("inf"))
         self.executor.submit(job)
 
     # what has happened
@@ -202,19 +229,15 @@ class Scheduler:
                 time.sleep(POLL)
             return
         wait = self._overdue()
-        if self.elsewhere and self.free:
-            wait = min(wait, POLL)
+        if self.elsewhere:
+            wait = min(wait, POLL if self.free else FOLLOW)
         events = self.executor.poll(None if wait == float("inf") else wait)
         for event in events:
             yield from self._take(event)
         if lost := [event for event in events if isinstance(event, ProcessExited) and event.infrastructure]:
             self.losses += 1
-            if self.losses == LOSSES:
-                raise ExecutorError(
-                    f"The server that runs the jobs ended {LOSSES} times before any of them came further (last: "
-                    f"{how(lost[-1].code)}). Check the memory of the machine and the limits of its "
-                    "processes (ulimit -a), and rerun the command to resume."
-                )
+            if self.losses == self.executor.losses:
+                raise ExecutorError(given_up(lost[-1], self.losses))
 
     def _overdue(self) -> float:
         """Kill jobs that are past their deadline. Returns the seconds until the next deadline."""
@@ -236,6 +259,8 @@ class Scheduler:
             return
         self._note_progress(running, event)
         match event:
+            case ProcessStarted() if running.job.timeout:
+                running.deadline = time.monotonic() + running.job.timeout + OVERTIME
             case ProcessExited():
                 del self.running[event.job]
                 self.free.append(running.slot)
@@ -278,9 +303,11 @@ class Scheduler:
         elif running.fate == "split":
             self._again(self._one_by_one(running.job.only(running.left()), running.reason), self.waiting)
         elif exited.infrastructure and running.fate != "timeout":
-            yield from self._retry(running, f"the server that runs it ended with {how(exited.code)}")
+            yield from self._retry(running, exited.reason or f"the server that runs it ended with {how(exited.code)}")
+        elif running.fate == "asked":
+            yield from self._died(running, replace(exited, code=-signal.SIGTERM))
         else:
-            yield from self._died(running, -signal.SIGTERM if running.fate == "asked" else exited.code)
+            yield from self._died(running, exited)
 
     def _again(self, jobs: list[Job], where: list[Job] | deque[Job]) -> None:
         if not self.stopped:
@@ -296,17 +323,17 @@ class Scheduler:
         yield JobRetried(job=job.number, variant=job.variant, seeds=seeds, reason=reason, one_by_one=False)
         self._again([replace(job, together=len(job.fingerprints) > 1)], self.waiting)
 
-    def _died(self, running: Running, code: int) -> Iterator[Event]:
+    def _died(self, running: Running, exited: ProcessExited) -> Iterator[Event]:
         """A process ended before some of its runs did: retry them, or record that they failed."""
         job, left = running.job, running.left()
         if running.fate == "timeout":
             reason = f"not finished after {job.timeout:g} s, and did not respond to signals"
             yield from self._write_off(job, left, "timeout", reason)
             return
-        reason = death(code)
+        reason = exited.reason or death(exited.code)
         key = job.fingerprints[0]
         self.deaths[key] = self.deaths.get(key, 0) + 1
-        if code < 0 and self.deaths[key] <= self.retries:
+        if exited.code < 0 and self.deaths[key] <= self.retries and not exited.out_of_memory:
             yield from self._retry(running, reason)
         elif len(left) > 1:
             yield JobRetried(job=job.number, variant=job.variant, seeds=tuple(left), reason=reason, one_by_one=True)
@@ -314,6 +341,8 @@ class Scheduler:
                 if ours:  # otherwise another process goes on from it
                     checkpoints.drop(self.store, key)
             self._again(self._one_by_one(job.only(left), reason), self.waiting)
+        elif exited.out_of_memory:
+            yield from self._write_off(job, left, "out_of_memory", reason)
         else:
             yield from self._write_off(job, left, "failed" if running.started else "interrupted", reason)
 
@@ -340,6 +369,32 @@ class Scheduler:
         where = job.run_of(job.assignment.seeds.index(seed))
         epoch, at = (None, None) if elsewhere else (record.epoch, at_of(record))
         return RunEnded(**where, status=record.status, reason=record.reason, epoch=epoch, at=at, elsewhere=elsewhere)
+
+
+def epoch_of(job: Job, seed: int, record: RunRecord, line: Mapping[str, Any]) -> EpochEnded:
+    """The progress of a run from what the store has of it."""
+    return EpochEnded(
+        **job.run_of(job.assignment.seeds.index(seed)),
+        epoch=record.epoch,
+        epochs=record.epochs,
+        at=at_of(record),
+        train_loss=line.get("train_loss"),
+        valid_loss=line.get("valid_loss"),
+        seconds=line.get("seconds"),
+    )
+
+
+def given_up(lost: ProcessExited, times: int) -> str:
+    """Why no further job is tried."""
+    if lost.reason:
+        return (
+            f"Jobs ended {times} times before any of them came further (last: {lost.reason}). Check the state and the "
+            "limits of the cluster, and rerun the command to resume."
+        )
+    return (
+        f"The server that runs the jobs ended {times} times before any of them came further (last: {how(lost.code)}). "
+        "Check the memory of the machine and the limits of its processes (ulimit -a), and rerun the command to resume."
+    )
 
 
 def death(code: int) -> str:

@@ -55,8 +55,8 @@ State = Literal["free", "held", "ended", "expired", "empty"]
 @dataclass(frozen=True)
 class Owner:
     """Who holds a lock: a process on a machine, which began at ``born``; ``flock``: whether ``flock`` holds where the
-    file is. ``job``: the name of the job that it is, of those that ``executor`` runs. If it is ``queued``, the process
-    is the one that has submitted it.
+    file is. ``job``: the name of the job that it is, if it runs on a cluster. If that is ``queued``, the process is the
+    one that submits it.
     """
 
     machine: Machine
@@ -64,7 +64,6 @@ class Owner:
     born: str = ""
     flock: bool = False
     job: str = ""
-    executor: str = ""
     queued: bool = False
 
 
@@ -178,11 +177,11 @@ def copy(disk: Disk, folder: Path, to: Path, without: str = "") -> None:
             disk.replace(to / name, disk.read(folder / name) or b"")
 
 
-def queue(lock: Lock, job: str, executor: str) -> None:
+def queue(lock: Lock, job: str) -> None:
     """Keep a lock for a job that has not begun. Its folder is replaced if the earlier owner may only be paused."""
     if lock.expired:
         lock = moved(lock)
-    owner = replace(myself(job), executor=executor, queued=True)
+    owner = replace(myself(job), queued=True)
     lock.disk.replace(numbered(lock.path, lock.number), _words(owner))
     lock.file.close()
 
@@ -190,22 +189,21 @@ def queue(lock: Lock, job: str, executor: str) -> None:
 def release(disk: Disk, path: Path, job: str) -> None:
     """Free a lock that is queued for a job, which will not come."""
     last = highest(disk, path)
-    if (owner := owner_of(disk, path, last)) is not None and owner.queued and owner.job == job:
+    if (holder := owner_of(disk, path, last)) is not None and holder.queued and holder.job == job:
         disk.replace(numbered(path, last), FREE)
 
 
-def queued(disk: Disk, path: Path) -> Owner | None:
-    """The owner of a lock whose job has not begun."""
+def owner(disk: Disk, path: Path) -> Owner | None:
+    """Who holds or held a lock last, if it has not been released."""
     last = highest(disk, path)
-    owner = owner_of(disk, path, last) if last else None
-    return owner if owner is not None and owner.queued else None
+    return owner_of(disk, path, last) if last else None
 
 
 def beat(disk: Disk, path: Path, pid: int) -> None:
     """Show other machines that a process of this one lives, if it holds the lock."""
     last = highest(disk, path)
-    owner = owner_of(disk, path, last) if last else None
-    if owner is not None and (owner.machine, owner.pid) == (this_machine(), pid):
+    holder = owner_of(disk, path, last) if last else None
+    if holder is not None and (holder.machine, holder.pid) == (this_machine(), pid):
         disk.touch(numbered(path, last))
 
 

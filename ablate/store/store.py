@@ -11,6 +11,8 @@ Layout of the folder (by default ``runs``)::
                         checkpoint.pt      during training; checkpoint.old.pt: the previous one
                         log.txt            output of the job
                         lock.1             names the process that writes to the folder (`store.locks`)
+    .jobs/<job>/events.jsonl               what a job on a cluster reports; removed when it has ended
+                output.txt                 what it prints besides its runs' logs
     <study>/study.json                     variants → fingerprints
             recipe.yaml                    the recipe's text
             looks.jsonl                    a line per verdict that a table has shown
@@ -33,7 +35,7 @@ from ablate.registry.lazy import torch
 from ablate.store import locks
 from ablate.store.checked import Identity, Kind, Look, StudyFile, checked, decoded, metric_line
 from ablate.store.disk import Disk, LinkError, ignore
-from ablate.store.locks import Claim
+from ablate.store.locks import Claim, Owner
 from ablate.store.provenance import Provenance
 from ablate.store.records import RunRecord
 
@@ -70,6 +72,10 @@ class Store:
         self.disk.make_folder(folder)
         return folder
 
+    def job_folder(self, job: str) -> Path:
+        """The folder of a job on a cluster: its events and its output."""
+        return self.root / ".jobs" / job
+
     def study_folder(self, study: str) -> Path:
         """The folder of one study, which may not exist."""
         return self.root / study
@@ -86,7 +92,7 @@ class Store:
         """What is written below the root, which may be a folder with other files."""
         files = [self.study_folder(study) / name for study in self.studies() for name in self._names(study)]
         ours = [path for path in files if OF_STUDY.fullmatch(path.name) or PUBLISHED.fullmatch(path.name)]
-        return [self.root / "store", *ours]
+        return [self.root / "store", self.root / ".jobs", *ours]
 
     # reading
 
@@ -365,16 +371,16 @@ class Store:
         """Whether a process is the writer of a run."""
         return locks.is_held(self.disk, self.lock_file(fingerprint))
 
-    def queue(self, fingerprints: Sequence[str], job: str, executor: str) -> bool:
+    def queue(self, fingerprints: Sequence[str], job: str) -> bool:
         """Claim all runs for a job that begins later, or none (False) if another process or job has one of them."""
         with locks.all_or_none(self.disk, [self.lock_file(name) for name in fingerprints]) as held:
             for lock in held:
-                locks.queue(lock, job, executor)
+                locks.queue(lock, job)
         return bool(held)
 
-    def queued(self, fingerprint: str) -> locks.Owner | None:
-        """The job that is to train a run and has not begun."""
-        return locks.queued(self.disk, self.lock_file(fingerprint))
+    def owner(self, fingerprint: str) -> Owner | None:
+        """Who has claimed a run, or had when it was last alive."""
+        return locks.owner(self.disk, self.lock_file(fingerprint))
 
     def release(self, fingerprint: str, job: str) -> None:
         """Give back a run that was claimed for a job that will not begin."""

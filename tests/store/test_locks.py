@@ -168,23 +168,23 @@ class TestWithoutLocksOfTheFileSystem:
 class TestAQueuedJob:
     def test_is_waited_for_without_end_and_only_it_begins(self, world, stores):
         ours, theirs = stores
-        assert theirs.queue([RUN], "job-7", "slurm")
+        assert theirs.queue([RUN], "job-7")
         world.on(THERE)
         for _ in range(3):
             assert ours.is_claimed(RUN)
             world.now += 1e6
-        assert not ours.queue([RUN], "job-8", "slurm")
-        assert ours.queued(RUN).job == "job-7"
+        assert not ours.queue([RUN], "job-8")
+        assert ours.owner(RUN).queued
         with ours.claim([RUN], "job-8") as claim:
             assert claim is None
         with ours.claim([RUN], "job-7") as claim:
             assert claim is not None
-            assert ours.queued(RUN) is None
+            assert not ours.owner(RUN).queued
         assert not ours.is_claimed(RUN)
 
     def test_that_will_not_come_is_given_back(self, world, stores):
         ours, theirs = stores
-        theirs.queue([RUN], "job-7", "slurm")
+        theirs.queue([RUN], "job-7")
         ours.release(RUN, "job-6")
         assert ours.is_claimed(RUN)
         ours.release(RUN, "job-7")
@@ -204,8 +204,8 @@ class TestAQueuedJob:
     def test_all_runs_or_none(self, stores, world):
         ours, theirs = stores
         other = "1" * 32
-        theirs.queue([other], "job-7", "slurm")
-        assert not ours.queue([RUN, other], "job-8", "slurm")
+        theirs.queue([other], "job-7")
+        assert not ours.queue([RUN, other], "job-8")
         assert not ours.is_claimed(RUN)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from ablate.execution.events import Event
@@ -9,10 +10,15 @@ from ablate.execution.jobs import Job
 
 
 class Executor(Protocol):
-    """Starts processes for jobs, and reports what happens in them."""
+    """Starts processes for jobs, and reports what happens in them.
+
+    ``losses``: how often in a row what runs the jobs may end before any of them comes further; then the command ends.
+    """
+
+    losses: int
 
     def submit(self, job: Job) -> None:
-        """Start a job in a process of its own."""
+        """Start a job in a process of its own, now or when there is room for it."""
 
     def cancel(self, number: int) -> None:
         """Kill a job's process."""
@@ -24,8 +30,11 @@ class Executor(Protocol):
         Raises `ExecutorError` if no process can be started.
         """
 
+    def waiting(self, names: Collection[str]) -> set[str]:
+        """Which of these queued jobs, also of other commands, may still begin."""
+
     def close(self) -> None:
-        """End all processes; returns when they are gone."""
+        """End all processes and return when they are gone; jobs on a cluster go on."""
 
 
 class ExecutorError(Exception):

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from contextlib import suppress
 
 from ablate.execution.events import Event, NotStarted, ProcessExited, ProcessStarted, decode
@@ -25,6 +26,8 @@ class LocalExecutor:
     """Forks jobs from a server (`ablate.execution.executors.forkserver`), started with the first job, and again if it
     dies.
     """
+
+    losses = 3
 
     def __init__(self) -> None:
         self._server: subprocess.Popen[bytes] | None = None
@@ -63,6 +66,10 @@ class LocalExecutor:
             if lines:
                 self._ready = True
                 return self._noted([decode(line) for line in lines])
+
+    def waiting(self, names: Collection[str]) -> set[str]:
+        """`Executor.waiting`: only the cluster of a queued job knows."""
+        return set(names)
 
     def close(self) -> None:
         """End the server and its jobs; returns when they are gone. A second Ctrl-C meanwhile kills them."""

@@ -1,0 +1,115 @@
+"""Executors by name: the project's own, and those of installed packages (entry points in the group `ablate.executors`).
+
+An entry point names a function of (store, label, options) that returns an `Executor`: the folder of runs, the name of
+the study and the `RunOptions`.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from ablate.execution.executors.executor import Executor
+from ablate.execution.run_options import RunOptions
+from ablate.store.store import Store
+
+GROUP = "ablate.executors"
+
+SETTINGS = "ablate.toml"
+"""The file in the working folder with a table of resources for each executor."""
+
+Make = Callable[[Store, str, RunOptions], Executor]
+
+
+def executor_of(store: Store, label: str, options: RunOptions) -> Executor:
+    """The executor that the options name.
+
+    Raises ValueError if there is none or its resources are wrong, and ExecutorError if it cannot be used here.
+    """
+    return _makers()[checked_name(options.executor)](store, label, options)
+
+
+def checked_name(name: str) -> str:
+    """A name for which there is an executor. Raises ValueError."""
+    if name not in (known := sorted(_makers())):
+        raise ValueError(f"--executor (={name}) must be {' or '.join((', '.join(known[:-1]), known[-1]))}.")
+    return name
+
+
+def resources_of(executor: str, given: Sequence[str]) -> dict[str, str]:
+    """What jobs of an executor are asked to get: from the table in ``ablate.toml``, the environment and the command
+    line, of which the last counts.
+
+    Raises ValueError.
+    """
+    variable = f"ABLATE_{executor.upper()}"
+    return {
+        **_from_file(executor),
+        **_from_words([os.environ.get(variable, "")], f"${variable}"),
+        **_from_words(given, f"--{executor}"),
+    }
+
+
+def _makers() -> Mapping[str, Make]:
+    return {**{point.name: _loaded(point) for point in entry_points(group=GROUP)}, **BUILT_IN}
+
+
+def _loaded(point: EntryPoint) -> Make:
+    def make(store: Store, label: str, options: RunOptions) -> Executor:
+        executor: Executor = point.load()(store, label, options)
+        return executor
+
+    return make
+
+
+def _local(store: Store, label: str, options: RunOptions) -> Executor:
+    from ablate.execution.executors.local import LocalExecutor
+
+    return LocalExecutor()
+
+
+def _slurm(store: Store, label: str, options: RunOptions) -> Executor:
+    from ablate.execution.executors.cluster import ClusterExecutor
+    from ablate.execution.executors.slurm import Slurm
+
+    cluster = Slurm(options.resources, options.threads)
+    return ClusterExecutor(cluster, store, label, per_job=options.runs_per_job, every=options.look_every)
+
+
+BUILT_IN: Mapping[str, Make] = {"local": _local, "slurm": _slurm}
+
+
+def _from_file(executor: str) -> dict[str, str]:
+    path = Path(SETTINGS)
+    if not path.is_file():
+        return {}
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8")).get(executor, {})
+    except (OSError, ValueError) as error:
+        raise ValueError(f"file (={path}) cannot be read as TOML: {error}.") from None
+    if not isinstance(table, dict) or not all(isinstance(value, str | int | bool) for value in table.values()):
+        raise ValueError(f'{executor} in file (={path}) must be a table of options, such as partition = "gpu".')
+    return {name: "" if value is True else str(value) for name, value in table.items() if value is not False}
+
+
+def _from_words(given: Sequence[str], what: str) -> dict[str, str]:
+    """``partition=gpu,time=4:00:00,exclusive``. A part without ``=`` after one with it belongs to that one's value if
+    it could not be an option: ``nodelist=n1,n2``.
+    """
+    found: dict[str, str] = {}
+    for words in given:
+        last = ""
+        for part in filter(None, (part.strip() for part in words.split(","))):
+            name, equals, value = part.partition("=")
+            if equals and name:
+                found[name.lstrip("-")], last = value, name.lstrip("-")
+            elif last:
+                found[last] += f",{part}"
+            elif equals:
+                raise ValueError(f"{what} (={words}) must be options such as partition=gpu,time=4:00:00.")
+            else:
+                found[part.lstrip("-")] = ""
+    return found

@@ -31,6 +31,7 @@ COMMANDS = (
     "predict",
     "diff",
     "status",
+    "cancel",
     "logs",
     "catalog",
     "ui",

@@ -28,6 +28,7 @@ from ablate.cli.options import (
 if TYPE_CHECKING:
     from ablate.execution.events import Event
     from ablate.execution.run_options import RunOptions
+    from ablate.execution.run_study import Detached
     from ablate.planning.plan import Plan
     from ablate.recipe import Recipe
     from ablate.store.store import Store
@@ -59,6 +60,9 @@ class Training:
         int, typer.Option(metavar="N", help="Number of ablate's jobs that one job of the cluster runs in turn.")
     ] = 1
     jobs_per_gpu: Annotated[int, typer.Option(metavar="N", help="Number of parallel processes per GPU.")] = 1
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Submit all jobs to the cluster, and do not wait for them.")
+    ] = False
     timeout: Annotated[float | None, option("SECONDS", "Time limit of a job in seconds.")] = None
     retries: Annotated[
         int, typer.Option(metavar="N", help="Number of times that a job is restarted after its process was killed.")
@@ -107,10 +111,10 @@ def run(
     from ablate.cli.show_table import flags_named, show
     from ablate.evidence.gather import table_of
     from ablate.execution.executors.executor import ExecutorError
-    from ablate.execution.run_options import slots
-    from ablate.execution.run_study import run_study
+    from ablate.execution.run_options import LASTING, slots
+    from ablate.execution.run_study import Detached, run_study
     from ablate.execution.shutdown import ended_by_signals
-    from ablate.planning.plan import make_plan
+    from ablate.planning.plan import make_plan, settings_flags
     from ablate.report.formats import checked
     from ablate.tracking.address import written
     from ablate.tracking.publisher import Publisher
@@ -143,8 +147,18 @@ def run(
     except KeyboardInterrupt:
         if publisher is not None:
             publisher.interrupted()
-        say(f"Interrupted. Finished runs are kept. Resume with: {without_credentials(['ablate', *sys.argv[1:]])}")
+        again = without_credentials(["ablate", *sys.argv[1:]])
+        if options.executor in LASTING:
+            end = suggested("cancel", study.path, flags=[*settings_flags(study.selection), *flag_of(selection.runs)])
+            say(f"Interrupted. Submitted jobs continue. To wait for them again: {again}. To cancel them: {end}")
+        else:
+            say(f"Interrupted. Finished runs are kept. Resume with: {again}")
         return 130
+    except Detached as detached:
+        if publisher is not None:
+            publisher.interrupted()
+        say(submitted(detached, study, selection.runs))
+        return 0
     except ExecutorError as error:
         if publisher is not None:
             publisher.interrupted()
@@ -160,6 +174,19 @@ def run(
     if not published:
         return 130
     return 0 if all(row.status == "finished" for row in table.rows) else 1
+
+
+def submitted(detached: Detached, recipe: Recipe, runs: Path) -> str:
+    """What was submitted, and how to go on."""
+    from ablate.planning.plan import settings_flags
+
+    flags = [*settings_flags(recipe.selection), *flag_of(runs)]
+    status, cancel = (suggested(command, recipe.path, flags=flags) for command in ("status", "cancel"))
+    left = f" {detached.left} more did not fit in its queue: rerun the command later." if detached.left else ""
+    return (
+        f"Jobs submitted to {detached.title}: {detached.submitted}.{left} To see their status: {status}. To cancel "
+        f"them: {cancel}. To wait for them and print the table, rerun the command without --detach."
+    )
 
 
 def to_be_trained(plan: Plan, store: Store, options: RunOptions) -> Iterator[str]:

@@ -4,6 +4,7 @@ that no slot idles at the end, and are as wide as a stack makes faster. Does not
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +30,30 @@ from ablate.trainers.trainer import trainer_of
 
 FROM_NOTHING = tuple(status for status in ENDED_BADLY if status != "timeout")
 """What ended so would only do so again from where it stands."""
+
+
+def lacking(job: Job, store: Store) -> dict[int, tuple[Status, str]]:
+    """The seeds of a job whose sources ended without weights, each with its status and the reason."""
+    found: dict[int, tuple[Status, str]] = {}
+    for seed in job.assignment.seeds:
+        for row, name in job.needs.get(seed, {}).items():
+            record = store.record(name)
+            if record.status != "finished":
+                reason = f"it is based on {row}, seed {seed} (status: {record.status.replace('_', ' ')})"
+                found[seed] = ("failed" if record.status in ENDED_BADLY else "interrupted"), reason
+    return found
+
+
+def written_off(job: Job, store: Store, seed: int, status: Status, reason: str) -> RunRecord:
+    """Write the last status of a run that this process has claimed and that is not trained; returns its record."""
+    name = job.fingerprints[job.assignment.seeds.index(seed)]
+    epochs, fold = job.assignment.settings.planned_epochs, job.assignment.fold
+    finished = None if status == "interrupted" else time.time()
+    ended = replace(store.record(name, seed), seed=seed, fold=fold, epochs=epochs, finished=finished)
+    lost = replace(ended, status=status, reason=reason)
+    store.write_status(lost, durable=True)
+    return lost
+
 
 StackWidth = Callable[[PlannedRun, int], int]
 """How many seeds are one job, from one of the runs and how many of the same settings there are to train."""

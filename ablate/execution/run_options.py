@@ -30,7 +30,7 @@ class RunOptions:
 
     ``executor``: what runs the jobs, and ``resources`` what it is asked for. On a cluster, ``jobs`` is the number of
     jobs that are queued or running at once, ``runs_per_job`` how many share a job of the cluster, and ``look_every``
-    the seconds between two looks at its queue.
+    the seconds between two looks at its queue; ``detach``: submit all jobs and do not wait for them.
     """
 
     jobs: int | None = None
@@ -46,8 +46,11 @@ class RunOptions:
     resources: Mapping[str, str] = field(default_factory=dict)
     runs_per_job: int = 1
     look_every: float = 5.0
+    detach: bool = False
 
     def __post_init__(self) -> None:
+        if self.detach and self.executor not in LASTING:
+            raise ValueError(f"--detach requires an executor whose jobs go on without the command: {LASTING[0]}.")
         for name, (least, most) in RANGES.items():
             value = getattr(self, name)
             if value is None or least <= value <= most:
@@ -56,6 +59,9 @@ class RunOptions:
             way_out = ". Omit it for no time limit" if name == "timeout" and value > most else ""
             raise ValueError(f"--{name.replace('_', '-')} (={value:g}) must be {rule}{way_out}.")
 
+
+LASTING = ("slurm",)
+"""Executors whose jobs go on when the command ends."""
 
 QUEUED = 100
 """Jobs that are queued or running at once on a cluster, unless the user says otherwise."""

@@ -18,6 +18,14 @@ from ablate.store.provenance import of_command
 from ablate.store.store import Store
 
 
+class Detached(Exception):
+    """Jobs were submitted to a cluster, and nobody waits for them: so many, and so many not."""
+
+    def __init__(self, title: str, submitted: int, left: int) -> None:
+        super().__init__(title)
+        self.title, self.submitted, self.left = title, submitted, left
+
+
 def run_study(
     plan: Plan, store: Store, options: RunOptions, *, listen: Listener | None = None, own: Sequence[Path] = ()
 ) -> Plan:
@@ -29,7 +37,8 @@ def run_study(
     The plan is final: a run whose data or code changed since then ends as ``interrupted``. Raises DiskError if the
     store cannot be written, ExecutorError if jobs cannot be run, and ValueError for a device that is not available. A
     run that fails does not raise.
-    KeyboardInterrupt passes through after all processes have ended and kept their state.
+    KeyboardInterrupt passes through after all processes have ended and kept their state; jobs on a cluster go on.
+    Raises `Detached` if ``options`` ask not to wait for the jobs.
     """
     places = slots(options)
     write_study(plan, store)
@@ -53,6 +62,9 @@ def run_study(
         stack=stack_rule(missing, places, known_networks(plan, store)),
     )
     scheduler = Scheduler(slots(options), store, retries=options.retries, executor=executor)
+    if options.detach:
+        submitted = scheduler.detach(jobs)
+        raise Detached(executor.title, *submitted)
     try:
         for event in scheduler.run(jobs, fail_fast=options.fail_fast):
             if listen is not None:

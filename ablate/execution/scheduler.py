@@ -30,12 +30,12 @@ from ablate.execution.events import (
     WaitingForOthers,
 )
 from ablate.execution.executors.executor import Executor, ExecutorError
-from ablate.execution.jobs import Job
+from ablate.execution.jobs import Job, lacking, written_off
 from ablate.machine import is_alive, this_machine
 from ablate.store import checkpoints
 from ablate.store.disk import DiskError
 from ablate.store.places import at_of
-from ablate.store.records import ENDED_BADLY, RunRecord, Status
+from ablate.store.records import RunRecord, Status
 from ablate.store.store import Store
 
 POLL = 0.25
@@ -111,8 +111,26 @@ class Scheduler:
         finally:
             self.close()
 
+    def detach(self, jobs: Sequence[Job]) -> tuple[int, int]:
+        """Submit all jobs to a cluster and do not wait for them. Returns how many it has taken, and how many not.
+
+        Those whose runs another command trains are left out. Raises `ExecutorError` if jobs cannot be submitted.
+        """
+        ready: list[Job] = []
+        for job in in_order(jobs):
+            seeds = [seed for seed, name in job.runs if not self.store.is_claimed(name)]
+            if seeds and (len(seeds) == len(job.runs) or not job.together):
+                self.count += 1
+                given = replace(job.assignment, device=self.free[0])
+                ready.append(replace(job, number=self.count, assignment=given).only(seeds))
+        try:
+            taken = self.executor.submit_all(ready)
+        finally:
+            self.close()
+        return taken, len(ready) - taken
+
     def close(self) -> None:
-        """End all running jobs; returns when they are gone."""
+        """End all running jobs; returns when they are gone. Jobs on a cluster go on."""
         self.executor.close()
 
     # what to do next
@@ -174,17 +192,6 @@ class Scheduler:
         under_way = (running.job.only(running.left()) for running in self.running.values())
         return {name for job in chain(self.waiting, self.elsewhere, under_way) for name in job.fingerprints}
 
-    def _lacking(self, job: Job) -> dict[int, tuple[Status, str]]:
-        """The seeds of a job whose sources ended without weights, each with its status and the reason."""
-        found: dict[int, tuple[Status, str]] = {}
-        for seed in job.assignment.seeds:
-            for row, name in job.needs.get(seed, {}).items():
-                record = self.store.record(name)
-                if record.status != "finished":
-                    reason = f"it is based on {row}, seed {seed} (status: {record.status.replace('_', ' ')})"
-                    found[seed] = ("failed" if record.status in ENDED_BADLY else "interrupted"), reason
-        return found
-
     def _open(self, job: Job) -> Iterator[Event]:
         """Start what is left of a job; leave the rest to the processes that train it."""
         records = {seed: self.store.record(name) for seed, name in job.runs}
@@ -193,10 +200,10 @@ class Scheduler:
             for seed in done:
                 yield self._ended(job, seed, records[seed], elsewhere=True)
             job = job.only([seed for seed in records if seed not in done])
-        if not job.together and (lacking := self._lacking(job)):
-            for seed, (status, reason) in lacking.items():
+        if not job.together and (missing := lacking(job, self.store)):
+            for seed, (status, reason) in missing.items():
                 yield from self._write_off(job, [seed], status, reason)
-            job = job.only([seed for seed in job.assignment.seeds if seed not in lacking])
+            job = job.only([seed for seed in job.assignment.seeds if seed not in missing])
         taken = self._taken(job)
         if taken and job.together:
             self.elsewhere.append(job)
@@ -358,17 +365,23 @@ class Scheduler:
                 if job.settles(record):
                     yield self._ended(job, seed, record)
                     continue
-                epochs, fold = job.assignment.settings.planned_epochs, job.assignment.fold
-                finished = None if status == "interrupted" else time.time()
-                ended = replace(record, seed=seed, fold=fold, epochs=epochs, finished=finished)
-                lost = replace(ended, status=status, reason=reason)
-                self.store.write_status(lost, durable=True)
+                lost = written_off(one, self.store, seed, status, reason)
             yield self._ended(job, seed, lost)
 
     def _ended(self, job: Job, seed: int, record: RunRecord, *, elsewhere: bool = False) -> RunEnded:
         where = job.run_of(job.assignment.seeds.index(seed))
         epoch, at = (None, None) if elsewhere else (record.epoch, at_of(record))
         return RunEnded(**where, status=record.status, reason=record.reason, epoch=epoch, at=at, elsewhere=elsewhere)
+
+
+def in_order(jobs: Sequence[Job]) -> Iterator[Job]:
+    """The jobs, each after those that train its sources."""
+    left = list(jobs)
+    while left:
+        waiting = {name for job in left for name in job.fingerprints}
+        ready = [job for job in left if waiting.isdisjoint(job.needed())]
+        yield from ready or left
+        left = [job for job in left if job not in ready] if ready else []
 
 
 def epoch_of(job: Job, seed: int, record: RunRecord, line: Mapping[str, Any]) -> EpochEnded:

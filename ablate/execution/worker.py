@@ -24,7 +24,7 @@ from ablate.execution.events import (
     StoreFailed,
     encode,
 )
-from ablate.execution.jobs import Job, as_stored
+from ablate.execution.jobs import Job, as_stored, lacking, written_off
 from ablate.execution.run_recorder import RunRecorder, TakenOver
 from ablate.execution.shutdown import EndAsked, Ending
 from ablate.planning.failure_reason import diagnosis, lacks_resources
@@ -106,6 +106,15 @@ def run_claimed(
         for replica in range(len(job.fingerprints)):
             listen(RunEnded(**job.run_of(replica), status="interrupted", reason=CHANGED))
         return
+    if missing := lacking(job, store):
+        # the command that submitted this job may have ended long ago
+        for seed, (status, reason) in missing.items():
+            written_off(job, store, seed, status, reason)
+            listen(RunEnded(**job.run_of(job.assignment.seeds.index(seed)), status=status, reason=reason))
+        if len(missing) == len(job.fingerprints):
+            return
+        job = job.only([seed for seed in job.assignment.seeds if seed not in missing])
+        settled = set()
     log = store.append_to(job.fingerprints[0], "log.txt")
     capture(log)
     before = [store.record(name) for name in job.fingerprints]

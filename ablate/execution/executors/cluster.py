@@ -55,6 +55,8 @@ class Cluster(Protocol):
     """A queue system. Jobs are known by names that the executor chooses."""
 
     title: str
+    lasting: bool
+    """Whether jobs go on when the command ends."""
 
     def submit(self, name: str, command: Sequence[str], jobs: bytes, output: Path, after: Collection[str]) -> None:
         """Queue a command with ``jobs`` on its standard input, to begin when the jobs ``after`` have ended.
@@ -78,13 +80,16 @@ class Refused(Exception):
 
 @dataclass
 class Submitted:
-    """A job of the cluster: the jobs in it that have not ended, by number, and how far its events have been read."""
+    """A job of the cluster: the jobs in it that have not ended, by number, and how far its events have been read.
+    ``asked``: the ends of those that ended because the cluster asked them to; its state says why.
+    """
 
     name: str
     left: dict[int, Job]
     read: int = 0
     ready: bool = False
     started: set[int] = field(default_factory=set)
+    asked: list[ProcessExited] = field(default_factory=list)
     missing: int = 0
 
 
@@ -97,6 +102,7 @@ class ClusterExecutor:
 
     def __init__(self, cluster: Cluster, store: Store, label: str, *, per_job: int = 1, every: float = 5.0) -> None:
         self.cluster, self.store, self.label, self.per_job, self.every = cluster, store, label, per_job, every
+        self.title = cluster.title if cluster.lasting else ""
         self._buffer: list[Job] = []
         self._submitted: dict[str, Submitted] = {}
         self._names: dict[str, str] = {}
@@ -139,8 +145,23 @@ class ClusterExecutor:
         return {name for name in names if self._gone[name] < AGAIN}
 
     def close(self) -> None:
-        """Leave the jobs to the cluster."""
+        """Leave the jobs to the cluster. Files of jobs that have ended are removed, also of commands that were killed:
+        what the store has of their runs is all that another command needs.
+        """
+        folder = self.store.job_folder("")
+        names = set(self.store.disk.names(folder)) - self._submitted.keys()
+        if names and (states := self.cluster.states(names)) is not None:
+            left = {name for name, state in states.items() if state.fate in ("queued", "running")}
+            for name in names:
+                if name not in left or self._is_done(name):
+                    self._drop(name)
         self.cluster.close()
+
+    def _is_done(self, name: str) -> bool:
+        """Whether all processes of a job of the cluster have ended."""
+        events = self.store.disk.read(self.store.job_folder(name) / EVENTS) or b""
+        kinds = [type(decode(line)) for line in events.splitlines() if line.endswith(b"}")]
+        return 0 < kinds.count(ProcessStarted) == kinds.count(ProcessExited)
 
     def submit_all(self, jobs: Sequence[Job]) -> int:
         """Submit jobs, each after those that train its sources; how many the cluster has taken."""
@@ -220,6 +241,9 @@ class ClusterExecutor:
                     continue
                 case ProcessStarted(job=number):
                     one.started.add(number)
+                case ProcessExited(infrastructure=True):
+                    one.asked.append(event)
+                    continue
                 case ProcessExited(job=number):
                     one.left.pop(number, None)
             found.append(event)
@@ -249,7 +273,7 @@ class ClusterExecutor:
         found: list[Event] = []
         for one in list(self._submitted.values()):
             state = states.get(one.name)
-            if state is not None and state.fate in ("queued", "running"):
+            if state is not None and (state.fate == "running" or (state.fate == "queued" and not one.asked)):
                 one.missing = 0
                 continue
             one.missing += 1
@@ -269,6 +293,8 @@ class ClusterExecutor:
         self._drop(one.name)
         last = output.decode(errors="replace").strip().rpartition("\n")[2]
         said = f"its {self.cluster.title} job ended ({state.word})"
+        if state.fate in ("done", "queued"):
+            said = f"its {self.cluster.title} job was asked to end, by a time limit or for another job"
         if not one.ready and state.fate in ("failed", "done"):
             raise ExecutorError(
                 f"A job could not begin: {said}. Its last line of output: {last[:200] or 'none'}. Fix the problem, and "
@@ -278,7 +304,7 @@ class ClusterExecutor:
             ProcessExited(
                 job=number,
                 code=-15 if state.fate == "cancelled" else -9,
-                infrastructure=state.fate == "lost" or number not in one.started,
+                infrastructure=state.fate in ("lost", "done", "queued") or number not in one.started,
                 reason=said,
                 out_of_memory=state.fate == "out_of_memory",
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from ablate.execution.events import Event
@@ -13,12 +13,17 @@ class Executor(Protocol):
     """Starts processes for jobs, and reports what happens in them.
 
     ``losses``: how often in a row what runs the jobs may end before any of them comes further; then the command ends.
+    ``title``: what runs the jobs if they go on when the command ends; else empty.
     """
 
     losses: int
+    title: str
 
     def submit(self, job: Job) -> None:
         """Start a job in a process of its own, now or when there is room for it."""
+
+    def submit_all(self, jobs: Sequence[Job]) -> int:
+        """Submit jobs that go on when the command ends; returns how many have been taken. Only with a ``title``."""
 
     def cancel(self, number: int) -> None:
         """Kill a job's process."""

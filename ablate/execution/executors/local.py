@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from ablate.execution.events import Event, NotStarted, ProcessExited, ProcessStarted, decode
@@ -28,6 +28,7 @@ class LocalExecutor:
     """
 
     losses = 3
+    title = ""
 
     def __init__(self) -> None:
         self._server: subprocess.Popen[bytes] | None = None
@@ -66,6 +67,10 @@ class LocalExecutor:
             if lines:
                 self._ready = True
                 return self._noted([decode(line) for line in lines])
+
+    def submit_all(self, jobs: Sequence[Job]) -> int:
+        """`Executor.submit_all`: jobs on this machine end with the command."""
+        return 0
 
     def waiting(self, names: Collection[str]) -> set[str]:
         """`Executor.waiting`: only the cluster of a queued job knows."""

@@ -46,6 +46,7 @@ class Slurm:
     """
 
     title = "Slurm"
+    lasting = True
 
     def __init__(self, options: Mapping[str, str], threads: int = 1) -> None:
         for name in options:
@@ -57,6 +58,7 @@ class Slurm:
                 f"--executor (=slurm) requires the commands of Slurm, but {missing[0]} is not found. Run the command "
                 "on a login node of the cluster."
             )
+        self.given = options
         self.options = {**OURS, "cpus-per-task": str(threads), **options}
         self._ran: set[str] = set()
 
@@ -67,7 +69,14 @@ class Slurm:
         if after and (numbers := [number for number, _, _, named in self._list() or () if named in after]):
             words.append(f"--dependency=afterany:{':'.join(numbers)}")
         threads = os.environ.get("OMP_NUM_THREADS", "1")
-        script = f"#!/bin/sh\nexport OMP_NUM_THREADS={threads}\nexec {shlex.join(command)} <<'JOBS'\n".encode()
+        # a signal that comes before the worker listens would end it
+        lines = (
+            "#!/bin/sh",
+            f"export OMP_NUM_THREADS={threads}",
+            "trap '' TERM",
+            f"exec {shlex.join(command)} <<'JOBS'",
+        )
+        script = "".join(f"{line}\n" for line in lines).encode()
         done = _run(words, script + jobs + b"JOBS\n")
         if done is None:
             if any(named == name for _, _, _, named in self._list() or ()):
@@ -78,10 +87,10 @@ class Slurm:
         reason = " ".join(done.stderr.decode(errors="replace").split()).removeprefix("sbatch: error: ")
         if any(part in reason for part in FULL):
             raise Refused(reason)
-        given = ", ".join(f"{key}={value}" for key, value in self.options.items() if key not in OURS)
+        given = ",".join(f"{key}={value}" if value else key for key, value in self.given.items())
         raise ExecutorError(
-            f"Slurm refused a job: {reason.rstrip('.')}. Change the options for Slurm (={given}), and rerun the "
-            "command."
+            f"Slurm refused a job: {reason.rstrip('.')}. Change the options for Slurm (={given or 'none'}), and rerun "
+            "the command."
         )
 
     def states(self, names: Collection[str]) -> Mapping[str, State] | None:

@@ -11,7 +11,7 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -105,7 +105,6 @@ class ClusterExecutor:
         self.title = cluster.title if cluster.lasting else ""
         self._buffer: list[Job] = []
         self._submitted: dict[str, Submitted] = {}
-        self._names: dict[str, str] = {}
         self._looked = 0.0
         self._events: list[Event] = []
         self._dropped: set[str] = set()
@@ -122,9 +121,9 @@ class ClusterExecutor:
 
     def poll(self, wait: float | None) -> list[Event]:
         """The events since the last call, after ``wait`` seconds at most."""
-        self._flush()
         until = None if wait is None else time.monotonic() + wait
         while True:
+            self._flush()
             events, self._events = self._events, []
             events += [event for one in list(self._submitted.values()) for event in self._news(one)]
             if time.monotonic() - self._looked >= self.every:
@@ -160,7 +159,7 @@ class ClusterExecutor:
     def _is_done(self, name: str) -> bool:
         """Whether all processes of a job of the cluster have ended."""
         events = self.store.disk.read(self.store.job_folder(name) / EVENTS) or b""
-        kinds = [type(decode(line)) for line in events.splitlines() if line.endswith(b"}")]
+        kinds = [type(event) for event in events_in(events)]
         return 0 < kinds.count(ProcessStarted) == kinds.count(ProcessExited)
 
     def submit_all(self, jobs: Sequence[Job]) -> int:
@@ -201,13 +200,13 @@ class ClusterExecutor:
         folder = self.store.job_folder(name)
         self.store.disk.replace(folder / EVENTS, b"")
         command = [sys.executable, "-P", "-m", "ablate.execution.executors.remote", str(self.store.root), name]
-        after = {self._names[source] for job in jobs for source in job.needed() if source in self._names} - {name}
+        sources = {self.store.owner(source) for job in jobs for source in job.needed()}
+        after = {owner.job for owner in sources if owner is not None and owner.job} - {name}
         try:
             self.cluster.submit(name, command, encoded(list(ours.values())), folder / OUTPUT, after)
         except BaseException:
             self._give_back(name, ours)
             raise
-        self._names |= {run: name for job in ours.values() for run in job.fingerprints}
         self._submitted[name] = Submitted(name, ours)
 
     def _new_name(self, job: Job) -> str:
@@ -233,8 +232,7 @@ class ClusterExecutor:
         end = text.rfind(b"\n") + 1
         one.read += end
         found: list[Event] = []
-        for line in text[:end].splitlines():
-            event = decode(line)
+        for event in events_in(text[:end]):
             match event:
                 case ExecutorReady():
                     one.ready = True
@@ -310,3 +308,10 @@ class ClusterExecutor:
             )
             for number in one.left
         ]
+
+
+def events_in(text: bytes) -> Iterator[Event]:
+    """The events in the lines of a file, without those that a crash has left incomplete."""
+    for line in text.splitlines():
+        with suppress(ValueError, TypeError, AttributeError):
+            yield decode(line)

@@ -28,7 +28,7 @@ from ablate.execution.worker import train_job
 from ablate.planning.plan import make_plan
 from ablate.planning.study_file import write_study
 from ablate.recipe import Recipe
-from ablate.store.provenance import Provenance
+from ablate.store.provenance import Provenance, of_command
 from ablate.store.records import RunRecord
 from ablate.store.store import Store, as_json
 from bench.measure import machine
@@ -173,7 +173,9 @@ def fill(folder: Path, epochs: tuple[int, ...], variants: int = 400, seeds: int 
     plan = make_plan(Recipe.load(path), store)
     write_study(plan, store)
     noise = random.Random(0).random
-    provenance = as_json(Provenance(torch="2.13", device="cpu", host="here", threads=1).to_json()).encode()
+    facts = Facts(parameters=610, steps_per_epoch=23, data={"train": 1438, "valid": 359, "samples": 1797})
+    provenance = of_command(folder).of_process("cpu", facts)
+    as_file = as_json(provenance.to_json()).encode()
     folder_of_all = store.root / "store"
     folder_of_all.mkdir()
     for i, run in enumerate(plan.runs):
@@ -189,15 +191,28 @@ def fill(folder: Path, epochs: tuple[int, ...], variants: int = 400, seeds: int 
             status="finished",
             epoch=count,
             epochs=count,
+            best_epoch=count,
+            selected_epoch=count,
             results=dict.fromkeys(("selected", "last", "best"), last),
             seconds=12.0,
+            device_seconds=12.0,
+            parameters=610,
+            steps=23 * count,
+            peak_memory=428015616,
+            first_loss=2.3 + noise() / 10,
+            started=1.7e9,
             finished=1.7e9,
+            heartbeat=1.7e9,
             stack=(run.seed,),
+            threads=1,
+            pid=provenance.pid,
+            host=provenance.host,
+            origin=provenance.origin,
         )
         files = {
             "status.json": json.dumps(record.to_status()).encode(),  # without indents, which take a millisecond
             "metrics.jsonl": "".join(lines).encode(),
-            "provenance.json": provenance,
+            "provenance.json": as_file,
             "lock": b"",
         }
         home = f"{folder_of_all}/{run.fingerprint}"

@@ -26,6 +26,7 @@ REASONS = {
     errno.ENAMETOOLONG: "file name too long. Use another --runs",
 }
 
+ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """Flags with which everything below the root is opened; a pipe without a writer would otherwise be waited for."""
@@ -146,16 +147,24 @@ class Disk:
 
     def size(self, path: Path) -> int:
         """Bytes of a file, or of all files below a folder."""
-        status = self.status(path)
-        if status is None or not stat.S_ISDIR(status.st_mode):
-            return 0 if status is None else status.st_size
-        total = 0
-        with self._folder(path) as folder:
-            for _, _, names, below in os.fwalk(".", dir_fd=folder):
-                for name in names:
-                    with suppress(FileNotFoundError):  # replaced by another process
-                        total += os.lstat(name, dir_fd=below).st_size
-        return total
+        [(_, size)] = self.size_each(path.parent, [path.name])
+        return size
+
+    def size_each(self, path: Path, names: Iterable[str]) -> Iterator[tuple[Kind | None, int]]:
+        """The `kind` and the `size` of each of these in a folder, which is opened only once."""
+        try:
+            above = self._descriptor(path)
+        except (FileNotFoundError, Refused):
+            yield from ((None, 0) for _ in names)
+            return
+        try:
+            for name in names:
+                try:
+                    yield kind_and_size(above, name)
+                except FileNotFoundError:  # removed by another process
+                    yield None, 0
+        finally:
+            os.close(above)
 
     # writing
 
@@ -225,7 +234,6 @@ class Disk:
     def make_folder(self, path: Path) -> None:
         """Create a folder if it does not exist. What is in place of it is removed; a link is not followed."""
         with self._asked("make folder", path):
-            self.root.mkdir(parents=True, exist_ok=True)
             os.close(self._descriptor(path, make=True))
 
     # descriptors of folders
@@ -245,7 +253,6 @@ class Disk:
         folder or of the file is removed.
         """
         with self._asked("make folder", path.parent):
-            self.root.mkdir(parents=True, exist_ok=True)
             folder = self._descriptor(path.parent, make=True)
             clear_way(folder, path.name)
         try:
@@ -259,7 +266,13 @@ class Disk:
         names = parts[len(root) :]
         if parts[: len(root)] != root or ".." in names:
             raise ValueError(f"file (={path}) must be in the folder of runs (={self.root}).")
-        here = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            here = os.open(self.root, ROOT)
+        except FileNotFoundError:
+            if not make:
+                raise
+            self.root.mkdir(parents=True, exist_ok=True)
+            here = os.open(self.root, ROOT)
         for depth, name in enumerate(names):
             above = here
             try:
@@ -390,6 +403,22 @@ def contents_of(above: int, folder: str, name: str) -> bytes:
         return contents
     finally:
         os.close(file)
+
+
+def kind_and_size(above: int, name: str) -> tuple[Kind, int]:
+    """What is in a folder under a name, and its bytes, or those of all files below it. Raises FileNotFoundError."""
+    status = os.lstat(name, dir_fd=above)
+    if (kind := kind_of(status)) != "folder":
+        return kind, status.st_size
+    folder = os.open(name, FOLDER, dir_fd=above)
+    try:
+        total = 0
+        for below in os.listdir(folder):
+            with suppress(OSError):  # replaced by another process, or not readable
+                total += kind_and_size(folder, below)[1]
+        return kind, total
+    finally:
+        os.close(folder)
 
 
 def kind_of(status: os.stat_result) -> Kind:

@@ -12,21 +12,18 @@ from ablate.recipe.measured import scaled_by
 from ablate.recipe.settings import Choice, Settings
 from ablate.recipe.variant import Variant
 from ablate.store.places import at_of, on_axis
-from ablate.store.provenance import Provenance
+from ablate.store.provenance import SPLITS, Origin
 from ablate.store.records import RunRecord
 
 ORIGINS: dict[str, tuple[Kind, Kind]] = {
     "torch": ("mixed_torch", "other_torch"),
-    "device_name": ("mixed_device", "other_device"),
+    "device": ("mixed_device", "other_device"),
     "python": ("mixed_python", "other_python"),
     "ablate": ("mixed_ablate", "other_ablate"),
 }
-"""Keys of a run's provenance that can change its results, and the notes about runs of a variant, and about a variant
-and its parent, that do not share them.
+"""What of a run's origin can change its results, and the notes about runs of a variant, and about a variant and its
+parent, that do not share it.
 """
-
-
-SPLITS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
@@ -39,21 +36,13 @@ class Origins:
     samples: Mapping[str, int]
 
     @classmethod
-    def of(cls, provenances: Iterable[Provenance]) -> Origins:
-        """Of the runs with these provenances, which may be many: each is needed only once."""
-        values: dict[str, set[str]] = {key: set() for key in ORIGINS}
-        samples: dict[str, set[int | None]] = {split: set() for split in SPLITS}
-        for one in provenances:
-            for key, found in values.items():
-                value = one.device_name or one.device if key == "device_name" else getattr(one, key)
-                if value is not None:
-                    found.add(str(value))
-            for split, counts in samples.items():
-                count = one.facts.data.get(split)
-                counts.add(count if isinstance(count, int) else None)
-        agreed = {split: next(iter(counts)) for split, counts in samples.items() if len(counts) == 1}
+    def of(cls, runs: Iterable[Origin]) -> Origins:
+        """Of the runs with these origins, which may be many: each is needed only once."""
+        distinct = set(runs)
+        found = {key: {getattr(one, key) for one in distinct} for key in (*ORIGINS, *SPLITS)}
+        agreed = {split: next(iter(found[split])) for split in SPLITS if len(found[split]) == 1}
         return cls(
-            {key: sorted(found) for key, found in values.items()},
+            {key: sorted(found[key] - {None}) for key in ORIGINS},
             {split: count for split, count in agreed.items() if count},
         )
 

@@ -62,7 +62,7 @@ def gather(
 
     @cache
     def origins(name: str) -> Origins:
-        return Origins.of(provenances(known[name].fingerprints()) if provenances is not None else ())
+        return Origins.of(known[name].origins(provenances) if provenances is not None else ())
 
     def findings(reference: Mapping[str, str | None], planned: int = 0) -> dict[str, Finding]:
         pairs = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from statistics import median
@@ -17,7 +17,7 @@ from ablate.evidence.paired import Floats, average
 from ablate.notes.note import Note
 from ablate.recipe.measured import Reach
 from ablate.store.places import Axis, at_of, axis_of, has, on_axis
-from ablate.store.provenance import Provenance
+from ablate.store.provenance import Origin, Provenance
 from ablate.store.records import ENDED_BADLY, RunRecord, Status, VariantRecord
 
 NONE: Mapping[str, float] = {}
@@ -174,9 +174,11 @@ class Seeds:
         """These seeds; none if they are all there are, and more than one."""
         return () if len(which) == len(self.runs) > 1 else tuple(which)
 
-    def fingerprints(self) -> list[str]:
-        """Of all finished runs."""
-        return [run.fingerprint for seed in self.finished for run in self.runs[seed]]
+    def origins(self, provenances: Source) -> Iterator[Origin]:
+        """The origins of all finished runs, from the provenance of those whose record lacks it."""
+        finished = [run for seed in self.finished for run in self.runs[seed]]
+        yield from (run.origin for run in finished if run.origin is not None)
+        yield from (one.origin for one in provenances([run.fingerprint for run in finished if run.origin is None]))
 
     def metrics(self) -> list[str]:
         """The names of all metrics of finished runs, in their order."""

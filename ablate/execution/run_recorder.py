@@ -23,6 +23,7 @@ from ablate.registry.lazy import torch
 from ablate.store import checkpoints
 from ablate.store.checkpoints import Checkpoint
 from ablate.store.places import at_of
+from ablate.store.provenance import Origin
 from ablate.store.records import RunRecord, Status
 from ablate.store.store import Store
 
@@ -81,6 +82,7 @@ class RunRecorder:
         if job.split:
             self.notes.append(not_stacked(job.split))
         self.facts = Facts()
+        self.origin: Origin | None = None
         own = own_training(job.assignment.settings.trainer)
         self.reading = None if own is None else own.reading
         self.outputs: dict[int, tuple[tuple[int, int], ...]] = {}
@@ -139,6 +141,7 @@ class RunRecorder:
             host=socket.gethostname(),
             reading=self.reading,
             output=self.outputs.get(replica),
+            origin=self.origin,
         )
 
     # what the engine calls
@@ -150,6 +153,7 @@ class RunRecorder:
             if (steps := self.job.assignment.settings.steps) is not None and facts.steps_per_epoch:
                 self.epochs = -(-steps // facts.steps_per_epoch)
             provenance = self.job.provenance.of_process(self.job.assignment.device, facts)
+            self.origin = provenance.origin
             for replica in self.under_way():
                 self.store.write_provenance(self.job.fingerprints[replica], provenance)
                 self.store.write_status(self.record(replica, "running"))

@@ -22,7 +22,6 @@ from ablate.execution.events import (
     JobRetried,
     NotStarted,
     ProcessExited,
-    ProcessStarted,
     RunEnded,
     RunStarted,
     StackFailed,
@@ -266,8 +265,6 @@ class Scheduler:
             return
         self._note_progress(running, event)
         match event:
-            case ProcessStarted() if running.job.timeout:
-                running.deadline = time.monotonic() + running.job.timeout + OVERTIME
             case ProcessExited():
                 del self.running[event.job]
                 self.free.append(running.slot)
@@ -293,6 +290,9 @@ class Scheduler:
     def _note_progress(self, running: Running, event: Event) -> None:
         """A job that comes further than before shows that jobs can be run."""
         running.started |= isinstance(event, RunStarted)
+        if running.job.timeout and running.deadline == float("inf"):
+            # on a cluster, it may have been queued for days before its first event
+            running.deadline = time.monotonic() + running.job.timeout + OVERTIME
         if isinstance(event, EpochEnded | RunEnded):
             name = dict(running.job.runs)[event.seed]
             settled = isinstance(event, RunEnded) and event.status != "interrupted"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ablate.planning.study_file import keep_rows_of, kept_rows, named_runs
@@ -45,7 +45,7 @@ def find_spare(store: Store, recipe: Recipe | None = None) -> list[Spare]:
     for name, study in Studies(store).read().items():
         of_recipe = recipe is not None and name == recipe.study
         named |= named_runs({"rows": kept_rows(recipe, study)} if recipe is not None and of_recipe else study)
-    return list(spare(store, named))
+    return [replace(one, busy=one.in_use and store.is_claimed(one.run)) for one in spare(store, named)]
 
 
 def clean(store: Store, recipe: Recipe | None = None) -> list[Spare]:
@@ -120,17 +120,19 @@ class Studies:
 def spare(store: Store, named: Named) -> Iterator[Spare]:
     """Everything that can be removed if studies have these runs."""
     folder = store.root / "store"
-    for name in store.disk.names(folder):
+    names = store.disk.names(folder)
+    unnamed = [name for name in names if name not in named]
+    sizes = dict(zip(unnamed, store.disk.size_each(folder, unnamed), strict=True))
+    for name in names:
         path = folder / name
-        if name.startswith(GONE):
-            run = name.removeprefix(GONE)
-            yield Spare(path, run, "removed before", store.disk.size(path), in_use=False)
-        elif name in named:
+        if name in named:
             yield from spare_files(store, name, named[name])
-        elif store.disk.kind(path) == "folder":
-            yield Spare(path, name, "named by no study", store.disk.size(path), store.is_claimed(name))
+            continue
+        kind, size = sizes[name]
+        if name.startswith(GONE):
+            yield Spare(path, name.removeprefix(GONE), "removed before", size, in_use=False)
         else:
-            yield Spare(path, name, "named by no study", store.disk.size(path), in_use=False)
+            yield Spare(path, name, "named by no study", size, in_use=kind == "folder")
 
 
 def spare_files(store: Store, run: str, identity: str | None) -> Iterator[Spare]:
@@ -141,9 +143,8 @@ def spare_files(store: Store, run: str, identity: str | None) -> Iterator[Spare]
     left = {name: "half-written" for name in there if is_leftover(name)}
     if old and identity is not None and has_ended(store, store.record(run), identity):
         left |= dict.fromkeys(old, "checkpoint of a finished run")
-    busy = bool(left) and store.is_claimed(run)
     for name, kind in left.items():
-        yield Spare(folder / name, run, kind, store.disk.size(folder / name), busy)
+        yield Spare(folder / name, run, kind, store.disk.size(folder / name))
 
 
 def has_ended(store: Store, run: RunRecord, identity: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -37,6 +38,9 @@ LOSSES = {"train_loss": ("train", ORANGE), "valid_loss": ("valid", BLUE)}
 """The curves of a loss: their names and colors."""
 
 MOST_PANELS = 30
+
+ROUND: dict[str, Any] = {"capstyle": "projecting", "joinstyle": "round"}
+"""How a line's ends and corners are drawn, as `Axes.plot` does by default."""
 
 WIDEST = 9.6
 PANEL_HEIGHT = 2.2
@@ -135,10 +139,14 @@ def _draw(axes: Axes, curve: Curve, colour: str, limits: tuple[float, float], or
             axes.fill_between(curve.epochs, curve.low, curve.high, color=colour, alpha=0.22, linewidth=0, zorder=order)
         marker = "o" if together == 1 else ""
         axes.plot(curve.epochs, curve.mean, color=colour, linewidth=1.4, zorder=order + 2, marker=marker, markersize=3)
+    rest = slice(max(together - 1, 0), None)
+    own = [
+        np.column_stack([line.epochs[rest], line.values[rest]]) for line in curve.lines if len(line.values) > together
+    ]
+    # one artist for all of them: hundreds of seeds take hundreds of megabytes as artists of their own
+    if own:
+        axes.add_collection(LineCollection(own, colors=colour, linewidths=0.7, alpha=0.8, zorder=order + 1, **ROUND))
     for line in curve.lines:
-        rest = slice(max(together - 1, 0), None)
-        if len(line.values) > together:
-            axes.plot(line.epochs[rest], line.values[rest], color=colour, linewidth=0.7, alpha=0.8, zorder=order + 1)
         known = np.flatnonzero(np.isfinite(line.values))
         if line.status == "diverged" and len(known):
             end = float(np.clip(line.values[known[-1]], *limits))

@@ -8,14 +8,26 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-import stat
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
+
+from ablate.store.descriptors import (
+    FILE,
+    FOLDER,
+    ROOT,
+    Kind,
+    Refused,
+    clear_way,
+    contents_of,
+    kind_and_size,
+    kind_of,
+    open_folder,
+    remove,
+)
 
 REASONS = {
     errno.ENOSPC: "no space left on device. Free disk space",
@@ -25,17 +37,6 @@ REASONS = {
     errno.EPERM: "permission denied. Change its permissions, or use another --runs",
     errno.ENAMETOOLONG: "file name too long. Use another --runs",
 }
-
-ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-
-FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-"""Flags with which everything below the root is opened; a pipe without a writer would otherwise be waited for."""
-
-PART = 1 << 16
-"""Bytes that are read at once."""
-
-Kind = Literal["file", "folder", "symbolic link", "special file"]
 
 
 class DiskError(OSError):
@@ -51,21 +52,8 @@ class DiskError(OSError):
         return f"file (={self.filename}) cannot be written: {self.strerror}."
 
 
-class LinkError(ValueError):
-    """The folder of all runs, or that of a study, is a symbolic link."""
-
-
 class StoreWarning(UserWarning):
     """A file in the folder of runs counts as missing, because it is damaged or no file of its own. One line."""
-
-
-class Refused(OSError):
-    """A link below the root, or something else that is not the file or folder that it should be."""
-
-    def __init__(self, path: Path, kind: Kind | None, wanted: str) -> None:
-        rule = "is not followed inside a folder of runs" if kind == "symbolic link" else f"is in place of a {wanted}"
-        super().__init__(errno.ELOOP, f"{kind} {rule}", str(path))
-        self.sentence = f"{kind} (={path}) {rule}"
 
 
 def ignore(what: str) -> None:
@@ -153,16 +141,24 @@ class Disk:
 
     def size(self, path: Path) -> int:
         """Bytes of a file, or of all files below a folder."""
-        status = self.status(path)
-        if status is None or not stat.S_ISDIR(status.st_mode):
-            return 0 if status is None else status.st_size
-        total = 0
-        with self._folder(path) as folder:
-            for _, _, names, below in os.fwalk(".", dir_fd=folder):
-                for name in names:
-                    with suppress(FileNotFoundError):  # replaced by another process
-                        total += os.lstat(name, dir_fd=below).st_size
-        return total
+        [(_, size)] = self.size_each(path.parent, [path.name])
+        return size
+
+    def size_each(self, path: Path, names: Iterable[str]) -> Iterator[tuple[Kind | None, int]]:
+        """The `kind` and the `size` of each of these in a folder, which is opened only once."""
+        try:
+            above = self._descriptor(path)
+        except (FileNotFoundError, Refused):
+            yield from ((None, 0) for _ in names)
+            return
+        try:
+            for name in names:
+                try:
+                    yield kind_and_size(above, name)
+                except FileNotFoundError:  # removed by another process
+                    yield None, 0
+        finally:
+            os.close(above)
 
     # writing
 
@@ -206,7 +202,6 @@ class Disk:
     def create(self, path: Path) -> BinaryIO | None:
         """Create a file and its folder, and open it for writing, unbuffered; None if there is something already."""
         with self._asked("make folder", path.parent):
-            self.root.mkdir(parents=True, exist_ok=True)
             folder = self._descriptor(path.parent, make=True)
         try:
             with self._asked("create", path):
@@ -250,7 +245,6 @@ class Disk:
     def make_folder(self, path: Path) -> None:
         """Create a folder if it does not exist. What is in place of it is removed; a link is not followed."""
         with self._asked("make folder", path):
-            self.root.mkdir(parents=True, exist_ok=True)
             os.close(self._descriptor(path, make=True))
 
     @contextmanager
@@ -289,7 +283,6 @@ class Disk:
         folder or of the file is removed.
         """
         with self._asked("make folder", path.parent):
-            self.root.mkdir(parents=True, exist_ok=True)
             folder = self._descriptor(path.parent, make=True)
             clear_way(folder, path.name)
         try:
@@ -304,7 +297,7 @@ class Disk:
         if parts[: len(root)] != root or ".." in names:
             raise ValueError(f"file (={path}) must be in the folder of runs (={self.root}).")
         pinned = next((n for n in range(len(names), 0, -1) if names[:n] in self._pins), 0) if self._pins else 0
-        here = os.dup(self._pins[names[:pinned]]) if pinned else os.open(self.root, ROOT)
+        here = os.dup(self._pins[names[:pinned]]) if pinned else self._root(make)
         for depth, name in enumerate(names[pinned:], pinned):
             above = here
             try:
@@ -314,6 +307,15 @@ class Disk:
             finally:
                 os.close(above)
         return here
+
+    def _root(self, make: bool) -> int:
+        try:
+            return os.open(self.root, ROOT)
+        except FileNotFoundError:
+            if not make:
+                raise
+        self.root.mkdir(parents=True, exist_ok=True)
+        return os.open(self.root, ROOT)
 
     # files in a folder
 
@@ -386,77 +388,3 @@ class StoredFile:
         if (file := self.disk.open(self.path)) is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path))
         return file
-
-
-def open_folder(above: int, path: Path, make: bool, top: bool) -> int:
-    """A descriptor of a folder in another one that may be missing, or something else. A link at the ``top``, directly
-    below the root, is an error.
-    """
-    try:
-        return os.open(path.name, FOLDER, dir_fd=above)
-    except FileNotFoundError:
-        if not make:
-            raise
-    except OSError as error:
-        error.filename = str(path)
-        if error.errno not in (errno.ELOOP, errno.ENOTDIR):
-            raise
-        kind = kind_of(os.lstat(path.name, dir_fd=above))
-        if top and kind == "symbolic link":
-            raise LinkError(
-                f"folder (={path}) is a symbolic link, which is not followed inside a folder of runs. Replace it with "
-                "the folder itself, or use --runs with a folder of runs that holds it."
-            ) from None
-        if top:
-            raise
-        if not make:
-            raise Refused(path, kind, "folder") from None
-        os.unlink(path.name, dir_fd=above)
-    with suppress(FileExistsError):  # another process was faster
-        os.mkdir(path.name, dir_fd=above)
-    return os.open(path.name, FOLDER, dir_fd=above)
-
-
-def contents_of(above: int, folder: str, name: str) -> bytes:
-    """The contents of a file in a folder in another one. Raises OSError if it is no file in a folder of its own."""
-    if os.sep in folder or folder == os.pardir:
-        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), folder)
-    inside = os.open(folder, FOLDER, dir_fd=above)
-    try:
-        file = os.open(name, os.O_RDONLY | FILE, dir_fd=inside)
-    finally:
-        os.close(inside)
-    try:
-        if kind_of(status := os.fstat(file)) != "file":
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
-        contents = os.read(file, status.st_size + 1)
-        while len(contents) != status.st_size and (more := os.read(file, PART)):
-            contents += more
-        return contents
-    finally:
-        os.close(file)
-
-
-def kind_of(status: os.stat_result) -> Kind:
-    """What a status is of."""
-    if stat.S_ISREG(status.st_mode):
-        return "file"
-    if stat.S_ISDIR(status.st_mode):
-        return "folder"
-    return "symbolic link" if stat.S_ISLNK(status.st_mode) else "special file"
-
-
-def remove(folder: int, name: str) -> None:
-    """Remove what is in a folder under a name, if anything. Follows no link."""
-    with suppress(FileNotFoundError):
-        if stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
-            shutil.rmtree(name, dir_fd=folder)
-        else:
-            os.unlink(name, dir_fd=folder)
-
-
-def clear_way(folder: int, name: str) -> None:
-    """Remove what is in a folder under the name of a file, unless it is a file."""
-    with suppress(FileNotFoundError):
-        if kind_of(os.lstat(name, dir_fd=folder)) != "file":
-            remove(folder, name)

@@ -16,6 +16,23 @@ from ablate.engine.contract import Facts
 from ablate.registry.lazy import torch
 from ablate.version import __version__
 
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """What of a run's provenance can change its results: versions, the device (the name of a GPU), and the numbers of
+    samples of the splits. Each is None if it is unknown.
+    """
+
+    torch: str | None = None
+    device: str | None = None
+    python: str | None = None
+    ablate: str | None = None
+    train: int | None = None
+    valid: int | None = None
+    test: int | None = None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
@@ -49,6 +66,14 @@ class Provenance:
             cuda=torch.version.cuda if on_cuda else None,
             facts=facts,
         )
+
+    @property
+    def origin(self) -> Origin:
+        """What of it can change results."""
+        counts = {split: self.facts.data.get(split) for split in SPLITS}
+        samples = {split: count for split, count in counts.items() if isinstance(count, int)}
+        device = self.device_name or self.device
+        return Origin(torch=self.torch, device=device, python=self.python, ablate=self.ablate, **samples)
 
     def to_json(self) -> dict[str, object]:
         """What is known, in plain JSON values."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ablate.data.dataset import TargetScaling
 from ablate.notes.old_sentences import StoredNote
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.variant import Variant
 from ablate.store.checked import Count, Place, Time, checked
+from ablate.store.provenance import Origin
 
 Status = Literal[
     "queued",
@@ -34,7 +36,13 @@ ENDED_BADLY: tuple[Status, ...] = ("diverged", "failed", "out_of_memory", "timeo
 MOST_THREADS = 1 << 16
 
 
-@dataclass(frozen=True)
+@lru_cache(1000)
+def shared(origin: Origin) -> Origin:
+    """One object for equal origins: thousands of runs have the same."""
+    return origin
+
+
+@dataclass(frozen=True, slots=True)
 class RunRecord:
     """One run: a variant's settings with one seed (and fold).
 
@@ -56,7 +64,8 @@ class RunRecord:
     the ``last`` and the ``best`` one (None: points are epochs). ``reading`` is how the metrics were read from what the
     user's command writes (`OwnTrainer.reading`); empty while they are replaced, None if unknown. ``output`` are the
     positions in the log of the output of a command that ended well; empty if it was ended because of its metrics, None
-    if it failed by itself.
+    if it failed by itself. ``origin`` is a part of the run's provenance; None if the record lacks it, as
+    those of earlier versions do.
     """
 
     fingerprint: str
@@ -88,6 +97,7 @@ class RunRecord:
     host: str | None = None
     reading: Mapping[str, Any] | None = None
     output: tuple[tuple[Count, Count], ...] | None = None
+    origin: Annotated[Origin, AfterValidator(shared)] | None = None
     notes: tuple[StoredNote, ...] = ()
 
     @classmethod
@@ -99,8 +109,9 @@ class RunRecord:
         """The contents of its ``status.json``. Nothing else writes one."""
         known = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "fingerprint"}
         scaling = None if self.target_scaling is None else asdict(self.target_scaling)
+        origin = None if self.origin is None else asdict(self.origin)
         notes = [note.dump() for note in self.notes]
-        return known | {"target_scaling": scaling, "stack": list(self.stack), "notes": notes}
+        return known | {"target_scaling": scaling, "stack": list(self.stack), "origin": origin, "notes": notes}
 
 
 @dataclass(frozen=True)

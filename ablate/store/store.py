@@ -34,7 +34,8 @@ from ablate.addresses import safe_words
 from ablate.registry.lazy import torch
 from ablate.store import locks
 from ablate.store.checked import Identity, Kind, Look, StudyFile, checked, decoded, metric_line
-from ablate.store.disk import Disk, LinkError, ignore
+from ablate.store.descriptors import LinkError
+from ablate.store.disk import Disk, ignore
 from ablate.store.locks import Claim, Owner
 from ablate.store.provenance import Provenance
 from ablate.store.records import RunRecord
@@ -121,17 +122,15 @@ class Store:
     def _record(self, run: tuple[str, int, int, int | None], contents: bytes | None) -> RunRecord:
         """A run's record from the contents of its status file."""
         fingerprint, seed, epochs, fold = run
-        queued = RunRecord(fingerprint, seed, epochs=epochs, fold=fold)
-        if contents is None:
-            return queued
-        try:
-            status = decoded(contents)
-            if not isinstance(status, dict):
-                raise ValueError("must be a mapping")
-            return RunRecord.from_status(fingerprint, {"seed": seed, "epochs": epochs, "fold": fold, **status})
-        except ValueError as error:
-            ignore_damaged(self.run_folder(fingerprint) / "status.json", error)
-            return queued
+        if contents is not None:
+            try:
+                status = decoded(contents)
+                if not isinstance(status, dict):
+                    raise ValueError("must be a mapping")
+                return RunRecord.from_status(fingerprint, {"seed": seed, "epochs": epochs, "fold": fold, **status})
+            except ValueError as error:
+                ignore_damaged(self.run_folder(fingerprint) / "status.json", error)
+        return RunRecord(fingerprint, seed, epochs=epochs, fold=fold)
 
     def metrics(self, fingerprint: str) -> Iterator[dict[str, Any]]:
         """The lines of a run's metrics, oldest first, up to a line that is incomplete after a crash."""

@@ -195,17 +195,21 @@ def test_losses_are_told_apart_by_name_and_by_settings():
     assert different_losses(variant(), PARENT, "valid_loss") is None
 
 
+def origins_of(*provenances):
+    return Origins.of([one.origin for one in provenances])
+
+
 def test_versions_and_devices_of_a_row_and_its_parent():
     here = Provenance(torch="2.13.0", device="cpu", python="3.11.9", ablate="0.1.0")
     there = replace(here, torch="2.12.1", device="cuda:0", device_name="H100")
-    assert different_origins(Origins.of([here, here]), Origins.of([there])) == [
+    assert different_origins(origins_of(here, here), origins_of(there)) == [
         Note("other_torch", values={"own": ["2.13.0"], "parent": ["2.12.1"]}),
         Note("other_device", values={"own": ["cpu"], "parent": ["H100"]}),
     ]
-    one = Origins.of([here])
-    assert different_origins(one, one) == different_origins(Origins.of([Provenance()]), Origins.of([there])) == []
+    one = origins_of(here)
+    assert different_origins(one, one) == different_origins(origins_of(Provenance()), origins_of(there)) == []
     later = replace(here, ablate="0.2.0")
-    assert mixtures(Origins.of([here, later])) == [Note("mixed_ablate", values={"names": ["0.1.0", "0.2.0"]})]
+    assert mixtures(origins_of(here, later)) == [Note("mixed_ablate", values={"names": ["0.1.0", "0.2.0"]})]
 
 
 def test_a_table_tells_it_in_the_row(make_study, make_run):
@@ -312,12 +316,12 @@ def test_rows_with_other_samples_are_told_instead_of_their_steps(make_study, mak
 
 
 def test_samples_that_the_folds_of_a_row_do_not_share_are_not_counted():
-    folds = Origins.of([Provenance(facts=Facts(data={"train": n, "valid": 20})) for n in (80, 81)])
-    other = Origins.of([Provenance(facts=Facts(data={"train": 10, "valid": 30}))])
+    folds = origins_of(*(Provenance(facts=Facts(data={"train": n, "valid": 20})) for n in (80, 81)))
+    other = origins_of(Provenance(facts=Facts(data={"train": 10, "valid": 30})))
     assert different_samples(folds, other) == [
         Note("other_samples", values={"split": "valid", "own": 20, "parent": 30})
     ]
-    assert different_samples(folds, Origins.of([Provenance()])) == []
+    assert different_samples(folds, origins_of(Provenance())) == []
 
 
 def test_the_test_part_is_shown_and_no_verdict_stands_on_it(make_study, make_run):

@@ -10,7 +10,7 @@ from ablate.evidence.gather import Row, gather
 from ablate.notes.note import Note
 from ablate.recipe.variant import Compare
 from ablate.report.formats.json import row_tree, table_tree
-from ablate.store.provenance import Provenance
+from ablate.store.provenance import Origin, Provenance
 
 PARENT = [0.50, 0.52, 0.49, 0.51, 0.505]
 BETTER = [0.40, 0.43, 0.38, 0.41, 0.39]
@@ -296,3 +296,18 @@ def test_a_row_that_mixes_versions_says_so(make_study, make_run):
         Note("mixed_device", values={"names": ["H100", "cpu"]}),
     )
     assert gather(study).rows[0].notes == ()
+
+
+def test_the_provenance_is_read_only_of_runs_whose_record_lacks_the_origin(make_study, make_run):
+    runs = [make_run(0, 0.4, origin=Origin(torch="2.13.0", train=842)), make_run(1, 0.5), make_run(2, 0.6)]
+    study = make_study({"a": (None, runs)})
+    asked = []
+
+    def provenances(names):
+        asked.extend(names)
+        return [Provenance(torch="2.12.1") for _ in names]
+
+    assert gather(study, provenances=provenances).rows[0].notes == (
+        Note("mixed_torch", values={"names": ["2.12.1", "2.13.0"]}),
+    )
+    assert asked == [runs[1].fingerprint, runs[2].fingerprint]

@@ -646,6 +646,8 @@ def jobs_of(study, which=0):
 class Unresponsive:
     """Processes that do nothing until they are killed."""
 
+    losses, title = 3, ""
+
     def __init__(self):
         self.heard = []
 

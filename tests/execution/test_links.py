@@ -15,7 +15,8 @@ import pytest
 from ablate.cli.app import run_command
 from ablate.planning.cleaning import clean, find_spare
 from ablate.store import locks
-from ablate.store.disk import Disk, DiskError, LinkError, StoreWarning
+from ablate.store.descriptors import LinkError
+from ablate.store.disk import Disk, DiskError, StoreWarning
 from ablate.store.store import Store
 
 pytestmark = pytest.mark.filterwarnings("ignore::ablate.store.disk.StoreWarning")

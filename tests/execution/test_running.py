@@ -11,6 +11,8 @@ import time
 
 import pytest
 
+from ablate.store.store import Store
+
 
 def test_trains_once_and_prints_the_same_table(own, ablate, ablate_alone, tmp_path):
     first = ablate_alone("run", own, "--format", "json")
@@ -47,6 +49,10 @@ def test_what_a_run_leaves_behind(own, ablate, tmp_path):
     provenance = json.loads((folder / "provenance.json").read_text())
     assert provenance["torch"] == torch.__version__
     assert provenance["command"][1] == "run"
+    store, counts = Store(tmp_path / "runs"), provenance["facts"]["data"]
+    record = store.record(folder.name)
+    assert record.origin == store.provenance(folder.name).origin
+    assert (record.origin.torch, record.origin.train) == (torch.__version__, counts["train"])
     weights = torch.load(folder / "last.pt", weights_only=True)
     assert weights["layers.1.weight"].shape == (8, 16)
     study = json.loads((tmp_path / "runs" / "own" / "study.json").read_text())

@@ -288,7 +288,7 @@ def test_a_diverged_seed_is_shown_to_end(lab):
         crosses = [line.get_xdata()[0] for line in axes.lines if line.get_marker() == "x"]
         assert crosses == [2, 2]
         assert [text.get_text() for text in axes.texts if "diverged" in text.get_text()] == ["1 of 3 diverged"]
-        assert not axes.collections
+        assert [len(lines.get_segments()) for lines in axes.collections] == [3, 3]  # a line for each seed, no bands
 
 
 def test_more_rows_than_fit_are_counted(lab):

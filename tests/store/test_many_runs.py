@@ -8,6 +8,7 @@ import os
 import pytest
 
 from ablate.store.disk import StoreWarning
+from ablate.store.provenance import Origin
 from ablate.store.records import RunRecord
 from ablate.store.store import Store
 
@@ -55,3 +56,33 @@ def test_what_is_no_status_of_its_own_is_said(store, tmp_path):
     ]
     with pytest.raises(ValueError, match="must be in the folder of runs"):
         store.record("../outside")
+
+
+def test_runs_of_one_origin_share_it(store, tmp_path):
+    origin = {"torch": "2.13.0", "device": "cpu", "train": 842}
+    for name in NAMES[:2]:
+        (tmp_path / "runs" / "store" / name / "status.json").write_text(json.dumps({"origin": origin}))
+    first, second, other = (store.record(name).origin for name in NAMES[:3])
+    assert first is second
+    assert first == Origin(torch="2.13.0", device="cpu", train=842)
+    assert other is None
+
+
+def test_sizes_follow_no_link(store, tmp_path):
+    (outside := tmp_path / "outside").mkdir()
+    (outside / "large").write_bytes(bytes(5000))
+    folder = tmp_path / "runs" / "store" / NAMES[0]
+    (folder / "work" / "deep").mkdir(parents=True)
+    (folder / "work" / "deep" / "file").write_bytes(bytes(100))
+    size = len((folder / "status.json").read_bytes())
+    (folder / "link").symlink_to(outside)
+    (folder.parent / "link").symlink_to(outside)
+    (folder.parent / "file").write_bytes(bytes(7))
+    link = len(str(outside))
+    assert list(store.disk.size_each(folder.parent, [NAMES[0], "link", "file", "missing"])) == [
+        ("folder", size + 100 + link),
+        ("symbolic link", link),
+        ("file", 7),
+        (None, 0),
+    ]
+    assert list(store.disk.size_each(folder / "missing", ["file"])) == [(None, 0)]

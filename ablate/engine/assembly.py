@@ -17,10 +17,10 @@ from ablate.engine.broadcasting import check_pairing
 from ablate.engine.compiling import compile_network
 from ablate.engine.construction import build_network, make_optimizer, seed_globals, wants_closure
 from ablate.engine.contract import Assignment, Facts
-from ablate.engine.data_checks import check_forms, check_input_type, data_notes, targets_stay
+from ablate.engine.data_checks import check_forms, check_input_type, check_stream, data_notes, targets_stay
 from ablate.engine.data_dependent_init import adapt_to_data
 from ablate.engine.device import dtype_of, place, prepare, scaler_for
-from ablate.engine.dry_run import SAMPLES, dry_run
+from ablate.engine.dry_run import SAMPLES, dry_run, unstackable_batches
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
 from ablate.engine.last_batch import batches_for_norms, try_one_sample
 from ablate.engine.measures import Measure, Measures, make_measures
@@ -39,7 +39,7 @@ from ablate.notes.note import Note
 from ablate.optimizers.build import rate_setter
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
-from ablate.rng.noise import Noise, key
+from ablate.rng.noise import Noise
 from ablate.trees import leaves
 from ablate.tricks.trick import Trick
 
@@ -149,7 +149,7 @@ class Assembly:
         """Key all random numbers by (seed, stream, epoch), so that they do not depend on earlier epochs."""
         for noise in self.streams.values():
             noise.begin(epoch)
-        self.train.begin([key(seed, f"data/{epoch}") for seed in self.seeds])
+        self.train.begin(self.seeds, epoch)
         seed_globals(self.seeds[0], f"global/{epoch}")
         self.tracked.begin(epoch)
 
@@ -158,6 +158,8 @@ class Assembly:
 
         It depends on (seed, data, epoch), and on tricks with ``on_order``.
         """
+        if not self.train.ordered:
+            return None
         tricks = [trick for trick in self.tricks if has_hook(trick, "on_order")]
         n = len(self.train)
         if self.settings.shuffle:
@@ -203,6 +205,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
 
     # data
     check_forms(settings, data.spec)
+    check_stream(settings, data)
     tricks, context = tricks_for(settings, data.spec, folder, seeds, device)
     copies = settings.custom("tricks")
     dtype = dtype_of(settings.precision)
@@ -297,8 +300,8 @@ def build_networks(
         networks.append(place(network, assignment.device, settings.precision))
     if len(networks) > 1:
         check_apart(tricks, settings, networks)
-        if settings.batch.collate is not None:
-            raise CannotStack("batch.collate: It would collate the samples of several seeds to one batch.")
+        if (reason := unstackable_batches(settings)) is not None:
+            raise CannotStack(reason)
     try_one_sample(networks[0], train, settings.batch_size)
     return networks, surgery
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ablate.data.dataset import Parts, Spec
+from ablate.data.iterable import Stream
 from ablate.data.keypoints import stay_behind
 from ablate.engine.device import dtype_of
 from ablate.models.model import Model
@@ -57,6 +58,23 @@ def check_forms(settings: Settings, spec: Spec) -> None:
                 )
 
 
+def check_stream(settings: Settings, data: Parts) -> None:
+    """Raise ValueError (one line) for a trick that cannot change an `IterableDataset`."""
+    if not isinstance(data.train.dataset, Stream):
+        return
+    for choice in settings.tricks:
+        trick = choice.options
+        hooks = ("on_data", "on_order", "needs_positions")
+        if isinstance(trick, Trick) and any(overrides(trick, hook) for hook in hooks):
+            what = "a training set with positions, but it is an IterableDataset"
+            raise ValueError(f"trick (={choice.label}) requires {what}. Remove it, or change the dataset itself.")
+
+
+def is_unrepeatable(data: Parts) -> bool:
+    """Whether the training set is an `IterableDataset` that has other samples when it is read again."""
+    return isinstance(data.train.dataset, Stream) and not data.train.dataset.repeats()
+
+
 def takes_inputs(trick: Trick) -> bool:
     """Whether a trick reads or changes the inputs of samples."""
     return any(overrides(trick, hook) for hook in ("on_batch", "on_data"))
@@ -65,6 +83,8 @@ def takes_inputs(trick: Trick) -> bool:
 def data_notes(settings: Settings, data: Parts) -> list[Note]:
     """Notes about missing targets for a custom loss, unnamed columns, and invalid inputs of custom data."""
     notes = [Note("missing_targets")] if settings.loss.target is not None and has_gaps(data) else []
+    if is_unrepeatable(data):
+        notes.append(Note("not_repeatable"))
     if columns := data.notes.get("unnamed"):
         notes.append(Note("unnamed", values={"columns": columns}))
     return notes + (not_finite_inputs(data, dtype_of(settings.precision)) if settings.data.target is not None else [])

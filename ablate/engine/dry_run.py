@@ -155,11 +155,22 @@ def without_dropout(networks: Iterable[nn.Module]) -> Iterator[None]:
         yield
 
 
+def unstackable_batches(settings: Settings) -> str | None:
+    """The reason why the batches of several seeds cannot be read as one, or None."""
+    if settings.batch.collate is not None:
+        return "batch.collate: It would collate the samples of several seeds to one batch."
+    if settings.batch.per_epoch is not None:
+        return "data: Each seed reads the IterableDataset in its own order."
+    return None
+
+
 def stack_reason(settings: Settings, folder: Path, spec: Spec) -> str | None:
     """The reason why seeds of these settings cannot be stacked, or None; tried with two networks on the CPU.
 
     For plans, which have no data and use random inputs. If a network does not accept these (tokens), the job finds out.
     """
+    if (known := unstackable_batches(settings)) is not None:
+        return known
     if spec.input_form is not None:
         return None
     try:

@@ -153,6 +153,9 @@ class BatchForm(BaseModel):
     collate: Mapping[str, Any] | None = Field(
         default=None, description="function that makes a batch of a list of samples: {target: module:function}"
     )
+    per_epoch: int | None = Field(
+        default=None, ge=1, description="number of batches that an epoch takes from an IterableDataset"
+    )
     call: Literal["one", "unpack"] = Field(
         default="one", description="how the network is called: network(inputs), or network(*inputs) or (**inputs)"
     )
@@ -292,8 +295,9 @@ class Settings(Training):
         tree |= self.model_dump(mode="json", include={key for key in plain if key != "epochs" or self.epochs})
         if self.batch == BatchForm():
             tree.pop("batch", None)
-        if self.steps is None:
-            tree.pop("steps", None)
+        for key, owner in (("steps", tree), ("per_epoch", tree.get("batch", {}))):
+            if owner.get(key) is None:  # so that the dumps of older recipes do not change
+                owner.pop(key, None)
         if self.joined:
             tree["joined"] = list(self.joined)
         return tree

@@ -89,7 +89,7 @@ class Builder:
         training = self._training(tree, metrics)
         check_length(tree.sections, self.problems)
         collate = training.batch.collate_choice if training is not None else None
-        if training is not None and (odd := self._odd_batch(training.batch, choices)) is not None:
+        if training is not None and (odd := self._odd_batch(training, choices)) is not None:
             self.problems.add(tree.sections["batch"].position, odd)
             return None
         if collate is not None and (rule := target_rule(str(collate.target), self.folder)) is not None:
@@ -108,14 +108,21 @@ class Builder:
         )
         return self._apply_rules(settings if training.steps is None else settings.replace(epochs=0), tree)
 
-    def _odd_batch(self, batch: BatchForm, choices: Mapping[str, Choice | None]) -> str | None:
+    def _odd_batch(self, training: Training, choices: Mapping[str, Choice | None]) -> str | None:
         """What is wrong with ``batch``: its keys are about custom data, or about a custom network."""
-        for kind, keys in (("data", ("inputs", "targets", "collate")), ("model", ("call", "output"))):
+        batch = training.batch
+        for kind, keys in (("data", ("inputs", "targets", "collate", "per_epoch")), ("model", ("call", "output"))):
             choice = choices[kind]
             if choice is not None and choice.target is None:
                 for key in keys:
                     if getattr(batch, key) != BatchForm.model_fields[key].default:
                         return f"batch.{key} requires {kind} with a target. Remove it."
+        if batch.per_epoch is not None:
+            what = f"batch.per_epoch (={batch.per_epoch}) reads an IterableDataset in its own order"
+            for key in ("shuffle", "workers", "loader"):
+                given = getattr(training, key)
+                if given != Training.model_fields[key].default and given != "streamed":
+                    return f"{what}, so {key} (={show(given)}) has no effect. Remove {key}."
         return None
 
     def _own(self, rules: OwnTraining, trainer: Choice, tree: Tree) -> Settings | None:

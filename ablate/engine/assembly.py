@@ -35,12 +35,13 @@ from ablate.engine.stacked_tricks import (
     tricks_for,
 )
 from ablate.engine.tracked_metrics import TrackedMetrics
+from ablate.losses.from_model import FromModel, WithTargets
 from ablate.notes.note import Note
 from ablate.optimizers.build import rate_setter
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
 from ablate.rng.noise import Noise
-from ablate.trees import leaves
+from ablate.trees import Tree, leaves
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Assembly:
     wants_closure: bool
     scaler: torch.amp.GradScaler
     judged: Trick | EachSeed | None
+    computes_loss: bool
     tracked: TrackedMetrics
     facts: Facts
     targets: Tensor | None = None
@@ -124,6 +126,10 @@ class Assembly:
         if mean.dim() > self.replicas.lead and isinstance(weight, torch.Tensor):
             mean = torch.where((weight == 0) & weight.any(dim=-1, keepdim=True), 0.0, mean)
         return self.whole_loss(mean)
+
+    def given(self, inputs: Tree, targets: Tree) -> Tree:
+        """What the network gets: the inputs of a batch, and its targets if the network computes the loss."""
+        return WithTargets(inputs, targets) if self.computes_loss else inputs
 
     def predict(self, inputs: Tensor, batch: int) -> Tensor:
         """Predictions in evaluation mode, (N, …), in a stack (R, N, …), for batch number ``batch``."""
@@ -272,6 +278,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         wants_closure=wants_closure(optimizer),
         scaler=scaler_for(device, settings.precision),
         judged=judged_by(tricks),
+        computes_loss=isinstance(settings.loss.options, FromModel),
         targets=data.train.targets,
         tracked=TrackedMetrics(settings, context, replicas, train_clean),
         facts=facts_of(settings, data, replicas, steps, surgery, notes),
@@ -280,6 +287,12 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         raise ValueError(
             "precision (=fp16) cannot be combined with what computes gradients several times in a step, such as sam, "
             "noise_scale or an optimizer with a closure. Use bf16."
+        )
+    if assembly.computes_loss and (predicting := [trick for trick in tricks if has_hook(trick, "on_predict")]):
+        name = stream_name(predicting[0]).rpartition(":")[2].lower()
+        raise ValueError(
+            f"trick (={name}) cannot be combined with loss (=from_model), because it changes predictions after the "
+            "loss. Remove it."
         )
     return assembly
 
@@ -314,7 +327,9 @@ def make_replicas(
         return OneNetwork(networks[0]), measures, []
     stack = Stack(networks)
     few = torch.arange(min(SAMPLES, batch_size, len(train)))
-    loss, notes = dry_run(stack, networks, *next(iter(train.batches(few))), measures.loss)
+    inputs, targets = next(iter(train.batches(few)))
+    given: Tree = WithTargets(inputs, targets) if isinstance(measures.loss, FromModel) else inputs
+    loss, notes = dry_run(stack, networks, given, targets, measures.loss)
     metrics = {name: one_by_one(measure) for name, measure in measures.metrics.items()}
     return stack, Measures(loss, weight_of_each(measures.loss_weight), metrics), notes
 

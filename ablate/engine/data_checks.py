@@ -8,6 +8,7 @@ from ablate.data.dataset import Parts, Spec
 from ablate.data.iterable import Stream
 from ablate.data.keypoints import stay_behind
 from ablate.engine.device import dtype_of
+from ablate.losses.loss import Loss
 from ablate.models.model import Model
 from ablate.notes.note import Note
 from ablate.recipe.settings import Settings
@@ -51,6 +52,7 @@ def check_forms(settings: Settings, spec: Spec) -> None:
         for choice in choices if form is not None else ():
             options = choice.options
             fits = isinstance(options, Trick) and (options.any_inputs or not takes_inputs(options))
+            fits |= isinstance(options, Loss) and options.any_targets
             if isinstance(options, Named) and not fits:
                 raise ValueError(
                     f"{choice.kind} (={choice.name}) requires {what} that are one tensor, but they are "

@@ -63,7 +63,11 @@ def dry_run(
     notes: list[Note] = []
     with without_dropout(ends.values()):
         single = {i: network.train()(inputs) for i, network in ends.items()}
-        if isinstance(loss, Loss) and not all(isinstance(one, torch.Tensor) for one in single.values()):
+        if (
+            isinstance(loss, Loss)
+            and not loss.any_targets
+            and not all(isinstance(one, torch.Tensor) for one in single.values())
+        ):
             raise CannotStack("model: it returns several tensors.")  # alone, the loss says what is wrong
         stack.train()
         prediction = attempt(stack, inputs, shared=False)

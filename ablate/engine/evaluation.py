@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ablate.data.loaders import Loader
 from ablate.engine.device import autocast, dtype_of
 from ablate.layers.batch_norm import batch_norms
+from ablate.losses.from_model import prediction_of
 from ablate.registry.lazy import torch
 from ablate.trees import joined, length
 
@@ -34,12 +35,12 @@ def evaluate(
     predictions, targets = [], []
     with torch.no_grad(), autocast(assembly.device, assembly.settings.precision):
         for batch, (inputs, target) in enumerate(loader.batches(samples)):
-            prediction, target = assembly.predict(inputs, batch), replicas.shared(target)
+            output, target = assembly.predict(assembly.given(inputs, target), batch), replicas.shared(target)
             share = assembly.loss_weight(target)
-            total = total + assembly.loss(prediction, target) * share
+            total = total + assembly.loss(output, target) * share
             weight = weight + share
             if kept:
-                predictions.append(prediction)
+                predictions.append(prediction_of(output))
                 targets.append(target)
         values = {"loss": assembly.mean_loss(total, weight)}  # type: ignore[arg-type]
         if predictions:
@@ -96,11 +97,11 @@ def measure_norms(assembly: Assembly) -> None:
         for layer in layers:
             layer.training = True
         with torch.no_grad(), autocast(assembly.device, assembly.settings.precision):
-            for inputs, _ in assembly.train_norms.batches(None):
+            for inputs, targets in assembly.train_norms.batches(None):
                 seen += length(inputs)
                 for layer in layers:
                     layer.momentum = length(inputs) / seen
-                replicas.predict(inputs)
+                replicas.predict(assembly.given(inputs, targets))
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum

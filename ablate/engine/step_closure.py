@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ablate.data.dataset import Batch, copied, mapped
 from ablate.engine.device import autocast
+from ablate.losses.from_model import prediction_of
 from ablate.registry.lazy import torch
 from ablate.trees import length
 
@@ -112,10 +113,10 @@ class StepClosure:
         assembly.optimizer.zero_grad()
         for batch, weight in zip(batches, weights, strict=True):
             with self.mixed:
-                prediction = self.replicas.forward(batch.inputs)
-                terms = assembly.loss(prediction, batch.targets)
+                output = self.replicas.forward(assembly.given(batch.inputs, batch.targets))
+                terms = assembly.loss(output, batch.targets)
             if self.on_loss:
-                terms = self._changed(terms, prediction, batch)
+                terms = self._changed(terms, prediction_of(output), batch)
             if len(batches) > 1:
                 terms = terms * weight / whole  # weight / whole alone would be float32
             self.replicas.backward(assembly.scaler.scale(assembly.whole_loss(terms)))

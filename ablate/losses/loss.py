@@ -29,6 +29,9 @@ class Loss(Named):
     task: ClassVar[Task | None] = None
     """Task of the loss: classification, regression, or either (None)."""
 
+    any_targets: ClassVar[bool] = False
+    """Whether targets and predictions may be nests."""
+
     _missing: bool = PrivateAttr(default=True)
 
     def for_targets(self, *, missing: bool) -> Self:

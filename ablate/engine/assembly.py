@@ -15,7 +15,7 @@ from ablate.data.loaders import Loader, loader_for
 from ablate.data.rounding import check_inputs, check_targets
 from ablate.engine.broadcasting import check_pairing
 from ablate.engine.compiling import compile_network
-from ablate.engine.construction import build_network, make_optimizer, seed_globals, wants_closure
+from ablate.engine.construction import build_network, seed_globals, wants_closure
 from ablate.engine.contract import Assignment, Facts
 from ablate.engine.data_checks import check_forms, check_input_type, check_stream, data_notes, targets_stay
 from ablate.engine.data_dependent_init import adapt_to_data
@@ -24,11 +24,14 @@ from ablate.engine.dry_run import SAMPLES, dry_run, unstackable_batches
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
 from ablate.engine.last_batch import batches_for_norms, try_one_sample
 from ablate.engine.measures import Measure, Measures, make_measures
+from ablate.engine.points import Points
 from ablate.engine.replicas import CannotStack, OneNetwork, Replicas, Stack
+from ablate.engine.scheduled import optimizer_and_setters
 from ablate.engine.stacked_tricks import (
     changed_data,
     check_apart,
     has_hook,
+    judged_by,
     make_streams,
     of_seed,
     stream_name,
@@ -37,7 +40,6 @@ from ablate.engine.stacked_tricks import (
 from ablate.engine.tracked_metrics import TrackedMetrics
 from ablate.losses.from_model import FromModel, WithTargets
 from ablate.notes.note import Note
-from ablate.optimizers.build import rate_setter
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
 from ablate.rng.noise import Noise
@@ -75,6 +77,7 @@ class Assembly:
     batches_per_step: int
     needs_positions: bool
     steps_per_epoch: int
+    points: Points
     wants_closure: bool
     scaler: torch.amp.GradScaler
     judged: Trick | EachSeed | None
@@ -92,11 +95,7 @@ class Assembly:
 
     def steps_left(self, step: int) -> int:
         """The number of steps from this one to the end of training."""
-        return round(self.settings.epochs * self.steps_per_epoch) - step
-
-    def place(self, epoch: int) -> float:
-        """The number of epochs at the end of this one, which may be cut short."""
-        return round(min(epoch, self.settings.epochs), 4)
+        return self.points.steps - step
 
     @property
     def network(self) -> nn.Module:
@@ -275,6 +274,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         batches_per_step=batches_per_step,
         needs_positions=any(trick.needs_positions() for trick in tricks),
         steps_per_epoch=steps,
+        points=Points.of(settings, steps),
         wants_closure=wants_closure(optimizer),
         scaler=scaler_for(device, settings.precision),
         judged=judged_by(tricks),
@@ -352,43 +352,6 @@ def facts_of(
         surgery=surgery,
         notes=notes,
     )
-
-
-def optimizer_and_setters(
-    assignment: Assignment, tricks: Sequence[Trick | EachSeed], replicas: Replicas, steps_per_epoch: int
-) -> tuple[torch.optim.Optimizer, list[Callable[[int], None]]]:
-    """The optimizer, and the functions that set scheduled values of tricks and optimizer for a step."""
-    settings = assignment.settings
-    changes = [trick.on_rate for trick in tricks if has_hook(trick, "on_rate")]
-    optimizer, set_optimizer = make_optimizer(
-        settings,
-        replicas.parameters,
-        steps_per_epoch,
-        assignment.folder,
-        stacked=replicas.lead > 0,
-        moved=bool(changes),
-    )
-    again = [stream_name(trick) for trick in tricks if has_hook(trick, "on_pass")]
-    # an optimizer with the attribute wants_closure, such as vsgd, only reads gradients in its closure
-    if again and wants_closure(optimizer) and not hasattr(optimizer, "wants_closure"):
-        subject = f"trick (={again[0].rpartition(':')[2].lower()})"
-        rule = f"optimizer (={settings.optimizer.label}), which requires gradients at the current weights"
-        raise ValueError(f"{subject} cannot be combined with {rule}. Use another optimizer, or remove the trick.")
-    scheduled = [trick.now for i in range(len(assignment.seeds)) for trick in of_seed(tricks, i) if trick.now.scheduled]
-    setters: list[Callable[[int], None]] = [now.set for now in dict.fromkeys(scheduled)]
-    if changes:
-        set_optimizer = rate_setter(optimizer, set_optimizer, changes)
-    return optimizer, setters + ([set_optimizer] if set_optimizer else [])
-
-
-def judged_by(tricks: Sequence[Trick | EachSeed]) -> Trick | EachSeed | None:
-    """The trick whose weights are evaluated instead of the network's. Raises ValueError if there are several."""
-    found = [trick for trick in tricks if has_hook(trick, "evaluation_weights")]
-    if len(found) > 1:
-        names = ", ".join(stream_name(trick).rpartition(":")[2] for trick in found)
-        rule = "cannot be combined: each evaluates its own averaged weights"
-        raise ValueError(f"tricks (={names}) {rule}. Remove all but one.")
-    return found[0] if found else None
 
 
 def wide_batch(batch_size: int, spec: Spec) -> int:

@@ -54,6 +54,18 @@ def evaluate(
     return {name: torch.as_tensor(value, device=assembly.device).reshape(-1) for name, value in values.items()}
 
 
+def validate(assembly: Assembly, *, watched: bool = True) -> dict[str, Tensor]:
+    """``valid_loss``, the metrics on the validation set and, if required in every epoch, ``train_loss_clean``; (R,).
+
+    ``watched``: pass the predictions to tracked metrics.
+    """
+    values = evaluate(assembly, assembly.valid, metrics=True, watched=watched)
+    values = {"valid_loss": values.pop("loss"), **values}
+    if assembly.settings.clean_train_loss == "every" or assembly.tracked.clean:
+        values["train_loss_clean"] = evaluate(assembly, assembly.train_clean, metrics=False)["loss"]
+    return values
+
+
 @contextmanager
 def evaluation_weights(assembly: Assembly) -> Iterator[None]:
     """Inside, the networks have the weights from `Trick.evaluation_weights`, if any; afterwards their own again.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from ablate.data.dataset import Batch, copied, mapped
+from ablate.data.streamed import Generators
 from ablate.engine.device import autocast
 from ablate.losses.from_model import prediction_of
 from ablate.registry.lazy import torch
@@ -56,6 +58,17 @@ class StepClosure:
             self._step()
         for on_weights in self.on_weights:
             on_weights(self.replicas.parameters)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Inside, the networks may be evaluated. Afterwards, training continues as if they had not been."""
+        others, own = Generators(), self._random()
+        try:
+            yield
+        finally:
+            others.restore()
+            _set_random(self._generators(), own)
+            self.replicas.train()
 
     def _step(self) -> None:
         """The optimizer's step, which is skipped if gradients have overflowed in fp16."""

@@ -159,7 +159,8 @@ def build(settings: Settings, folder: Path, folds: Folds | None, loaded: dict[st
     from ablate.engine.contract import Assignment
     from ablate.engine.rehearsal import rehearse
 
-    spec = None if settings.custom(*CUSTOM) else known_spec(settings.data)
+    reads = settings.custom(*CUSTOM) or settings.evaluate.every is not None  # whose steps must be fewer than an epoch's
+    spec = None if reads else known_spec(settings.data)
     if spec is None:
         key = json.dumps([settings.data.dump(), settings.batch.model_dump(mode="json")])
         if key not in loaded:

@@ -73,6 +73,9 @@ class StepClosure:
     def _step(self) -> None:
         """The optimizer's step, which is skipped if gradients have overflowed in fp16."""
         scaler, optimizer = self.assembly.scaler, self.assembly.optimizer
+        if not scaler.is_enabled():
+            optimizer.step()
+            return
         scale = scaler.get_scale()
         scaler.step(optimizer)
         scaler.update()

@@ -80,7 +80,7 @@ class TrainingState:
         return self.point // self.points.per_epoch
 
     def evaluate(self, report: Report, laps: Laps, train_loss: Tensor) -> None:
-        """Evaluate and record a point before the end of an epoch. Tracked metrics and hooks of tricks do not see it."""
+        """Evaluate and record a point before the end of an epoch. It calls no ``on_epoch``."""
         with evaluation_weights(self.assembly):
             values = {"train_loss": train_loss, **validate(self.assembly, watched=False)}
             numbers = {name: value.double().cpu().numpy() for name, value in values.items()}

@@ -52,6 +52,7 @@ def plan(
     notes = [
         Note("targets_stay", row.variant, values={"tricks": row.moves_away}) for row in view.rows if row.moves_away
     ]
+    notes += [Note("not_repeatable", row.variant) for row in view.rows if not row.repeats]
     for sentence in lines_by_variant(notes):
         say(f"warning: {sentence}")
     warn_of(made, store)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from ablate.data.dataset import Part
+from ablate.data.iterable import IterableLoader, Stream
 from ablate.data.memory import free_bytes
 from ablate.data.resident import ResidentLoader
 from ablate.data.streamed import StreamedLoader
@@ -26,6 +27,11 @@ class Loader(Protocol):
     """The interface of a split for the engine."""
 
     @property
+    def ordered(self) -> bool:
+        """Whether samples have positions, so that the engine chooses their order; false for an `IterableDataset`."""
+        ...
+
+    @property
     def steps(self) -> int:
         """Number of batches in an epoch, including a smaller last one."""
         ...
@@ -34,11 +40,8 @@ class Loader(Protocol):
         """Number of samples."""
         ...
 
-    def begin(self, keys: Sequence[int]) -> None:
-        """Set the random state for the following passes: one number, from (seed, epoch), for each seed.
-
-        Without it, every pass draws the same.
-        """
+    def begin(self, seeds: Sequence[int], epoch: int) -> None:
+        """Key the random numbers of the following passes by (seed, epoch). Without it, every pass draws the same."""
         ...
 
     def batches(self, order: Tensor | None = None) -> Iterator[Pair]:
@@ -69,6 +72,8 @@ def loader_for(
     ValueError for ``resident`` if the split is not in memory.
     """
     dtype = dtype or torch.float32
+    if isinstance(part.dataset, Stream):
+        return IterableLoader(part.dataset, batch_size, device, dtype)
     if mode == "resident" and part.inputs is None:
         raise ValueError(
             "loader (=resident) requires deterministic samples that fit in memory. Use 'auto' or 'streamed'."

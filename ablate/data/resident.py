@@ -35,6 +35,8 @@ class ResidentLoader:
     are converted in advance, with equal results. ``copies``: batches without an order are copies, not views.
     """
 
+    ordered = True
+
     def __init__(
         self,
         part: Part,
@@ -71,7 +73,7 @@ class ResidentLoader:
         other.batch_size = batch_size
         return other
 
-    def begin(self, keys: Sequence[int]) -> None:
+    def begin(self, seeds: Sequence[int], epoch: int) -> None:
         """Data in memory draw no random numbers."""
 
     def batches(self, order: Tensor | None = None) -> Iterator[tuple[Tree, Tree]]:

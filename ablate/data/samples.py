@@ -41,7 +41,10 @@ class Samples:
         return len(self.source)
 
     def __getitem__(self, index: int) -> tuple[Tree, Tree]:
-        sample = self.source[index]
+        return self.converted(self.source[index], index)
+
+    def converted(self, sample: Any, index: int) -> tuple[Tree, Tree]:
+        """A sample of the source as tensors; ``index`` is its number in errors."""
         if self.named or not (isinstance(sample, tuple | list) and len(sample) == 2):
             sample = parts_of(sample, self.form, f"{self.where} sample {index}")
         inputs, target = sample
@@ -172,8 +175,13 @@ def repeats(samples: Samples) -> bool:
     index = [round(i * (len(samples) - 1) / max(n - 1, 1)) for i in range(n)]
     once = [samples[i] for i in index]
     again = [samples[i] for i in index]
-    pairs = [(list(tensors(one)), list(tensors(two))) for one, two in zip(once, again, strict=True)]
-    return all(len(a) == len(b) and all(map(_same, a, b)) for a, b in pairs)
+    return all(map(same_samples, once, again))
+
+
+def same_samples(one: Tree, other: Tree) -> bool:
+    """Whether two samples have equal tensors."""
+    a, b = list(tensors(one)), list(tensors(other))
+    return len(a) == len(b) and all(map(_same, a, b))
 
 
 def read(samples: Samples) -> tuple[Tree, Tree]:

@@ -10,6 +10,7 @@ from ablate.data.batches import floats, gather, on_device, stored
 from ablate.data.dataset import Part
 from ablate.data.resident import span_of
 from ablate.registry.lazy import LazyModule, torch
+from ablate.rng.noise import key
 from ablate.trees import Tree, split, stacked, tree_map
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class StreamedLoader:
     stack, or what the model draws.
     """
 
+    ordered = True
+
     def __init__(
         self, part: Part, batch_size: int, device: str = "cpu", dtype: torch.dtype | None = None, *, workers: int = 0
     ) -> None:
@@ -54,7 +57,7 @@ class StreamedLoader:
             pin_memory=self.device.type == "cuda",
             persistent_workers=self.workers > 0,
             generator=torch.Generator(),
-            collate_fn=cast("Any", _as_is if in_memory else getattr(self.part.dataset, "collate", _stacked)),
+            collate_fn=cast("Any", _as_is if in_memory else getattr(self.part.dataset, "collate", stacked_pair)),
         )
 
     @property
@@ -67,12 +70,9 @@ class StreamedLoader:
     def with_batch_size(self, batch_size: int) -> StreamedLoader:
         return StreamedLoader(self.part, batch_size, str(self.device), self.dtype, workers=self.workers)
 
-    def begin(self, keys: Sequence[int]) -> None:
-        """Set the random state for the following passes: one number, from (seed, epoch), for each seed.
-
-        Without it, every pass draws the same.
-        """
-        self._keys = tuple(keys)
+    def begin(self, seeds: Sequence[int], epoch: int) -> None:
+        """Key the random numbers of the following passes by (seed, epoch). Without it, every pass draws the same."""
+        self._keys = [key(seed, f"data/{epoch}") for seed in seeds]
 
     def batches(self, order: Tensor | None = None) -> Iterator[Pair]:
         order = torch.arange(len(self.part)) if order is None else order.cpu()
@@ -82,7 +82,11 @@ class StreamedLoader:
         seeds = order.shape[0] if order.dim() > 1 else 1
         self._order.set(order, self._keys if len(self._keys) == seeds else (0,) * seeds)
         for inputs, targets in self._loader:
-            yield self._ready(inputs, order), self._ready(targets, order, is_target=True)
+            batch = (
+                ready(inputs, self.device, self.dtype),
+                ready(targets, self.device, self.dtype, is_target=True),
+            )
+            yield batch if order.dim() == 1 else tree_map(lambda one: one.view(len(order), -1, *one.shape[1:]), batch)
 
     def _gathered(self, order: Tensor) -> Iterator[Pair]:
         """From memory, without worker processes: several small batches at once, as for resident data."""
@@ -93,12 +97,6 @@ class StreamedLoader:
             x = floats(on_device(stored(gather(inputs, span), self.dtype), self.device), self.dtype)
             y = on_device(stored(gather(targets, span), self.dtype, is_target=True), self.device)
             yield from zip(split(x, self.batch_size, axis), split(y, self.batch_size, axis), strict=True)
-
-    def _ready(self, value: Tree, order: Tensor, *, is_target: bool = False) -> Tree:
-        value = tree_map(lambda one: one.to(self.device, non_blocking=self.device.type == "cuda"), value)
-        value = stored(value, self.dtype, is_target=is_target)
-        value = value if is_target else floats(value, self.dtype)
-        return value if order.dim() == 1 else tree_map(lambda one: one.view(len(order), -1, *one.shape[1:]), value)
 
 
 class _Order:
@@ -116,7 +114,7 @@ class _Order:
         begun = 0
         for chunk in self.chunks:
             places = range(begun, begun + chunk.shape[-1])
-            yield chunk.flatten().tolist(), [mixed(key, place) for key in self.keys for place in places]
+            yield chunk.flatten().tolist(), [mixed(number, place) for number in self.keys for place in places]
             begun = places.stop
 
     def __len__(self) -> int:
@@ -153,25 +151,23 @@ class _Keyed:
         return len(self.dataset)
 
     def __getitems__(self, ask: Ask) -> list[Any]:
-        before = _Generators()
+        before = Generators()
         try:
             if not self.draws:
                 samples = [self.dataset[index] for index in ask[0]]
                 if before.are_as_now():
                     return samples
                 self.draws = True
-            return [self._keyed(index, key) for index, key in zip(*ask, strict=True)]
+            return [self._keyed(index, number) for index, number in zip(*ask, strict=True)]
         finally:
             before.restore()
 
-    def _keyed(self, index: int, key: int) -> Any:
-        torch.default_generator.manual_seed(key)
-        np.random.seed(key & 0xFFFFFFFF)
-        random.seed(key)
+    def _keyed(self, index: int, number: int) -> Any:
+        seed_generators(number)
         return self.dataset[index]
 
 
-class _Generators:
+class Generators:
     """The states of the global generators of torch (CPU), NumPy and Python when this object was created."""
 
     def __init__(self) -> None:
@@ -179,7 +175,7 @@ class _Generators:
 
     def are_as_now(self) -> bool:
         """Whether nothing was drawn since."""
-        now = _Generators()
+        now = Generators()
         numpys = all(np.array_equal(a, b) for a, b in zip(self.numpys, now.numpys, strict=True))
         return torch.equal(self.torchs, now.torchs) and numpys and self.pythons == now.pythons
 
@@ -189,11 +185,25 @@ class _Generators:
         random.setstate(self.pythons)
 
 
-def mixed(key: int, place: int) -> int:
+def seed_generators(number: int) -> None:
+    """Seed the global generators of torch (CPU), NumPy and Python."""
+    torch.default_generator.manual_seed(number)
+    np.random.seed(number & 0xFFFFFFFF)
+    random.seed(number)
+
+
+def ready(value: Tree, device: torch.device, dtype: torch.dtype, *, is_target: bool = False) -> Tree:
+    """A batch that was read, as the network gets it."""
+    value = tree_map(lambda one: one.to(device, non_blocking=device.type == "cuda"), value)
+    value = stored(value, dtype, is_target=is_target)
+    return value if is_target else floats(value, dtype)
+
+
+def mixed(number: int, place: int) -> int:
     """A 63-bit key for the sample at ``place`` of an order: SplitMix64 (Steele, Lea and Flood 2014), because generators
     use only the low 32 bits.
     """
-    value = (key + (place + 1) * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+    value = (number + (place + 1) * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
     value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
     return (value ^ (value >> 31)) >> 1
@@ -203,7 +213,7 @@ def _as_is(batch: Pair) -> Pair:
     return batch
 
 
-def _stacked(samples: list[Pair]) -> Pair:
+def stacked_pair(samples: list[Pair]) -> Pair:
     """A batch of samples; torch's own function makes no dataclasses."""
     from torch.utils.data import default_collate
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ablate.data.classes import check_classes
 from ablate.data.dataset import Part, Parts, Spec, Task
+from ablate.data.iterable import Stream, read_through
 from ablate.data.keypoints import Points, as_coordinates, declared
 from ablate.data.samples import Collated, Samples, as_nest, as_tensor, parts_of, read, repeats
 from ablate.data.split import Fold, in_fold
@@ -44,8 +45,9 @@ def from_target(
     With a ``fold``, a function with the parameters ``fold`` (a number from 0) and ``folds`` (how many) is called for
     that fold. Otherwise its training and validation sets are concatenated and split into folds.
 
-    Each split is a map-style torch ``Dataset`` of (input, target), or a pair of tensors or arrays. A dataset with
-    deterministic samples that fits in half of the free memory is read once into tensors; any other is streamed.
+    Each split is a torch ``Dataset`` of (input, target), or a pair of tensors or arrays. A dataset with deterministic
+    samples that fits in half of the free memory is read once into tensors; any other is streamed. A training set that
+    is an ``IterableDataset`` requires ``form.per_epoch``; such a validation or test set is read once.
     ``double``: Python's floats become float64 instead of float32; those of tensors and arrays keep their type.
     ``form``: which parts of a sample are its inputs and targets, which may then be nests, and how batches are made.
 
@@ -72,13 +74,15 @@ def from_target(
         collate = partial(named.resolve(folder), **cast("Mapping[str, Any]", named.options))
     points = declared(returned.get("keypoints"), f"{where}: keypoints")
     are_points = points is not None and bool(points.names)
-    parts = {
-        name: _part(returned[name], f"{where}: {name}", double, form, collate, are_points=are_points)
-        for name in ("train", "valid", "test")
-        if returned.get(name) is not None
-    }
-    spec = _spec(parts, returned, points, where)
-    notes: dict[str, object] = {name: len(part) for name, part in parts.items()}
+    parts: dict[str, Part] = {}
+    for name in ("train", "valid", "test"):
+        if returned.get(name) is not None:
+            make = _training_stream if name == "train" and is_iterable(returned[name]) else _part
+            parts[name] = make(returned[name], f"{where}: {name}", double, form, collate, are_points=are_points)
+    if form.per_epoch is not None and not isinstance(parts["train"].dataset, Stream):
+        raise ValueError(f"batch.per_epoch (={form.per_epoch}) requires an IterableDataset as training set. Remove it.")
+    spec = _spec(parts, returned, points, where, collated=collate is not None)
+    notes: dict[str, object] = {name: len(part) for name, part in parts.items() if not isinstance(part.dataset, Stream)}
     if streamed := [name for name, part in parts.items() if part.inputs is None]:
         notes["streamed"] = streamed
     made = Parts(parts["train"], parts["valid"], spec, parts.get("test"), notes=notes)
@@ -109,14 +113,40 @@ def _taken_apart(value: Any, where: str) -> dict[str, Any]:
     raise ValueError(f"{where} returned a {came}. It must return {EXPECTED}.")
 
 
+def is_iterable(value: Any) -> bool:
+    """Whether a split is an `IterableDataset` of torch, whose samples have no positions."""
+    from torch.utils.data import IterableDataset
+
+    return isinstance(value, IterableDataset)
+
+
+def _training_stream(
+    value: Any, where: str, double: bool, form: BatchForm, collate: Callable[..., Any] | None, *, are_points: bool
+) -> Part:
+    """The training set from an `IterableDataset`."""
+    if form.per_epoch is None:
+        raise ValueError(
+            f"{where} is an IterableDataset, so the length of an epoch is unknown. Set batch.per_epoch to the number "
+            "of batches that an epoch takes from it."
+        )
+    read: Samples | Collated
+    if collate is None:
+        read = Samples(value, where, double=double, are_points=are_points, form=form)
+    else:
+        read = Collated(value, where, form, collate)
+    return Part(dataset=cast("Any", Stream(value, where, form.per_epoch, read)))
+
+
 def _part(
     value: Any, where: str, double: bool, form: BatchForm, collate: Callable[..., Any] | None, *, are_points: bool
 ) -> Part:
-    """One split from a dataset or a pair; ``are_points``: targets are declared as keypoints."""
-    from torch.utils.data import IterableDataset, TensorDataset
+    """One split from a finite dataset or a pair; ``are_points``: targets are declared as keypoints."""
+    from torch.utils.data import TensorDataset
 
     if isinstance(value, TensorDataset):
         value = value.tensors
+    if is_iterable(value):
+        value = read_through(value, where)
     pair = isinstance(value, tuple | list) and len(value) == 2 and all(hasattr(half, "shape") for half in value)
     if not pair and isinstance(value, tuple | Mapping) and collate is None:
         part = _from_arrays(value, where, form)
@@ -133,11 +163,7 @@ def _part(
         targets = as_coordinates(targets) if are_points else targets
         targets = targets.unsqueeze(1) if targets.dim() == 1 and targets.is_floating_point() else targets
         part = Part(inputs, targets, rows=torch.arange(len(inputs)))
-    elif (
-        isinstance(value, IterableDataset)
-        or not (hasattr(value, "__getitem__") and hasattr(value, "__len__"))
-        or isinstance(value, tuple)
-    ):
+    elif not (hasattr(value, "__getitem__") and hasattr(value, "__len__")) or isinstance(value, tuple):
         raise ValueError(
             f"{where} is {type_of(value)}. It must be a map-style Dataset (with __getitem__ and __len__) "
             "or a pair of tensors or arrays."
@@ -173,12 +199,14 @@ def _from_dataset(samples: Samples, where: str) -> Part:
     return Part(dataset=cast("Any", samples))
 
 
-def _spec(parts: Mapping[str, Part], returned: Mapping[str, Any], points: Points | None, where: str) -> Spec:
+def _spec(
+    parts: Mapping[str, Part], returned: Mapping[str, Any], points: Points | None, where: str, *, collated: bool
+) -> Spec:
     """Input shape and task from the first samples; classes from the returned dict, or from all targets."""
     firsts = {name: _first(part) for name, part in parts.items()}
     inputs, target = firsts["train"]
-    collated = isinstance(parts["train"].dataset, Collated)  # batches may have different lengths
     for name, (other_inputs, other_target) in firsts.items():
+        # collated batches may have different lengths
         if not collated and shapes(other_inputs) != shapes(inputs):
             raise ValueError(
                 f"{where}: {name} has inputs of shape {shown(other_inputs)}, but train has {shown(inputs)}. The "
@@ -207,6 +235,8 @@ def _spec(parts: Mapping[str, Part], returned: Mapping[str, Any], points: Points
         )
     task = "classification" if target.dim() == 0 else "other"
     streamed = any(part.inputs is None for part in parts.values())
+    if outputs is None and isinstance(parts["train"].dataset, Stream):
+        raise ValueError(f"{where} cannot count the classes of an IterableDataset. Return 'outputs' with the data.")
     if outputs is None or not streamed:
         labels = np.concatenate([_labels(part) for part in parts.values()])
         samples, single = sum(map(len, parts.values())), target.dim() == 0
@@ -246,6 +276,8 @@ def _declared(returned: Mapping[str, Any], where: str) -> tuple[tuple[str, ...],
 
 
 def _first(part: Part) -> tuple[Tree, Tree]:
+    if isinstance(part.dataset, Stream):
+        return part.dataset.first()
     if isinstance(part.dataset, Collated):
         batch = part.dataset.collate([part.dataset[0]])
         return cast("tuple[Tree, Tree]", tree_map(lambda values: values[0], batch))

@@ -15,32 +15,35 @@ from ablate.data.loaders import Loader, loader_for
 from ablate.data.rounding import check_inputs, check_targets
 from ablate.engine.broadcasting import check_pairing
 from ablate.engine.compiling import compile_network
-from ablate.engine.construction import build_network, make_optimizer, seed_globals, wants_closure
+from ablate.engine.construction import build_network, seed_globals, wants_closure
 from ablate.engine.contract import Assignment, Facts
-from ablate.engine.data_checks import check_forms, check_input_type, data_notes, targets_stay
+from ablate.engine.data_checks import check_forms, check_input_type, check_stream, data_notes, targets_stay
 from ablate.engine.data_dependent_init import adapt_to_data
 from ablate.engine.device import dtype_of, place, prepare, scaler_for
-from ablate.engine.dry_run import SAMPLES, dry_run
+from ablate.engine.dry_run import SAMPLES, dry_run, unstackable_batches
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
 from ablate.engine.last_batch import batches_for_norms, try_one_sample
 from ablate.engine.measures import Measure, Measures, make_measures
+from ablate.engine.points import Points
 from ablate.engine.replicas import CannotStack, OneNetwork, Replicas, Stack
+from ablate.engine.scheduled import optimizer_and_setters
 from ablate.engine.stacked_tricks import (
     changed_data,
     check_apart,
     has_hook,
+    judged_by,
     make_streams,
     of_seed,
     stream_name,
     tricks_for,
 )
 from ablate.engine.tracked_metrics import TrackedMetrics
+from ablate.losses.from_model import FromModel, WithTargets
 from ablate.notes.note import Note
-from ablate.optimizers.build import rate_setter
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
-from ablate.rng.noise import Noise, key
-from ablate.trees import leaves
+from ablate.rng.noise import Noise
+from ablate.trees import Tree, leaves
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
@@ -74,9 +77,11 @@ class Assembly:
     batches_per_step: int
     needs_positions: bool
     steps_per_epoch: int
+    points: Points
     wants_closure: bool
     scaler: torch.amp.GradScaler
     judged: Trick | EachSeed | None
+    computes_loss: bool
     tracked: TrackedMetrics
     facts: Facts
     targets: Tensor | None = None
@@ -90,11 +95,7 @@ class Assembly:
 
     def steps_left(self, step: int) -> int:
         """The number of steps from this one to the end of training."""
-        return round(self.settings.epochs * self.steps_per_epoch) - step
-
-    def place(self, epoch: int) -> float:
-        """The number of epochs at the end of this one, which may be cut short."""
-        return round(min(epoch, self.settings.epochs), 4)
+        return self.points.steps - step
 
     @property
     def network(self) -> nn.Module:
@@ -125,6 +126,10 @@ class Assembly:
             mean = torch.where((weight == 0) & weight.any(dim=-1, keepdim=True), 0.0, mean)
         return self.whole_loss(mean)
 
+    def given(self, inputs: Tree, targets: Tree) -> Tree:
+        """What the network gets: the inputs of a batch, and its targets if the network computes the loss."""
+        return WithTargets(inputs, targets) if self.computes_loss else inputs
+
     def predict(self, inputs: Tensor, batch: int) -> Tensor:
         """Predictions in evaluation mode, (N, …), in a stack (R, N, …), for batch number ``batch``."""
         predict = self.replicas.predict
@@ -149,7 +154,7 @@ class Assembly:
         """Key all random numbers by (seed, stream, epoch), so that they do not depend on earlier epochs."""
         for noise in self.streams.values():
             noise.begin(epoch)
-        self.train.begin([key(seed, f"data/{epoch}") for seed in self.seeds])
+        self.train.begin(self.seeds, epoch)
         seed_globals(self.seeds[0], f"global/{epoch}")
         self.tracked.begin(epoch)
 
@@ -158,6 +163,8 @@ class Assembly:
 
         It depends on (seed, data, epoch), and on tricks with ``on_order``.
         """
+        if not self.train.ordered:
+            return None
         tricks = [trick for trick in self.tricks if has_hook(trick, "on_order")]
         n = len(self.train)
         if self.settings.shuffle:
@@ -203,6 +210,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
 
     # data
     check_forms(settings, data.spec)
+    check_stream(settings, data)
     tricks, context = tricks_for(settings, data.spec, folder, seeds, device)
     copies = settings.custom("tricks")
     dtype = dtype_of(settings.precision)
@@ -266,9 +274,11 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         batches_per_step=batches_per_step,
         needs_positions=any(trick.needs_positions() for trick in tricks),
         steps_per_epoch=steps,
+        points=Points.of(settings, steps),
         wants_closure=wants_closure(optimizer),
         scaler=scaler_for(device, settings.precision),
         judged=judged_by(tricks),
+        computes_loss=isinstance(settings.loss.options, FromModel),
         targets=data.train.targets,
         tracked=TrackedMetrics(settings, context, replicas, train_clean),
         facts=facts_of(settings, data, replicas, steps, surgery, notes),
@@ -277,6 +287,12 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         raise ValueError(
             "precision (=fp16) cannot be combined with what computes gradients several times in a step, such as sam, "
             "noise_scale or an optimizer with a closure. Use bf16."
+        )
+    if assembly.computes_loss and (predicting := [trick for trick in tricks if has_hook(trick, "on_predict")]):
+        name = stream_name(predicting[0]).rpartition(":")[2].lower()
+        raise ValueError(
+            f"trick (={name}) cannot be combined with loss (=from_model), because it changes predictions after the "
+            "loss. Remove it."
         )
     return assembly
 
@@ -297,8 +313,8 @@ def build_networks(
         networks.append(place(network, assignment.device, settings.precision))
     if len(networks) > 1:
         check_apart(tricks, settings, networks)
-        if settings.batch.collate is not None:
-            raise CannotStack("batch.collate: It would collate the samples of several seeds to one batch.")
+        if (reason := unstackable_batches(settings)) is not None:
+            raise CannotStack(reason)
     try_one_sample(networks[0], train, settings.batch_size)
     return networks, surgery
 
@@ -311,7 +327,9 @@ def make_replicas(
         return OneNetwork(networks[0]), measures, []
     stack = Stack(networks)
     few = torch.arange(min(SAMPLES, batch_size, len(train)))
-    loss, notes = dry_run(stack, networks, *next(iter(train.batches(few))), measures.loss)
+    inputs, targets = next(iter(train.batches(few)))
+    given: Tree = WithTargets(inputs, targets) if isinstance(measures.loss, FromModel) else inputs
+    loss, notes = dry_run(stack, networks, given, targets, measures.loss)
     metrics = {name: one_by_one(measure) for name, measure in measures.metrics.items()}
     return stack, Measures(loss, weight_of_each(measures.loss_weight), metrics), notes
 
@@ -334,43 +352,6 @@ def facts_of(
         surgery=surgery,
         notes=notes,
     )
-
-
-def optimizer_and_setters(
-    assignment: Assignment, tricks: Sequence[Trick | EachSeed], replicas: Replicas, steps_per_epoch: int
-) -> tuple[torch.optim.Optimizer, list[Callable[[int], None]]]:
-    """The optimizer, and the functions that set scheduled values of tricks and optimizer for a step."""
-    settings = assignment.settings
-    changes = [trick.on_rate for trick in tricks if has_hook(trick, "on_rate")]
-    optimizer, set_optimizer = make_optimizer(
-        settings,
-        replicas.parameters,
-        steps_per_epoch,
-        assignment.folder,
-        stacked=replicas.lead > 0,
-        moved=bool(changes),
-    )
-    again = [stream_name(trick) for trick in tricks if has_hook(trick, "on_pass")]
-    # an optimizer with the attribute wants_closure, such as vsgd, only reads gradients in its closure
-    if again and wants_closure(optimizer) and not hasattr(optimizer, "wants_closure"):
-        subject = f"trick (={again[0].rpartition(':')[2].lower()})"
-        rule = f"optimizer (={settings.optimizer.label}), which requires gradients at the current weights"
-        raise ValueError(f"{subject} cannot be combined with {rule}. Use another optimizer, or remove the trick.")
-    scheduled = [trick.now for i in range(len(assignment.seeds)) for trick in of_seed(tricks, i) if trick.now.scheduled]
-    setters: list[Callable[[int], None]] = [now.set for now in dict.fromkeys(scheduled)]
-    if changes:
-        set_optimizer = rate_setter(optimizer, set_optimizer, changes)
-    return optimizer, setters + ([set_optimizer] if set_optimizer else [])
-
-
-def judged_by(tricks: Sequence[Trick | EachSeed]) -> Trick | EachSeed | None:
-    """The trick whose weights are evaluated instead of the network's. Raises ValueError if there are several."""
-    found = [trick for trick in tricks if has_hook(trick, "evaluation_weights")]
-    if len(found) > 1:
-        names = ", ".join(stream_name(trick).rpartition(":")[2] for trick in found)
-        rule = "cannot be combined: each evaluates its own averaged weights"
-        raise ValueError(f"tricks (={names}) {rule}. Remove all but one.")
-    return found[0] if found else None
 
 
 def wide_batch(batch_size: int, spec: Spec) -> int:

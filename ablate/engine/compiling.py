@@ -29,6 +29,8 @@ def compile_network(replicas: Replicas, settings: Settings, train: Loader, devic
     """Compile the network of one seed for full batches and the last one. Returns a note if it is not compiled."""
     if not isinstance(replicas, OneNetwork):
         return [Note("stack_not_compiled")]
+    if settings.loss.name == "from_model":
+        return [Note("not_compiled", values={"reason": "the network computes its own loss"})]
     sizes = dict.fromkeys(
         (min(settings.batch_size, len(train)), len(train) % settings.batch_size or settings.batch_size)
     )

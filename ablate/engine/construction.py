@@ -7,11 +7,12 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from ablate.data.dataset import Spec
+from ablate.engine.calling import add_hooks
 from ablate.engine.replicas import CannotStack
 from ablate.inits.init import Init
 from ablate.layers.dropout import replace_dropout
@@ -27,7 +28,6 @@ from ablate.recipe.settings import Choice, Settings
 from ablate.registry import suggestion
 from ablate.registry.lazy import torch
 from ablate.rng.noise import key
-from ablate.trees import Tree, WrongPath, children_of, described, pick
 from ablate.tricks.trick import Context, NoEffect, Trick, overrides
 
 if TYPE_CHECKING:
@@ -104,28 +104,8 @@ def build_network(
             changed[type(trick).__name__] = list(layers)
     if settings.custom("model", "tricks"):
         network.register_forward_pre_hook(lend_copies)
-    if settings.batch.call == "unpack":
-        network.register_forward_pre_hook(unpack, with_kwargs=True)
-    if settings.batch.output is not None:
-        network.register_forward_hook(partial(pick_output, settings.batch.output))
+    add_hooks(network, settings)
     return network, changed
-
-
-def unpack(network: nn.Module, inputs: tuple[Tree], _: Mapping[str, Any]) -> tuple[tuple[Tree, ...], dict[str, Tree]]:
-    """A forward pre-hook: the network is called with several inputs, by name if they are a dict or a dataclass."""
-    several = children_of(inputs[0])
-    if several is None:
-        raise WrongPath(
-            f"batch.call (=unpack) requires several inputs, but they are {described(inputs[0])}. List them in "
-            "batch.inputs, or remove 'call'."
-        )
-    positional = isinstance(inputs[0], tuple | list)
-    return (tuple(several.values()), {}) if positional else ((), dict(several))
-
-
-def pick_output(path: str | int, network: nn.Module, inputs: tuple[Tree, ...], output: Tree) -> Tree:
-    """A forward hook: the prediction, in what the network returned."""
-    return pick(output, path, "batch.output")
 
 
 def initialise(network: nn.Module, settings: Settings, seed: int, folder: Path) -> None:

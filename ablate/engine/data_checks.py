@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ablate.data.dataset import Parts, Spec
+from ablate.data.iterable import Stream
 from ablate.data.keypoints import stay_behind
 from ablate.engine.device import dtype_of
+from ablate.losses.loss import Loss
 from ablate.models.model import Model
 from ablate.notes.note import Note
 from ablate.recipe.settings import Settings
@@ -50,11 +52,29 @@ def check_forms(settings: Settings, spec: Spec) -> None:
         for choice in choices if form is not None else ():
             options = choice.options
             fits = isinstance(options, Trick) and (options.any_inputs or not takes_inputs(options))
+            fits |= isinstance(options, Loss) and options.any_targets
             if isinstance(options, Named) and not fits:
                 raise ValueError(
                     f"{choice.kind} (={choice.name}) requires {what} that are one tensor, but they are "
                     f"{described(form)}. Name one with batch.{what}, or use a target."
                 )
+
+
+def check_stream(settings: Settings, data: Parts) -> None:
+    """Raise ValueError (one line) for a trick that cannot change an `IterableDataset`."""
+    if not isinstance(data.train.dataset, Stream):
+        return
+    for choice in settings.tricks:
+        trick = choice.options
+        hooks = ("on_data", "on_order", "needs_positions")
+        if isinstance(trick, Trick) and any(overrides(trick, hook) for hook in hooks):
+            what = "a training set with positions, but it is an IterableDataset"
+            raise ValueError(f"trick (={choice.label}) requires {what}. Remove it, or change the dataset itself.")
+
+
+def is_unrepeatable(data: Parts) -> bool:
+    """Whether the training set is an `IterableDataset` that has other samples when it is read again."""
+    return isinstance(data.train.dataset, Stream) and not data.train.dataset.repeats()
 
 
 def takes_inputs(trick: Trick) -> bool:
@@ -65,6 +85,8 @@ def takes_inputs(trick: Trick) -> bool:
 def data_notes(settings: Settings, data: Parts) -> list[Note]:
     """Notes about missing targets for a custom loss, unnamed columns, and invalid inputs of custom data."""
     notes = [Note("missing_targets")] if settings.loss.target is not None and has_gaps(data) else []
+    if is_unrepeatable(data):
+        notes.append(Note("not_repeatable"))
     if columns := data.notes.get("unnamed"):
         notes.append(Note("unnamed", values={"columns": columns}))
     return notes + (not_finite_inputs(data, dtype_of(settings.precision)) if settings.data.target is not None else [])

@@ -63,7 +63,11 @@ def dry_run(
     notes: list[Note] = []
     with without_dropout(ends.values()):
         single = {i: network.train()(inputs) for i, network in ends.items()}
-        if isinstance(loss, Loss) and not all(isinstance(one, torch.Tensor) for one in single.values()):
+        if (
+            isinstance(loss, Loss)
+            and not loss.any_targets
+            and not all(isinstance(one, torch.Tensor) for one in single.values())
+        ):
             raise CannotStack("model: it returns several tensors.")  # alone, the loss says what is wrong
         stack.train()
         prediction = attempt(stack, inputs, shared=False)
@@ -155,11 +159,22 @@ def without_dropout(networks: Iterable[nn.Module]) -> Iterator[None]:
         yield
 
 
+def unstackable_batches(settings: Settings) -> str | None:
+    """The reason why the batches of several seeds cannot be read as one, or None."""
+    if settings.batch.collate is not None:
+        return "batch.collate: It would collate the samples of several seeds to one batch."
+    if settings.batch.per_epoch is not None:
+        return "data: Each seed reads the IterableDataset in its own order."
+    return None
+
+
 def stack_reason(settings: Settings, folder: Path, spec: Spec) -> str | None:
     """The reason why seeds of these settings cannot be stacked, or None; tried with two networks on the CPU.
 
     For plans, which have no data and use random inputs. If a network does not accept these (tokens), the job finds out.
     """
+    if (known := unstackable_batches(settings)) is not None:
+        return known
     if spec.input_form is not None:
         return None
     try:

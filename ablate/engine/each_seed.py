@@ -19,7 +19,7 @@ from ablate.data.dataset import mapped
 from ablate.losses.classification import CrossEntropy, has_class
 from ablate.losses.regression import Mse, same_shape
 from ablate.registry.lazy import torch
-from ablate.trees import length, tensors, unbound
+from ablate.trees import length, tensors, tree_map, unbound
 from ablate.tricks.trick import Context, Trick
 
 if TYPE_CHECKING:
@@ -55,9 +55,8 @@ def weight_of_each(weight: Callable[[Tensor], Tensor | int]) -> Callable[[Tensor
     """The weight of a batch in a mean: one number if it only depends on the batch's size, else (R,) or (R, K)."""
 
     def each(target: Tensor) -> Tensor | int:
-        seeds = unbound(target)
-        first = weight(seeds[0])
-        return first if isinstance(first, int) else torch.stack([first, *map(weight, seeds[1:])])  # type: ignore[list-item]
+        first = weight(tree_map(itemgetter(0), target))
+        return first if isinstance(first, int) else torch.stack([first, *map(weight, unbound(target)[1:])])  # type: ignore[list-item]
 
     return each
 
@@ -70,7 +69,7 @@ def _cross_entropy(prediction: Tensor, target: Tensor, *, missing: bool) -> Tens
         flat = torch.where(known.unsqueeze(1), flat, 0.0)
     each = torch.nn.functional.cross_entropy(prediction.flatten(0, 1), flat, reduction="none")
     each = each.view(len(prediction), -1)
-    if target.is_floating_point():
+    if target.is_floating_point() or not missing:
         mean = each.mean(dim=1)
         return mean * (each.shape[1] / known.view_as(each).sum(dim=1).clamp(min=1).to(mean.dtype)) if ignored else mean
     # torch ignores samples of class -100

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ablate.data.loaders import Loader
 from ablate.engine.device import autocast, dtype_of
 from ablate.layers.batch_norm import batch_norms
+from ablate.losses.from_model import prediction_of
 from ablate.registry.lazy import torch
 from ablate.trees import joined, length
 
@@ -34,12 +35,12 @@ def evaluate(
     predictions, targets = [], []
     with torch.no_grad(), autocast(assembly.device, assembly.settings.precision):
         for batch, (inputs, target) in enumerate(loader.batches(samples)):
-            prediction, target = assembly.predict(inputs, batch), replicas.shared(target)
+            output, target = assembly.predict(assembly.given(inputs, target), batch), replicas.shared(target)
             share = assembly.loss_weight(target)
-            total = total + assembly.loss(prediction, target) * share
+            total = total + assembly.loss(output, target) * share
             weight = weight + share
             if kept:
-                predictions.append(prediction)
+                predictions.append(prediction_of(output))
                 targets.append(target)
         values = {"loss": assembly.mean_loss(total, weight)}  # type: ignore[arg-type]
         if predictions:
@@ -51,6 +52,18 @@ def evaluate(
             if watched:
                 assembly.tracked.show_valid(prediction, target)
     return {name: torch.as_tensor(value, device=assembly.device).reshape(-1) for name, value in values.items()}
+
+
+def validate(assembly: Assembly, *, watched: bool = True) -> dict[str, Tensor]:
+    """``valid_loss``, the metrics on the validation set and, if required in every epoch, ``train_loss_clean``; (R,).
+
+    ``watched``: pass the predictions to tracked metrics.
+    """
+    values = evaluate(assembly, assembly.valid, metrics=True, watched=watched)
+    values = {"valid_loss": values.pop("loss"), **values}
+    if assembly.settings.clean_train_loss == "every" or assembly.tracked.clean:
+        values["train_loss_clean"] = evaluate(assembly, assembly.train_clean, metrics=False)["loss"]
+    return values
 
 
 @contextmanager
@@ -96,11 +109,11 @@ def measure_norms(assembly: Assembly) -> None:
         for layer in layers:
             layer.training = True
         with torch.no_grad(), autocast(assembly.device, assembly.settings.precision):
-            for inputs, _ in assembly.train_norms.batches(None):
+            for inputs, targets in assembly.train_norms.batches(None):
                 seen += length(inputs)
                 for layer in layers:
                     layer.momentum = length(inputs) / seen
-                replicas.predict(inputs)
+                replicas.predict(assembly.given(inputs, targets))
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum

@@ -47,7 +47,9 @@ def make_measures(assignment: Assignment, data: Parts, networks: Sequence[nn.Mod
     loss = (loss.terms if isinstance(loss, Loss) else None) or loss
     metrics = {choice.label: make_metric(choice, data.spec, folder, networks[0]) for choice in settings.metrics}
     if settings.model.target is not None and len(networks) == 1:
-        loss = of_tensor(settings.loss, loss) if settings.loss.name is not None else loss
+        built_in = settings.loss.options
+        if isinstance(built_in, Loss) and not built_in.any_targets:
+            loss = of_tensor(settings.loss, loss)
         metrics |= {one.label: of_tensor(one, metrics[one.label]) for one in settings.metrics if one.name is not None}
     if len(networks) > 1:
         for choice in settings.metrics:
@@ -69,7 +71,7 @@ def make_loss(
     loss = choice.built_in(Loss)
     assert choice.name is not None
     loss.check(choice.name, spec)
-    if spec.task == "other":
+    if spec.task == "other" and not loss.any_targets:
         check_shape(targets, choice.name)
     loss = loss.for_data(targets, spec).for_targets(missing=missing)
     return loss, loss.weight

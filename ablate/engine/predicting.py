@@ -166,6 +166,8 @@ def seed_ensemble(assignment: Assignment, data: Parts, weights: Mapping[int, Map
     ``weights``: seed → weights. Whether the seeds were trained in parallel makes no difference.
     """
     settings = assignment.settings.replace(watch=())
+    if settings.loss.name == "from_model":
+        raise ValueError("loss (=from_model) is unknown for the mean prediction of several seeds. Use another loss.")
     mean: MeanPrediction | None = None
     for seed in assignment.seeds:
         one = assemble(replace(assignment, settings=settings, seeds=(seed,)), data)

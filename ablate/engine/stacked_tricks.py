@@ -75,6 +75,16 @@ def stream_name(trick: Trick | EachSeed) -> str:
     return f"trick/{kind.__module__}:{kind.__qualname__}"
 
 
+def judged_by(tricks: Sequence[Trick | EachSeed]) -> Trick | EachSeed | None:
+    """The trick whose weights are evaluated instead of the network's. Raises ValueError if there are several."""
+    found = [trick for trick in tricks if has_hook(trick, "evaluation_weights")]
+    if len(found) > 1:
+        names = ", ".join(stream_name(trick).rpartition(":")[2] for trick in found)
+        rule = "cannot be combined: each evaluates its own averaged weights"
+        raise ValueError(f"tricks (={names}) {rule}. Remove all but one.")
+    return found[0] if found else None
+
+
 def make_streams(
     tricks: Sequence[Trick | EachSeed], network: nn.Module, seeds: tuple[int, ...], device: str
 ) -> dict[str, Noise]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from ablate.data.dataset import Batch, copied, mapped
+from ablate.data.streamed import Generators
 from ablate.engine.device import autocast
+from ablate.losses.from_model import prediction_of
 from ablate.registry.lazy import torch
 from ablate.trees import length
 
@@ -56,9 +59,23 @@ class StepClosure:
         for on_weights in self.on_weights:
             on_weights(self.replicas.parameters)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Inside, the networks may be evaluated. Afterwards, training continues as if they had not been."""
+        others, own = Generators(), self._random()
+        try:
+            yield
+        finally:
+            others.restore()
+            _set_random(self._generators(), own)
+            self.replicas.train()
+
     def _step(self) -> None:
         """The optimizer's step, which is skipped if gradients have overflowed in fp16."""
         scaler, optimizer = self.assembly.scaler, self.assembly.optimizer
+        if not scaler.is_enabled():
+            optimizer.step()
+            return
         scale = scaler.get_scale()
         scaler.step(optimizer)
         scaler.update()
@@ -112,10 +129,10 @@ class StepClosure:
         assembly.optimizer.zero_grad()
         for batch, weight in zip(batches, weights, strict=True):
             with self.mixed:
-                prediction = self.replicas.forward(batch.inputs)
-                terms = assembly.loss(prediction, batch.targets)
+                output = self.replicas.forward(assembly.given(batch.inputs, batch.targets))
+                terms = assembly.loss(output, batch.targets)
             if self.on_loss:
-                terms = self._changed(terms, prediction, batch)
+                terms = self._changed(terms, prediction_of(output), batch)
             if len(batches) > 1:
                 terms = terms * weight / whole  # weight / whole alone would be float32
             self.replicas.backward(assembly.scaler.scale(assembly.whole_loss(terms)))

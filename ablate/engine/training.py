@@ -6,18 +6,18 @@ the stack. Stacks, and seeds that cannot be stacked, take turns: one epoch each.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from ablate.data.dataset import Parts
 from ablate.engine.assembly import Assembly
 from ablate.engine.contract import Assignment, Outcome, Report, State
-from ablate.engine.evaluation import evaluate, evaluation_weights
+from ablate.engine.evaluation import evaluation_weights, validate
 from ablate.engine.stacks import begin, job_facts, job_state
 from ablate.engine.step_closure import StepClosure, grouped
-from ablate.engine.training_state import TrainingState
+from ablate.engine.training_state import Laps, TrainingState
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,27 +30,23 @@ def train(assignment: Assignment, data: Parts, report: Report, resume: State | N
         for stack in stacks:
             stack.assembly.between_epochs(0)
     report.started(job_facts(stacks))
-    began = time.monotonic()
+    laps = Laps()
     epochs = stacks[0].assembly.last_epoch
     for epoch in range(max(stack.epoch for stack in stacks) + 1, epochs + 1):
         for stack in stacks:
             if not stack.active():
                 continue
             assembly = stack.assembly
-            train_loss = train_epoch(assembly, epoch)
+            train_loss = train_epoch(assembly, epoch, partial(stack.evaluate, report, laps))
             with evaluation_weights(assembly):
                 values = {"train_loss": train_loss, **validate(assembly)}
                 numbers = {name: value.double().cpu().numpy() for name, value in values.items()}
                 watched = assembly.tracked.numbers(epoch, numbers)
-                stop = stack.take(epoch, numbers | watched)
+                stop = stack.take(numbers | watched)
                 for hook in assembly.hooks("on_epoch"):
                     wish = hook(epoch, numbers)
                     stop = stop if wish is None else stop | wish
-                now = time.monotonic()
-                stack.seconds += now - began
-                began = now
-                for replica in stack.active():
-                    report.epoch(stack.first + replica, stack.line(replica, epoch, numbers | watched))
+                stack.report(report, laps, numbers | watched)
                 stack.stop(stop)
             if stack.active() and epoch < epochs:
                 assembly.between_epochs(epoch)
@@ -67,8 +63,11 @@ def finish(stack: TrainingState, report: Report) -> list[Outcome]:
         return stack.finish(report)
 
 
-def train_epoch(assembly: Assembly, epoch: int) -> Tensor:
-    """One pass over the training set, or the last part of one. Returns its mean training loss (R,), on the device."""
+def train_epoch(assembly: Assembly, epoch: int, evaluate: Callable[[Tensor], None] | None = None) -> Tensor:
+    """One pass over the training set, or the last part of one. Returns its mean training loss (R,), on the device.
+
+    ``evaluate`` gets the mean so far at the points of the epoch before its end.
+    """
     steps = StepClosure(assembly)
     step = (epoch - 1) * assembly.steps_per_epoch
     total: Tensor | float = 0.0
@@ -83,13 +82,7 @@ def train_epoch(assembly: Assembly, epoch: int) -> Tensor:
         total = total + steps.terms * steps.weight
         weight = weight + steps.weight
         step += 1
+        if evaluate is not None and assembly.points.between(step):
+            with steps.paused():
+                evaluate(assembly.mean_loss(total, weight).reshape(-1))
     return assembly.mean_loss(total, weight).reshape(-1)  # type: ignore[arg-type]
-
-
-def validate(assembly: Assembly) -> dict[str, Tensor]:
-    """``valid_loss``, the metrics on the validation set and, if required in every epoch, ``train_loss_clean``; (R,)."""
-    values = evaluate(assembly, assembly.valid, metrics=True, watched=True)
-    values = {"valid_loss": values.pop("loss"), **values}
-    if assembly.settings.clean_train_loss == "every" or assembly.tracked.clean:
-        values["train_loss_clean"] = evaluate(assembly, assembly.train_clean, metrics=False)["loss"]
-    return values

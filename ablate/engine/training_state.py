@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.engine.contract import LARGEST_LOSS, Outcome, Report, State
-from ablate.engine.evaluation import evaluate
+from ablate.engine.evaluation import evaluate, evaluation_weights, validate
 from ablate.engine.replicas import keep
 from ablate.engine.stacked_tricks import has_hook
 from ablate.notes.note import Note
@@ -28,8 +28,22 @@ if TYPE_CHECKING:
 Numbers = Mapping[str, NDArray[np.float64]]
 
 
+class Laps:
+    """Divides the time of a job among its stacks, which take turns."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+
+    def next(self) -> float:
+        """Seconds since the last call."""
+        before, self.began = self.began, time.monotonic()
+        return self.began - before
+
+
 class TrainingState:
-    """The state of the R seeds of an assembly over the epochs. ``first`` is the number of its first seed in the job.
+    """The state of the R seeds of an assembly over its points, which are epochs unless ``evaluate.every`` is set.
+
+    ``first`` is the number of its first seed in the job.
 
     A seed that has stopped keeps its best and last weights while the stack continues.
     """
@@ -41,7 +55,7 @@ class TrainingState:
         self.metric, self.sign = monitor.metric, 1.0 if monitor.better == "lower" else -1.0
         self.ignored = max((trick.ignored_epochs for trick in assembly.tricks), default=0)
         n = len(self.seeds)
-        self.epoch = 0
+        self.points, self.point = assembly.points, 0
         self.seconds = 0.0
         self.stopped = np.zeros(n, dtype=bool)
         self.last_epoch = np.zeros(n, dtype=int)
@@ -60,40 +74,64 @@ class TrainingState:
         """The numbers of the seeds that are still being trained."""
         return [int(i) for i in np.flatnonzero(~self.stopped)]
 
-    def take(self, epoch: int, numbers: Numbers) -> NDArray[np.bool_]:
-        """Record an epoch's values and the weights of new best epochs. Returns which seeds have diverged, (R,)."""
-        if self.metric not in numbers:
+    @property
+    def epoch(self) -> int:
+        """The number of the last whole epoch."""
+        return self.point // self.points.per_epoch
+
+    def evaluate(self, report: Report, laps: Laps, train_loss: Tensor) -> None:
+        """Evaluate and record a point before the end of an epoch. It calls no ``on_epoch``."""
+        with evaluation_weights(self.assembly):
+            values = {"train_loss": train_loss, **validate(self.assembly, watched=False)}
+            numbers = {name: value.double().cpu().numpy() for name, value in values.items()}
+            lost = self.take(numbers, whole=False)
+            self.report(report, laps, numbers)
+            self.stop(lost)
+
+    def take(self, numbers: Numbers, *, whole: bool = True) -> NDArray[np.bool_]:
+        """Record the next point's values and the weights of new best points. Returns which seeds have diverged, (R,).
+
+        ``whole``: it is the end of an epoch, whose values include tracked metrics.
+        """
+        if self.metric not in numbers and whole:
             raise ValueError(f"monitor.metric (={self.metric}) must be one of {', '.join(numbers)}.")
-        self.epoch = epoch
-        if epoch == 1 and self.assembly.first_loss is not None:
+        self.point = point = self.point + 1
+        place = self.points.place(point)
+        if point == 1 and self.assembly.first_loss is not None:
             self.first_loss = self.assembly.first_loss.double().reshape(-1).tolist()
         sound = {name: np.abs(numbers[name]) <= LARGEST_LOSS for name in ("train_loss", "valid_loss")}
         lost = ~(sound["train_loss"] & sound["valid_loss"])
         better = []
         for i in self.active():
-            self.last_epoch[i] = epoch
+            self.last_epoch[i] = point
             if lost[i]:
                 name = "valid_loss" if sound["train_loss"][i] else "train_loss"
                 rule = f"is beyond ±{LARGEST_LOSS:g}" if np.isfinite(numbers[name][i]) else "is not finite"
-                self.diverged[i] = f"{name} (={numbers[name][i]}) {rule} in epoch {epoch}"
+                self.diverged[i] = f"{name} (={numbers[name][i]}) {rule} in epoch {math.ceil(place)}"
                 continue
             self.last[i] = {name: float(values[i]) for name, values in numbers.items()}
-            value = self.sign * numbers[self.metric][i]
-            if value < self.best_value[i] and epoch > self.ignored:
-                self.best_value[i], self.best_epoch[i] = value, epoch
+            value = self.sign * numbers[self.metric][i] if self.metric in numbers else math.inf
+            if value < self.best_value[i] and place > self.ignored:
+                self.best_value[i], self.best_epoch[i] = value, point
                 self.best[i] = self.last[i]
                 better.append(i)
         if better:
             keep(self.best_weights, self.assembly.replicas.state(), better, self.assembly.replicas)
         return lost
 
-    def line(self, replica: int, epoch: int, numbers: Numbers) -> dict[str, Any]:
-        """The line of one seed's epoch in the metrics file; values that are not finite are None."""
+    def report(self, report: Report, laps: Laps, numbers: Numbers) -> None:
+        """Report the values of the last point for each seed that is still being trained."""
+        self.seconds += laps.next()
+        for replica in self.active():
+            report.epoch(self.first + replica, self.line(replica, numbers))
+
+    def line(self, replica: int, numbers: Numbers) -> dict[str, Any]:
+        """The line of one seed's last point in the metrics file; values that are not finite are None."""
         values = {name: float(v) if math.isfinite(v := values[replica]) else None for name, values in numbers.items()}
         rates = applied_rates(self.assembly.optimizer, replica)
-        place = self.assembly.place(epoch)
-        where = {"at": {"epoch": place}} if place != epoch else {}
-        return {"epoch": epoch, **where, "time": time.time(), "seconds": round(self.seconds, 4), **values, **rates}
+        at = self.points.at(self.point)
+        where = {"at": at} if at is not None else {}
+        return {"epoch": self.point, **where, "time": time.time(), "seconds": round(self.seconds, 4), **values, **rates}
 
     def stop(self, which: NDArray[np.bool_]) -> None:
         """Stop some seeds, and keep their weights if others continue."""
@@ -108,7 +146,7 @@ class TrainingState:
         last_weights: dict[str, Tensor] = {}
         keep(last_weights, replicas.state(), range(replicas.count), replicas)
         if self.stopped_weights:
-            earlier = [int(i) for i in np.flatnonzero(self.last_epoch < self.epoch)]
+            earlier = [int(i) for i in np.flatnonzero(self.last_epoch < self.point)]
             keep(last_weights, self.stopped_weights, earlier, replicas)
         whole = [i for i in range(replicas.count) if i not in self.diverged]
         last = dict(zip(whole, self._measured(self.last, last_weights, whole), strict=True))
@@ -119,7 +157,7 @@ class TrainingState:
         for i, seed in enumerate(self.seeds):
             outcome = self._outcome(i, seed, last.get(i, {}), best.get(i, {}))
             if skipped := self.assembly.skipped_steps:
-                values = {"skipped": skipped, "steps": outcome.epoch * self.assembly.steps_per_epoch}
+                values = {"skipped": skipped, "steps": self.points.step(outcome.epoch)}
                 outcome = replace(outcome, notes=[Note("skipped_steps", values=values)])
             if outcome.status == "finished":
                 best_weights = self.best_weights if self.best_epoch[i] else last_weights
@@ -133,10 +171,9 @@ class TrainingState:
         best_epoch, epoch = int(self.best_epoch[i]) or None, int(self.last_epoch[i])
         loss, weights = self.first_loss[i], self.first_weights[i]
         ends = {"last": epoch, "best": best_epoch or epoch}
-        places = {which: {"epoch": self.assembly.place(end)} for which, end in ends.items()}
         known: dict[str, Any] = {"first_loss": loss, "first_weights": weights}
-        if places["last"]["epoch"] != epoch:
-            known["places"] = places
+        if self.points.at(epoch) is not None:
+            known["places"] = {which: self.points.at(end) or {"epoch": end} for which, end in ends.items()}
         if i in self.diverged:
             return Outcome(seed, "diverged", epoch, self.diverged[i], best_epoch, **known)
         select_best = self.assembly.settings.select == "best"
@@ -162,7 +199,7 @@ class TrainingState:
     def state(self) -> State:
         """The state for a checkpoint, in tensors and plain values. Random streams are keyed by epoch and have none."""
         return {
-            "epoch": self.epoch,
+            "epoch": self.point,
             "seconds": self.seconds,
             "seeds": list(self.seeds),
             "network": self.assembly.replicas.state(),
@@ -194,7 +231,7 @@ class TrainingState:
         if state.get("scaler"):
             self.assembly.scaler.load_state_dict(state["scaler"])
         self.assembly.skipped_steps = state.get("skipped_steps", 0)
-        self.epoch, self.seconds = state["epoch"], state["seconds"]
+        self.point, self.seconds = state["epoch"], state["seconds"]
         self.stopped = np.array(state["stopped"], dtype=bool)
         self.diverged = {int(i): reason for i, reason in state["diverged"].items()}
         self.last_epoch = np.array(state["last_epoch"])

@@ -109,6 +109,9 @@ class RunRecorder:
         per_epoch = self.facts.steps_per_epoch
         if not per_epoch:
             return per_epoch
+        last = (self.places[replica] or {}).get("last", {})
+        if "step" in last:
+            return int(last["step"])
         return min(per_epoch * self.lines[replica], round(self.job.assignment.settings.length(per_epoch) * per_epoch))
 
     def record(self, replica: int, status: Status, reason: str = "") -> RunRecord:

@@ -45,6 +45,8 @@ def probabilities(loss: str, prediction: Tensor, target: Tensor) -> tuple[Tensor
 
 def check_class_axis(loss: str, prediction: Tensor, target: Tensor) -> None:
     """Raise ValueError for predictions (N, …, classes) of class indices (N, …): classes belong on axis 1."""
+    if prediction.dim() == 2:  # no other axis than that of the samples can be confused with the classes
+        return
     shape = tuple(prediction.shape)
     if shape[:1] + shape[2:] == target.shape or shape[:-1] != target.shape or target.is_floating_point():
         return

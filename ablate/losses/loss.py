@@ -6,8 +6,6 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from pydantic import PrivateAttr
-
 from ablate.data.dataset import Task
 from ablate.registry import Named
 
@@ -29,7 +27,11 @@ class Loss(Named):
     task: ClassVar[Task | None] = None
     """Task of the loss: classification, regression, or either (None)."""
 
-    _missing: bool = PrivateAttr(default=True)
+    any_targets: ClassVar[bool] = False
+    """Whether targets and predictions may be nests."""
+
+    _missing: ClassVar[bool] = True
+    """Whether targets can be missing. A private attribute of pydantic would take 3 µs each time it is read."""
 
     def for_targets(self, *, missing: bool) -> Self:
         """The same loss, given whether targets can be missing.
@@ -40,7 +42,7 @@ class Loss(Named):
         the device. By default, a loss expects missing targets.
         """
         told = self.model_copy()
-        told._missing = missing
+        vars(told)["_missing"] = missing
         return told
 
     def check(self, name: str, spec: Spec) -> None:

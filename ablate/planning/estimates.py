@@ -8,6 +8,7 @@ from statistics import median
 
 from ablate.planning.networks import known_networks
 from ablate.planning.plan import Plan, PlannedRun
+from ablate.store.places import epochs_of
 from ablate.store.store import Store
 
 
@@ -17,8 +18,8 @@ class Estimates:
     def __init__(self, plan: Plan, store: Store) -> None:
         paces: dict[str, list[float]] = defaultdict(list)
         for run in plan.runs:
-            if run.record.seconds and run.record.epoch:
-                paces[run.identity].append(run.record.seconds / run.record.epoch)
+            if run.record.seconds and (epochs := epochs_of(run.record)) > 0:
+                paces[run.identity].append(run.record.seconds / epochs)
         # with steps, the number of epochs is known only from runs that have begun
         self.epochs = {run.identity: run.record.epochs for run in plan.runs if run.record.epochs}
         self.paces = {identity: median(values) for identity, values in paces.items()}
@@ -38,9 +39,9 @@ class Estimates:
         size = self.sizes.get(run.fingerprint, 1.0)
         return self.epochs_left(run) * (self.paces.get(run.identity) or self.typical or size)
 
-    def epochs_left(self, run: PlannedRun) -> int:
+    def epochs_left(self, run: PlannedRun) -> float:
         """Number of remaining epochs: all of them unless the run was interrupted."""
-        done = run.record.epoch if run.record.status in ("interrupted", "running", "timeout") else 0
+        done = epochs_of(run.record) if run.record.status in ("interrupted", "running", "timeout") else 0
         return max((run.variant.settings.planned_epochs or self.epochs.get(run.identity, 0)) - done, 1)
 
 

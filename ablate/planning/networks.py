@@ -40,7 +40,8 @@ class Network:
     """What is known of a variant's network. Values are None if unknown; ``error`` is why it cannot be built.
 
     ``work`` is the compute cost (`ablate.engine.compute_cost`), ``stack_reason`` why seeds cannot be stacked,
-    ``moves_away`` are the tricks that move images whose targets may be positions.
+    ``moves_away`` are the tricks that move images whose targets may be positions, ``repeats`` is false if the training
+    set differs when it is read again.
     """
 
     parameters: int | None = None
@@ -48,6 +49,7 @@ class Network:
     work: float | None = None
     stack_reason: str | None = None
     moves_away: Sequence[str] = field(default_factory=list)
+    repeats: bool = True
     error: str | None = None
 
     def to_json(self) -> dict[str, object]:
@@ -120,7 +122,7 @@ def describe(settings: Settings, folder: Path, folds: Folds | None, loaded: dict
     """
     from ablate.engine.compute_cost import size_of
     from ablate.engine.construction import make_tricks
-    from ablate.engine.data_checks import targets_stay
+    from ablate.engine.data_checks import is_unrepeatable, targets_stay
     from ablate.engine.dry_run import stack_reason
     from ablate.models.receptive_field import receptive_field
 
@@ -143,6 +145,7 @@ def describe(settings: Settings, folder: Path, folds: Folds | None, loaded: dict
         receptive_field=list(receptive_field(network) or ()) or None,
         work=work,
         stack_reason=reason,
+        repeats=not any(is_unrepeatable(data) for data in loaded.values()),
         moves_away=[name for note in targets_stay(settings, tricks, spec) for name in note.values["tricks"]],
     )
 
@@ -156,7 +159,8 @@ def build(settings: Settings, folder: Path, folds: Folds | None, loaded: dict[st
     from ablate.engine.contract import Assignment
     from ablate.engine.rehearsal import rehearse
 
-    spec = None if settings.custom(*CUSTOM) else known_spec(settings.data)
+    reads = settings.custom(*CUSTOM) or settings.evaluate.every is not None  # whose steps must be fewer than an epoch's
+    spec = None if reads else known_spec(settings.data)
     if spec is None:
         key = json.dumps([settings.data.dump(), settings.batch.model_dump(mode="json")])
         if key not in loaded:

@@ -32,6 +32,7 @@ class RowOutlook:
     error: str | None = None
     stack_reason: str | None = None
     moves_away: Sequence[str] = ()
+    repeats: bool = True
     seconds: float | None = None
     bytes: int | None = None
     steps: int | None = None
@@ -80,6 +81,7 @@ def outlook(plan: Plan, store: Store, *, networks: bool) -> Outlook:
                 fact.error,
                 fact.stack_reason if len(plan.recipe.seeds) > 1 else None,
                 fact.moves_away,
+                fact.repeats,
                 estimates.seconds(new) if estimates.knows(runs[0]) else None,
                 # best and last weights of four bytes each, and about 200 bytes of metrics per epoch
                 len(new) * (8 * parameters + 200 * variant.settings.planned_epochs) if parameters is not None else None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import math
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from ablate.recipe.intervals import Checkpoint, Evaluate
 from ablate.registry import Entry, Named, inside, lookup
 from ablate.registry.fields import EpochCount, StepCount
 from ablate.schedules import Schedule
@@ -106,35 +106,6 @@ class Monitor(BaseModel):
     better: Literal["lower", "higher"] = "lower"
 
 
-class Checkpoint(BaseModel):
-    """How often a checkpoint is saved. With a time, at most 2 % of the training time is spent on saving."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    every: str = Field(default="30s", description="a time (30s, 5min, 1h) or a number of epochs (1 epoch, 10 epochs)")
-
-    PARTS: ClassVar = re.compile(r"(\d+(?:\.\d+)?) ?(s|min|h)|([1-9]\d*) ?epochs?")
-
-    @field_validator("every")
-    @classmethod
-    def _in_a_unit(cls, value: str) -> str:
-        if cls.PARTS.fullmatch(value) is None:
-            raise ValueError("must be a time or a number of epochs, such as 30s, 5min, 1h or 1 epoch.")
-        return value
-
-    @property
-    def seconds(self) -> float | None:
-        """The shortest time between two checkpoints, None if the interval is a number of epochs."""
-        number, unit, _ = self.PARTS.fullmatch(self.every).groups()  # type: ignore[union-attr]
-        return float(number) * {"s": 1, "min": 60, "h": 3600}[unit] if number else None
-
-    @property
-    def epochs(self) -> int | None:
-        """Number of epochs between two checkpoints, None if the interval is a time."""
-        count = self.PARTS.fullmatch(self.every)[3]  # type: ignore[index]
-        return int(count) if count else None
-
-
 Place = str | Annotated[int, Field(ge=0)]
 
 
@@ -152,6 +123,9 @@ class BatchForm(BaseModel):
     targets: Place | tuple[Place, ...] | None = Field(default=None, description="path of the targets in a sample")
     collate: Mapping[str, Any] | None = Field(
         default=None, description="function that makes a batch of a list of samples: {target: module:function}"
+    )
+    per_epoch: int | None = Field(
+        default=None, ge=1, description="number of batches that an epoch takes from an IterableDataset"
     )
     call: Literal["one", "unpack"] = Field(
         default="one", description="how the network is called: network(inputs), or network(*inputs) or (**inputs)"
@@ -215,6 +189,9 @@ class Training(BaseModel):
         description="use torch.compile and train seeds one by one; slow to start, faster in long GPU trainings",
     )
     checkpoint: Checkpoint = Field(default=Checkpoint(), description="how often a checkpoint is saved")
+    evaluate: Evaluate = Field(
+        default=Evaluate(), description="when the validation loss and metrics are computed within an epoch"
+    )
     batch: BatchForm = Field(
         default=BatchForm(), description="the parts of samples and predictions that are nests of tensors"
     )
@@ -290,10 +267,12 @@ class Settings(Training):
         for key in lists:
             tree[key] = [choice.dump() for choice in getattr(self, key)]
         tree |= self.model_dump(mode="json", include={key for key in plain if key != "epochs" or self.epochs})
-        if self.batch == BatchForm():
-            tree.pop("batch", None)
-        if self.steps is None:
-            tree.pop("steps", None)
+        for key in ("batch", "evaluate"):
+            if getattr(self, key) == Training.model_fields[key].default:
+                tree.pop(key, None)
+        for key, owner in (("steps", tree), ("per_epoch", tree.get("batch", {}))):
+            if owner.get(key) is None:  # so that the dumps of older recipes do not change
+                owner.pop(key, None)
         if self.joined:
             tree["joined"] = list(self.joined)
         return tree

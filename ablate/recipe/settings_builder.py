@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import getitem
@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ablate.recipe.batch_rules import odd_batch
 from ablate.recipe.changes import check_length
 from ablate.recipe.entries import Item, mapped_arguments, read_item
 from ablate.recipe.measured import LOSSES, Monitored
@@ -28,7 +29,7 @@ from ablate.recipe.own_training import (
 )
 from ablate.recipe.problems import Position
 from ablate.recipe.replay import Tree
-from ablate.recipe.settings import BatchForm, Choice, Settings, Training
+from ablate.recipe.settings import Choice, Settings, Training
 from ablate.recipe.shape import did_you_mean
 from ablate.recipe.targets import target_rule
 from ablate.recipe.validation_errors import complain
@@ -89,8 +90,8 @@ class Builder:
         training = self._training(tree, metrics)
         check_length(tree.sections, self.problems)
         collate = training.batch.collate_choice if training is not None else None
-        if training is not None and (odd := self._odd_batch(training.batch, choices)) is not None:
-            self.problems.add(tree.sections["batch"].position, odd)
+        if training is not None and (odd := odd_batch(training, choices)) is not None:
+            self.problems.add(tree.sections[odd[0]].position, odd[1])
             return None
         if collate is not None and (rule := target_rule(str(collate.target), self.folder)) is not None:
             written = tree.sections["batch"].child("collate") or tree.sections["batch"]
@@ -107,16 +108,6 @@ class Builder:
             trainer=trainer, **choices, metrics=metrics, watch=watch, tricks=in_hook_order(present), **plain
         )
         return self._apply_rules(settings if training.steps is None else settings.replace(epochs=0), tree)
-
-    def _odd_batch(self, batch: BatchForm, choices: Mapping[str, Choice | None]) -> str | None:
-        """What is wrong with ``batch``: its keys are about custom data, or about a custom network."""
-        for kind, keys in (("data", ("inputs", "targets", "collate")), ("model", ("call", "output"))):
-            choice = choices[kind]
-            if choice is not None and choice.target is None:
-                for key in keys:
-                    if getattr(batch, key) != BatchForm.model_fields[key].default:
-                        return f"batch.{key} requires {kind} with a target. Remove it."
-        return None
 
     def _own(self, rules: OwnTraining, trainer: Choice, tree: Tree) -> Settings | None:
         """The settings of a variant that the user's own code trains."""

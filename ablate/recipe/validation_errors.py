@@ -43,6 +43,7 @@ RULES = {
 EXAMPLES = {
     "Monitor": ", such as {metric: accuracy, better: higher}",
     "Checkpoint": ", such as {every: 5min}",
+    "Evaluate": ", such as {every: 200 steps}",
     "BatchForm": ", such as {inputs: image, targets: label}; the number of samples per step is batch_size",
     "Group": ", such as {match: '*.bias', weight_decay: 0}",
     "Points": ", a number or a list of names, such as {points: [left_eye, right_eye], unit: pixels}",

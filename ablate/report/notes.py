@@ -30,6 +30,8 @@ SENTENCES: dict[Kind, str] = {
     "not_finite_inputs": "{count} of {total} {split} inputs contain NaN or infinity (first: sample {first})",
     "targets_stay": "images are moved by {tricks}, but targets are not: if targets are coordinates in the image, "
     "declare them with 'keypoints'; if not, use 'keypoints: 0'",
+    "not_repeatable": "the training stream differs if it is read again with the same seed: variants are not paired, "
+    "and a resumed training is not the same. Draw from torch's, NumPy's or Python's global generator",
     "unnamed": "columns without a name are not used as inputs ({columns})",
     "ignores_seed": "neither the command nor its code uses the seed: add the field 'seed' to the command, or read "
     "ABLATE_SEED in the code",

@@ -43,6 +43,12 @@ def on_axis(point: float, at: At, axis: Axis) -> float:
     return point if at is None or axis == "point" else at.get(axis, 0)
 
 
+def epochs_of(run: RunRecord) -> float:
+    """The number of epochs of a run so far; of points, if its code does not give epochs."""
+    at = at_of(run)
+    return run.epoch if at is None else at.get("epoch", run.epoch)
+
+
 def progress(value: float, epochs: int, axis: Axis) -> str:
     """``9.9/20``, or ``step 2,000`` if it is not known how many there are."""
     if axis == "epoch":

@@ -20,7 +20,7 @@ the hooks (marked with ``trick.``) at these points of the training loop::
             trick.on_gradients(parameters)              # change the gradients: penalties, clipping
             optimizer step
             trick.on_weights(parameters)                # change or average the weights
-        validate, with trick.evaluation_weights() if any:
+        validate, with trick.evaluation_weights() if any (also between steps, with ``evaluate.every``):
             prediction = trick.on_predict(network, predict, inputs, batch)
         trick.on_epoch(epoch, metrics)                  # use the metrics: stop a seed, reduce the learning rate
         trick.between_epochs(epoch, weights, optimizer) # not after the last epoch: change weights or optimizer state

@@ -172,9 +172,9 @@ def states() -> tuple[Any, ...]:
     return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[index]
 
 
-def drawn(loader: StreamedLoader, order: Tensor, *keys: int) -> Tensor:
+def drawn(loader: StreamedLoader, order: Tensor, *seeds: int) -> Tensor:
     """The random inputs of a pass, (n, 3), in a stack (R, n, 3)."""
-    loader.begin(keys)
+    loader.begin(seeds, 1)
     return torch.cat([inputs for inputs, _ in loader.batches(order)], dim=order.dim() - 1)
 
 
@@ -202,7 +202,7 @@ def test_a_dataset_that_draws_late_or_seldom_is_keyed_all_the_same():
 
     def values(order: list[int], size: int) -> dict[int, float]:
         loader = StreamedLoader(Part(dataset=Seldom()), size)  # type: ignore[arg-type]
-        loader.begin([9])
+        loader.begin([9], 1)
         read = [
             pair for x, y in loader.batches(torch.tensor(order)) for pair in zip(y.tolist(), x.tolist(), strict=True)
         ]

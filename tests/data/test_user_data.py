@@ -148,7 +148,7 @@ def test_a_dict_may_say_more(folder: Path):
         ("value", {"what": "three"}, "returned a tuple of 3. It must return (train, valid)"),
         ("value", {"what": "odd"}, "returned a dict with 'extra'. It must"),
         ("value", {"what": "short"}, "returned a dict without 'valid'. It must"),
-        ("value", {"what": "stream"}, ": train is a Stream. It must be a map-style Dataset"),
+        ("value", {"what": "stream"}, ": train is an IterableDataset, so the length of an epoch is unknown"),
         ("value", {"what": "number"}, ": train is an int. It must be a map-style Dataset"),
         ("value", {"what": "empty"}, ": valid is empty."),
         ("value", {"what": "lengths"}, ": train has inputs (3, 2) and targets (4,)"),

@@ -216,6 +216,7 @@ seeds: 3
 baseline:
   precision: float64
   shuffle: false
+  stack: 3
   name: base
   data: {{target: "nests_code:{data}"}}
   model: {{target: "nests_code:{model}"}}
@@ -347,6 +348,7 @@ def test_losses_are_those_of_a_loop_by_hand_alone_and_in_a_stack(name, code, tmp
             continue
         report = heard()
         train(Assignment(settings, seeds, tmp_path), parts, report)
+        assert list(report.facts.stack) == [list(seeds)]
         for place, seed in enumerate(seeds):
             ours = [(line["train_loss"], line["valid_loss"]) for line in report.lines[place]]
             for mine, expected in zip(ours, by_hand(code, name, seed), strict=True):
@@ -479,6 +481,7 @@ baseline:
   name: base
   precision: float64
   shuffle: false
+  stack: 3
   data: {target: "airbench_code:pictures"}
   model: {target: "airbench_code:Net"}
   loss: {target: "airbench_code:smoothed"}

@@ -76,7 +76,7 @@ def test_a_plan_knows_size_work_and_what_cannot_stack(plan, tmp_path, monkeypatc
     assert "'Tensor' object has no attribute 'missing' (nets.py, line 21, in forward)" in facts["picky"].error
     kept = json.loads((store.study_folder("own") / "networks.json").read_text())
     assert {tuple(one) for one in kept.values()} == {
-        ("parameters", "receptive_field", "work", "stack_reason", "moves_away"),
+        ("parameters", "receptive_field", "work", "stack_reason", "moves_away", "repeats"),
         ("error",),
     }
     monkeypatch.setattr(networks, "ask", lambda *_: pytest.fail("asked again"))

@@ -196,7 +196,7 @@ def test_only_the_disk_looks_at_files_in_the_folder_of_runs():
     found = {}
     for path in sorted((ROOT / "ablate").rglob("*.py")):
         room, name = path.parent.name, path.name
-        if (room, name) != ("store", "disk.py"):
+        if (room, name) not in (("store", "disk.py"), ("store", "descriptors.py")):
             calls = accesses(path.read_text(encoding="utf-8"), everywhere=room == "store")
             found |= {f"{room}/{name}": calls} if calls else {}
     assert found == {}

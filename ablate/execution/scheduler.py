@@ -91,6 +91,7 @@ class Scheduler:
         self.count = 0
         self.looked = self.followed = 0.0
         self.said_waiting = False
+        self.ordered = False
         self.stopped = False
 
     def run(self, jobs: Sequence[Job], *, fail_fast: bool = False) -> Iterator[Event]:
@@ -99,6 +100,7 @@ class Scheduler:
         Raises `DiskError` if the store cannot be written, and `ExecutorError` if jobs cannot be run.
         """
         self.waiting.extend(jobs)
+        self.ordered = any(job.needed() for job in jobs)
         try:
             while self.waiting or self.elsewhere or self.running:
                 for event in chain(self._begin(), self._hear()):
@@ -185,8 +187,8 @@ class Scheduler:
         return None
 
     def _unsettled(self) -> set[str]:
-        """The runs that have not ended; empty if no job waits for others."""
-        if not any(job.needed() for job in self.waiting):
+        """The runs that have not ended; empty if no job is to wait for others."""
+        if not self.ordered:
             return set()
         under_way = (running.job.only(running.left()) for running in self.running.values())
         return {name for job in chain(self.waiting, self.elsewhere, under_way) for name in job.fingerprints}

@@ -54,9 +54,18 @@ def watch(plan: Plan, store: Store, now: float | None = None) -> list[RowNow]:
             if run.record.reason and run.record.status not in ("finished", "stale")
         )
         running = tuple(run_now(run, store, now) for run in runs if run.record.status == "running")
-        states: dict[str, int] = dict(Counter(str(run.record.status) for run in runs))
+        states: dict[str, int] = dict(Counter(state_of(run, store) for run in runs))
         rows.append(RowNow(variant.name, states, running, tuple(reasons)))
     return rows
+
+
+def state_of(run: PlannedRun, store: Store) -> str:
+    """The status of a run; ``submitted`` if a job of a cluster is to train it and has not begun."""
+    if run.record.status in ("queued", "interrupted", "stale"):
+        owner = store.owner(run.fingerprint)
+        if owner is not None and owner.queued:
+            return "submitted"
+    return run.record.status
 
 
 def run_now(run: PlannedRun, store: Store, now: float) -> RunNow:

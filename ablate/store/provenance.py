@@ -54,10 +54,15 @@ class Provenance:
     facts: Facts = field(default_factory=Facts)
 
     def of_process(self, device: str, facts: Facts) -> Provenance:
-        """The same with what is only known in a job's process: torch, device, threads and the facts of its training."""
+        """The same with what is only known in a job's process, which may be on another machine: its host, Python and
+        torch, device, threads and the facts of its training.
+        """
         on_cuda = device.startswith("cuda")
         return replace(
             self,
+            host=socket.gethostname(),
+            platform=platform.platform(),
+            python=platform.python_version(),
             torch=torch.__version__,
             device=device,
             threads=torch.get_num_threads(),

@@ -123,6 +123,7 @@ class ClusterExecutor:
         """The events since the last call, after ``wait`` seconds at most."""
         until = None if wait is None else time.monotonic() + wait
         while True:
+            began = time.monotonic()
             self._flush()
             events, self._events = self._events, []
             events += [event for one in list(self._submitted.values()) for event in self._news(one)]
@@ -131,7 +132,8 @@ class ClusterExecutor:
                 events += self._look()
             if events or (until is not None and time.monotonic() >= until):
                 return events
-            time.sleep(READ_EVERY if until is None else min(READ_EVERY, max(until - time.monotonic(), 0.0)))
+            pause = max(READ_EVERY, time.monotonic() - began)  # at most half of the time goes into looking
+            time.sleep(pause if until is None else min(pause, max(until - time.monotonic(), 0.0)))
 
     def waiting(self, names: Collection[str]) -> set[str]:
         """Which of these queued jobs, also of other commands, may still begin."""

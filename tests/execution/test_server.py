@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
 
-from ablate.execution.events import decode
+from ablate.execution.events import ExecutorReady, decode
 from ablate.execution.executors.executor import ExecutorError
 from ablate.execution.executors.forkserver import reap
 from ablate.execution.executors.local import LocalExecutor
@@ -35,6 +37,7 @@ def test_a_fault_of_our_own_in_a_job_leaves_a_trace():
     """A job's process ends without going back to whoever forked it, who could have told of the error."""
     program = """
 import os
+import signal
 from ablate.execution.executors.forkserver import become
 alive, end = os.pipe()
 if (pid := os.fork()) == 0:
@@ -55,3 +58,17 @@ def test_a_server_that_cannot_start_is_one_line(monkeypatch, tmp_path, capfd):
     with pytest.raises(ExecutorError, match="ended with exit code 1 before it was ready"):
         executor.poll(None)
     assert "libcudart.so is missing" in capfd.readouterr().err
+
+
+def test_ctrl_c_does_not_reach_a_server_that_starts():
+    """A terminal sends it to no server, but a batch system may send it to all processes of a job."""
+    executor = LocalExecutor()
+    executor._server = server = executor._serve()
+    try:
+        for _ in range(20):
+            server.send_signal(signal.SIGINT)
+            time.sleep(0.05)
+        assert decode(server.stdout.readline()) == ExecutorReady()
+    finally:
+        executor.close()
+    assert server.returncode == 0

@@ -31,12 +31,13 @@ PATIENCE = 8.0
 
 def serve() -> None:
     """Fork jobs until the input closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked by the parent until now
     warm_up()
 
     channel = os.dup(1)
     os.dup2(2, 1)  # only events may go into the pipe
     processes = Processes(channel)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     send(channel, ExecutorReady())
 
     with selectors.DefaultSelector() as selector:

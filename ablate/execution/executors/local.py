@@ -125,14 +125,19 @@ class LocalExecutor:
 
     def _serve(self) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "ablate.execution.executors.forkserver"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-            env=environment,
-            bufsize=0,
-        )
+        # it is to ignore Ctrl-C, but would be interrupted before it has said so
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return subprocess.Popen(
+                [sys.executable, "-P", "-m", "ablate.execution.executors.forkserver"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+                env=environment,
+                bufsize=0,
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _order(self, line: bytes) -> None:
         assert self._server is not None

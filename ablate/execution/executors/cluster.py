@@ -55,6 +55,8 @@ class Cluster(Protocol):
     """A queue system. Jobs are known by names that the executor chooses."""
 
     title: str
+    lasting: bool
+    """Whether jobs go on when the command ends."""
 
     def submit(self, name: str, command: Sequence[str], jobs: bytes, output: Path, after: Collection[str]) -> None:
         """Queue a command with ``jobs`` on its standard input, to begin when the jobs ``after`` have ended.
@@ -69,7 +71,7 @@ class Cluster(Protocol):
         """End jobs, whether they have begun or not."""
 
     def close(self) -> None:
-        """The command ends; jobs go on where they can."""
+        """The command ends; jobs go on where they can, or else have ended when this returns."""
 
 
 class Refused(Exception):
@@ -116,9 +118,9 @@ class ClusterExecutor:
 
     def poll(self, wait: float | None) -> list[Event]:
         """The events since the last call, after ``wait`` seconds at most."""
-        self._flush()
         until = None if wait is None else time.monotonic() + wait
         while True:
+            self._flush()
             events, self._events = self._events, []
             events += [event for one in list(self._submitted.values()) for event in self._news(one)]
             if time.monotonic() - self._looked >= self.every:
@@ -130,6 +132,8 @@ class ClusterExecutor:
 
     def waiting(self, names: Collection[str]) -> set[str]:
         """Which of these queued jobs, also of other commands, may still begin."""
+        if not self.cluster.lasting:
+            return set(names)  # they are queued on a cluster whose jobs last
         states = self.cluster.states(names)
         if states is None:
             return set(names)
@@ -139,7 +143,7 @@ class ClusterExecutor:
         return {name for name in names if self._gone[name] < AGAIN}
 
     def close(self) -> None:
-        """Leave the jobs to the cluster."""
+        """Leave the jobs to the cluster, or end them."""
         self.cluster.close()
 
     def submit_all(self, jobs: Sequence[Job]) -> int:
@@ -171,7 +175,9 @@ class ClusterExecutor:
         name = self._new_name(jobs[0])
         ours: dict[int, Job] = {}
         for job in jobs:
-            if self.store.queue(job.fingerprints, name):
+            if not self.cluster.lasting:  # as on this machine, a job claims its runs when it begins
+                ours[job.number] = replace(job, name=name, observed={})
+            elif self.store.queue(job.fingerprints, name):
                 ours[job.number] = replace(job, name=name, grace=GRACE, observed={})
             else:
                 self._events += [JobBusy(job=job.number), ProcessExited(job=job.number, code=0)]

@@ -46,6 +46,7 @@ class Slurm:
     """
 
     title = "Slurm"
+    lasting = True
 
     def __init__(self, options: Mapping[str, str], threads: int = 1) -> None:
         for name in options:

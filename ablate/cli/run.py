@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from ablate.tracking.rendering import Rendering
 
 
-CLUSTERS = ("slurm",)
+CLUSTERS = ("slurm", "ray")
 """Executors with an option for their resources."""
 
 
@@ -50,11 +51,15 @@ class Training:
     threads: Annotated[int, typer.Option(metavar="N", help="Number of CPU threads per process.")] = 1
     device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")] = "auto"
     executor: Annotated[
-        str, typer.Option(metavar="EXECUTOR", help="What runs the jobs: local (this machine) or slurm.")
+        str, typer.Option(metavar="EXECUTOR", help="What runs the jobs: local (this machine), slurm or ray.")
     ] = "local"
     slurm: Annotated[
         list[str] | None,
         option("OPTIONS", "Options of sbatch, such as partition=gpu,time=4:00:00,gres=gpu:1. Can be repeated."),
+    ] = None
+    ray: Annotated[
+        list[str] | None,
+        option("OPTIONS", "Options of Ray's tasks, such as num_gpus=0.5,address=10.0.0.1:6379. Can be repeated."),
     ] = None
     runs_per_job: Annotated[
         int, typer.Option(metavar="N", help="Number of ablate's jobs that one job of the cluster runs in turn.")
@@ -131,6 +136,8 @@ def run(
             output().print(line, soft_wrap=True)
         return 0
     rows = announce(plan, store, options)
+    if sentence := address_not_used(options):
+        say(sentence)
     publisher = None if no_mlflow else Publisher(plan, store, tracking_uri, rendering)
     progress = Progress()
     if rows:
@@ -186,6 +193,17 @@ def submitted(detached: Detached, recipe: Recipe, runs: Path) -> str:
     return (
         f"Jobs submitted to {detached.title}: {detached.submitted}.{left} To see their status: {status}. To cancel "
         f"them: {cancel}. To wait for them and print the table, rerun the command without --detach."
+    )
+
+
+def address_not_used(options: RunOptions) -> str:
+    """What to say about Ray's own variable: a cluster is used only if it is given on purpose."""
+    address = os.environ.get("RAY_ADDRESS", "")
+    if options.executor != "ray" or not address or "address" in options.resources:
+        return ""
+    return (
+        f"RAY_ADDRESS (={address}) is not used: the jobs run on a cluster of their own. To use a cluster, add "
+        "--ray address=HOST:PORT."
     )
 
 

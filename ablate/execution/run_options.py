@@ -95,7 +95,8 @@ def slots(options: RunOptions) -> list[str]:
 
 def wants_gpu(resources: Mapping[str, str]) -> bool:
     """Whether a job of a cluster is to get a GPU."""
-    return any("gpu" in name or (name == "gres" and "gpu" in value) for name, value in resources.items())
+    asked = {name: value for name, value in resources.items() if value.strip("0.") or not value}
+    return any("gpu" in name or (name == "gres" and "gpu" in value) for name, value in asked.items())
 
 
 def visible_gpus() -> int:

@@ -7,6 +7,7 @@ What the store has decides whether a run finished; the state of the cluster's jo
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import sys
@@ -71,7 +72,7 @@ class Cluster(Protocol):
         """End jobs, whether they have begun or not."""
 
     def close(self) -> None:
-        """The command ends; jobs go on where they can."""
+        """The command ends; jobs go on where they can, or else have ended when this returns."""
 
 
 class Refused(Exception):
@@ -103,6 +104,7 @@ class ClusterExecutor:
     def __init__(self, cluster: Cluster, store: Store, label: str, *, per_job: int = 1, every: float = 5.0) -> None:
         self.cluster, self.store, self.label, self.per_job, self.every = cluster, store, label, per_job, every
         self.title = cluster.title if cluster.lasting else ""
+        self._prefix = f"ablate-{cluster.title.lower()}-"
         self._buffer: list[Job] = []
         self._submitted: dict[str, Submitted] = {}
         self._looked = 0.0
@@ -137,6 +139,8 @@ class ClusterExecutor:
 
     def waiting(self, names: Collection[str]) -> set[str]:
         """Which of these queued jobs, also of other commands, may still begin."""
+        if not self.cluster.lasting:
+            return set(names)  # they are queued on a cluster whose jobs last
         states = self.cluster.states(names)
         if states is None:
             return set(names)
@@ -146,17 +150,23 @@ class ClusterExecutor:
         return {name for name in names if self._gone[name] < AGAIN}
 
     def close(self) -> None:
-        """Leave the jobs to the cluster. Files of jobs that have ended are removed, also of commands that were killed:
-        what the store has of their runs is all that another command needs.
+        """Leave the jobs to the cluster, or end them. Files of jobs that have ended are removed, also of commands that
+        were killed: what the store has of their runs is all that another command needs.
         """
-        folder = self.store.job_folder("")
-        names = set(self.store.disk.names(folder)) - self._submitted.keys()
+        names = {name for name in self.store.disk.names(self.store.job_folder("")) if self._is_old(name)}
         if names and (states := self.cluster.states(names)) is not None:
             left = {name for name, state in states.items() if state.fate in ("queued", "running")}
             for name in names:
                 if name not in left or self._is_done(name):
                     self._drop(name)
         self.cluster.close()
+
+    def _is_old(self, name: str) -> bool:
+        """Whether a job of this user on this cluster was submitted by another command."""
+        if not name.startswith(self._prefix) or name in self._submitted:
+            return False
+        status = self.store.disk.status(self.store.job_folder(name))
+        return status is not None and status.st_uid == os.getuid()
 
     def _is_done(self, name: str) -> bool:
         """Whether all processes of a job of the cluster have ended."""
@@ -194,9 +204,13 @@ class ClusterExecutor:
         ours: dict[int, Job] = {}
         for job in jobs:
             if self.store.queue(job.fingerprints, name):
-                ours[job.number] = replace(job, name=name, grace=GRACE, observed={})
+                ours[job.number] = replace(job, name=name, observed={})
             else:
                 self._events += [JobBusy(job=job.number), ProcessExited(job=job.number, code=0)]
+        if self.cluster.lasting:
+            ours = {number: replace(job, grace=GRACE) for number, job in ours.items()}
+        else:
+            self._release(name, ours)  # a job that ends with the command claims its runs when it begins
         if not ours:
             return
         folder = self.store.job_folder(name)
@@ -213,12 +227,15 @@ class ClusterExecutor:
 
     def _new_name(self, job: Job) -> str:
         words = re.sub(r"[^A-Za-z0-9_.]+", "-", f"{self.label}-{job.variant}")[:40]
-        return f"ablate-{words}-{secrets.token_hex(4)}"
+        return f"{self._prefix}{words}-{secrets.token_hex(4)}"
 
-    def _give_back(self, name: str, jobs: Mapping[int, Job]) -> None:
+    def _release(self, name: str, jobs: Mapping[int, Job]) -> None:
         for job in jobs.values():
             for run in job.fingerprints:
                 self.store.release(run, name)
+
+    def _give_back(self, name: str, jobs: Mapping[int, Job]) -> None:
+        self._release(name, jobs)
         self.store.disk.remove(self.store.job_folder(name))
 
     # what has happened
@@ -286,9 +303,7 @@ class ClusterExecutor:
 
     def _over(self, one: Submitted, state: State) -> list[Event]:
         """The ends of the jobs in a job of the cluster that has ended before them."""
-        for job in one.left.values():
-            for run in job.fingerprints:
-                self.store.release(run, one.name)
+        self._release(one.name, one.left)
         output = self.store.disk.read(self.store.job_folder(one.name) / OUTPUT) or b""
         self._drop(one.name)
         last = output.decode(errors="replace").strip().rpartition("\n")[2]

@@ -21,6 +21,9 @@ GROUP = "ablate.executors"
 SETTINGS = "ablate.toml"
 """The file in the working folder with a table of resources for each executor."""
 
+RAY_LOOKS = 0.5
+"""Seconds between two looks at the states of Ray's tasks, which cost nothing: its driver tells them."""
+
 Make = Callable[[Store, str, RunOptions], Executor]
 
 
@@ -79,7 +82,15 @@ def _slurm(store: Store, label: str, options: RunOptions) -> Executor:
     return ClusterExecutor(cluster, store, label, per_job=options.runs_per_job, every=options.look_every)
 
 
-BUILT_IN: Mapping[str, Make] = {"local": _local, "slurm": _slurm}
+def _ray(store: Store, label: str, options: RunOptions) -> Executor:
+    from ablate.execution.executors.cluster import ClusterExecutor
+    from ablate.execution.executors.ray import Ray
+
+    cluster = Ray(options.resources, store.root.absolute(), options.threads)
+    return ClusterExecutor(cluster, store, label, per_job=options.runs_per_job, every=RAY_LOOKS)
+
+
+BUILT_IN: Mapping[str, Make] = {"local": _local, "slurm": _slurm, "ray": _ray}
 
 
 def _from_file(executor: str) -> dict[str, str]:
@@ -90,7 +101,7 @@ def _from_file(executor: str) -> dict[str, str]:
         table = tomllib.loads(path.read_text(encoding="utf-8")).get(executor, {})
     except (OSError, ValueError) as error:
         raise ValueError(f"file (={path}) cannot be read as TOML: {error}.") from None
-    if not isinstance(table, dict) or not all(isinstance(value, str | int | bool) for value in table.values()):
+    if not isinstance(table, dict) or not all(isinstance(value, str | int | float | bool) for value in table.values()):
         raise ValueError(f'{executor} in file (={path}) must be a table of options, such as partition = "gpu".')
     return {name: "" if value is True else str(value) for name, value in table.items() if value is not False}
 

@@ -1,5 +1,6 @@
-"""Runs jobs of a cluster, one after another: ``python -m ablate.execution.executors.remote RUNS NAME``, with one job
-per line on the standard input (base64 of a pickle).
+"""Runs jobs of a cluster, one after another: ``python -m ablate.execution.executors.remote RUNS NAME [FOLDER]``, with
+one job per line on the standard input (base64 of a pickle). If an empty line follows them, the input stays open, and
+everything ends when it closes. ``FOLDER``: the one of which this program's working folder is a copy.
 
 Each job is a forked process. Events are appended to a file in the folder of runs, which the command reads. When it is
 asked to end (SIGTERM: preemption, time limit, cancellation), it passes that on and begins no further job.
@@ -12,8 +13,10 @@ import os
 import pickle
 import select
 import signal
+import socket
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from ablate.execution.events import ExecutorReady
@@ -26,11 +29,12 @@ EVENTS = "events.jsonl"
 OUTPUT = "output.txt"
 
 
-def work(root: Path, name: str, jobs: list[Job]) -> None:
-    """Run jobs until all have ended, or this process is asked to end."""
+def work(root: Path, name: str, jobs: list[Job], *, follows: bool = False) -> None:
+    """Run jobs until all have ended, or this process is asked to end. ``follows``: it ends when its input closes."""
     asked: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
     warm_up()
+    inputs = [0] if follows else []
     store = Store(root)
     if store.disk.kind(store.job_folder(name) / EVENTS) != "file":
         return  # the command has submitted them again
@@ -48,10 +52,31 @@ def work(root: Path, name: str, jobs: list[Job]) -> None:
                     for pid in processes.jobs:
                         with suppress(ProcessLookupError):
                             os.kill(pid, signal.SIGTERM)
-                if select.select([processes.wake], [], [], BEAT)[0]:
+                ready = select.select([processes.wake, *inputs], [], [], BEAT)[0]
+                if 0 in ready:
+                    os._exit(1)  # what started it is gone; jobs end when they see that this process is
+                if ready:
                     os.read(processes.wake, 1 << 10)
                 reap(processes.jobs, file.fileno(), infrastructure=bool(asked))
                 processes.beat()
+
+
+def here(jobs: list[Job], copied: Path | None) -> list[Job]:
+    """The jobs with the folders of their recipes on this machine. Exits if there is none."""
+    if copied is not None:
+        jobs = [replace(job, assignment=replace(job.assignment, folder=_copy(job, copied))) for job in jobs]
+    for job in jobs:
+        if not (folder := job.assignment.folder).is_dir():
+            raise SystemExit(f"The recipe's folder (={folder}) is missing on {socket.gethostname()}")
+    return jobs
+
+
+def _copy(job: Job, copied: Path) -> Path:
+    """Where the folder of a job's recipe is in the copy, the working folder."""
+    folder = job.assignment.folder.resolve()
+    if not folder.is_relative_to(copied):
+        raise SystemExit(f"The recipe's folder (={folder}) is not in the folder with code (={copied})")
+    return Path.cwd() / folder.relative_to(copied)
 
 
 def encoded(jobs: list[Job]) -> bytes:
@@ -61,6 +86,11 @@ def encoded(jobs: list[Job]) -> bytes:
 
 if __name__ == "__main__":
     sys.path = [entry for entry in sys.path if entry]
-    work(Path(sys.argv[1]), sys.argv[2], [pickle.loads(base64.b64decode(line)) for line in sys.stdin.buffer])
+    root, name, *copied = sys.argv[1:]
+    lines = []
+    while (line := sys.stdin.buffer.readline()).strip():
+        lines.append(line)
+    jobs = here([pickle.loads(base64.b64decode(line)) for line in lines], Path(copied[0]) if copied else None)
+    work(Path(root), name, jobs, follows=bool(line))
     sys.stdout.flush()
     os._exit(0)

@@ -24,8 +24,8 @@ demo:  ## train the keypoint ladder on synthetic faces, five seeds each, and pri
 test: $(READY)  ## run the tests, except the slow ones
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
-slow: $(READY)  ## run the slow tests: kills and faults at every write, real faces, a browser, PostgreSQL
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+slow: $(READY)  ## run the slow tests: kills and faults at every write, clusters, real faces, a browser, PostgreSQL
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m slow
 
 lint: $(READY)  ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ that a dying server or node took along starts again as it was, and the death doe
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections import deque
@@ -171,9 +172,11 @@ class Scheduler:
                     self.store.release(name, gone)
 
     def _left_in_queue(self, name: str) -> str:
-        """The queued job that has claimed a run, if the command that submitted it is not seen to be running."""
+        """The queued job of this user that has claimed a run, if its command is not seen to be running. Those of others
+        may be hidden from this user.
+        """
         owner = self.store.owner(name)
-        if owner is None or not owner.queued:
+        if owner is None or not owner.queued or owner.user != os.getuid():
             return ""
         return "" if owner.machine == this_machine() and is_alive(owner.pid, owner.born) else owner.job
 

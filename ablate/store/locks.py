@@ -55,8 +55,8 @@ State = Literal["free", "held", "ended", "expired", "empty"]
 @dataclass(frozen=True)
 class Owner:
     """Who holds a lock: a process on a machine, which began at ``born``; ``flock``: whether ``flock`` holds where the
-    file is. ``job``: the name of the job that it is, if it runs on a cluster. If that is ``queued``, the process is the
-    one that submits it.
+    file is, ``user`` the number of its user. ``job``: the name of the job that it is, if it runs on a cluster. If that
+    is ``queued``, the process is the one that submits it.
     """
 
     machine: Machine
@@ -65,11 +65,12 @@ class Owner:
     flock: bool = False
     job: str = ""
     queued: bool = False
+    user: int = -1
 
 
 def myself(job: str = "") -> Owner:
     """This process as an owner."""
-    return Owner(this_machine(), os.getpid(), born(os.getpid()), job=job)
+    return Owner(this_machine(), os.getpid(), born(os.getpid()), job=job, user=os.getuid())
 
 
 @dataclass(frozen=True)

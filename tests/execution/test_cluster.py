@@ -219,6 +219,17 @@ def test_a_command_that_is_submitting_is_not_overtaken(scheduler, stub):
     assert one._left_in_queue(jobs[0].fingerprints[0]) == ""
 
 
+def test_a_job_of_another_user_is_left_to_them(scheduler, stub, monkeypatch):
+    """A cluster may hide it from this one."""
+    one, jobs = scheduler(Pretended(stub()))
+    store = Store(scheduler.study.root)
+    monkeypatch.setattr("ablate.execution.scheduler.is_alive", lambda pid, born: False)
+    assert store.queue(jobs[0].fingerprints, "ablate-theirs")
+    assert one._left_in_queue(jobs[0].fingerprints[0]) == "ablate-theirs"
+    monkeypatch.setattr("os.getuid", lambda: 4711)
+    assert one._left_in_queue(jobs[0].fingerprints[0]) == ""
+
+
 def test_a_job_that_its_command_has_replaced_trains_nothing(scheduler, stub):
     """A cluster may begin a job again that it had ended."""
     training = stub()

@@ -272,7 +272,7 @@ class ClusterExecutor:
         """Forget a job of the cluster whose jobs have ended, or are submitted again."""
         self._submitted.pop(name, None)
         self._dropped.add(name)
-        with suppress(DiskError):  # on a network file system, until the job has closed its files; `clean` removes it
+        with suppress(DiskError):  # as on a network file system, until the job has closed its files: removed by `close`
             self.store.disk.remove(self.store.job_folder(name))
 
     def _look(self) -> list[Event]:

@@ -16,7 +16,9 @@ def cancel_jobs(plan: Plan, store: Store, options: RunOptions) -> int:
     Raises ValueError if the executor has no jobs that go on without a command, and ExecutorError if it cannot be asked.
     """
     if options.executor not in LASTING:
-        raise ValueError(f"--executor (={options.executor}) must be {LASTING[0]}. Other jobs end with their command.")
+        raise ValueError(
+            f"--executor (={options.executor}) must be {LASTING[0]}. Jobs of other executors end with their command."
+        )
     executor = executor_of(store, plan.recipe.study, options)
     assert isinstance(executor, ClusterExecutor)
     owners = {run.fingerprint: owner for run in plan.runs if (owner := store.owner(run.fingerprint)) and owner.job}

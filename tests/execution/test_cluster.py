@@ -174,9 +174,7 @@ def test_jobs_that_are_lost_again_and_again_end_the_command(scheduler, stub):
         raise Pulled
 
     one, jobs = scheduler(Pretended(stub(pull), [State("lost", "NODE_FAIL")] * 100))
-    with pytest.raises(
-        ExecutorError, match=r"Jobs ended 10 times before any of them came further \(last: its Pretended"
-    ):
+    with pytest.raises(ExecutorError, match=r"Jobs ended 10 times in a row without any progress \(last: its Pretended"):
         list(one.run(jobs))
 
 

@@ -98,6 +98,21 @@ def test_without_slurm_the_commands_end_with_one_line(own, ablate):
         assert "bug in ablate" not in done.err
 
 
+def test_a_cluster_that_does_not_answer_has_cancelled_nothing(own, ablate, tmp_path):
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("sbatch", "squeue", "scancel"):
+        (programs / name).write_text("#!/bin/sh\nexit 0\n")
+        (programs / name).chmod(0o755)
+    assert ablate("run", own, "--executor", "slurm", "--detach", PATH=str(programs)).code == 0
+    (programs / "squeue").write_text("#!/bin/sh\nexit 1\n")
+    done = ablate("cancel", own, PATH=str(programs))
+    assert (done.code, done.err) == (2, "Slurm does not answer, so no job was cancelled. Rerun the command later.\n")
+    (programs / "squeue").write_text("#!/bin/sh\nexit 0\n")
+    assert "Jobs cancelled: 1." in ablate("cancel", own, PATH=str(programs)).err
+    assert "No jobs of this study" in ablate("cancel", own, PATH=str(programs)).err
+
+
 def test_a_device_of_a_cluster_need_not_be_here():
     assert slots(RunOptions(executor="slurm", device="cuda:7", jobs=1)) == ["cuda:7"]
 

@@ -116,6 +116,12 @@ def store_warnings_printed() -> Iterator[None]:
         yield
 
 
+def _executor_error() -> type[Exception]:
+    from ablate.execution.executors.executor import ExecutorError
+
+    return ExecutorError
+
+
 def run_command(words: Sequence[str]) -> int:
     """Run the command line ``words`` and return its exit code. ``--debug``, anywhere, shows tracebacks instead of
     messages.
@@ -141,6 +147,8 @@ def run_command(words: Sequence[str]) -> int:
             raise
         if hasattr(error, "format_message"):
             warn(reduce(safe_text, words, usage(error, words)))
+        elif isinstance(error, _executor_error()):
+            warn(str(error))
         elif (line := limit(error)) is not None:
             warn(line)
         elif isinstance(error, ValueError | OSError):

@@ -13,9 +13,9 @@ from ablate.cli.options import RecipePath, Selection
 def cancel(
     recipe: RecipePath,
     selection: Selection,
-    executor: Annotated[str, typer.Option(metavar="EXECUTOR", help="The cluster that runs the jobs.")] = "slurm",
+    executor: Annotated[str, typer.Option(metavar="EXECUTOR", help="Where the jobs are: slurm.")] = "slurm",
 ) -> int:
-    """Cancel the jobs of a study that are queued or running on a cluster. Runs keep their last checkpoint.
+    """Cancel the queued and running jobs of a study on a cluster. Unfinished runs keep their last checkpoint.
 
     Example: ablate cancel digits.yaml
     """

@@ -46,27 +46,34 @@ class Training:
     """The options that say how to train."""
 
     jobs: Annotated[
-        str, typer.Option(metavar="N", help="Number of parallel processes, or auto (one per core or GPU).")
+        str,
+        typer.Option(
+            metavar="N",
+            help="Number of parallel processes, or auto (one per core or GPU). On a cluster, number of jobs that are "
+            "queued or running at once (auto: 100).",
+        ),
     ] = "auto"
     threads: Annotated[int, typer.Option(metavar="N", help="Number of CPU threads per process.")] = 1
     device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")] = "auto"
     executor: Annotated[
-        str, typer.Option(metavar="EXECUTOR", help="What runs the jobs: local (this machine), slurm or ray.")
+        str, typer.Option(metavar="EXECUTOR", help="Where to train: local (this machine), slurm or ray.")
     ] = "local"
     slurm: Annotated[
         list[str] | None,
-        option("OPTIONS", "Options of sbatch, such as partition=gpu,time=4:00:00,gres=gpu:1. Can be repeated."),
+        option(
+            "OPTIONS", "Options of sbatch without --, such as partition=gpu,time=4:00:00,gres=gpu:1. Can be repeated."
+        ),
     ] = None
     ray: Annotated[
         list[str] | None,
         option("OPTIONS", "Options of Ray's tasks, such as num_gpus=0.5,address=10.0.0.1:6379. Can be repeated."),
     ] = None
     runs_per_job: Annotated[
-        int, typer.Option(metavar="N", help="Number of ablate's jobs that one job of the cluster runs in turn.")
+        int, typer.Option(metavar="N", help="Number of jobs that one job of the cluster runs one after another.")
     ] = 1
     jobs_per_gpu: Annotated[int, typer.Option(metavar="N", help="Number of parallel processes per GPU.")] = 1
     detach: Annotated[
-        bool, typer.Option("--detach", help="Submit all jobs to the cluster, and do not wait for them.")
+        bool, typer.Option("--detach", help="Submit all jobs to Slurm and exit without waiting for them.")
     ] = False
     timeout: Annotated[float | None, option("SECONDS", "Time limit of a job in seconds.")] = None
     retries: Annotated[
@@ -189,7 +196,11 @@ def submitted(detached: Detached, recipe: Recipe, runs: Path) -> str:
 
     flags = [*settings_flags(recipe.selection), *flag_of(runs)]
     status, cancel = (suggested(command, recipe.path, flags=flags) for command in ("status", "cancel"))
-    left = f" {detached.left} more did not fit in its queue: rerun the command later." if detached.left else ""
+    left = (
+        f" {detached.left} more did not fit into its queue. Rerun the command later to submit them."
+        if detached.left
+        else ""
+    )
     return (
         f"Jobs submitted to {detached.title}: {detached.submitted}.{left} To see their status: {status}. To cancel "
         f"them: {cancel}. To wait for them and print the table, rerun the command without --detach."
@@ -202,8 +213,8 @@ def address_not_used(options: RunOptions) -> str:
     if options.executor != "ray" or not address or "address" in options.resources:
         return ""
     return (
-        f"RAY_ADDRESS (={address}) is not used: the jobs run on a cluster of their own. To use a cluster, add "
-        "--ray address=HOST:PORT."
+        f"RAY_ADDRESS (={address}) is ignored, and a Ray cluster is started on this machine. To use an existing "
+        "cluster, add --ray address=HOST:PORT."
     )
 
 

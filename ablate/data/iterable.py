@@ -47,7 +47,9 @@ class Stream:
                 empty = False
                 yield sample
             if empty:
-                raise ValueError(f"{self.where} is empty in pass {number + 1}.")
+                raise ValueError(
+                    f"{self.where} yields no samples in iteration {number + 1}. Each must yield at least one."
+                )
 
     def batch(self, samples: Sequence[Any]) -> Pair:
         """A batch (N, …) of inputs and targets."""
@@ -152,6 +154,6 @@ def read_through(source: Any, where: str) -> list[Any]:
         if len(found) > MOST or (len(found) % CHECKED == 0 and free_bytes("cpu") < enough):
             raise ValueError(
                 f"{where} (={type(source).__name__}) must be finite and fit in memory, but has more than "
-                f"{len(found) - 1:,} samples. Limit it, for example by itertools.islice."
+                f"{len(found) - 1:,} samples. Limit it, for example with itertools.islice."
             )
     return found

@@ -41,6 +41,7 @@ from ablate.engine.tracked_metrics import TrackedMetrics
 from ablate.losses.from_model import FromModel, WithTargets
 from ablate.notes.note import Note
 from ablate.recipe.settings import Settings
+from ablate.registry import entries
 from ablate.registry.lazy import torch
 from ablate.rng.noise import Noise
 from ablate.trees import Tree, leaves
@@ -289,7 +290,8 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
             "noise_scale or an optimizer with a closure. Use bf16."
         )
     if assembly.computes_loss and (predicting := [trick for trick in tricks if has_hook(trick, "on_predict")]):
-        name = stream_name(predicting[0]).rpartition(":")[2].lower()
+        kind = stream_name(predicting[0]).rpartition(":")[2]
+        name = next((entry.name for entry in entries("trick") if entry.settings.__name__ == kind), kind)
         raise ValueError(
             f"trick (={name}) cannot be combined with loss (=from_model), because it changes predictions after the "
             "loss. Remove it."

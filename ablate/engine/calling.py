@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +22,7 @@ class Arguments:
 
     def __init__(self, form: BatchForm) -> None:
         self.form = form
-        self.has_targets = False
+        self.has_targets = self.accepts_targets = False
 
     def __call__(self, network: nn.Module, given: tuple[Tree], _: Mapping[str, Any]) -> tuple[Any, dict[str, Tree]]:
         self.has_targets = isinstance(given[0], WithTargets)
@@ -29,9 +30,13 @@ class Arguments:
         arguments, named = self._unpacked(inputs) if self.form.call == "unpack" else ((inputs,), {})
         if self.has_targets:
             targets = given[0].targets
-            if not named:
-                return (*arguments, targets), {}
-            named |= targets if isinstance(self.form.targets, tuple) else {self._name(): targets}
+            if named:
+                named |= targets if isinstance(self.form.targets, tuple) else {self._name(): targets}
+            else:
+                arguments = (*arguments, targets)
+            if not self.accepts_targets:
+                _check_arguments(network, arguments, named)
+                self.accepts_targets = True
         return arguments, named
 
     def _unpacked(self, inputs: Tree) -> tuple[tuple[Tree, ...], dict[str, Tree]]:
@@ -51,6 +56,19 @@ class Arguments:
                 f"{'not set' if self.form.targets is None else self.form.targets}. Set it to their key."
             )
         return name
+
+
+def _check_arguments(network: nn.Module, arguments: tuple[Tree, ...], named: Mapping[str, Tree]) -> None:
+    """Raises ValueError (one line) for a network that cannot be called with targets."""
+    signature = inspect.signature(network.forward)
+    try:
+        signature.bind(*arguments, **named)
+    except TypeError as error:
+        names = ", ".join(signature.parameters)
+        raise ValueError(
+            f"loss (=from_model) requires a network that accepts the targets, but {type(network).__name__}.forward "
+            f"takes ({names}): {error}. Add an argument for the targets, or use another loss."
+        ) from None
 
 
 class Returned:

@@ -50,7 +50,13 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         if self.detach and self.executor not in LASTING:
-            raise ValueError(f"--detach requires an executor whose jobs go on without the command: {LASTING[0]}.")
+            raise ValueError(
+                f"--detach requires --executor {LASTING[0]}. Jobs of --executor {self.executor} end with the command."
+            )
+        if self.runs_per_job > 1 and self.executor == "local":
+            raise ValueError(
+                f"--runs-per-job (={self.runs_per_job}) requires a cluster, such as --executor slurm. Remove it."
+            )
         for name, (least, most) in RANGES.items():
             value = getattr(self, name)
             if value is None or least <= value <= most:
@@ -73,13 +79,13 @@ def slots(options: RunOptions) -> list[str]:
     Raises ValueError for a GPU that is not available.
     """
     gpus, device = visible_gpus(), options.device
+    kind, _, index = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdecimal())):
+        raise ValueError(f"--device (={device}) must be auto, cpu, cuda or cuda:N.")
     if options.executor != "local":
         if device == "auto":
             device = "cuda:0" if wants_gpu(options.resources) else "cpu"
         return [device] * (options.jobs or QUEUED)
-    kind, _, index = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdecimal())):
-        raise ValueError(f"--device (={device}) must be auto, cpu, cuda or cuda:N.")
     if kind == "cuda" and not gpus:
         raise ValueError(f"--device (={device}) requires a CUDA device, but none is available. Use --device cpu.")
     if index:

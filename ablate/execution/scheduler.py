@@ -406,11 +406,11 @@ def given_up(lost: ProcessExited, times: int) -> str:
     """Why no further job is tried."""
     if lost.reason:
         return (
-            f"Jobs ended {times} times before any of them came further (last: {lost.reason}). Check the state and the "
+            f"Jobs ended {times} times in a row without any progress (last: {lost.reason}). Check the state and the "
             "limits of the cluster, and rerun the command to resume."
         )
     return (
-        f"The server that runs the jobs ended {times} times before any of them came further (last: {how(lost.code)}). "
+        f"The server that runs the jobs ended {times} times in a row without any progress (last: {how(lost.code)}). "
         "Check the memory of the machine and the limits of its processes (ulimit -a), and rerun the command to resume."
     )
 

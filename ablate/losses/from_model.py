@@ -64,8 +64,8 @@ class FromModel(Loss):
         if not isinstance(loss, torch.Tensor) or loss.dim() != 0:
             what = described(output) if loss is None else f"{described(loss)} as its loss"
             raise ValueError(
-                "loss (=from_model) requires a network that returns its loss, a 0-d tensor, if it gets the targets, "
-                f"but it returns {what}. Name the loss with loss.part, or use another loss."
+                "loss (=from_model) requires a network that returns its loss, a 0-d tensor, when it is called with the "
+                f"targets, but it returns {what}. Set loss.part to the place of the loss, or use another loss."
             )
         return WithLoss(loss, rest)
 

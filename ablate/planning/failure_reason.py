@@ -11,6 +11,7 @@ from types import FrameType
 from ablate.registry import Named, entries
 from ablate.registry.lazy import torch
 from ablate.store.records import Status
+from ablate.trees import WrongPath
 from ablate.tricks.trick import NoEffect
 
 LIMIT = 300
@@ -21,6 +22,9 @@ NOT_THE_USERS = (Path(__file__).parents[1], *(Path(sysconfig.get_path(name)) for
 
 INSTALLED = {"site-packages", "dist-packages"}
 """Folders of installed packages, of this or another environment."""
+
+OURS = (ValueError, WrongPath)
+"""Exceptions whose message is one line that says all."""
 
 SCARCE = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
@@ -53,7 +57,7 @@ def diagnosis(error: BaseException) -> tuple[Status, str]:
         or "Storage size calculation overflowed" in text
     ):
         return "out_of_memory", shortened(text)
-    if type(error) is not ValueError:
+    if type(error) not in OURS:
         text = f"{type(error).__name__}: {text}" if text else type(error).__name__
     meaning = next((way for said, way in WAYS_OUT.items() if said in text), "")
     parts = [text.rstrip("."), *([meaning] if meaning else [])]
@@ -74,7 +78,7 @@ def place(error: BaseException) -> str:
     for frame, line in reversed(frames):
         if users(path := frame.f_code.co_filename):
             return f"{Path(path).name}, line {line}, in {frame.f_code.co_name}"
-    if type(error) is ValueError:
+    if type(error) in OURS:
         return ""
     return next((name for frame, _ in reversed(frames) if (name := named(frame))), "")
 

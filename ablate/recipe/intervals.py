@@ -46,11 +46,12 @@ class Evaluate(BaseModel):
 
     PARTS: ClassVar = re.compile(r"([1-9]\d*) ?steps?")
 
-    @field_validator("every")
+    @field_validator("every", mode="before")
     @classmethod
-    def _in_steps(cls, value: str | None) -> str | None:
-        if value is not None and cls.PARTS.fullmatch(value) is None:
-            raise ValueError("must be a number of steps, such as 200 steps.")
+    def _in_steps(cls, value: object) -> object:
+        if value is not None and (not isinstance(value, str) or cls.PARTS.fullmatch(value) is None):
+            example = value if type(value) is int and value > 0 else 200
+            raise ValueError(f"must be a number of steps, such as {example} steps.")
         return value
 
     @property

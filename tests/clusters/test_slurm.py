@@ -296,9 +296,9 @@ def test_what_slurm_refuses_is_one_line(study):
     said = study.run(*study.on_slurm("--slurm", "partition=nowhere"), code=2)
     assert "invalid partition specified: nowhere" in said
     assert "Traceback" not in said
-    assert "Change the options for Slurm (=partition=nowhere)" in said
+    assert "Change the options of sbatch (=partition=nowhere)" in said
     assert not study.statuses()
-    assert "--slurm (=output=x) cannot be changed" in study.run(*study.on_slurm("--slurm", "output=x"), code=2)
+    assert "--slurm (=output=x) is not allowed" in study.run(*study.on_slurm("--slurm", "output=x"), code=2)
 
 
 def test_a_job_that_cannot_begin_ends_the_command(study):
@@ -309,5 +309,5 @@ def test_a_job_that_cannot_begin_ends_the_command(study):
     process = study.start(*study.on_slurm(*SOME), PYTHONPATH=str(study.folder))
     out, err = process.communicate(timeout=WAIT)
     assert process.returncode == 2, out + err
-    assert "A job could not begin: its Slurm job ended (FAILED). Its last line of output: SystemExit: lost." in err
+    assert "A job could not start: its Slurm job ended (FAILED). Its last line of output: SystemExit: lost." in err
     study.slurm.run("scancel", "--user=root")

@@ -214,7 +214,7 @@ variants:
 """
 
 WRONG = {
-    "a number without a unit": ("{every: 200}", "evaluate.every (=200)"),
+    "a number without a unit": ("{every: 200}", "evaluate.every (=200) must be a number of steps, such as 200 steps."),
     "a word without a unit": ("{every: '200'}", "evaluate.every (='200') must be a number of steps, such as 200 steps."),
     "no steps": ("{every: 0 steps}", "evaluate.every (=0 steps) must be a number of steps, such as 200 steps."),
     "epochs": ("{every: 1 epoch}", "evaluate.every (=1 epoch) must be a number of steps, such as 200 steps."),

@@ -244,13 +244,13 @@ def in_this_process(function, questions, failed):
 
 
 WRONG = {
-    "no loss": ({"model": "Without"}, "loss (=from_model) requires a network that returns its loss, a 0-d tensor, if it gets the targets, but it returns a dict with 'logits' ("),
-    "a loss of each sample": ({"model": "Several"}, "but it returns a tensor of shape (16,) as its loss. Name the loss with loss.part, or use another loss"),
-    "a network that takes no targets": ({"model": "Unasked"}, "Unasked.forward() takes 2 positional arguments but 3 were given"),
+    "no loss": ({"model": "Without"}, "loss (=from_model) requires a network that returns its loss, a 0-d tensor, when it is called with the targets, but it returns a dict with 'logits' ("),
+    "a loss of each sample": ({"model": "Several"}, "but it returns a tensor of shape (16,) as its loss. Set loss.part to the place of the loss, or use another loss"),
+    "a network that takes no targets": ({"model": "Unasked"}, "loss (=from_model) requires a network that accepts the targets, but Unasked.forward takes"),
     "a part that is not there": ({"model": "Dicts", "loss": "{name: from_model, part: losses}"}, "loss.part (=losses) is not in a dict with 'loss' () and 'logits' ("),
     "a built-in network": ({"model": "mlp", "batch": "{inputs: input_ids, targets: labels}"}, "loss (=from_model) requires a network that computes its own loss, but model (=mlp) does not. Use a model with a target, or another loss."),
     "targets without a name": ({"model": "Objects", "data": "pairs", "batch": "{call: unpack, output: logits}"}, "loss (=from_model) with batch.call (=unpack) requires a name for the targets, but batch.targets is not set"),
-    "predictions that change after the loss": ({"model": "Noisy", "more": "variants: [{name: more, add: [mc_dropout]}]"}, "trick (=mcdropout) cannot be combined with loss (=from_model)"),
+    "predictions that change after the loss": ({"model": "Noisy", "more": "variants: [{name: more, add: [mc_dropout]}]"}, "trick (=mc_dropout) cannot be combined with loss (=from_model)"),
     "a metric of all that it returns": ({"model": "Dicts", "batch": "{inputs: [input_ids, attention_mask], targets: labels}"}, "metric (=accuracy) requires predictions that are one tensor, but the network returns a dict with 'logits'"),
 }  # fmt: skip
 

@@ -273,7 +273,7 @@ WRONG = {
     "no length of an epoch": ({"batch": "{inputs: x, targets: y}"}, "train is an IterableDataset, so the length of an epoch is unknown. Set batch.per_epoch"),
     "an infinite validation set": ({"data": "infinite_valid"}, "valid (=Endless) must be finite and fit in memory, but has more than 1,000 samples"),
     "an iterator instead of an iterable": ({"data": "itself"}, "__iter__ must return a new iterator, but it returns the dataset itself"),
-    "an empty stream": ({"data": "empty"}, "train is empty in pass 1"),
+    "an empty stream": ({"data": "empty"}, "train yields no samples in iteration 1"),
     "batches of an epoch of a map-style dataset": ({"data": "map_style"}, "batch.per_epoch (=4) requires an IterableDataset as training set. Remove it"),
     "no batches": ({"batch": "{inputs: x, targets: y, per_epoch: 0}"}, "batch.per_epoch (=0) must be at least 1"),
     "classes that cannot be counted": ({"data": "uncounted", "batch": "{per_epoch: 4}", "loss": "cross_entropy"}, "cannot count the classes of an IterableDataset. Return 'outputs'"),

@@ -13,6 +13,7 @@ import ablate as library
 from ablate.notes.note import Note
 from ablate.planning.failure_reason import LIMIT, diagnosis
 from ablate.registry import lookup
+from ablate.trees import pick
 
 
 def raised(call, *arguments) -> BaseException:
@@ -69,6 +70,11 @@ def test_a_rule_of_the_librarys_own_says_all():
     error = raised(lookup("loss", "mse").settings(), torch.ones(2, 3), torch.ones(2, 4))
     error.__traceback__ = error.__traceback__.tb_next
     assert diagnosis(error)[1].endswith("Set the network's outputs to the number of targets")
+
+
+def test_a_path_that_leads_to_nothing_is_a_rule_of_its_own():
+    error = raised(pick, {"loss": torch.ones(())}, "losses", "loss.part")
+    assert diagnosis(error)[1].startswith("loss.part (=losses) is not in a dict with 'loss' ()")
 
 
 def test_a_batch_of_one_under_batch_norm_is_explained():

@@ -253,7 +253,7 @@ def test_a_cluster_that_was_there_may_come_back(tmp_path, ray, fake):
 
 @pytest.mark.parametrize("port", ["9", "99999"])
 def test_an_address_without_a_cluster_is_one_line(tmp_path, ray, port):
-    with pytest.raises(ExecutorError, match=rf"^No cluster of Ray can be reached at .*127\.0\.0\.1:{port}.*\.$"):
+    with pytest.raises(ExecutorError, match=rf"^Cannot connect to a Ray cluster at .*127\.0\.0\.1:{port}.*\.$"):
         submit(ray(address=f"127.0.0.1:{port}"), "first", tmp_path)
 
 
@@ -471,7 +471,7 @@ def test_a_recipe_whose_folder_is_missing_or_not_in_the_copy_is_one_line(tmp_pat
     monkeypatch.chdir(tmp_path)
     [moved] = here([job], job.assignment.folder)
     assert moved.assignment.folder == tmp_path
-    with pytest.raises(SystemExit, match="not in the folder"):
+    with pytest.raises(SystemExit, match="is outside of working_dir"):
         here([job], tmp_path / "elsewhere")
     shutil.rmtree(job.assignment.folder)
     with pytest.raises(SystemExit, match="is missing on"):
@@ -480,5 +480,5 @@ def test_a_recipe_whose_folder_is_missing_or_not_in_the_copy_is_one_line(tmp_pat
 
 def test_a_command_says_that_it_does_not_use_the_address_in_the_environment(own, ablate, fake):
     words = ("run", own, "--executor", "ray", "--ray")
-    assert "RAY_ADDRESS (=theirs:1) is not used" in ablate(*words, "num_gpus=-1", RAY_ADDRESS="theirs:1").err
+    assert "RAY_ADDRESS (=theirs:1) is ignored" in ablate(*words, "num_gpus=1", RAY_ADDRESS="theirs:1").err
     assert "RAY_ADDRESS" not in ablate(*words, "address=127.0.0.1:9", RAY_ADDRESS="theirs:1").err

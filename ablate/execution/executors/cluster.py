@@ -194,7 +194,7 @@ class ClusterExecutor:
                 self._refused += not self._submitted
                 if self._refused == REFUSALS:
                     raise ExecutorError(
-                        f"{self.cluster.title} takes no jobs: {refused}. Rerun the command later."
+                        f"{self.cluster.title} accepts no jobs: {refused}. Rerun the command later."
                     ) from None
                 return
 
@@ -298,7 +298,7 @@ class ClusterExecutor:
                 continue
             found += self._news(one)
             if one.left:
-                found += self._over(one, state or State("lost", "is no longer known"))
+                found += self._over(one, state or State("lost", "no longer in its queue"))
         return found
 
     def _over(self, one: Submitted, state: State) -> list[Event]:
@@ -309,11 +309,11 @@ class ClusterExecutor:
         last = output.decode(errors="replace").strip().rpartition("\n")[2]
         said = f"its {self.cluster.title} job ended ({state.word})"
         if state.fate in ("done", "queued"):
-            said = f"its {self.cluster.title} job was asked to end, by a time limit or for another job"
+            said = f"its {self.cluster.title} job was stopped by its time limit or preempted"
         if not one.ready and state.fate in ("failed", "done"):
             raise ExecutorError(
-                f"A job could not begin: {said}. Its last line of output: {last[:200] or 'none'}. Fix the problem, and "
-                "rerun the command to resume."
+                f"A job could not start: {said}. Its last line of output: {last[:200] or 'none'}. Fix the problem and "
+                "rerun the command."
             )
         return [
             ProcessExited(

@@ -24,6 +24,9 @@ SETTINGS = "ablate.toml"
 RAY_LOOKS = 0.5
 """Seconds between two looks at the states of Ray's tasks, which cost nothing: its driver tells them."""
 
+EXAMPLES = {"slurm": "partition=gpu,time=4:00:00", "ray": "num_gpus=0.5,num_cpus=2"}
+"""Options of executors, as examples in messages."""
+
 Make = Callable[[Store, str, RunOptions], Executor]
 
 
@@ -46,14 +49,24 @@ def resources_of(executor: str, given: Sequence[str]) -> dict[str, str]:
     """What jobs of an executor are asked to get: from the table in ``ablate.toml``, the environment and the command
     line, of which the last counts.
 
-    Raises ValueError.
+    Raises ValueError, also for options that a built-in executor cannot use.
     """
     variable = f"ABLATE_{executor.upper()}"
-    return {
-        **_from_file(executor),
-        **_from_words([os.environ.get(variable, "")], f"${variable}"),
-        **_from_words(given, f"--{executor}"),
+    example = EXAMPLES.get(executor, "name=value")
+    found = {
+        **_from_file(executor, example),
+        **_from_words([os.environ.get(variable, "")], f"${variable}", example),
+        **_from_words(given, f"--{executor}", example),
     }
+    if executor == "slurm":
+        from ablate.execution.executors.slurm import check_options
+
+        check_options(found)
+    if executor == "ray":
+        from ablate.execution.executors.ray import Resources
+
+        Resources.of(found, threads=1)
+    return found
 
 
 def _makers() -> Mapping[str, Make]:
@@ -93,20 +106,35 @@ def _ray(store: Store, label: str, options: RunOptions) -> Executor:
 BUILT_IN: Mapping[str, Make] = {"local": _local, "slurm": _slurm, "ray": _ray}
 
 
-def _from_file(executor: str) -> dict[str, str]:
+def _from_file(executor: str, example: str) -> dict[str, str]:
     path = Path(SETTINGS)
-    if not path.is_file():
+    if not path.exists():
         return {}
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8")).get(executor, {})
-    except (OSError, ValueError) as error:
-        raise ValueError(f"file (={path}) cannot be read as TOML: {error}.") from None
-    if not isinstance(table, dict) or not all(isinstance(value, str | int | float | bool) for value in table.values()):
-        raise ValueError(f'{executor} in file (={path}) must be a table of options, such as partition = "gpu".')
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise ValueError(f"file (={path}) must be UTF-8 text.") from None
+    except OSError as error:
+        raise ValueError(f"file (={path}) cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise ValueError(f"file (={path}) must be valid TOML: {error}.") from None
+    known = sorted(_makers().keys() - {"local"})
+    for name in tables:
+        if name not in known:
+            these = " or ".join(f"[{one}]" for one in known)
+            raise ValueError(f"{name} in file (={path}) must be the table of an executor: {these}.")
+    table = tables.get(executor, {})
+    if not isinstance(table, dict):
+        name, _, value = example.partition(",")[0].partition("=")
+        line = f'{name} = "{value}"'
+        raise ValueError(f"{executor} in file (={path}) must be a table: [{executor}], then lines such as {line}.")
+    for name, value in table.items():
+        if not isinstance(value, str | int | float | bool):
+            raise ValueError(f'{executor}.{name} in file (={path}) must be a string, such as {name} = "value".')
     return {name: "" if value is True else str(value) for name, value in table.items() if value is not False}
 
 
-def _from_words(given: Sequence[str], what: str) -> dict[str, str]:
+def _from_words(given: Sequence[str], what: str, example: str) -> dict[str, str]:
     """``partition=gpu,time=4:00:00,exclusive``. A part without ``=`` after one with it belongs to that one's value if
     it could not be an option: ``nodelist=n1,n2``.
     """
@@ -116,11 +144,15 @@ def _from_words(given: Sequence[str], what: str) -> dict[str, str]:
         for part in filter(None, (part.strip() for part in words.split(","))):
             name, equals, value = part.partition("=")
             if equals and name:
+                if not value:
+                    raise ValueError(
+                        f"{what} (={part}) must have a value after the equals sign. Add it, or remove {name}."
+                    )
                 found[name.lstrip("-")], last = value, name.lstrip("-")
             elif last:
                 found[last] += f",{part}"
             elif equals:
-                raise ValueError(f"{what} (={words}) must be options such as partition=gpu,time=4:00:00.")
+                raise ValueError(f"{what} (={words}) must be options NAME=VALUE, such as {example}.")
             else:
                 found[part.lstrip("-")] = ""
     return found

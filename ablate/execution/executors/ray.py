@@ -86,7 +86,7 @@ class Resources:
             raise ValueError(f"--ray (=address={address}) must be host:port, such as 10.0.0.1:6379.")
         folder = Path(options["working_dir"]).absolute().resolve() if "working_dir" in options else None
         if folder is not None and not (options["working_dir"] and folder.is_dir()):
-            raise ValueError(f"--ray (=working_dir={options['working_dir']}) must be a folder with code.")
+            raise ValueError(f"--ray (=working_dir={options['working_dir']}) must be an existing folder with code.")
         return cls(
             address=address,
             num_cpus=_number(options, "num_cpus", float(threads if address else min(threads, cores()))),
@@ -198,8 +198,8 @@ class Ray:
         except (OSError, OverflowError) as error:
             reason = "no answer" if isinstance(error, TimeoutError) else getattr(error, "strerror", None) or str(error)
             raise self._problem(
-                f"No cluster of Ray can be reached at --ray (=address={address}): {reason}. Check the address, or omit "
-                "it to use a cluster of this command's own."
+                f"Cannot connect to a Ray cluster at --ray (=address={address}): {reason}. Check the address, or omit "
+                "it to start a cluster on this machine."
             ) from None
 
     def _problem(self, reason: str) -> ExecutorError | Refused:

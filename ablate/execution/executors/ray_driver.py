@@ -148,7 +148,7 @@ class Driver:
         if (size := re.search(r"Package size .* exceeds the maximum size of [0-9.]+ ?\w+", text)) is not None:
             return (
                 f"The code in --ray (=working_dir={self.settings['working_dir']}) is too large to be sent: {size[0]}. "
-                "Name a folder that has only code, or list other files in its .gitignore."
+                "Use a folder that contains only code, or list the other files in its .gitignore."
             )
         if not address:
             return f"Ray cannot start a cluster on this machine: {text}"
@@ -164,7 +164,9 @@ class Driver:
         there = self.ray.cluster_resources()
         for name, kind in (("num_cpus", "CPU"), ("num_gpus", "GPU")):
             if (wanted := self.settings[name]) > (most := there.get(kind, 0)):
-                raise Failed(f"--ray (={name}={wanted:g}) must be at most {most:g}, as this machine has no more.")
+                raise Failed(
+                    f"--ray (={name}={wanted:g}) must be at most {most:g}, the number of {kind}s of this machine."
+                )
 
     def _check_nodes(self) -> None:
         """Raises `Failed` if a node lacks the folder of runs, or this Python."""
@@ -190,8 +192,8 @@ class Driver:
 _LACKS = {
     "runs": "The folder of runs (={root}) must be shared by all nodes of Ray's cluster, but node {where} does not see "
     "its files. Use --runs with a folder on a shared file system.",
-    "python": "Python (={python}) must be on all nodes of Ray's cluster, but is not on node {where}. Install the same "
-    "environment there, at the same path.",
+    "python": "Python (={python}) must be on all nodes of Ray's cluster, but is missing on node {where}. Install "
+    "the same environment there, at the same path.",
     "an answer: it runs no tasks": "Node {where} of Ray's cluster runs no tasks. Check its state with 'ray status'.",
 }
 

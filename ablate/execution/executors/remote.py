@@ -67,7 +67,9 @@ def here(jobs: list[Job], copied: Path | None) -> list[Job]:
         jobs = [replace(job, assignment=replace(job.assignment, folder=_copy(job, copied))) for job in jobs]
     for job in jobs:
         if not (folder := job.assignment.folder).is_dir():
-            raise SystemExit(f"The recipe's folder (={folder}) is missing on {socket.gethostname()}")
+            raise SystemExit(
+                f"The recipe's folder (={folder}) is missing on {socket.gethostname()}. Use a folder on all nodes"
+            )
     return jobs
 
 
@@ -75,7 +77,9 @@ def _copy(job: Job, copied: Path) -> Path:
     """Where the folder of a job's recipe is in the copy, the working folder."""
     folder = job.assignment.folder.resolve()
     if not folder.is_relative_to(copied):
-        raise SystemExit(f"The recipe's folder (={folder}) is not in the folder with code (={copied})")
+        raise SystemExit(
+            f"The recipe's folder (={folder}) is outside of working_dir (={copied}). Use a working_dir that contains it"
+        )
     return Path.cwd() / folder.relative_to(copied)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -22,8 +23,11 @@ OURS = {
 }
 """Options that a user's may replace: a job that loses its node begins again, and is asked to end before its limit."""
 
-FIXED = ("job-name", "output", "error", "input", "array", "wrap", "wait", "parsable", "dependency", "test-only")
-"""Options that a job needs as they are."""
+FIXED = (
+    *("job-name", "output", "error", "input", "array", "wrap", "wait", "parsable", "dependency", "test-only"),
+    *("help", "usage", "version"),
+)
+"""Options that a job needs as they are, or that submit none."""
 
 FULL = ("limit", "MaxSubmit", "temporarily", "Socket timed out", "Unable to contact", "slurmctld")
 """Parts of messages about which a later attempt may succeed."""
@@ -39,6 +43,16 @@ FATES: Mapping[str, Fate] = {
 }
 
 
+def check_options(options: Mapping[str, str]) -> None:
+    """Raises ValueError for options that ``sbatch`` cannot have, or that jobs need as they are, also abbreviated."""
+    for name, value in options.items():
+        given = f"{name}={value}" if value else name
+        if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]+", name):
+            raise ValueError(f"--slurm (={given}) must be a long option of sbatch, such as partition=gpu.")
+        if any(fixed.startswith(name) for fixed in FIXED):
+            raise ValueError(f"--slurm (={given}) is not allowed: ablate sets or omits this option itself. Remove it.")
+
+
 class Slurm:
     """Jobs on Slurm. ``options`` are those of ``sbatch``, without dashes.
 
@@ -49,14 +63,12 @@ class Slurm:
     lasting = True
 
     def __init__(self, options: Mapping[str, str], threads: int = 1) -> None:
-        for name in options:
-            if name in FIXED:
-                raise ValueError(f"--slurm (={name}={options[name]}) cannot be changed. Remove the option {name}.")
+        check_options(options)
         missing = [name for name in ("sbatch", "squeue", "scancel") if shutil.which(name) is None]
         if missing:
             raise ExecutorError(
-                f"--executor (=slurm) requires the commands of Slurm, but {missing[0]} is not found. Run the command "
-                "on a login node of the cluster."
+                f"--executor (=slurm) requires Slurm's commands, but {missing[0]} was not found. Run the command on a "
+                "login node of the cluster."
             )
         self.given = options
         self.options = {**OURS, "cpus-per-task": str(threads), **options}
@@ -87,10 +99,10 @@ class Slurm:
         reason = " ".join(done.stderr.decode(errors="replace").split()).removeprefix("sbatch: error: ")
         if any(part in reason for part in FULL):
             raise Refused(reason)
+        reason = reason.rstrip(".") or f"sbatch ended with exit code {done.returncode}"
         given = ",".join(f"{key}={value}" if value else key for key, value in self.given.items())
         raise ExecutorError(
-            f"Slurm refused a job: {reason.rstrip('.')}. Change the options for Slurm (={given or 'none'}), and rerun "
-            "the command."
+            f"Slurm refused a job: {reason}. Change the options of sbatch (={given or 'none'}) and rerun the command."
         )
 
     def states(self, names: Collection[str]) -> Mapping[str, State] | None:

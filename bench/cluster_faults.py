@@ -1,5 +1,6 @@
 """Random kills of studies on this machine, on a real Slurm and on a real Ray: the numbers stay those of an undisturbed
-study, and nothing is left over. Run with ``python -m bench.cluster_faults [KILLS]``; needs root, for Slurm's daemons.
+study, and nothing is left over. Run with ``python -m bench.cluster_faults [KILLS [EXECUTOR …]]``; needs root, for Slurm's
+daemons.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -144,7 +145,7 @@ def waited(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
     return True
 
 
-def main(kills: int) -> int:
+def main(kills: int, executors: Sequence[str] = EXECUTORS) -> int:
     """Print what was killed and what went wrong; returns how many rounds were wrong."""
     if reason := missing():
         print(f"Slurm cannot run here: {reason}")
@@ -159,7 +160,7 @@ def main(kills: int) -> int:
         expected = reference.trained()
         while len(made) < kills:
             dice = random.Random(rounds)
-            one = Round(folder / f"round{rounds}", EXECUTORS[rounds % 3], slurm)
+            one = Round(folder / f"round{rounds}", executors[rounds % len(executors)], slurm)
             rounds += 1
             faults = []
             try:
@@ -188,4 +189,4 @@ def main(kills: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int([*sys.argv, "50"][1])) > 0)
+    sys.exit(main(int([*sys.argv, "50"][1]), sys.argv[2:] or EXECUTORS) > 0)

@@ -5,7 +5,7 @@ that no slot idles at the end, and are as wide as a stack makes faster. Does not
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,16 @@ def written_off(job: Job, store: Store, seed: int, status: Status, reason: str) 
     lost = replace(ended, status=status, reason=reason)
     store.write_status(lost, durable=True)
     return lost
+
+
+def in_order(jobs: Sequence[Job]) -> Iterator[Job]:
+    """The jobs, each after those that train its sources."""
+    left = list(jobs)
+    while left:
+        waiting = {name for job in left for name in job.fingerprints}
+        ready = [job for job in left if waiting.isdisjoint(job.needed())]
+        yield from ready or left
+        left = [job for job in left if job not in ready] if ready else []
 
 
 StackWidth = Callable[[PlannedRun, int], int]

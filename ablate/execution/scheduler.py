@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
+from ablate.execution.deaths import death, given_up, how
 from ablate.execution.events import (
     EpochEnded,
     Event,
@@ -30,7 +31,7 @@ from ablate.execution.events import (
     WaitingForOthers,
 )
 from ablate.execution.executors.executor import Executor, ExecutorError
-from ablate.execution.jobs import Job, lacking, written_off
+from ablate.execution.jobs import Job, in_order, lacking, written_off
 from ablate.machine import is_alive, this_machine
 from ablate.store import checkpoints
 from ablate.store.disk import DiskError
@@ -379,16 +380,6 @@ class Scheduler:
         return RunEnded(**where, status=record.status, reason=record.reason, epoch=epoch, at=at, elsewhere=elsewhere)
 
 
-def in_order(jobs: Sequence[Job]) -> Iterator[Job]:
-    """The jobs, each after those that train its sources."""
-    left = list(jobs)
-    while left:
-        waiting = {name for job in left for name in job.fingerprints}
-        ready = [job for job in left if waiting.isdisjoint(job.needed())]
-        yield from ready or left
-        left = [job for job in left if job not in ready] if ready else []
-
-
 def epoch_of(job: Job, seed: int, record: RunRecord, line: Mapping[str, Any]) -> EpochEnded:
     """The progress of a run from what the store has of it."""
     return EpochEnded(
@@ -400,29 +391,3 @@ def epoch_of(job: Job, seed: int, record: RunRecord, line: Mapping[str, Any]) ->
         valid_loss=line.get("valid_loss"),
         seconds=line.get("seconds"),
     )
-
-
-def given_up(lost: ProcessExited, times: int) -> str:
-    """Why no further job is tried."""
-    if lost.reason:
-        return (
-            f"Jobs ended {times} times in a row without any progress (last: {lost.reason}). Check the state and the "
-            "limits of the cluster, and rerun the command to resume."
-        )
-    return (
-        f"The server that runs the jobs ended {times} times in a row without any progress (last: {how(lost.code)}). "
-        "Check the memory of the machine and the limits of its processes (ulimit -a), and rerun the command to resume."
-    )
-
-
-def death(code: int) -> str:
-    """How a process ended that left runs behind, from its exit code."""
-    hint = ", possibly because the machine ran out of memory" if code == -signal.SIGKILL else ""
-    return f"its process ended with {how(code)}{hint}"
-
-
-def how(code: int) -> str:
-    """``signal 9`` or ``exit code 1``."""
-    if code == -signal.SIGXCPU:
-        return f"signal {-code}, which enforces the limit on CPU time (ulimit -t)"
-    return f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -16,61 +16,27 @@ knows whether the job is still to come.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO
 
-from ablate.machine import Machine, born, is_alive, this_machine
-from ablate.store.checked import checked, decoded
 from ablate.store.disk import Disk, DiskError
-
-EXPIRY = 60.0
-"""Seconds without a heartbeat after which the owner of a lock on another machine has ended."""
+from ablate.store.owners import FREE, Owner, State, is_locked, is_owner, myself, numbered, owner_of, state_of, words_of
 
 BEAT = 10.0
 """Seconds between two heartbeats."""
-
-FREE = b"free\n"
 
 PAUSE = 0.02
 """Seconds between two attempts to get a lock."""
 
 GONE = ".gone-"
 """Beginning of the name of a run's folder that is being removed, so that none is left incomplete."""
-
-MOST = 4096
-"""Bytes of a lock file that are read."""
-
-State = Literal["free", "held", "ended", "expired", "empty"]
-"""``ended``: the owner certainly, ``expired``: it has shown nothing for a while; ``empty``: there is no owner yet."""
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Who holds a lock: a process on a machine, which began at ``born``; ``flock``: whether ``flock`` holds where the
-    file is, ``user`` the number of its user. ``job``: the name of the job that it is, if it runs on a cluster. If that
-    is ``queued``, the process is the one that submits it.
-    """
-
-    machine: Machine
-    pid: int
-    born: str = ""
-    flock: bool = False
-    job: str = ""
-    queued: bool = False
-    user: int = -1
-
-
-def myself(job: str = "") -> Owner:
-    """This process as an owner."""
-    return Owner(this_machine(), os.getpid(), born(os.getpid()), job=job, user=os.getuid())
 
 
 @dataclass(frozen=True)
@@ -183,7 +149,7 @@ def queue(lock: Lock, job: str) -> None:
     if lock.expired:
         lock = moved(lock)
     owner = replace(myself(job), queued=True)
-    lock.disk.replace(numbered(lock.path, lock.number), _words(owner))
+    lock.disk.replace(numbered(lock.path, lock.number), words_of(owner))
     lock.file.close()
 
 
@@ -204,7 +170,7 @@ def beat(disk: Disk, path: Path, pid: int) -> None:
     """Show other machines that a process of this one lives, if it holds the lock."""
     last = highest(disk, path)
     holder = owner_of(disk, path, last) if last else None
-    if holder is not None and (holder.machine, holder.pid) == (this_machine(), pid):
+    if holder is not None and is_owner(holder, pid):
         disk.touch(numbered(path, last))
 
 
@@ -284,11 +250,6 @@ def all_or_none(disk: Disk, paths: list[Path], job: str = "") -> Iterator[list[L
 # the files of a lock
 
 
-def numbered(path: Path, number: int) -> Path:
-    """The file with a number."""
-    return path.with_name(f"{path.name}.{number}")
-
-
 def highest(disk: Disk, path: Path) -> int:
     """The highest number of a lock's files, 0 if there is none."""
     return max(_numbers(disk, path), default=0)
@@ -311,7 +272,7 @@ def _create(disk: Disk, path: Path, number: int, owner: Owner) -> BinaryIO | Non
         return None
     try:
         holds = _locked(disk, numbered(path, number), file)
-        disk.add(file, _words(replace(owner, flock=holds)))
+        disk.add(file, words_of(replace(owner, flock=holds)))
         os.close(os.dup(file.fileno()))  # after this, other machines see it on a network file system
     except BaseException as error:
         file.close()
@@ -327,79 +288,4 @@ def _locked(disk: Disk, path: Path, file: BinaryIO) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
-    return _is_locked(disk, path)
-
-
-def _is_locked(disk: Disk, path: Path) -> bool:
-    """Whether ``flock`` is held on a file."""
-    if (file := disk.open(path)) is None:
-        return False
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-    return False
-
-
-def _words(owner: Owner) -> bytes:
-    return (json.dumps(asdict(owner)) + "\n").encode()
-
-
-# whether an owner lives
-
-
-def owner_of(disk: Disk, path: Path, number: int) -> Owner | None:
-    """The owner that a file names; None if it names none (yet)."""
-    return _owner(_contents(disk, numbered(path, number))[0])
-
-
-def state_of(disk: Disk, path: Path, number: int, job: str = "") -> State:
-    """What is known of the owner of a lock from its file with the highest number. ``job`` as in `take`."""
-    file = numbered(path, number)
-    contents, sign = _contents(disk, file)
-    if contents is None or contents == FREE:
-        return "free"
-    if not contents:
-        return "held" if _is_locked(disk, file) else "empty"
-    owner = _owner(contents)
-    if owner is not None and owner.queued:
-        return "free" if owner.job == job else "held"
-    if owner is not None and job and owner.job == job:
-        return "expired"  # the same job on another node, which was lost
-    if owner is not None and owner.machine.restarted(this_machine()):
-        return "ended"
-    if owner is not None and owner.machine.same_kernel(this_machine()):
-        if owner.flock:
-            return "held" if _is_locked(disk, file) else "ended"
-        if owner.born and owner.machine.space == this_machine().space:
-            return "held" if is_alive(owner.pid, owner.born) else "ended"
-    return _by_heartbeat(disk, file, sign)
-
-
-def _by_heartbeat(disk: Disk, file: Path, sign: Any) -> State:
-    """Whether a file has changed in the last seconds, as far as this process has seen."""
-    now = time.monotonic()
-    before, since = disk.observed.get(file, (None, now))
-    if before != sign:
-        disk.observed[file] = sign, now
-        return "held"
-    return "expired" if now - since >= EXPIRY else "held"
-
-
-def _contents(disk: Disk, path: Path) -> tuple[bytes | None, Any]:
-    """The contents of a lock's file, and what changes with each heartbeat."""
-    if (file := disk.open(path)) is None:
-        return None, None
-    with file:
-        status = os.fstat(file.fileno())
-        return file.read(MOST), (status.st_ino, status.st_mtime_ns, status.st_size)
-
-
-def _owner(contents: bytes | None) -> Owner | None:
-    try:
-        return checked(Owner, decoded(contents or b""))
-    except ValueError:
-        return None
+    return is_locked(disk, path)

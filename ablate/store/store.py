@@ -36,7 +36,8 @@ from ablate.store import locks
 from ablate.store.checked import Identity, Kind, Look, StudyFile, checked, decoded, metric_line
 from ablate.store.descriptors import LinkError
 from ablate.store.disk import Disk, ignore
-from ablate.store.locks import Claim, Owner
+from ablate.store.locks import Claim
+from ablate.store.owners import Owner
 from ablate.store.provenance import Provenance
 from ablate.store.records import RunRecord
 

@@ -19,6 +19,7 @@ from ablate.execution.scheduler import Scheduler
 from ablate.execution.worker import run_job
 from ablate.planning.plan import make_plan
 from ablate.planning.study_file import write_study
+from ablate.store import owners
 from ablate.store.provenance import Provenance
 from ablate.store.store import Store
 
@@ -215,6 +216,26 @@ def test_a_command_that_is_submitting_is_not_overtaken(scheduler, stub):
     store = Store(scheduler.study.root)
     assert store.queue(jobs[0].fingerprints, "ablate-soon")
     assert one._left_in_queue(jobs[0].fingerprints[0]) == ""
+
+
+def test_a_job_that_is_replaced_is_cancelled_if_the_cluster_queues_it_again(scheduler, stub, monkeypatch):
+    """The command that submitted it was killed, its node too, and another command trains its runs."""
+    cluster = Pretended(stub())
+    one, jobs = scheduler(cluster)
+    store = Store(scheduler.study.root)
+    with store.claim(jobs[0].fingerprints, "ablate-lost"):
+        pass
+    file = max(store.run_folder(jobs[0].fingerprints[0]).glob("lock.*"))
+    file.write_bytes(owners.words_of(replace(owners.myself("ablate-lost"), pid=1, born="1")))
+    cluster.queue["ablate-lost"] = []
+    monkeypatch.setattr(
+        cluster,
+        "work",
+        lambda name, jobs, work=cluster.work: work(name, jobs) if jobs else cluster.queue.update({name: jobs}),
+    )
+    list(one.run(jobs))
+    assert cluster.cancelled == {"ablate-lost"}
+    assert len(scheduler.study.finished()) == 3
 
 
 def test_a_job_of_another_user_is_left_to_them(scheduler, stub, monkeypatch):

@@ -14,7 +14,7 @@ import pytest
 
 from ablate import machine
 from ablate.machine import Machine
-from ablate.store import locks
+from ablate.store import locks, owners
 from ablate.store.records import RunRecord
 from ablate.store.store import Store
 
@@ -27,7 +27,7 @@ class World:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.machine, self.now = HERE, 0.0
-        monkeypatch.setattr(locks, "this_machine", lambda: self.machine)
+        monkeypatch.setattr(owners, "this_machine", lambda: self.machine)
         monkeypatch.setattr(locks.time, "monotonic", lambda: self.now)
 
     def on(self, machine: Machine) -> None:
@@ -62,11 +62,11 @@ class TestAnOwnerOnAnotherMachine:
         world.on(THERE)
         held = lock_of(theirs)
         world.on(HERE)
-        wait_in_vain(ours, world, locks.EXPIRY - 5)
+        wait_in_vain(ours, world, owners.EXPIRY - 5)
         world.on(THERE)
         theirs.beat([RUN], os.getpid())
         world.on(HERE)
-        wait_in_vain(ours, world, locks.EXPIRY - 1)
+        wait_in_vain(ours, world, owners.EXPIRY - 1)
         world.now += 1
         assert not ours.is_claimed(RUN)
         with ours.claim([RUN]) as claim:
@@ -95,7 +95,7 @@ class TestAnOwnerOnAnotherMachine:
             moment = time.time() + 3600 * hours + 10 * beat
             os.utime(file, (moment, moment))
             wait_in_vain(ours, world, 10)
-        wait_in_vain(ours, world, locks.EXPIRY - 12)
+        wait_in_vain(ours, world, owners.EXPIRY - 12)
         world.now += 1
         assert not ours.is_claimed(RUN)
 
@@ -107,7 +107,7 @@ class TestAnOwnerOnAnotherMachine:
             log = theirs.append_to(RUN, "metrics.jsonl")
             theirs.append_line(log, {"epoch": 1})
             world.on(HERE)
-            wait_in_vain(ours, world, locks.EXPIRY - 1)
+            wait_in_vain(ours, world, owners.EXPIRY - 1)
             world.now += 1
             with ours.claim([RUN]) as claim:
                 ours.write_status(RunRecord(RUN, 0, status="running", epoch=4))
@@ -144,8 +144,8 @@ class TestWithoutLocksOfTheFileSystem:
         world.on(HERE)
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
         lock = lock_of(theirs)
-        owner = locks.Owner(HERE, child.pid, machine.born(child.pid))
-        Path(lock.file.name).write_bytes(locks._words(owner))
+        owner = owners.Owner(HERE, child.pid, machine.born(child.pid))
+        Path(lock.file.name).write_bytes(owners.words_of(owner))
         assert ours.is_claimed(RUN)
         child.kill()
         child.wait()
@@ -154,7 +154,7 @@ class TestWithoutLocksOfTheFileSystem:
     def test_another_process_with_the_same_number_is_not_the_owner(self, stores, world):
         ours, theirs = stores
         lock = lock_of(theirs)
-        Path(lock.file.name).write_bytes(locks._words(locks.Owner(HERE, os.getpid(), "1")))
+        Path(lock.file.name).write_bytes(owners.words_of(owners.Owner(HERE, os.getpid(), "1")))
         assert not ours.is_claimed(RUN)
 
     def test_numbers_of_another_container_say_nothing(self, stores, world):
@@ -162,7 +162,7 @@ class TestWithoutLocksOfTheFileSystem:
         world.on(Machine("box", "", HERE.boot, "pid:[2]"))
         lock_of(theirs)
         world.on(HERE)
-        wait_in_vain(ours, world, locks.EXPIRY - 1)
+        wait_in_vain(ours, world, owners.EXPIRY - 1)
 
 
 class TestAQueuedJob:
@@ -216,7 +216,7 @@ def test_what_a_kill_left_between_two_names_is_completed(world, stores, monkeypa
     lock_of(theirs)
     theirs.write_status(RunRecord(RUN, 0, status="running", epoch=4))
     world.on(HERE)
-    wait_in_vain(ours, world, locks.EXPIRY - 1)
+    wait_in_vain(ours, world, owners.EXPIRY - 1)
     world.now += 1
     rename, left = ours.disk.rename, [1]
 
@@ -240,7 +240,7 @@ def test_a_damaged_lock_blocks_no_run_for_ever(stores, world, text):
     ours.write_status(RunRecord(RUN, 0))
     ours.lock_file(RUN).with_name("lock.5").write_bytes(text)
     ours.is_claimed(RUN)
-    world.now += locks.EXPIRY
+    world.now += owners.EXPIRY
     with ours.claim([RUN]) as claim:
         assert claim is not None
 
@@ -248,7 +248,7 @@ def test_a_damaged_lock_blocks_no_run_for_ever(stores, world, text):
 RACE = """
 import errno, fcntl, os, sys, time
 from pathlib import Path
-from ablate.store import locks
+from ablate.store import locks, owners
 from ablate.store.store import Store
 
 root, without = Path(sys.argv[1]), sys.argv[2] == "without"

@@ -154,6 +154,8 @@ class ClusterExecutor:
         were killed: what the store has of their runs is all that another command needs.
         """
         names = {name for name in self.store.disk.names(self.store.job_folder("")) if self._is_old(name)}
+        if self._dropped and self.cluster.lasting:
+            self._look()
         if names and (states := self.cluster.states(names)) is not None:
             left = {name for name, state in states.items() if state.fate in ("queued", "running")}
             for name in names:
@@ -203,8 +205,10 @@ class ClusterExecutor:
         name = self._new_name(jobs[0])
         ours: dict[int, Job] = {}
         for job in jobs:
+            before = {owner.job for run in job.fingerprints if (owner := self.store.owner(run)) and owner.job}
             if self.store.queue(job.fingerprints, name):
                 ours[job.number] = replace(job, name=name, observed={})
+                self._dropped |= before  # a job that was lost, maybe of a command that was killed
             else:
                 self._events += [JobBusy(job=job.number), ProcessExited(job=job.number, code=0)]
         if self.cluster.lasting:

@@ -128,7 +128,7 @@ class Round:
         if not waited(lambda: not self.processes()):
             yield f"processes {self.processes()}"
         if not waited(lambda: not self.slurm.jobs()):
-            yield f"jobs {self.slurm.jobs()}"
+            yield "jobs " + self.slurm.run("squeue", "-h", "-o", "%A %T %r %j")
         words = [sys.executable, "-P", "-m", "ablate", "clean"]
         subprocess.run(words, cwd=self.folder, capture_output=True, check=True)
         store = self.folder / "runs" / "store"

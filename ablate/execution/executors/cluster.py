@@ -208,7 +208,9 @@ class ClusterExecutor:
             before = {owner.job for run in job.fingerprints if (owner := self.store.owner(run)) and owner.job}
             if self.store.queue(job.fingerprints, name):
                 ours[job.number] = replace(job, name=name, observed={})
-                self._dropped |= before  # a job that was lost, maybe of a command that was killed
+                if before:  # a job that was lost, maybe of a command that was killed: the cluster may queue it again
+                    self.cluster.cancel(before)
+                    self._dropped |= before
             else:
                 self._events += [JobBusy(job=job.number), ProcessExited(job=job.number, code=0)]
         if self.cluster.lasting:
@@ -314,15 +316,16 @@ class ClusterExecutor:
         said = f"its {self.cluster.title} job ended ({state.word})"
         if state.fate in ("done", "queued"):
             said = f"its {self.cluster.title} job was stopped by its time limit or preempted"
-        if not one.ready and state.fate in ("failed", "done"):
+        if not one.ready and last and state.fate in ("failed", "done"):
             raise ExecutorError(
-                f"A job could not start: {said}. Its last line of output: {last[:200] or 'none'}. Fix the problem and "
+                f"A job could not start: {said}. Its last line of output: {last[:200]}. Fix the problem and "
                 "rerun the command."
             )
         return [
             ProcessExited(
                 job=number,
                 code=-15 if state.fate == "cancelled" else -9,
+                # who kills a job before it has said a word is no fault of the job
                 infrastructure=state.fate in ("lost", "done", "queued") or number not in one.started,
                 reason=said,
                 out_of_memory=state.fate == "out_of_memory",

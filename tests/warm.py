@@ -221,6 +221,8 @@ def be(variables: Mapping[str, str], words: Sequence[str], program: Any) -> None
 def main() -> None:
     from ablate.execution.executors.forkserver import warm_up
 
+    # it may be the first process that is started by a test's study, which blocks Ctrl-C while it starts its server
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     warm_up()
     for module in IMPORTS:
         importlib.import_module(module)

@@ -97,7 +97,7 @@ seeds: 1
 baseline: {name: one, model: mlp, loss: cross_entropy, optimizer: sgd, epochs: 1}
 """
 
-COUNT = "import sys; print(sum(1 for line in iter(sys.stdin.readline, chr(10)))); sys.exit(int(sys.argv[1]))"
+COUNT = "import sys; print(sum(1 for line in iter(lambda: sys.stdin.readline().strip(), str()))); sys.exit(int(sys.argv[1]))"
 """Prints how many lines come before an empty one, with the input still open."""
 
 

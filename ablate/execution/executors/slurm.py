@@ -96,7 +96,8 @@ class Slurm:
             raise Refused("sbatch did not answer")
         if done.returncode == 0:
             return
-        reason = " ".join(done.stderr.decode(errors="replace").split()).removeprefix("sbatch: error: ")
+        said = [line.split(": ", 2)[-1] for line in done.stderr.decode(errors="replace").splitlines()]
+        reason = "; ".join(filter(None, said))
         if any(part in reason for part in FULL):
             raise Refused(reason)
         reason = reason.rstrip(".") or f"sbatch ended with exit code {done.returncode}"

@@ -241,10 +241,11 @@ def test_the_command_may_be_killed_and_attached_again(study, local):
 
 
 def test_a_time_limit_that_is_shorter_than_a_run_only_costs_a_new_job(study, local):
-    slower = {"PAUSE": "0.25"}
+    """Whether Slurm's warning comes while the job trains or before it listens."""
+    slower = {"PAUSE": "0.8"}
     limits = ("--slurm", "time=2")
     process = study.start(*study.on_slurm("--only", "base", "--seeds", "1", *limits), **slower)
-    out, err = process.communicate(timeout=WAIT)
+    out, err = process.communicate(timeout=2 * WAIT)
     assert process.returncode == 0, out + err
     assert study.trained().items() <= local.items()
     assert study.starts() == [1]

@@ -19,7 +19,10 @@ from ablate.store.store import Store
 
 
 class Detached(Exception):
-    """Jobs were submitted to a cluster, and nobody waits for them: so many, and so many not."""
+    """The jobs were submitted to a cluster, and the command does not wait for them.
+
+    ``submitted`` is the number of jobs that the cluster accepted, ``left`` the number for which its queue has no room.
+    """
 
     def __init__(self, title: str, submitted: int, left: int) -> None:
         super().__init__(title)

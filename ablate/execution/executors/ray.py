@@ -55,8 +55,8 @@ OWN = {
     "RAY_AUTH_MODE": "token",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
 }
-"""The environment of a driver that starts a cluster. Anyone who can connect to a Ray cluster can run code on it, so this
-one listens on the loopback interface only, and requires a token that only the driver knows.
+"""The environment of a driver that starts a cluster. Anyone who can connect to a Ray cluster can run code on it, so
+this one listens on the loopback interface only, and requires a token that only the driver knows.
 """
 
 

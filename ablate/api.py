@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.evidence.gather import Table, table_of
+from ablate.evidence.stages import planned_now, stage_of
 from ablate.execution.run_options import RunOptions
 from ablate.planning.plan import Plan, make_plan
 from ablate.recipe import Recipe
@@ -42,10 +43,17 @@ def run(
     from ablate.execution.run_study import run_study
     from ablate.tracking.address import written
 
-    plan, store = _planned(recipe, root)
+    plan, store = _planned(recipe, root, whole=True)
     if plan.recipe.gone:
         raise ValueError(f"the data (={plan.recipe.gone[0]}) does not exist.")
-    done = run_study(plan, store, options or RunOptions(), listen=listen, own=written())
+    done = run_study(
+        plan,
+        store,
+        options or RunOptions(),
+        stage=lambda plan: stage_of(plan, store, recording=True).plan,
+        listen=listen,
+        own=written(),
+    )
     return table_of(done.record(), store)
 
 
@@ -112,9 +120,12 @@ def predict(
     return outputs
 
 
-def _planned(recipe: Recipe | str | Path, root: Path | str, *, need_files: bool = True) -> tuple[Plan, Store]:
-    """The plan of a recipe, or of its file, and the store."""
+def _planned(
+    recipe: Recipe | str | Path, root: Path | str, *, need_files: bool = True, whole: bool = False
+) -> tuple[Plan, Store]:
+    """The plan of a recipe, or of its file, and the store; the ``whole`` plan has the runs of later looks, too."""
     if not isinstance(recipe, Recipe):
         recipe = Recipe.load(Path(recipe), need_files=need_files)
     store = Store(Path(root).absolute())
-    return make_plan(recipe, store), store
+    plan = make_plan(recipe, store)
+    return plan if whole else planned_now(plan, store), store

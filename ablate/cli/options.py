@@ -76,6 +76,14 @@ class Selection:
         str | None,
         option("SEEDS", "Number of seeds (5 means seeds 0 to 4) or a list of seeds (0,3,7). Overrides the recipe."),
     ] = None
+    until: Annotated[
+        str | None,
+        option(
+            "RULE",
+            "With decided: --seeds is the number of seeds to start with. Variants without a verdict get more seeds, up "
+            "to four times as many.",
+        ),
+    ] = None
     only: Annotated[str | None, option("VARIANTS", "Comma-separated variants to include, such as net1,net3.")] = None
     design: Annotated[
         str | None,
@@ -118,6 +126,7 @@ class Selection:
         study = Recipe.load(
             recipe,
             seeds=self.seeds,
+            until=self.until,
             only=self.only,
             design=self.design,
             sets=self.sets or (),
@@ -134,10 +143,12 @@ class Selection:
             raise ValueError(f"--{error}") from None
 
     def plan(self, recipe: Path, *, metric: str | None = None, need_files: bool = True) -> Plan:
-        """The runs of a recipe that is read with these options. Raises RecipeError."""
+        """The runs of a recipe that is read with these options, up to the present look. Raises RecipeError."""
+        from ablate.evidence.stages import planned_now
         from ablate.planning.plan import make_plan
 
-        return make_plan(self.read(recipe, metric=metric, need_files=need_files), self.store)
+        store = self.store
+        return planned_now(make_plan(self.read(recipe, metric=metric, need_files=need_files), store), store)
 
     def mention_last(self, study: Recipe, command: str) -> None:
         """Print to stderr how to show the last run of this study, if it had other options."""

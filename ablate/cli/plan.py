@@ -30,7 +30,8 @@ def plan(
 
     Example: ablate plan digits.yaml --seeds 5
     """
-    from ablate.cli.show_plan import design_outlooks, show_designs, show_plan, warn_of
+    from ablate.cli.show_plan import design_outlooks, looks_text, show_designs, show_plan, warn_of
+    from ablate.evidence.stages import stage_of
     from ablate.notes.note import Note
     from ablate.planning.plan import make_plan
     from ablate.planning.plan_summary import outlook
@@ -43,9 +44,12 @@ def plan(
         show_designs(design_outlooks(recipe, selection, store), as_json=as_json)
         return 0
     study = selection.read(recipe)
-    made = make_plan(study, store)
+    stage = stage_of(make_plan(study, store), store)
+    made = stage.plan
     view = outlook(made, store, networks=not quick)
     show_plan(view, as_json=as_json)
+    if stage.looks is not None and not as_json:
+        say(looks_text(stage))
     for row in view.rows:
         if row.stack_reason:
             say(f"{row.variant}: Seeds are trained one at a time. {row.stack_reason}")

@@ -67,6 +67,11 @@ class Progress:
             )
             self.live.start()
 
+    def add(self, rows: Sequence[tuple[str, int, int]]) -> None:
+        """More runs are to be trained: variant, number of runs, epochs."""
+        with self.lock:
+            self.state.add(rows)
+
     def event(self, event: Event) -> None:
         """Take an event; print a line if it ends a run, or is about a job."""
         if not isinstance(event, RunEvent):

@@ -87,6 +87,12 @@ class ProgressState:
     def __init__(self, rows: Iterable[tuple[str, int, int]]) -> None:
         self.rows = {variant: RowState(variant, planned, epochs) for variant, planned, epochs in rows}
 
+    def add(self, rows: Iterable[tuple[str, int, int]]) -> None:
+        """More runs are to come, of known rows or of new ones."""
+        for variant, count, epochs in rows:
+            row = self.rows.setdefault(variant, RowState(variant, 0, epochs))
+            row.planned = max(row.planned, len(row.runs)) + count
+
     def take(self, event: RunEvent, now: float) -> RunState:
         """Record an event and return its run. A variant that was not announced gets a row of its own."""
         epochs = getattr(event, "epochs", None)

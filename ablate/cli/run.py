@@ -119,9 +119,10 @@ def run(
     Example: ablate run digits.yaml --seeds 5 --metric accuracy
     """
     from ablate.cli.progress import Progress
-    from ablate.cli.show_plan import announce
+    from ablate.cli.show_plan import announce, look_text, rows_to_train
     from ablate.cli.show_table import flags_named, show
     from ablate.evidence.gather import table_of
+    from ablate.evidence.stages import stage_of
     from ablate.execution.executors.executor import ExecutorError
     from ablate.execution.run_options import LASTING, slots
     from ablate.execution.run_study import Detached, run_study
@@ -138,11 +139,12 @@ def run(
     study, store = selection.read(recipe, metric=layout.metric), selection.store
     slots(options)  # reports a missing device before anything is written
     plan = make_plan(study, store)
+    now = stage_of(plan, store)
     if dry_run:
-        for line in to_be_trained(plan, store, options):
+        for line in to_be_trained(now.plan, store, options):
             output().print(line, soft_wrap=True)
         return 0
-    rows = announce(plan, store, options)
+    rows = announce(now, store, options)
     if sentence := address_not_used(options):
         say(sentence)
     publisher = None if no_mlflow else Publisher(plan, store, tracking_uri, rendering)
@@ -155,9 +157,20 @@ def run(
         if publisher is not None:
             publisher.event(event)
 
+    looks = 0
+
+    def stage(plan: Plan) -> Plan:
+        nonlocal looks
+        now = stage_of(plan, store, recording=True)
+        if now.look > looks:
+            looks = now.look
+            say(look_text(now))
+            progress.add(rows_to_train(now.plan))
+        return now.plan
+
     try:
         with progress, ended_by_signals():
-            plan = run_study(plan, store, options, listen=listen, own=written(tracking_uri))
+            plan = run_study(plan, store, options, stage=stage, listen=listen, own=written(tracking_uri))
     except KeyboardInterrupt:
         if publisher is not None:
             publisher.interrupted()

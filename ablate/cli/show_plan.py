@@ -9,11 +9,15 @@ from pathlib import Path
 
 from ablate.cli.console import grid_of, number, output, print_json, say
 from ablate.cli.options import Selection
+from ablate.evidence.stages import Stage, planned_now
 from ablate.execution.run_options import RunOptions
 from ablate.planning.plan import Plan, make_plan
 from ablate.planning.plan_summary import Outlook, RowOutlook
 from ablate.recipe import RecipeError
 from ablate.store.store import Store
+
+MOST_NAMES = 6
+"""Variants that are listed before they are only counted."""
 
 MOST_FILES = 12
 """Files of code that are listed before they are only counted."""
@@ -115,7 +119,7 @@ def design_outlooks(path: Path, selection: Selection, store: Store) -> list[Desi
         except RecipeError as error:
             found.append(DesignOutlook(design, problem=str(error.problems[0])))
             continue
-        plan = make_plan(recipe, store)
+        plan = planned_now(make_plan(recipe, store), store)
         own, to_do = {run.fingerprint for run in plan.runs}, {run.fingerprint for run in plan.to_do()}
         found.append(DesignOutlook(design, len(recipe.variants), len(own), len(to_do)))
         runs, missing, rows = runs | own, missing | to_do, rows + len(recipe.variants)
@@ -140,21 +144,42 @@ def show_designs(outlooks: list[DesignOutlook], *, as_json: bool) -> None:
             output().print(f"Design {one.design} cannot be used: {one.problem}", soft_wrap=True)
 
 
-def announce(plan: Plan, store: Store, options: RunOptions) -> list[tuple[str, int, int]]:
+def announce(stage: Stage, store: Store, options: RunOptions) -> list[tuple[str, int, int]]:
     """Print what is going to be trained. Returns variant, number of runs and epochs for the progress display."""
+    plan = stage.plan
     study, missing = plan.recipe, plan.to_do(retry_failed=options.retry_failed, fresh=options.fresh)
     distinct = len({planned.fingerprint for planned in (*plan.runs, *missing)})
-    size = [number(len(study.variants), "variant"), number(len(study.seeds), "seed")]
+    seeds = f"{study.looks.at[0]} to {study.looks.at[-1]} seeds" if study.looks else number(len(study.seeds), "seed")
+    size = [number(len(study.variants), "variant"), seeds]
     if study.folds is not None:
         size.append(f"{study.folds.k} folds")
     done = f"{number(distinct, 'run')}: {distinct - len(missing)} finished, {len(missing)} to train"
     say(f"{study.study}: {' × '.join(size)}; {done}")
     warn_of(plan, store, fresh=options.fresh)
-    counts = Counter(planned.variant.name for planned in missing)
-    if also := [variant.name for variant in study.needed if counts[variant.name]]:
+    rows = rows_to_train(plan, retry_failed=options.retry_failed, fresh=options.fresh)
+    if also := [variant.name for variant in study.needed if any(name == variant.name for name, *_ in rows)]:
         say(f"Also training {', '.join(also)}, which other variants are based on.")
-    rows = (*study.needed, *study.variants)
+    return rows
+
+
+def rows_to_train(plan: Plan, *, retry_failed: bool = False, fresh: bool = False) -> list[tuple[str, int, int]]:
+    """Variant, number of runs and epochs of what is going to be trained."""
+    counts = Counter(run.variant.name for run in plan.to_do(retry_failed=retry_failed, fresh=fresh))
+    rows = (*plan.recipe.needed, *plan.recipe.variants)
     return [(v.name, counts[v.name], v.settings.planned_epochs) for v in rows if counts[v.name]]
+
+
+def look_text(stage: Stage) -> str:
+    """``Look 1 of 4 (5 seeds): 2 of 6 decided. More seeds for net3, net5.``"""
+    from ablate.report.notes import cut
+
+    assert stage.looks is not None
+    seeds = stage.looks.at[stage.look - 1]
+    text = f"Look {stage.look} of {len(stage.looks.at)} ({seeds} seeds): "
+    words = Counter(one.word for one in stage.standings.values() if one.word is not None)
+    text += ", ".join(f"{count} {word}" for word, count in words.items()) or "no verdicts yet"
+    waiting = [name for name, one in stage.standings.items() if not one.settled]
+    return text + (f". More seeds for {cut(waiting, MOST_NAMES)}." if waiting else ".")
 
 
 def warn_of(plan: Plan, store: Store, *, fresh: bool = False) -> None:
@@ -167,3 +192,19 @@ def warn_of(plan: Plan, store: Store, *, fresh: bool = False) -> None:
         say(sentence)
     for sentence in advice_of(plan.recipe):
         say(f"warning: {sentence}")
+
+
+def looks_text(stage: Stage) -> str:
+    """When verdicts are computed, how far the study is, and how many runs it may take in all."""
+    looks, recipe = stage.looks, stage.plan.recipe
+    assert looks is not None
+    folds = recipe.folds.k if recipe.folds else 1
+    least = len({run.fingerprint for run in stage.plan.runs})
+    still = sum(not one.settled for one in stage.standings.values())
+    text = f"Looks at {looks}: variants without a verdict get more seeds. "
+    if stage.look:
+        text += look_text(stage) + " "
+    if not still:
+        return text + f"{number(least, 'run')} in all."
+    most = len(recipe.variants) * looks.at[-1] * folds
+    return text + f"{least:,} to {most:,} runs in all."

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ablate.evidence.confounds import different_losses, different_scaling, same_validation
-from ablate.evidence.paired import Differences, Effect, Estimator, differences, effect, fold_spread, own_spread, unit_of
+from ablate.evidence.paired import (
+    LEVEL,
+    Differences,
+    Effect,
+    Estimator,
+    differences,
+    effect,
+    fold_spread,
+    own_spread,
+    unit_of,
+)
 from ablate.evidence.seeds import Seeds, Unit
 from ablate.evidence.table import ALL_LOSSES
 from ablate.evidence.variance_pooling import shared_spreads
@@ -25,7 +35,8 @@ class Contrast:
 
     ``sample`` holds the paired differences, one for each of ``seeds``, or None. ``final`` is false while more seeds are
     to come. ``comparable`` is false if the validation data may differ. If the two are paired by the folds of one seed
-    (``unit``), ``folds`` is their number. The notes call the reference the parent.
+    (``unit``), ``folds`` is their number. ``whole``: both variants have finished all seeds that were asked for. The
+    notes call the reference the parent.
     """
 
     sample: Differences | None = None
@@ -36,6 +47,7 @@ class Contrast:
     comparable: bool = True
     unit: Unit = "seed"
     folds: int | None = None
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -47,23 +59,27 @@ class Finding:
     notes: tuple[Note, ...] = ()
 
 
-def contrast(row: Seeds, reference: Seeds, metric: str, at: str) -> Contrast:
-    """Pair two variants by seed on a metric."""
+def contrast(row: Seeds, reference: Seeds, metric: str, at: str, among: Collection[int] | None = None) -> Contrast:
+    """Pair two variants by seed on a metric, all seeds that both have or those ``among`` these."""
     for side in (row, reference):
-        lost = tuple(seed for seed, status in side.statuses.items() if status == "diverged")
+        lost = tuple(
+            seed for seed, status in side.statuses.items() if status == "diverged" and (among is None or seed in among)
+        )
         if lost:
             # The seeds that did not diverge are selected by their results: their mean would be biased.
             return Contrast(notes=() if side is row else (Note("parent_diverged", seeds=side.some(lost)),))
     if metric in ALL_LOSSES and (other_loss := different_losses(row.variant, reference.variant, metric)) is not None:
         return Contrast(notes=(other_loss,))
     mine, theirs = row.values(metric, at), reference.values(metric, at)
+    if among is not None:
+        mine, theirs = ({seed: v for seed, v in side.items() if seed in among} for side in (mine, theirs))
     common = sorted(mine.keys() & theirs.keys())
-    final = row.status not in UNDER_WAY and reference.status not in UNDER_WAY
+    final = not under_way(row, among) and not under_way(reference, among)
     if not common:
         logged = all(note.kind != "no_seed" for note in row.notes())
         apart = mine and theirs and final and logged
         values = {"parent": reference.variant.name}
-        return Contrast(notes=(Note("no_common_seed", values=values),) if apart else ())
+        return Contrast(final=final, notes=(Note("no_common_seed", values=values),) if apart else ())
     if metric in ALL_LOSSES and any(different_scaling(row.runs[one], reference.runs[one]) for one in common):
         return Contrast(notes=(Note("other_units", values={"metric": metric}),))
     sample = differences([mine[seed] for seed in common], [theirs[seed] for seed in common])
@@ -77,7 +93,7 @@ def contrast(row: Seeds, reference: Seeds, metric: str, at: str) -> Contrast:
         notes.append(Note("same_metric", seeds=() if len(common) > 1 else tuple(common), values={"metric": metric}))
     if sample.any() and final and len(common) < max(len(mine), len(theirs)):
         notes.append(Note("paired_on_some", seeds=tuple(common)))
-    if reference.status in UNDER_WAY and row.status not in UNDER_WAY:
+    if under_way(reference, among) and not under_way(row, among):
         notes.append(Note("parent_unfinished"))
     return Contrast(
         sample,
@@ -88,7 +104,15 @@ def contrast(row: Seeds, reference: Seeds, metric: str, at: str) -> Contrast:
         comparable=same_validation(row.variant, reference.variant),
         unit=row.unit,
         folds=row.folds if row.unit == "fold" else None,
+        whole=among is None or all(set(among) <= set(side.finished) for side in (row, reference)),
     )
+
+
+def under_way(side: Seeds, among: Collection[int] | None) -> bool:
+    """Whether results are still to come, of all of a variant's seeds or of those ``among`` these."""
+    if among is None:
+        return side.status in UNDER_WAY
+    return any(side.statuses.get(seed, "queued") in UNDER_WAY for seed in among)
 
 
 def examine(
@@ -97,14 +121,15 @@ def examine(
     smallest: float | None = None,
     estimate: Estimator = shared_spreads,
     planned: int = 0,
+    level: float = LEVEL,
 ) -> dict[str, Finding]:
     """Effects of all contrasts, by the variant's name, and verdicts of those that are final, corrected over all
     ``planned`` ones.
 
-    A variant whose seeds are still running gets an interval but no p-value: repeated looks at incomplete results
-    increase the false positive rate. Nor does a variant with other validation data, whose variance is estimated from
-    its own differences alone. So are those of the folds of one seed, corrected for the training samples that folds
-    share, and of differences of extreme size.
+    Intervals cover 1 − ``level``, and p-values below it are significant. A variant whose seeds are still running gets
+    an interval but no p-value: repeated looks at incomplete results increase the false positive rate. Nor does a
+    variant with other validation data, whose variance is estimated from its own differences alone. So are those of the
+    folds of one seed, corrected for the training samples that folds share, and of differences of extreme size.
     """
     known = {name: each.sample for name, each in contrasts.items() if each.sample is not None}
     taken = {
@@ -115,12 +140,12 @@ def examine(
     apart = {name: sample for name, sample in known.items() if name not in taken}
     samples = list(taken.values())
     spreads = estimate(samples, [(name, contrasts[name].reference) for name in taken])
-    effects = {name: effect(d, spread) for (name, d), spread in zip(taken.items(), spreads, strict=True)}
+    effects = {name: effect(d, spread, level) for (name, d), spread in zip(taken.items(), spreads, strict=True)}
     outliers = dict(zip(taken, far_out(samples), strict=True))
-    effects |= {name: effect_apart(d, contrasts[name].folds) for name, d in apart.items()}
+    effects |= {name: effect_apart(d, contrasts[name].folds, level) for name, d in apart.items()}
     asked = {name for name, each in contrasts.items() if name in effects and each.comparable and each.final}
     final = [effects[name] if name in asked else None for name in contrasts]
-    judged = dict(zip(contrasts, judge(final, better, smallest, planned), strict=True))
+    judged = dict(zip(contrasts, judge(final, better, smallest, planned, level), strict=True))
     found = {}
     for name, each in contrasts.items():
         notes = list(each.notes)
@@ -128,16 +153,18 @@ def examine(
             notes.append(Note("outlier", seeds=far))
         if name in effects and effects[name].n > 1 and effects[name].spread is None:
             notes.append(Note("same_difference"))
-        judgement = judged[name] if not each.folds else replace(judged[name], more_seeds=None)
+        judgement = judged[name]
+        if each.folds:
+            judgement = replace(judgement, detectable=None, detectable_seeds=None)
         found[name] = Finding(effects.get(name), judgement, tuple(notes))
     return found
 
 
-def effect_apart(sample: Differences, folds: int | None) -> Effect:
+def effect_apart(sample: Differences, folds: int | None, level: float = LEVEL) -> Effect:
     """The effect of a comparison from its own differences alone."""
     unit = unit_of(sample)
     sample = sample / unit
-    return effect(sample, own_spread(sample) if folds is None else fold_spread(sample, folds)).times(unit)
+    return effect(sample, own_spread(sample) if folds is None else fold_spread(sample, folds), level).times(unit)
 
 
 FAR = 5.0

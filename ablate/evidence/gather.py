@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 
@@ -24,15 +25,28 @@ from ablate.evidence.confounds import (
 from ablate.evidence.contrasts import UNDER_WAY, Finding, contrast, examine
 from ablate.evidence.inert_changes import inert
 from ablate.evidence.interactions import with_interactions
-from ablate.evidence.looks import look
-from ablate.evidence.paired import FLAT, Estimator, average, deviation, unit_of
+from ablate.evidence.looks import (
+    changed_since,
+    family_key,
+    frozen,
+    histories,
+    look_lines,
+    top_ups,
+    verdict_lines,
+    with_pending,
+)
+from ablate.evidence.paired import FLAT, LEVEL, Estimator, average, deviation, unit_of
 from ablate.evidence.seeds import Curves, Seeds, Source, reaching
+from ablate.evidence.sequential import Standing, contrasts_of, finished_with, follow
 from ablate.evidence.table import Family, Row, Table
 from ablate.evidence.variance_pooling import shared_spreads
 from ablate.notes.note import Note
+from ablate.recipe.looks import Looks
 from ablate.recipe.measured import LOSSES, metrics_of
 from ablate.recipe.own_training import own_training
 from ablate.recipe.variant import Compare, Variant
+from ablate.store.checked import Look
+from ablate.store.disk import DiskError
 from ablate.store.places import Axis, axis_of
 from ablate.store.records import StudyRecord
 from ablate.store.store import Store
@@ -45,13 +59,14 @@ def gather(
     estimate: Estimator = shared_spreads,
     provenances: Source | None = None,
     curves: Curves | None = None,
+    earlier: Sequence[Look] = (),
 ) -> Table:
     """The table of a study.
 
-    Variants of the recipe that are not shown lend their variances and count in the correction of p-values.
-    ``estimate`` estimates the variance of each comparison. With ``provenances``, rows note versions and devices that
-    are mixed or differ from the parent's. ``curves`` are read for the recipe's ``reach``, and where results of
-    seeds are equal.
+    Variants of the recipe that are not shown lend their variances and count in the correction of p-values. ``estimate``
+    estimates the variance of each comparison. ``earlier`` are the verdicts that were shown before. With
+    ``provenances``, rows note versions and devices that are mixed or differ from the parent's. ``curves`` are read for
+    the recipe's ``reach``, and where results of seeds are equal.
     """
     compare = study.recipe.compare
     records = {record.variant.name: record for record in (*study.family, *study.rows)}
@@ -64,19 +79,33 @@ def gather(
     def origins(name: str) -> Origins:
         return Origins.of(known[name].origins(provenances) if provenances is not None else ())
 
+    parents = {name: seeds.variant.parent for name, seeds in known.items()}
+    pairs = compared([seeds.variant for seeds in known.values()], compare.metric)
+    key, looks = family_key(compare, pairs, study.recipe.looks), study.recipe.looks
+    past = {name: with_pending(one, known[name]) for name, one in histories(known, compare, earlier).items()}
+    standings: dict[str, Standing] = {}
+    if looks is not None:
+        past = {}
+        shown_p = frozen(known, compare, earlier, key)
+        read = contrasts_of(known, compare)
+        standings = follow(pairs, compare, looks, study.recipe.seeds, read, estimate=estimate, frozen=shown_p)
+
     def findings(reference: Mapping[str, str | None], planned: int = 0) -> dict[str, Finding]:
-        pairs = {
-            name: contrast(seeds, known[other], compare.metric, compare.at)
+        """With ``planned`` comparisons, verdicts that were shown stand: they are on the seeds of then."""
+        first = {name: one.first for name, one in past.items()} if planned else {}
+        contrasts = {
+            name: contrast(seeds, known[other], compare.metric, compare.at, first.get(name) or None)
             for name, seeds in known.items()
             if (other := reference[name]) in known and other is not None
         }
-        return examine(pairs, compare.better, compare.smallest_effect, estimate, planned)
+        return examine(contrasts, compare.better, compare.smallest_effect, estimate, planned)
 
-    planned = comparisons([seeds.variant for seeds in known.values()], compare.metric)
-    parents = {name: seeds.variant.parent for name, seeds in known.items()}
+    planned = len(pairs)
     baselines = {name: baseline if name != baseline else None for name in known}
     to_parent = findings(parents, planned)
-    to_baseline = to_parent if baselines == parents else findings(baselines)
+    to_baseline = to_parent if baselines == parents and not any(past.values()) else findings(baselines)
+    to_parent |= {name: found for name, one in standings.items() if (found := finished_with(one, planned))}
+    added = top_ups(known, parents, compare, past, planned)
     axis = axis_of([run for record in study.rows for run in record.runs])
     rows = []
     for name, seeds in shown.items():
@@ -85,10 +114,21 @@ def gather(
             marks = [reaching(seeds, mark, curves, provenances, axis) for mark in study.recipe.reach]
             row = replace(row, reached={key: value for mark in marks for key, value in mark.items()})
         row = beside_parent(row, seeds, known, to_parent.get(name), compare, origins)
+        if name in standings and looks is not None:
+            row = at_look(row, standings[name], looks, study.recipe.seeds)
+        elif past and past[name].all and row.p_adjusted is not None and past[name].added:
+            over_all = contrast(seeds, known[row.parent or ""], compare.metric, compare.at).sample
+            row = replace(
+                row,
+                judged_seeds=past[name].first,
+                top_ups=added.get(name, ()),
+                delta_all=None if over_all is None else average(over_all.tolist()),
+            )
+        row = replace(row, notes=(*row.notes, *seed_notes(row)))
         rows.append(beside_baseline(row, to_baseline.get(name), compare))
     rows, interactions = with_interactions(rows, known, compare)
     pooled = any(one.effect and one.effect.spread and one.effect.spread.pooled for one in to_parent.values())
-    return Table(
+    table = Table(
         study.recipe.study,
         compare,
         tuple(rows),
@@ -96,23 +136,60 @@ def gather(
         study.recipe.description,
         study.recipe.reach,
         tuple(recipe_metrics(study)),
-        Family(planned, interactions, pooled),
+        Family(planned, interactions, pooled, looks, key, changed_since(earlier, compare, key)),
         axis,
+    )
+    looked = (
+        verdict_lines(table, known, earlier)
+        if looks is None
+        else look_lines(standings, known, looks, study.recipe, key, earlier)
+    )
+    return replace(table, looked=tuple(looked))
+
+
+def seed_notes(row: Row) -> list[Note]:
+    """Which seeds the verdict is on, if it is not on all of them, and the results of the others."""
+    if row.judged_seeds is None:
+        return []
+    notes = [Note("first_seeds", values={"before": len(row.judged_seeds), "now": row.finished})]
+    for one in row.top_ups:
+        values = {"count": len(one.seeds), "effect": [one.delta, one.low, one.high], "cover": 100 * (1 - one.level)}
+        notes.append(Note("topped_up", values={**values, "verdict": one.verdict or "no verdict"}))
+    if row.delta_all is not None:
+        notes.append(Note("over_all", values={"now": row.finished, "effect": [row.delta_all, None, None]}))
+    return notes
+
+
+def at_look(row: Row, standing: Standing, looks: Looks, seeds: Sequence[int]) -> Row:
+    """The row with the look that its difference from the parent is from."""
+    if not standing.shown_at or row.delta_parent is None:
+        return row
+    place = standing.shown_at - 1
+    used = tuple(seeds[: looks.at[place]])
+    return replace(
+        row,
+        p=standing.p.get(standing.shown_at),
+        look=standing.shown_at,
+        level=LEVEL * looks.weights[place],
+        judged_seeds=used if row.finished > len(used) else None,
     )
 
 
-def comparisons(variants: Sequence[Variant], metric: str) -> int:
-    """The number of comparisons with a parent that are planned: those that settings allow to be judged on the metric.
+def compared(variants: Sequence[Variant], metric: str) -> dict[str, str]:
+    """The comparisons with a parent that are planned, from variant to parent: those that settings allow to be judged on
+    the metric.
 
     A variant that does not compute the metric, although others do, only serves as a base for others.
     """
     known = {variant.name: variant for variant in variants}
     measured = {name for name, variant in known.items() if metric in metrics_of(variant.settings)} or known.keys()
-    return sum(
-        judged(one, parent, metric)
+    return {
+        one.name: parent.name
         for one in variants
-        if (parent := known.get(one.parent or "")) is not None and {one.name, parent.name} <= measured
-    )
+        if (parent := known.get(one.parent or "")) is not None
+        and {one.name, parent.name} <= measured
+        and judged(one, parent, metric)
+    }
 
 
 def recipe_metrics(study: StudyRecord) -> list[str]:
@@ -233,7 +310,8 @@ def beside_parent(
             p=found.p if judgement.p_adjusted is not None else None,
             p_adjusted=judgement.p_adjusted,
             verdict=judgement.verdict,
-            more_seeds=judgement.more_seeds,
+            detectable=judgement.detectable,
+            detectable_seeds=judgement.detectable_seeds,
             effect_size=effect_size(found.delta, *(s.values(compare.metric, compare.at) for s in (seeds, parent))),
             unlike=tuple(unlike),
         )
@@ -289,4 +367,9 @@ def agreed(values: Mapping[int, float]) -> float | None:
 
 def table_of(study: StudyRecord, store: Store) -> Table:
     """The evidence of a study, with the origins and curves of its runs. Records that its verdicts were looked at."""
-    return look(gather(study, provenances=store.provenances, curves=store.metrics), study, store)
+    earlier = store.looks(study.recipe.study)
+    table = gather(study, provenances=store.provenances, curves=store.metrics, earlier=earlier)
+    if table.looked:
+        with suppress(DiskError):  # a store that is only read
+            store.add_looks(study.recipe.study, table.looked)
+    return table

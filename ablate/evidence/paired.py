@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 LEVEL = 0.05
-"""The significance level of verdicts, after correction. Intervals cover 1 − LEVEL."""
+"""The significance level of verdicts, after correction. Intervals cover 1 − LEVEL unless another level is given."""
 
 Floats = NDArray[np.float64]
 
@@ -151,8 +151,9 @@ def fold_spread(sample: Differences, folds: int) -> Spread | None:
     return own and replace(own, variances=own.variances * (1 + len(sample) / (folds - 1)))
 
 
-def effect(sample: Differences, spread: Spread | None) -> Effect:
-    """The effect of differences, (n,) with n ≥ 1, by Student's t with the given spread.
+def effect(sample: Differences, spread: Spread | None, level: float = LEVEL) -> Effect:
+    """The effect of differences, (n,) with n ≥ 1, by Student's t with the given spread; its interval covers 1 −
+    ``level``.
 
     One pair, or no spread: the difference alone. Two pairs: an interval. Three and more: also a p-value.
     """
@@ -160,7 +161,7 @@ def effect(sample: Differences, spread: Spread | None) -> Effect:
     if n < 2 or spread is None:
         return Effect(delta, None, None, None, n)
     errors = np.sqrt(spread.variances / n)
-    half = half_width(errors, spread.degrees, spread.weights)
+    half = half_width(errors, spread.degrees, spread.weights, level)
     p = float(two_sided(abs(delta), errors, spread.degrees, spread.weights)) if n > 2 else None
     return Effect(delta, delta - half, delta + half, p, n, spread)
 
@@ -180,13 +181,13 @@ def two_sided(size: ArrayLike, errors: Floats, degrees: ArrayLike, weights: Floa
     return p
 
 
-def half_width(errors: Floats, degrees: Floats, weights: Floats) -> float:
-    """Half of the interval that covers 1 − `LEVEL`: where the averaged p-value is `LEVEL`. ``errors`` (C,) are standard
-    errors.
+def half_width(errors: Floats, degrees: Floats, weights: Floats, level: float = LEVEL) -> float:
+    """Half of the interval that covers 1 − ``level``: where the averaged p-value is ``level``. ``errors`` (C,) are
+    standard errors.
     """
     from scipy.special import gammaln, stdtrit
 
-    halves = stdtrit(degrees, 1 - LEVEL / 2) * errors
+    halves = stdtrit(degrees, 1 - level / 2) * errors
     if len(errors) == 1 or not errors.all():
         return float(halves.max())
     # p falls with the width and is convex, so Newton's steps from the narrowest half never pass the solution.
@@ -194,7 +195,7 @@ def half_width(errors: Floats, degrees: Floats, weights: Floats) -> float:
     half = float(halves.min())
     for _ in range(100):
         density = peaks * (1 + (half / errors) ** 2 / degrees) ** (-(degrees + 1) / 2)
-        step = (float(two_sided(half, errors, degrees, weights)) - LEVEL) / (2 * float(np.sum(weights * density)))
+        step = (float(two_sided(half, errors, degrees, weights)) - level) / (2 * float(np.sum(weights * density)))
         if step <= 1e-13 * half:
             break
         half += step

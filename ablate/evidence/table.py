@@ -5,16 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ablate.evidence.paired import LEVEL
 from ablate.evidence.seeds import Tally, Unit
 from ablate.evidence.verdicts import Verdict
 from ablate.notes.note import Note
+from ablate.recipe.looks import Looks
 from ablate.recipe.measured import LOSSES, TEST_LOSS, Reach
 from ablate.recipe.variant import Compare
+from ablate.store.checked import Look
 from ablate.store.places import Axis
 from ablate.store.records import Status
 
 ALL_LOSSES = (*LOSSES, TEST_LOSS)
 """Metrics in the unit of a variant's loss."""
+
+
+@dataclass(frozen=True)
+class TopUp:
+    """Seeds that were added after a verdict was shown, and the comparison with the parent on these ``seeds`` alone.
+
+    ``low`` and ``high`` are its interval, which covers 1 − ``level``. A ``p_adjusted`` below ``level`` is significant.
+    """
+
+    seeds: tuple[int, ...]
+    delta: float
+    low: float | None
+    high: float | None
+    level: float
+    p_adjusted: float | None
+    verdict: Verdict | None
 
 
 @dataclass(frozen=True)
@@ -28,14 +47,17 @@ class Row:
 
     ``delta_parent`` (with its interval, p-value, corrected p-value and verdict) and ``delta_baseline`` (with its
     interval) are mean paired differences, this variant minus the other. ``effect_size`` is the former in standard
-    deviations over seeds (Hedges' g with the mean variance of the two variants); ``more_seeds`` estimates the number of
-    additional seeds for a verdict. ``gain_per_minute`` is the improvement over the baseline per minute of a seed's
-    training. ``compared_last`` and ``compared_best`` are the compared metric at those epochs. ``unlike`` notes
-    differences from the parent besides the variant's change. ``interaction`` (with its interval, and its p-value
-    corrected over the study's interactions) is the effect of the second of two changes on top of the first, minus its
-    effect alone. ``steps`` counts the optimizer steps of a seed; ``peak_memory`` (bytes) is the largest of the
-    variant's jobs, which the seeds of a stack share. With ``folds``, each seed trained once per fold: values are means
-    over a seed's folds; if there is one seed, everything else (``_sd``, intervals, p-values) is over its folds.
+    deviations over seeds (Hedges' g with the mean variance of the two variants). If the verdict is unclear,
+    ``detectable`` is the smallest effect that ``detectable_seeds`` seeds would show. ``judged_seeds`` are those of the
+    verdict if it is not on all finished seeds, ``look`` (from 1) is the declared look that it is from, and the interval
+    covers 1 − ``level``. ``top_ups`` are the comparisons on seeds that were added after a verdict was shown, and
+    ``delta_all`` the mean difference over all seeds. ``gain_per_minute`` is the improvement over the baseline per
+    minute of a seed's training. ``compared_last`` and ``compared_best`` are the compared metric at those epochs.
+    ``unlike`` notes differences from the parent besides the variant's change. ``interaction`` (with its interval, and
+    its p-value corrected over the study's interactions) is the effect of the second of two changes on top of the first,
+    minus its effect alone. ``steps`` counts the optimizer steps of a seed; ``peak_memory`` (bytes) is the largest of
+    the variant's jobs, which the seeds of a stack share. With ``folds``, each seed trained once per fold: values are
+    means over a seed's folds; if there is one seed, everything else (``_sd``, intervals, p-values) is over its folds.
     ``reached`` holds, for each entry of the recipe's ``reach``, the median epochs and seconds to it (None if a run
     never reached it) and the number of runs that did.
     """
@@ -68,7 +90,8 @@ class Row:
     tally: Tally = field(default_factory=Tally)
     p: float | None = None
     effect_size: float | None = None
-    more_seeds: int | None = None
+    detectable: float | None = None
+    detectable_seeds: int | None = None
     baseline_ci_low: float | None = None
     baseline_ci_high: float | None = None
     compared_last: float | None = None
@@ -84,6 +107,11 @@ class Row:
     folds: int | None = None
     train_loss_clean_sd: float | None = None
     reached: Mapping[str, float | None] = field(default_factory=dict)
+    judged_seeds: tuple[int, ...] | None = None
+    look: int | None = None
+    level: float = LEVEL
+    top_ups: tuple[TopUp, ...] = ()
+    delta_all: float | None = None
 
     @property
     def partial(self) -> bool:
@@ -114,18 +142,23 @@ class Family:
     """What p-values are corrected over: the numbers of the recipe's comparisons and interactions, whether they are
     shown or not, finished or not.
 
-    ``pooled``: whether the variances of comparisons are estimated together.
+    ``pooled``: whether the variances of comparisons are estimated together. ``looks`` are the declared ones. ``key``
+    identifies all of it; ``changed``: verdicts have been shown for another one.
     """
 
     comparisons: int = 0
     interactions: int = 0
     pooled: bool = False
+    looks: Looks | None = None
+    key: str = ""
+    changed: bool = False
 
 
 @dataclass(frozen=True)
 class Table:
     """A study's rows, in the recipe's order. ``metrics`` names all metrics besides the losses, ``recipe_metrics`` those
     that the recipe asks for. Epochs are counted on ``axis``: the user's own training may count steps, or neither.
+    ``looked`` are the verdicts that it is the first to show.
 
     ``print(table)`` shows it with one line per row.
     """
@@ -139,6 +172,7 @@ class Table:
     recipe_metrics: tuple[str, ...] = ()
     family: Family = field(default_factory=Family)
     axis: Axis = "epoch"
+    looked: tuple[Look, ...] = field(default=(), compare=False, repr=False)
 
     def __str__(self) -> str:
         return plain_text(self)

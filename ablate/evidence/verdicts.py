@@ -1,6 +1,4 @@
-"""From effects to verdicts: p-values corrected for several comparisons, and the number of seeds that an unclear one
-needs.
-"""
+"""From effects to verdicts: p-values corrected for several comparisons, and what more seeds would show."""
 
 from __future__ import annotations
 
@@ -8,8 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
-
-import numpy as np
 
 from ablate.evidence.paired import LEVEL, Effect
 
@@ -21,29 +17,32 @@ Verdict = Literal["helps", "hurts", "unclear", "no difference", "unstable"]
 Better = Literal["lower", "higher"]
 
 POWER = 0.8
-"""Probability of a verdict with the estimated number of seeds, given the observed difference and variance."""
-
-MOST = 100
-"""The largest number of additional seeds that is reported."""
+"""Probability of a verdict for an effect of the size that more seeds would show, given the estimated variance."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A p-value after Holm's correction, the verdict, and the estimated number of additional seeds if it is unclear
-    (None: more than `MOST`).
+    """A p-value after Holm's correction, and the verdict. If that is unclear, ``detectable`` is the smallest effect
+    that ``detectable_seeds`` seeds would show.
     """
 
     p_adjusted: float | None = None
     verdict: Verdict | None = None
-    more_seeds: int | None = None
+    detectable: float | None = None
+    detectable_seeds: int | None = None
 
 
 def judge(
-    effects: Sequence[Effect | None], better: Better, smallest: float | None = None, planned: int = 0
+    effects: Sequence[Effect | None],
+    better: Better,
+    smallest: float | None = None,
+    planned: int = 0,
+    level: float = LEVEL,
 ) -> list[Judgement]:
     """A judgement for each effect, in order; an empty one for an effect without a p-value.
 
-    ``planned`` comparisons are corrected together, at least those with a p-value.
+    ``planned`` comparisons are corrected together, at least those with a p-value. An adjusted p-value below ``level``
+    is significant.
     """
     adjusted = holm([effect.p if effect is not None else None for effect in effects], planned)
     planned = max(planned, sum(p is not None for p in adjusted))
@@ -52,9 +51,16 @@ def judge(
         if effect is None or p is None:
             judgements.append(Judgement())
             continue
-        word = verdict(effect, p, better, smallest)
-        judgements.append(Judgement(p, word, more_seeds(effect, planned, smallest) if word == "unclear" else None))
+        judgements.append(judged(effect, p, verdict(effect, p, better, smallest, level), planned, level))
     return judgements
+
+
+def judged(effect: Effect, p_adjusted: float, word: Verdict, planned: int, level: float = LEVEL) -> Judgement:
+    """A judgement; if it is unclear, with what twice as many seeds would show."""
+    if word != "unclear":
+        return Judgement(p_adjusted, word)
+    seeds = 2 * effect.n
+    return Judgement(p_adjusted, word, detectable(effect, seeds, level / max(planned, 1)), seeds)
 
 
 def holm(p_values: Sequence[float | None], planned: int = 0) -> list[float | None]:
@@ -73,35 +79,30 @@ def holm(p_values: Sequence[float | None], planned: int = 0) -> list[float | Non
     return adjusted
 
 
-def verdict(effect: Effect, p_adjusted: float, better: Better, smallest: float | None = None) -> Verdict:
+def verdict(
+    effect: Effect, p_adjusted: float, better: Better, smallest: float | None = None, level: float = LEVEL
+) -> Verdict:
     """The verdict of an effect with that adjusted p-value. Effects below ``smallest`` do not matter."""
     if effect.delta == 0 == effect.low == effect.high:
         return "no difference"
     # Before significance: an effect that is too small to matter is no help, even if its sign is certain.
     if smallest is not None and effect.low is not None and -smallest < effect.low and (effect.high or 0.0) < smallest:
         return "no difference"
-    if p_adjusted >= LEVEL:
+    if p_adjusted >= level:
         return "unclear"
     return "helps" if (effect.delta < 0) == (better == "lower") else "hurts"
 
 
-def more_seeds(effect: Effect, comparisons: int, smallest: float | None = None) -> int | None:
-    """The estimated number of additional seeds for a verdict; None for more than `MOST`.
-
-    A verdict is a difference that is significant at `LEVEL` over that many comparisons (the first step of Holm's
-    correction), or an interval within ±``smallest``.
+def detectable(effect: Effect, seeds: int, level: float) -> float | None:
+    """The size of a difference that is significant at ``level`` with the probability `POWER` in a new study with that
+    many seeds, if its differences vary as these do. None if their variance is unknown.
     """
     from scipy.special import stdtrit
 
-    if effect.spread is None:
+    if effect.spread is None or effect.spread.sd == 0:
         return None
-    own = effect.n - 1
-    borrowed = max(effect.spread.typical_degrees - own, 0.0)
-    more = np.arange(1, MOST + 1)
-    degrees, error = own + more + borrowed, effect.spread.sd / np.sqrt(effect.n + more)
-    level = LEVEL / max(comparisons, 1)
-    delta = abs(effect.delta) / effect.unit
-    settled = delta >= (stdtrit(degrees, 1 - level / 2) + stdtrit(degrees, POWER)) * error
-    if smallest is not None and math.isfinite(smallest):
-        settled |= delta + stdtrit(degrees, 1 - LEVEL / 2) * error <= smallest / effect.unit
-    return int(more[settled][0]) if settled.any() else None
+    borrowed = max(effect.spread.typical_degrees - (effect.n - 1), 0.0)
+    degrees = seeds - 1 + borrowed
+    sizes = stdtrit(degrees, 1 - level / 2) + stdtrit(degrees, POWER)
+    found = float(sizes * effect.spread.sd / math.sqrt(seeds)) * effect.unit
+    return found if math.isfinite(found) else None

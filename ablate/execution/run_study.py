@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ablate.execution.events import Listener
@@ -15,6 +16,7 @@ from ablate.planning.networks import known_networks
 from ablate.planning.plan import Plan
 from ablate.planning.study_file import write_study
 from ablate.store.provenance import of_command
+from ablate.store.records import ENDED_BADLY
 from ablate.store.store import Store
 
 
@@ -30,12 +32,19 @@ class Detached(Exception):
 
 
 def run_study(
-    plan: Plan, store: Store, options: RunOptions, *, listen: Listener | None = None, own: Sequence[Path] = ()
+    plan: Plan,
+    store: Store,
+    options: RunOptions,
+    *,
+    stage: Callable[[Plan], Plan] = lambda plan: plan,
+    listen: Listener | None = None,
+    own: Sequence[Path] = (),
 ) -> Plan:
     """Train the runs of a plan that have not finished, and read the metrics again of those whose ``read`` has changed.
 
-    Returns the plan with the results; ``listen`` receives every event. ``own``: files that the caller writes besides
-    the store, which do not make a repository dirty.
+    ``stage`` leaves those runs of the plan that are needed now; it is asked again when they have ended, until it adds
+    none. Returns the last stage with the results; ``listen`` receives every event. ``own``: files that the caller
+    writes besides the store, which do not make a repository dirty.
 
     The plan is final: a run whose data or code changed since then ends as ``interrupted``. Raises DiskError if the
     store cannot be written, ExecutorError if jobs cannot be run, and ValueError for a device that is not available. A
@@ -43,6 +52,21 @@ def run_study(
     KeyboardInterrupt passes through after all processes have ended and kept their state; jobs on a cluster go on.
     Raises `Detached` if ``options`` ask not to wait for the jobs.
     """
+    while True:
+        now = run_stage(stage(plan), store, options, listen=listen, own=own)
+        if plan.recipe.looks is None:
+            return now
+        plan = plan.renewed(store)
+        failed = any(run.record.status in ENDED_BADLY for run in now.runs)
+        if len(stage(plan).runs) == len(now.runs) or (failed and options.fail_fast):
+            return now
+        options = replace(options, fresh=False, retry_failed=False)
+
+
+def run_stage(
+    plan: Plan, store: Store, options: RunOptions, *, listen: Listener | None = None, own: Sequence[Path] = ()
+) -> Plan:
+    """Train the runs of one stage, as `run_study` does."""
     places = slots(options)
     write_study(plan, store)
     if not options.fresh:

@@ -60,7 +60,9 @@ Kind = Literal[
     "init_not_paired",
     "start_not_paired",
     "no_effect_at_first",
-    "second_look",
+    "first_seeds",
+    "topped_up",
+    "over_all",
     # what a variant and its parent differ in beside the variant's change
     "other_epochs",
     "other_length",

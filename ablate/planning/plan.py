@@ -15,7 +15,7 @@ from ablate.recipe.selection import COMPARED
 from ablate.store.records import ENDED_BADLY, RunRecord, Status, StudyRecord, VariantRecord
 from ablate.store.store import Store
 
-CHOOSING = ("--seeds", "--only")
+CHOOSING = ("--seeds", "--until", "--only")
 """Flags that select runs; the other ones change settings."""
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.recipe.folds import Folds, read_folds
+from ablate.recipe.looks import Looks
 from ablate.recipe.measured import Reach, read_compare, read_reach
 from ablate.recipe.node import Problems, show
 from ablate.recipe.problems import Position, Problem, RecipeError
 from ablate.recipe.reading import read_text, read_written
 from ablate.recipe.redundant import check_equal_rows, check_repeated_tricks, check_unused_bundles
 from ablate.recipe.replay import SECTIONS
-from ablate.recipe.selection import read_seeds, read_selection
+from ablate.recipe.selection import declared_seeds, read_selection
 from ablate.recipe.settings import differences
 from ablate.recipe.shape import Shape
 from ablate.recipe.sources import needed_rows
@@ -56,6 +57,8 @@ class Recipe:
     """All variants of the recipe, selected or not: verdicts are corrected over their comparisons."""
     needed: tuple[Variant, ...] = ()
     """Variants left out by ``--only`` that the selected ones require: trained if missing, but not shown."""
+    looks: Looks | None = None
+    """The numbers of seeds at which verdicts are computed, the last of which are ``seeds``; None: at all seeds."""
     gone: tuple[Path, ...] = ()
     """Files in the settings that do not exist; empty unless loaded with ``need_files=False``."""
 
@@ -65,6 +68,7 @@ class Recipe:
         path: str | Path,
         *,
         seeds: int | str | Sequence[int] | None = None,
+        until: str | None = None,
         only: str | Sequence[str] | None = None,
         design: str | None = None,
         sets: Sequence[str] = (),
@@ -75,6 +79,8 @@ class Recipe:
 
         Args:
             seeds: a number of seeds, a list of seeds, or a string such as ``"3"`` or ``"0,3,7"``.
+            until: with ``"decided"``, verdicts are computed after that number of seeds and then at larger numbers, and
+                variants that are decided are not trained further.
             only: the variants to keep.
             design: the design that generates the variants from the tricks.
             sets: settings to override, such as ``"epochs=50"`` (all variants) or ``"net3.epochs=50"`` (one).
@@ -95,7 +101,14 @@ class Recipe:
         top.only(KEYS, {key: "is a setting. Write it under 'baseline'." for key in SECTIONS if key not in KEYS})
         written = read_written(top, path, design, problems)
         selection = read_selection(
-            [row.name for row in written.rows], problems, seeds=seeds, only=only, design=design, sets=sets, scale=scale
+            [row.name for row in written.rows],
+            problems,
+            seeds=seeds,
+            until=until,
+            only=only,
+            design=design,
+            sets=sets,
+            scale=scale,
         )
         folder = path.absolute().parent
         own = (bundle.own for bundle in written.bundles.values())
@@ -106,7 +119,7 @@ class Recipe:
         if written.design is None and not selection.changes_settings:
             check_equal_rows(variants, problems)
         compare = read_compare(top, variants, problems, selection.compare)
-        numbers = read_seeds(node, f"seeds (={show(node)})", problems) if (node := top.get("seeds")) else None
+        numbers, looks = declared_seeds(top.get("seeds"), selection, problems)
         folds, reach = read_folds(top, problems), read_reach(top, variants, compare, problems)
         problems.check()
         kept = [variant for variant in variants if selection.only is None or variant.name in selection.only]
@@ -114,7 +127,7 @@ class Recipe:
             study=written.study,
             description=top.text("description"),
             variants=tuple(kept),
-            seeds=selection.seeds or numbers or (0,),
+            seeds=numbers,
             compare=compare,
             path=path,
             folder=folder,
@@ -126,6 +139,7 @@ class Recipe:
             reach=reach,
             family=tuple(variants),
             needed=needed_rows(variants, kept),
+            looks=looks,
             gone=tuple(gone),
         )
 

@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from ablate.recipe.designs import DESIGNS
 from ablate.recipe.folds import MOST as MOST_FOLDS
+from ablate.recipe.looks import FEWEST, MOST_SEEDS
 from ablate.recipe.settings import Settings, Training
 from ablate.recipe.shape import LONGEST
 from ablate.registry import KINDS, Entry, entries
@@ -98,6 +99,23 @@ def _mapping(properties: Schema, description: str) -> Schema:
     return {"type": "object", "properties": properties, "additionalProperties": False, "description": description}
 
 
+def _looks() -> Schema:
+    count = {"type": "integer", "minimum": FEWEST, "maximum": MOST_SEEDS}
+    return {
+        **_mapping(
+            {
+                "start": count,
+                "until": {"const": "decided"},
+                "most": count,
+                "looks": {"type": "array", "items": count, "minItems": 1, "uniqueItems": True},
+                "weights": {"type": "array", "items": {"type": "number", "exclusiveMinimum": 0}, "minItems": 1},
+            },
+            "verdicts at increasing numbers of seeds; variants that are decided are not trained further",
+        ),
+        "required": ["until"],
+    }
+
+
 def _top() -> Schema:
     number_of_seeds = {"type": "integer", "minimum": 1}
     listed_seeds = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True}
@@ -111,7 +129,10 @@ def _top() -> Schema:
             "items": {"anyOf": [{"$ref": "#/$defs/metric_item"}, {"$ref": "#/$defs/own_metric"}]},
         },
         "watch": {"type": "array", "items": {"$ref": "#/$defs/watch_item"}},
-        "seeds": {"anyOf": [number_of_seeds, listed_seeds], "description": "a number of seeds (5: 0 to 4) or a list"},
+        "seeds": {
+            "anyOf": [number_of_seeds, listed_seeds, _looks()],
+            "description": "a number of seeds (5: 0 to 4), a list, or looks",
+        },
         "folds": {
             "anyOf": [
                 {"type": "integer", "minimum": 2, "maximum": MOST_FOLDS},

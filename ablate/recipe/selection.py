@@ -1,4 +1,4 @@
-"""The flags that select a part of a recipe or override its settings: ``--seeds --only --design --set --scale``."""
+"""The flags that select a part of a recipe or override its settings: ``--seeds``, ``--until``, ``--only``, ``--set``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from ablate.recipe.changes import Assignment, check_length
 from ablate.recipe.designs import DESIGNS, design_rule
+from ablate.recipe.looks import DEFAULT, FEWEST, MOST_SEEDS, Looks, read_looks
 from ablate.recipe.node import Node, Problems, one_line, plain_scalar, show
 from ablate.recipe.problems import Position, RecipeError
 from ablate.recipe.replay import SECTIONS
 from ablate.recipe.shape import available, did_you_mean, listed, unknown_variant
 from ablate.recipe.yaml_text import read_yaml
 
-MOST_SEEDS = 1000
 MOST_SCALED = 1_000_000
 
 COMPARED = ("compare.metric", "compare.better", "compare.at", "compare.smallest_effect")
@@ -30,6 +30,7 @@ class Selection:
     """
 
     seeds: tuple[int, ...] | None = None
+    until: str | None = None
     only: tuple[str, ...] | None = None
     design: str | None = None
     sets: tuple[tuple[str | None, Assignment], ...] = ()
@@ -64,11 +65,34 @@ def read_seeds(node: Node, shown: str, problems: Problems) -> tuple[int, ...] | 
     return None
 
 
+def declared_seeds(node: Node | None, selection: Selection, problems: Problems) -> tuple[tuple[int, ...], Looks | None]:
+    """The seeds of a recipe, with the flags that replace them, and its looks. ``--seeds`` alone asks for a fixed
+    number.
+    """
+    looks, numbers = None, selection.seeds
+    if node is not None and node.mapping is not None:
+        looks = read_looks(node, problems)
+    elif node is not None:
+        written = read_seeds(node, f"seeds (={show(node)})", problems)
+        numbers = numbers or written
+    if selection.until is None and selection.seeds is not None:
+        looks = None
+    if selection.until is not None and (looks is None or selection.seeds is not None):
+        start = numbers or tuple(range(DEFAULT[0]))
+        if start != tuple(range(len(start))) or len(start) < FEWEST or 4 * len(start) > MOST_SEEDS:
+            rule = f"requires a number of seeds to start with, from {FEWEST} to {MOST_SEEDS // 4}: --seeds 5."
+            problems.add(Position(""), f"--until {rule}")
+        else:
+            looks = Looks.between(len(start), 4 * len(start))
+    return (tuple(range(looks.at[-1])) if looks is not None else numbers or (0,)), looks
+
+
 def read_selection(
     names: Sequence[str],
     problems: Problems,
     *,
     seeds: int | str | Sequence[int] | None,
+    until: str | None,
     only: str | Sequence[str] | None,
     design: str | None,
     sets: Sequence[str],
@@ -82,6 +106,10 @@ def read_selection(
         many = "," in text or not isinstance(seeds, (int, str))
         chosen = read_seeds(_seeds_node(text, many), f"--seeds (={one_line(text)})", problems)
         arguments += ["--seeds", text if "," in text or not many else f"{text},"]
+    if until is not None:
+        if until != "decided":
+            problems.add(Position(""), f"--until (={one_line(until)}) must be decided.")
+        arguments += ["--until", until]
     kept = None
     if only is not None:
         kept = _read_only(only, names, problems)
@@ -107,6 +135,7 @@ def read_selection(
         arguments += ["--scale", f"{scale:g}"]
     return Selection(
         seeds=chosen,
+        until=until,
         only=kept,
         design=design,
         sets=tuple((row, line) for row, line in lines if row is not None or line.path not in COMPARED),

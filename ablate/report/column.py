@@ -252,6 +252,7 @@ def half_width(row: Row, key: str) -> float | None:
 
 
 def short_verdict(row: Row, coarse: bool) -> str:
-    """``unclear (≈12 more)``, or ``unclear ≈12``."""
-    text = verdict_text(row).replace(" more seeds)", " more)").replace(" more seed)", " more)")
-    return text.replace("(", "").replace(" more)", "") if coarse else text
+    """``unclear (within ±0.012)``, or ``unclear``."""
+    if coarse:
+        return row.verdict or ""
+    return verdict_text(replace(row, detectable=None))

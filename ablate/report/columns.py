@@ -83,7 +83,11 @@ def available(table: Table) -> dict[str, Column]:
             words("verdict", "Verdict", lambda row: row.verdict),
             texts=lambda table: [verdict_text(row) for row in table.rows],
         ),
-        numbers("more_seeds", "More seeds", lambda row: row.more_seeds, lambda values: blank(each(count)(values))),
+        delta("detectable", "Detectable", lambda row: row.detectable),
+        numbers(
+            "detectable_seeds", "Detectable with", lambda row: row.detectable_seeds, lambda v: blank(each(count)(v))
+        ),
+        numbers("look", "Look", lambda row: row.look, lambda values: blank(each(count)(values))),
         numbers("effect_size", "Effect size", lambda row: row.effect_size, lambda values: [signed(v) for v in values]),
         delta(
             "delta_baseline",

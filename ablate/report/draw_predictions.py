@@ -43,10 +43,11 @@ def read_predictions(study: StudyRecord, store: Store) -> Shown:
     Raises ValueError where nothing has finished, and where targets are no keypoints.
     """
     from ablate.engine.predicting import predict
+    from ablate.evidence.stages import planned_now
     from ablate.execution.predictions import trained
     from ablate.planning.plan import make_plan
 
-    plan = make_plan(study.recipe, store)
+    plan = planned_now(make_plan(study.recipe, store), store)
     finished = [
         run
         for variant in reversed(study.recipe.variants)

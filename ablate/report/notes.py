@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ablate.notes.note import Kind, Note
+from ablate.report import numbers
 
 NOT_COMPARED = "{metric} is not compared with the parent's: "
 SPLITS = {"train": "training", "valid": "validation", "test": "test"}
@@ -74,8 +75,10 @@ SENTENCES: dict[Kind, str] = {
     "init_not_paired": "initial weights are not paired with the parent's, so differences vary more",
     "start_not_paired": "the loss before training is not the parent's with the same seed: differences vary more",
     "no_effect_at_first": "possible bug: the loss of the first step equals that of {parent}",
-    "second_look": "a second look: a verdict was shown for {before} of the {now} seeds before the others were added, "
-    "so a false positive is more likely",
+    "first_seeds": "Δ and verdict are those of the first {before} of {now} seeds",
+    "topped_up": "{count} seeds were added after a verdict was shown, and are judged alone: Δ {effect} ({cover}% "
+    "interval), {verdict}",
+    "over_all": "Δ over all {now} seeds: {effect}",
     "other_epochs": "{own} epochs (parent: {parent})",
     "other_length": "trained for {own} (parent: {parent})",
     "other_batch_size": "batch size {own} (parent: {parent})",
@@ -248,6 +251,8 @@ FORMS: dict[str, Callable[[Any], str]] = {
     "share": lambda value: f"{value:.0%}",
     "decay": lambda value: f"{value:g}",
     "differences": differences,
+    "cover": lambda value: f"{value:g}",
+    "effect": lambda value: numbers.difference(value[0], value[1], value[2], numbers.places(value, 2)),
     "column": lambda value: f"values of {value}" if value else "inputs",
     **dict.fromkeys(("low", "high", "train_low", "train_high"), lambda value: f"{value:.4g}"),
 }

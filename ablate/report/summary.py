@@ -27,7 +27,7 @@ FIRST: tuple[Kind, ...] = (
     "not_finite",
     "not_finite_inputs",
     "targets_stay",
-    "second_look",
+    "topped_up",
 )
 """Notes that come before all others: they report likely bugs, or verdicts that are less reliable."""  # fmt: skip
 
@@ -69,6 +69,9 @@ def main_legend(table: Table, shown: Set[str]) -> list[str]:
     }
     tests = {
         verdicts(table): shown & {"verdict", "p", "p_adjusted"} and any(row.p_adjusted is not None for row in rows),
+        "Verdicts have been shown before for other comparisons or looks of this recipe: 5% holds for each alone.": (
+            table.family.changed and "verdict" in shown
+        ),
         "Verdicts require at least three seeds (--seeds 3).": (
             several and table.planned == 2 and table.unit == "seed" and "verdict" in shown
         ),
@@ -114,14 +117,16 @@ def deviations(table: Table) -> str:
 
 def differences(table: Table, parent: bool, baseline: bool) -> str:
     """What the differences are."""
-    compare = table.compare
+    compare, rows = table.compare, table.rows
     columns = {"Δ parent": ("the parent's", parent), "Δ baseline": ("the baseline's", baseline)}
     what = ", ".join(column for column, (_, asked) in columns.items() if asked)
     whose = " or ".join(whose for whose, asked in columns.values() if asked)
     at = "" if compare.at == "selected" else f" at the {compare.at} epoch"
     text = f"{what}: {compare.metric} minus {whose}{at}, paired by {table.unit} ({compare.better} is better)"
     if any((parent and row.ci_low is not None) or (baseline and row.baseline_ci_low is not None) for row in table.rows):
-        text += "; [ ]: 95% confidence interval, not adjusted for multiple comparisons"
+        levels = {100 * (1 - row.level) for row in rows if row.ci_low is not None}
+        cover = f"{levels.pop():g}%" if len(levels) == 1 else "the look's"
+        text += f"; [ ]: {cover} confidence interval, not adjusted for multiple comparisons"
     return text + "."
 
 
@@ -135,8 +140,11 @@ def verdicts(table: Table) -> str:
     over = f", Holm-corrected over {planned} planned comparisons" if planned > 1 else ""
     found = {row.verdict for row in rows}
     within = f"interval within ±{smallest:g}" if smallest is not None else "same results as the parent"
-    more = "80% power" if smallest is None else f"80% power, or for an {within}"
-    more = f" (for {more}, a new study needs ≈n more seeds)" if table.unit == "seed" else ""
+    more = " (n seeds would show: 80% power in a new study)" if any(row.detectable for row in rows) else ""
+    looks, level = table.family.looks, "5% level"
+    if looks is not None:
+        test, level = f"{test} at {looks}", f"{level} over all looks"
+    last = looks is not None and len(looks.at)
     words = {
         "helps/hurts: significant": found & {"helps", "hurts"},
         "'without X' helps: better without X": any(
@@ -144,8 +152,11 @@ def verdicts(table: Table) -> str:
         ),
         f"unclear: not significant{more}": "unclear" in found,
         f"no difference: {within}": "no difference" in found,
+        "decided before the last look: Δ is likely overstated": any(
+            row.verdict in ("helps", "hurts") and row.look and row.look < last for row in rows
+        ),
     }
-    return "; ".join([f"Verdict: {test}{over}, 5% level", *told(words)]) + "."
+    return "; ".join([f"Verdict: {test}{over}, {level}", *told(words)]) + "."
 
 
 def pooling_legend(table: Table, shown: Set[str]) -> list[str]:

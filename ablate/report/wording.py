@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ablate.evidence.table import Row
-from ablate.evidence.verdicts import MOST
 from ablate.printable import visible
-from ablate.report.numbers import count
+from ablate.report.numbers import count, deviation
 from ablate.store.places import progress
 
 LONGEST = 60
@@ -58,14 +57,18 @@ def status_text(row: Row) -> str:
 
 
 def verdict_text(row: Row) -> str:
-    """The verdict; if it is unclear, with the estimated number of additional seeds."""
-    if row.verdict != "unclear" or row.p_adjusted is None:
-        return row.verdict or ""
-    if row.tally.unit == "fold":
-        return "unclear"
-    if row.more_seeds is None:
-        return f"unclear (>{MOST} more seeds)"
-    return f"unclear (≈{row.more_seeds} more seed{'s' if row.more_seeds > 1 else ''})"
+    """The verdict. In parentheses, which seeds it is on, unless all; if it is unclear, the bound of its interval and
+    the effect that twice as many seeds would show.
+    """
+    if row.verdict is None:
+        return ""
+    bound = None if row.ci_low is None or row.ci_high is None else max(-row.ci_low, row.ci_high)
+    parts = [] if row.judged_seeds is None else [f"{len(row.judged_seeds)} of {row.finished} seeds"]
+    if row.verdict == "unclear" and bound is not None:
+        parts.append(f"within ±{deviation(bound)}")
+        if row.detectable is not None:
+            parts.append(f"{row.detectable_seeds} seeds would show {deviation(row.detectable)}")
+    return f"{row.verdict} ({'; '.join(parts)})" if parts else row.verdict
 
 
 def seeds_between(counts: Collection[int]) -> str:

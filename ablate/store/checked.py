@@ -67,12 +67,19 @@ class StudyFile(TypedDict):
 
 
 class Look(TypedDict):
-    """A line of ``looks.jsonl``: the variant, metric and epoch that were compared, and the fingerprints of its runs."""
+    """A line of ``looks.jsonl``: the variant, metric and epoch that were compared, and the fingerprints of its runs.
+
+    ``family`` identifies the comparisons that p-values were corrected over. At a declared ``look`` (from 1), the ``p``
+    of the comparison with its parent.
+    """
 
     variant: str
     metric: str
     at: str
     runs: list[str]
+    family: NotRequired[str]
+    look: NotRequired[int]
+    p: NotRequired[float]
 
 
 @with_config(ConfigDict(extra="allow"))

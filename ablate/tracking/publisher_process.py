@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import BinaryIO
 
+from ablate.evidence.stages import planned_now
 from ablate.planning.plan import Plan
 from ablate.store.disk import StoreWarning
 from ablate.store.records import StudyRecord
@@ -41,7 +42,7 @@ class Errand:
 
     def now(self) -> StudyRecord:
         """The current state of the study in the store; the runs of each variant stay as planned."""
-        return self.plan.renewed(self.store).record()
+        return planned_now(self.plan.renewed(self.store), self.store).record()
 
     def publish(self) -> Published:
         """Send what is missing. Does not raise."""

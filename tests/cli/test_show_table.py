@@ -71,7 +71,7 @@ def ladder():
     rows = [
         Row(
             f"net{i}", f"net{i - 1}", step, (), "finished", 5, 1000 * i, None, 0.00101, 1e-5, None, 0.001523, 3e-5,
-            -0.001732, -0.001810, -0.001654, 0.2, "unclear" if i % 2 else "helps", tally=FIVE, more_seeds=12 if i % 2 else None,
+            -0.001732, -0.001810, -0.001654, 0.2, "unclear" if i % 2 else "helps", tally=FIVE, detectable=6e-5, detectable_seeds=10,
         )
         for i, step in enumerate(steps, start=2)
     ]  # fmt: skip
@@ -81,9 +81,9 @@ def ladder():
 @pytest.mark.parametrize(
     ("width", "effect", "verdict"),
     [
-        (150, "-0.001732 [-0.001810, -0.001654]", "unclear (≈12 more seeds)"),
-        (125, "-0.001732 ±0.000078", "unclear (≈12 more)"),
-        (100, "-0.00173 ±0.00008", "unclear ≈12"),
+        (180, "-0.001732 [-0.001810, -0.001654]", "unclear (within ±0.0018; 10 seeds would show 0.000060)"),
+        (125, "-0.001732 ±0.000078", "unclear (within ±0.0018)"),
+        (100, "-0.00173 ±0.00008", "unclear"),
     ],
 )
 def test_usual_terminals_have_a_line_per_row(ladder, width, effect, verdict):

@@ -71,11 +71,11 @@ def test_one_seed_is_judged_by_its_folds(make_study, make_run):
         d = (values - parent)[0]
         t = d.mean() / math.sqrt((1 / 8 + 1 / 7) * d.var(ddof=1))
         assert row.p == pytest.approx(2 * stats.t.sf(abs(t), 7), rel=1e-10)
-    assert (b.verdict, c.verdict, c.more_seeds) == ("helps", "unclear", None)
+    assert (b.verdict, c.verdict, c.detectable) == ("helps", "unclear", None)
     text = render(table, "md")
     assert "over 8 folds of one seed" in text
     assert "| unclear" in text
-    assert "more seeds" not in text
+    assert "seeds would show" not in text
     lines = "\n".join(summary(table))
     assert "paired by fold" in lines
     assert "Nadeau and Bengio 2003" in lines

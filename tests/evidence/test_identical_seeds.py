@@ -25,7 +25,7 @@ def test_five_identical_seeds_are_one(make_study):
     assert (row.seeds, row.valid_loss, row.valid_loss_sd) == (5, 0.4, None)
     assert row.delta_parent == pytest.approx(0.4 - 0.5)
     for each in (row, child):
-        assert (each.ci_low, each.p, each.p_adjusted, each.verdict, each.more_seeds) == (None, None, None, None, None)
+        assert (each.ci_low, each.p, each.p_adjusted, each.verdict, each.detectable) == (None, None, None, None, None)
         assert each.baseline_ci_low is None or each is child
     assert row.notes == (Note("same_result"), Note("paired_on_some", seeds=(0,)))
     assert child.notes == (Note("paired_on_some", seeds=(0,)),)

@@ -256,7 +256,7 @@ def test_rows_on_other_data_get_no_verdict_and_take_no_share_in_holm(make_study)
     found = {row.variant: row for row in gather(replace(study, rows=tuple(rows))).rows}
     alone = {row.variant: row for row in gather(replace(study, rows=study.rows[:3])).rows}
     other = found["other"]
-    assert (other.verdict, other.p, other.p_adjusted, other.more_seeds) == (None,) * 4
+    assert (other.verdict, other.p, other.p_adjusted, other.detectable) == (None,) * 4
     assert other.delta_parent == pytest.approx(-0.3, abs=0.01)
     assert other.unlike == (Note("other_validation", values={"keys": ["target"]}),)
     for name in ("b", "c"):

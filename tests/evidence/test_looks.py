@@ -1,14 +1,15 @@
-"""Seeds that are added after a verdict was shown are a second look, and the table says so."""
+"""A verdict that was shown stands; seeds that are added later are judged alone, at a smaller level."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from ablate.api import table
-from ablate.notes.note import Note
 from ablate.planning.plan import make_plan
 from ablate.recipe import Recipe
 from ablate.report.formats import render
@@ -26,6 +27,16 @@ variants:
 """
 
 
+def loss_of(variant, seed):
+    shift = {"base": 0.0, "a": -0.1, "b": 0.02}[variant]
+    return (
+        0.5
+        + shift
+        + 0.01 * ((seed * 7 + len(variant) * ord(variant[0])) % 5)
+        + 0.002 * ((3 * seed + ord(variant[0])) ** 2 % 13)
+    )
+
+
 @pytest.fixture
 def stored(tmp_path, make_run):
     """The recipe, and ``train(seeds, only)``, which stores finished runs."""
@@ -34,8 +45,7 @@ def stored(tmp_path, make_run):
 
     def train(seeds, only=None):
         for run in make_plan(Recipe.load(path, seeds=seeds, only=only), store).runs:
-            shift = {"base": 0.0, "a": -0.1, "b": 0.02}[run.variant.name]
-            loss = 0.5 + shift + 0.01 * ((run.seed * 7 + len(run.variant.name) * ord(run.variant.name[0])) % 5)
+            loss = loss_of(run.variant.name, run.seed)
             values = {"train_loss": loss, "valid_loss": loss, "accuracy": 0.9 - loss / 10 + run.seed / 1000}
             known = make_run(run.seed, results={at: values for at in ("selected", "last", "best")}, epoch=3, epochs=3)
             store.write_status(replace(known, fingerprint=run.fingerprint))
@@ -43,36 +53,71 @@ def stored(tmp_path, make_run):
     return path, store, train
 
 
-def looked(found):
-    """The notes on second looks by variant."""
-    notes = {row.variant: [note.values for note in row.notes if note.kind == "second_look"] for row in found.rows}
-    return {name: values for name, values in notes.items() if values}
+def judged(found):
+    """Per variant with a verdict: the number of seeds that it is on (None: all), and the top-ups."""
+    return {row.variant: (row.judged_seeds, row.top_ups) for row in found.rows if row.p_adjusted is not None}
 
 
-def test_a_top_up_is_a_second_look(stored):
+def test_a_verdict_that_was_shown_stands_and_new_seeds_are_judged_alone(stored):
     path, store, train = stored
-    train(3)
+    train(5)
     before = {file: file.read_bytes() for file in store.root.glob("store/*/*")}
-    for _ in range(3):
-        assert looked(table(path, root=store.root)) == {}
+    first = {row.variant: row for row in table(Recipe.load(path, seeds=5), root=store.root).rows}
+    for _ in range(2):
+        assert judged(table(Recipe.load(path, seeds=5), root=store.root)) == {"a": (None, ()), "b": (None, ())}
     assert {file: file.read_bytes() for file in store.root.glob("store/*/*")} == before
     assert [one["variant"] for one in store.looks("looks")] == ["a", "b"]
-    train(5, "base,a")
-    found = table(Recipe.load(path, seeds=5), root=store.root)
-    assert looked(found) == {"a": [{"before": 3, "now": 5}]}
+    train(9, "base,a")
+    found = table(Recipe.load(path, seeds=9), root=store.root)
+    rows = {row.variant: row for row in found.rows}
+    for name in ("a", "b"):  # b has not finished, but its verdict stays
+        for field in ("delta_parent", "ci_low", "ci_high", "p", "p_adjusted", "verdict"):
+            assert getattr(rows[name], field) == getattr(first[name], field)
+    values = {row: [loss_of(row, seed) for seed in range(9)] for row in ("base", "a")}
+    new = np.subtract(values["a"][5:], values["base"][5:])
+    expected = stats.ttest_1samp(new, 0)
+    (one,) = rows["a"].top_ups
+    assert (rows["a"].judged_seeds, one.seeds, one.level) == ((0, 1, 2, 3, 4), (5, 6, 7, 8), 0.025)
+    assert one.p_adjusted == pytest.approx(min(1, 2 * expected.pvalue), rel=1e-9)
+    assert (one.low, one.high) == pytest.approx(expected.confidence_interval(0.975), rel=1e-9)
+    assert rows["a"].delta_all == pytest.approx(np.mean(np.subtract(values["a"], values["base"])), rel=1e-9)
     text = render(found, "text")
-    assert "a: a second look: a verdict was shown for 3 of the 5 seeds before the others were added" in text
-    # it stays one, also where the variant is shown alone
-    assert looked(table(Recipe.load(path, seeds=5, only="a"), root=store.root)) == {"a": [{"before": 3, "now": 5}]}
-    assert looked(table(path, root=store.root)) == {}
+    assert "helps (5 of 9 seeds)" in text
+    assert "4 seeds were added after a verdict was shown, and are judged alone: Δ -0.1" in " ".join(text.split())
+    notes = " ".join(render(found, "text", notes=True).split())
+    assert "a: Δ and verdict are those of the first 5 of 9 seeds" in notes
+    assert "Δ over all 9 seeds: -0.1" in notes
+    # it stays so, also where the variant is shown alone; a second top-up has half of the level
+    assert judged(table(Recipe.load(path, seeds=9, only="a"), root=store.root))["a"] == judged(found)["a"]
+    train(12, "base,a")
+    more = {row.variant: row for row in table(Recipe.load(path, seeds=12), root=store.root).rows}["a"]
+    assert more.top_ups[0] == one
+    assert (more.top_ups[1].seeds, more.top_ups[1].level) == ((9, 10, 11), 0.0125)
+
+
+def test_too_few_new_seeds_wait_for_others(stored):
+    path, store, train = stored
+    train(3)
+    table(path, root=store.root)
+    train(5)
+    for _ in range(2):
+        (one,) = {row.variant: row for row in table(Recipe.load(path, seeds=5), root=store.root).rows}["a"].top_ups
+        assert (one.seeds, one.p_adjusted, one.verdict) == ((3, 4), None, None)
+        assert one.low is not None
+    assert len(store.looks("looks")) == 2
+    train(6)
+    (one,) = {row.variant: row for row in table(Recipe.load(path, seeds=6), root=store.root).rows}["a"].top_ups
+    assert one.seeds == (3, 4, 5)
+    assert one.p_adjusted is not None
 
 
 def test_the_first_look_at_all_seeds_is_the_verdict(stored):
     path, store, train = stored
     train(5)
-    assert looked(table(Recipe.load(path, seeds=5), root=store.root)) == {}
-    assert looked(table(path, root=store.root)) == {}  # at fewer of them, later
-    assert looked(table(Recipe.load(path, seeds=5), root=store.root)) == {}
+    nothing = {"a": (None, ()), "b": (None, ())}
+    assert judged(table(Recipe.load(path, seeds=5), root=store.root)) == nothing
+    assert judged(table(path, root=store.root)) == nothing  # at fewer of them, later
+    assert judged(table(Recipe.load(path, seeds=5), root=store.root)) == nothing
 
 
 def test_tables_without_verdicts_are_no_looks(stored):
@@ -82,8 +127,6 @@ def test_tables_without_verdicts_are_no_looks(stored):
     train(3, "base")
     table(path, root=store.root)  # unfinished
     assert store.looks("looks") == []
-    train(3)
-    assert looked(table(path, root=store.root)) == {}
 
 
 def test_another_metric_or_changed_settings_are_another_question(stored):
@@ -91,10 +134,24 @@ def test_another_metric_or_changed_settings_are_another_question(stored):
     train(3)
     table(path, root=store.root)
     train(5)
-    assert looked(table(Recipe.load(path, seeds=5, sets=["compare.metric=accuracy"]), root=store.root)) == {}
+    other = table(Recipe.load(path, seeds=5, sets=["compare.metric=accuracy"]), root=store.root)
+    assert judged(other) == {"a": (None, ()), "b": (None, ())}
     path.write_text(RECIPE.replace("lr: 0.2", "lr: 0.25"))
     train(5)
-    assert set(looked(table(Recipe.load(path, seeds=5), root=store.root))) == {"b"}
+    found = judged(table(Recipe.load(path, seeds=5), root=store.root))
+    assert (found["a"], found["b"][0]) == ((None, ()), (0, 1, 2))
+
+
+def test_another_family_is_marked(stored):
+    path, store, train = stored
+    train(3)
+    assert not table(path, root=store.root).family.changed
+    last = table(Recipe.load(path, sets=["compare.at=last"]), root=store.root)
+    assert last.family.changed
+    assert "shown before for other comparisons or looks of this recipe" in render(last, "text")
+    assert not table(Recipe.load(path, sets=["compare.metric=accuracy"]), root=store.root).family.changed
+    path.write_text(RECIPE + "  - {name: c, from: base, set: {optimizer.lr: 0.4}}\n")
+    assert table(path, root=store.root).family.changed
 
 
 def test_incomplete_lines_and_a_store_that_is_only_read(stored):
@@ -115,15 +172,8 @@ def test_incomplete_lines_and_a_store_that_is_only_read(stored):
 
     from ablate.evidence.gather import table_of
 
-    train(5)
+    train(6)
     closed = Store(store.root, Full())
-    record = make_plan(Recipe.load(path, seeds=5), closed).record()
-    assert set(looked(table_of(record, closed))) == {"a", "b"}
+    record = make_plan(Recipe.load(path, seeds=6), closed).record()
+    assert {seeds for seeds, _ in judged(table_of(record, closed)).values()} == {(0, 1, 2)}
     assert store.looks("looks") == [*kept, more]
-
-
-def test_the_note_reads_in_seeds():
-    from ablate.report.notes import sentence
-
-    said = sentence(Note("second_look", values={"before": 3, "now": 5}))
-    assert said.startswith("a second look: a verdict was shown for 3 of the 5 seeds")

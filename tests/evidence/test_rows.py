@@ -18,10 +18,10 @@ BETTER = [0.40, 0.43, 0.38, 0.41, 0.39]
 KEYS = [
     "variant", "from", "description", "changes", "status", "seeds", "epochs", "best_epoch", "train_loss", "train_loss_sd",
     "train_loss_clean", "valid_loss", "valid_loss_sd", "delta_parent", "ci_low", "ci_high", "p_adjusted", "verdict",
-    "delta_baseline", "seconds", "device_seconds", "parameters", "published", "p", "effect_size", "more_seeds",
-    "baseline_ci_low", "baseline_ci_high", "compared_last", "compared_best", "gain_per_minute", "unlike",
+    "delta_baseline", "seconds", "device_seconds", "parameters", "published", "p", "effect_size", "detectable",
+    "detectable_seeds", "baseline_ci_low", "baseline_ci_high", "compared_last", "compared_best", "gain_per_minute", "unlike",
     "interaction", "interaction_low", "interaction_high", "interaction_p", "steps", "peak_memory", "folds",
-    "train_loss_clean_sd",
+    "train_loss_clean_sd", "judged_seeds", "look", "level", "top_ups", "delta_all",
 ]  # fmt: skip
 
 

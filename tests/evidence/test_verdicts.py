@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from ablate.evidence.paired import Effect, Spread, differences, effect, own_spread
-from ablate.evidence.verdicts import MOST, judge, more_seeds
+from ablate.evidence.verdicts import detectable, judge
 
 
 def paired(values, reference):
@@ -37,35 +38,22 @@ def test_what_is_surely_small_is_no_difference_however_sure_its_sign():
     assert words([tiny], smallest=0.1) == ["no difference"]
 
 
-def test_only_what_is_unclear_asks_for_more_seeds():
+def test_only_what_is_unclear_says_what_more_seeds_would_show():
     down, same, noise, near, none = judge([DOWN, SAME, NOISE, NEAR, None], "lower")
-    assert (down.more_seeds, same.more_seeds, none.more_seeds) == (None, None, None)
+    for each in (down, same, none):
+        assert (each.detectable, each.detectable_seeds) == (None, None)
     assert (noise.verdict, near.verdict) == ("unclear", "unclear")
-    assert noise.more_seeds is None, "a difference that small takes more than a hundred"
-    assert near.more_seeds == more_seeds(NEAR, comparisons=4)
-    assert near.more_seeds > 3
+    assert near.detectable == detectable(NEAR, 6, 0.05 / 4)
+    assert near.detectable_seeds == 6
+    assert near.detectable < noise.detectable
 
 
-def test_more_seeds_by_simulation():
-    # A difference of one deviation, seen in three pairs, two comparisons: with so many pairs in all, four of five studies find it, with one pair less fewer.
-    seen = Effect(1.0, -1.0, 3.0, 0.2, 3, Spread.single(1.0, 2))
-    total = 3 + more_seeds(seen, comparisons=2)
+def test_what_a_number_of_seeds_would_show_is_found_in_four_of_five_studies():
+    """The first step of Holm's correction over two comparisons, with differences of standard deviation 1."""
+    seen = Effect(0.1, -1.0, 1.2, 0.8, 5, Spread.single(1.0, 4))
+    size = detectable(seen, 10, 0.025)
     draw = np.random.default_rng(1)
-
-    def power(n):
-        d = 1.0 + draw.standard_normal((20_000, n))
-        from scipy import stats
-
-        return float(np.mean(stats.ttest_1samp(d, 0, axis=1).pvalue < 0.025))
-
-    assert 0.78 < power(total) < 0.88
-    assert power(total - 2) < 0.8
-
-
-def test_more_seeds_to_see_that_nothing_is_there():
-    seen = Effect(0.01, -1.0, 1.0, 0.9, 5, Spread.single(1.0, 4))
-    assert more_seeds(seen, 1) is None
-    within = more_seeds(seen, 1, smallest=0.4)
-    assert 15 < within < 40
-    assert more_seeds(seen, 1, smallest=0.1) is None
-    assert MOST == 100
+    p = stats.ttest_1samp(size + draw.standard_normal((20_000, 10)), 0, axis=1).pvalue
+    assert np.mean(p < 0.025) == pytest.approx(0.8, abs=0.015)
+    assert detectable(seen, 40, 0.025) < size / 2
+    assert detectable(SAME, 10, 0.025) is None

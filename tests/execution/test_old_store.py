@@ -66,9 +66,11 @@ def test_nothing_of_it_is_trained_again(old, study, capsys):
     correct_over_all_planned(expected["rows"])
     assert (table["study"], table["compare"]) == (expected["study"], expected["compare"])
     for ours, theirs in zip(table["rows"], expected["rows"], strict=True):
-        assert list(ours) == list(theirs)
+        added = {"detectable", "detectable_seeds", "judged_seeds", "look", "level", "top_ups", "delta_all"}
+        assert ours.keys() - theirs.keys() == added
+        assert theirs.keys() - ours.keys() == {"more_seeds"}
         assert len(ours["unlike"]) == len(theirs["unlike"])
-        wrong = {key for key in theirs if key != "unlike" and not same(ours[key], theirs[key])}
+        wrong = {key for key in theirs if key not in ("unlike", "more_seeds") and not same(ours[key], theirs[key])}
         assert not wrong, f"{theirs['variant']}: {[(key, ours[key], theirs[key]) for key in wrong]}"
 
 
@@ -80,9 +82,6 @@ def correct_over_all_planned(rows):
         if row["p"] is not None:
             steps = [(planned - i) * p for i, p in enumerate(ordered) if p <= row["p"]]
             row["p_adjusted"] = min(1.0, max(steps))
-        if (more := {"own net": (10, 11), "both": (1, 2)}.get(row["variant"])) is not None:
-            assert (row["more_seeds"], planned, len(ordered)) == (more[0], 9, 6)
-            row["more_seeds"] = more[1]
 
 
 @pytest.mark.usefixtures("before_the_mends")

@@ -116,7 +116,7 @@ def test_statistics_have_no_unit(unit, tmp_path):
     assert (row.ci_low / unit, row.ci_high / unit) == pytest.approx((low, high), rel=1e-9)
     assert first.valid_loss_sd / unit == pytest.approx(stats.tstd(parent), rel=1e-9)
     plain = gather(study({"a": parent, "b": child}, Store(tmp_path / "plain"))).rows[1]
-    assert (row.verdict, row.more_seeds) == (plain.verdict, plain.more_seeds)
+    assert (row.verdict, row.detectable) == (plain.verdict, plain.detectable)
     assert row.effect_size == pytest.approx(plain.effect_size, rel=1e-9)
 
 

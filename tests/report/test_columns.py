@@ -48,14 +48,15 @@ def test_several_seeds_show_the_evidence(keypoints):
     assert shown.rows[2][2] == "3000"
 
 
-def test_what_is_unclear_says_how_many_more_seeds(keypoints):
+def test_what_is_unclear_says_how_large_it_may_be_and_what_more_seeds_would_show(keypoints):
     table = keypoints()
-    for more, text in (
-        (1, "unclear (≈1 more seed)"),
-        (12, "unclear (≈12 more seeds)"),
-        (None, "unclear (>100 more seeds)"),
+    for values, text in (
+        ({}, "unclear (within ±0.00030)"),
+        ({"ci_low": -0.0012}, "unclear (within ±0.0012)"),
+        ({"detectable": 0.000214, "detectable_seeds": 10}, "unclear (within ±0.00030; 10 seeds would show 0.00021)"),
+        ({"ci_low": None, "ci_high": None}, "unclear"),
     ):
-        rows = (*table.rows[:2], replace(table.rows[2], more_seeds=more))
+        rows = (*table.rows[:2], replace(table.rows[2], **values))
         assert column(replace(table, rows=rows), "verdict") == ["", "helps", text]
     assert select_columns(table, ["verdict"])[1][0].value(table.rows[2]) == "unclear"
 

@@ -61,7 +61,7 @@ def test_seven_rows_fit_the_line_of_an_article(keypoints, tmp_path, columns):
     from ablate.report.columns import available
 
     table = keypoints()
-    rows = [replace(table.rows[2], variant=f"net{i}", more_seeds=70 + i) for i in range(4, 8)]
+    rows = [replace(table.rows[2], variant=f"net{i}", detectable=0.0001 * i, detectable_seeds=10) for i in range(4, 8)]
     rows[0] = replace(rows[0], description="what the paper calls the second stage of the augmented training")
     table = replace(table, rows=(*table.rows, *rows))
     text = render(table, "tex", columns and list(available(table)))

@@ -43,7 +43,7 @@ def test_one_comparison_is_neither_moderated_nor_corrected(keypoints):
 def test_words_of_verdicts_are_explained_where_they_stand(keypoints):
     table = keypoints(compare=Compare(smallest_effect=0.002))
     first, second, third = table.rows
-    rows = (first, replace(second, verdict="no difference"), replace(third, more_seeds=4))
+    rows = (first, replace(second, verdict="no difference"), replace(third, detectable=0.0004, detectable_seeds=10))
     line = summary(replace(table, rows=rows))[1]
     assert "no difference: interval within ±0.002" in line
     assert "80% power" in line

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from ablate.printable import UNSEEN
@@ -41,6 +41,8 @@ def row_tree(row: Row) -> dict[str, Any]:
     names = [field.name for field in fields(row) if field.name not in ("metrics", "notes", "tally", "reached")]
     tree = {("from" if name == "parent" else name): getattr(row, name) for name in names}
     tree |= {"changes": list(row.changes), "published": dict(row.published) if row.published else None}
+    tree["judged_seeds"] = None if row.judged_seeds is None else list(row.judged_seeds)
+    tree["top_ups"] = [asdict(one) for one in row.top_ups]
     tree["unlike"] = [sentence(note, row.tally.unit) for note in row.unlike]
     tree |= row.reached
     tree |= {(f"metric_{name}" if name in tree else name): value for name, value in row.metrics.items()}

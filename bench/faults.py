@@ -27,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ablate.store import checkpoints
 from bench.measure import machine
 
 STUDY = """
@@ -248,13 +249,15 @@ class Round:
     # what there is in the end
 
     def trained(self) -> Facts:
-        """All numbers and weights by run, without times."""
+        """All numbers and weights by run, without times, and without checkpoints, which `left_over` sees."""
         found: Facts = {}
         for folder in sorted((self.folder / "runs" / "store").iterdir()):
             status = json.loads((folder / "status.json").read_bytes())
             lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_bytes().splitlines()]
             curves = [{key: value for key, value in line.items() if key not in ("time", "seconds")} for line in lines]
-            weights = {path.name: path.read_bytes() for path in folder.glob("*.pt")}
+            weights = {
+                path.name: path.read_bytes() for path in folder.glob("*.pt") if path.name not in checkpoints.NAMES
+            }
             found[folder.name] = ([status.get(key) for key in (*RESULTS, *ALSO)], curves, weights)
         return found
 

@@ -191,7 +191,7 @@ def sentence(part: Part, found: Mapping[str, Any]) -> str:
     if found["value"] is not None and found["parent_value"] is not None:
         values = f" {number(found['value'])}, parent {number(found['parent_value'])}, difference"
     told = word or found["status"]
-    if told == "unclear" and found["more_seeds"] and part.by == "verdict":
+    if told == "unclear" and found.get("more_seeds") and part.by == "verdict":
         told += f" (≈{found['more_seeds']} more seeds)"
     if told in EITHER:
         told += f" (by more than {number(found['smallest_effect'])})"

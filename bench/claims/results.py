@@ -130,7 +130,6 @@ def found(part: Part, table: Table) -> dict[str, Any]:
         "p": row.p_adjusted,
         "effect_size": row.effect_size,
         "verdict": row.verdict,
-        "more_seeds": row.more_seeds,
         "status": row.status if row.verdict == "unstable" or row.status != "finished" else parent.status,
     }
 

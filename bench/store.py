@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import statistics
 import subprocess
@@ -306,6 +307,34 @@ def scale(variants: int = 500, seeds: int = 200) -> str:
     return "\n".join([f"## Commands on {variants * seeds:,} runs", "", f"{head} {more}", "", *lines]) + "\n"
 
 
+def removal(variants: int = 100, seeds: int = 200) -> str:
+    """`ablate clean` beside ``rm -rf`` of a copy of the same runs, each until it is on the disk."""
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        fill(folder, (20, 30, 40, 50), variants, seeds)
+        (runs,) = folder.glob("large*x20")
+        shutil.rmtree(runs / "large")
+        subprocess.run(["cp", "-a", runs, folder / "copy"], check=True)
+        for title, words in (
+            ("`rm -rf`", ["rm", "-rf", "copy"]),
+            ("`ablate clean`", [sys.executable, "-m", "ablate", "clean", "--runs", runs.name]),
+        ):
+            os.sync()
+            began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run(words, cwd=folder, check=True, capture_output=True)
+            command = time.perf_counter() - began
+            os.sync()
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            seconds = (
+                f"{command:.1f} s, {time.perf_counter() - began:.1f} s until it is on the disk, {cpu:.1f} s of CPU"
+            )
+            rows.append((title, seconds))
+        assert not any((runs / "store").iterdir())
+    return section(f"Removal of {variants * seeds:,} runs", rows)
+
+
 def section(title: str, rows: Sequence[tuple[str, str]]) -> str:
     """A section of RESULTS.md with a table of two columns."""
     lines = [
@@ -321,4 +350,5 @@ def section(title: str, rows: Sequence[tuple[str, str]]) -> str:
 
 
 if __name__ == "__main__":
-    print(scale() if sys.argv[1:] == ["scale"] else main())
+    parts = {"scale": scale, "removal": removal}
+    print(parts.get(" ".join(sys.argv[1:]), main)())

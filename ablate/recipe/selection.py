@@ -1,4 +1,4 @@
-"""The flags that select a part of a recipe or override its settings: ``--seeds``, ``--until``, ``--only``, ``--set`` ..."""
+"""The flags that select a part of a recipe or override its settings, such as ``--seeds`` and ``--set``."""
 
 from __future__ import annotations
 

@@ -81,7 +81,8 @@ class Selection:
         str | None,
         option(
             "DESIGN",
-            "Generate the variants from the tricks with a design: ladder, leave-one-out, one-at-a-time or pairs.",
+            "Generate the variants from the tricks with a design: ladder, leave-one-out, one-at-a-time, pairs, "
+            "both-ends or factorial.",
             autocompletion=designs,
         ),
     ] = None

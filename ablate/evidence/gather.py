@@ -22,6 +22,7 @@ from ablate.evidence.confounds import (
     unpaired_start,
 )
 from ablate.evidence.contrasts import UNDER_WAY, Finding, contrast, examine
+from ablate.evidence.factorial import trick_table
 from ablate.evidence.inert_changes import inert
 from ablate.evidence.interactions import with_interactions
 from ablate.evidence.looks import look
@@ -98,6 +99,7 @@ def gather(
         tuple(recipe_metrics(study)),
         Family(planned, interactions, pooled),
         axis,
+        trick_table(study.recipe, known),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ablate.evidence.seeds import Tally, Unit
+from ablate.evidence.trick_table import TrickTable
 from ablate.evidence.verdicts import Verdict
 from ablate.notes.note import Note
 from ablate.recipe.measured import LOSSES, TEST_LOSS, Reach
@@ -126,6 +127,7 @@ class Family:
 class Table:
     """A study's rows, in the recipe's order. ``metrics`` names all metrics besides the losses, ``recipe_metrics`` those
     that the recipe asks for. Epochs are counted on ``axis``: the user's own training may count steps, or neither.
+    ``tricks`` has the effects of tricks that a design estimates from several variants.
 
     ``print(table)`` shows it with one line per row.
     """
@@ -139,6 +141,7 @@ class Table:
     recipe_metrics: tuple[str, ...] = ()
     family: Family = field(default_factory=Family)
     axis: Axis = "epoch"
+    tricks: TrickTable | None = None
 
     def __str__(self) -> str:
         return plain_text(self)

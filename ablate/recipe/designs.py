@@ -46,6 +46,14 @@ class Design:
     """Smallest number of tricks."""
     count: Callable[[int], int]
     """Number of tricks → number of variants, with the baseline."""
+    most: int | None = None
+    """Largest number of tricks."""
+    larger: str = ""
+    """The design for more tricks."""
+    crossed: bool = False
+    """Effects are estimated from several variants, so each combination of tricks must have settings of its own: no
+    variant is skipped as a duplicate.
+    """
 
 
 def ladder(tricks: Sequence[str], baseline: str) -> list[DesignRow]:
@@ -74,11 +82,29 @@ def pairs(tricks: Sequence[str], baseline: str) -> list[DesignRow]:
     return [*one_at_a_time(tricks, baseline), *both]
 
 
+def both_ends(tricks: Sequence[str], baseline: str) -> list[DesignRow]:
+    """Each trick alone, all of them together, and all but one of them."""
+    return [*one_at_a_time(tricks, baseline), *leave_one_out(tricks, baseline)]
+
+
+def factorial(tricks: Sequence[str], baseline: str) -> list[DesignRow]:
+    """Every combination of tricks. The parent of a combination lacks its last trick; that of `FULL` is the baseline."""
+    names: dict[tuple[str, ...], str] = {(): baseline, tuple(tricks): FULL}
+    rows = []
+    for size in range(1, len(tricks) + 1):
+        for chosen in combinations(tricks, size):
+            name = names.setdefault(chosen, f"only {chosen[0]}" if size == 1 else " + ".join(chosen))
+            rows.append(DesignRow(name, baseline if name == FULL else names[chosen[:-1]], chosen))
+    return rows
+
+
 DESIGNS: dict[str, Design] = {
     "ladder": Design(ladder, 1, lambda n: 1 + n),
     "leave-one-out": Design(leave_one_out, 2, lambda n: 2 + n),
     "one-at-a-time": Design(one_at_a_time, 1, lambda n: 1 + n),
     "pairs": Design(pairs, 2, lambda n: 1 + n + n * (n - 1) // 2),
+    "both-ends": Design(both_ends, 2, lambda n: 2 + 2 * n, crossed=True),
+    "factorial": Design(factorial, 2, lambda n: 2**n, 5, "screen", crossed=True),
 }
 """The designs for ``design: {ladder: [a, b]}`` in a recipe and for ``--design``."""
 
@@ -93,6 +119,9 @@ def count_rule(name: str, tricks: int, most: int) -> str | None:
     design = DESIGNS[name]
     if tricks < design.least:
         return f"requires at least {design.least} trick{'s' if design.least > 1 else ''}."
+    if design.most is not None and tricks > design.most:
+        other = f" Use the design {design.larger}." if design.larger else ""
+        return f"allows at most {design.most} tricks, but there are {tricks}.{other}"
     if design.count(tricks) > most:
         return f"generates {design.count(tricks)} variants from {tricks} tricks; the maximum is {most}."
     return None
@@ -171,6 +200,7 @@ def rearrange(rows: Rows, design: str) -> None:
 def _arrange(rows: Rows, rungs: Sequence[Row], design: str, full: Row, *, written: bool = False) -> None:
     """Append the variants of a design; ``full`` is the template of a variant that has no trick of its own."""
     known = {rung.name: rung for rung in rungs}
+    rows.tricks = tuple(known)
     baseline = rows.rows[0].name
     lines = _lines(rungs, baseline) if written else {}
     ends = {tricks: known[name] for name, tricks in reversed(lines.items())}
@@ -211,8 +241,9 @@ def _row(planned: DesignRow, on: tuple[str, ...], known: Mapping[str, Row], full
         return replace(gone, own=own, stack=stack, description=description, published=None)
     if len(added) == 1:
         [one] = added
-        words = [known[trick].description for trick in (*on, one.name)]
-        description = " + ".join(words) if planned.of and all(words) else "" if planned.of else one.description
+        # a variant that is named after its last trick, as in a ladder, keeps the trick's description
+        words = [known[trick].description for trick in (planned.tricks if planned.name != one.name else [one.name])]
+        description = " + ".join(words) if all(words) else ""
         return replace(one, description=description, published=None)
     own = Own(
         full.where,

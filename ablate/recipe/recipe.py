@@ -58,6 +58,8 @@ class Recipe:
     """Variants left out by ``--only`` that the selected ones require: trained if missing, but not shown."""
     gone: tuple[Path, ...] = ()
     """Files in the settings that do not exist; empty unless loaded with ``need_files=False``."""
+    tricks: tuple[str, ...] = ()
+    """The tricks of the design, in order."""
 
     @classmethod
     def load(
@@ -127,6 +129,7 @@ class Recipe:
             family=tuple(variants),
             needed=needed_rows(variants, kept),
             gone=tuple(gone),
+            tricks=written.tricks,
         )
 
     def variant(self, name: str) -> Variant:

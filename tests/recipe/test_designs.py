@@ -8,7 +8,7 @@ from itertools import combinations
 import pytest
 
 from ablate.recipe import identity
-from ablate.recipe.designs import DESIGNS
+from ablate.recipe.designs import DESIGNS, count_rule
 
 TRICKS = """\
 baseline: {name: plain, model: mlp, loss: cross_entropy, optimizer: sgd, data: digits}
@@ -64,9 +64,58 @@ def test_pairs_know_the_rows_that_they_put_together(load):
         assert on(variant) == on(one) | on(other)
 
 
+def test_both_ends(load):
+    recipe = load(TRICKS.replace("DESIGN", "both-ends"))
+    assert rows_of(recipe)[1:] == [
+        ("only flip", "plain", ["+ flip"]), ("only longer", "plain", ["+ longer"]),
+        ("only dropout", "plain", ["+ dropout 0.2"]),
+        ("full", "plain", ["+ flip", "+ longer", "+ dropout 0.2"]),
+        ("without flip", "full", ["− flip"]), ("without longer", "full", ["− longer"]),
+        ("without dropout", "full", ["− dropout"]),
+    ]  # fmt: skip
+    assert recipe.tricks == ("flip", "longer", "dropout")
+    assert [set(v.tricks) for v in recipe.variants] == [on(v) for v in recipe.variants]
+
+
+def test_factorial(load):
+    recipe = load(TRICKS.replace("DESIGN", "factorial"))
+    assert [(v.name, v.parent, v.description) for v in recipe.variants[1:]] == [
+        ("only flip", "plain", ""), ("only longer", "plain", "more of it"), ("only dropout", "plain", ""),
+        ("flip + longer", "only flip", ""), ("flip + dropout", "only flip", ""),
+        ("longer + dropout", "only longer", ""), ("full", "plain", "all 3 together"),
+    ]  # fmt: skip
+    assert [on(v) for v in recipe.variants] == [set(v.tricks) for v in recipe.variants]
+    assert len({frozenset(v.tricks) for v in recipe.variants}) == 8
+
+
+def test_two_tricks_at_both_ends_are_four_trainings(load):
+    recipe = load(TRICKS.replace("DESIGN", "both-ends").replace(", {dropout: 0.2}", ""))
+    assert len(recipe.variants) == 6
+    assert len({json.dumps(identity(v.settings, folder=recipe.folder)) for v in recipe.variants}) == 4
+
+
+def test_a_factorial_of_many_tricks_names_the_design_for_them(problems):
+    text = TRICKS.replace("DESIGN", "factorial").replace("{dropout: 0.2}", "{dropout: 0.2}, shift, crop, rotate")
+    assert problems(text) == [
+        "r.yaml:3:21: design.factorial (=[flip, …) allows at most 5 tricks, but there are 6. Use the design screen."
+    ]
+
+
+@pytest.mark.parametrize("design", ["both-ends", "factorial"])
+def test_combinations_that_are_the_same_are_an_error(problems, wrong_rows, design):
+    """A design whose effects combine several variants skips none of them."""
+    found = wrong_rows(*BRANCHES[:5], design=design)
+    assert any("same settings as" in line and f"Design {design} requires tricks" in line for line in found)
+    text = TRICKS.replace("DESIGN", design).replace("dropout: 0.2}", "shorter}").replace("{shorter}", "shorter")
+    found = problems(text.replace("tricks: {", "tricks: {shorter: {set: {epochs: 3}}, "))
+    assert any(f"Design {design} requires tricks that change different settings" in line for line in found)
+
+
 @pytest.mark.parametrize("design", DESIGNS)
-@pytest.mark.parametrize("n", [2, 3, 6])
+@pytest.mark.parametrize("n", [2, 3, 4, 6])
 def test_parents_stand_above_and_rows_are_as_many_as_announced(design, n):
+    if count_rule(design, n, 1000) is not None:
+        pytest.skip("too few or too many tricks")
     tricks = [f"t{i}" for i in range(n)]
     planned = DESIGNS[design].rows(tricks, "base")
     assert len(planned) + 1 == DESIGNS[design].count(n)

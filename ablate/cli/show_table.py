@@ -52,9 +52,14 @@ def show_table(
     from rich.text import Text
 
     table, chosen = select_columns(table, columns, sort)
+    document = Document(table=table, columns=chosen, notes=notes)
     console.print(in_room(table, chosen, console.width))
-    for note in Document(table=table, columns=chosen, notes=notes).lines():
+    for note in document.lines():
         console.print(Text(note, "dim"))
+    if (second := document.second()) is not None:
+        console.print(drawn(second.cells, console.width))
+        for note in second.lines:
+            console.print(Text(note, "dim"))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ablate.evidence.table import Table
     from ablate.report.column import Cells, Column
+    from ablate.report.trick_effects import Second
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,12 @@ class Document:
         from ablate.report.summary import summary
 
         return summary(self.table, [column.key for column in self.columns], details=self.notes)
+
+    def second(self) -> Second | None:
+        """The table of the effects of tricks, if the design has one."""
+        from ablate.report.trick_effects import second_table
+
+        return second_table(self.table)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ablate.report.document import Document, Format
+
+if TYPE_CHECKING:
+    from ablate.report.column import Cells
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -59,9 +63,21 @@ LONG = 26
 
 
 def render(document: Document) -> str:
-    """A floating table with caption, label and the notes below it."""
+    """A floating table with caption, label and the notes below it; the effects of tricks in a second one."""
     document = document.narrow()
-    cells, notes, study = document.cells(), document.lines(), document.title
+    study, second = document.title, document.second()
+    about = " ".join((document.description or f"Ablation of {study}").split())
+    lines = floating(document.cells(), document.lines(), about, label(study))
+    if second is not None:
+        lines += [
+            "",
+            *floating(second.cells, second.lines, f"Effects of the tricks of {study}", f"{label(study)}-tricks"),
+        ]
+    return "\n".join([r"% needs \usepackage{booktabs,graphicx}", *lines]) + "\n"
+
+
+def floating(cells: Cells, notes: Sequence[str], caption: str, name: str) -> list[str]:
+    """The lines of a table with its notes."""
     columns = list(zip(cells.titles, *cells.rows, strict=True))
     wide = [a == "left" and max(map(len, texts)) > LONG for texts, a in zip(columns, cells.alignments, strict=True)]
     forms = ["p{0.26\\linewidth}" if long else a[0] for long, a in zip(wide, cells.alignments, strict=True)]
@@ -73,11 +89,10 @@ def render(document: Document) -> str:
     head = line(cells.titles, ["left"] * len(wide))
     body = [line(row, cells.alignments) for row in cells.rows]
     lines = [
-        r"% needs \usepackage{booktabs,graphicx}",
         r"\begin{table}[htbp]",
         r"  \centering",
-        f"  \\caption{{{escape(' '.join((document.description or f'Ablation of {study}').split()))}}}",
-        f"  \\label{{tab:{label(study)}}}",
+        f"  \\caption{{{escape(caption)}}}",
+        f"  \\label{{tab:{name}}}",
         r"  \small\setlength{\tabcolsep}{3pt}",
         r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         f"  \\begin{{tabular}}{{@{{}}{''.join(forms)}@{{}}}}",
@@ -92,7 +107,7 @@ def render(document: Document) -> str:
         lines += [r"  \par\smallskip", r"  \begin{minipage}{\linewidth}\footnotesize"]
         lines += [f"    {cell(line, 'left')}" + (r"\\" if line is not notes[-1] else "") for line in notes]
         lines += [r"  \end{minipage}"]
-    return "\n".join([*lines, r"\end{table}"]) + "\n"
+    return [*lines, r"\end{table}"]
 
 
 def cell(text: str, alignment: str) -> str:

@@ -82,7 +82,7 @@ class Selection:
         option(
             "DESIGN",
             "Generate the variants from the tricks with a design: ladder, leave-one-out, one-at-a-time, pairs, "
-            "both-ends or factorial.",
+            "both-ends, factorial, screen or screen-foldover.",
             autocompletion=designs,
         ),
     ] = None

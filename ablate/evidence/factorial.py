@@ -9,7 +9,7 @@ Variants are identified by their sets of tricks, S ⊆ N. v(S) is the result of 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from math import factorial
@@ -24,6 +24,7 @@ from ablate.evidence.seeds import Seeds
 from ablate.evidence.trick_table import Estimate, Interaction, TrickRow, TrickTable
 from ablate.evidence.verdicts import holm
 from ablate.recipe.recipe import Recipe
+from ablate.recipe.screening import aliases
 from ablate.recipe.variant import Compare
 
 Tricks = frozenset[str]
@@ -86,6 +87,13 @@ def interaction(group: Sequence[str], tricks: Sequence[str]) -> Weights:
     others = list(subsets([one for one in tricks if one not in group]))
     sign = {chosen: (-1.0) ** (len(group) - len(chosen)) for chosen in subsets(group)}
     return {chosen | rest: sign[chosen] / len(others) for rest in others for chosen in sign}
+
+
+def main_effect(trick: str, variants: Collection[Tricks]) -> Weights:
+    """The mean result of the variants with the trick minus the mean of those without it."""
+    count = sum(trick in chosen for chosen in variants)
+    others = len(variants) - count
+    return {chosen: 1 / count if trick in chosen else -1 / others for chosen in variants}
 
 
 @dataclass(frozen=True)
@@ -151,7 +159,7 @@ def trick_table(recipe: Recipe, known: Mapping[str, Seeds]) -> TrickTable | None
     sides: dict[Tricks, Seeds] = {}
     for side in known.values():
         sides.setdefault(frozenset(side.variant.tricks), side)
-    ways = {"both-ends": both_ends, "factorial": full_factorial}
+    ways = {"both-ends": both_ends, "factorial": full_factorial, "screen": screened, "screen-foldover": screened}
     return ways[recipe.design](recipe.tricks, sides, recipe.compare) if recipe.design in ways else None
 
 
@@ -194,6 +202,13 @@ def full_factorial(tricks: Sequence[str], sides: Mapping[Tricks, Seeds], compare
     )
     families = {"shapley": single, "interactions": joint}
     return replace(table, design="factorial", rows=rows, interactions=interactions, families=families)
+
+
+def screened(tricks: Sequence[str], sides: Mapping[Tricks, Seeds], compare: Compare) -> TrickTable:
+    """The table of a screening design: main effects, and what they are aliased with."""
+    found, planned = family({one: main_effect(one, sides) for one in tricks}, sides, compare)
+    rows = tuple(TrickRow(one, main=found.get(one), aliases=aliases(one, tricks, sides)) for one in tricks)
+    return TrickTable("screen", rows, families={"main": planned})
 
 
 def strongest(trick: str, interactions: Sequence[Interaction]) -> Interaction | None:

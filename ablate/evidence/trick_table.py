@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ablate.evidence.paired import LEVEL
+from ablate.recipe.screening import Alias
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,9 @@ class TrickRow:
 
     ``alone`` is the mean difference of the trick alone from the baseline, ``last`` that of all tricks from all but this
     one, and ``differs`` the first minus the second. ``shapley`` is the trick's Shapley value, ``strongest`` the
-    interaction with the smallest p-value (or the largest, without p-values) that includes it.
+    interaction with the smallest p-value (or the largest, without p-values) that includes it. ``main`` is the mean
+    result of the variants with the trick minus that of those without it; ``aliases`` are the two-way interactions that
+    bias it.
     """
 
     trick: str
@@ -49,6 +52,8 @@ class TrickRow:
     differs: Estimate | None = None
     shapley: Estimate | None = None
     strongest: Interaction | None = None
+    main: Estimate | None = None
+    aliases: tuple[Alias, ...] = ()
 
 
 @dataclass(frozen=True)

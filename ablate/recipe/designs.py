@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
+from ablate.recipe import screening
 from ablate.recipe.changes import Bundle, Own
 from ablate.recipe.entries import read_item
 from ablate.recipe.node import Node, Problems, one_line, show
@@ -98,6 +99,26 @@ def factorial(tricks: Sequence[str], baseline: str) -> list[DesignRow]:
     return rows
 
 
+def screen(tricks: Sequence[str], baseline: str) -> list[DesignRow]:
+    """A few combinations of many tricks, each of about half of them."""
+    return _screened(tricks, baseline, screening.screen(len(tricks)), "screen")
+
+
+def screen_foldover(tricks: Sequence[str], baseline: str) -> list[DesignRow]:
+    """Those of a screen, and the complement of each of them."""
+    return _screened(tricks, baseline, screening.foldover(len(tricks)), "foldover")
+
+
+def _screened(tricks: Sequence[str], baseline: str, matrix: screening.Matrix, word: str) -> list[DesignRow]:
+    """The runs of a screening design after the first, which is the baseline."""
+    rows = []
+    for number, levels in enumerate(matrix[1:], start=1):
+        chosen = tuple(trick for trick, has in zip(tricks, levels, strict=True) if has)
+        name = FULL if len(chosen) == len(tricks) else f"only {chosen[0]}" if len(chosen) == 1 else f"{word} {number}"
+        rows.append(DesignRow(name, baseline, chosen))
+    return rows
+
+
 DESIGNS: dict[str, Design] = {
     "ladder": Design(ladder, 1, lambda n: 1 + n),
     "leave-one-out": Design(leave_one_out, 2, lambda n: 2 + n),
@@ -105,6 +126,10 @@ DESIGNS: dict[str, Design] = {
     "pairs": Design(pairs, 2, lambda n: 1 + n + n * (n - 1) // 2),
     "both-ends": Design(both_ends, 2, lambda n: 2 + 2 * n, crossed=True),
     "factorial": Design(factorial, 2, lambda n: 2**n, 5, "screen", crossed=True),
+    "screen": Design(screen, screening.FEWEST, screening.screen_runs, screening.MOST, "one-at-a-time", crossed=True),
+    "screen-foldover": Design(
+        screen_foldover, screening.FEWEST, screening.foldover_runs, screening.MOST + 1, "one-at-a-time", crossed=True
+    ),
 }
 """The designs for ``design: {ladder: [a, b]}`` in a recipe and for ``--design``."""
 
@@ -245,13 +270,14 @@ def _row(planned: DesignRow, on: tuple[str, ...], known: Mapping[str, Row], full
         words = [known[trick].description for trick in (planned.tricks if planned.name != one.name else [one.name])]
         description = " + ".join(words) if all(words) else ""
         return replace(one, description=description, published=None)
+    description = f"all {len(added)} together" if len(added) == len(known) else ", ".join(planned.tricks)
     own = Own(
         full.where,
         tuple(line for part in added for line in part.own.remove),
         tuple(item for part in added for item in part.own.add),
         tuple(line for part in added for line in part.own.set),
     )
-    return replace(full, own=own, stack=tuple(part.own for part in added), description=f"all {len(added)} together")
+    return replace(full, own=own, stack=tuple(part.own for part in added), description=description)
 
 
 def _less(own: Own, gone: Own) -> Own:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ablate.evidence.table import Table
 from ablate.evidence.trick_table import Estimate, Interaction, TrickRow, TrickTable
+from ablate.evidence.verdicts import Better
+from ablate.recipe.screening import Alias
 from ablate.report.column import FOUND, Alignment, Cells
 from ablate.report.notes import counted
 from ablate.report.numbers import fixed, typical
@@ -30,7 +32,7 @@ def second_table(table: Table) -> Second | None:
     if effects is None or all(row == TrickRow(row.trick) for row in effects.rows):
         return None
     decimals = effect_places(effects)
-    columns = COLUMNS[effects.design](decimals)
+    columns = COLUMNS[effects.design](decimals, table.compare.better)
     titles, alignments, texts = zip(*columns, strict=True)
     rows = [[plain(text(row)) for text in texts] for row in effects.rows]
     lines = [legend(table, effects, decimals), *meaning(effects, decimals)]
@@ -42,7 +44,7 @@ Written = tuple[str, Alignment, Texts]
 """A column: its title, its alignment, and the text of a row."""
 
 
-def both_ends(decimals: int) -> list[Written]:
+def both_ends(decimals: int, better: Better) -> list[Written]:
     """The columns of ``both-ends``."""
     return [
         *ends(decimals),
@@ -51,7 +53,7 @@ def both_ends(decimals: int) -> list[Written]:
     ]
 
 
-def factorial(decimals: int) -> list[Written]:
+def factorial(decimals: int, better: Better) -> list[Written]:
     """The columns of ``factorial``."""
     return [
         *ends(decimals),
@@ -74,12 +76,29 @@ def ends(decimals: int) -> list[Written]:
     ]
 
 
-COLUMNS: dict[str, Callable[[int], list[Written]]] = {"both-ends": both_ends, "factorial": factorial}
+def screen(decimals: int, better: Better) -> list[Written]:
+    """The columns of ``screen``."""
+    return [
+        ("Trick", "left", lambda row: row.trick),
+        ("Main effect ± 95%", "right", lambda row: interval(row.main, decimals)),
+        ("Verdict", "left", lambda row: direction(row.main, better)),
+        ("Aliased with", "left", lambda row: confounded(row.aliases)),
+    ]
+
+
+COLUMNS: dict[str, Callable[[int, Better], list[Written]]] = {
+    "both-ends": both_ends,
+    "factorial": factorial,
+    "screen": screen,
+}
+
+MOST_ALIASES = 3
+"""Interactions that are named in a cell."""
 
 
 def effect_places(effects: TrickTable) -> int:
     """Decimals that show two significant digits of half the intervals, or of the effects without intervals."""
-    found = [one for row in effects.rows for one in (row.differs, row.shapley) if one is not None]
+    found = [one for row in effects.rows for one in (row.differs, row.shapley, row.main) if one is not None]
     found += [one.effect for one in effects.interactions]
     halves = [half(one) for one in found]
     known = [value for row in effects.rows for value in (row.alone, row.last)] + [one.value for one in found]
@@ -112,6 +131,27 @@ def differs(effect: Estimate | None) -> str:
     return "differs" if effect.significant else "unclear"
 
 
+def direction(effect: Estimate | None, better: Better) -> str:
+    """``helps`` or ``hurts`` only for a significant effect."""
+    if effect is None or effect.p_adjusted is None:
+        return ""
+    if not effect.significant:
+        return "unclear"
+    return "helps" if (effect.value < 0) == (better == "lower") else "hurts"
+
+
+def confounded(found: Sequence[Alias]) -> str:
+    """The interactions with which a main effect is fully aliased, or the number of those that bias it in part."""
+    full = [TIMES.join(one.tricks) for one in found if abs(one.share) == 1]
+    if not found:
+        return "no two-way interaction"
+    if full:
+        more = f" and {len(full) - MOST_ALIASES} more" if len(full) > MOST_ALIASES else ""
+        return ", ".join(full[:MOST_ALIASES]) + more
+    size = max(abs(one.share) for one in found)
+    return f"{len(found)} two-way {counted('interaction', len(found))}, each by at most {size:.2f}"
+
+
 def partner(row: TrickRow) -> str:
     """The other tricks of the strongest interaction."""
     others = row.strongest.tricks if row.strongest else ()
@@ -121,6 +161,11 @@ def partner(row: TrickRow) -> str:
 def legend(table: Table, effects: TrickTable, decimals: int) -> str:
     """What the columns are."""
     compare, unit = table.compare, table.unit
+    if effects.design == "screen":
+        return (
+            f"Main effect on {compare.metric}: mean of the variants with the trick minus mean of those without it, "
+            f"paired by {unit} ({compare.better} is better)."
+        )
     text = (
         f"Effects on {compare.metric}, paired by {unit} ({compare.better} is better). "
         "Alone: of the trick on the baseline; last: of the trick on top of all others"
@@ -146,7 +191,21 @@ def meaning(effects: TrickTable, decimals: int) -> list[str]:
             return [f"No trick's effect is shown to depend on the other tricks ({test})."]
         what = f"effect of {found[0]} depends" if len(found) == 1 else f"effects of {', '.join(found)} depend"
         return [f"The {what} on the other tricks ({test})."]
-    return shapley_meaning(effects, decimals)
+    return screen_meaning(effects) if effects.design == "screen" else shapley_meaning(effects, decimals)
+
+
+def screen_meaning(effects: TrickTable) -> list[str]:
+    """The resolution of a screen, and its test."""
+    test = f" {FOUND} significant: {paired(over(effects.families.get('main', 0), 'main effect'))}."
+    tested = any(row.main is not None and row.main.p_adjusted is not None for row in effects.rows)
+    if not any(row.aliases for row in effects.rows):
+        text = "Resolution IV: no main effect is aliased with a two-way interaction."
+    else:
+        text = (
+            "Resolution III: a main effect includes a share of the two-way interactions that it is aliased with. "
+            "The design screen-foldover separates them."
+        )
+    return [text + (test if tested else "")]
 
 
 def shapley_meaning(effects: TrickTable, decimals: int) -> list[str]:

@@ -13,6 +13,7 @@ from ablate.evidence.factorial import differs, interaction, shapley, subsets
 from ablate.evidence.gather import gather
 from ablate.evidence.verdicts import holm
 from ablate.recipe.designs import DESIGNS
+from ablate.recipe.screening import aliases
 from ablate.recipe.variant import Compare
 
 BASE = "plain"
@@ -183,6 +184,43 @@ def test_no_value_if_a_variant_diverged_and_no_p_value_while_one_is_training(cro
         assert effect.p is None
         assert effect.p_adjusted is None
     assert diverged.families == training.families == {"shapley": 2, "interactions": 1}
+
+
+@pytest.mark.parametrize(("design", "extra"), [("screen", 0.1), ("screen-foldover", 0.0)])
+def test_a_screen_estimates_main_effects(crossed, design, extra):
+    """With seven tricks in eight runs, f is aliased with the interaction of two others; a foldover separates them."""
+    tricks = "abcdefg"
+    worth = {one: 0.1 * i for i, one in enumerate(tricks)}
+    pairs = {one: aliases(one, tricks, matrix(design, tricks)) for one in tricks}
+    pair = pairs["f"][0].tricks if pairs["f"] else ("a", "b")
+    both = 0.2 if not pairs["f"] or pairs["f"][0].share > 0 else -0.2
+    sign = {one: 1 if one in pair else 0 for one in tricks}
+
+    def value(chosen):
+        joint = np.prod([1 if one in chosen else -1 for one in tricks if sign[one]])
+        return sum(worth[one] for one in chosen) + both / 4 * joint
+
+    study = crossed(design, tricks, value, sd=0.0)
+    table = gather(study).tricks
+    for row in table.rows:
+        assert row.main.value == pytest.approx(worth[row.trick] + (extra if row.trick == "f" else 0.0), abs=1e-9)
+        assert row.aliases == pairs[row.trick]
+    assert table.families == {"main": 7}
+
+
+def matrix(design, tricks):
+    return [(), *(row.tricks for row in DESIGNS[design].rows(tricks, BASE))]
+
+
+def test_main_effects_have_a_t_test_over_seeds(crossed):
+    study = crossed("screen", "abcd", lambda s: additive(s))
+    table, v = gather(study).tricks, losses(study)
+    for row in table.rows:
+        sample = np.mean([x for s, x in v.items() if row.trick in s], axis=0)
+        sample = sample - np.mean([x for s, x in v.items() if row.trick not in s], axis=0)
+        assert row.main.p == pytest.approx(stats.ttest_1samp(sample, 0).pvalue)
+    assert [row.main.p_adjusted for row in table.rows] == pytest.approx(holm([row.main.p for row in table.rows]))
+    assert all(row.aliases == () for row in table.rows)
 
 
 def test_a_trick_without_effect_has_exactly_none(crossed):

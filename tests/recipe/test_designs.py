@@ -101,6 +101,30 @@ def test_a_factorial_of_many_tricks_names_the_design_for_them(problems):
     ]
 
 
+MANY = TRICKS.replace("{dropout: 0.2}", "{dropout: 0.2}, shift, crop, rotate, scale")
+
+
+def test_a_screen(load):
+    recipe = load(MANY.replace("DESIGN", "screen"))
+    assert len(recipe.variants) == 8
+    assert {v.parent for v in recipe.variants[1:]} == {"plain"}
+    for variant in recipe.variants[1:]:
+        assert on(variant) == set(variant.tricks)
+        assert len(variant.tricks) == 4
+        assert variant.description == ", ".join(variant.tricks)
+    folded = load(MANY.replace("DESIGN", "screen-foldover"))
+    assert len(folded.variants) == 16
+    assert {v.name for v in folded.variants} >= {"plain", "full", "foldover 1"}
+
+
+def test_a_screen_has_limits(problems):
+    few = TRICKS.replace("DESIGN", "screen")
+    assert problems(few) == ["r.yaml:3:18: design.screen (=[flip, …) requires at least 4 tricks."]
+    many = few.replace("flip, ", "flip, " + ", ".join(f"{{target: 'm:t{i}'}}" for i in range(23)) + ", ")
+    [line] = problems(many)
+    assert "allows at most 23 tricks, but there are 26. Use the design one-at-a-time." in line
+
+
 @pytest.mark.parametrize("design", ["both-ends", "factorial"])
 def test_combinations_that_are_the_same_are_an_error(problems, wrong_rows, design):
     """A design whose effects combine several variants skips none of them."""
@@ -112,7 +136,7 @@ def test_combinations_that_are_the_same_are_an_error(problems, wrong_rows, desig
 
 
 @pytest.mark.parametrize("design", DESIGNS)
-@pytest.mark.parametrize("n", [2, 3, 4, 6])
+@pytest.mark.parametrize("n", [2, 3, 4, 6, 24])
 def test_parents_stand_above_and_rows_are_as_many_as_announced(design, n):
     if count_rule(design, n, 1000) is not None:
         pytest.skip("too few or too many tricks")
@@ -123,7 +147,8 @@ def test_parents_stand_above_and_rows_are_as_many_as_announced(design, n):
     for row in planned:
         assert row.name not in known
         difference = set(known[row.parent]) ^ set(row.tricks)
-        assert len(difference) == (n if row.name == "full" else 1)
+        many = row.name.startswith(("screen ", "foldover "))
+        assert many or len(difference) == (n if row.name == "full" else 1)
         assert all(set(known[one]) < set(row.tricks) for one in row.of)
         known[row.name] = row.tricks
 
@@ -131,7 +156,7 @@ def test_parents_stand_above_and_rows_are_as_many_as_announced(design, n):
 def test_every_design_of_the_same_tricks_calls_the_same_thing_by_the_same_name(load):
     found: dict[str, str] = {}
     for design in DESIGNS:
-        recipe = load(TRICKS.replace("DESIGN", "ladder"), design=design)
+        recipe = load(TRICKS.replace("DESIGN", "ladder").replace("0.2}", "0.2}, shift"), design=design)
         for variant in recipe.variants:
             name = json.dumps(identity(variant.settings, folder=recipe.folder))
             assert found.setdefault(variant.name, name) == name
@@ -251,7 +276,7 @@ def test_what_a_row_does_to_a_trick_that_is_not_there_is_left_aside(rows):
 
 @pytest.mark.parametrize("design", DESIGNS)
 def test_what_is_wrong_with_one_trick_is_said_once(problems, design):
-    text = TRICKS.replace("DESIGN", "ladder").replace("0.2", "1.2").replace("flip", "flop")
+    text = TRICKS.replace("DESIGN", "ladder").replace("0.2}", "1.2}, shift").replace("flip", "flop")
     assert problems(text, design=design) == [
         "r.yaml:3:19: trick (=flop) … 'flip'? …",
         "r.yaml:3:43: tricks.dropout.hidden (=1.2) must be less than 1.",

@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 
+from ablate.evidence.best import with_best
 from ablate.evidence.confounds import (
     Origins,
     different_origins,
@@ -88,6 +89,7 @@ def gather(
         row = beside_parent(row, seeds, known, to_parent.get(name), compare, origins)
         rows.append(beside_baseline(row, to_baseline.get(name), compare))
     rows, interactions = with_interactions(rows, known, compare)
+    rows = with_best(rows, known, compare, estimate)
     pooled = any(one.effect and one.effect.spread and one.effect.spread.pooled for one in to_parent.values())
     return Table(
         study.recipe.study,
@@ -238,6 +240,7 @@ def beside_parent(
             more_seeds=judgement.more_seeds,
             effect_size=effect_size(found.delta, *(s.values(compare.metric, compare.at) for s in (seeds, parent))),
             unlike=tuple(unlike),
+            delta_percent=percent(found.delta, seeds, parent, compare),
         )
     if row.finished and row.status in UNDER_WAY:
         notes.append(Note("unfinished", values={"finished": row.finished, "planned": row.tally.planned}))
@@ -274,6 +277,14 @@ def effect_size(delta: float, row: Mapping[int, float], parent: Mapping[int, flo
     if sd <= FLAT * max(abs(value) for values in sides for value in values):
         return None
     return delta / unit / sd * (1 - 3 / (4 * degrees - 1))
+
+
+def percent(delta: float, seeds: Seeds, parent: Seeds, compare: Compare) -> float | None:
+    """A difference in percent of the size of the parent's mean over the common seeds; None if that is 0."""
+    mine = seeds.values(compare.metric, compare.at)
+    theirs = [value for seed, value in parent.values(compare.metric, compare.at).items() if seed in mine]
+    found = 100 * delta / abs(size) if theirs and (size := average(theirs)) else math.nan
+    return found if math.isfinite(found) else None
 
 
 def mean(values: Mapping[int, float]) -> float | None:

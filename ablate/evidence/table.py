@@ -38,7 +38,8 @@ class Row:
     variant's jobs, which the seeds of a stack share. With ``folds``, each seed trained once per fold: values are means
     over a seed's folds; if there is one seed, everything else (``_sd``, intervals, p-values) is over its folds.
     ``reached`` holds, for each entry of the recipe's ``reach``, the median epochs and seconds to it (None if a run
-    never reached it) and the number of runs that did.
+    never reached it) and the number of runs that did. ``delta_percent`` is ``delta_parent`` in percent of the parent's
+    mean over the same seeds; ``best`` tells whether the compared metric is the best or not significantly worse.
     """
 
     variant: str
@@ -85,6 +86,8 @@ class Row:
     folds: int | None = None
     train_loss_clean_sd: float | None = None
     reached: Mapping[str, float | None] = field(default_factory=dict)
+    delta_percent: float | None = None
+    best: bool | None = None
 
     @property
     def partial(self) -> bool:

@@ -21,7 +21,7 @@ KEYS = [
     "delta_baseline", "seconds", "device_seconds", "parameters", "published", "p", "effect_size", "more_seeds",
     "baseline_ci_low", "baseline_ci_high", "compared_last", "compared_best", "gain_per_minute", "unlike",
     "interaction", "interaction_low", "interaction_high", "interaction_p", "steps", "peak_memory", "folds",
-    "train_loss_clean_sd",
+    "train_loss_clean_sd", "delta_percent", "best",
 ]  # fmt: skip
 
 

@@ -29,7 +29,10 @@ def block(cells: Cells, notes: Sequence[str]) -> str:
     """A table and its notes."""
     from tabulate import tabulate
 
-    body = [[escape(text) for text in row] for row in cells.rows]
+    body = [
+        [f"**{escape(text)}**" if (i, j) in cells.bold else escape(text) for j, text in enumerate(row)]
+        for i, row in enumerate(cells.rows)
+    ]
     table = tabulate(
         body,
         headers=[escape(title) for title in cells.titles],

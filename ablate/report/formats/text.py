@@ -31,6 +31,8 @@ def block(cells: Cells, notes: Sequence[str]) -> str:
         disable_numparse=True,
     )
     lines = [line.rstrip() for line in table.splitlines()]
+    for place in sorted(cells.breaks, reverse=True):
+        lines.insert(place + 2, lines[1])
     return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
 
 

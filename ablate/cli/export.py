@@ -31,7 +31,7 @@ def export(
     plan, store = selection.plan(recipe, metric=layout.metric, need_files=False), selection.store
     table = table_of(plan.record(), store)
     with flags_named():
-        written = contents(table, format, layout.names, layout.sort, notes=layout.notes)
+        written = contents(table, format, layout.names, layout.sort, notes=layout.notes, style=layout.look)
     check_output(output)
     store.disk.deliver(output, written)
     say(f"Wrote {output}.")

@@ -18,6 +18,7 @@ from ablate.report.formats import PRINTED
 if TYPE_CHECKING:
     from ablate.planning.plan import Plan
     from ablate.recipe import Recipe
+    from ablate.report.document import Style
     from ablate.store.store import Store
 
 
@@ -89,7 +90,8 @@ class Selection:
         str | None,
         option(
             "DESIGN",
-            "Generate the variants from the tricks with a design: ladder, leave-one-out, one-at-a-time or pairs.",
+            "Generate the variants from the tricks with a design: ladder, leave-one-out, one-at-a-time, pairs, "
+            "both-ends, factorial, screen or screen-foldover.",
             autocompletion=designs,
         ),
     ] = None
@@ -183,6 +185,23 @@ class Layout:
     ] = None
     sort: Annotated[str | None, option("COLUMN", "Column to sort by; -COLUMN sorts in descending order.")] = None
     notes: Annotated[bool, typer.Option("--notes", help="Show all details of the notes below the table.")] = False
+    style: Annotated[
+        str | None,
+        option(
+            "STYLE",
+            "Comma-separated: pm (± sd in the cells), bold (best results), stars (significance), groups (rules between "
+            "rows with different parents), or paper for all of them.",
+        ),
+    ] = None
+    caption: Annotated[str | None, option("TEXT", "Caption of a LaTeX table. Defaults to the description.")] = None
+    label: Annotated[str | None, option("LABEL", "Label of a LaTeX table. Defaults to tab:STUDY.")] = None
+
+    @property
+    def look(self) -> Style:
+        """How the table is shown. Raises ArgumentError."""
+        from ablate.report.document import Style
+
+        return Style.of(self.style, self.caption, self.label)
 
     @property
     def names(self) -> list[str] | None:

@@ -105,7 +105,7 @@ class Training:
 def run(
     recipe: RecipePath,
     selection: Selection,
-    layout: Annotated[Layout, Without("columns", "sort")],
+    layout: Annotated[Layout, Without("columns", "sort", "style", "caption", "label")],
     training: Training,
     format: Format = "text",
     tracking_uri: Uri = None,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ablate.cli.console import output
 from ablate.evidence.gather import Table
-from ablate.report.column import Cells, Column, cells, narrow
+from ablate.report.column import Cells, narrow
 from ablate.report.columns import ArgumentError, select_columns
-from ablate.report.document import Document
+from ablate.report.document import PLAIN, Document, Style
 from ablate.report.formats import render
 
 if TYPE_CHECKING:
@@ -33,10 +34,11 @@ MOST_OF_A_WORD = (12, 8)
 def show(table: Table, format: str, layout: Layout) -> None:
     """Print the table on stdout; ``text`` is fitted to a terminal. Raises ValueError for unknown columns."""
     with flags_named():
-        if format == "text" and output().is_terminal:
-            show_table(table, output(), layout.names, layout.sort, notes=layout.notes)
+        style = layout.look
+        if format == "text" and output().is_terminal and style.caption is None is style.label:
+            show_table(table, output(), layout.names, layout.sort, notes=layout.notes, style=style)
         else:
-            text = render(table, format, layout.names, layout.sort, notes=layout.notes)
+            text = render(table, format, layout.names, layout.sort, notes=layout.notes, style=style)
             output().file.write(text)
 
 
@@ -47,14 +49,20 @@ def show_table(
     sort: str | None = None,
     *,
     notes: bool = False,
+    style: Style = PLAIN,
 ) -> None:
     """Print the table and its notes, fitted to the width of the console. Raises ValueError for unknown columns."""
     from rich.text import Text
 
     table, chosen = select_columns(table, columns, sort)
-    console.print(in_room(table, chosen, console.width))
-    for note in Document(table=table, columns=chosen, notes=notes).lines():
+    document = Document(table=table, columns=chosen, notes=notes, style=style)
+    console.print(in_room(document, console.width))
+    for note in document.lines():
         console.print(Text(note, "dim"))
+    if (second := document.second()) is not None:
+        console.print(drawn(second.cells, console.width))
+        for note in second.lines:
+            console.print(Text(note, "dim"))
 
 
 @contextmanager
@@ -66,16 +74,19 @@ def flags_named() -> Iterator[None]:
         raise ValueError(f"--{error}") from None
 
 
-def in_room(table: Table, chosen: Sequence[Column], room: int) -> RenderableType:
+def in_room(document: Document, room: int) -> RenderableType:
     """The table with as much text as fits on one line per row: abbreviated, then with cut descriptions; otherwise on
     several lines.
     """
-    full = cells(table, chosen)
-    short, shorter = (cells(table, narrow(table, chosen, coarse=coarse)) for coarse in (False, True))
+    table, chosen = document.table, document.columns
+    full = document.cells()
+    short, shorter = (
+        replace(document, columns=narrow(table, chosen, coarse=coarse)).cells() for coarse in (False, True)
+    )
     for content in (full, short, shorter):
         if excess(content, room) <= 0:
             return drawn(content, room)
-    place = next((i for i, column in enumerate(chosen) if column.key == "description"), None)
+    place = next((i for i, title in enumerate(full.titles) if title == "Description"), None)
     cut = shorter if place is None else clipped(shorter, place, excess(shorter, room))
     if cut is not None and excess(cut, room) <= 0:
         return drawn(cut, room)
@@ -128,8 +139,11 @@ def drawn(content: Cells, room: int, whole: Cells | None = None) -> RenderableTy
     grid = Drawn(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for title, alignment, width in zip(content.titles, content.alignments, widths, strict=True):
         grid.add_column(Text(title), justify=alignment, overflow="fold", width=width)
-    for row in content.rows:
-        grid.add_row(*(Text(text, STYLES.get(text, "")) for text in row))
+    for i, row in enumerate(content.rows):
+        if i in content.breaks:
+            grid.add_section()
+        look = ("bold" if (i, j) in content.bold else STYLES.get(text, "") for j, text in enumerate(row))
+        grid.add_row(*(Text(text, style) for text, style in zip(row, look, strict=True)))
     return grid
 
 

@@ -10,6 +10,7 @@ from functools import cache
 
 import numpy as np
 
+from ablate.evidence.best import with_best
 from ablate.evidence.confounds import (
     Origins,
     different_origins,
@@ -23,6 +24,7 @@ from ablate.evidence.confounds import (
     unpaired_start,
 )
 from ablate.evidence.contrasts import UNDER_WAY, Finding, contrast, examine
+from ablate.evidence.factorial import trick_table
 from ablate.evidence.inert_changes import inert
 from ablate.evidence.interactions import with_interactions
 from ablate.evidence.looks import (
@@ -103,7 +105,9 @@ def gather(
     planned = len(pairs)
     baselines = {name: baseline if name != baseline else None for name in known}
     to_parent = findings(parents, planned)
-    to_baseline = to_parent if baselines == parents and not any(past.values()) else findings(baselines)
+    to_baseline = (
+        to_parent if baselines == parents and not any(one.first for one in past.values()) else findings(baselines)
+    )
     to_parent |= {name: found for name, one in standings.items() if (found := finished_with(one, planned))}
     added = top_ups(known, parents, compare, past, planned)
     axis = axis_of([run for record in study.rows for run in record.runs])
@@ -127,6 +131,9 @@ def gather(
         row = replace(row, notes=(*row.notes, *seed_notes(row)))
         rows.append(beside_baseline(row, to_baseline.get(name), compare))
     rows, interactions = with_interactions(rows, known, compare)
+    if looks is not None:  # repeated looks at interactions are not corrected for
+        rows = [replace(row, interaction_p=None) for row in rows]
+    rows = with_best(rows, known, compare, estimate)
     pooled = any(one.effect and one.effect.spread and one.effect.spread.pooled for one in to_parent.values())
     table = Table(
         study.recipe.study,
@@ -138,6 +145,7 @@ def gather(
         tuple(recipe_metrics(study)),
         Family(planned, interactions, pooled, looks, key, changed_since(earlier, compare, key)),
         axis,
+        tricks=trick_table(study.recipe, known),
     )
     looked = (
         verdict_lines(table, known, earlier)
@@ -314,6 +322,7 @@ def beside_parent(
             detectable_seeds=judgement.detectable_seeds,
             effect_size=effect_size(found.delta, *(s.values(compare.metric, compare.at) for s in (seeds, parent))),
             unlike=tuple(unlike),
+            delta_percent=percent(found.delta, seeds, parent, compare),
         )
     if row.finished and row.status in UNDER_WAY:
         notes.append(Note("unfinished", values={"finished": row.finished, "planned": row.tally.planned}))
@@ -350,6 +359,14 @@ def effect_size(delta: float, row: Mapping[int, float], parent: Mapping[int, flo
     if sd <= FLAT * max(abs(value) for values in sides for value in values):
         return None
     return delta / unit / sd * (1 - 3 / (4 * degrees - 1))
+
+
+def percent(delta: float, seeds: Seeds, parent: Seeds, compare: Compare) -> float | None:
+    """A difference in percent of the size of the parent's mean over the common seeds; None if that is 0."""
+    mine = seeds.values(compare.metric, compare.at)
+    theirs = [value for seed, value in parent.values(compare.metric, compare.at).items() if seed in mine]
+    found = 100 * delta / abs(size) if theirs and (size := average(theirs)) else math.nan
+    return found if math.isfinite(found) else None
 
 
 def mean(values: Mapping[int, float]) -> float | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ablate.evidence.paired import LEVEL
 from ablate.evidence.seeds import Tally, Unit
+from ablate.evidence.trick_table import TrickTable
 from ablate.evidence.verdicts import Verdict
 from ablate.notes.note import Note
 from ablate.recipe.looks import Looks
@@ -59,7 +60,8 @@ class Row:
     the variant's jobs, which the seeds of a stack share. With ``folds``, each seed trained once per fold: values are
     means over a seed's folds; if there is one seed, everything else (``_sd``, intervals, p-values) is over its folds.
     ``reached`` holds, for each entry of the recipe's ``reach``, the median epochs and seconds to it (None if a run
-    never reached it) and the number of runs that did.
+    never reached it) and the number of runs that did. ``delta_percent`` is ``delta_parent`` in percent of the parent's
+    mean over the same seeds; ``best`` tells whether the compared metric is the best or not significantly worse.
     """
 
     variant: str
@@ -112,6 +114,8 @@ class Row:
     level: float = LEVEL
     top_ups: tuple[TopUp, ...] = ()
     delta_all: float | None = None
+    delta_percent: float | None = None
+    best: bool | None = None
 
     @property
     def partial(self) -> bool:
@@ -158,7 +162,8 @@ class Family:
 class Table:
     """A study's rows, in the recipe's order. ``metrics`` names all metrics besides the losses, ``recipe_metrics`` those
     that the recipe asks for. Epochs are counted on ``axis``: the user's own training may count steps, or neither.
-    ``looked`` are the verdicts that it is the first to show.
+    ``looked`` are the verdicts that it is the first to show. ``tricks`` has the effects of tricks that a design
+    estimates from several variants.
 
     ``print(table)`` shows it with one line per row.
     """
@@ -173,6 +178,7 @@ class Table:
     family: Family = field(default_factory=Family)
     axis: Axis = "epoch"
     looked: tuple[Look, ...] = field(default=(), compare=False, repr=False)
+    tricks: TrickTable | None = None
 
     def __str__(self) -> str:
         return plain_text(self)

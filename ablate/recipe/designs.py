@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
+from ablate.recipe import screening
 from ablate.recipe.changes import Bundle, Own
 from ablate.recipe.entries import read_item
 from ablate.recipe.node import Node, Problems, one_line, show
@@ -46,6 +47,14 @@ class Design:
     """Smallest number of tricks."""
     count: Callable[[int], int]
     """Number of tricks → number of variants, with the baseline."""
+    most: int | None = None
+    """Largest number of tricks."""
+    larger: str = ""
+    """The design for more tricks."""
+    crossed: bool = False
+    """Effects are estimated from several variants, so each combination of tricks must have settings of its own: no
+    variant is skipped as a duplicate.
+    """
 
 
 def ladder(tricks: Sequence[str], baseline: str) -> list[DesignRow]:
@@ -74,11 +83,53 @@ def pairs(tricks: Sequence[str], baseline: str) -> list[DesignRow]:
     return [*one_at_a_time(tricks, baseline), *both]
 
 
+def both_ends(tricks: Sequence[str], baseline: str) -> list[DesignRow]:
+    """Each trick alone, all of them together, and all but one of them."""
+    return [*one_at_a_time(tricks, baseline), *leave_one_out(tricks, baseline)]
+
+
+def factorial(tricks: Sequence[str], baseline: str) -> list[DesignRow]:
+    """Every combination of tricks. The parent of a combination lacks its last trick; that of `FULL` is the baseline."""
+    names: dict[tuple[str, ...], str] = {(): baseline, tuple(tricks): FULL}
+    rows = []
+    for size in range(1, len(tricks) + 1):
+        for chosen in combinations(tricks, size):
+            name = names.setdefault(chosen, f"only {chosen[0]}" if size == 1 else " + ".join(chosen))
+            rows.append(DesignRow(name, baseline if name == FULL else names[chosen[:-1]], chosen))
+    return rows
+
+
+def screen(tricks: Sequence[str], baseline: str) -> list[DesignRow]:
+    """A few combinations of many tricks, each of about half of them."""
+    return _screened(tricks, baseline, screening.screen(len(tricks)), "screen")
+
+
+def screen_foldover(tricks: Sequence[str], baseline: str) -> list[DesignRow]:
+    """Those of a screen, and the complement of each of them."""
+    return _screened(tricks, baseline, screening.foldover(len(tricks)), "foldover")
+
+
+def _screened(tricks: Sequence[str], baseline: str, matrix: screening.Matrix, word: str) -> list[DesignRow]:
+    """The runs of a screening design after the first, which is the baseline."""
+    rows = []
+    for number, levels in enumerate(matrix[1:], start=1):
+        chosen = tuple(trick for trick, has in zip(tricks, levels, strict=True) if has)
+        name = FULL if len(chosen) == len(tricks) else f"only {chosen[0]}" if len(chosen) == 1 else f"{word} {number}"
+        rows.append(DesignRow(name, baseline, chosen))
+    return rows
+
+
 DESIGNS: dict[str, Design] = {
     "ladder": Design(ladder, 1, lambda n: 1 + n),
     "leave-one-out": Design(leave_one_out, 2, lambda n: 2 + n),
     "one-at-a-time": Design(one_at_a_time, 1, lambda n: 1 + n),
     "pairs": Design(pairs, 2, lambda n: 1 + n + n * (n - 1) // 2),
+    "both-ends": Design(both_ends, 2, lambda n: 2 + 2 * n, crossed=True),
+    "factorial": Design(factorial, 2, lambda n: 2**n, 5, "screen", crossed=True),
+    "screen": Design(screen, screening.FEWEST, screening.screen_runs, screening.MOST, "one-at-a-time", crossed=True),
+    "screen-foldover": Design(
+        screen_foldover, screening.FEWEST, screening.foldover_runs, screening.MOST + 1, "one-at-a-time", crossed=True
+    ),
 }
 """The designs for ``design: {ladder: [a, b]}`` in a recipe and for ``--design``."""
 
@@ -93,6 +144,9 @@ def count_rule(name: str, tricks: int, most: int) -> str | None:
     design = DESIGNS[name]
     if tricks < design.least:
         return f"requires at least {design.least} trick{'s' if design.least > 1 else ''}."
+    if design.most is not None and tricks > design.most:
+        other = f" Use the design {design.larger}." if design.larger else ""
+        return f"allows at most {design.most} tricks, but there are {tricks}.{other}"
     if design.count(tricks) > most:
         return f"generates {design.count(tricks)} variants from {tricks} tricks; the maximum is {most}."
     return None
@@ -171,6 +225,7 @@ def rearrange(rows: Rows, design: str) -> None:
 def _arrange(rows: Rows, rungs: Sequence[Row], design: str, full: Row, *, written: bool = False) -> None:
     """Append the variants of a design; ``full`` is the template of a variant that has no trick of its own."""
     known = {rung.name: rung for rung in rungs}
+    rows.tricks = tuple(known)
     baseline = rows.rows[0].name
     lines = _lines(rungs, baseline) if written else {}
     ends = {tricks: known[name] for name, tricks in reversed(lines.items())}
@@ -211,16 +266,18 @@ def _row(planned: DesignRow, on: tuple[str, ...], known: Mapping[str, Row], full
         return replace(gone, own=own, stack=stack, description=description, published=None)
     if len(added) == 1:
         [one] = added
-        words = [known[trick].description for trick in (*on, one.name)]
-        description = " + ".join(words) if planned.of and all(words) else "" if planned.of else one.description
+        # a variant that is named after its last trick, as in a ladder, keeps the trick's description
+        words = [known[trick].description for trick in (planned.tricks if planned.name != one.name else [one.name])]
+        description = " + ".join(words) if all(words) else ""
         return replace(one, description=description, published=None)
+    description = f"all {len(added)} together" if len(added) == len(known) else ", ".join(planned.tricks)
     own = Own(
         full.where,
         tuple(line for part in added for line in part.own.remove),
         tuple(item for part in added for item in part.own.add),
         tuple(line for part in added for line in part.own.set),
     )
-    return replace(full, own=own, stack=tuple(part.own for part in added), description=f"all {len(added)} together")
+    return replace(full, own=own, stack=tuple(part.own for part in added), description=description)
 
 
 def _less(own: Own, gone: Own) -> Own:

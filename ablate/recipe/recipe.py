@@ -61,6 +61,8 @@ class Recipe:
     """The numbers of seeds at which verdicts are computed, the last of which are ``seeds``; None: at all seeds."""
     gone: tuple[Path, ...] = ()
     """Files in the settings that do not exist; empty unless loaded with ``need_files=False``."""
+    tricks: tuple[str, ...] = ()
+    """The tricks of the design, in order."""
 
     @classmethod
     def load(
@@ -120,6 +122,9 @@ class Recipe:
             check_equal_rows(variants, problems)
         compare = read_compare(top, variants, problems, selection.compare)
         numbers, looks = declared_seeds(top.get("seeds"), selection, problems)
+        if looks is not None and written.crossed:
+            rule = "requires a fixed number of seeds: its effects need all variants with the same seeds."
+            problems.add(Position(""), f"design (={written.design}) {rule}")
         folds, reach = read_folds(top, problems), read_reach(top, variants, compare, problems)
         problems.check()
         kept = [variant for variant in variants if selection.only is None or variant.name in selection.only]
@@ -141,6 +146,7 @@ class Recipe:
             needed=needed_rows(variants, kept),
             looks=looks,
             gone=tuple(gone),
+            tricks=written.tricks,
         )
 
     def variant(self, name: str) -> Variant:

@@ -159,6 +159,8 @@ class Rows:
 
     def __init__(self, baseline: Row, problems: Problems) -> None:
         self.rows, self.problems = [baseline], problems
+        self.tricks: tuple[str, ...] = ()
+        """In a design: its tricks, in order."""
 
     def check_names(self) -> None:
         """Names must be valid folder names, and not look like another one."""

@@ -50,6 +50,7 @@ class Variant:
     """A variant: its name, parent, own changes, and resulting settings.
 
     ``of``: in the design ``pairs``, the two variants that this one combines, the first of which is its parent.
+    ``tricks``: in a design, all tricks of the variant.
     """
 
     name: str
@@ -60,3 +61,4 @@ class Variant:
     published: Mapping[str, float] = field(default_factory=dict)
     position: Position = field(default=Position(""), compare=False)
     of: tuple[str, ...] = ()
+    tricks: tuple[str, ...] = field(default=(), compare=False)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ablate.recipe.changes import Bundle, Step, extend
+from ablate.recipe.designs import DESIGNS
 from ablate.recipe.measured import read_published
 from ablate.recipe.node import Problems, one_line, show
 from ablate.recipe.own_training import own_training
@@ -23,13 +24,21 @@ from ablate.recipe.variant import Change, Variant
 
 @dataclass(frozen=True)
 class Written:
-    """A parsed recipe: the baseline's settings, the variants (baseline first), the bundles and the design, if any."""
+    """A parsed recipe: the baseline's settings, the variants (baseline first), the bundles, and the design with its
+    tricks, if any.
+    """
 
     study: str
     start: Tree
     rows: tuple[Row, ...]
     bundles: Mapping[str, Bundle]
     design: str | None = None
+    tricks: tuple[str, ...] = ()
+
+    @property
+    def crossed(self) -> bool:
+        """Whether each combination of tricks needs settings of its own."""
+        return self.design is not None and DESIGNS[self.design].crossed
 
 
 def build_variants(
@@ -75,6 +84,7 @@ class _Build:
     keys: dict[str, str] = field(default_factory=dict)  # variant of a design → its settings as JSON
     asked: dict[tuple[str | None, str], str] = field(default_factory=dict)  # (parent, settings) → variant
     places: Places = field(default_factory=Places)
+    combined: dict[str, Row] = field(default_factory=dict)  # settings as JSON → first variant of a crossed design
 
     def row(self, row: Row, problems: Problems) -> Variant | None:
         """The next variant; None if it is invalid, or skipped in its design."""
@@ -99,7 +109,9 @@ class _Build:
             settings = as_joined(settings, tuple(row.joined))
         self.before[row.name] = plain
         rearranged = row.rearranged or (row.parent is None and self.written.rows[-1].rearranged)
-        if rearranged and plain is not None and (twin := self._twin(row, plain)) is not None:
+        if self.written.crossed:
+            sound = self._distinct(row, plain, problems) and sound
+        elif rearranged and plain is not None and (twin := self._twin(row, plain)) is not None:
             self.same[row.name] = twin
             return None
         if sound and not row.joined:
@@ -108,7 +120,8 @@ class _Build:
         if settings is None:
             return None
         parent, of = self._kept(row.parent), tuple(name for one in row.of if (name := self._kept(one)) is not None)
-        return Variant(row.name, parent, row.description, _changes(row), settings, published, row.position, of)
+        changes = _changes(row)
+        return Variant(row.name, parent, row.description, changes, settings, published, row.position, of, row.tricks)
 
     def _replayed(self, row: Row, problems: Problems) -> tuple[Tree, tuple[Step, ...]]:
         """Store the variant's steps; return a tree, and the steps that lead from it to the variant's tree."""
@@ -128,14 +141,24 @@ class _Build:
 
     def _twin(self, row: Row, settings: Settings) -> str | None:
         """An earlier variant with the same settings: its parent, one with the same parent, or another pair."""
-        plain = {key: value for key, value in settings.dump().items() if key not in Settings.INCIDENTAL}
-        key = json.dumps(plain, sort_keys=True, default=str)
-        parent = self._kept(row.parent)
+        key, parent = _key(settings), self._kept(row.parent)
         self.keys[row.name] = key
         if self.keys.get(parent or "") == key:
             return parent
         twin = self.asked.setdefault((None if row.of else parent, key), row.name)
         return None if twin == row.name else twin
+
+    def _distinct(self, row: Row, settings: Settings | None, problems: Problems) -> bool:
+        """Whether no other combination of tricks has these settings; otherwise, a problem is added."""
+        if settings is None:
+            return True
+        same = self.combined.setdefault(_key(settings), row)
+        if set(same.tricks) == set(row.tricks):
+            return True
+        what = f"{row.where} (={show(row.name)}) has the same settings as {show(same.name)}"
+        rule = f"Design {self.written.design} requires tricks that change different settings, in every combination."
+        problems.add(row.position, f"{what}. {rule}")
+        return False
 
     def _kept(self, name: str | None) -> str | None:
         while name in self.same:
@@ -150,6 +173,12 @@ class _Build:
         more = f" and {len(named) - 5} more" if len(named) > 6 else ""
         some = ", ".join(named[: 5 if more else 6])
         return (f"Design {self.written.design} skips variants with duplicate settings: {some}{more}",)
+
+
+def _key(settings: Settings) -> str:
+    """What determines a variant's results, as JSON."""
+    plain = {key: value for key, value in settings.dump().items() if key not in Settings.INCIDENTAL}
+    return json.dumps(plain, sort_keys=True, default=str)
 
 
 def _changes(row: Row) -> tuple[Change, ...]:

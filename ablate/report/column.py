@@ -63,6 +63,10 @@ class Cells(NamedTuple):
     titles: list[str]
     rows: list[list[str]]
     alignments: list[Alignment]
+    bold: frozenset[tuple[int, int]] = frozenset()
+    """Cells in bold: (row, column)."""
+    breaks: frozenset[int] = frozenset()
+    """Rows above which a new group begins."""
 
 
 def cells(table: Table, columns: Sequence[Column]) -> Cells:

@@ -25,7 +25,7 @@ from ablate.report.column import (
     words,
 )
 from ablate.report.notes import joined
-from ablate.report.numbers import count, deviation, duration, fixed_column, memory, probability, tenths
+from ablate.report.numbers import count, deviation, duration, fixed_column, memory, percent, probability, tenths
 from ablate.report.wording import grouped, plain, signed, status_text, titled, verdict_text
 
 MOST_METRICS = 2
@@ -100,6 +100,7 @@ def available(table: Table) -> dict[str, Column]:
         delta("baseline_ci_high", "Δ baseline CI high", lambda row: row.baseline_ci_high),
         numbers("compared_last", f"{titled(metric)} (last)", lambda row: row.compared_last, fixed_column),
         numbers("compared_best", f"{titled(metric)} (best)", lambda row: row.compared_best, fixed_column),
+        numbers("delta_percent", "Δ %", lambda row: row.delta_percent, lambda values: [percent(v) for v in values]),
         numbers("seconds", "Seconds", lambda row: row.seconds, each(duration)),
         numbers("device_seconds", "Device seconds", lambda row: row.device_seconds, each(duration)),
         numbers("steps", "Steps", lambda row: row.steps, each(grouped)),

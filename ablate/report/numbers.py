@@ -107,6 +107,11 @@ def probability(value: float | None) -> str:
     return f"{value:.3f}" if value >= 0.001 else "<0.001"
 
 
+def percent(value: float | None) -> str:
+    """``-12.5``; empty if it is not known."""
+    return "" if value is None else fixed(value, 1, "+")
+
+
 def count(value: float | None) -> str:
     """An integer, or the nearest one."""
     return UNKNOWN if value is None else f"{round(value)}"

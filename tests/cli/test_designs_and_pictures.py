@@ -89,11 +89,12 @@ def test_each_distinct_combination_is_trained_once(trained):
 def test_the_plan_says_what_each_design_adds(trained, ablate):
     said = {one["design"]: one for one in json.loads(ablate("plan", "r.yaml", "--designs", "--json").stdout)}
     assert {name: one["to_train"] for name, one in said.items()} == {
-        "ladder": 0, "leave-one-out": 0, "one-at-a-time": 0, "pairs": 10, "together": 10,
+        "ladder": 0, "leave-one-out": 0, "one-at-a-time": 0, "pairs": 10, "both-ends": 0,
+        "factorial": 10, "screen": 10, "screen-foldover": 10, "together": 10,
     }  # fmt: skip
-    assert (said["together"]["rows"], said["together"]["runs"]) == (5 + 6 + 5 + 11, 2 * (11 + 5))
+    assert (said["together"]["rows"], said["together"]["runs"]) == (5 + 6 + 5 + 11 + 10 + 16 + 8 + 8, 2 * (11 + 5))
     shown = ablate("plan", "r.yaml", "--designs")
-    assert shown.stdout.splitlines()[-1].split()[-3:] == ["27", "32", "10"]
+    assert shown.stdout.splitlines()[-1].split()[-3:] == ["69", "32", "10"]
     plan = ablate("plan", "r.yaml", "--design", "pairs", "--quick")
     assert "10 runs to train" in plan.stdout
 

@@ -22,6 +22,7 @@ KEYS = [
     "detectable_seeds", "baseline_ci_low", "baseline_ci_high", "compared_last", "compared_best", "gain_per_minute", "unlike",
     "interaction", "interaction_low", "interaction_high", "interaction_p", "steps", "peak_memory", "folds",
     "train_loss_clean_sd", "judged_seeds", "look", "level", "top_ups", "delta_all",
+    "delta_percent", "best",
 ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from itertools import combinations
 import pytest
 
 from ablate.recipe import identity
-from ablate.recipe.designs import DESIGNS
+from ablate.recipe.designs import DESIGNS, count_rule
 
 TRICKS = """\
 baseline: {name: plain, model: mlp, loss: cross_entropy, optimizer: sgd, data: digits}
@@ -64,9 +64,82 @@ def test_pairs_know_the_rows_that_they_put_together(load):
         assert on(variant) == on(one) | on(other)
 
 
+def test_both_ends(load):
+    recipe = load(TRICKS.replace("DESIGN", "both-ends"))
+    assert rows_of(recipe)[1:] == [
+        ("only flip", "plain", ["+ flip"]), ("only longer", "plain", ["+ longer"]),
+        ("only dropout", "plain", ["+ dropout 0.2"]),
+        ("full", "plain", ["+ flip", "+ longer", "+ dropout 0.2"]),
+        ("without flip", "full", ["− flip"]), ("without longer", "full", ["− longer"]),
+        ("without dropout", "full", ["− dropout"]),
+    ]  # fmt: skip
+    assert recipe.tricks == ("flip", "longer", "dropout")
+    assert [set(v.tricks) for v in recipe.variants] == [on(v) for v in recipe.variants]
+
+
+def test_factorial(load):
+    recipe = load(TRICKS.replace("DESIGN", "factorial"))
+    assert [(v.name, v.parent, v.description) for v in recipe.variants[1:]] == [
+        ("only flip", "plain", ""), ("only longer", "plain", "more of it"), ("only dropout", "plain", ""),
+        ("flip + longer", "only flip", ""), ("flip + dropout", "only flip", ""),
+        ("longer + dropout", "only longer", ""), ("full", "plain", "all 3 together"),
+    ]  # fmt: skip
+    assert [on(v) for v in recipe.variants] == [set(v.tricks) for v in recipe.variants]
+    assert len({frozenset(v.tricks) for v in recipe.variants}) == 8
+
+
+def test_two_tricks_at_both_ends_are_four_trainings(load):
+    recipe = load(TRICKS.replace("DESIGN", "both-ends").replace(", {dropout: 0.2}", ""))
+    assert len(recipe.variants) == 6
+    assert len({json.dumps(identity(v.settings, folder=recipe.folder)) for v in recipe.variants}) == 4
+
+
+def test_a_factorial_of_many_tricks_names_the_design_for_them(problems):
+    text = TRICKS.replace("DESIGN", "factorial").replace("{dropout: 0.2}", "{dropout: 0.2}, shift, crop, rotate")
+    assert problems(text) == [
+        "r.yaml:3:21: design.factorial (=[flip, …) allows at most 5 tricks, but there are 6. Use the design screen."
+    ]
+
+
+MANY = TRICKS.replace("{dropout: 0.2}", "{dropout: 0.2}, shift, crop, rotate, scale")
+
+
+def test_a_screen(load):
+    recipe = load(MANY.replace("DESIGN", "screen"))
+    assert len(recipe.variants) == 8
+    assert {v.parent for v in recipe.variants[1:]} == {"plain"}
+    for variant in recipe.variants[1:]:
+        assert on(variant) == set(variant.tricks)
+        assert len(variant.tricks) == 4
+        assert variant.description == ", ".join(variant.tricks)
+    folded = load(MANY.replace("DESIGN", "screen-foldover"))
+    assert len(folded.variants) == 16
+    assert {v.name for v in folded.variants} >= {"plain", "full", "foldover 1"}
+
+
+def test_a_screen_has_limits(problems):
+    few = TRICKS.replace("DESIGN", "screen")
+    assert problems(few) == ["r.yaml:3:18: design.screen (=[flip, …) requires at least 4 tricks."]
+    many = few.replace("flip, ", "flip, " + ", ".join(f"{{target: 'm:t{i}'}}" for i in range(23)) + ", ")
+    [line] = problems(many)
+    assert "allows at most 23 tricks, but there are 26. Use the design one-at-a-time." in line
+
+
+@pytest.mark.parametrize("design", ["both-ends", "factorial"])
+def test_combinations_that_are_the_same_are_an_error(problems, wrong_rows, design):
+    """A design whose effects combine several variants skips none of them."""
+    found = wrong_rows(*BRANCHES[:5], design=design)
+    assert any("same settings as" in line and f"Design {design} requires tricks" in line for line in found)
+    text = TRICKS.replace("DESIGN", design).replace("dropout: 0.2}", "shorter}").replace("{shorter}", "shorter")
+    found = problems(text.replace("tricks: {", "tricks: {shorter: {set: {epochs: 3}}, "))
+    assert any(f"Design {design} requires tricks that change different settings" in line for line in found)
+
+
 @pytest.mark.parametrize("design", DESIGNS)
-@pytest.mark.parametrize("n", [2, 3, 6])
+@pytest.mark.parametrize("n", [2, 3, 4, 6, 24])
 def test_parents_stand_above_and_rows_are_as_many_as_announced(design, n):
+    if count_rule(design, n, 1000) is not None:
+        pytest.skip("too few or too many tricks")
     tricks = [f"t{i}" for i in range(n)]
     planned = DESIGNS[design].rows(tricks, "base")
     assert len(planned) + 1 == DESIGNS[design].count(n)
@@ -74,7 +147,8 @@ def test_parents_stand_above_and_rows_are_as_many_as_announced(design, n):
     for row in planned:
         assert row.name not in known
         difference = set(known[row.parent]) ^ set(row.tricks)
-        assert len(difference) == (n if row.name == "full" else 1)
+        many = row.name.startswith(("screen ", "foldover "))
+        assert many or len(difference) == (n if row.name == "full" else 1)
         assert all(set(known[one]) < set(row.tricks) for one in row.of)
         known[row.name] = row.tricks
 
@@ -82,7 +156,7 @@ def test_parents_stand_above_and_rows_are_as_many_as_announced(design, n):
 def test_every_design_of_the_same_tricks_calls_the_same_thing_by_the_same_name(load):
     found: dict[str, str] = {}
     for design in DESIGNS:
-        recipe = load(TRICKS.replace("DESIGN", "ladder"), design=design)
+        recipe = load(TRICKS.replace("DESIGN", "ladder").replace("0.2}", "0.2}, shift"), design=design)
         for variant in recipe.variants:
             name = json.dumps(identity(variant.settings, folder=recipe.folder))
             assert found.setdefault(variant.name, name) == name
@@ -202,7 +276,7 @@ def test_what_a_row_does_to_a_trick_that_is_not_there_is_left_aside(rows):
 
 @pytest.mark.parametrize("design", DESIGNS)
 def test_what_is_wrong_with_one_trick_is_said_once(problems, design):
-    text = TRICKS.replace("DESIGN", "ladder").replace("0.2", "1.2").replace("flip", "flop")
+    text = TRICKS.replace("DESIGN", "ladder").replace("0.2}", "1.2}, shift").replace("flip", "flop")
     assert problems(text, design=design) == [
         "r.yaml:3:19: trick (=flop) … 'flip'? …",
         "r.yaml:3:43: tricks.dropout.hidden (=1.2) must be less than 1.",
@@ -250,3 +324,18 @@ def test_flags_speak_of_the_designs_rows(load, problems, rows, wrong_rows):
     assert wrong_rows(*BRANCHES, design="leave-one-out", only="without net5") == [
         "--only (=without net5) … without net3 …"
     ]
+
+
+def test_crossed_designs_refuse_looks(tmp_path):
+    from ablate.recipe import Recipe, RecipeError
+
+    path = tmp_path / "looks.yaml"
+    path.write_text(
+        "data: digits\nseeds: {until: decided}\n"
+        "baseline: {model: mlp, loss: cross_entropy, optimizer: {name: sgd, lr: 0.1}, epochs: 1}\n"
+        "design: {both-ends: [{dropout: {hidden: 0.5}}, batch_norm]}\n"
+    )
+    with pytest.raises(RecipeError) as raised:
+        Recipe.load(path)
+    assert "design (=both-ends) requires a fixed number of seeds" in str(raised.value)
+    assert Recipe.load(path, seeds=3).seeds == (0, 1, 2)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ablate.report.document import Document, Format
+from ablate.report.document import PLAIN, Document, Format, Style
 
 if TYPE_CHECKING:
     from ablate.evidence.table import Table
@@ -25,26 +25,40 @@ SUFFIXES = [format.suffixes[0] for format in FORMATS.values()]
 
 
 def contents(
-    table: Table, format: str, columns: Sequence[str] | None = None, sort: str | None = None, *, notes: bool = False
+    table: Table,
+    format: str,
+    columns: Sequence[str] | None = None,
+    sort: str | None = None,
+    *,
+    notes: bool = False,
+    style: Style = PLAIN,
 ) -> bytes:
     """The table as a file's contents.
 
     ``columns`` are keys or titles, by default the usual columns, or every value in a data format. ``json`` always has
     all keys. Raises ValueError for an unknown format, column or sort key.
     """
-    from ablate.report.columns import data_keys, select_columns
+    from ablate.report.columns import ArgumentError, data_keys, select_columns
 
     known = FORMATS[checked(format, list(FORMATS))]
+    if format != "tex" and (given := [name for name in ("caption", "label") if getattr(style, name) is not None]):
+        raise ArgumentError(f"{given[0]} (={getattr(style, given[0])}) requires the format tex, not {format}.")
     table, chosen = select_columns(table, columns or (data_keys(table) if known.data else None), sort)
-    rendered = known.render(Document(table=table, columns=chosen, notes=notes))
+    rendered = known.render(Document(table=table, columns=chosen, notes=notes, style=style))
     return rendered if isinstance(rendered, bytes) else rendered.encode()
 
 
 def render(
-    table: Table, format: str, columns: Sequence[str] | None = None, sort: str | None = None, *, notes: bool = False
+    table: Table,
+    format: str,
+    columns: Sequence[str] | None = None,
+    sort: str | None = None,
+    *,
+    notes: bool = False,
+    style: Style = PLAIN,
 ) -> str:
     """The table as text that ends with a newline. See `contents`."""
-    return contents(table, checked(format), columns, sort, notes=notes).decode()
+    return contents(table, checked(format), columns, sort, notes=notes, style=style).decode()
 
 
 def checked(format: str, known: Sequence[str] = PRINTED) -> str:

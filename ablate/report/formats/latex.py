@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from ablate.report.document import Document, Format
+
+if TYPE_CHECKING:
+    from ablate.report.column import Cells
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -59,32 +63,58 @@ LONG = 26
 
 
 def render(document: Document) -> str:
-    """A floating table with caption, label and the notes below it."""
+    """A floating table with caption, label and the notes below it; the effects of tricks in a second one."""
     document = document.narrow()
-    cells, notes, study = document.cells(), document.lines(), document.title
+    study, second = document.title, document.second()
+    style, name = document.style, label(study)
+    about = " ".join((style.caption or document.description or f"Ablation of {study}").split())
+    lines = floating(document.cells(), document.lines(), about, style.label or f"tab:{name}")
+    if second is not None:
+        lines += [
+            "",
+            *floating(
+                second.cells,
+                second.lines,
+                f"Effects of the tricks of {study}",
+                f"{style.label or f'tab:{name}'}-tricks",
+            ),
+        ]
+    return "\n".join([r"% needs \usepackage{booktabs,graphicx}", *lines]) + "\n"
+
+
+def floating(cells: Cells, notes: Sequence[str], caption: str, name: str) -> list[str]:
+    """The lines of a table with its notes."""
     columns = list(zip(cells.titles, *cells.rows, strict=True))
     wide = [a == "left" and max(map(len, texts)) > LONG for texts, a in zip(columns, cells.alignments, strict=True)]
     forms = ["p{0.26\\linewidth}" if long else a[0] for long, a in zip(wide, cells.alignments, strict=True)]
 
-    def line(texts: Sequence[str], alignments: Sequence[str]) -> str:
-        parts = (cell(text, a) for text, a in zip(texts, alignments, strict=True))
+    starred = {i for i, texts in enumerate(columns) if any(re.search(r"\d\*+$", text) for text in texts)}
+
+    def line(texts: Sequence[str], alignments: Sequence[str], bold: Collection[int] = ()) -> str:
+        marked = (
+            with_stars(text, a) if i in starred and text and a == "right" else cell(text, a)
+            for i, (text, a) in enumerate(zip(texts, alignments, strict=True))
+        )
+        parts = (rf"\textbf{{\boldmath {part}}}" if i in bold else part for i, part in enumerate(marked))
         return " & ".join((r"\raggedright " if long else "") + part for long, part in zip(wide, parts, strict=True))
 
     head = line(cells.titles, ["left"] * len(wide))
-    body = [line(row, cells.alignments) for row in cells.rows]
+    body = [
+        line(row, cells.alignments, {column for at, column in cells.bold if at == i})
+        for i, row in enumerate(cells.rows)
+    ]
     lines = [
-        r"% needs \usepackage{booktabs,graphicx}",
         r"\begin{table}[htbp]",
         r"  \centering",
-        f"  \\caption{{{escape(' '.join((document.description or f'Ablation of {study}').split()))}}}",
-        f"  \\label{{tab:{label(study)}}}",
+        f"  \\caption{{{escape(caption)}}}",
+        f"  \\label{{{name}}}",
         r"  \small\setlength{\tabcolsep}{3pt}",
         r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         f"  \\begin{{tabular}}{{@{{}}{''.join(forms)}@{{}}}}",
         r"    \toprule",
         rf"    {head} \tabularnewline",
         r"    \midrule",
-        *(rf"    {row} \tabularnewline" for row in body),
+        *((r"    \midrule" + "\n") * (i in cells.breaks) + rf"    {row} \tabularnewline" for i, row in enumerate(body)),
         r"    \bottomrule",
         r"  \end{tabular}}",
     ]
@@ -92,7 +122,7 @@ def render(document: Document) -> str:
         lines += [r"  \par\smallskip", r"  \begin{minipage}{\linewidth}\footnotesize"]
         lines += [f"    {cell(line, 'left')}" + (r"\\" if line is not notes[-1] else "") for line in notes]
         lines += [r"  \end{minipage}"]
-    return "\n".join([*lines, r"\end{table}"]) + "\n"
+    return [*lines, r"\end{table}"]
 
 
 def cell(text: str, alignment: str) -> str:
@@ -101,6 +131,13 @@ def cell(text: str, alignment: str) -> str:
     if alignment == "right":
         return re.sub(r"(?<=\d)e([+-])0*(\d+)", power, re.sub(r"(?<!e)-(?=\d)", "$-$", escaped))
     return f"{{{escaped[0]}}}{escaped[1:]}" if escaped[:1] in ("[", "*") else escaped
+
+
+def with_stars(text: str, alignment: str) -> str:
+    """A cell of a column with stars after some numbers. They are set in a box, so that the numbers stay aligned."""
+    bare = text.rstrip("*")
+    stars = f"$^{{{text[len(bare) :]}}}$" if bare != text else ""
+    return rf"{cell(bare, alignment)}\makebox[1em][l]{{{stars}}}"
 
 
 def power(exponent: re.Match[str]) -> str:

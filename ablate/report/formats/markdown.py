@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ablate.report.document import Document, Format
+
+if TYPE_CHECKING:
+    from ablate.report.column import Cells
 
 SPECIAL = re.compile(r"[\\`*<|~$]|\](?=[(\[])|&(?=#?\w+;)|(?<!\w)_|_(?!\w)")
 """Markdown syntax and the $ of math; not an underscore inside a word, nor a single bracket, so that the source stays
@@ -13,12 +18,21 @@ readable.
 
 
 def render(document: Document) -> str:
-    """An aligned pipe table with the notes as a list below."""
+    """An aligned pipe table with the notes as a list below; the effects of tricks in the same way."""
+    second = document.second()
+    return block(document.cells(), document.lines()) + (
+        "" if second is None else "\n" + block(second.cells, second.lines)
+    )
+
+
+def block(cells: Cells, notes: Sequence[str]) -> str:
+    """A table and its notes."""
     from tabulate import tabulate
 
-    cells, notes = document.cells(), document.lines()
-
-    body = [[escape(text) for text in row] for row in cells.rows]
+    body = [
+        [f"**{escape(text)}**" if (i, j) in cells.bold else escape(text) for j, text in enumerate(row)]
+        for i, row in enumerate(cells.rows)
+    ]
     table = tabulate(
         body,
         headers=[escape(title) for title in cells.titles],

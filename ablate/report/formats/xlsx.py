@@ -23,8 +23,8 @@ LONGEST = 32_767
 
 
 def render(document: Document) -> bytes:
-    """The file's contents: a sheet ``table`` for readers with the notes below, and a sheet ``data`` with all values at
-    full precision.
+    """The file's contents: a sheet ``table`` for readers with the notes below, a sheet ``data`` with all values at
+    full precision, and a sheet ``tricks`` with the effects of tricks if the design has them.
 
     Text is text, whatever it begins with: no formula is ever run. Raises ValueError if openpyxl is not installed.
     """
@@ -47,6 +47,13 @@ def render(document: Document) -> bytes:
     for line, sentence in enumerate(document.lines(), start=len(text.rows) + 3):
         _write(sheet.cell(line, 1), sentence)
     _widths(sheet, [[title, *(row[i] for row in text.rows)] for i, title in enumerate(text.titles)])
+    if (second := document.second()) is not None:
+        tricks = book.create_sheet("tricks")
+        _head(tricks, second.cells.titles)
+        for line, texts in enumerate([*second.cells.rows, [], *([one] for one in second.lines)], start=2):
+            for column, word in enumerate(texts, start=1):
+                _write(tricks.cell(line, column), word)
+        _widths(tricks, [[title, *(r[i] for r in second.cells.rows)] for i, title in enumerate(second.cells.titles)])
     known = available(table)
     keys = data_keys(table)
     data = book.create_sheet("data")

@@ -72,11 +72,16 @@ class Document:
 
         return plain(self.table.description)
 
-    def narrow(self) -> Document:
+    @property
+    def parts(self) -> tuple[Document, ...]:
+        """The documents of the studies that it shows."""
+        return (self,)
+
+    def narrow(self, *, coarse: bool = True) -> Document:
         """The same in fewer characters: a page is narrower than a screen."""
         from ablate.report.column import narrow
 
-        return replace(self, columns=narrow(self.table, self.columns, coarse=True))
+        return replace(self, columns=narrow(self.table, self.columns, coarse=coarse))
 
     def cells(self) -> Cells:
         """Titles and rows as text."""

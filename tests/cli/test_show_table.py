@@ -13,6 +13,8 @@ from ablate.evidence.gather import Row, Table
 from ablate.evidence.seeds import Tally
 from ablate.notes.note import Note
 from ablate.recipe.variant import Compare
+from ablate.report.columns import select_columns
+from ablate.report.document import Document
 from ablate.report.formats import render
 
 FIVE = Tally(5, 5)
@@ -31,9 +33,10 @@ def table():
     return Table("faces", Compare(), rows)
 
 
-def printed(table, width, **how):
+def printed(table, width, columns=None, sort=None, notes=False):
     console = Console(file=io.StringIO(), force_terminal=True, width=width, color_system="standard")
-    show_table(table, console, **how)
+    table, chosen = select_columns(table, columns, sort)
+    show_table(Document(table=table, columns=chosen, notes=notes), console)
     return console.file.getvalue()
 
 
@@ -123,7 +126,7 @@ def test_sentences_follow(table):
 
 
 def test_in_a_pipe_it_is_plain_text(table, capsys):
-    show(table, "text", Layout(columns="name,description", sort="-name"))
+    show([table], "text", Layout(columns="name,description", sort="-name"))
     said = capsys.readouterr().out
     assert said == render(table, "text", ["name", "description"], "-name")
     assert "[red]convolutions[/red] <b>" in said

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from ablate.evidence.table import Table
 from ablate.report.column import Cells, Column
 from ablate.report.columns import ArgumentError, available, default_keys, find, select_columns
-from ablate.report.document import PLAIN, Document, Style
+from ablate.report.document import Document
+from ablate.report.style import PLAIN, Style
 from ablate.report.trick_effects import Second
 
 

@@ -147,9 +147,9 @@ def test_all_notes_are_shown_only_when_asked_for(table, capsys):
     rows = [replace(row, notes=(Note("text", values={"text": f"remark {i}"}),)) for i, row in enumerate(table.rows)]
     noted = replace(table, rows=tuple(rows))
     for format in ("text", "md", "html"):
-        show(noted, format, Layout())
+        show([noted], format, Layout())
         brief = capsys.readouterr().out
-        show(noted, format, Layout(notes=True))
+        show([noted], format, Layout(notes=True))
         full = capsys.readouterr().out
         assert full == render(noted, format, notes=True)
         assert len(full.splitlines()) > len(brief.splitlines())

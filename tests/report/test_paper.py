@@ -10,8 +10,8 @@ import pytest
 
 from ablate.evidence.trick_table import Estimate, TrickRow, TrickTable
 from ablate.report.columns import ArgumentError
-from ablate.report.document import Style
 from ablate.report.formats import PRINTED, contents, render
+from ablate.report.style import Style
 
 PAPER = Style.of("paper")
 

@@ -12,10 +12,10 @@ import pytest
 from ablate.evidence.trick_table import Estimate, TrickRow, TrickTable
 from ablate.recipe.variant import Compare
 from ablate.report.columns import ArgumentError
-from ablate.report.document import Style
 from ablate.report.formats import rendered
 from ablate.report.formats.json import table_tree
 from ablate.report.several import several
+from ablate.report.style import Style
 
 
 @pytest.fixture

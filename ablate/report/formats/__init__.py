@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ablate.report.document import PLAIN, Document, Format, Style
+from ablate.report.document import Document, Format
+from ablate.report.style import PLAIN, Style
 
 if TYPE_CHECKING:
     from ablate.evidence.table import Table

@@ -46,6 +46,10 @@ class Document:
 
         return replace(self, columns=narrow(self.table, self.columns, coarse=coarse))
 
+    def without_bold(self) -> Document:
+        """The same for a format that has no bold."""
+        return replace(self, style=replace(self.style, bold=False))
+
     def cells(self) -> Cells:
         """Titles and rows as text."""
         from ablate.report.column import cells

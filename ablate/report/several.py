@@ -37,6 +37,9 @@ class Several(Document):
     def narrow(self, *, coarse: bool = True) -> Document:
         return replace(self, documents=tuple(one.narrow(coarse=coarse) for one in self.documents))
 
+    def without_bold(self) -> Document:
+        return replace(self, documents=tuple(one.without_bold() for one in self.documents))
+
     def cells(self) -> Cells:
         """A row with the name of each study, in bold, and the study's rows below."""
         rows: list[list[str]] = []

@@ -53,6 +53,7 @@ def test_best_results_in_bold(table):
     assert "Bold: best valid_loss" in lines[-1]
     assert "Holm-corrected over 3" in lines[-1]
     assert render(table, "html", style=Style.of("bold")).count("<b>") == 2
+    assert "Bold" not in render(table, "text", style=Style.of("bold"))  # a file of plain text has none
     assert r"\textbf{\boldmath 0.001523}" in render(table, "tex", style=Style.of("bold"))
 
 

@@ -18,7 +18,7 @@ from ablate.report.formats import PRINTED
 if TYPE_CHECKING:
     from ablate.planning.plan import Plan
     from ablate.recipe import Recipe
-    from ablate.report.document import Style
+    from ablate.report.style import Style
     from ablate.store.store import Store
 
 
@@ -199,7 +199,7 @@ class Layout:
     @property
     def look(self) -> Style:
         """How the table is shown. Raises ArgumentError."""
-        from ablate.report.document import Style
+        from ablate.report.style import Style
 
         return Style.of(self.style, self.caption, self.label)
 

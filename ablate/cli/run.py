@@ -195,7 +195,7 @@ def run(
     published = publisher is None or publish_rest(
         publisher, rendering(plan.record(), store, table), study, runs=selection.runs, tracking_uri=tracking_uri
     )
-    show(table, format, layout)
+    show([table], format, layout)
     for sentence in ended_badly(plan, selection.runs):
         say(sentence)
     if not published:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ablate.cli.console import output
 from ablate.evidence.gather import Table
-from ablate.report.column import Cells, narrow
-from ablate.report.columns import ArgumentError, select_columns
-from ablate.report.document import PLAIN, Document, Style
-from ablate.report.formats import render
+from ablate.report.column import Cells
+from ablate.report.columns import ArgumentError, data_keys, select_columns
+from ablate.report.document import Document
+from ablate.report.formats import FORMATS, checked, rendered
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -31,31 +30,35 @@ MOST_OF_A_WORD = (12, 8)
 """Characters of a word of text that stay together in a narrow column, and in a very narrow one."""
 
 
-def show(table: Table, format: str, layout: Layout) -> None:
-    """Print the table on stdout; ``text`` is fitted to a terminal. Raises ValueError for unknown columns."""
+def show(tables: Sequence[Table], format: str, layout: Layout) -> None:
+    """Print the table of one study or several on stdout; ``text`` is fitted to a terminal. Raises ValueError for
+    unknown columns, and for studies that cannot be combined.
+    """
     with flags_named():
+        document = document_of(tables, format, layout)
         style = layout.look
         if format == "text" and output().is_terminal and style.caption is None is style.label:
-            show_table(table, output(), layout.names, layout.sort, notes=layout.notes, style=style)
+            show_table(document, output())
         else:
-            text = render(table, format, layout.names, layout.sort, notes=layout.notes, style=style)
-            output().file.write(text)
+            output().file.write(rendered(document, format).decode())
 
 
-def show_table(
-    table: Table,
-    console: Console,
-    columns: Sequence[str] | None = None,
-    sort: str | None = None,
-    *,
-    notes: bool = False,
-    style: Style = PLAIN,
-) -> None:
-    """Print the table and its notes, fitted to the width of the console. Raises ValueError for unknown columns."""
+def document_of(tables: Sequence[Table], format: str, layout: Layout) -> Document:
+    """What to show. Raises ArgumentError."""
+    data, style = FORMATS[checked(format)].data, layout.look
+    if len(tables) > 1:
+        from ablate.report.several import several
+
+        return several(tables, layout.names, layout.sort, data=data, notes=layout.notes, style=style)
+    names = layout.names or (data_keys(tables[0]) if data else None)
+    table, chosen = select_columns(tables[0], names, layout.sort)
+    return Document(table=table, columns=chosen, notes=layout.notes, style=style)
+
+
+def show_table(document: Document, console: Console) -> None:
+    """Print the table and its notes, fitted to the width of the console."""
     from rich.text import Text
 
-    table, chosen = select_columns(table, columns, sort)
-    document = Document(table=table, columns=chosen, notes=notes, style=style)
     console.print(in_room(document, console.width))
     for note in document.lines():
         console.print(Text(note, "dim"))
@@ -78,11 +81,8 @@ def in_room(document: Document, room: int) -> RenderableType:
     """The table with as much text as fits on one line per row: abbreviated, then with cut descriptions; otherwise on
     several lines.
     """
-    table, chosen = document.table, document.columns
     full = document.cells()
-    short, shorter = (
-        replace(document, columns=narrow(table, chosen, coarse=coarse)).cells() for coarse in (False, True)
-    )
+    short, shorter = (document.narrow(coarse=coarse).cells() for coarse in (False, True))
     for content in (full, short, shorter):
         if excess(content, room) <= 0:
             return drawn(content, room)

@@ -71,11 +71,15 @@ def table(
     selection: Selection,
     layout: Layout,
     logged: Logged,
-    recipe: Annotated[Path | None, argument("RECIPE", "Recipe file (YAML).")] = None,
+    recipe: Annotated[
+        list[Path] | None, argument("RECIPE...", "Recipe files (YAML). Several studies share one table.")
+    ] = None,
     format: Format = "text",
     tracking_uri: Uri = None,
 ) -> int:
     """Print the table of results so far, without training.
+
+    Several recipes are shown in one table, with a heading and verdicts for each study.
 
     Example: ablate table digits.yaml --columns variant,accuracy,verdict --sort -accuracy
     """
@@ -88,22 +92,24 @@ def table(
     if logged.from_mlflow is not None or logged.from_csv is not None:
         others = {"from-mlflow": logged.from_mlflow} if logged.from_csv is not None else {}
         _refuse(
-            {"RECIPE": recipe, **selection.given(), **others}, f"cannot be combined with {source}. Remove one of them."
+            {"RECIPE": recipe[0] if recipe else None, **selection.given(), **others},
+            f"cannot be combined with {source}. Remove one of them.",
         )
         found = _read(source, logged, layout.metric, tracking_uri)
         shown = layout if layout.columns is not None else replace(layout, columns=",".join(_filled(found)))
-        show(found, format, shown)
+        show([found], format, shown)
         return 0
     about_runs = {"by": logged.by, "seed": logged.seed, "better": logged.better, "baseline": logged.baseline}
     _refuse(about_runs, "requires --from-mlflow EXPERIMENT or --from-csv FILE.")
-    if recipe is None:
+    if not recipe:
         raise ValueError("RECIPE is missing. Pass a recipe file, or runs with --from-mlflow or --from-csv.")
     from ablate.evidence.gather import table_of
 
-    plan = selection.plan(recipe, metric=layout.metric, need_files=False)
-    show(table_of(plan.record(), selection.store), format, layout)
+    plans = [selection.plan(path, metric=layout.metric, need_files=False) for path in recipe]
+    show([table_of(plan.record(), selection.store) for plan in plans], format, layout)
     selection.mention_missing()
-    selection.mention_last(plan.recipe, "table")
+    for plan in plans:
+        selection.mention_last(plan.recipe, "table")
     return 0
 
 

@@ -6,49 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ablate.report.style import PLAIN, Style
+
 if TYPE_CHECKING:
     from ablate.evidence.table import Table
     from ablate.report.column import Cells, Column
     from ablate.report.trick_effects import Second
-
-
-PARTS = ("pm", "bold", "stars", "groups")
-"""The parts of ``paper``."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Style:
-    """How a table is shown.
-
-    ``pm``: ``0.091 ± 0.008`` in the cells of losses and metrics, without a column of standard deviations. ``bold``: the
-    best results of the compared metric (`Row.best`). ``stars``: marks of adjusted p-values. ``groups``: rules between
-    rows with different parents. ``caption`` and ``label`` are those of LaTeX.
-    """
-
-    pm: bool = False
-    bold: bool = False
-    stars: bool = False
-    groups: bool = False
-    caption: str | None = None
-    label: str | None = None
-
-    @classmethod
-    def of(cls, text: str | None, caption: str | None = None, label: str | None = None) -> Style:
-        """The style of a comma-separated list of `PARTS`, or ``paper`` for all of them. Raises ValueError."""
-        from ablate.recipe.shape import did_you_mean
-        from ablate.report.columns import ArgumentError
-
-        names = [part.strip() for part in (text or "").split(",") if part.strip()]
-        for name in names:
-            if name not in (*PARTS, "paper"):
-                known = ", ".join(("paper", *PARTS))
-                hint = did_you_mean(name, ("paper", *PARTS))
-                raise ArgumentError(f"style (={name}) must be one or several of {known}.{hint}")
-        chosen = {name: True for name in (PARTS if "paper" in names else names)}
-        return cls(**chosen, caption=caption, label=label)
-
-
-PLAIN = Style()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +35,20 @@ class Document:
 
         return plain(self.table.description)
 
-    def narrow(self) -> Document:
+    @property
+    def parts(self) -> tuple[Document, ...]:
+        """The documents of the studies that it shows."""
+        return (self,)
+
+    def narrow(self, *, coarse: bool = True) -> Document:
         """The same in fewer characters: a page is narrower than a screen."""
         from ablate.report.column import narrow
 
-        return replace(self, columns=narrow(self.table, self.columns, coarse=True))
+        return replace(self, columns=narrow(self.table, self.columns, coarse=coarse))
+
+    def without_bold(self) -> Document:
+        """The same for a format that has no bold."""
+        return replace(self, style=replace(self.style, bold=False))
 
     def cells(self) -> Cells:
         """Titles and rows as text."""

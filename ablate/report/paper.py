@@ -8,8 +8,8 @@ from dataclasses import replace
 from ablate.evidence.table import Row, Table
 from ablate.recipe.measured import LOSSES
 from ablate.report.column import Column
-from ablate.report.document import Style
 from ablate.report.numbers import column_places, fixed
+from ablate.report.style import Style
 
 STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 """Levels of adjusted p-values, and their marks."""

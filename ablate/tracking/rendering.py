@@ -60,7 +60,11 @@ def rendering(study: StudyRecord, store: Store, table: Table | None = None) -> R
         from ablate.report.pictures import pictures
 
         columns = {
-            row.variant: {key: float(v) for key, v in row_tree(row).items() if isinstance(v, int | float)}
+            row.variant: {
+                key: float(v)
+                for key, v in row_tree(row).items()
+                if isinstance(v, int | float) and not isinstance(v, bool)
+            }
             for row in known.rows
         }
         tables = {f"table{FORMATS[name].suffixes[0]}": render(known, name) for name in PRINTED}

@@ -13,6 +13,8 @@ from ablate.evidence.gather import Row, Table
 from ablate.evidence.seeds import Tally
 from ablate.notes.note import Note
 from ablate.recipe.variant import Compare
+from ablate.report.columns import select_columns
+from ablate.report.document import Document
 from ablate.report.formats import render
 
 FIVE = Tally(5, 5)
@@ -31,9 +33,10 @@ def table():
     return Table("faces", Compare(), rows)
 
 
-def printed(table, width, **how):
+def printed(table, width, columns=None, sort=None, notes=False):
     console = Console(file=io.StringIO(), force_terminal=True, width=width, color_system="standard")
-    show_table(table, console, **how)
+    table, chosen = select_columns(table, columns, sort)
+    show_table(Document(table=table, columns=chosen, notes=notes), console)
     return console.file.getvalue()
 
 
@@ -123,7 +126,7 @@ def test_sentences_follow(table):
 
 
 def test_in_a_pipe_it_is_plain_text(table, capsys):
-    show(table, "text", Layout(columns="name,description", sort="-name"))
+    show([table], "text", Layout(columns="name,description", sort="-name"))
     said = capsys.readouterr().out
     assert said == render(table, "text", ["name", "description"], "-name")
     assert "[red]convolutions[/red] <b>" in said
@@ -144,9 +147,9 @@ def test_all_notes_are_shown_only_when_asked_for(table, capsys):
     rows = [replace(row, notes=(Note("text", values={"text": f"remark {i}"}),)) for i, row in enumerate(table.rows)]
     noted = replace(table, rows=tuple(rows))
     for format in ("text", "md", "html"):
-        show(noted, format, Layout())
+        show([noted], format, Layout())
         brief = capsys.readouterr().out
-        show(noted, format, Layout(notes=True))
+        show([noted], format, Layout(notes=True))
         full = capsys.readouterr().out
         assert full == render(noted, format, notes=True)
         assert len(full.splitlines()) > len(brief.splitlines())

@@ -58,3 +58,22 @@ def test_two_tricks_from_training_to_table(folder, capsys):
 
     assert run_command(["table", "r.yaml"]) == 0
     assert "Strongest interaction" in capsys.readouterr().out
+
+
+def test_two_recipes_in_one_table(folder, capsys):
+    (folder / "s.yaml").write_text(RECIPE.replace("study: two", "study: three").replace("lr: 0.1", "lr: 0.2"))
+    (folder / "t.yaml").write_text(
+        RECIPE.replace("data: digits", "metrics: [accuracy]\ncompare: {metric: accuracy}\ndata: digits")
+    )
+    assert run_command(["table", "r.yaml", "s.yaml", "--format", "csv", "--columns", "variant,from"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["study,variant,from", "two,plain,"]
+    assert lines[5] == "three,plain,"
+    assert len(lines) == 9
+    assert run_command(["table", "r.yaml", "r.yaml"]) == 2
+    assert "study (=two) is given twice" in capsys.readouterr().err
+    (folder / "t.yaml").write_text((folder / "t.yaml").read_text().replace("study: two", "study: four"))
+    assert run_command(["table", "r.yaml", "t.yaml"]) == 2
+    assert "must compare the same metric, but two compares valid_loss" in capsys.readouterr().err
+    assert run_command(["table", "r.yaml", "t.yaml", "--metric", "valid_loss", "--format", "tex"]) == 0
+    assert capsys.readouterr().out.count(r"\midrule") == 2

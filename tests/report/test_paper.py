@@ -10,8 +10,8 @@ import pytest
 
 from ablate.evidence.trick_table import Estimate, TrickRow, TrickTable
 from ablate.report.columns import ArgumentError
-from ablate.report.document import Style
 from ablate.report.formats import PRINTED, contents, render
+from ablate.report.style import Style
 
 PAPER = Style.of("paper")
 
@@ -53,6 +53,7 @@ def test_best_results_in_bold(table):
     assert "Bold: best valid_loss" in lines[-1]
     assert "Holm-corrected over 3" in lines[-1]
     assert render(table, "html", style=Style.of("bold")).count("<b>") == 2
+    assert "Bold" not in render(table, "text", style=Style.of("bold"))  # a file of plain text has none
     assert r"\textbf{\boldmath 0.001523}" in render(table, "tex", style=Style.of("bold"))
 
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ablate.report.document import PLAIN, Document, Format, Style
+from ablate.report.document import Document, Format
+from ablate.report.style import PLAIN, Style
 
 if TYPE_CHECKING:
     from ablate.evidence.table import Table
@@ -36,16 +37,25 @@ def contents(
     """The table as a file's contents.
 
     ``columns`` are keys or titles, by default the usual columns, or every value in a data format. ``json`` always has
-    all keys. Raises ValueError for an unknown format, column or sort key.
+    all keys. Raises ValueError for an unknown format, column or sort key, and for a caption outside LaTeX.
     """
-    from ablate.report.columns import ArgumentError, data_keys, select_columns
+    from ablate.report.columns import data_keys, select_columns
+
+    data = FORMATS[checked(format, list(FORMATS))].data
+    table, chosen = select_columns(table, columns or (data_keys(table) if data else None), sort)
+    return rendered(Document(table=table, columns=chosen, notes=notes, style=style), format)
+
+
+def rendered(document: Document, format: str) -> bytes:
+    """A document as a file's contents. Raises ValueError for an unknown format, and for a caption outside LaTeX."""
+    from ablate.report.columns import ArgumentError
 
     known = FORMATS[checked(format, list(FORMATS))]
-    if format != "tex" and (given := [name for name in ("caption", "label") if getattr(style, name) is not None]):
-        raise ArgumentError(f"{given[0]} (={getattr(style, given[0])}) requires the format tex, not {format}.")
-    table, chosen = select_columns(table, columns or (data_keys(table) if known.data else None), sort)
-    rendered = known.render(Document(table=table, columns=chosen, notes=notes, style=style))
-    return rendered if isinstance(rendered, bytes) else rendered.encode()
+    for name in ("caption", "label"):
+        if format != "tex" and (given := getattr(document.style, name)) is not None:
+            raise ArgumentError(f"{name} (={given}) requires the format tex, not {format}.")
+    text = known.render(document)
+    return text if isinstance(text, bytes) else text.encode()
 
 
 def render(

@@ -24,15 +24,19 @@ SIGNS = {"+ ": "add ", "− ": "remove "}
 
 
 def render(document: Document) -> str:
-    """A line of keys, then a line per row. Unknown values are empty.
+    """A line of keys, then a line per row, with its study if there are several. Unknown values are empty.
 
     Changes read ``add flip; lr = 0.1``, without signs before them. Text that a spreadsheet would run gets an
     apostrophe; everything else is as in JSON.
     """
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([harmless(column.key) for column in document.columns])
-    writer.writerows([harmless(value(column, row)) for column in document.columns] for row in document.table.rows)
+    several = len(document.parts) > 1
+    writer.writerow([*(["study"] if several else []), *(harmless(column.key) for column in document.columns)])
+    for part in document.parts:
+        study = [harmless(part.table.study)] if several else []
+        rows = ([harmless(value(column, row)) for column in part.columns] for row in part.table.rows)
+        writer.writerows([*study, *row] for row in rows)
     return file.getvalue()
 
 

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 def render(document: Document) -> str:
-    """All keys of the table, whatever columns are chosen; rows in the chosen order."""
-    return as_json(table_tree(document.table))
+    """All keys of the table, whatever columns are chosen; rows in the chosen order. Several studies are a list."""
+    trees = [table_tree(part.table) for part in document.parts]
+    return as_json(trees[0] if len(trees) == 1 else {"studies": trees})
 
 
 def as_json(value: Any) -> str:

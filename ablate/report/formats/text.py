@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 def render(document: Document) -> str:
     """Titles, a rule, a line per row, the notes below, and the effects of tricks likewise. Nothing is escaped."""
+    document = document.without_bold()
     second = document.second()
     return block(document.cells(), document.lines()) + (
         "" if second is None else "\n" + block(second.cells, second.lines)

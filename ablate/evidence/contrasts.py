@@ -139,7 +139,8 @@ def examine(
     }
     apart = {name: sample for name, sample in known.items() if name not in taken}
     samples = list(taken.values())
-    spreads = estimate(samples, [(name, contrasts[name].reference) for name in taken])
+    pairs, seeds = [(name, contrasts[name].reference) for name in taken], [contrasts[name].seeds for name in taken]
+    spreads = estimate(samples, pairs, seeds)
     effects = {name: effect(d, spread, level) for (name, d), spread in zip(taken.items(), spreads, strict=True)}
     outliers = dict(zip(taken, far_out(samples), strict=True))
     effects |= {name: effect_apart(d, contrasts[name].folds, level) for name, d in apart.items()}

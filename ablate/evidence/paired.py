@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -58,8 +58,9 @@ class Spread:
         return float(1 / np.sum(self.weights / self.degrees))
 
 
-Estimator = Callable[[Sequence[Differences], Sequence[Pair]], list[Spread | None]]
-"""Gives a spread for each comparison of a study (None: no estimate) from all of them, so that variances can be pooled.
+Estimator = Callable[[Sequence[Differences], Sequence[Pair], Sequence[Collection[int]]], list[Spread | None]]
+"""Gives a spread for each comparison of a study (None: no estimate) from the differences, pairs and seeds of all of
+them, so that variances can be pooled.
 """
 
 
@@ -124,7 +125,9 @@ def scatter(sample: Differences) -> float:
     return sd if sd > FLAT * float(np.max(np.abs(sample))) else 0.0
 
 
-def own_spreads(samples: Sequence[Differences], pairs: Sequence[Pair] = ()) -> list[Spread | None]:
+def own_spreads(
+    samples: Sequence[Differences], pairs: Sequence[Pair] = (), seeds: Sequence[Collection[int]] = ()
+) -> list[Spread | None]:
     """Each comparison's own standard deviation; None for fewer than two pairs, and if all pairs differ by the same
     amount that is not 0.
     """

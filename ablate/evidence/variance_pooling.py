@@ -14,11 +14,11 @@ docs/evidence.md.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from ablate.evidence.overlaps import by_seed, overlap
 from ablate.evidence.paired import Differences, Floats, Pair, Spread, own_spread, scatter
 
 ALIKE = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0])
@@ -39,8 +39,10 @@ observed ones.
 """
 
 
-def shared_spreads(samples: Sequence[Differences], pairs: Sequence[Pair]) -> list[Spread | None]:
-    """A spread for each comparison of a study, from all of them.
+def shared_spreads(
+    samples: Sequence[Differences], pairs: Sequence[Pair], seeds: Sequence[Collection[int]] = ()
+) -> list[Spread | None]:
+    """A spread for each comparison of a study, from all of them. ``seeds``: those of each; without, the first ones.
 
     A single comparison gets its own, which is the paired t-test. If all pairs of one differ by the same amount (a
     coarse metric), its variance comes from the others.
@@ -53,7 +55,8 @@ def shared_spreads(samples: Sequence[Differences], pairs: Sequence[Pair]) -> lis
         return own
     degrees = np.array([len(samples[i]) - 1.0 for i in informative])
     variances = np.square([sizes[i] for i in informative])
-    weights, common = belief(variances, degrees, overlap([pairs[i] for i in informative]))
+    beside = by_seed([samples[i] for i in informative], [seeds[i] for i in informative] if seeds else ())
+    weights, common = belief(variances, degrees, overlap([pairs[i] for i in informative], beside))
     for i, sample in enumerate(samples):
         # Without other comparisons, the average is the paired t-test: computed directly, not on the grid.
         lends = any(samples[other].tobytes() != sample.tobytes() for other in informative)
@@ -75,11 +78,11 @@ def mixed(own: Spread, shared: Spread) -> Spread:
     )
 
 
-def belief(variances: Floats, degrees: Floats, share: float) -> tuple[Floats, Floats]:
+def belief(variances: Floats, degrees: Floats, share: Floats) -> tuple[Floats, Floats]:
     """Posterior weights given variances (…, G) with degrees of freedom (G,).
 
-    Returns weights (…, D, K) that add up to 1, over `ALIKE` and K common variances, and these, (…, K). ``share``
-    tempers the likelihood of comparisons that are not independent.
+    Returns weights (…, D, K) that add up to 1, over `ALIKE` and K common variances, and these, (…, K). ``share``, (…),
+    tempers the likelihood of comparisons that are not independent (`overlap`).
     """
     from scipy.special import betaln
 
@@ -94,7 +97,7 @@ def belief(variances: Floats, degrees: Floats, share: float) -> tuple[Floats, Fl
         - (own + alike) / 2 * np.log1p(own / alike * np.exp(ratio))
         - betaln(own / 2, alike / 2)
     )
-    likely = np.log(TRUST)[:, None] + share * density.sum(-3)
+    likely = np.log(TRUST)[:, None] + share[..., None, None] * density.sum(-3)
     weights = np.exp(likely - likely.max((-2, -1), keepdims=True))
     return weights / weights.sum((-2, -1), keepdims=True), np.exp(common)
 
@@ -107,18 +110,3 @@ def moderated(variances: Floats, degrees: Floats, common: Floats) -> tuple[Float
     own = np.asarray(degrees)[..., None, None]
     mixed = (alike * common[..., None, :] + own * np.asarray(variances)[..., None, None]) / (alike + own)
     return mixed, ALIKE + np.asarray(degrees)[..., None]
-
-
-def overlap(pairs: Sequence[Pair]) -> float:
-    """1 for comparisons that share no variant, less the more they do: the square root of the fraction of effectively
-    independent comparisons.
-
-    Two differences with a variant in common correlate by ±0.5 and their variances by its square, so G comparisons with
-    correlations r are worth G²/Σr² independent ones. The root rather than the fraction itself was chosen by
-    measurement, see docs/evidence.md.
-    """
-    # Σr², counted: a shared variant adds 1/4, and the same two variants 1 rather than 2/4
-    variants = Counter(name for pair in pairs for name in pair)
-    twice = Counter(frozenset(pair) for pair in pairs)
-    total = sum(n**2 for n in variants.values()) / 4 + sum(n**2 for n in twice.values()) / 2
-    return float(np.sqrt(len(pairs) / total))

@@ -104,7 +104,17 @@ def moderated_p(samples, parents):
         sides = [{name: 1.0, parents[name]: -1.0} for name in (one, other)]
         return sum(sides[0].get(name, 0.0) * weight for name, weight in sides[1].items()) / 2
 
-    temper = np.sqrt(len(samples) / sum(r(one, other) ** 2 for one, other in product(samples, samples)))
+    def r2(one, other):
+        """As measured on the common seeds, which are the first ones, of comparisons that share a variant."""
+        if not r(one, other):
+            return 0.0
+        n = min(len(samples[one]), len(samples[other]))
+        return 1 - (1 - np.corrcoef(samples[one][:n], samples[other][:n])[0, 1] ** 2) * (n - 1) / (n - 2)
+
+    count, both = len(samples), list(product(samples, samples))
+    equal, seen = sum(r(*each) ** 2 for each in both), sum(r2(*each) for each in both)
+    temper = np.sqrt(count / equal)
+    temper *= (equal / max(seen, equal)) ** (np.log(temper * count) / np.log(count**2 / equal))
     likely = np.array(
         [
             [

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ablate.evidence.overlaps import by_seed, overlap
 from ablate.evidence.paired import effect, own_spreads
-from ablate.evidence.variance_pooling import ALIKE, MARGIN, OWN, STEPS, TRUST, overlap, shared_spreads
+from ablate.evidence.variance_pooling import ALIKE, MARGIN, OWN, STEPS, TRUST, shared_spreads
 
 LADDER = [("b", "a"), ("c", "b"), ("d", "c")]
 STAR = [("b", "a"), ("c", "a"), ("d", "a")]
@@ -43,6 +44,36 @@ def test_independent_comparisons_against_every_two_of_them():
     assert overlap(pairs) == np.sqrt(len(pairs) / total)
 
 
+def test_a_noisy_parent_leaves_the_weight_of_one_comparison():
+    draw = np.random.default_rng(4)
+    own, parent = draw.standard_normal((4, 12)), draw.standard_normal(12)
+    pairs = [(f"net{i}", "net0") for i in range(4)]
+    assert overlap(pairs, own - 1000 * parent) == pytest.approx(1 / 4, rel=1e-3)
+    quiet, alike, noisy = (np.mean([overlap(pairs, own - size * p) for p in draw.standard_normal((200, 12))])
+                           for size in (0.1, 1.0, 10.0))  # fmt: skip
+    assert overlap(pairs) >= quiet > alike > noisy
+    # sizes and signs do not matter: the ladder's correlations are negative
+    ladder = [("b", "a"), ("c", "b")]
+    steps = np.array([parent - own[0] / 1000, own[1] / 1000 - parent])
+    assert overlap(ladder, steps) == pytest.approx(1 / 2, rel=1e-3)
+    assert overlap(ladder, [[1e-9], [1e9]] * steps) == pytest.approx(overlap(ladder, steps), rel=1e-9)
+
+
+def test_the_measured_overlap_is_of_common_seeds_and_of_comparisons_that_share_a_variant():
+    draw = np.random.default_rng(6)
+    one, other, third = draw.standard_normal((3, 6))
+    star = [("b", "a"), ("c", "a")]
+    assert overlap(star, by_seed([one, one + 0.1 * other])) < overlap(star)
+    # without a variant in common, the same differences say nothing of each other
+    assert overlap([("b", "a"), ("d", "c")], by_seed([one, one + 0.1 * other])) == 1
+    # seeds 3, 4, 5 are common: there the two are the same
+    seeds = [(0, 1, 2, 3, 4, 5), (3, 4, 5, 6, 7, 8)]
+    later = np.append(one[3:], third[:3])
+    assert overlap(star, by_seed([one, later], seeds)) == pytest.approx(1 / 2, rel=1e-9)
+    # two common seeds cannot tell
+    assert overlap(star, by_seed([one[:3], one[1:4]], [(0, 1, 2), (1, 2, 3)])) == overlap(star)
+
+
 @pytest.mark.parametrize("pairs", [LADDER, STAR])
 def test_against_a_sum_written_out(pairs):
     """The average over answers, from scipy.stats' F and t distributions, one answer after another."""
@@ -55,6 +86,15 @@ def test_against_a_sum_written_out(pairs):
     squares = 3 + (4 if pairs is LADDER else 6) / 4
     share = np.sqrt(3 / squares)
     assert overlap(pairs) == pytest.approx(share, rel=1e-12)
+    # As measured: on five common seeds, and on three with the second comparison
+    shared = [(0, 1), (1, 2)] if pairs is LADDER else [(0, 1), (1, 2), (0, 2)]
+    seen = 3.0
+    for i, j in shared:
+        n = min(len(samples[i]), len(samples[j]))
+        r2 = np.corrcoef(samples[i][:n], samples[j][:n])[0, 1] ** 2
+        seen += 2 * (1 - (1 - r2) * (n - 1) / (n - 2))
+    share *= (squares / max(seen, squares)) ** (np.log(3 * share) / np.log(9 / squares))
+    assert overlap(pairs, by_seed(samples)) == pytest.approx(share, rel=1e-12)
 
     commons = np.exp(np.linspace(np.log(min(variances)) - MARGIN, np.log(max(variances)) + MARGIN, STEPS))
     total, sums = 0.0, np.zeros(3)

@@ -100,20 +100,21 @@ def gather(
             for name, seeds in known.items()
             if (other := reference[name]) in known and other is not None
         }
-        return examine(contrasts, compare.better, compare.smallest_effect, estimate, planned)
+        wide = level if planned else LEVEL
+        return examine(contrasts, compare.better, compare.smallest_effect, estimate, planned, wide)
 
+    level = LEVEL if looks is None else LEVEL * looks.weights[0]
     planned = len(pairs)
     baselines = {name: baseline if name != baseline else None for name in known}
     to_parent = findings(parents, planned)
-    to_baseline = (
-        to_parent if baselines == parents and not any(one.first for one in past.values()) else findings(baselines)
-    )
+    same = baselines == parents and looks is None and not any(one.first for one in past.values())
+    to_baseline = to_parent if same else findings(baselines)
     to_parent |= {name: found for name, one in standings.items() if (found := finished_with(one, planned))}
     added = top_ups(known, parents, compare, past, planned)
     axis = axis_of([run for record in study.rows for run in record.runs])
     rows = []
     for name, seeds in shown.items():
-        row = describe(seeds, metrics, compare, mixtures(origins(name)), axis)
+        row = replace(describe(seeds, metrics, compare, mixtures(origins(name)), axis), level=level)
         if curves is not None:
             marks = [reaching(seeds, mark, curves, provenances, axis) for mark in study.recipe.reach]
             row = replace(row, reached={key: value for mark in marks for key, value in mark.items()})

@@ -22,7 +22,7 @@ from ablate.report.numbers import (
     row_places,
     typical,
 )
-from ablate.report.wording import plain, titled, verdict_text
+from ablate.report.wording import cover, plain, titled, verdict_text
 
 PARTIAL = "†"
 """Marks a mean over fewer seeds than planned. It comes before the number, so that decimals stay aligned."""
@@ -222,7 +222,7 @@ def narrow(table: Table, columns: Sequence[Column], *, coarse: bool = False) -> 
 
 def _narrow(table: Table, column: Column, coarse: bool) -> Column:
     if column.key in BOUNDS and any(half_width(row, column.key) is not None for row in table.rows):
-        title = f"{column.title} ± 95%"
+        title = f"{column.title} ± {cover(table.rows) if column.key == 'delta_parent' else '95%'}"
         return replace(column, title=title, texts=lambda table: half_widths(table, column, coarse))
     if column.key == "verdict":
         return replace(column, texts=lambda table: [short_verdict(row, coarse) for row in table.rows])

@@ -11,7 +11,7 @@ from ablate.evidence.seeds import Seeds
 from ablate.report.figure import FAINT, GREY, INK
 from ablate.report.numbers import probability
 from ablate.report.row_chart import Texts, differences, interactions, row_chart, seeds_text, verdict_colour, verdicts
-from ablate.report.wording import titled
+from ablate.report.wording import cover, titled
 from ablate.store.records import StudyRecord
 
 
@@ -95,7 +95,7 @@ def _remark(rows: Sequence[Row], near: float | None) -> str:
     several = any(row.ci_low is not None for row in rows)
     unit = rows[0].tally.unit
     parts = ["squares: mean paired difference" if several else f"squares: the difference of one {unit}"]
-    parts += ["bars: 95% interval", f"dots: {unit}s"] if several else []
+    parts += [f"bars: {cover(rows)} interval", f"dots: {unit}s"] if several else []
     parts += ["diamonds: interaction"] if any(row.interaction is not None for row in rows) else []
     parts += ["gray band: compare.smallest_effect"] if near is not None else []
     return "; ".join(parts)

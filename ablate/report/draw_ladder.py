@@ -8,7 +8,7 @@ from ablate.evidence.gather import Row, Table
 from ablate.report.figure import FAINT, GREY, INK
 from ablate.report.numbers import column_places, fixed
 from ablate.report.row_chart import Texts, differences, row_chart, seeds_text, verdict_colour, verdicts
-from ablate.report.wording import titled
+from ablate.report.wording import cover, titled
 
 
 def draw_ladder(table: Table) -> Figure:
@@ -90,7 +90,7 @@ def _remark(table: Table, published: bool) -> str:
     points = f"points: means over the {table.unit}s" if table.planned > 1 else f"points: one {table.unit}"
     parts = [points, "bars: change from the parent"]
     parts += (
-        ["whiskers: 95% confidence interval of the change"]
+        [f"whiskers: {cover(table.rows)} confidence interval of the change"]
         if several
         else [f"one {table.unit}: differences may be due to chance"] * (table.planned < 2)
     )

@@ -28,7 +28,7 @@ from ablate.report.figure import (
     wrapped,
 )
 from ablate.report.numbers import difference
-from ablate.report.wording import seeds_between, status_text
+from ablate.report.wording import cover, seeds_between, status_text
 
 ROW_HEIGHT, HEAD, FOOT, EDGE, GAP = 0.42, 0.86, 0.62, 0.2, 0.22
 NAMES_WIDEST, AXIS_WIDTH = 2.4, 3.5
@@ -123,7 +123,7 @@ def differences(table: Table, rows: Sequence[Row]) -> Texts:
         difference(row.delta_parent, row.ci_low, row.ci_high, decimals[row.variant]).replace("-", MINUS) for row in rows
     ]
     intervals = any(row.ci_low is not None for row in rows)
-    return Texts("Δ parent [95% CI]" if intervals else "Δ parent", [(text, INK) for text in texts])
+    return Texts(f"Δ parent [{cover(rows)} CI]" if intervals else "Δ parent", [(text, INK) for text in texts])
 
 
 def interactions(table: Table, rows: Sequence[Row]) -> Texts:

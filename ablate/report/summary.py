@@ -11,7 +11,7 @@ from ablate.recipe.measured import LOSSES
 from ablate.report.column import FOUND, PARTIAL, UNLIKE, alike
 from ablate.report.columns import default_keys, published_metric
 from ablate.report.notes import counted, joined, short_line
-from ablate.report.wording import plain
+from ablate.report.wording import cover, plain
 
 MOST = 4
 """Lines under a table, unless its details are asked for."""
@@ -124,9 +124,7 @@ def differences(table: Table, parent: bool, baseline: bool) -> str:
     at = "" if compare.at == "selected" else f" at the {compare.at} epoch"
     text = f"{what}: {compare.metric} minus {whose}{at}, paired by {table.unit} ({compare.better} is better)"
     if any((parent and row.ci_low is not None) or (baseline and row.baseline_ci_low is not None) for row in table.rows):
-        levels = {100 * (1 - row.level) for row in rows if row.ci_low is not None}
-        cover = f"{levels.pop():g}%" if len(levels) == 1 else "the look's"
-        text += f"; [ ]: {cover} confidence interval, not adjusted for multiple comparisons"
+        text += f"; [ ]: {cover(rows)} confidence interval, not adjusted for multiple comparisons"
     return text + "."
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from ablate.evidence.table import Row
 from ablate.printable import visible
@@ -69,6 +69,12 @@ def verdict_text(row: Row) -> str:
         if row.detectable is not None:
             parts.append(f"{row.detectable_seeds} seeds would show {deviation(row.detectable)}")
     return f"{row.verdict} ({'; '.join(parts)})" if parts else row.verdict
+
+
+def cover(rows: Iterable[Row]) -> str:
+    """What intervals of differences from the parent cover: ``95%``, or ``the look's`` if looks have other levels."""
+    levels = {100 * (1 - row.level) for row in rows if row.ci_low is not None}
+    return f"{levels.pop():g}%" if len(levels) == 1 else "the look's" if levels else "95%"
 
 
 def seeds_between(counts: Collection[int]) -> str:

@@ -256,3 +256,21 @@ def test_a_real_study_stops_where_it_is_decided(tmp_path):
     assert rows["worse"].look in (1, 2)
     assert rows["worse"].seeds == (3 if rows["worse"].look == 1 else 5) == rows["base"].seeds
     assert rows["clear"].seeds == 3
+
+
+def test_intervals_say_what_they_cover(stored, tmp_path):
+    path, store, train = stored
+    train()
+    found = table(path, root=store.root)
+    assert {row.level for row in found.rows} == {0.05 / 4}
+    assert "98.75% confidence interval" in render(found, "text")
+    row = {row.variant: row for row in found.rows}["clear"]
+    assert row.baseline_ci_high - row.baseline_ci_low < row.ci_high - row.ci_low
+    fixed = table(Recipe.load(path, seeds=4), root=store.root)
+    assert {row.level for row in fixed.rows} == {0.05}
+    path.write_text(
+        RECIPE.replace("{start: 4, until: decided, most: 12}", "{looks: [4, 12], weights: [0.2, 0.8], until: decided}")
+    )
+    train()
+    train()
+    assert "the look's confidence interval" in render(table(path, root=store.root), "text")

@@ -38,6 +38,7 @@ from ablate.evidence.looks import (
     with_pending,
 )
 from ablate.evidence.paired import FLAT, LEVEL, Estimator, average, deviation, unit_of
+from ablate.evidence.pairing import pairing_factor
 from ablate.evidence.seeds import Curves, Seeds, Source, reaching
 from ablate.evidence.sequential import Standing, contrasts_of, finished_with, follow
 from ablate.evidence.table import Family, Row, Table
@@ -144,7 +145,15 @@ def gather(
         study.recipe.description,
         study.recipe.reach,
         tuple(recipe_metrics(study)),
-        Family(planned, interactions, pooled, looks, key, changed_since(earlier, compare, key)),
+        Family(
+            planned,
+            interactions,
+            pooled,
+            looks,
+            key,
+            changed_since(earlier, compare, key),
+            pairing_factor(known, compare.metric, compare.at),
+        ),
         axis,
         tricks=trick_table(study.recipe, known),
     )

@@ -147,7 +147,8 @@ class Family:
     shown or not, finished or not.
 
     ``pooled``: whether the variances of comparisons are estimated together. ``looks`` are the declared ones. ``key``
-    identifies all of it; ``changed``: verdicts have been shown for another one.
+    identifies all of it; ``changed``: verdicts have been shown for another one. ``pairing``: how many times more the
+    differences would vary if seeds were not paired (`pairing_factor`); None if it is not known.
     """
 
     comparisons: int = 0
@@ -156,6 +157,7 @@ class Family:
     looks: Looks | None = None
     key: str = ""
     changed: bool = False
+    pairing: float | None = None
 
 
 @dataclass(frozen=True)

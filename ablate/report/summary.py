@@ -164,7 +164,9 @@ def pooling_legend(table: Table, shown: Set[str]) -> list[str]:
         "The variance of each comparison is shrunk toward a common value (moderated, Smyth 2004), for tests and for "
         "intervals."
     )
-    return [text] if pooled and shown & {"delta_parent", "verdict", "p", "p_adjusted"} else []
+    factor = table.family.pairing
+    paired = "" if factor is None else f" Pairing by seed divides the variance of the differences by {factor:.2g}."
+    return [text + paired] if pooled and shown & {"delta_parent", "verdict", "p", "p_adjusted"} else []
 
 
 def column_legend(table: Table, shown: Set[str]) -> list[str]:

@@ -27,9 +27,15 @@ def as_json(value: Any) -> str:
 
 
 def table_tree(table: Table) -> dict[str, Any]:
-    """``study``, ``compare``, ``axis``, ``rows``, and ``tricks`` if the design has effects of tricks."""
+    """``study``, ``compare``, ``axis``, ``pairing``, ``rows``, and ``tricks`` if the design has effects of tricks."""
     compare = {key: getattr(table.compare, key) for key in ("metric", "better", "at", "smallest_effect")}
-    tree = {"study": table.study, "compare": compare, "axis": table.axis, "rows": [row_tree(row) for row in table.rows]}
+    tree = {
+        "study": table.study,
+        "compare": compare,
+        "axis": table.axis,
+        "pairing": table.family.pairing,
+        "rows": [row_tree(row) for row in table.rows],
+    }
     return tree if table.tricks is None else tree | {"tricks": asdict(table.tricks)}
 
 

@@ -62,6 +62,10 @@ variants:
   - {name: ema, from: base, add: [{ema: {decay: 0.98}}]}
   - {name: clipping, from: base, add: [{clip_norm: {limit: 1.0}}]}
   - {name: tanh, from: base, add: [{activation: {kind: tanh}}]}
+  - {name: batch 63, from: base, set: {batch_size: 63}}
+  - {name: batch 65, from: base, set: {batch_size: 65}}
+  - {name: dropout 0.005, from: base, add: [{dropout: {hidden: 0.005}}]}
+  - {name: lr 0.0202, from: base, set: {optimizer.lr: 0.0202}}
 """
 
 FACES = """
@@ -92,6 +96,9 @@ variants:
   - {name: ema, from: net1, add: [{ema: {decay: 0.98}}]}
   - {name: batch norm, from: net1, add: [batch_norm]}
   - {name: he, from: net1, set: {init: he_normal}}
+  - {name: batch 63, from: net1, set: {batch_size: 63}}
+  - {name: batch 65, from: net1, set: {batch_size: 65}}
+  - {name: dropout 0.005, from: net1, add: [{dropout: {hidden: 0.005}}]}
 """
 
 

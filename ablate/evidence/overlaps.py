@@ -38,8 +38,8 @@ def overlap(pairs: Sequence[Pair], differences: Floats | None = None) -> Floats:
 
 
 def summed(pairs: Sequence[Pair]) -> float:
-    """Σr² over all pairs of comparisons if all variances are equal: a shared variant adds 1/4, and the same two variants
-    1 rather than 2/4.
+    """Σr² over all pairs of comparisons if all variances are equal: a shared variant adds 1/4, and the same two
+    variants 1 rather than 2/4.
     """
     variants = Counter(name for pair in pairs for name in pair)
     twice = Counter(frozenset(pair) for pair in pairs)

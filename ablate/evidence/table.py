@@ -12,7 +12,7 @@ from ablate.notes.note import Note
 from ablate.recipe.looks import Looks
 from ablate.recipe.measured import LOSSES, TEST_LOSS, Reach
 from ablate.recipe.variant import Compare
-from ablate.store.checked import Look
+from ablate.store.checked import EarlierScatter, Look
 from ablate.store.places import Axis
 from ablate.store.records import Status
 
@@ -158,7 +158,8 @@ class Family:
 class Table:
     """A study's rows, in the recipe's order. ``metrics`` names all metrics besides the losses, ``recipe_metrics`` those
     that the recipe asks for. Epochs are counted on ``axis``: the user's own training may count steps, or neither.
-    ``looked`` are the verdicts that it is the first to show.
+    ``looked`` are the verdicts that it is the first to show, ``prior`` the comparisons of earlier studies whose scatter
+    they use.
 
     ``print(table)`` shows it with one line per row.
     """
@@ -173,6 +174,7 @@ class Table:
     family: Family = field(default_factory=Family)
     axis: Axis = "epoch"
     looked: tuple[Look, ...] = field(default=(), compare=False, repr=False)
+    prior: tuple[EarlierScatter, ...] = ()
 
     def __str__(self) -> str:
         return plain_text(self)

@@ -26,9 +26,10 @@ def as_json(value: Any) -> str:
 
 
 def table_tree(table: Table) -> dict[str, Any]:
-    """``study``, ``compare``, ``axis`` and ``rows``."""
+    """``study``, ``compare``, ``axis``, ``prior`` and ``rows``."""
     compare = {key: getattr(table.compare, key) for key in ("metric", "better", "at", "smallest_effect")}
-    return {"study": table.study, "compare": compare, "axis": table.axis, "rows": [row_tree(row) for row in table.rows]}
+    head = {"study": table.study, "compare": compare, "axis": table.axis, "prior": list(table.prior)}
+    return {**head, "rows": [row_tree(row) for row in table.rows]}
 
 
 def row_tree(row: Row) -> dict[str, Any]:

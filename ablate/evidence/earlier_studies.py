@@ -84,13 +84,18 @@ def data_of(fingerprint: str, compare: Compare, store: Store) -> str | None:
     metric, metrics = compare.metric, settings.get("metrics")
     named = [one for one in metrics if isinstance(one, dict)] if isinstance(metrics, list) else []
     measure = settings.get("loss") if metric in ALL_LOSSES else [one for one in named if metric.endswith(label(one))]
-    versions, code = (facts[key] if isinstance(facts.get(key), dict) else {} for key in ("versions", "code"))
+    versions, code = (mapping(facts.get(key)) for key in ("versions", "code"))
     targets = [
         one["target"] for one in (data, settings.get("loss"), *named) if isinstance(one, dict) and "target" in one
     ]
     used = [data, facts.get("folds"), measure, versions.get(f"data/{data.get('name')}")]
     terms = [*used, [code.get(str(target)) for target in targets]]
     return hashlib.blake2b(json.dumps(terms, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def mapping(value: object) -> Mapping[str, object]:
+    """The value if it is a mapping, else an empty one."""
+    return value if isinstance(value, dict) else {}
 
 
 def label(metric: Mapping[str, object]) -> str:
@@ -165,20 +170,25 @@ def compared(
     seeds = [seed for seed in first_seeds(row, store.looks(study)) if seed in parent["runs"]]
     names = [side["runs"][seed] for side in (row, parent) for seed in seeds]
     runs = [records[name] for name in names]
-    values = [run.results.get(own.compare.at, {}).get(own.compare.metric) for run in runs]
+    measured = [run.results.get(own.compare.at, {}).get(own.compare.metric) for run in runs]
     count = len(seeds)
-    if count < FEWEST or any("." in seed for seed in seeds) or not finite(values):
+    if count < FEWEST or any("." in seed for seed in seeds) or not finite(measured):
         return None
     if any(run.status != "finished" or run.target_scaling != runs[0].target_scaling for run in runs):
         return None
     if any(data_of(names[place], own.compare, store) != own.data for place in (0, count)):
         return None
+    values = [value for value in measured if value is not None]
     size = scatter(differences(values[:count], values[count:]))
     if not 1e-100 < size < 1e100:
         return None
-    one = EarlierScatter({  # type: ignore[typeddict-item]
-        "study": study, "variant": row["variant"], "from": parent["variant"], "variance": size**2, "degrees": count - 1
-    })  # fmt: skip
+    one: EarlierScatter = {
+        "study": study,
+        "variant": row["variant"],
+        "from": parent["variant"],
+        "variance": size**2,
+        "degrees": count - 1,
+    }
     return one, tuple(names)
 
 

@@ -167,7 +167,7 @@ def averaged(differences: Floats, pairs: Sequence[Pair], *, measuring: bool = Tr
     # A row without scatter tells nothing of the others; here, where all rows of a batch are one array, a trillionth stands for none.
     variances = np.maximum(variances, 1e-12 * variances.max(-1, keepdims=True))
     degrees = np.full(variances.shape[-1], n - 1.0)
-    weights, common = belief(variances, degrees, overlap(pairs, differences if measuring else None))
+    weights, common = belief(variances, degrees, overlap(pairs, differences if measuring else None)[..., None])
     found, worth = moderated(variances, np.broadcast_to(degrees, variances.shape), common[:, None, :])
     flat = (*variances.shape, -1)
     share = np.broadcast_to(weights[:, None], found.shape).reshape(flat)
@@ -458,7 +458,8 @@ def noisy_parents(draw: np.random.Generator) -> list[str]:
 def main() -> str:
     began = time.perf_counter()
     sections = [
-        part(np.random.default_rng(seed)) for seed, part in enumerate((false_alarms, real, choice, power, topped_up, noisy_parents))
+        part(np.random.default_rng(seed))
+        for seed, part in enumerate((false_alarms, real, choice, power, topped_up, noisy_parents))
     ]
     lines = ["## How far verdicts can be trusted", "", f"{machine()}. {{}} s.", ""]
     for section in sections:

@@ -24,6 +24,7 @@ from ablate.evidence.confounds import (
     unpaired_start,
 )
 from ablate.evidence.contrasts import UNDER_WAY, Finding, contrast, examine
+from ablate.evidence.earlier_studies import earlier_scatter
 from ablate.evidence.factorial import trick_table
 from ablate.evidence.inert_changes import inert
 from ablate.evidence.interactions import with_interactions
@@ -42,13 +43,13 @@ from ablate.evidence.pairing import pairing_factor
 from ablate.evidence.seeds import Curves, Seeds, Source, reaching
 from ablate.evidence.sequential import Standing, contrasts_of, finished_with, follow
 from ablate.evidence.table import Family, Row, Table
-from ablate.evidence.variance_pooling import shared_spreads
+from ablate.evidence.variance_pooling import beside, shared_spreads
 from ablate.notes.note import Note
 from ablate.recipe.looks import Looks
 from ablate.recipe.measured import LOSSES, metrics_of
 from ablate.recipe.own_training import own_training
 from ablate.recipe.variant import Compare, Variant
-from ablate.store.checked import Look
+from ablate.store.checked import EarlierScatter, Look
 from ablate.store.disk import DiskError
 from ablate.store.places import Axis, axis_of
 from ablate.store.records import StudyRecord
@@ -393,10 +394,20 @@ def agreed(values: Mapping[int, float]) -> float | None:
 
 
 def table_of(study: StudyRecord, store: Store) -> Table:
-    """The evidence of a study, with the origins and curves of its runs. Records that its verdicts were looked at."""
-    earlier = store.looks(study.recipe.study)
-    table = gather(study, provenances=store.provenances, curves=store.metrics, earlier=earlier)
-    if table.looked:
+    """The evidence of a study, with the origins and curves of its runs, and the scatter of earlier studies. Records
+    that its verdicts were looked at.
+    """
+    recipe, looks = study.recipe, store.looks(study.recipe.study)
+    family = study.family or study.rows
+
+    def table(scatter: tuple[EarlierScatter, ...]) -> Table:
+        found = gather(study, beside(scatter), store.provenances, store.metrics, looks)
+        return replace(found, prior=scatter if found.family.pooled else ())
+
+    found = table(earlier_scatter(recipe, family, store, looks, showing=False))
+    if found.looked:
+        if not found.prior and (scatter := earlier_scatter(recipe, family, store, looks, showing=True)):
+            found = table(scatter)
         with suppress(DiskError):  # a store that is only read
-            store.add_looks(study.recipe.study, table.looked)
-    return table
+            store.add_looks(recipe.study, found.looked)
+    return found

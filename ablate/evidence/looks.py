@@ -106,7 +106,7 @@ def top_up(seeds: tuple[int, ...], finding: Finding, level: float) -> TopUp:
 
 def family_key(compare: Compare, pairs: Mapping[str, str], looks: object) -> str:
     """Identifies what verdicts are corrected over: the comparisons, what they compare, and the declared looks."""
-    terms = [sorted(pairs.items()), str(compare), str(looks)]
+    terms = [sorted(pairs.items()), str(compare), str(looks)] + ["prior: off"] * (compare.prior == "off")
     return hashlib.blake2b(json.dumps(terms).encode(), digest_size=8).hexdigest()
 
 

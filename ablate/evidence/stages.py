@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from ablate.evidence.earlier_studies import earlier_scatter
 from ablate.evidence.gather import compared
 from ablate.evidence.looks import family_key, frozen, look_lines
 from ablate.evidence.seeds import Seeds
 from ablate.evidence.sequential import Standing, contrasts_of, follow, wanted
+from ablate.evidence.variance_pooling import beside
 from ablate.planning.plan import Plan, PlannedRun
 from ablate.recipe.looks import Looks
 from ablate.store.disk import DiskError
@@ -51,9 +53,16 @@ def stage_of(plan: Plan, store: Store, *, recording: bool = False) -> Stage:
     pairs = compared([seeds.variant for seeds in known.values()], recipe.compare.metric)
     key, earlier = family_key(recipe.compare, pairs, looks), store.looks(recipe.study)
     shown = frozen(known, recipe.compare, earlier, key)
-    read = contrasts_of(known, recipe.compare)
-    standings = follow(pairs, recipe.compare, looks, recipe.seeds, read, frozen=shown)
-    if recording and (lines := look_lines(standings, known, looks, recipe, key, earlier)):
+    read, records = contrasts_of(known, recipe.compare), plan.record().family
+
+    def standing(showing: bool) -> dict[str, Standing]:
+        estimate = beside(earlier_scatter(recipe, records, store, earlier, showing=showing))
+        return follow(pairs, recipe.compare, looks, recipe.seeds, read, estimate=estimate, frozen=shown)
+
+    standings = standing(False)
+    if recording and look_lines(standings, known, looks, recipe, key, earlier):
+        standings = standing(True)
+        lines = look_lines(standings, known, looks, recipe, key, earlier)
         with suppress(DiskError):
             store.add_looks(recipe.study, lines)
     sources = {name: variant.settings.source_rows for name, variant in family.items()}

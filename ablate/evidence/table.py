@@ -13,7 +13,7 @@ from ablate.notes.note import Note
 from ablate.recipe.looks import Looks
 from ablate.recipe.measured import LOSSES, TEST_LOSS, Reach
 from ablate.recipe.variant import Compare
-from ablate.store.checked import Look
+from ablate.store.checked import EarlierScatter, Look
 from ablate.store.places import Axis
 from ablate.store.records import Status
 
@@ -164,8 +164,8 @@ class Family:
 class Table:
     """A study's rows, in the recipe's order. ``metrics`` names all metrics besides the losses, ``recipe_metrics`` those
     that the recipe asks for. Epochs are counted on ``axis``: the user's own training may count steps, or neither.
-    ``looked`` are the verdicts that it is the first to show. ``tricks`` has the effects of tricks that a design
-    estimates from several variants.
+    ``looked`` are the verdicts that it is the first to show, ``prior`` the comparisons of earlier studies whose scatter
+    they use. ``tricks`` has the effects of tricks that a design estimates from several variants.
 
     ``print(table)`` shows it with one line per row.
     """
@@ -181,6 +181,7 @@ class Table:
     axis: Axis = "epoch"
     looked: tuple[Look, ...] = field(default=(), compare=False, repr=False)
     tricks: TrickTable | None = None
+    prior: tuple[EarlierScatter, ...] = ()
 
     def __str__(self) -> str:
         return plain_text(self)

@@ -19,7 +19,8 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from ablate.evidence.overlaps import by_seed, overlap
-from ablate.evidence.paired import Differences, Floats, Pair, Spread, own_spread, scatter
+from ablate.evidence.paired import Differences, Estimator, Floats, Pair, Spread, own_spread, scatter
+from ablate.store.checked import EarlierScatter
 
 ALIKE = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0])
 """Prior degrees of freedom of the common variance, (D,)."""
@@ -40,9 +41,13 @@ observed ones.
 
 
 def shared_spreads(
-    samples: Sequence[Differences], pairs: Sequence[Pair], seeds: Sequence[Collection[int]] = ()
+    samples: Sequence[Differences],
+    pairs: Sequence[Pair],
+    seeds: Sequence[Collection[int]] = (),
+    earlier: Sequence[EarlierScatter] = (),
 ) -> list[Spread | None]:
-    """A spread for each comparison of a study, from all of them. ``seeds``: those of each; without, the first ones.
+    """A spread for each comparison of a study, from all of them and from those of ``earlier`` studies. ``seeds``: those
+    of each; without, the first ones.
 
     A single comparison gets its own, which is the paired t-test. If all pairs of one differ by the same amount (a
     coarse metric), its variance comes from the others.
@@ -53,13 +58,16 @@ def shared_spreads(
     informative = list({samples[i].tobytes(): i for i, size in enumerate(sizes) if size > 0}.values())
     if not informative:
         return own
-    degrees = np.array([len(samples[i]) - 1.0 for i in informative])
-    variances = np.square([sizes[i] for i in informative])
     beside = by_seed([samples[i] for i in informative], [seeds[i] for i in informative] if seeds else ())
-    weights, common = belief(variances, degrees, overlap([pairs[i] for i in informative], beside))
+    share = np.full(len(informative), overlap([pairs[i] for i in informative], beside))
+    weights, common = belief(
+        np.append(np.square([sizes[i] for i in informative]), [one["variance"] for one in earlier]),
+        np.array([len(samples[i]) - 1.0 for i in informative] + [one["degrees"] for one in earlier]),
+        np.append(share, earlier_shares(earlier)),
+    )
     for i, sample in enumerate(samples):
         # Without other comparisons, the average is the paired t-test: computed directly, not on the grid.
-        lends = any(samples[other].tobytes() != sample.tobytes() for other in informative)
+        lends = earlier or any(samples[other].tobytes() != sample.tobytes() for other in informative)
         if lends and len(sample) > 1 and sample.any():
             found, worth = moderated(np.array(sizes[i] ** 2), np.array(len(sample) - 1.0), common)
             shared = Spread(found.ravel(), np.repeat(worth, STEPS), weights.ravel())
@@ -69,20 +77,51 @@ def shared_spreads(
     return own
 
 
-def mixed(own: Spread, shared: Spread) -> Spread:
-    """A spread that mixes p-values: the fraction `OWN` from the own variance, the rest from the pooled one."""
+def beside(earlier: Sequence[EarlierScatter]) -> Estimator:
+    """The estimator that adds the scatter of earlier studies: its p-values are means of those with and without it.
+
+    With it alone, verdicts would be wrong too often if the earlier studies scatter much less (docs/evidence.md).
+    """
+    if not earlier:
+        return shared_spreads
+
+    def estimate(
+        samples: Sequence[Differences], pairs: Sequence[Pair], seeds: Sequence[Collection[int]]
+    ) -> list[Spread | None]:
+        present, prior = (shared_spreads(samples, pairs, seeds, more) for more in ((), earlier))
+        return [
+            mixed(one, other, 0.5) if one is not None and other is not None and other.pooled else one
+            for one, other in zip(present, prior, strict=True)
+        ]
+
+    return estimate
+
+
+def earlier_shares(earlier: Sequence[EarlierScatter]) -> Floats:
+    """The power of the likelihood of each comparison of earlier studies, (E,): the `overlap` of those of its study."""
+    pairs: dict[str, list[Pair]] = {}
+    for one in earlier:
+        pairs.setdefault(one["study"], []).append((one["variant"], one["from"]))
+    shares = {study: float(overlap(each)) for study, each in pairs.items()}
+    return np.array([shares[one["study"]] for one in earlier], dtype=np.float64)
+
+
+def mixed(own: Spread, shared: Spread, fraction: float = OWN) -> Spread:
+    """A spread that mixes p-values: this ``fraction`` from the first, such as the own variance, the rest from the
+    second.
+    """
     return Spread(
         np.append(own.variances, shared.variances),
         np.append(own.degrees, shared.degrees),
-        np.append(OWN * own.weights, (1 - OWN) * shared.weights),
+        np.append(fraction * own.weights, (1 - fraction) * shared.weights),
     )
 
 
 def belief(variances: Floats, degrees: Floats, share: Floats) -> tuple[Floats, Floats]:
     """Posterior weights given variances (…, G) with degrees of freedom (G,).
 
-    Returns weights (…, D, K) that add up to 1, over `ALIKE` and K common variances, and these, (…, K). ``share``, (…),
-    tempers the likelihood of comparisons that are not independent (`overlap`).
+    Returns weights (…, D, K) that add up to 1, over `ALIKE` and K common variances, and these, (…, K). ``share``, (…,
+    G) or (…, 1), tempers the likelihood of comparisons that are not independent (`overlap`).
     """
     from scipy.special import betaln
 
@@ -97,7 +136,7 @@ def belief(variances: Floats, degrees: Floats, share: Floats) -> tuple[Floats, F
         - (own + alike) / 2 * np.log1p(own / alike * np.exp(ratio))
         - betaln(own / 2, alike / 2)
     )
-    likely = np.log(TRUST)[:, None] + share[..., None, None] * density.sum(-3)
+    likely = np.log(TRUST)[:, None] + (np.asarray(share)[..., None, None] * density).sum(-3)
     weights = np.exp(likely - likely.max((-2, -1), keepdims=True))
     return weights / weights.sum((-2, -1), keepdims=True), np.exp(common)
 

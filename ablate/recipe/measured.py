@@ -151,7 +151,7 @@ def read_compare(
 
 def _read(node: Node, variants: Sequence[Variant], problems: Problems) -> Compare:
     shape = Shape(node, "compare", "compare", problems)
-    shape.only(("metric", "better", "at", "smallest_effect"))
+    shape.only(("metric", "better", "at", "smallest_effect", "prior"))
     metric = shape.text("metric", "valid_loss")
     directions = set()
     for variant in measuring(variants, metric):
@@ -168,7 +168,7 @@ def _read(node: Node, variants: Sequence[Variant], problems: Problems) -> Compar
         )
         shape.wrong("metric", f"must be a metric of all variants, but {show(variant.name)} only has {names}.{hint}")
         break
-    own = {"at": _one_of(shape, "at", ("selected", "last", "best"))}
+    own = {"at": _one_of(shape, "at", ("selected", "last", "best")), "prior": _one_of(shape, "prior", ("on", "off"))}
     own["better"] = _one_of(shape, "better", ("lower", "higher"))
     if own["better"] is None and "better" not in shape.entries:
         own["better"] = directions.pop() if len(directions) == 1 else None
@@ -190,9 +190,9 @@ def comparing(variants: Sequence[Variant], compare: Compare, metric: str) -> Com
             raise ValueError(f"metric (={show(metric)}) {rule}{did_you_mean(metric, known)}")
     directions = {better(metrics_of(variant.settings)[metric]) for variant in asked}
     if directions == {"lower"}:
-        return Compare(metric, "lower", compare.at)
+        return Compare(metric, "lower", compare.at, prior=compare.prior)
     if directions == {"higher"}:
-        return Compare(metric, "higher", compare.at)
+        return Compare(metric, "higher", compare.at, prior=compare.prior)
     raise ValueError(f"metric (={show(metric)}) requires a direction. Set compare.metric and compare.better instead.")
 
 

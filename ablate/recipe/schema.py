@@ -160,6 +160,10 @@ def _top() -> Schema:
                     "description": "smallest relevant difference, in the metric's unit; the verdict is "
                     "'no difference' if the confidence interval is within ± this value",
                 },
+                "prior": {
+                    "enum": ["on", "off"],
+                    "description": "whether verdicts use the scatter of earlier studies of the same data",
+                },
             },
             "the metric that verdicts compare",
         ),

@@ -17,7 +17,7 @@ from ablate.recipe.yaml_text import read_yaml
 
 MOST_SCALED = 1_000_000
 
-COMPARED = ("compare.metric", "compare.better", "compare.at", "compare.smallest_effect")
+COMPARED = ("compare.metric", "compare.better", "compare.at", "compare.smallest_effect", "compare.prior")
 """The keys of ``compare`` that ``--set`` can change. They are no settings of a variant."""
 
 

@@ -37,12 +37,14 @@ class Compare:
 
     ``at``: the epoch that each variant reports (its ``select``), or the last or the best epoch of all variants.
     ``smallest_effect``, in the metric's unit: the verdict is ``no difference`` if the whole interval lies below it.
+    ``prior``: whether the scatter of earlier studies of the same data is used.
     """
 
     metric: str = "valid_loss"
     better: Literal["lower", "higher"] = "lower"
     at: Literal["selected", "last", "best"] = "selected"
     smallest_effect: float | None = None
+    prior: Literal["on", "off"] = field(default="on", repr=False)  # a family of earlier versions stays the same
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ from ablate.report.wording import cover, plain
 MOST = 4
 """Lines under a table, unless its details are asked for."""
 
+NAMED = 4
+"""The most earlier studies whose names are shown."""
+
 LONGEST = 200
 """The most characters of a line of notes."""
 
@@ -55,7 +58,7 @@ def summary(table: Table, keys: Collection[str] | None = None, *, details: bool 
 
 
 def main_legend(table: Table, shown: Set[str]) -> list[str]:
-    """What the differences and verdicts are, in at most two lines."""
+    """What the differences and verdicts are, in at most two lines, and one on the earlier studies that these use."""
     rows, metric = table.rows, table.compare.metric
     several, parent, baseline = len(rows) > 1, "delta_parent" in shown, "delta_baseline" in shown
     values = {
@@ -78,7 +81,16 @@ def main_legend(table: Table, shown: Set[str]) -> list[str]:
         f"Verdicts are based on {metric}. Selecting variants on the test set biases the results: "
         "compare a validation metric instead.": metric.startswith("test_"),
     }
-    return [" ".join(line) for line in (told(values), told(tests)) if line]
+    prior = {earlier_studies(table): table.prior and shown & {"delta_parent", "verdict", "p", "p_adjusted"}}
+    return [" ".join(line) for line in (told(values), told(tests), told(prior)) if line]
+
+
+def earlier_studies(table: Table) -> str:
+    """Which studies helped to estimate the scatter."""
+    count, studies = len(table.prior), list(dict.fromkeys(one["study"] for one in table.prior))
+    names = ", ".join(studies[:NAMED]) + ", …" * (len(studies) > NAMED)
+    of = "an earlier study" if len(studies) == 1 else f"{len(studies)} earlier studies"
+    return f"Scatter estimated with {count} {counted('comparison', count)} of {of} ({names})."
 
 
 def told(texts: Mapping[str, object]) -> list[str]:

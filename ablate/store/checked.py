@@ -82,6 +82,31 @@ class Look(TypedDict):
     p: NotRequired[float]
 
 
+EarlierScatter = TypedDict(
+    "EarlierScatter",
+    {
+        "study": str,
+        "variant": str,
+        "from": str,
+        "variance": Annotated[float, Field(ge=1e-200, le=1e200)],
+        "degrees": Annotated[int, Field(ge=1, le=10**6)],
+    },
+)
+"""A comparison of an earlier study: the variance of its differences, with its degrees of freedom."""
+
+
+class Prior(TypedDict):
+    """A line of ``prior.jsonl``: the comparisons of earlier studies that verdicts on this metric and epoch use.
+
+    ``data`` identifies the data and what the metric measures.
+    """
+
+    metric: str
+    at: str
+    data: str
+    comparisons: list[EarlierScatter]
+
+
 @with_config(ConfigDict(extra="allow"))
 class IdentitySettings(TypedDict):
     """The settings in an ``identity.json``."""

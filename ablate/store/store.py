@@ -16,6 +16,7 @@ Layout of the folder (by default ``runs``)::
     <study>/study.json                     variants → fingerprints
             recipe.yaml                    the recipe's text
             looks.jsonl                    a line per verdict that a table has shown
+            prior.jsonl                    per compared metric, the comparisons of earlier studies that verdicts use
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from typing import Any, BinaryIO
 from ablate.addresses import safe_words
 from ablate.registry.lazy import torch
 from ablate.store import locks
-from ablate.store.checked import Identity, Kind, Look, StudyFile, checked, decoded, metric_line
+from ablate.store.checked import Identity, Kind, Look, Prior, StudyFile, checked, decoded, metric_line
 from ablate.store.descriptors import LinkError
 from ablate.store.disk import Disk, ignore
 from ablate.store.locks import Claim
@@ -44,7 +45,7 @@ from ablate.store.records import RunRecord
 KEPT = re.compile(r"lock\.\d+|log\.txt")
 """The files that stay in a run's folder when it is retrained."""
 
-OF_STUDY = re.compile(r"study\.json|recipe\.yaml|looks\.jsonl|study\.lock\.\d+")
+OF_STUDY = re.compile(r"study\.json|recipe\.yaml|looks\.jsonl|prior\.jsonl|study\.lock\.\d+")
 """The files that show that a study has been run in a folder."""
 
 PUBLISHED = re.compile(r"published\.json|published\.lock\.\d+")
@@ -238,15 +239,21 @@ class Store:
 
     def looks(self, study: str) -> list[Look]:
         """The verdicts that tables of a study have shown, oldest first, without lines that a crash left incomplete."""
+        return self._lines(self.study_folder(study) / "looks.jsonl", Look)
+
+    def priors(self, study: str) -> list[Prior]:
+        """The comparisons of earlier studies that the verdicts of a study use, for each metric."""
+        return self._lines(self.study_folder(study) / "prior.jsonl", Prior)
+
+    def _lines(self, path: Path, kind: type[Kind]) -> list[Kind]:
         found = []
-        path = self.study_folder(study) / "looks.jsonl"
         for line in filter(None, (self.disk.read(path) or b"").split(b"\n")):
             try:
                 value = decoded(line)
             except ValueError:
                 continue
             try:
-                found.append(checked(Look, value))
+                found.append(checked(kind, value))
             except ValueError as error:
                 ignore(f"a line of file (={path}) is damaged ({error})")
         return found
@@ -264,8 +271,15 @@ class Store:
 
     def add_looks(self, study: str, looks: Iterable[Mapping[str, Any]]) -> None:
         """Append verdicts that a table shows for the first time."""
-        lines = "".join(f"{json.dumps(one)}\n" for one in looks)
-        with self.disk.append(self.study_folder(study) / "looks.jsonl") as file:
+        self._add_lines(self.study_folder(study) / "looks.jsonl", looks)
+
+    def add_prior(self, study: str, prior: Mapping[str, Any]) -> None:
+        """Append the comparisons of earlier studies that verdicts on a metric use from now on."""
+        self._add_lines(self.study_folder(study) / "prior.jsonl", [prior])
+
+    def _add_lines(self, path: Path, values: Iterable[Mapping[str, Any]]) -> None:
+        lines = "".join(f"{json.dumps(one)}\n" for one in values)
+        with self.disk.append(path) as file:
             # an earlier line may be incomplete
             self.disk.add(file, f"\n{lines}".encode())
 

@@ -55,7 +55,7 @@ TEXTS = {
 }
 FILES = (
     *("status.json", "metrics.jsonl", "provenance.json", "identity.json"),
-    *("study.json", "looks.jsonl", "published.json", "networks.json", "ensembles.json"),
+    *("study.json", "looks.jsonl", "prior.jsonl", "published.json", "networks.json", "ensembles.json"),
 )
 
 

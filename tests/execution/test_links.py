@@ -28,7 +28,7 @@ OF_RUN = (
 """What is planted in a run's folder, one in each run; the last one is the folder itself."""
 
 OF_STUDY = (
-    *("study.json", "recipe.yaml", "study.lock.1", "looks.jsonl", "published.json", "published.lock.1"),
+    *("study.json", "recipe.yaml", "study.lock.1", "looks.jsonl", "prior.jsonl", "published.json", "published.lock.1"),
     *("networks.json", "ensembles.json"),
 )
 KINDS = ("link to a file", "pipe", "hard link", "link to a folder", "dangling link", "link to a device", "folder")

@@ -27,12 +27,13 @@ def as_json(value: Any) -> str:
 
 
 def table_tree(table: Table) -> dict[str, Any]:
-    """``study``, ``compare``, ``axis``, ``pairing``, ``rows``, and ``tricks`` if the design has effects of tricks."""
+    """``study``, ``compare``, ``axis``, ``prior``, ``pairing``, ``rows``, and ``tricks`` if the design estimates them."""
     compare = {key: getattr(table.compare, key) for key in ("metric", "better", "at", "smallest_effect")}
     tree = {
         "study": table.study,
         "compare": compare,
         "axis": table.axis,
+        "prior": list(table.prior),
         "pairing": table.family.pairing,
         "rows": [row_tree(row) for row in table.rows],
     }

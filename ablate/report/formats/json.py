@@ -27,7 +27,7 @@ def as_json(value: Any) -> str:
 
 
 def table_tree(table: Table) -> dict[str, Any]:
-    """``study``, ``compare``, ``axis``, ``prior``, ``pairing``, ``rows``, and ``tricks`` if the design estimates them."""
+    """``study``, ``compare``, ``axis``, ``prior``, ``pairing``, ``rows``, and ``tricks`` if the design has them."""
     compare = {key: getattr(table.compare, key) for key in ("metric", "better", "at", "smallest_effect")}
     tree = {
         "study": table.study,

@@ -266,7 +266,7 @@ def test_dump_has_the_keys_that_are_promised(make_study, make_run):
     runs = [make_run(0, results={"selected": {"valid_loss": 0.5, "acc": 0.9, "status": 3.0}})]
     table = gather(make_study({"a": (None, runs), "b": ("a", [make_run(0, None, "queued")])}, metrics=["acc"]))
     tree = table_tree(table)
-    assert list(tree) == ["study", "compare", "axis", "pairing", "rows"]
+    assert list(tree) == ["study", "compare", "axis", "prior", "pairing", "rows"]
     assert tree["compare"] == {
         "metric": "valid_loss",
         "better": "lower",

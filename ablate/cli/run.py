@@ -120,15 +120,15 @@ def run(
     """
     from ablate.cli.progress import Progress
     from ablate.cli.show_plan import announce, look_text, rows_to_train
-    from ablate.cli.show_tuning import round_text, tuned_text, tuning_text
     from ablate.cli.show_table import flags_named, show
+    from ablate.cli.show_tuning import round_text, tuned_text, tuning_text
     from ablate.evidence.gather import table_of
     from ablate.evidence.stages import stage_of
     from ablate.execution.executors.executor import ExecutorError
     from ablate.execution.run_options import LASTING, slots
     from ablate.execution.run_study import Detached, run_study
-    from ablate.execution.tune_study import tune_study
     from ablate.execution.shutdown import ended_by_signals
+    from ablate.execution.tune_study import round_of, tune_study
     from ablate.planning.plan import make_plan, settings_flags
     from ablate.report.formats import checked
     from ablate.tracking.address import written
@@ -142,8 +142,10 @@ def run(
     slots(options)  # reports a missing device before anything is written
     plan = make_plan(study, store)
     if dry_run:
-        for line in to_be_trained(stage_of(plan, store).plan, store, options):
-            output().print(line, soft_wrap=True)
+        rounds = [round_of(plan, tuple(plan.search.missing()))] if plan.search is not None else []
+        for part in (*rounds, stage_of(plan, store).plan):
+            for line in to_be_trained(part, store, options):
+                output().print(line, soft_wrap=True)
         return 0
     if sentence := address_not_used(options):
         say(sentence)
@@ -151,12 +153,12 @@ def run(
         say(text)
     publisher: Publisher | None = None
     progress = Progress()
-    rounds = 0
+    begun_rounds = 0
 
     def begun(plan: Plan) -> None:
-        nonlocal rounds
-        rounds += 1
-        if text := round_text(plan, rounds):
+        nonlocal begun_rounds
+        begun_rounds += 1
+        if text := round_text(plan, begun_rounds):
             say(text)
         progress.stop()
         progress.start(rows_to_train(plan, fresh=True))

@@ -112,13 +112,13 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
     With ``tune``, the settings are those that the candidates in the store chose.
     """
     check_fit(recipe)
-    search = search_of(recipe, store) if recipe.tuning is not None else None
+    gone = last_contents(recipe, store)
+    search = search_of(recipe, store, gone) if recipe.tuning is not None else None
     if search is not None:
         recipe = search.recipe
     flags = settings_flags(recipe.selection)
     rows = {row["variant"]: row for row in store.study(recipe.study)["rows"] if row.get("flags", []) == flags}
     runs = []
-    gone = last_contents(recipe, store)
     selected = (*recipe.variants, *recipe.needed)
     required = {variant.name for variant in selected}
     variants = (*selected, *(variant for variant in recipe.family if variant.name not in required))

@@ -51,9 +51,7 @@ def run_key(seed: int, fold: int | None = None) -> str:
     return str(seed) if fold is None else f"{seed}.{fold}"
 
 
-def planned_runs(
-    variant: Variant, seeds: Sequence[int], shared: str, recipe: Recipe, store: Store
-) -> list[PlannedRun]:
+def planned_runs(variant: Variant, seeds: Sequence[int], shared: str, recipe: Recipe, store: Store) -> list[PlannedRun]:
     """A run for each seed and fold of the variant whose `identity` is ``shared``, with its record.
 
     It is `stale` if its metrics were read otherwise than the settings say.

@@ -7,8 +7,9 @@ is stored besides the runs: the same runs always choose the same settings.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ablate.planning.planned_run import PlannedRun, planned_runs
 from ablate.recipe import Recipe, Variant, identity
@@ -75,15 +76,29 @@ class Search:
         return list({run.fingerprint: run for run in self.needed if run.record.status not in done}.values())
 
 
-def search_of(recipe: Recipe, store: Store) -> Search:
-    """The state of the search in the store. Reads the code and data of the user for fingerprints, as a plan does."""
+Known = dict[tuple[str, tuple[tuple[str, float], ...]], Trial]
+"""Candidates by variant and values."""
+
+Reader = Callable[[Variant, Sequence[int]], list[PlannedRun]]
+"""The runs of a variant on some seeds, with their records."""
+
+
+def search_of(recipe: Recipe, store: Store, gone: Mapping[Path, str] | None = None) -> Search:
+    """The state of the search in the store. Reads the code and data of the user for fingerprints, as a plan does;
+    ``gone`` has the `content_hash` of files that no longer exist.
+    """
     tuning = recipe.tuning
     assert tuning is not None
     chosen_names = {variant.name for variant in (*recipe.variants, *recipe.needed)}
-    known: dict[tuple[str, tuple[tuple[str, float], ...]], Trial] = {}
+    known: Known = {}
+
+    def reading(variant: Variant, seeds: Sequence[int]) -> list[PlannedRun]:
+        shared = identity(variant.settings, folder=recipe.folder, folds=recipe.folds, gone=gone)
+        return planned_runs(variant, seeds, shared, recipe, store)
+
     grid, widened = tuning.grid, 0
     while True:
-        trials = _trials(tuning, grid, recipe, store, known)
+        trials = _trials(tuning, grid, known, reading)
         asked = [trial for name in tuning.own if name in chosen_names for trial in trials[name]]
         ended = {name: each for name, each in trials.items() if all(trial.ended for trial in each)}
         best = {name: found for name, each in ended.items() if (found := _best(each, tuning)) is not None}
@@ -108,13 +123,7 @@ def search_of(recipe: Recipe, store: Store) -> Search:
     return Search(recipe, complete, runs, tuple(t for each in trials.values() for t in each), tuned, grid, widened)
 
 
-def _trials(
-    tuning: Tuning,
-    grid: Grid,
-    recipe: Recipe,
-    store: Store,
-    known: dict[tuple[str, tuple[tuple[str, float], ...]], Trial],
-) -> dict[str, list[Trial]]:
+def _trials(tuning: Tuning, grid: Grid, known: Known, read: Reader) -> dict[str, list[Trial]]:
     """The candidates of each variant; those in ``known`` are not read again."""
     found: dict[str, list[Trial]] = {name: [] for name in tuning.own}
     for layer in tuning.layers(grid):
@@ -123,19 +132,15 @@ def _trials(
             key = (name, tuple(values.items()))
             if key not in known:
                 built = built or tuning.built({other: each for other, (_, each) in layer.items()}, Problems())
-                known[key] = _trial(built[name], point, values, tuning, recipe, store)
+                known[key] = _trial(built[name], point, values, tuning, read)
             found[name].append(replace(known[key], point=point))
     return found
 
 
-def _trial(
-    variant: Variant, point: Values, values: Values, tuning: Tuning, recipe: Recipe, store: Store
-) -> Trial:
+def _trial(variant: Variant, point: Values, values: Values, tuning: Tuning, read: Reader) -> Trial:
     """A candidate with its runs. They bear its name, because a variant has one run for each seed."""
     words = [f"{path.rpartition('.')[2]}={value:g}" for path, value in values.items()]
-    named = replace(variant, name=f"{variant.name} ({', '.join(words)})")
-    shared = identity(variant.settings, folder=recipe.folder, folds=recipe.folds)
-    runs = tuple(planned_runs(named, tuning.seeds, shared, recipe, store))
+    runs = tuple(read(replace(variant, name=f"{variant.name} ({', '.join(words)})"), tuning.seeds))
     return Trial(variant.name, point, values, runs, _scores(runs, tuning))
 
 
@@ -182,7 +187,8 @@ def _tuned(
     name: str, trials: Sequence[Trial], best: Trial | None, values: Mapping[str, Values], tuning: Tuning, grid: Grid
 ) -> Tuned:
     tied = [one.values for one in trials if best and one.scores and abs(one.mean - best.mean) <= best.error]
-    edges = [p for p, number in best.point.items() if number in grid[p].numbers[:: len(grid[p].numbers) - 1]] if best else []
+    ends = {path: (each.numbers[0], each.numbers[-1]) for path, each in grid.items()}
+    edges = [path for path, number in (best.point.items() if best else ()) if number in ends[path]]
     return Tuned(
         values.get(name) if best or name in tuning.off else None,
         len(trials),

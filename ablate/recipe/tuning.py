@@ -284,6 +284,7 @@ def _searched(
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
                 way = f"Set a number, or write 'tune: off' in the variant {show(name)}."
                 problems.add(positions[path], f"tune.{show(path)}: {show(name)} has {show(value)}, not a number. {way}")
+                break
             elif grid[path].kind == "times" and value == 0:
                 rule = f"tune.{show(path)}.times: {show(name)} has 0, whose multiples are all 0. Use 'values'."
                 problems.add(positions[path], rule)

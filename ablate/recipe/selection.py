@@ -1,5 +1,4 @@
-"""The flags that select a part of a recipe or override its settings: ``--seeds``, ``--until``, ``--only``, ``--set`` ...
-"""
+"""The flags that select a part of a recipe or override its settings: ``--seeds``, ``--only``, ``--set`` ..."""
 
 from __future__ import annotations
 

@@ -41,15 +41,18 @@ def run(
     processes have ended and kept their state.
     """
     from ablate.execution.run_study import run_study
+    from ablate.execution.tune_study import tune_study
     from ablate.tracking.address import written
 
     plan, store = _planned(recipe, root, whole=True)
     if plan.recipe.gone:
         raise ValueError(f"the data (={plan.recipe.gone[0]}) does not exist.")
+    options = options or RunOptions()
+    plan = tune_study(plan, store, options, listen=listen, own=written())
     done = run_study(
         plan,
         store,
-        options or RunOptions(),
+        options,
         stage=lambda plan: stage_of(plan, store, recording=True).plan,
         listen=listen,
         own=written(),

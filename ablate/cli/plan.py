@@ -31,6 +31,7 @@ def plan(
     Example: ablate plan digits.yaml --seeds 5
     """
     from ablate.cli.show_plan import design_outlooks, looks_text, show_designs, show_plan, warn_of
+    from ablate.cli.show_tuning import tuned_text, tuning_text
     from ablate.evidence.stages import stage_of
     from ablate.notes.note import Note
     from ablate.planning.plan import make_plan
@@ -46,8 +47,11 @@ def plan(
     study = selection.read(recipe)
     stage = stage_of(make_plan(study, store), store)
     made = stage.plan
+    study = made.recipe
     view = outlook(made, store, networks=not quick)
     show_plan(view, as_json=as_json)
+    if not as_json and (text := tuning_text(made) or tuned_text(made)):
+        say(text)
     if stage.looks is not None and not as_json:
         say(looks_text(stage))
     for row in view.rows:

@@ -121,12 +121,14 @@ def run(
     from ablate.cli.progress import Progress
     from ablate.cli.show_plan import announce, look_text, rows_to_train
     from ablate.cli.show_table import flags_named, show
+    from ablate.cli.show_tuning import round_text, tuned_text, tuning_text
     from ablate.evidence.gather import table_of
     from ablate.evidence.stages import stage_of
     from ablate.execution.executors.executor import ExecutorError
     from ablate.execution.run_options import LASTING, slots
     from ablate.execution.run_study import Detached, run_study
     from ablate.execution.shutdown import ended_by_signals
+    from ablate.execution.tune_study import round_of, tune_study
     from ablate.planning.plan import make_plan, settings_flags
     from ablate.report.formats import checked
     from ablate.tracking.address import written
@@ -139,18 +141,27 @@ def run(
     study, store = selection.read(recipe, metric=layout.metric), selection.store
     slots(options)  # reports a missing device before anything is written
     plan = make_plan(study, store)
-    now = stage_of(plan, store)
     if dry_run:
-        for line in to_be_trained(now.plan, store, options):
-            output().print(line, soft_wrap=True)
+        rounds = [round_of(plan, tuple(plan.search.missing()))] if plan.search is not None else []
+        for part in (*rounds, stage_of(plan, store).plan):
+            for line in to_be_trained(part, store, options):
+                output().print(line, soft_wrap=True)
         return 0
-    rows = announce(now, store, options)
     if sentence := address_not_used(options):
         say(sentence)
-    publisher = None if no_mlflow else Publisher(plan, store, tracking_uri, rendering)
+    if text := tuning_text(plan, options):
+        say(text)
+    publisher: Publisher | None = None
     progress = Progress()
-    if rows:
-        progress.start(rows)
+    begun_rounds = 0
+
+    def begun(plan: Plan) -> None:
+        nonlocal begun_rounds
+        begun_rounds += 1
+        if text := round_text(plan, begun_rounds):
+            say(text)
+        progress.stop()
+        progress.start(rows_to_train(plan, fresh=True))
 
     def listen(event: Event) -> None:
         progress.event(event)
@@ -170,6 +181,15 @@ def run(
 
     try:
         with progress, ended_by_signals():
+            plan = tune_study(plan, store, options, begun=begun, listen=listen, own=written(tracking_uri))
+            progress.stop()
+            if text := tuned_text(plan):
+                say(text)
+            if not plan.waiting:
+                rows = announce(stage_of(plan, store), store, options)
+                publisher = None if no_mlflow else Publisher(plan, store, tracking_uri, rendering)
+                if rows:
+                    progress.start(rows)
             plan = run_study(plan, store, options, stage=stage, listen=listen, own=written(tracking_uri))
     except KeyboardInterrupt:
         if publisher is not None:

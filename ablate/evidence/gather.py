@@ -43,6 +43,7 @@ from ablate.evidence.pairing import pairing_factor
 from ablate.evidence.seeds import Curves, Seeds, Source, reaching
 from ablate.evidence.sequential import Standing, contrasts_of, finished_with, follow
 from ablate.evidence.table import Family, Row, Table
+from ablate.evidence.tuned import with_search
 from ablate.evidence.variance_pooling import beside, shared_spreads
 from ablate.notes.note import Note
 from ablate.recipe.looks import Looks
@@ -132,6 +133,7 @@ def gather(
                 delta_all=None if over_all is None else average(over_all.tolist()),
             )
         row = replace(row, notes=(*row.notes, *seed_notes(row)))
+        row = with_search(row, records[name], records.get(row.parent or ""))
         rows.append(beside_baseline(row, to_baseline.get(name), compare))
     rows, interactions = with_interactions(rows, known, compare)
     if looks is not None:  # repeated looks at interactions are not corrected for

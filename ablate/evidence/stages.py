@@ -12,7 +12,8 @@ from ablate.evidence.looks import family_key, frozen, look_lines
 from ablate.evidence.seeds import Seeds
 from ablate.evidence.sequential import Standing, contrasts_of, follow, wanted
 from ablate.evidence.variance_pooling import beside
-from ablate.planning.plan import Plan, PlannedRun
+from ablate.planning.plan import Plan
+from ablate.planning.planned_run import PlannedRun
 from ablate.recipe.looks import Looks
 from ablate.store.disk import DiskError
 from ablate.store.store import Store

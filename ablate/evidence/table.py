@@ -59,6 +59,9 @@ class Row:
     minus its effect alone. ``steps`` counts the optimizer steps of a seed; ``peak_memory`` (bytes) is the largest of
     the variant's jobs, which the seeds of a stack share. With ``folds``, each seed trained once per fold: values are
     means over a seed's folds; if there is one seed, everything else (``_sd``, intervals, p-values) is over its folds.
+    With ``tune``, ``tried`` candidates were trained with ``tried_seeds`` reserved seeds each, ``chosen`` are the
+    settings of the best one, by path, and ``tied`` those within one standard error of it. ``total_device_seconds`` are
+    those of all runs, with ``tuning_device_seconds`` of the candidates.
     ``reached`` holds, for each entry of the recipe's ``reach``, the median epochs and seconds to it (None if a run
     never reached it) and the number of runs that did. ``delta_percent`` is ``delta_parent`` in percent of the parent's
     mean over the same seeds; ``best`` tells whether the compared metric is the best or not significantly worse.
@@ -116,6 +119,12 @@ class Row:
     delta_all: float | None = None
     delta_percent: float | None = None
     best: bool | None = None
+    tried: int | None = None
+    tried_seeds: int | None = None
+    chosen: Mapping[str, float] | None = None
+    tied: tuple[Mapping[str, float], ...] = ()
+    tuning_device_seconds: float | None = None
+    total_device_seconds: float | None = None
 
     @property
     def partial(self) -> bool:

@@ -14,7 +14,8 @@ from pathlib import Path
 from ablate.execution.jobs import weights_file
 from ablate.execution.predictions import predicts
 from ablate.planning.helper_process import asked
-from ablate.planning.plan import Plan, PlannedRun
+from ablate.planning.plan import Plan
+from ablate.planning.planned_run import PlannedRun
 from ablate.recipe import Settings
 from ablate.store.disk import StoredFile
 from ablate.store.store import Store

@@ -18,7 +18,8 @@ from ablate.execution.events import RunKey
 from ablate.execution.shutdown import GRACE
 from ablate.planning.estimates import Estimates
 from ablate.planning.networks import Network
-from ablate.planning.plan import Plan, PlannedRun
+from ablate.planning.plan import Plan
+from ablate.planning.planned_run import PlannedRun
 from ablate.recipe import Settings, run_fingerprint
 from ablate.recipe.fingerprint import facts
 from ablate.recipe.folds import Folds

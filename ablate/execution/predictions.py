@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from ablate.execution.jobs import weights_file
 from ablate.notes.note import Note
-from ablate.planning.plan import Plan, PlannedRun
+from ablate.planning.plan import Plan
+from ablate.planning.planned_run import PlannedRun
 from ablate.recipe import Recipe
 from ablate.recipe.own_training import own_training
 from ablate.recipe.shape import listed

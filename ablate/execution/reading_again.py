@@ -13,7 +13,8 @@ from ablate.execution.jobs import as_stored
 from ablate.execution.run_recorder import known_results
 from ablate.planning.failure_reason import diagnosis
 from ablate.planning.kept_output import is_kept, reading_changed, written
-from ablate.planning.plan import Plan, PlannedRun
+from ablate.planning.plan import Plan
+from ablate.planning.planned_run import PlannedRun
 from ablate.store.records import RunRecord
 from ablate.store.store import Store
 from ablate.trainers.trainer import ReadTrainer, trainer_of

@@ -43,7 +43,8 @@ def run_study(
     """Train the runs of a plan that have not finished, and read the metrics again of those whose ``read`` has changed.
 
     ``stage`` leaves those runs of the plan that are needed now; it is asked again when they have ended, until it adds
-    none. Returns the last stage with the results; ``listen`` receives every event. ``own``: files that the caller
+    none. Returns the last stage with the results, and a plan whose candidates have not been trained (`tune_study`)
+    unchanged; ``listen`` receives every event. ``own``: files that the caller
     writes besides the store, which do not make a repository dirty.
 
     The plan is final: a run whose data or code changed since then ends as ``interrupted``. Raises DiskError if the
@@ -52,6 +53,8 @@ def run_study(
     KeyboardInterrupt passes through after all processes have ended and kept their state; jobs on a cluster go on.
     Raises `Detached` if ``options`` ask not to wait for the jobs.
     """
+    if plan.waiting:
+        return plan
     while True:
         now = run_stage(stage(plan), store, options, listen=listen, own=own)
         if plan.recipe.looks is None:

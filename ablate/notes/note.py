@@ -63,7 +63,11 @@ Kind = Literal[
     "first_seeds",
     "topped_up",
     "over_all",
+    "tuned",
+    "tuned_at_edge",
+    "not_tuned",
     # what a variant and its parent differ in beside the variant's change
+    "other_search",
     "other_epochs",
     "other_length",
     "other_batch_size",

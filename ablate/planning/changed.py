@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ablate.notes.note import Kind, Note
-from ablate.planning.plan import Plan, PlannedRun
+from ablate.planning.plan import Plan
+from ablate.planning.planned_run import PlannedRun
 from ablate.recipe.fingerprint import facts, without_defaults
 from ablate.recipe.mends import MENDS
 from ablate.store.store import Store

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ablate.planning.study_file import keep_rows_of, kept_rows, named_runs
+from ablate.planning.study_file import keep_rows_of, kept_entries, named_runs
 from ablate.recipe import Recipe, run_fingerprint
 from ablate.store import checkpoints
 from ablate.store.checked import StudyFile
@@ -44,7 +44,7 @@ def find_spare(store: Store, recipe: Recipe | None = None) -> list[Spare]:
     named: Named = {}
     for name, study in Studies(store).read().items():
         of_recipe = recipe is not None and name == recipe.study
-        named |= named_runs({"rows": kept_rows(recipe, study)} if recipe is not None and of_recipe else study)
+        named |= named_runs(kept_entries(recipe, study) if recipe is not None and of_recipe else study)
     return [replace(one, busy=one.in_use and store.is_claimed(one.run)) for one in spare(store, named)]
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from statistics import median
 
 from ablate.planning.networks import known_networks
-from ablate.planning.plan import Plan, PlannedRun
+from ablate.planning.plan import Plan
+from ablate.planning.planned_run import PlannedRun
 from ablate.store.places import epochs_of
 from ablate.store.store import Store
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
 
 from ablate.planning.compatibility import check_fit
-from ablate.planning.kept_output import is_kept, reading_changed
+from ablate.planning.kept_output import reading_changed
 from ablate.planning.missing_data import last_contents
-from ablate.recipe import Recipe, Variant, identity, run_fingerprint
+from ablate.planning.planned_run import STALE, PlannedRun, planned_runs, run_key
+from ablate.planning.search import Search, search_of
+from ablate.recipe import Recipe, identity
 from ablate.recipe.selection import COMPARED
 from ablate.store.records import ENDED_BADLY, RunRecord, Status, StudyRecord, VariantRecord
 from ablate.store.store import Store
@@ -19,48 +20,14 @@ CHOOSING = ("--seeds", "--until", "--only")
 """Flags that select runs; the other ones change settings."""
 
 
-STALE = "settings, data or code have changed since training"
-READ = "'read' has changed since its metrics were read"
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """One run of the recipe, with its record in the store.
-
-    ``identity`` is shared by all seeds of its settings. ``before`` is the previous run of the variant with this seed,
-    if different. ``upon`` are the variants that it requires, with their identities. ``kept``: ``read`` has changed, and
-    this says whether the output is kept from which the metrics can be read again; None if it has not.
-    """
-
-    variant: Variant
-    seed: int
-    fingerprint: str
-    identity: str
-    record: RunRecord
-    before: str | None = None
-    upon: Mapping[str, str] = field(default_factory=dict)
-    kept: bool | None = None
-
-    def needs(self, seed: int | None = None) -> dict[str, str]:
-        """The runs that must finish before this one, by variant, with the same fold and seed (or ``seed``)."""
-        seed = self.seed if seed is None else seed
-        return {row: run_fingerprint(shared, seed, self.record.fold) for row, shared in self.upon.items()}
-
-    @property
-    def leader(self) -> str:
-        """The first run of its stack, whose folder has the log and checkpoints; itself if it is trained alone."""
-        if not self.record.stack:
-            return self.fingerprint
-        return run_fingerprint(self.identity, self.record.stack[0], self.record.fold)
-
-
 @dataclass(frozen=True)
 class Plan:
     """All runs of a study. Variants with the same fingerprint share a run.
 
     ``rows_before`` are the variants of the study when last recorded. ``needed`` are the runs of variants that were not
     selected, but that selected ones require; ``others`` those of the remaining variants of the recipe, which are
-    neither trained nor shown, but count in verdicts.
+    neither trained nor shown, but count in verdicts. ``search`` is what the recipe tunes: until it is complete, the
+    settings of the runs are not known, and they wait.
     """
 
     recipe: Recipe
@@ -68,6 +35,12 @@ class Plan:
     rows_before: frozenset[str] = frozenset()
     needed: tuple[PlannedRun, ...] = ()
     others: tuple[PlannedRun, ...] = ()
+    search: Search | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether candidates must be trained before the runs."""
+        return self.search is not None and not self.search.complete
 
     @cached_property
     def _by_row(self) -> dict[str, tuple[PlannedRun, ...]]:
@@ -106,14 +79,21 @@ class Plan:
 
     def record(self) -> StudyRecord:
         """The state of the study in the store."""
+        tuned = self.search.tuned if self.search is not None else {}
         rows, family = (
-            tuple(VariantRecord(one, tuple(run.record for run in self.runs_of(one.name))) for one in variants)
+            tuple(
+                VariantRecord(one, tuple(run.record for run in self.runs_of(one.name)), tuned.get(one.name))
+                for one in variants
+            )
             for variants in (self.recipe.variants, self.recipe.family)
         )
         return StudyRecord(self.recipe, rows, family)
 
     def renewed(self, store: Store) -> Plan:
         """The same runs with their current records, ignoring later changes of data and code."""
+
+        if self.waiting:
+            return self
 
         def now(run: PlannedRun) -> PlannedRun:
             record = store.record(run.fingerprint, run.seed, run.variant.settings.planned_epochs, run.record.fold)
@@ -129,12 +109,16 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
     """Compute the fingerprint of every run of a recipe and look it up in the store. Raises `RecipeError`.
 
     A missing run is `stale` if the variant was trained with this seed before: its settings, data or code have changed.
+    With ``tune``, the settings are those that the candidates in the store chose.
     """
     check_fit(recipe)
+    gone = last_contents(recipe, store)
+    search = search_of(recipe, store, gone) if recipe.tuning is not None else None
+    if search is not None:
+        recipe = search.recipe
     flags = settings_flags(recipe.selection)
     rows = {row["variant"]: row for row in store.study(recipe.study)["rows"] if row.get("flags", []) == flags}
     runs = []
-    gone = last_contents(recipe, store)
     selected = (*recipe.variants, *recipe.needed)
     required = {variant.name for variant in selected}
     variants = (*selected, *(variant for variant in recipe.family if variant.name not in required))
@@ -148,21 +132,17 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
         earlier = {**older, **row["runs"]} if row else {}
         shared = shared_by[variant.name]
         upon = {row: shared_by[row] for row in variant.settings.source_rows if row in shared_by}
-        epochs = variant.settings.planned_epochs
-        repeats = product(recipe.seeds, range(recipe.folds.k) if recipe.folds else (None,))
-        wanted = [(run_fingerprint(shared, seed, fold), seed, epochs, fold) for seed, fold in repeats]
-        for (name, seed, _, fold), record in zip(wanted, store.records(wanted), strict=True):
+        for run in planned_runs(variant, recipe.seeds, shared, recipe, store):
+            seed, name, record, fold = run.seed, run.fingerprint, run.record, run.record.fold
+            if search is not None and not search.complete:
+                runs.append(replace(run, record=RunRecord(name, seed, fold, epochs=record.epochs), upon=upon))
+                continue
             before = earlier.get(run_key(seed, fold))
             if before == name:
                 before = older.get(run_key(seed, fold))
             if record.status == "queued" and before is not None and store.record(before).status == "finished":
                 record = replace(record, status="stale", reason=STALE)
-            kept = None
-            if reading_changed(variant.settings, record):
-                kept = is_kept(variant.settings, record, recipe.folder, store)
-                if record.status != "interrupted":
-                    record = replace(record, status="stale", reason=READ)
-            runs.append(PlannedRun(variant, seed, name, shared, record, before, upon, kept))
+            runs.append(replace(run, record=record, before=before, upon=upon))
     chosen = {variant.name for variant in recipe.variants}
     return Plan(
         recipe,
@@ -170,12 +150,8 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
         frozenset(rows),
         tuple(run for run in runs if run.variant.name in required - chosen),
         tuple(run for run in runs if run.variant.name not in required),
+        search,
     )
-
-
-def run_key(seed: int, fold: int | None = None) -> str:
-    """The key of a variant's run in ``study.json``: ``3``, or ``3.0`` for the first fold of seed 3."""
-    return str(seed) if fold is None else f"{seed}.{fold}"
 
 
 def settings_flags(selection: Sequence[str]) -> list[str]:

@@ -42,7 +42,8 @@ class RowOutlook:
 class Outlook:
     """All variants, and the totals of the runs to train: process seconds and bytes on disk, None if unknown.
 
-    ``code`` are the files of the user's own training that are part of the fingerprint, None for the built-in loop.
+    ``to_tune`` counts the runs of candidates that are trained before. ``code`` are the files of the user's own training
+    that are part of the fingerprint, None for the built-in loop.
     """
 
     study: str
@@ -51,6 +52,7 @@ class Outlook:
     seconds: float | None
     bytes: int | None
     code: tuple[str, ...] | None = None
+    to_tune: int = 0
 
 
 def outlook(plan: Plan, store: Store, *, networks: bool) -> Outlook:
@@ -100,6 +102,7 @@ def outlook(plan: Plan, store: Store, *, networks: bool) -> Outlook:
         sum(s for s in known_seconds if s is not None) if known_seconds and None not in known_seconds else None,
         sum(known_bytes) if known_bytes else None,
         own_code(plan),
+        len(plan.search.missing()) if plan.search is not None else 0,
     )
 
 

@@ -6,7 +6,8 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from ablate.planning.plan import Plan, PlannedRun
+from ablate.planning.plan import Plan
+from ablate.planning.planned_run import PlannedRun
 from ablate.store.places import Axis, axis_at, on_axis
 from ablate.store.store import Store
 

@@ -6,9 +6,10 @@ runs with such flags do not replace those of the recipe as written. ``--seeds`` 
 
 from __future__ import annotations
 
-from ablate.planning.plan import Plan, run_key, settings_flags
+from ablate.planning.plan import Plan, settings_flags
+from ablate.planning.planned_run import run_key
 from ablate.recipe import Recipe
-from ablate.store.checked import StudyFile, StudyRow
+from ablate.store.checked import StudyFile, StudyRow, TrialRow
 from ablate.store.store import Store
 
 
@@ -25,7 +26,8 @@ def write_study(plan: Plan, store: Store) -> None:
 
 def named_runs(study: StudyFile) -> dict[str, str | None]:
     """The fingerprints in a study's file, each with the identity of its variant's settings."""
-    return {name: row["identity"] for row in study["rows"] for name in row["runs"].values()}
+    rows = (*study.get("trials", ()), *study["rows"])
+    return {name: row["identity"] for row in rows for name in row["runs"].values()}
 
 
 def kept_rows(recipe: Recipe, study: StudyFile) -> list[StudyRow]:
@@ -34,20 +36,34 @@ def kept_rows(recipe: Recipe, study: StudyFile) -> list[StudyRow]:
     return [row for row in study["rows"] if row["variant"] in names and not row.get("flags")]
 
 
+def kept_trials(recipe: Recipe, study: StudyFile) -> list[TrialRow]:
+    """The candidates in a study's file whose variants are still in the recipe as written, and are tuned."""
+    names = {variant.name for variant in recipe.variants} if recipe.tuning is not None else set()
+    return [row for row in study.get("trials", ()) if row["variant"] in names and not row.get("flags")]
+
+
+def kept_entries(recipe: Recipe, study: StudyFile) -> StudyFile:
+    """A study's file with these variants and candidates alone."""
+    kept: StudyFile = {**study, "rows": kept_rows(recipe, study)}
+    if "trials" in study:
+        kept["trials"] = kept_trials(recipe, study)
+    return kept
+
+
 def keep_rows_of(recipe: Recipe, store: Store) -> None:
     """Remove the variants that the recipe no longer has, and those of runs with other flags."""
     with store.change_study(recipe.study):
         study = store.study(recipe.study)
-        kept = kept_rows(recipe, study)
-        if kept != study["rows"]:
-            store.write_study(recipe.study, {**study, "rows": kept})
+        kept = kept_entries(recipe, study)
+        if kept != study:
+            store.write_study(recipe.study, kept)
 
 
 def _merged(plan: Plan, store: Store) -> StudyFile:
     recipe = plan.recipe
     flags = settings_flags(recipe.selection)
     rows = {(row["variant"], tuple(row.get("flags", ()))): row for row in store.study(recipe.study)["rows"]}
-    for variant in (*recipe.variants, *recipe.needed):
+    for variant in () if plan.waiting else (*recipe.variants, *recipe.needed):
         key = (variant.name, tuple(flags))
         runs = plan.runs_of(variant.name)
         now = {run_key(run.seed, run.record.fold): run.fingerprint for run in runs}
@@ -69,4 +85,30 @@ def _merged(plan: Plan, store: Store) -> StudyFile:
             "before": before,
         }
     path = str(recipe.path) if recipe.path else None
-    return {"study": recipe.study, "recipe": path, "selection": list(recipe.selection), "rows": list(rows.values())}
+    merged: StudyFile = {
+        "study": recipe.study,
+        "recipe": path,
+        "selection": list(recipe.selection),
+        "rows": list(rows.values()),
+    }
+    trials = _trials(plan, flags, store.study(recipe.study).get("trials", []))
+    return {**merged, "trials": trials} if trials else merged
+
+
+def _trials(plan: Plan, flags: list[str], earlier: list[TrialRow]) -> list[TrialRow]:
+    """What was tried for each variant, and which candidate was chosen; of other flags as before."""
+    if plan.search is None:
+        return [row for row in earlier if row.get("flags", []) != flags]
+    found: list[TrialRow] = [
+        {
+            "variant": trial.variant,
+            "flags": flags,
+            "identity": trial.runs[0].identity,
+            "values": dict(trial.values),
+            "chosen": plan.search.tuned[trial.variant].values == trial.values,
+            "runs": {run_key(run.seed, run.record.fold): run.fingerprint for run in trial.runs},
+        }
+        for trial in plan.search.trials
+        if any(run.record.status != "queued" or not plan.search.complete for run in trial.runs)
+    ]
+    return [*(row for row in earlier if row.get("flags", []) != flags), *found]

@@ -18,6 +18,7 @@ from ablate.recipe.selection import declared_seeds, read_selection
 from ablate.recipe.settings import differences
 from ablate.recipe.shape import Shape
 from ablate.recipe.sources import needed_rows
+from ablate.recipe.tuning import Tuning, read_tuning
 from ablate.recipe.variant import Compare, Variant
 from ablate.recipe.variants import build_variants
 from ablate.recipe.yaml_text import read_yaml
@@ -25,8 +26,8 @@ from ablate.registry.fields import Epochs
 from ablate.schedules.schedule import advice_on
 
 KEYS = (
-    "study", "description", "trainer", "data", "metrics", "watch", "seeds", "folds", "compare", "reach", "baseline",
-    "tricks", "variants", "design",
+    "study", "description", "trainer", "data", "metrics", "watch", "seeds", "folds", "compare", "reach", "tune",
+    "baseline", "tricks", "variants", "design",
 )  # fmt: skip
 
 
@@ -59,6 +60,8 @@ class Recipe:
     """Variants left out by ``--only`` that the selected ones require: trained if missing, but not shown."""
     looks: Looks | None = None
     """The numbers of seeds at which verdicts are computed, the last of which are ``seeds``; None: at all seeds."""
+    tuning: Tuning | None = None
+    """What is tuned before seeds are judged; the variants' settings are those of the recipe as written until then."""
     gone: tuple[Path, ...] = ()
     """Files in the settings that do not exist; empty unless loaded with ``need_files=False``."""
     tricks: tuple[str, ...] = ()
@@ -126,6 +129,18 @@ class Recipe:
             rule = "requires a fixed number of seeds: its effects need all variants with the same seeds."
             problems.add(Position(""), f"design (={written.design}) {rule}")
         folds, reach = read_folds(top, problems), read_reach(top, variants, compare, problems)
+        judging_by = read_compare(top, variants, Problems())
+        tuning = read_tuning(
+            top,
+            written,
+            variants,
+            selection,
+            folder,
+            judging_by,
+            numbers,
+            problems,
+            need_files=need_files,
+        )
         problems.check()
         kept = [variant for variant in variants if selection.only is None or variant.name in selection.only]
         return cls(
@@ -145,6 +160,7 @@ class Recipe:
             family=tuple(variants),
             needed=needed_rows(variants, kept),
             looks=looks,
+            tuning=tuning,
             gone=tuple(gone),
             tricks=written.tricks,
         )

@@ -123,7 +123,7 @@ def _text(node: Node) -> str:
     return node.text if node.text is not None else show(node)
 
 
-KEYS = ("name", "from", "description", "add", "remove", "set", "joined", "published", "for", "zip")
+KEYS = ("name", "from", "description", "add", "remove", "set", "joined", "published", "tune", "for", "zip")
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,8 @@ class Row:
     """In a design: the tricks are variants that were written for other parents."""
     joined: Mapping[str, Position] = field(default_factory=dict)
     """The variants whose predictions it combines, with the positions of their names."""
+    tune: bool = True
+    """False with ``tune: off``: its settings are not tuned."""
 
 
 class Rows:
@@ -228,6 +230,8 @@ def _variant(shape: Shape, path: str, above: str, rows: Sequence[Row], names: li
         else:
             shape.wrong("from", unknown_variant([row.name for row in rows if not row.joined]))
     own, joined = read_own(shape, problems), read_joined(shape, problems)
+    if (tune := shape.get("tune")) is not None and tune.value not in ("off", False):
+        shape.wrong("tune", "must be off. What is tuned is written once, at the top of the recipe.")
     return Row(
         name or path,
         path,
@@ -239,4 +243,5 @@ def _variant(shape: Shape, path: str, above: str, rows: Sequence[Row], names: li
         broken,
         sound=len(problems) == count,
         joined=joined,
+        tune=tune is None,
     )

@@ -15,6 +15,8 @@ from ablate.recipe.folds import MOST as MOST_FOLDS
 from ablate.recipe.looks import FEWEST, MOST_SEEDS
 from ablate.recipe.settings import Settings, Training
 from ablate.recipe.shape import LONGEST
+from ablate.recipe.tuning import MOST_NUMBERS, TUNABLE
+from ablate.recipe.tuning import MOST_SEEDS as MOST_TUNING_SEEDS
 from ablate.registry import KINDS, Entry, entries
 
 Schema = dict[str, Any]
@@ -116,6 +118,19 @@ def _looks() -> Schema:
     }
 
 
+def _tune() -> Schema:
+    number: Schema = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^[\d.]+/[\d.]+$"}]}
+    listed: Schema = {"type": "array", "items": number, "minItems": 2, "maxItems": MOST_NUMBERS, "uniqueItems": True}
+    values = _mapping({"times": listed, "values": listed}, "multiples of each variant's own value, or values")
+    return {
+        "type": "object",
+        "properties": {"seeds": {"type": "integer", "minimum": 1, "maximum": MOST_TUNING_SEEDS}},
+        "patternProperties": {rf"^({'|'.join(TUNABLE)})": {**values, "minProperties": 1, "maxProperties": 1}},
+        "additionalProperties": False,
+        "description": "settings that are chosen for every variant, from the same candidates, before seeds are judged",
+    }
+
+
 def _top() -> Schema:
     number_of_seeds = {"type": "integer", "minimum": 1}
     listed_seeds = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True}
@@ -172,6 +187,7 @@ def _top() -> Schema:
             "additionalProperties": {"type": "number"},
             "description": "metric → target value; the table shows the epochs and seconds until it is reached",
         },
+        "tune": _tune(),
         "baseline": {"$ref": "#/$defs/baseline"},
         "tricks": {"type": "object", "additionalProperties": {"$ref": "#/$defs/bundle"}},
         "variants": {"type": "array", "items": {"$ref": "#/$defs/variant"}},
@@ -205,6 +221,7 @@ def _variant() -> Schema:
             "description": "variants whose predictions are combined and evaluated on the data of 'from'; not trained",
         },
         "published": {"$ref": "#/$defs/published"},
+        "tune": {"const": "off", "description": "do not tune this variant: it keeps its parent's or its own settings"},
         "for": {
             "type": "object",
             "additionalProperties": {"type": "array", "minItems": 1},

@@ -24,7 +24,7 @@ from ablate.report.column import (
     timed,
     words,
 )
-from ablate.report.notes import joined
+from ablate.report.notes import joined, values_text
 from ablate.report.numbers import count, deviation, duration, fixed_column, memory, percent, probability, tenths
 from ablate.report.wording import grouped, plain, signed, status_text, titled, verdict_text
 
@@ -103,6 +103,15 @@ def available(table: Table) -> dict[str, Column]:
         numbers("delta_percent", "Δ %", lambda row: row.delta_percent, lambda values: [percent(v) for v in values]),
         numbers("seconds", "Seconds", lambda row: row.seconds, each(duration)),
         numbers("device_seconds", "Device seconds", lambda row: row.device_seconds, each(duration)),
+        numbers(
+            "tuning_device_seconds", "Device seconds to tune", lambda row: row.tuning_device_seconds, each(duration)
+        ),
+        numbers("total_device_seconds", "Device seconds in all", lambda row: row.total_device_seconds, each(duration)),
+        replace(
+            numbers("tried", "Tried", lambda row: row.tried, each(count)),
+            texts=lambda table: [f"{row.tried} × {row.tried_seeds}" if row.tried else "" for row in table.rows],
+        ),
+        words("chosen", "Chosen", lambda row: values_text(row.chosen or {})),
         numbers("steps", "Steps", lambda row: row.steps, each(grouped)),
         numbers("peak_memory", "Peak memory", lambda row: row.peak_memory, each(memory)),
         numbers("parameters", "Parameters", lambda row: row.parameters, each(grouped)),
@@ -187,6 +196,8 @@ def default_keys(table: Table) -> list[str]:
     if tested(table) is not None and (key := metric_key(columns, str(tested(table)))) not in keys:
         keys.append(key)
     keys += [key for mark in table.reach for key in reach_keys(mark)[:2]]
+    if any(row.tried for row in table.rows):
+        keys += ["tried", "total_device_seconds"]
     if any(row.status != "finished" for row in table.rows):
         keys.append("status")
     return keys

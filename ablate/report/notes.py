@@ -79,6 +79,10 @@ SENTENCES: dict[Kind, str] = {
     "topped_up": "{count} seeds were added after a verdict was shown, and are judged alone: Δ {effect} ({cover}% "
     "interval), {verdict}",
     "over_all": "Δ over all {now} seeds: {effect}",
+    "tuned": "tuned to {settings}{tied}",
+    "tuned_at_edge": "the best value of {paths} is the last one that was tried: widen 'tune'",
+    "not_tuned": "not tuned: no candidate finished, so the settings are those of the recipe",
+    "other_search": "{own} (parent: {parent})",
     "other_epochs": "{own} epochs (parent: {parent})",
     "other_length": "trained for {own} (parent: {parent})",
     "other_batch_size": "batch size {own} (parent: {parent})",
@@ -101,6 +105,9 @@ SENTENCES: dict[Kind, str] = {
 """How a note of each kind reads of one variant or run."""
 
 PIECES: dict[Kind, tuple[str, str]] = {
+    "tuned": ("tuned to", "({settings}{tied})"),
+    "tuned_at_edge": ("the best value that was tried is the last one: widen 'tune'", "({paths})"),
+    "other_search": ("the search differs from the parent's", "({own}, parent: {parent})"),
     "other_epochs": ("epochs differ from the parent's", "({own}, parent: {parent})"),
     "other_length": ("lengths of training differ from the parent's", "({own}, parent: {parent})"),
     "other_batch_size": ("batch sizes differ from the parent's", "({own}, parent: {parent})"),
@@ -139,6 +146,11 @@ DIFFERENCES = {
     "loss_weight": "batches are now weighted by their known targets in the mean loss",
 }
 """What makes a variant stale."""
+
+
+def values_text(values: Mapping[str, float]) -> str:
+    """``optimizer.lr = 0.03, batch_size = 32``."""
+    return ", ".join(f"{path} = {value:g}" for path, value in values.items())
 
 
 def sentence(note: Note, unit: str = "seed") -> str:

@@ -202,6 +202,8 @@ def column_legend(table: Table, shown: Set[str]) -> list[str]:
         "Test columns: the test set, evaluated once after training; not used for verdicts.": (
             tested and not metric.startswith("test_")
         ),
+        "Tried: candidates × seeds of 'tune', chosen on the validation set that judges: all values are optimistic, and "
+        "verdicts hold for the chosen settings.": "tried" in known,
         f"Published: {published_metric(table)} as given in the recipe.": "published" in shown,
     }
     return told(texts)

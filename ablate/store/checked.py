@@ -57,6 +57,17 @@ StudyRow = TypedDict(
 """A variant in a ``study.json``. ``runs``, and ``before`` its settings changed, are fingerprints by seed (and fold)."""
 
 
+class TrialRow(TypedDict):
+    """A candidate of a variant that is tuned, in a ``study.json``: its settings, and its runs on the reserved seeds."""
+
+    variant: str
+    flags: NotRequired[list[str]]
+    identity: str
+    values: dict[str, float]
+    chosen: bool
+    runs: dict[str, Fingerprint]
+
+
 class StudyFile(TypedDict):
     """A ``study.json``."""
 
@@ -64,6 +75,7 @@ class StudyFile(TypedDict):
     recipe: NotRequired[str | None]
     selection: NotRequired[list[str]]
     rows: list[StudyRow]
+    trials: NotRequired[list[TrialRow]]
 
 
 class Look(TypedDict):

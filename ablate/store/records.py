@@ -115,11 +115,30 @@ class RunRecord:
 
 
 @dataclass(frozen=True)
+class Tuned:
+    """How a variant's settings were chosen.
+
+    ``values`` are the chosen ones by path, None if they are not known yet or no candidate finished; those of its parent
+    with ``tune: off`` (``off``). ``tried`` candidates were trained with ``seeds`` seeds each, in ``runs``. ``tied``:
+    candidates within one standard error of the best. ``at_edge``: paths whose best value is the last of the grid.
+    """
+
+    values: Mapping[str, float] | None = None
+    tried: int = 0
+    seeds: int = 0
+    tied: tuple[Mapping[str, float], ...] = ()
+    at_edge: tuple[str, ...] = ()
+    off: bool = False
+    runs: tuple[RunRecord, ...] = ()
+
+
+@dataclass(frozen=True)
 class VariantRecord:
-    """One row: a variant and its runs, one for each seed (and fold), in that order."""
+    """One row: a variant and its runs, one for each seed (and fold), in that order; with ``tune``, the search."""
 
     variant: Variant
     runs: tuple[RunRecord, ...]
+    tuned: Tuned | None = None
 
 
 @dataclass(frozen=True)

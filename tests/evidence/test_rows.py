@@ -23,6 +23,7 @@ KEYS = [
     "interaction", "interaction_low", "interaction_high", "interaction_p", "steps", "peak_memory", "folds",
     "train_loss_clean_sd", "judged_seeds", "look", "level", "top_ups", "delta_all",
     "delta_percent", "best",
+    "tried", "tried_seeds", "chosen", "tied", "tuning_device_seconds", "total_device_seconds",
 ]  # fmt: skip
 
 

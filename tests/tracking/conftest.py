@@ -23,7 +23,8 @@ from urllib.parse import urlparse
 import pytest
 from filelock import FileLock
 
-from ablate.planning.plan import Plan, PlannedRun
+from ablate.planning.plan import Plan
+from ablate.planning.planned_run import PlannedRun
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.settings import Choice, Settings
 from ablate.recipe.variant import Change, Compare, Variant

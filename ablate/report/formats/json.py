@@ -52,6 +52,8 @@ def row_tree(row: Row) -> dict[str, Any]:
     tree |= {"changes": list(row.changes), "published": dict(row.published) if row.published else None}
     tree["judged_seeds"] = None if row.judged_seeds is None else list(row.judged_seeds)
     tree["top_ups"] = [asdict(one) for one in row.top_ups]
+    tree["chosen"] = None if row.chosen is None else dict(row.chosen)
+    tree["tied"] = [dict(one) for one in row.tied]
     tree["unlike"] = [sentence(note, row.tally.unit) for note in row.unlike]
     tree |= row.reached
     tree |= {(f"metric_{name}" if name in tree else name): value for name, value in row.metrics.items()}

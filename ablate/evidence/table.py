@@ -58,6 +58,9 @@ class Row:
     minus its effect alone. ``steps`` counts the optimizer steps of a seed; ``peak_memory`` (bytes) is the largest of
     the variant's jobs, which the seeds of a stack share. With ``folds``, each seed trained once per fold: values are
     means over a seed's folds; if there is one seed, everything else (``_sd``, intervals, p-values) is over its folds.
+    ``failed`` counts the seeds that failed by the recipe's ``compare.failed`` (None without it). If any did, the
+    ``median`` of the compared metric (over the seeds that ended) takes the place of its mean, and there is no verdict.
+    With ``compare.scale: log``, differences, their intervals and ``detectable`` are of natural logarithms.
     ``reached`` holds, for each entry of the recipe's ``reach``, the median epochs and seconds to it (None if a run
     never reached it) and the number of runs that did.
     """
@@ -112,6 +115,8 @@ class Row:
     level: float = LEVEL
     top_ups: tuple[TopUp, ...] = ()
     delta_all: float | None = None
+    failed: int | None = None
+    median: float | None = None
 
     @property
     def partial(self) -> bool:
@@ -198,8 +203,8 @@ def plain_text(table: Table) -> str:
     from tabulate import tabulate
 
     compare = table.compare
-    at = "" if compare.at == "selected" else f" at the {compare.at} epoch"
-    head = f"{table.study}: {compare.metric}{at}, {compare.better} is better"
+    scale = ", differences of logarithms" if compare.log else ""
+    head = f"{table.study}: {compare.metric}{compare.when}, {compare.better} is better{scale}"
     lines = [_cells(row, compare.metric) for row in table.rows]
     titles = [title.format(metric=compare.metric) for title in TITLES]
     kept = [i for i in range(len(titles)) if i == 0 or any(line[i] for line in lines)]
@@ -221,12 +226,12 @@ def _cells(row: Row, metric: str) -> list[str]:
     return [
         short(row.variant),
         short(row.parent or ""),
-        number(row.value(metric), ".4g"),
+        number(row.value(metric), ".4g") if row.median is None else f"median {row.median:.4g}",
         number(row.sd(metric), ".2g"),
         str(row.seeds),
         number(row.delta_parent, "+.3g"),
         between or "",
-        row.verdict or "",
+        f"{row.failed}/{row.tally.ended} failed" if row.failed else row.verdict or "",
         row.status,
     ]
 

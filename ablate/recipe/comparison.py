@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from ablate.recipe.node import FLOAT, Node, show
+from ablate.recipe.node import FLOAT, show
 from ablate.recipe.own_training import own_training
 from ablate.recipe.shape import Shape, did_you_mean
 from ablate.recipe.variant import At, Failed, MeanOfLast, Variant
@@ -80,13 +81,13 @@ def read_failed(shape: Shape, better: str | None) -> Failed | None:
     if (node := shape.get("failed")) is None:
         return None
     found = FAILED.fullmatch(node.text.strip()) if node.text else None
-    if found is None:
+    if found is None or not math.isfinite(float(found[2])):
         shape.wrong("failed", 'must be a limit of compare.metric, such as "> 1.5" or "< 0.2" in quotes.')
         return None
     sign: Literal[">", "<"] = ">" if found[1] == ">" else "<"
     if better is not None and (sign == ">") != (better == "lower"):
         other = "<" if sign == ">" else ">"
-        shape.wrong("failed", f"must be the worse side, as {better} is better: \"{other} {found[2]}\".")
+        shape.wrong("failed", f'must be the worse side, as {better} is better: "{other} {found[2]}".')
         return None
     return Failed(sign, float(found[2]))
 

@@ -270,7 +270,9 @@ def test_dump_has_the_keys_that_are_promised(make_study, make_run):
         "metric": "valid_loss",
         "better": "lower",
         "at": "selected",
+        "scale": "linear",
         "smallest_effect": None,
+        "failed": None,
     }
     for row in tree["rows"]:
         assert list(row) == [*KEYS, "acc", "acc_sd", "metric_status", "status_sd"]

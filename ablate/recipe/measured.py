@@ -193,7 +193,7 @@ def comparing(variants: Sequence[Variant], compare: Compare, metric: str) -> Com
             rule = f"must be a metric of all variants, but {show(variant.name)} only has {', '.join(known)}."
             raise ValueError(f"metric (={show(metric)}) {rule}{did_you_mean(metric, known)}")
     if isinstance(compare.at, MeanOfLast) and (broken := averaged_rule(compare.at.count, metric, asked)) is not None:
-        raise ValueError(f"metric (={show(metric)}) cannot be compared: compare.at (={compare.at}) {rule}")
+        raise ValueError(f"metric (={show(metric)}) cannot be compared: compare.at (={compare.at}) {broken}")
     directions = {better(metrics_of(variant.settings)[metric]) for variant in asked}
     if directions == {"lower"}:
         return Compare(metric, "lower", compare.at)

@@ -21,7 +21,7 @@ KEYS = [
     "delta_baseline", "seconds", "device_seconds", "parameters", "published", "p", "effect_size", "detectable",
     "detectable_seeds", "baseline_ci_low", "baseline_ci_high", "compared_last", "compared_best", "gain_per_minute", "unlike",
     "interaction", "interaction_low", "interaction_high", "interaction_p", "steps", "peak_memory", "folds",
-    "train_loss_clean_sd", "judged_seeds", "look", "level", "top_ups", "delta_all",
+    "train_loss_clean_sd", "judged_seeds", "look", "level", "top_ups", "delta_all", "failed", "median",
 ]  # fmt: skip
 
 

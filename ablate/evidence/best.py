@@ -29,7 +29,7 @@ def with_best(rows: Sequence[Row], known: Mapping[str, Seeds], compare: Compare,
     sign = 1.0 if compare.better == "lower" else -1.0
     first = min(asked, key=lambda row: sign * (row.value(compare.metric) or 0.0))
     others = [row.variant for row in asked if row is not first]
-    pairs = {name: contrast(known[name], known[first.variant], compare.metric, compare.at) for name in others}
+    pairs = {name: contrast(known[name], known[first.variant], compare) for name in others}
     found = examine(pairs, compare.better, None, estimate, len(others))
 
     def best(row: Row) -> bool:

@@ -72,12 +72,13 @@ their targets.
 """
 
 
-def different_settings(row: Variant, parent: Variant) -> list[Note]:
+def different_settings(row: Variant, parent: Variant, *, averaged: bool = False) -> list[Note]:
     """Notes about a training budget or data that differ from the parent's. None for a variant that changes only its
-    budget.
+    budget, unless means over epochs are compared (``averaged``): these are other parts of the trainings.
     """
     notes = []
     alone = bool(row.changes) and all(change.kind == "set" and change.subject in BUDGET for change in row.changes)
+    alone = alone and not (averaged and row.settings.epochs != parent.settings.epochs)
     for field, kind in BUDGET.items():
         mine, theirs = getattr(row.settings, field), getattr(parent.settings, field)
         if field == "epochs" and not (mine and theirs):

@@ -24,6 +24,7 @@ from ablate.evidence.table import ALL_LOSSES
 from ablate.evidence.variance_pooling import shared_spreads
 from ablate.evidence.verdicts import Better, Judgement, judge
 from ablate.notes.note import Note
+from ablate.recipe.variant import Compare
 from ablate.store.records import Status
 
 UNDER_WAY: frozenset[Status] = frozenset({"queued", "running", "interrupted", "stale"})
@@ -59,9 +60,12 @@ class Finding:
     notes: tuple[Note, ...] = ()
 
 
-def contrast(row: Seeds, reference: Seeds, metric: str, at: str, among: Collection[int] | None = None) -> Contrast:
-    """Pair two variants by seed on a metric, all seeds that both have or those ``among`` these."""
+def contrast(row: Seeds, reference: Seeds, compare: Compare, among: Collection[int] | None = None) -> Contrast:
+    """Pair two variants by seed on the compared metric, all seeds that both have or those ``among`` these."""
+    metric = compare.metric
     for side in (row, reference):
+        if failed := side.failures(compare, among):
+            return Contrast(notes=() if side is row else (Note("parent_failed", seeds=side.some(failed)),))
         lost = tuple(
             seed for seed, status in side.statuses.items() if status == "diverged" and (among is None or seed in among)
         )
@@ -70,7 +74,11 @@ def contrast(row: Seeds, reference: Seeds, metric: str, at: str, among: Collecti
             return Contrast(notes=() if side is row else (Note("parent_diverged", seeds=side.some(lost)),))
     if metric in ALL_LOSSES and (other_loss := different_losses(row.variant, reference.variant, metric)) is not None:
         return Contrast(notes=(other_loss,))
-    mine, theirs = row.values(metric, at), reference.values(metric, at)
+    for side in (row, reference):
+        if wrong := side.not_positive(compare):
+            whose = "" if side is row else "the parent's "
+            return Contrast(notes=(Note("not_positive", seeds=wrong, values={"metric": metric, "whose": whose}),))
+    mine, theirs = row.compared(compare), reference.compared(compare)
     if among is not None:
         mine, theirs = ({seed: v for seed, v in side.items() if seed in among} for side in (mine, theirs))
     common = sorted(mine.keys() & theirs.keys())

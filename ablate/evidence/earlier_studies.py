@@ -48,18 +48,19 @@ def earlier_scatter(
     this metric has been shown. None if ``compare.prior`` is off, and for cross-validation.
     """
     compare = recipe.compare
-    if compare.prior == "off" or recipe.folds is not None:
+    at = compare.at
+    if compare.prior == "off" or recipe.folds is not None or not isinstance(at, str) or compare.log or compare.failed:
         return ()
     for line in store.priors(recipe.study):
-        if (line["metric"], line["at"]) == (compare.metric, compare.at):
+        if (line["metric"], line["at"]) == (compare.metric, at):
             found = tuple(line["comparisons"])
             return found if not found or line["data"] == own_data(family, compare, store) else ()
-    if not showing or any((one["metric"], one["at"]) == (compare.metric, compare.at) for one in looks):
+    if not showing or any((one["metric"], one["at"]) == (compare.metric, at) for one in looks):
         return ()
     runs = {run.fingerprint: run for record in family for run in record.runs if run.status != "queued"}
     data = own_data(family, compare, store)
     chosen = choose(Own(recipe.study, compare, runs, data), store)
-    line = Prior(metric=compare.metric, at=compare.at, data=data or "", comparisons=chosen)
+    line = Prior(metric=compare.metric, at=at, data=data or "", comparisons=chosen)
     try:
         store.add_prior(recipe.study, line)
     except DiskError:  # a store that is only read
@@ -170,7 +171,7 @@ def compared(
     seeds = [seed for seed in first_seeds(row, store.looks(study)) if seed in parent["runs"]]
     names = [side["runs"][seed] for side in (row, parent) for seed in seeds]
     runs = [records[name] for name in names]
-    measured = [run.results.get(own.compare.at, {}).get(own.compare.metric) for run in runs]
+    measured = [run.results.get(str(own.compare.at), {}).get(own.compare.metric) for run in runs]
     count = len(seeds)
     if count < FEWEST or any("." in seed for seed in seeds) or not finite(measured):
         return None

@@ -121,9 +121,9 @@ def sample(weights: Weights, sides: Mapping[Tricks, Seeds], compare: Compare) ->
     planned = all(judged(side.variant, first.variant, compare.metric) for side in others)
     final = not any(side.status in UNDER_WAY for side in (first, *others))
     folds = first.folds if first.unit == "fold" else None
-    if any(contrast(side, first, compare.metric, compare.at).sample is None for side in others):
+    if any(contrast(side, first, compare).sample is None for side in others):
         return Sample(None, planned, final, folds)
-    known = [sides[chosen].values(compare.metric, compare.at) for chosen in used]
+    known = [sides[chosen].compared(compare) for chosen in used]
     seeds = sorted(set(known[0]).intersection(*known[1:]))
     results = np.array([[values[seed] for seed in seeds] for values in known], dtype=np.float64)
     # differences from one variant first: equal results give exactly 0

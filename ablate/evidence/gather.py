@@ -49,7 +49,7 @@ from ablate.notes.note import Note
 from ablate.recipe.looks import Looks
 from ablate.recipe.measured import LOSSES, metrics_of
 from ablate.recipe.own_training import own_training
-from ablate.recipe.variant import Compare, Variant
+from ablate.recipe.variant import Compare, MeanOfLast, Variant
 from ablate.store.checked import EarlierScatter, Look
 from ablate.store.disk import DiskError
 from ablate.store.places import Axis, axis_of
@@ -99,12 +99,12 @@ def gather(
         """With ``planned`` comparisons, verdicts that were shown stand: they are on the seeds of then."""
         first = {name: one.first for name, one in past.items()} if planned else {}
         contrasts = {
-            name: contrast(seeds, known[other], compare.metric, compare.at, first.get(name) or None)
+            name: contrast(seeds, known[other], compare, first.get(name) or None)
             for name, seeds in known.items()
             if (other := reference[name]) in known and other is not None
         }
         wide = level if planned else LEVEL
-        return examine(contrasts, compare.better, compare.smallest_effect, estimate, planned, wide)
+        return examine(contrasts, compare.better, compare.margin, estimate, planned, wide)
 
     level = LEVEL if looks is None else LEVEL * looks.weights[0]
     planned = len(pairs)
@@ -125,14 +125,14 @@ def gather(
         if name in standings and looks is not None:
             row = at_look(row, standings[name], looks, study.recipe.seeds)
         elif past and past[name].all and row.p_adjusted is not None and past[name].added:
-            over_all = contrast(seeds, known[row.parent or ""], compare.metric, compare.at).sample
+            over_all = contrast(seeds, known[row.parent or ""], compare).sample
             row = replace(
                 row,
                 judged_seeds=past[name].first,
                 top_ups=added.get(name, ()),
                 delta_all=None if over_all is None else average(over_all.tolist()),
             )
-        row = replace(row, notes=(*row.notes, *seed_notes(row)))
+        row = replace(row, notes=(*row.notes, *seed_notes(row, log=compare.log)))
         row = with_search(row, records[name], records.get(row.parent or ""))
         rows.append(beside_baseline(row, to_baseline.get(name), compare))
     rows, interactions = with_interactions(rows, known, compare)
@@ -155,7 +155,7 @@ def gather(
             looks,
             key,
             changed_since(earlier, compare, key),
-            pairing_factor(known, compare.metric, compare.at),
+            pairing_factor(known, compare),
         ),
         axis,
         tricks=trick_table(study.recipe, known),
@@ -168,16 +168,18 @@ def gather(
     return replace(table, looked=tuple(looked))
 
 
-def seed_notes(row: Row) -> list[Note]:
+def seed_notes(row: Row, *, log: bool = False) -> list[Note]:
     """Which seeds the verdict is on, if it is not on all of them, and the results of the others."""
     if row.judged_seeds is None:
         return []
+    scale = ["log"] if log else []
     notes = [Note("first_seeds", values={"before": len(row.judged_seeds), "now": row.finished})]
     for one in row.top_ups:
-        values = {"count": len(one.seeds), "effect": [one.delta, one.low, one.high], "cover": 100 * (1 - one.level)}
+        effect = [one.delta, one.low, one.high, *scale]
+        values = {"count": len(one.seeds), "effect": effect, "cover": 100 * (1 - one.level)}
         notes.append(Note("topped_up", values={**values, "verdict": one.verdict or "no verdict"}))
     if row.delta_all is not None:
-        notes.append(Note("over_all", values={"now": row.finished, "effect": [row.delta_all, None, None]}))
+        notes.append(Note("over_all", values={"now": row.finished, "effect": [row.delta_all, None, None, *scale]}))
     return notes
 
 
@@ -236,16 +238,21 @@ def describe(
     notes = [*seeds.notes(), *mixed]
     numbers: dict[str, float | None] = {}
     own = own_training(variant.settings.trainer) is not None
+    failures, lost = seeds.failures(compare), seeds.status == "diverged"
     for name in (*LOSSES, *metrics):
         # The loss columns show what the row reports; a compared metric is shown as it is compared.
-        at = compare.at if name == compare.metric and name not in LOSSES else "selected"
-        values = list(seeds.values(name, at).values()) if seeds.status != "diverged" else []
+        shown = name == compare.metric and (name not in LOSSES or isinstance(compare.at, MeanOfLast))
+        at = compare.at if shown else "selected"
+        without = lost or (failures and name == compare.metric)
+        values = list(seeds.values(name, at).values()) if not without else []
         numbers[name] = average(values) if values else None
         numbers[f"{name}_sd"] = deviation(values) if len(values) > 1 else None
-        lacking = seeds.lacking(name, at)
+        lacking, short = seeds.lacking(name, at), seeds.too_short(name, at)
         noted = any(note.kind == "not_finite" and note.values["metric"] == name for note in notes)
         if lacking and name == compare.metric and name not in metrics_of(variant.settings):
             notes.append(Note("not_measured", values={"metric": name}))
+        elif short and isinstance(at, MeanOfLast) and seeds.values(name, "selected"):
+            notes.append(Note("short_curve", seeds=seeds.some(short), values={"metric": name, "count": at.count}))
         elif lacking and name == compare.metric and own and len(lacking) == len(seeds.finished):
             notes.append(Note("not_reported", values={"metric": name}))
         elif (
@@ -283,8 +290,10 @@ def describe(
         metrics={key: numbers[key] for name in metrics for key in (name, f"{name}_sd")},
         notes=tuple(notes),
         tally=seeds.tally(),
-        compared_last=mean(seeds.values(compare.metric, "last")) if seeds.status != "diverged" else None,
-        compared_best=mean(seeds.values(compare.metric, "best")) if seeds.status != "diverged" else None,
+        compared_last=None if failures or lost else mean(seeds.values(compare.metric, "last")),
+        compared_best=None if failures or lost else mean(seeds.values(compare.metric, "best")),
+        failed=None if compare.failed is None else len(failures),
+        median=seeds.middle(compare) if failures else None,
     )
 
 
@@ -300,8 +309,13 @@ def beside_parent(
     notes = list(row.notes)
     if row.parent is not None and row.parent not in known:
         notes.append(Note("parent_missing", values={"parent": row.parent}))
+    if row.failed:
+        return replace(row, notes=tuple(notes))
     if row.status == "diverged":
         return replace(row, verdict="unstable", notes=tuple(notes))
+    if row.parent is not None and row.parent in known and (lost := known[row.parent].failures(compare)):
+        # also where an earlier look, before the failure, had a result
+        finding = Finding(notes=(Note("parent_failed", seeds=known[row.parent].some(lost)),))
     if finding is not None:
         notes += finding.notes
     if finding is not None and finding.effect is not None and row.parent is not None:
@@ -315,7 +329,8 @@ def beside_parent(
             notes.append(Note("start_not_paired", seeds=() if len(apart) == len(common) else tuple(apart)))
         if inert(seeds, parent) and not any(note.kind == "identical" and not note.seeds for note in notes):
             notes.append(Note("no_effect_at_first", values={"parent": row.parent}))
-        unlike = different_settings(seeds.variant, parent.variant)
+        averaged = isinstance(compare.at, MeanOfLast)
+        unlike = different_settings(seeds.variant, parent.variant, averaged=averaged)
         sources = origins(row.variant), origins(row.parent)
         counted = different_samples(*sources) if not seeds.variant.settings.joined else []
         if not counted and seeds.variant.settings.batch_size == parent.variant.settings.batch_size:
@@ -333,7 +348,7 @@ def beside_parent(
             verdict=judgement.verdict,
             detectable=judgement.detectable,
             detectable_seeds=judgement.detectable_seeds,
-            effect_size=effect_size(found.delta, *(s.values(compare.metric, compare.at) for s in (seeds, parent))),
+            effect_size=effect_size(found.delta, *(s.compared(compare) for s in (seeds, parent))),
             unlike=tuple(unlike),
             delta_percent=percent(found.delta, seeds, parent, compare),
         )
@@ -344,7 +359,7 @@ def beside_parent(
 
 def beside_baseline(row: Row, finding: Finding | None, compare: Compare) -> Row:
     """The row with its difference to the baseline."""
-    if row.status == "diverged" or finding is None or finding.effect is None:
+    if row.status == "diverged" or row.failed or finding is None or finding.effect is None:
         return row
     found = finding.effect
     gain = -found.delta if compare.better == "lower" else found.delta
@@ -375,7 +390,11 @@ def effect_size(delta: float, row: Mapping[int, float], parent: Mapping[int, flo
 
 
 def percent(delta: float, seeds: Seeds, parent: Seeds, compare: Compare) -> float | None:
-    """A difference in percent of the size of the parent's mean over the common seeds; None if that is 0."""
+    """A difference in percent of the size of the parent's mean over the common seeds; None if that is 0. On the log
+    scale, the ratio of geometric means as a difference in percent.
+    """
+    if compare.log:
+        return 100 * math.expm1(delta) if delta < 700 else None  # exp(710) is no number
     mine = seeds.values(compare.metric, compare.at)
     theirs = [value for seed, value in parent.values(compare.metric, compare.at).items() if seed in mine]
     found = 100 * delta / abs(size) if theirs and (size := average(theirs)) else math.nan

@@ -49,9 +49,9 @@ def with_interactions(rows: Sequence[Row], known: Mapping[str, Seeds], compare: 
         alike = all(judged(side.variant, neither.variant, compare.metric) for side in others)
         planned += alike
         # without a difference there is no interaction either
-        if any(contrast(side, neither, compare.metric, compare.at).sample is None for side in others):
+        if any(contrast(side, neither, compare).sample is None for side in others):
             continue
-        sample, seeds = interaction(*(side.values(compare.metric, compare.at) for side in four))
+        sample, seeds = interaction(*(side.compared(compare) for side in four))
         if seeds and np.isfinite(sample).all():
             folds = neither.folds if neither.unit == "fold" else None
             effects[name] = effect_apart(sample, folds)

@@ -63,7 +63,7 @@ def histories(known: Mapping[str, Seeds], compare: Compare, looks: Sequence[Look
 
 
 def _same_metric(line: Look, compare: Compare) -> bool:
-    return (line["metric"], line["at"]) == (compare.metric, str(compare.at))
+    return (line["metric"], line["at"]) == (compare.metric, compare.value_key)
 
 
 def with_pending(history: History, seeds: Seeds) -> History:
@@ -87,11 +87,11 @@ def top_ups(
         level = LEVEL / 2 ** (j + 1)
         seeds = {name: one.added[j] for name, one in histories.items() if len(one.added) > j}
         pairs = {
-            name: contrast(known[name], known[parent], compare.metric, compare.at, seeds[name])
+            name: contrast(known[name], known[parent], compare, seeds[name])
             for name, parent in parents.items()
             if name in seeds and parent is not None and parent in known
         }
-        for name, one in examine(pairs, compare.better, compare.smallest_effect, planned=planned, level=level).items():
+        for name, one in examine(pairs, compare.better, compare.margin, planned=planned, level=level).items():
             if one.effect is not None:
                 found[name].append(top_up(seeds[name], one, level))
     return {name: tuple(each) for name, each in found.items() if each}
@@ -166,4 +166,4 @@ def verdict_lines(table: Table, known: Mapping[str, Seeds], earlier: Sequence[Lo
 
 def _line(name: str, seeds: Seeds, used: Sequence[int], compare: Compare, key: str) -> Look:
     runs = sorted(run.fingerprint for seed in used for run in seeds.runs.get(seed, ()))
-    return {"variant": name, "metric": compare.metric, "at": str(compare.at), "runs": runs, "family": key}
+    return {"variant": name, "metric": compare.metric, "at": compare.value_key, "runs": runs, "family": key}

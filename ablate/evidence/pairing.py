@@ -10,9 +10,10 @@ import numpy as np
 from ablate.evidence.confounds import judged
 from ablate.evidence.paired import FLAT, unit_of
 from ablate.evidence.seeds import Seeds
+from ablate.recipe.variant import Compare
 
 
-def pairing_factor(known: Mapping[str, Seeds], metric: str, at: str) -> float | None:
+def pairing_factor(known: Mapping[str, Seeds], compare: Compare) -> float | None:
     """The variance of differences between unpaired seeds, divided by that of paired ones, over all comparisons with a
     parent: Σ (n − 1)(s_variant² + s_parent²) / Σ (n − 1) s_difference², over the n ≥ 2 seeds that both have.
 
@@ -24,9 +25,9 @@ def pairing_factor(known: Mapping[str, Seeds], metric: str, at: str) -> float | 
         parent = known.get(seeds.variant.parent or "")
         if parent is None or seeds.unit == "fold" or "diverged" in (seeds.status, parent.status):
             continue
-        mine, theirs = seeds.values(metric, at), parent.values(metric, at)
+        mine, theirs = seeds.compared(compare), parent.compared(compare)
         common = sorted(mine.keys() & theirs.keys())
-        if len(common) > 1 and judged(seeds.variant, parent.variant, metric):
+        if len(common) > 1 and judged(seeds.variant, parent.variant, compare.metric):
             samples.append(np.array([[mine[seed] for seed in common], [theirs[seed] for seed in common]]))
     unit = unit_of([value for sample in samples for value in sample.flat])
     apart = paired = size = 0.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from statistics import median
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from ablate.evidence.paired import Floats, average
 from ablate.notes.note import Note
 from ablate.recipe.measured import Reach
+from ablate.recipe.variant import At, Compare, MeanOfLast
 from ablate.store.places import Axis, at_of, axis_of, has, on_axis
 from ablate.store.provenance import Origin, Provenance
 from ablate.store.records import ENDED_BADLY, RunRecord, Status, VariantRecord
@@ -52,7 +54,8 @@ class Tally:
 
     ``epoch`` of ``epochs`` is the progress of the slowest run that is not finished, on ``axis``. ``unit`` is what is
     counted: the ``fold`` if a single seed was cross-validated, else the ``seed``. ``identical`` counts finished seeds
-    that have the results of another one, ``trained`` the runs that have finished or diverged.
+    that have the results of another one, ``trained`` the runs that have finished or diverged, ``ended`` such
+    seeds.
     """
 
     planned: int = 1
@@ -65,6 +68,7 @@ class Tally:
     unit: Unit = "seed"
     identical: int = 0
     trained: int = 0
+    ended: int = 0
 
 
 ENOUGH_DIGITS = 10
@@ -81,12 +85,14 @@ class Seeds:
 
     If there is one seed with several folds, the folds take the place of seeds. Seeds with identical results count once:
     the seed did not reach the training. They are recognized by all epochs, which are read from ``curves`` where the
-    results are equal. ``rounded``: values may have been rounded, so that few equal digits say nothing.
+    results are equal, and for means over epochs. ``rounded``: values may have been rounded, so that few equal digits
+    say nothing.
     """
 
     def __init__(self, record: VariantRecord, curves: Curves | None = None, *, rounded: bool = False) -> None:
-        self.rounded = rounded
-        self._values: dict[tuple[str, str], Mapping[int, float]] = {}
+        self.rounded, self._curves = rounded, curves
+        self._values: dict[tuple[str, At], Mapping[int, float]] = {}
+        self._ends: dict[tuple[str, int], dict[int, list[list[float | None]]]] = {}
         self.variant = record.variant
         self.folds = len({run.fold for run in record.runs if run.fold is not None}) or None
         self.unit: Unit = "fold" if self.folds and len({run.seed for run in record.runs}) == 1 else "seed"
@@ -163,6 +169,7 @@ class Seeds:
             unit=self.unit,
             identical=len(self.finished) - len(self.distinct),
             trained=sum(run.status in ENDED for runs in self.runs.values() for run in runs),
+            ended=sum(status in ENDED for status in self.statuses.values()),
         )
 
     @property
@@ -186,7 +193,7 @@ class Seeds:
             dict.fromkeys(n for s in self.finished for r in self.runs[s] for at in r.results.values() for n in at)
         )
 
-    def values(self, metric: str, at: str) -> Mapping[int, float]:
+    def values(self, metric: str, at: At) -> Mapping[int, float]:
         """The metric of every finished seed, identical ones once; empty if any value is missing or not finite, as the
         mean of the others would be biased.
         """
@@ -194,6 +201,42 @@ class Seeds:
             found = complete(self._each(metric, at))
             self._values[metric, at] = {seed: found[seed] for seed in self.distinct if seed in found}
         return self._values[metric, at]
+
+    def compared(self, compare: Compare) -> Mapping[int, float]:
+        """What verdicts compare: `values` of the compared metric, or their natural logarithms; empty if one of these is
+        not positive.
+        """
+        values = self.values(compare.metric, compare.at)
+        if not compare.log:
+            return values
+        return {} if self.not_positive(compare) else {seed: math.log(value) for seed, value in values.items()}
+
+    def not_positive(self, compare: Compare) -> tuple[int, ...]:
+        """The seeds whose value has no logarithm, if logarithms are compared."""
+        values = self.values(compare.metric, compare.at) if compare.log else {}
+        return tuple(seed for seed, value in values.items() if value <= 0)
+
+    def failures(self, compare: Compare, among: Collection[int] | None = None) -> tuple[int, ...]:
+        """The seeds with a run that diverged, or whose value the recipe declares as failed; none if it declares
+        nothing.
+        """
+        if compare.failed is None:
+            return ()
+        limit, each = compare.failed, self._each(compare.metric, compare.at)
+        lost = {seed for seed, status in self.statuses.items() if status == "diverged"}
+        lost |= {seed for seed, values in each.items() if any(v is not None and v in limit for v in values)}
+        return tuple(seed for seed in self.runs if seed in lost and (among is None or seed in among))
+
+    def middle(self, compare: Compare) -> float | None:
+        """The median of the compared metric over the seeds that have ended, where diverged ones are worse than all
+        others. None if it is one of these, or if a value is unknown.
+        """
+        known = complete(self._each(compare.metric, compare.at))
+        if len(known) < len(self.finished):
+            return None
+        worst = math.inf if compare.better == "lower" else -math.inf
+        found = median([*known.values(), *(worst for status in self.statuses.values() if status == "diverged")])
+        return found if math.isfinite(found) else None
 
     def facts(self, name: str) -> dict[int, float]:
         """A field of the record (``epoch``, ``seconds`` …) of every finished seed; empty if any value is missing."""
@@ -216,9 +259,32 @@ class Seeds:
             for run in self.runs[seed]
         ]
 
-    def _each(self, metric: str, at: str) -> dict[int, list[float | None]]:
+    def _each(self, metric: str, at: At) -> dict[int, list[float | None]]:
         """The metric of every run of the finished seeds."""
+        if isinstance(at, MeanOfLast):
+            ends = self._last_points(metric, at.count)
+            return {seed: [mean_of(points, at.count) for points in each] for seed, each in ends.items()}
         return {seed: [r.results.get(at, NONE).get(metric) for r in self.runs[seed]] for seed in self.finished}
+
+    def _last_points(self, metric: str, count: int) -> dict[int, list[list[float | None]]]:
+        """The last ``count`` points of the metric (or fewer) of every run of the finished seeds."""
+        if (metric, count) not in self._ends:
+            read = self._curves or (lambda fingerprint: ())
+            self._ends[metric, count] = {
+                seed: [
+                    list(deque((line[metric] for line in read(run.fingerprint) if metric in line), maxlen=count))
+                    for run in self.runs[seed]
+                ]
+                for seed in self.finished
+            }
+        return self._ends[metric, count]
+
+    def too_short(self, metric: str, at: At) -> tuple[int, ...]:
+        """The finished seeds with fewer points than are to be averaged."""
+        if not isinstance(at, MeanOfLast):
+            return ()
+        ends = self._last_points(metric, at.count)
+        return tuple(seed for seed, each in ends.items() if any(len(points) < at.count for points in each))
 
     def equals(self, other: Seeds, seed: int) -> bool:
         """Whether a seed of two variants has the same metrics at the selected epoch, without tracked metrics."""
@@ -229,11 +295,11 @@ class Seeds:
                 return False
         return self.measured(seed) == other.measured(seed)
 
-    def lacking(self, metric: str, at: str) -> list[int]:
+    def lacking(self, metric: str, at: At) -> list[int]:
         """Finished seeds without a finite value of the metric."""
         if self.values(metric, at):
             return []
-        return [s for s in self.finished if not finite([r.results.get(at, {}).get(metric) for r in self.runs[s]])]
+        return [seed for seed, values in self._each(metric, at).items() if not finite(values)]
 
     def notes(self) -> list[Note]:
         """What was recorded of the runs and why some did not finish, each note once, with its seeds unless it holds for
@@ -281,6 +347,12 @@ def finite(values: Iterable[float | None]) -> bool:
     """Whether all are numbers, none of them infinite or too large for a float."""
     known = list(values)
     return None not in known and all(map(math.isfinite, known))  # type: ignore[arg-type]  # no None
+
+
+def mean_of(points: Sequence[float | None], count: int) -> float | None:
+    """The mean of ``count`` points; None if there are fewer, or if one is not finite."""
+    known = [value for value in points if value is not None and math.isfinite(value)]
+    return average(known) if len(known) == len(points) == count else None
 
 
 def complete(folds: Mapping[int, Sequence[float | None]]) -> dict[int, float]:

@@ -79,7 +79,7 @@ def follow(
             break
         asked = {name: parent for name, parent in pairs.items() if name in {*going, *reached}}
         known = contrasts(asked, seeds[:count])
-        found = examine(known, compare.better, compare.smallest_effect, estimate, level=LEVEL * weight)
+        found = examine(known, compare.better, compare.margin, estimate, level=LEVEL * weight)
         for name in going:
             each, one = known.get(name), standings[name]
             if each is None or not each.final:
@@ -103,7 +103,7 @@ def contrasts_of(known: Mapping[str, Seeds], compare: Compare) -> ContrastsAt:
 
     def at(pairs: Mapping[str, str], among: Sequence[int]) -> dict[str, Contrast]:
         return {
-            name: contrast(known[name], known[parent], compare.metric, compare.at, among)
+            name: contrast(known[name], known[parent], compare, among)
             for name, parent in pairs.items()
             if name in known and parent in known
         }
@@ -122,7 +122,7 @@ def decide(standings: Mapping[str, Standing], compare: Compare, looks: Looks, k:
             continue
         assert latest.effect is not None
         assert best.effect is not None
-        word = verdict(latest.effect, 1.0, compare.better, compare.smallest_effect)
+        word = verdict(latest.effect, 1.0, compare.better, compare.margin)
         if word == "unclear":
             word = verdict(best.effect, q, compare.better)
         if word in ("helps", "hurts"):

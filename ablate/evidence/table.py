@@ -62,6 +62,9 @@ class Row:
     With ``tune``, ``tried`` candidates were trained with ``tried_seeds`` reserved seeds each, ``chosen`` are the
     settings of the best one, by path, and ``tied`` those within one standard error of it. ``total_device_seconds`` are
     those of all runs, with ``tuning_device_seconds`` of the candidates.
+    ``failed`` counts the seeds that failed by the recipe's ``compare.failed`` (None without it). If any did, the
+    ``median`` of the compared metric (over the seeds that ended) takes the place of its mean, and there is no verdict.
+    With ``compare.scale: log``, differences, their intervals and ``detectable`` are of natural logarithms.
     ``reached`` holds, for each entry of the recipe's ``reach``, the median epochs and seconds to it (None if a run
     never reached it) and the number of runs that did. ``delta_percent`` is ``delta_parent`` in percent of the parent's
     mean over the same seeds; ``best`` tells whether the compared metric is the best or not significantly worse.
@@ -125,6 +128,8 @@ class Row:
     tied: tuple[Mapping[str, float], ...] = ()
     tuning_device_seconds: float | None = None
     total_device_seconds: float | None = None
+    failed: int | None = None
+    median: float | None = None
 
     @property
     def partial(self) -> bool:
@@ -216,8 +221,8 @@ def plain_text(table: Table) -> str:
     from tabulate import tabulate
 
     compare = table.compare
-    at = "" if compare.at == "selected" else f" at the {compare.at} epoch"
-    head = f"{table.study}: {compare.metric}{at}, {compare.better} is better"
+    scale = ", differences of logarithms" if compare.log else ""
+    head = f"{table.study}: {compare.metric}{compare.when}, {compare.better} is better{scale}"
     lines = [_cells(row, compare.metric) for row in table.rows]
     titles = [title.format(metric=compare.metric) for title in TITLES]
     kept = [i for i in range(len(titles)) if i == 0 or any(line[i] for line in lines)]
@@ -239,12 +244,12 @@ def _cells(row: Row, metric: str) -> list[str]:
     return [
         short(row.variant),
         short(row.parent or ""),
-        number(row.value(metric), ".4g"),
+        number(row.value(metric), ".4g") if row.median is None else f"median {row.median:.4g}",
         number(row.sd(metric), ".2g"),
         str(row.seeds),
         number(row.delta_parent, "+.3g"),
         between or "",
-        row.verdict or "",
+        f"{row.failed}/{row.tally.ended} failed" if row.failed else row.verdict or "",
         row.status,
     ]
 

@@ -37,6 +37,7 @@ Kind = Literal[
     "not_measured",
     "not_reported",
     "missing_values",
+    "short_curve",
     "same_result",
     "mixed_torch",
     "mixed_device",
@@ -46,6 +47,8 @@ Kind = Literal[
     # of a variant beside its parent
     "parent_missing",
     "parent_diverged",
+    "parent_failed",
+    "not_positive",
     "parent_unfinished",
     "no_common_seed",
     "other_loss",

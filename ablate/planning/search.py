@@ -145,7 +145,9 @@ def _trial(variant: Variant, point: Values, values: Values, tuning: Tuning, read
 
 
 def _scores(runs: Sequence[PlannedRun], tuning: Tuning) -> tuple[float, ...]:
-    metric, at = tuning.compare.metric, str(tuning.compare.at)
+    metric, at = tuning.compare.metric, tuning.compare.at
+    if not isinstance(at, str):  # candidates are compared at the last of the epochs that are averaged
+        at = "last"
     values: dict[int, list[float]] = {}
     for run in runs:
         value = run.record.results.get(at, {}).get(metric)

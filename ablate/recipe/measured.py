@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ablate.recipe.changes import Assignment
+from ablate.recipe.comparison import averaged_rule, read_at, read_failed, read_smallest_effect, read_word
 from ablate.recipe.node import Node, Problems, show
 from ablate.recipe.own_training import own_training
 from ablate.recipe.rows import Row
 from ablate.recipe.settings import Choice, Monitor, Settings
 from ablate.recipe.shape import Shape, available, did_you_mean
-from ablate.recipe.variant import Compare, Variant
+from ablate.recipe.variant import Compare, MeanOfLast, Variant
 from ablate.registry import Named, entries
 
 LOSSES = ("train_loss", "train_loss_clean", "valid_loss")
@@ -151,7 +152,7 @@ def read_compare(
 
 def _read(node: Node, variants: Sequence[Variant], problems: Problems) -> Compare:
     shape = Shape(node, "compare", "compare", problems)
-    shape.only(("metric", "better", "at", "smallest_effect", "prior"))
+    shape.only(("metric", "better", "at", "scale", "smallest_effect", "failed", "prior"))
     metric = shape.text("metric", "valid_loss")
     directions = set()
     for variant in measuring(variants, metric):
@@ -168,14 +169,18 @@ def _read(node: Node, variants: Sequence[Variant], problems: Problems) -> Compar
         )
         shape.wrong("metric", f"must be a metric of all variants, but {show(variant.name)} only has {names}.{hint}")
         break
-    own = {"at": _one_of(shape, "at", ("selected", "last", "best")), "prior": _one_of(shape, "prior", ("on", "off"))}
-    own["better"] = _one_of(shape, "better", ("lower", "higher"))
-    if own["better"] is None and "better" not in shape.entries:
-        own["better"] = directions.pop() if len(directions) == 1 else None
-        if own["better"] is None and variants and "metric" in shape.entries and len(problems) == 0:
+    way = read_word(shape, "better", ("lower", "higher"))
+    if way is None and "better" not in shape.entries:
+        way = directions.pop() if len(directions) == 1 else None
+        if way is None and variants and "metric" in shape.entries and len(problems) == 0:
             shape.wrong("metric", "requires compare.better. Set it to lower or higher.")
+    scale = read_word(shape, "scale", ("linear", "log"))
+    asked = [one for one in measuring(variants, metric) if metric in metrics_of(one.settings)]
+    own = {"better": way, "at": read_at(shape, metric, asked), "scale": scale}
+    own |= {"smallest_effect": read_smallest_effect(shape, scale), "failed": read_failed(shape, way)}
+    own["prior"] = read_word(shape, "prior", ("on", "off"))
     given: dict[str, Any] = {key: value for key, value in own.items() if value is not None}
-    return Compare(metric, **given, smallest_effect=_positive(shape, "smallest_effect"))
+    return Compare(metric, **given)
 
 
 def comparing(variants: Sequence[Variant], compare: Compare, metric: str) -> Compare:
@@ -188,6 +193,8 @@ def comparing(variants: Sequence[Variant], compare: Compare, metric: str) -> Com
         if metric not in known:
             rule = f"must be a metric of all variants, but {show(variant.name)} only has {', '.join(known)}."
             raise ValueError(f"metric (={show(metric)}) {rule}{did_you_mean(metric, known)}")
+    if isinstance(compare.at, MeanOfLast) and (broken := averaged_rule(compare.at.count, metric, asked)) is not None:
+        raise ValueError(f"metric (={show(metric)}) cannot be compared: compare.at (={compare.at}) {broken}")
     directions = {better(metrics_of(variant.settings)[metric]) for variant in asked}
     if directions == {"lower"}:
         return Compare(metric, "lower", compare.at, prior=compare.prior)
@@ -197,35 +204,16 @@ def comparing(variants: Sequence[Variant], compare: Compare, metric: str) -> Com
 
 
 def overridden(node: Node | None, overrides: Sequence[Assignment]) -> Node | None:
-    """``compare`` with what ``--set`` changes. Another metric has a direction and a smallest effect of its own."""
+    """``compare`` with what ``--set`` changes. Another metric has settings of its own, except ``at``."""
     for line in sorted(overrides, key=lambda line: line.path != "compare.metric"):
         key = line.path.partition(".")[2]
         if node is not None and node.mapping is None:  # reported where it is read
             return node
         node = node or Node({}, line.position)
         if key == "metric" and (there := node.child(key)) is not None and there.value != line.value.value:
-            node = node.without("better", "smallest_effect")
+            node = node.without("better", "scale", "smallest_effect", "failed")
         node = node.with_child(key, line.value, line.position)
     return node
-
-
-def _positive(shape: Shape, key: str) -> float | None:
-    node = shape.get(key)
-    if node is None:
-        return None
-    number = node.value
-    if isinstance(number, bool) or not isinstance(number, (int, float)) or number <= 0:
-        shape.wrong(key, "must be a number greater than 0, in the unit of compare.metric.")
-        return None
-    return float(number)
-
-
-def _one_of(shape: Shape, key: str, known: tuple[str, ...]) -> str | None:
-    word = shape.text(key)
-    if word and word not in known:
-        shape.wrong(key, f"must be one of {', '.join(known)}.{did_you_mean(word, known)}")
-        return None
-    return word or None
 
 
 @dataclass(frozen=True)

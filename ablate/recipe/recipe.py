@@ -128,6 +128,8 @@ class Recipe:
         if looks is not None and written.crossed:
             rule = "requires a fixed number of seeds: its effects need all variants with the same seeds."
             problems.add(Position(""), f"design (={written.design}) {rule}")
+        if compare.log and written.crossed:
+            problems.add(Position(""), f"design (={written.design}) cannot be combined with compare.scale (=log).")
         folds, reach = read_folds(top, problems), read_reach(top, variants, compare, problems)
         judging_by = read_compare(top, variants, Problems())
         tuning = read_tuning(

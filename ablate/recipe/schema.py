@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from ablate.recipe.comparison import EPOCHS, FAILED
 from ablate.recipe.designs import DESIGNS
 from ablate.recipe.folds import MOST as MOST_FOLDS
 from ablate.recipe.looks import FEWEST, MOST_SEEDS
@@ -131,6 +132,11 @@ def _tune() -> Schema:
     }
 
 
+def _compared_at() -> Schema:
+    average = _mapping({"mean_of_last": {"type": "integer", "minimum": 1}}, "the mean over this number of last epochs")
+    return {"anyOf": [{"enum": list(EPOCHS)}, {**average, "required": ["mean_of_last"]}]}
+
+
 def _top() -> Schema:
     number_of_seeds = {"type": "integer", "minimum": 1}
     listed_seeds = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True}
@@ -168,12 +174,23 @@ def _top() -> Schema:
             {
                 "metric": TEXT,
                 "better": {"enum": ["lower", "higher"]},
-                "at": {"enum": ["selected", "last", "best"]},
+                "at": _compared_at(),
+                "scale": {
+                    "enum": ["linear", "log"],
+                    "description": "log: compare logarithms, so that differences are ratios of geometric means",
+                },
                 "smallest_effect": {
                     "type": "number",
                     "exclusiveMinimum": 0,
                     "description": "smallest relevant difference, in the metric's unit; the verdict is "
-                    "'no difference' if the confidence interval is within ± this value",
+                    "'no difference' if the confidence interval is within ± this value; with scale: log a ratio "
+                    "greater than 1",
+                },
+                "failed": {
+                    "type": "string",
+                    "pattern": f"^{FAILED.pattern}$",
+                    "description": 'values of the metric that count as a failed training, such as "> 1.5"; variants '
+                    "with one get no verdict",
                 },
                 "prior": {
                     "enum": ["on", "off"],

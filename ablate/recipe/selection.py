@@ -17,7 +17,8 @@ from ablate.recipe.yaml_text import read_yaml
 
 MOST_SCALED = 1_000_000
 
-COMPARED = ("compare.metric", "compare.better", "compare.at", "compare.smallest_effect", "compare.prior")
+KEYS = ("metric", "better", "at", "scale", "smallest_effect", "failed", "prior")
+COMPARED = tuple(f"compare.{key}" for key in KEYS)
 """The keys of ``compare`` that ``--set`` can change. They are no settings of a variant."""
 
 

@@ -19,10 +19,14 @@ from ablate.report.numbers import (
     fixed_column,
     mean_places,
     places,
+    ratio,
+    ratio_places,
     row_places,
+    times,
     typical,
+    within,
 )
-from ablate.report.wording import cover, plain, titled, verdict_text
+from ablate.report.wording import cover, failed_text, plain, titled, verdict_text
 
 PARTIAL = "†"
 """Marks a mean over fewer seeds than planned. It comes before the number, so that decimals stay aligned."""
@@ -94,10 +98,15 @@ def each(text: Callable[[float | None], str]) -> Callable[[Iterable[float | None
 
 
 def outcome(key: str, title: str, name: str) -> Column:
-    """A column of means of a loss or a metric; those over fewer seeds than planned are marked."""
+    """A column of means of a loss or a metric; those over fewer seeds than planned are marked. A variant of which seeds
+    failed has its median.
+    """
 
     def texts(table: Table) -> list[str]:
-        shown = fixed_column([row.value(name) for row in table.rows], [row.sd(name) for row in table.rows])
+        medians = [row.median if name == table.compare.metric else None for row in table.rows]
+        values = [row.value(name) if each is None else each for row, each in zip(table.rows, medians, strict=True)]
+        shown = fixed_column(values, [row.sd(name) for row in table.rows])
+        shown = [text if each is None else f"median {text}" for text, each in zip(shown, medians, strict=True)]
         marked = (row.partial and row.value(name) is not None for row in table.rows)
         return [PARTIAL + text if mark else text for text, mark in zip(shown, marked, strict=True)]
 
@@ -138,12 +147,13 @@ Number = Callable[[Row], float | None]
 
 
 def delta(key: str, title: str, value: Number, low: Number | None = None, high: Number | None = None) -> Column:
-    """Differences in the compared metric, with an interval if there is one."""
+    """Differences in the compared metric, with an interval if there is one; of logarithms, shown as ratios."""
 
     def texts(table: Table) -> list[str]:
+        written = ratio if table.compare.log else difference
         return [
             (UNLIKE if row.unlike and key == "delta_parent" and value(row) is not None else "")
-            + difference(value(row), low(row) if low else None, high(row) if high else None, decimals)
+            + written(value(row), low(row) if low else None, high(row) if high else None, decimals)
             for row, decimals in zip(table.rows, delta_places(table, value, low, high), strict=True)
         ]
 
@@ -157,9 +167,12 @@ def delta_places(
     the intervals; ``coarse``: at most one of these, but two of the differences.
     """
     rows, name = table.rows, table.compare.metric
+    if table.compare.log:
+        halves = [_half(low(row), high(row)) if low and high else None for row in rows]
+        return [ratio_places([half or value(row)]) for row, half in zip(rows, halves, strict=True)]
     means, sds, values = ([get(row) for row in rows] for get in (lambda r: r.value(name), lambda r: r.sd(name), value))
     bounds = [(low(row), high(row)) if low and high else (None, None) for row in rows]
-    halves = [None if below is None or above is None else (above - below) / 2 for below, above in bounds]
+    halves = [_half(below, above) for below, above in bounds]
 
     def decimals(chosen: Sequence[int]) -> int:
         base = mean_places([means[i] for i in chosen], [sds[i] for i in chosen])
@@ -170,6 +183,10 @@ def delta_places(
     # rows without a difference, such as the baseline, vary as their means do
     spans = [half if delta is not None else sd for delta, half, sd in zip(values, halves, sds, strict=True)]
     return row_places([m if v is None else v for v, m in zip(values, means, strict=True)], spans, decimals)
+
+
+def _half(low: float | None, high: float | None) -> float | None:
+    return None if low is None or high is None else high / 2 - low / 2
 
 
 def starred(column: Column) -> Column:
@@ -222,10 +239,12 @@ def narrow(table: Table, columns: Sequence[Column], *, coarse: bool = False) -> 
 
 def _narrow(table: Table, column: Column, coarse: bool) -> Column:
     if column.key in BOUNDS and any(half_width(row, column.key) is not None for row in table.rows):
-        title = f"{column.title} ± {cover(table.rows) if column.key == 'delta_parent' else '95%'}"
+        covered = cover(table.rows) if column.key == "delta_parent" else "95%"
+        title = f"{column.title} {'×÷' if table.compare.log else '±'} {covered}"
         return replace(column, title=title, texts=lambda table: half_widths(table, column, coarse))
     if column.key == "verdict":
-        return replace(column, texts=lambda table: [short_verdict(row, coarse) for row in table.rows])
+        log = table.compare.log
+        return replace(column, texts=lambda table: [short_verdict(row, coarse, log=log) for row in table.rows])
     return column
 
 
@@ -244,6 +263,10 @@ def half_widths(table: Table, column: Column, coarse: bool) -> list[str]:
     texts = []
     for value, half, full, digits in zip(values, halves, column.texts(table), decimals, strict=True):
         mark = full[:1] if full[:1] in (UNLIKE, FOUND) else ""
+        if table.compare.log:
+            end = "" if half is None else f" ×÷{within(half)}"
+            texts.append("" if value is None else f"{mark}×{times(value, digits)}{end}")
+            continue
         end = "" if half is None else f" ±{fixed(half, digits, '-')}"
         texts.append("" if value is None else f"{mark}{fixed(value, digits, '+')}{end}")
     return texts
@@ -252,11 +275,11 @@ def half_widths(table: Table, column: Column, coarse: bool) -> list[str]:
 def half_width(row: Row, key: str) -> float | None:
     """Half of the interval of a difference."""
     low, high = (getattr(row, name) for name in BOUNDS[key])
-    return None if low is None or high is None else high / 2 - low / 2
+    return _half(low, high)
 
 
-def short_verdict(row: Row, coarse: bool) -> str:
+def short_verdict(row: Row, coarse: bool, *, log: bool = False) -> str:
     """``unclear (within ±0.012)``, or ``unclear``."""
     if coarse:
-        return row.verdict or ""
-    return verdict_text(replace(row, detectable=None))
+        return row.verdict or failed_text(row)
+    return verdict_text(replace(row, detectable=None), log=log)

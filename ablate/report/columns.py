@@ -8,6 +8,7 @@ from dataclasses import replace
 from ablate.evidence.seeds import reach_keys
 from ablate.evidence.table import Table
 from ablate.recipe.measured import LOSSES
+from ablate.recipe.variant import MeanOfLast
 from ablate.registry import suggestion
 from ablate.report.column import (
     Column,
@@ -81,7 +82,7 @@ def available(table: Table) -> dict[str, Column]:
         numbers("p_adjusted", "p (Holm)", lambda row: row.p_adjusted, each(probability)),
         replace(
             words("verdict", "Verdict", lambda row: row.verdict),
-            texts=lambda table: [verdict_text(row) for row in table.rows],
+            texts=lambda table: [verdict_text(row, log=table.compare.log) for row in table.rows],
         ),
         delta("detectable", "Detectable", lambda row: row.detectable),
         numbers(
@@ -134,7 +135,11 @@ def available(table: Table) -> dict[str, Column]:
         delta("interaction_low", "Interaction CI low", lambda row: row.interaction_low),
         delta("interaction_high", "Interaction CI high", lambda row: row.interaction_high),
         numbers("interaction_p", "Interaction p (Holm)", lambda row: row.interaction_p, each(probability)),
+        numbers("failed", "Failed", lambda row: row.failed, lambda values: blank(each(count)(values))),
+        numbers("median", f"{titled(metric)} (median)", lambda row: row.median, lambda v: blank(fixed_column(v))),
     ]
+    if table.compare.log:  # so that data files say what their differences are
+        fixed.append(words("scale", "Scale", lambda row: table.compare.scale))
     for mark in table.reach:
         epochs, seconds, runs = reach_keys(mark)
         sign = "≤" if mark.better == "lower" else "≥"
@@ -157,7 +162,11 @@ def available(table: Table) -> dict[str, Column]:
         *(published(f"published_{n}", f"Published {titled(n, inside=True)}", n) for n in quoted),
         *measured,
     ]
-    return {column.key: column for column in (*columns, *readers)}
+    known = {column.key: column for column in (*columns, *readers)}
+    key = metric_key(known, metric)
+    if isinstance(table.compare.at, MeanOfLast) and key in known:
+        known[key] = replace(known[key], title=f"{known[key].title} ({table.compare.at.words})")
+    return known
 
 
 def came(key: str, title: str) -> Column:

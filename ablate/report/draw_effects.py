@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ablate.evidence.gather import Row, Table
-from ablate.evidence.seeds import Seeds
-from ablate.report.figure import FAINT, GREY, INK
-from ablate.report.numbers import probability
+from ablate.evidence.seeds import Curves, Seeds
+from ablate.recipe.variant import MeanOfLast
+from ablate.report.figure import FAINT, GREY, INK, linear_ticks, log_ticks
+from ablate.report.numbers import factor, probability
 from ablate.report.row_chart import Texts, differences, interactions, row_chart, seeds_text, verdict_colour, verdicts
 from ablate.report.wording import cover, titled
 from ablate.store.records import StudyRecord
 
 
-def draw_effects(study: StudyRecord, table: Table) -> Figure:
-    """The figure. Raises ValueError if there are no differences. Call it under `drawing`."""
+def draw_effects(study: StudyRecord, table: Table, curves: Curves | None = None) -> Figure:
+    """The figure; ``curves`` are read for means over epochs. Raises ValueError if there are no differences. Call it
+    under `drawing`.
+    """
     rows = [row for row in table.rows if row.parent is not None]
     if not any(row.delta_parent is not None for row in rows):
         raise ValueError(f"{table.study} has no effects: no variant and its parent have finished. Use 'ablate run'.")
-    single = seed_differences(study, table)
+    single = seed_differences(study, table, curves)
     name = titled(table.compare.metric, inside=True)
     good = "left" if table.compare.better == "lower" else "right"
-    near = table.compare.smallest_effect
+    near, log = table.compare.margin, table.compare.log
+    what = f"{name}{table.compare.when if isinstance(table.compare.at, MeanOfLast) else ''}"
     limits = _limits(rows, single, near)
     columns = [differences(table, rows)]
     if any(row.p_adjusted is not None for row in rows):
@@ -34,10 +40,14 @@ def draw_effects(study: StudyRecord, table: Table) -> Figure:
         table.study,
         f": effects on {name}, {seeds_text(rows)}",
         _remark(rows, near),
-        f"difference in {name} from the parent (better: {good})",
+        f"ratio of {what} to the parent's (better: {good})"
+        if log
+        else f"difference in {what} from the parent (better: {good})",
         limits,
         columns,
     )
+    if log:
+        _ratio_ticks(axes, limits)
     axes.axvline(0, color=GREY, linewidth=0.9, zorder=1)
     if near is not None:
         axes.axvspan(-near, near, color=FAINT, alpha=0.3, linewidth=0, zorder=0)
@@ -62,12 +72,22 @@ def draw_effects(study: StudyRecord, table: Table) -> Figure:
     return figure
 
 
-def seed_differences(study: StudyRecord, table: Table) -> dict[str, list[float]]:
-    """The differences of each variant from its parent by seed."""
+def _ratio_ticks(axes: Axes, limits: tuple[float, float]) -> None:
+    """Ticks at round ratios, on an axis of their logarithms."""
+    low, high = map(factor, limits)
+    if not (low > 0 and math.isfinite(high)):  # ticks at logarithms stay
+        axes.set_xlabel(f"logarithm of the {axes.get_xlabel()}")
+        return
+    round_ones = log_ticks(low, high) if high / low > 3 else linear_ticks(low, high)
+    inside = [tick for tick in round_ones if low <= tick <= high]
+    axes.xaxis.set_ticks([math.log(tick) for tick in inside], [f"×{tick:g}" for tick in inside])
+
+
+def seed_differences(study: StudyRecord, table: Table, curves: Curves | None = None) -> dict[str, list[float]]:
+    """The differences of each variant from its parent by seed, on the scale of the comparison."""
     compare = table.compare
     known = {
-        record.variant.name: Seeds(record, rounded=study.rounded).values(compare.metric, compare.at)
-        for record in study.rows
+        record.variant.name: Seeds(record, curves, rounded=study.rounded).compared(compare) for record in study.rows
     }
     found = {}
     for row in table.rows:

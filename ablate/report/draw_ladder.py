@@ -5,8 +5,9 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from ablate.evidence.gather import Row, Table
+from ablate.recipe.variant import MeanOfLast
 from ablate.report.figure import FAINT, GREY, INK
-from ablate.report.numbers import column_places, fixed
+from ablate.report.numbers import column_places, factor, fixed
 from ablate.report.row_chart import Texts, differences, row_chart, seeds_text, verdict_colour, verdicts
 from ablate.report.wording import cover, titled
 
@@ -17,15 +18,17 @@ def draw_ladder(table: Table) -> Figure:
     values = {row.variant: value for row in rows if (value := row.value(metric)) is not None}
     if not values:
         raise ValueError(f"{table.study} has no results: no variant has finished. Use 'ablate run'.")
-    starts = {row.variant: start for row in rows if (start := _start(row, values)) is not None}
+    log = table.compare.log
+    starts = {row.variant: start for row in rows if (start := _start(row, values, log=log)) is not None}
     published = {row.variant: (row.published or {}).get(metric) for row in rows}
     name = titled(metric, inside=True)
+    label = f"{name}{table.compare.when if isinstance(table.compare.at, MeanOfLast) else ''}"
     figure, axes = row_chart(
         rows,
         table.study,
         f": {name}, {seeds_text(rows)}",
         _remark(table, any(value is not None for value in published.values())),
-        f"{name} ({table.compare.better} is better)",
+        f"{label} ({table.compare.better} is better)",
         _limits(table, values, starts, [value for value in published.values() if value is not None]),
         [_means(table), differences(table, rows), verdicts(rows)],
     )
@@ -42,17 +45,24 @@ def draw_ladder(table: Table) -> Figure:
             axes.plot([start, start], [above, i], color=FAINT, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
             axes.barh(i, value - start, left=start, height=0.5, color=verdict_colour(row), alpha=0.55, zorder=2)
             if row.ci_low is not None and row.ci_high is not None:
-                ends = (start + row.ci_low, start + row.ci_high)
+                ends = (_moved(start, row.ci_low, log=log), _moved(start, row.ci_high, log=log))
                 axes.plot(ends, (i, i), color=INK, linewidth=1.1, zorder=3)
                 axes.plot(ends, (i, i), "|", color=INK, markersize=5, zorder=3)
         axes.plot(value, i, "o", color=INK, markersize=5, zorder=5)
     return figure
 
 
-def _start(row: Row, values: dict[str, float]) -> float | None:
-    """The start of a variant's step: its parent's mean over the seeds that they share."""
+def _start(row: Row, values: dict[str, float], *, log: bool) -> float | None:
+    """The start of a variant's step: its parent's mean over the seeds that they share; with ``log``, the variant's mean
+    over their ratio.
+    """
     value = values.get(row.variant)
-    return None if value is None or row.delta_parent is None else value - row.delta_parent
+    return None if value is None or row.delta_parent is None else _moved(value, -row.delta_parent, log=log)
+
+
+def _moved(value: float, difference: float, *, log: bool) -> float:
+    """The value after a difference, or times a ratio whose logarithm is given."""
+    return value * factor(difference) if log else value + difference
 
 
 def _limits(
@@ -63,7 +73,7 @@ def _limits(
     low, high = min(points), max(points)
     span = high - low or abs(high) or 1.0
     ends = [
-        start + end
+        _moved(start, end, log=table.compare.log)
         for row in table.rows
         if (start := starts.get(row.variant)) is not None
         for end in (row.ci_low, row.ci_high)
@@ -88,7 +98,7 @@ def _means(table: Table) -> Texts:
 def _remark(table: Table, published: bool) -> str:
     several = any(row.ci_low is not None for row in table.rows)
     points = f"points: means over the {table.unit}s" if table.planned > 1 else f"points: one {table.unit}"
-    parts = [points, "bars: change from the parent"]
+    parts = [points, "bars: ratio to the parent" if table.compare.log else "bars: change from the parent"]
     parts += (
         [f"whiskers: {cover(table.rows)} confidence interval of the change"]
         if several

@@ -53,6 +53,7 @@ SENTENCES: dict[Kind, str] = {
     "not_measured": "{metric} is not computed: the variant only serves as a base for others",
     "not_reported": "{metric} was not reported: set compare.metric to a metric that your code reports",
     "missing_values": "{metric} is missing for {seeds}",
+    "short_curve": "{metric} has fewer than {count} points in {seeds}, so no mean over the last {count} is given",
     "same_result": "identical results for {seeds}, which count as one: the seed does not affect the training",
     "mixed_torch": "runs with {count} torch versions ({names})",
     "mixed_device": "runs on {count} devices ({names})",
@@ -61,6 +62,8 @@ SENTENCES: dict[Kind, str] = {
     "unfinished": "no verdict yet: {finished}/{planned} {unit}s finished",
     "parent_missing": "the parent ({parent}) is not in the table",
     "parent_diverged": "not compared, because the parent diverged for {seeds}",
+    "parent_failed": "not compared, because the parent failed for {seeds} (compare.failed)",
+    "not_positive": "not compared: {whose}{metric} must be greater than 0 on the log scale, but is not for {seeds}",
     "parent_unfinished": "no verdict yet: the parent has not finished",
     "no_common_seed": "not compared: no seed in common with its parent ({parent})",
     "other_loss": NOT_COMPARED + "the loss is {own} (parent: {parent})",
@@ -264,7 +267,11 @@ FORMS: dict[str, Callable[[Any], str]] = {
     "decay": lambda value: f"{value:g}",
     "differences": differences,
     "cover": lambda value: f"{value:g}",
-    "effect": lambda value: numbers.difference(value[0], value[1], value[2], numbers.places(value, 2)),
+    "effect": lambda value: (
+        numbers.difference(value[0], value[1], value[2], numbers.places(value, 2))
+        if value[3:] != ["log"]
+        else numbers.ratio(value[0], value[1], value[2], numbers.ratio_places(value[1:3] + value[:1]))
+    ),
     "column": lambda value: f"values of {value}" if value else "inputs",
     **dict.fromkeys(("low", "high", "train_low", "train_high"), lambda value: f"{value:.4g}"),
 }

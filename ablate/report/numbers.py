@@ -12,6 +12,9 @@ UNKNOWN = "–"
 
 MOST_PLACES = 8
 
+MOST_LOG = math.log(1e300)
+"""The largest natural logarithm of a ratio that is shown as a number."""
+
 MOST_DIGITS = 6
 """Significant digits of the largest mean, however small the standard deviation is."""
 
@@ -98,6 +101,36 @@ def difference(delta: float | None, low: float | None, high: float | None, decim
         return ""
     interval = f" [{fixed(low, decimals, '+')}, {fixed(high, decimals, '+')}]" if low is not None else ""
     return fixed(delta, decimals, "+") + interval
+
+
+def factor(value: float) -> float:
+    """The ratio of a difference of natural logarithms; infinite if it is too large for a number."""
+    return math.exp(value) if value < MOST_LOG else math.inf
+
+
+def ratio_places(logs: Sequence[float | None]) -> int:
+    """Decimal places of ratios whose logarithms are known to these sizes, or spread by these half-widths: two
+    significant digits of the smallest of them, at least two and at most five.
+    """
+    return min(max(places(logs, 2), 2), 5)
+
+
+def ratio(delta: float | None, low: float | None, high: float | None, decimals: int) -> str:
+    """``×0.93 [0.90, 0.97]`` from differences of natural logarithms, or the ratio alone; empty if there is none."""
+    if delta is None:
+        return ""
+    ends = "" if low is None or high is None else f" [{times(low, decimals)}, {times(high, decimals)}]"
+    return f"×{times(delta, decimals)}{ends}"
+
+
+def times(value: float, decimals: int = 2) -> str:
+    """The ratio of a difference of natural logarithms as text."""
+    return fixed(factor(value), decimals)
+
+
+def within(bound: float) -> str:
+    """``1.12`` for a bound of the logarithm: the factor, with two significant digits of what it exceeds 1 by."""
+    return times(bound, ratio_places([math.expm1(min(bound, MOST_LOG))]))
 
 
 def probability(value: float | None) -> str:

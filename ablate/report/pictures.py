@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ablate.evidence.gather import Table
 from ablate.recipe.measured import LOSSES
 from ablate.recipe.shape import did_you_mean
+from ablate.recipe.variant import MeanOfLast
 from ablate.report.columns import ArgumentError
 from ablate.report.curves import Curves
 from ablate.report.figure import check_picture, drawing, picture_bytes
@@ -100,4 +101,4 @@ def _figure(
         return draw_predictions(read_predictions(study, store))
     from ablate.report.draw_effects import draw_effects
 
-    return draw_effects(study, table())
+    return draw_effects(study, table(), store.metrics if isinstance(study.recipe.compare.at, MeanOfLast) else None)

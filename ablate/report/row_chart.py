@@ -27,8 +27,8 @@ from ablate.report.figure import (
     titled_study,
     wrapped,
 )
-from ablate.report.numbers import difference
-from ablate.report.wording import cover, seeds_between, status_text
+from ablate.report.numbers import difference, ratio
+from ablate.report.wording import cover, failed_text, seeds_between, status_text
 
 ROW_HEIGHT, HEAD, FOOT, EDGE, GAP = 0.42, 0.86, 0.62, 0.2, 0.22
 NAMES_WIDEST, AXIS_WIDTH = 2.4, 3.5
@@ -119,8 +119,9 @@ def differences(table: Table, rows: Sequence[Row]) -> Texts:
             strict=True,
         )
     )
+    written = ratio if table.compare.log else difference
     texts = [
-        difference(row.delta_parent, row.ci_low, row.ci_high, decimals[row.variant]).replace("-", MINUS) for row in rows
+        written(row.delta_parent, row.ci_low, row.ci_high, decimals[row.variant]).replace("-", MINUS) for row in rows
     ]
     intervals = any(row.ci_low is not None for row in rows)
     return Texts(f"Δ parent [{cover(rows)} CI]" if intervals else "Δ parent", [(text, INK) for text in texts])
@@ -140,8 +141,8 @@ def verdicts(rows: Sequence[Row]) -> Texts:
 
     def cell(row: Row) -> tuple[str, str]:
         if row.status != "finished" and row.verdict in (None, "unstable"):
-            return status_text(row), VERDICT_COLOURS["hurts"] if row.verdict else GREY
-        return row.verdict or "", verdict_colour(row)
+            return failed_text(row) or status_text(row), VERDICT_COLOURS["hurts"] if row.verdict else GREY
+        return row.verdict or failed_text(row), verdict_colour(row)
 
     return Texts("Verdict", [(fitted(text, 1.6, SMALL), colour) for text, colour in map(cell, rows)])
 

@@ -110,6 +110,8 @@ def marks(table: Table, shown: Set[str], *, parents: bool = False) -> list[str]:
             f"unstable: a {table.unit} diverged, so no mean is given.": any(
                 row.verdict == "unstable" for row in table.rows
             ),
+            f"failed: {table.compare.metric} {table.compare.failed}, or diverged; the median is over all "
+            f"{table.unit}s, and there is no verdict.": any(row.failed for row in table.rows),
         }
     )
     return [" ".join(texts)] if texts else []
@@ -133,8 +135,10 @@ def differences(table: Table, parent: bool, baseline: bool) -> str:
     columns = {"Δ parent": ("the parent's", parent), "Δ baseline": ("the baseline's", baseline)}
     what = ", ".join(column for column, (_, asked) in columns.items() if asked)
     whose = " or ".join(whose for whose, asked in columns.values() if asked)
-    at = "" if compare.at == "selected" else f" at the {compare.at} epoch"
-    text = f"{what}: {compare.metric} minus {whose}{at}, paired by {table.unit} ({compare.better} is better)"
+    between = f"{compare.metric} minus {whose}{compare.when}"
+    if compare.log:
+        between = f"ratio of the geometric mean of {compare.metric} to {whose}{compare.when}"
+    text = f"{what}: {between}, paired by {table.unit} ({compare.better} is better)"
     if any((parent and row.ci_low is not None) or (baseline and row.baseline_ci_low is not None) for row in table.rows):
         text += f"; [ ]: {cover(rows)} confidence interval, not adjusted for multiple comparisons"
     return text + "."
@@ -149,7 +153,8 @@ def verdicts(table: Table) -> str:
         test = "corrected resampled t-test (Nadeau and Bengio 2003)"
     over = f", Holm-corrected over {planned} planned comparisons" if planned > 1 else ""
     found = {row.verdict for row in rows}
-    within = f"interval within ±{smallest:g}" if smallest is not None else "same results as the parent"
+    around = "a factor of " if table.compare.log else "±"
+    within = f"interval within {around}{smallest:g}" if smallest is not None else "same results as the parent"
     more = " (n seeds would show: 80% power in a new study)" if any(row.detectable for row in rows) else ""
     looks, level = table.family.looks, "5% level"
     if looks is not None:
@@ -212,6 +217,8 @@ def column_legend(table: Table, shown: Set[str]) -> list[str]:
 def interactions(table: Table) -> str:
     """What an interaction is, and what its mark means."""
     text = "Interaction: effect of the second change on top of the first minus its effect alone (0: additive)"
+    if table.compare.log:
+        text = "Interaction: effect of the second change on top of the first over its effect alone (×1: multiplicative)"
     asked = [row.interaction_p for row in table.rows if row.interaction_p is not None]
     if any(p < LEVEL for p in asked):
         planned = table.family.interactions

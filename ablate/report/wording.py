@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 from ablate.evidence.table import Row
 from ablate.printable import visible
-from ablate.report.numbers import count, deviation
+from ablate.report.numbers import count, deviation, within
 from ablate.store.places import progress
 
 LONGEST = 60
@@ -56,18 +56,24 @@ def status_text(row: Row) -> str:
     return words
 
 
-def verdict_text(row: Row) -> str:
-    """The verdict. In parentheses, which seeds it is on, unless all; if it is unclear, the bound of its interval and
-    the effect that twice as many seeds would show.
+def failed_text(row: Row) -> str:
+    """``2/10 failed``; empty if no seed failed."""
+    return f"{row.failed}/{row.tally.ended} failed" if row.failed else ""
+
+
+def verdict_text(row: Row, *, log: bool = False) -> str:
+    """The verdict, or how many seeds failed. In parentheses, which seeds it is on, unless all; if it is unclear, the
+    bound of its interval and the effect that twice as many seeds would show, with ``log`` as factors.
     """
     if row.verdict is None:
-        return ""
+        return failed_text(row)
     bound = None if row.ci_low is None or row.ci_high is None else max(-row.ci_low, row.ci_high)
     parts = [] if row.judged_seeds is None else [f"{len(row.judged_seeds)} of {row.finished} seeds"]
     if row.verdict == "unclear" and bound is not None:
-        parts.append(f"within ±{deviation(bound)}")
+        parts.append(f"within a factor of {within(bound)}" if log else f"within ±{deviation(bound)}")
         if row.detectable is not None:
-            parts.append(f"{row.detectable_seeds} seeds would show {deviation(row.detectable)}")
+            size = f"a factor of {within(row.detectable)}" if log else deviation(row.detectable)
+            parts.append(f"{row.detectable_seeds} seeds would show {size}")
     return f"{row.verdict} ({'; '.join(parts)})" if parts else row.verdict
 
 

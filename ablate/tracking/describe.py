@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ablate.recipe.settings import Settings
+from ablate.recipe.variant import MeanOfLast
 from ablate.report.notes import sentence
 from ablate.store.places import at_of, axis_at, on_axis
 from ablate.store.provenance import Provenance
@@ -70,7 +71,9 @@ def of_study(study: StudyRecord, store: Store) -> Description:
     """The study's run."""
     recipe = study.recipe
     runs = [run for row in study.rows for run in row.runs]
-    better = f"{recipe.compare.metric}, {recipe.compare.better} is better, at {recipe.compare.at}"
+    compare = recipe.compare
+    at = compare.at.words if isinstance(compare.at, MeanOfLast) else f"at {compare.at}"
+    better = f"{compare.metric}, {compare.better} is better, {at}{', log scale' if compare.log else ''}"
     tags = {
         "ablate.kind": "study",
         "ablate.study": recipe.study,

@@ -24,6 +24,7 @@ KEYS = [
     "train_loss_clean_sd", "judged_seeds", "look", "level", "top_ups", "delta_all",
     "delta_percent", "best",
     "tried", "tried_seeds", "chosen", "tied", "tuning_device_seconds", "total_device_seconds",
+    "failed", "median",
 ]  # fmt: skip
 
 
@@ -272,7 +273,9 @@ def test_dump_has_the_keys_that_are_promised(make_study, make_run):
         "metric": "valid_loss",
         "better": "lower",
         "at": "selected",
+        "scale": "linear",
         "smallest_effect": None,
+        "failed": None,
     }
     for row in tree["rows"]:
         assert list(row) == [*KEYS, "acc", "acc_sd", "metric_status", "status_sd"]

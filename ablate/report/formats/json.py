@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from ablate.printable import UNSEEN
+from ablate.recipe.variant import MeanOfLast
 from ablate.report.document import Document, Format
 
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ def as_json(value: Any) -> str:
 
 def table_tree(table: Table) -> dict[str, Any]:
     """``study``, ``compare``, ``axis``, ``prior``, ``pairing``, ``rows``, and ``tricks`` if the design has them."""
-    compare = {key: getattr(table.compare, key) for key in ("metric", "better", "at", "smallest_effect")}
+    compare = {key: getattr(table.compare, key) for key in ("metric", "better", "at", "scale", "smallest_effect")}
+    if isinstance(table.compare.at, MeanOfLast):
+        compare["at"] = {"mean_of_last": table.compare.at.count}
+    compare["failed"] = None if table.compare.failed is None else str(table.compare.failed)
     tree = {
         "study": table.study,
         "compare": compare,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -39,7 +41,9 @@ def test_a_value_without_a_logarithm_gives_a_note_and_no_verdict(make_study):
 
 def test_the_mean_of_the_last_epochs_is_compared(make_study, make_run):
     curves = {f"{i:032x}": np.random.default_rng(i).uniform(0.1, 1, 8) for i in (*range(4), *range(10, 14))}
-    runs = [[make_run(i, 0.5, fingerprint=f"{i + start:032x}") for i in range(4)] for start in (0, 10)]
+    runs = [
+        [replace(make_run(i, 0.5 + i / 10), fingerprint=f"{i + start:032x}") for i in range(4)] for start in (0, 10)
+    ]
 
     def read(name):
         return [{"epoch": i + 1, "valid_loss": float(v)} for i, v in enumerate(curves[name])]
@@ -60,7 +64,7 @@ def test_the_mean_of_the_last_epochs_is_compared(make_study, make_run):
 
 def test_a_variant_with_failed_seeds_has_a_median_and_no_verdict(make_study, make_run):
     runs = [make_run(0, 0.4), make_run(1, 2.0), make_run(2, 0.5), make_run(3, None, "diverged"), make_run(4, 0.6)]
-    study = {"a": (None, [*A, 0.5]), "b": ("a", runs), "c": ("b", [*B, 0.4])}
+    study = {"a": (None, [*A, 0.51]), "b": ("a", runs), "c": ("b", [*B, 0.43])}
     a, b, c = gather(make_study(study, Compare(failed=Failed(">", 1.5)))).rows
     assert (a.failed, b.failed, b.tally.ended, b.median, b.valid_loss, b.verdict) == (0, 2, 5, 0.6, None, None)
     assert (c.failed, c.verdict, c.delta_parent) == (0, None, None)

@@ -6,6 +6,7 @@ import pytest
 
 from ablate.planning.plan import make_plan, settings_flags
 from ablate.recipe import Recipe, RecipeError
+from ablate.recipe.variant import Compare, Failed, MeanOfLast
 from ablate.store.store import Store
 
 TEXT = """
@@ -51,6 +52,13 @@ def test_each_key_can_be_set_in_any_order(load):
     )
 
 
+def test_means_scales_and_failures_can_be_set(load):
+    found = load("compare.at={mean_of_last: 1}", "compare.scale=log", "compare.failed='> 1.5'").compare
+    assert found == Compare(at=MeanOfLast(1), scale="log", failed=Failed(">", 1.5))
+    with pytest.raises(RecipeError, match="must be a ratio greater than 1"):
+        load("compare.scale=log", compare="smallest_effect: 0.98")
+
+
 def test_runs_stay_the_same_and_count_as_those_of_the_recipe(load, tmp_path):
     store = Store(tmp_path / "runs")
     plain, other = make_plan(load(), store), make_plan(load("compare.metric=accuracy", "epochs=1"), store)
@@ -65,6 +73,11 @@ def test_runs_stay_the_same_and_count_as_those_of_the_recipe(load, tmp_path):
         ("compare.metric=acuracy", "Did you mean 'accuracy'?"),
         ("compare.at=first", "compare.at (=first) must be one of"),
         ("compare.smallest_effect=-1", "compare.smallest_effect (=-1) must be a number greater than 0"),
+        ("compare.at={mean_of_last: 0}", "compare.at.mean_of_last (=0) must be an integer of at least 1"),
+        ("compare.at={mean_of_last: 2}", "must be at most the number of epochs of plain (=1)"),
+        ("compare.scale=lin", "compare.scale (=lin) must be one of linear, log."),
+        ("compare.failed='< 0.2'", "must be the worse side, as lower is better"),
+        ("compare.failed=1.5", "must be a limit of compare.metric"),
         ("compare.metrik=accuracy", "Did you mean 'compare.metric'?"),
         ("compare={metric: accuracy}", "cannot be set"),
     ],

@@ -74,7 +74,7 @@ def test_runs_stay_the_same_and_count_as_those_of_the_recipe(load, tmp_path):
         ("compare.at=first", "compare.at (=first) must be one of"),
         ("compare.smallest_effect=-1", "compare.smallest_effect (=-1) must be a number greater than 0"),
         ("compare.at={mean_of_last: 0}", "compare.at.mean_of_last (=0) must be an integer of at least 1"),
-        ("compare.at={mean_of_last: 2}", "must be at most the number of epochs of plain (=1)"),
+        ("compare.at={mean_of_last: 2}", "must be at most the number of epochs of baseline (=1)"),
         ("compare.scale=lin", "compare.scale (=lin) must be one of linear, log."),
         ("compare.failed='< 0.2'", "must be the worse side, as lower is better"),
         ("compare.failed=1.5", "must be a limit of compare.metric"),

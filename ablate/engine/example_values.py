@@ -193,7 +193,7 @@ def as_one_mean(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor] | None
     """Values and weights (n,) from those of a sum of K means, (n, K); None if samples have other weights in each."""
     values, weights = values.double(), weights.double()
     if values.dim() == 1:
-        return values, weights
+        return (values, weights) if weights.dim() == 1 else None
     weights = weights.expand_as(values) if weights.dim() == 2 else weights.unsqueeze(1).expand_as(values)
     shares = weights / weights.mean(dim=0)
     if not torch.allclose(shares, shares[:, :1], rtol=1e-9, atol=0.0):

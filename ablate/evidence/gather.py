@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
@@ -22,9 +22,11 @@ from ablate.evidence.confounds import (
     unpaired_start,
 )
 from ablate.evidence.contrasts import UNDER_WAY, Finding, contrast, examine
+from ablate.evidence.crossed import NoNewSamples
 from ablate.evidence.inert_changes import inert
 from ablate.evidence.interactions import with_interactions
 from ablate.evidence.looks import look
+from ablate.evidence.new_samples import Load, OnNewSamples
 from ablate.evidence.paired import FLAT, Estimator, average, deviation, unit_of
 from ablate.evidence.seeds import Curves, Seeds, Source, reaching
 from ablate.evidence.table import Family, Row, Table
@@ -33,6 +35,7 @@ from ablate.notes.note import Note
 from ablate.recipe.measured import LOSSES, metrics_of
 from ablate.recipe.own_training import own_training
 from ablate.recipe.variant import Compare, Variant
+from ablate.store.examples import load as load_examples
 from ablate.store.places import Axis, axis_of
 from ablate.store.records import StudyRecord
 from ablate.store.store import Store
@@ -45,13 +48,14 @@ def gather(
     estimate: Estimator = shared_spreads,
     provenances: Source | None = None,
     curves: Curves | None = None,
+    examples: Load | None = None,
 ) -> Table:
     """The table of a study.
 
     Variants of the recipe that are not shown lend their variances and count in the correction of p-values.
     ``estimate`` estimates the variance of each comparison. With ``provenances``, rows note versions and devices that
     are mixed or differ from the parent's. ``curves`` are read for the recipe's ``reach``, and where results of
-    seeds are equal.
+    seeds are equal; ``examples`` where differences on new samples are asked for.
     """
     compare = study.recipe.compare
     records = {record.variant.name: record for record in (*study.family, *study.rows)}
@@ -98,6 +102,7 @@ def gather(
         tuple(recipe_metrics(study)),
         Family(planned, interactions, pooled),
         axis,
+        NoNewSamples() if examples is None else OnNewSamples(known, compare, examples),
     )
 
 
@@ -289,4 +294,5 @@ def agreed(values: Mapping[int, float]) -> float | None:
 
 def table_of(study: StudyRecord, store: Store) -> Table:
     """The evidence of a study, with the origins and curves of its runs. Records that its verdicts were looked at."""
-    return look(gather(study, provenances=store.provenances, curves=store.metrics), study, store)
+    load = partial(load_examples, store)
+    return look(gather(study, provenances=store.provenances, curves=store.metrics, examples=load), study, store)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ablate.evidence.crossed import NoNewSamples
 from ablate.evidence.seeds import Tally, Unit
 from ablate.evidence.verdicts import Verdict
 from ablate.notes.note import Note
@@ -126,6 +127,8 @@ class Family:
 class Table:
     """A study's rows, in the recipe's order. ``metrics`` names all metrics besides the losses, ``recipe_metrics`` those
     that the recipe asks for. Epochs are counted on ``axis``: the user's own training may count steps, or neither.
+    ``new_samples("net2")`` is a variant's difference from its parent on new samples, which is computed when it is asked
+    for.
 
     ``print(table)`` shows it with one line per row.
     """
@@ -139,6 +142,7 @@ class Table:
     recipe_metrics: tuple[str, ...] = ()
     family: Family = field(default_factory=Family)
     axis: Axis = "epoch"
+    new_samples: NoNewSamples = field(default_factory=NoNewSamples, compare=False, repr=False)
 
     def __str__(self) -> str:
         return plain_text(self)

@@ -107,6 +107,11 @@ def probability(value: float | None) -> str:
     return f"{value:.3f}" if value >= 0.001 else "<0.001"
 
 
+def percent(value: float | None) -> str:
+    """A fraction in percent, as an integer; empty if it is not known."""
+    return "" if value is None else f"{100 * value:.0f}%"
+
+
 def count(value: float | None) -> str:
     """An integer, or the nearest one."""
     return UNKNOWN if value is None else f"{round(value)}"

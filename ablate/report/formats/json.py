@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,9 @@ from ablate.report.document import Document, Format
 
 if TYPE_CHECKING:
     from ablate.evidence.table import Row, Table
+
+
+NONE: Mapping[str, Any] = {}
 
 
 def render(document: Document) -> str:
@@ -27,12 +31,16 @@ def as_json(value: Any) -> str:
 
 def table_tree(table: Table) -> dict[str, Any]:
     """``study``, ``compare``, ``axis`` and ``rows``."""
+    from ablate.report.columns import new_samples
+
     compare = {key: getattr(table.compare, key) for key in ("metric", "better", "at", "smallest_effect")}
-    return {"study": table.study, "compare": compare, "axis": table.axis, "rows": [row_tree(row) for row in table.rows]}
+    new = new_samples(table)
+    rows = [row_tree(row, {key: value(row) for key, value in new.items()}) for row in table.rows]
+    return {"study": table.study, "compare": compare, "axis": table.axis, "rows": rows}
 
 
-def row_tree(row: Row) -> dict[str, Any]:
-    """A row's values, None if they are not known or too large for a number, then its metrics under their own names.
+def row_tree(row: Row, more: Mapping[str, Any] = NONE) -> dict[str, Any]:
+    """A row's values and ``more``, None if they are not known or too large for a number, then its metrics under their own names.
 
     A metric that is called like one of the row's own keys appears as ``metric_<name>``.
     """
@@ -42,7 +50,7 @@ def row_tree(row: Row) -> dict[str, Any]:
     tree = {("from" if name == "parent" else name): getattr(row, name) for name in names}
     tree |= {"changes": list(row.changes), "published": dict(row.published) if row.published else None}
     tree["unlike"] = [sentence(note, row.tally.unit) for note in row.unlike]
-    tree |= row.reached
+    tree |= {**row.reached, **more}
     tree |= {(f"metric_{name}" if name in tree else name): value for name, value in row.metrics.items()}
     return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in tree.items()}
 

@@ -40,7 +40,8 @@ def table_tree(table: Table) -> dict[str, Any]:
 
 
 def row_tree(row: Row, more: Mapping[str, Any] = NONE) -> dict[str, Any]:
-    """A row's values and ``more``, None if they are not known or too large for a number, then its metrics under their own names.
+    """A row's values and ``more``, None if they are not known or too large for a number, then its metrics under their
+    own names.
 
     A metric that is called like one of the row's own keys appears as ``metric_<name>``.
     """

@@ -35,6 +35,7 @@ def examples(
     from ablate.cli.show_table import flags_named
     from ablate.evidence.examples import most_different
     from ablate.execution.predictions import runs_of
+    from ablate.recipe.shape import available
     from ablate.report.examples import render_examples
     from ablate.report.figure import picture_suffix
     from ablate.report.formats import checked
@@ -46,8 +47,10 @@ def examples(
     if a == b:
         raise ValueError(f"VARIANT_B (={b}) must be another variant than VARIANT_A.")
     plan, store = selection.plan(recipe, metric=metric, need_files=output is not None), selection.store
+    names = [variant.name for variant in plan.recipe.variants]
     for name in (a, b):
-        runs_of(plan, name)
+        if name not in names:
+            raise ValueError(f"variant (={name}) is not defined in {recipe}.{available(name, names)}")
     found = most_different(plan.record(), a, b, partial(load, store), top)
     if output is None or suffix is None:
         stdout().file.write(render_examples(found, format))

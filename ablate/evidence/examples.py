@@ -57,7 +57,7 @@ def most_different(study: StudyRecord, first: str, second: str, load: Load, top:
         theirs = read_examples(other, compare.metric, compare.at, load).values
     except NoExamples as error:
         raise ValueError(
-            f"{error}. Only runs of the built-in loop, and of functions that call run.examples, have them."
+            f"{error}. They are stored by the built-in loop, and by functions that call run.examples."
         ) from None
     common = [seed for seed in values if seed in theirs]
     means = [np.mean([side[seed] for seed in common], axis=0) for side in (values, theirs)]

@@ -20,22 +20,26 @@ LARGER = 2.5
 """How many times as many samples a plan asks about: 1,000 instead of 360."""
 
 
-def new_samples_legend(table: Table) -> str:
-    """What the differences on new samples are; and of which variants the epoch was chosen on these samples."""
+COLUMNS = {KEY, "new_samples_low", "new_samples_high", "new_samples_share"}
+
+
+def new_samples_lines(table: Table, shown: Set[str]) -> list[str]:
+    """What a table says about new samples; without these columns, nothing is computed but `limits`."""
+    if not shown & COLUMNS:
+        return limits(table, shown)
     found = {row.variant: one for row in table.rows if (one := table.new_samples(row.variant)) is not None}
     if not found:
-        return "Δ on new samples is not known: it requires the values of single validation samples (docs/evidence.md)."
+        return ["Δ on new samples requires the values of single validation samples, which these runs do not have."]
     first = next(iter(found.values()))
-    per = "" if first.groups is None else ", clustered by group"
-    text = (
-        f"Δ on new samples: Δ parent with a 95% interval for new seeds and new samples like the {first.samples:,} of "
-        f"the validation set{per} (t, two-way random effects; the training set is held fixed; no verdict)."
-    )
-    chosen = [name for name, one in found.items() if one.chosen]
-    if chosen:
-        which = "all variants" if len(chosen) == len(found) else ", ".join(map(plain, chosen))
-        text += f" The epoch was chosen on these samples ({which}), so differences may be biased."
-    return text
+    like = f"{first.samples:,} validation samples" + (f" in {first.groups:,} groups" if first.groups else "")
+    lines = [
+        f"Δ on new samples: Δ parent, its 95% confidence interval for new seeds and samples like these {like} "
+        "(training set held fixed; no verdict)."
+    ]
+    if chosen := [name for name, one in found.items() if one.chosen]:
+        which = "" if len(chosen) == len(found) else f" of {', '.join(map(plain, chosen))}"
+        lines.append(f"The epoch{which} was chosen on these samples, so Δ may be biased.")
+    return lines + limits(table, shown)
 
 
 def limits(table: Table, shown: Set[str]) -> list[str]:

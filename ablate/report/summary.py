@@ -10,7 +10,7 @@ from ablate.notes.note import Kind, Note
 from ablate.recipe.measured import LOSSES
 from ablate.report.column import FOUND, PARTIAL, UNLIKE, alike
 from ablate.report.columns import default_keys, published_metric
-from ablate.report.new_samples import limits, new_samples_legend
+from ablate.report.new_samples import new_samples_lines
 from ablate.report.notes import counted, joined, short_line
 from ablate.report.wording import plain
 
@@ -40,7 +40,7 @@ def summary(table: Table, keys: Collection[str] | None = None, *, details: bool 
     legend and every note of each variant.
     """
     shown = set(default_keys(table) if keys is None else keys)
-    legend, others = main_legend(table, shown), [*limits(table, shown), *column_legend(table, shown)]
+    legend, others = main_legend(table, shown), [*new_samples_lines(table, shown), *column_legend(table, shown)]
     if details:
         lines = [*legend, *marks(table, shown), *pooling_legend(table, shown), *others, *variant_lines(table)]
         return [plain(line) for line in lines]
@@ -165,7 +165,6 @@ def column_legend(table: Table, shown: Set[str]) -> list[str]:
     known = {key for key in shown if any(getattr(row, key, None) is not None for row in rows)}
     tested = any(key.startswith("test_") and key in table.metrics for key in shown)
     texts = {
-        new_samples_legend(table): shown & {"delta_new_samples", "new_samples_low", "new_samples_share"},
         interactions(table): "interaction" in known,
         f"Effect size: Δ parent in standard deviations over {table.unit}s (Hedges' g, corrected for small samples).": (
             "effect_size" in known

@@ -17,7 +17,7 @@ from ablate.engine import example_values
 from ablate.engine.example_values import as_one_mean, loss_of_each, metric_of_each
 from ablate.engine.training import train
 from ablate.recipe.settings import Choice, Monitor
-from ablate.registry import entries, lookup
+from ablate.registry import entries
 
 SAMPLES = 30
 

@@ -85,7 +85,7 @@ def test_they_survive_a_checkpoint(write):
     ],
 )
 def test_wrong_arguments_are_one_line(arguments, message):
-    with pytest.raises(ValueError, match="run.examples: ") as raised:
+    with pytest.raises(ValueError, match=r"run\.examples: ") as raised:
         ExamplesByPoint().add(1, "valid_loss", *arguments)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)

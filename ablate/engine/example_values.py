@@ -11,19 +11,16 @@ from typing import TYPE_CHECKING
 
 from ablate.data.dataset import Part, Spec
 from ablate.data.examples import MOST, Examples
-from ablate.engine.device import autocast, dtype_of
-from ablate.losses.from_model import FromModel, prediction_of
+from ablate.losses.from_model import FromModel
 from ablate.metrics.metric import Metric
 from ablate.metrics.regression import in_original_unit
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
-from ablate.trees import joined, tree_map, unbound
+from ablate.trees import tree_map
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
-
-    from ablate.engine.assembly import Assembly
 
 Each = Callable[["Tensor", "Tensor"], "tuple[Tensor, Tensor]"]
 """From the predictions and targets of N samples of one network to their values and weights, (N,) or, for a loss that is
@@ -101,6 +98,11 @@ def loss_of_each(
     return values, weights
 
 
+def tolerance_of(precision: str) -> float:
+    """By how much a mean over samples may differ from the recorded value, relative to it."""
+    return ROUNDING.get(precision, COARSE)
+
+
 def own_loss_of_each(
     loss: Callable[..., Tensor], weight: Callable[..., Tensor | int], prediction: Tensor, target: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -113,40 +115,6 @@ def own_loss_of_each(
     if not math.isclose(mean, float(loss(*exact)), rel_tol=SAME):
         raise ValueError("is no mean over samples")
     return loss_of_each(loss, weight, prediction, target)
-
-
-def evaluate_examples(assembly: Assembly, recorded: Mapping[int, Mapping[str, float]]) -> dict[int, Examples]:
-    """The values of all validation samples for each seed number in ``recorded``, which holds its values over the whole
-    set; metrics that are no means over samples are left out.
-
-    One pass over the validation set with the networks' current weights.
-    """
-    each, replicas, precision = assembly.each_example, assembly.replicas, assembly.settings.precision
-    if each.ids is None or not each.measures or not recorded:
-        return {}
-    measures = dict(each.measures)
-    found: dict[tuple[int, str], list[tuple[Tensor, Tensor]]] = {}
-    replicas.eval()
-    with torch.no_grad(), autocast(assembly.device, precision):
-        for batch, (inputs, target) in enumerate(assembly.valid.batches(None)):
-            output = prediction_of(assembly.predict(assembly.given(inputs, target), batch))
-            outputs = unbound(output) if replicas.lead else [output]
-            for i in recorded:
-                whole = joined([outputs[i]], 0, dtype_of(precision))
-                for name in list(measures):
-                    given = outputs[i] if name == "valid_loss" else whole
-                    try:
-                        values = measures[name](given, target)
-                    except Exception:  # custom code that takes whole batches only
-                        del measures[name]
-                        continue
-                    found.setdefault((i, name), []).append(values)
-    tolerance = ROUNDING.get(precision, COARSE)
-    return {
-        i: kept
-        for i, whole in recorded.items()
-        if (kept := of_seed(each, {name: found[i, name] for name in measures}, whole, tolerance)) is not None
-    }
 
 
 def of_seed(
@@ -186,7 +154,7 @@ def examples_of(
     for name, measure in each.measures.items():
         with suppress(Exception):  # custom code that takes whole batches only
             found[name] = [measure(prediction, target)]
-    return of_seed(each, found, recorded, ROUNDING.get(precision, COARSE))
+    return of_seed(each, found, recorded, tolerance_of(precision))
 
 
 def as_one_mean(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor] | None:

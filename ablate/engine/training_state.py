@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from ablate.data.examples import Examples
 from ablate.engine.contract import LARGEST_LOSS, Outcome, Report, State
-from ablate.engine.evaluation import evaluate, evaluation_weights, validate
-from ablate.engine.example_values import evaluate_examples
+from ablate.engine.evaluation import evaluate, evaluate_examples, evaluation_weights, validate
 from ablate.engine.replicas import keep
 from ablate.engine.stacked_tricks import has_hook
 from ablate.notes.note import Note

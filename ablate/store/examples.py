@@ -22,6 +22,9 @@ NAME = "examples.npz"
 MOST_ARRAYS = 200
 """The most arrays in a file."""
 
+LONGEST_HEADER = 1000
+"""The most bytes before the numbers of an array."""
+
 VALUE, WEIGHT = "value/", "weight/"
 """What the names of arrays begin with, before the name of a metric."""
 
@@ -53,10 +56,10 @@ def from_bytes(contents: bytes) -> Examples:
     """The contents of a file, which may be damaged or a stranger's. Raises ValueError (one line)."""
     try:
         with zipfile.ZipFile(io.BytesIO(contents)) as archive:
-            names = archive.namelist()
-            if len(names) > MOST_ARRAYS:
+            members = archive.infolist()
+            if len(members) > MOST_ARRAYS:
                 raise ValueError(f"has more than {MOST_ARRAYS} arrays")
-            arrays = {name.removesuffix(".npy"): _array(archive, name) for name in names}
+            arrays = {member.filename.removesuffix(".npy"): _array(archive, member) for member in members}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"is not a whole .npz file ({str(error).rstrip('.') or type(error).__name__})") from None
     ids, groups = arrays.pop("ids", None), arrays.pop("groups", None)
@@ -77,15 +80,18 @@ def from_bytes(contents: bytes) -> Examples:
     return Examples(ids, found[VALUE], found[WEIGHT], groups)
 
 
-def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    """An array (n,) of int64, float32 or float64, of which at most `MOST` numbers are read."""
-    with archive.open(name) as file:
-        if npy.read_magic(file) != (1, 0):
-            raise ValueError(f"has an array '{name}' of another version of the format")
-        shape, _, kind = npy.read_array_header_1_0(file)
-        if len(shape) != 1 or not 0 < shape[0] <= MOST or kind not in (np.int64, np.float32, np.float64):
-            raise ValueError(f"has an array '{name}' of shape {shape} and type {kind}")
-        data = file.read(shape[0] * kind.itemsize)
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+    """An array (n,) of int64, float32 or float64, of at most `MOST` numbers; no more than they take is read."""
+    name = member.filename
+    if member.file_size > 8 * MOST + LONGEST_HEADER:
+        raise ValueError(f"has an array '{name}' of {member.file_size:,} bytes")
+    file = io.BytesIO(archive.read(member))
+    if npy.read_magic(file) != (1, 0):
+        raise ValueError(f"has an array '{name}' of another version of the format")
+    shape, _, kind = npy.read_array_header_1_0(file)
+    if len(shape) != 1 or not 0 < shape[0] <= MOST or kind not in (np.int64, np.float32, np.float64):
+        raise ValueError(f"has an array '{name}' of shape {shape} and type {kind}")
+    data = file.read(shape[0] * kind.itemsize)
     if len(data) != shape[0] * kind.itemsize:
         raise ValueError(f"has an array '{name}' that is cut off")
     return np.frombuffer(data, kind)

@@ -30,6 +30,7 @@ COMMANDS = (
     "plot",
     "predict",
     "diff",
+    "examples",
     "status",
     "cancel",
     "logs",

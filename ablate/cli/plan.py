@@ -36,6 +36,7 @@ def plan(
     from ablate.notes.note import Note
     from ablate.planning.plan import make_plan
     from ablate.planning.plan_summary import outlook
+    from ablate.report.new_samples import what_limits
     from ablate.report.notes import lines_by_variant
 
     store = selection.store
@@ -64,6 +65,8 @@ def plan(
     for sentence in lines_by_variant(notes):
         say(f"warning: {sentence}")
     warn_of(made, store)
+    for sentence in what_limits(made, store):
+        say(sentence)
     selection.mention_last(study, "plan")
     wrong = [row for row in view.rows if row.error]
     for row in wrong:

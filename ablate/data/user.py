@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -145,7 +146,7 @@ def _part(
 
     if isinstance(value, TensorDataset):
         value = value.tensors
-    if is_iterable(value):
+    if iterable := is_iterable(value):
         value = read_through(value, where)
     pair = isinstance(value, tuple | list) and len(value) == 2 and all(hasattr(half, "shape") for half in value)
     if not pair and isinstance(value, tuple | Mapping) and collate is None:
@@ -169,13 +170,13 @@ def _part(
             "or a pair of tensors or arrays."
         )
     elif collate is not None:
-        part = Part(dataset=cast("Any", Collated(value, where, form, collate)))
+        part = Part(dataset=cast("Any", Collated(value, where, form, collate)), rows=torch.arange(len(value)))
     else:
         samples = Samples(value, where, double=double, are_points=are_points, form=form)
         part = _from_dataset(samples, where)
     if not len(part):
         raise ValueError(f"{where} is empty.")
-    return part
+    return replace(part, rows=None) if iterable else part
 
 
 def _from_arrays(value: Any, where: str, form: BatchForm) -> Part:
@@ -195,8 +196,8 @@ def _from_dataset(samples: Samples, where: str) -> Part:
         raise ValueError(f"{where} is empty.")
     if repeats(samples):
         inputs, targets = read(samples)
-        return Part(inputs, targets, rows=torch.arange(len(inputs)))
-    return Part(dataset=cast("Any", samples))
+        return Part(inputs, targets, rows=torch.arange(len(samples)))
+    return Part(dataset=cast("Any", samples), rows=torch.arange(len(samples)))
 
 
 def _spec(

@@ -22,6 +22,7 @@ from ablate.engine.data_dependent_init import adapt_to_data
 from ablate.engine.device import dtype_of, place, prepare, scaler_for
 from ablate.engine.dry_run import SAMPLES, dry_run, unstackable_batches
 from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
+from ablate.engine.example_values import EachExample
 from ablate.engine.last_batch import batches_for_norms, try_one_sample
 from ablate.engine.measures import Measure, Measures, make_measures
 from ablate.engine.points import Points
@@ -67,6 +68,7 @@ class Assembly:
     loss: Measure
     loss_weight: Callable[[Tensor], Tensor | int]
     metrics: dict[str, Measure]
+    each_example: EachExample
     tricks: list[Trick | EachSeed]
     train: Loader
     train_clean: Loader
@@ -264,6 +266,7 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         loss=measures.loss,
         loss_weight=measures.loss_weight,
         metrics=measures.metrics,
+        each_example=measures.each_example,
         tricks=tricks,
         train=train,
         train_clean=train_clean,
@@ -333,7 +336,7 @@ def make_replicas(
     given: Tree = WithTargets(inputs, targets) if isinstance(measures.loss, FromModel) else inputs
     loss, notes = dry_run(stack, networks, given, targets, measures.loss)
     metrics = {name: one_by_one(measure) for name, measure in measures.metrics.items()}
-    return stack, Measures(loss, weight_of_each(measures.loss_weight), metrics), notes
+    return stack, Measures(loss, weight_of_each(measures.loss_weight), metrics, measures.each_example), notes
 
 
 def facts_of(

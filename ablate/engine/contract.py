@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ablate.data.dataset import Parts, TargetScaling
+from ablate.data.examples import Examples
 from ablate.notes.old_sentences import StoredNote
 from ablate.recipe.folds import Folds
 from ablate.recipe.settings import Settings
@@ -67,6 +68,7 @@ class Outcome:
     first_weights: str | None = None
     places: Mapping[str, Mapping[str, float]] | None = None
     notes: Sequence[StoredNote] = ()
+    examples: Examples | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ablate.data.examples import Examples
 from ablate.data.loaders import Loader
 from ablate.engine.device import autocast, dtype_of
+from ablate.engine.example_values import of_seed, tolerance_of
 from ablate.layers.batch_norm import batch_norms
 from ablate.losses.from_model import prediction_of
 from ablate.registry.lazy import torch
-from ablate.trees import joined, length
+from ablate.trees import joined, length, unbound
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,6 +54,40 @@ def evaluate(
             if watched:
                 assembly.tracked.show_valid(prediction, target)
     return {name: torch.as_tensor(value, device=assembly.device).reshape(-1) for name, value in values.items()}
+
+
+def evaluate_examples(assembly: Assembly, recorded: Mapping[int, Mapping[str, float]]) -> dict[int, Examples]:
+    """The values of all validation samples for each seed number in ``recorded``, which holds its values over the whole
+    set; metrics that are no means over samples are left out.
+
+    One pass over the validation set with the networks' current weights.
+    """
+    each, replicas, precision = assembly.each_example, assembly.replicas, assembly.settings.precision
+    if each.ids is None or not each.measures or not recorded:
+        return {}
+    measures = dict(each.measures)
+    found: dict[tuple[int, str], list[tuple[Tensor, Tensor]]] = {}
+    replicas.eval()
+    with torch.no_grad(), autocast(assembly.device, precision):
+        for batch, (inputs, target) in enumerate(assembly.valid.batches(None)):
+            output = prediction_of(assembly.predict(assembly.given(inputs, target), batch))
+            outputs = unbound(output) if replicas.lead else [output]
+            for i in recorded:
+                whole = joined([outputs[i]], 0, dtype_of(precision))
+                for name in list(measures):
+                    given = outputs[i] if name == "valid_loss" else whole
+                    try:
+                        values = measures[name](given, target)
+                    except Exception:  # custom code that takes whole batches only
+                        del measures[name]
+                        continue
+                    found.setdefault((i, name), []).append(values)
+    tolerance = tolerance_of(precision)
+    return {
+        i: kept
+        for i, whole in recorded.items()
+        if (kept := of_seed(each, {name: found[i, name] for name in measures}, whole, tolerance)) is not None
+    }
 
 
 def validate(assembly: Assembly, *, watched: bool = True) -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from ablate.data.classes import check_shape
 from ablate.data.dataset import Parts, Spec
 from ablate.engine.contract import Assignment
 from ablate.engine.data_checks import has_gaps
+from ablate.engine.example_values import EachExample, of_each_example
 from ablate.engine.replicas import CannotStack
 from ablate.losses.loss import Loss
 from ablate.metrics.metric import Metric
@@ -31,11 +32,14 @@ Measure = Callable[["Tensor", "Tensor"], "Tensor"]
 
 @dataclass(frozen=True)
 class Measures:
-    """The loss or its terms (`Loss.terms`), the weight of a batch in their means, and the metrics by name."""
+    """The loss or its terms (`Loss.terms`), the weight of a batch in their means, and the metrics by name; and those of
+    single samples, of one network also for a stack.
+    """
 
     loss: Measure
     loss_weight: Callable[[Tensor], Tensor | int]
     metrics: dict[str, Measure]
+    each_example: EachExample
 
 
 def make_measures(assignment: Assignment, data: Parts, networks: Sequence[nn.Module]) -> Measures:
@@ -55,7 +59,7 @@ def make_measures(assignment: Assignment, data: Parts, networks: Sequence[nn.Mod
         for choice in settings.metrics:
             if choice.target is not None and takes_network(user_function(choice, folder)):
                 raise CannotStack(f"metric (={choice.target}) uses the network.")
-    return Measures(loss, weight, metrics)
+    return Measures(loss, weight, metrics, of_each_example(settings, data.spec, data.valid, loss, weight))
 
 
 def make_loss(

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ablate.data.examples import Examples
 from ablate.engine.contract import LARGEST_LOSS, Outcome, Report, State
-from ablate.engine.evaluation import evaluate, evaluation_weights, validate
+from ablate.engine.evaluation import evaluate, evaluate_examples, evaluation_weights, validate
 from ablate.engine.replicas import keep
 from ablate.engine.stacked_tricks import has_hook
 from ablate.notes.note import Note
@@ -153,9 +154,10 @@ class TrainingState:
         # without a best epoch, because a metric is always NaN or all epochs are ignored: use the last one
         other = [i for i in whole if self.best_epoch[i] not in (0, self.last_epoch[i])]
         best = last | dict(zip(other, self._measured(self.best, self.best_weights, other), strict=True))
+        examples = self._examples(last_weights, best if self.assembly.settings.select == "best" else last)
         outcomes = []
         for i, seed in enumerate(self.seeds):
-            outcome = self._outcome(i, seed, last.get(i, {}), best.get(i, {}))
+            outcome = replace(self._outcome(i, seed, last.get(i, {}), best.get(i, {})), examples=examples.get(i))
             if skipped := self.assembly.skipped_steps:
                 values = {"skipped": skipped, "steps": self.points.step(outcome.epoch)}
                 outcome = replace(outcome, notes=[Note("skipped_steps", values=values)])
@@ -166,6 +168,19 @@ class TrainingState:
             report.ended(self.first + i, outcome)
             outcomes.append(outcome)
         return outcomes
+
+    def _examples(
+        self, last_weights: dict[str, Tensor], selected: Mapping[int, Mapping[str, float]]
+    ) -> dict[int, Examples]:
+        """The values of single validation samples at the selected epoch, whose values are ``selected``."""
+        replicas, weights = self.assembly.replicas, last_weights
+        if self.assembly.settings.select == "best":
+            weights = {}
+            keep(weights, last_weights, range(replicas.count), replicas)
+            keep(weights, self.best_weights, [int(i) for i in np.flatnonzero(self.best_epoch)], replicas)
+        if selected:
+            replicas.load(weights)
+        return evaluate_examples(self.assembly, selected)
 
     def _outcome(self, i: int, seed: int, last: dict[str, float], best: dict[str, float]) -> Outcome:
         best_epoch, epoch = int(self.best_epoch[i]) or None, int(self.last_epoch[i])

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from ablate.evidence.confounds import (
     unpaired_start,
 )
 from ablate.evidence.contrasts import UNDER_WAY, Finding, contrast, examine
+from ablate.evidence.crossed import NoNewSamples
 from ablate.evidence.earlier_studies import earlier_scatter
 from ablate.evidence.factorial import trick_table
 from ablate.evidence.inert_changes import inert
@@ -38,6 +39,7 @@ from ablate.evidence.looks import (
     verdict_lines,
     with_pending,
 )
+from ablate.evidence.new_samples import Load, OnNewSamples
 from ablate.evidence.paired import FLAT, LEVEL, Estimator, average, deviation, unit_of
 from ablate.evidence.pairing import pairing_factor
 from ablate.evidence.seeds import Curves, Seeds, Source, reaching
@@ -52,6 +54,7 @@ from ablate.recipe.own_training import own_training
 from ablate.recipe.variant import Compare, MeanOfLast, Variant
 from ablate.store.checked import EarlierScatter, Look
 from ablate.store.disk import DiskError
+from ablate.store.examples import load as load_examples
 from ablate.store.places import Axis, axis_of
 from ablate.store.records import StudyRecord
 from ablate.store.store import Store
@@ -65,13 +68,15 @@ def gather(
     provenances: Source | None = None,
     curves: Curves | None = None,
     earlier: Sequence[Look] = (),
+    examples: Load | None = None,
 ) -> Table:
     """The table of a study.
 
     Variants of the recipe that are not shown lend their variances and count in the correction of p-values. ``estimate``
     estimates the variance of each comparison. ``earlier`` are the verdicts that were shown before. With
     ``provenances``, rows note versions and devices that are mixed or differ from the parent's. ``curves`` are read for
-    the recipe's ``reach``, and where results of seeds are equal.
+    the recipe's ``reach``, and where results of seeds are equal; ``examples`` where differences on new
+    samples are asked for.
     """
     compare = study.recipe.compare
     records = {record.variant.name: record for record in (*study.family, *study.rows)}
@@ -159,6 +164,7 @@ def gather(
         ),
         axis,
         tricks=trick_table(study.recipe, known),
+        new_samples=NoNewSamples() if examples is None else OnNewSamples(known, compare, examples),
     )
     looked = (
         verdict_lines(table, known, earlier)
@@ -418,11 +424,12 @@ def table_of(study: StudyRecord, store: Store) -> Table:
     """The evidence of a study, with the origins and curves of its runs, and the scatter of earlier studies. Records
     that its verdicts were looked at.
     """
+    load = partial(load_examples, store)
     recipe, looks = study.recipe, store.looks(study.recipe.study)
     family = study.family or study.rows
 
     def table(scatter: tuple[EarlierScatter, ...]) -> Table:
-        found = gather(study, beside(scatter), store.provenances, store.metrics, looks)
+        found = gather(study, beside(scatter), store.provenances, store.metrics, looks, load)
         return replace(found, prior=scatter if found.family.pooled else ())
 
     found = table(earlier_scatter(recipe, family, store, looks, showing=False))

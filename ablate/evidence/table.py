@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ablate.evidence.crossed import NoNewSamples
 from ablate.evidence.paired import LEVEL
 from ablate.evidence.seeds import Tally, Unit
 from ablate.evidence.trick_table import TrickTable
@@ -180,6 +181,8 @@ class Table:
     that the recipe asks for. Epochs are counted on ``axis``: the user's own training may count steps, or neither.
     ``looked`` are the verdicts that it is the first to show, ``prior`` the comparisons of earlier studies whose scatter
     they use. ``tricks`` has the effects of tricks that a design estimates from several variants.
+    ``new_samples("net2")`` is a variant's difference from its parent on new samples, which is computed when it is asked
+    for.
 
     ``print(table)`` shows it with one line per row.
     """
@@ -196,6 +199,7 @@ class Table:
     looked: tuple[Look, ...] = field(default=(), compare=False, repr=False)
     tricks: TrickTable | None = None
     prior: tuple[EarlierScatter, ...] = ()
+    new_samples: NoNewSamples = field(default_factory=NoNewSamples, compare=False, repr=False)
 
     def __str__(self) -> str:
         return plain_text(self)

@@ -20,7 +20,7 @@ from ablate.execution.shutdown import Ending
 from ablate.notes.note import Note
 from ablate.recipe.own_training import own_training
 from ablate.registry.lazy import torch
-from ablate.store import checkpoints
+from ablate.store import checkpoints, examples
 from ablate.store.checkpoints import Checkpoint
 from ablate.store.places import at_of
 from ablate.store.provenance import Origin
@@ -252,6 +252,8 @@ class RunRecorder:
                 first_loss=outcome.first_loss if math.isfinite(outcome.first_loss or 0.0) else None,
                 first_weights=outcome.first_weights,
             )
+            if outcome.examples is not None:
+                examples.save(self.store, record.fingerprint, outcome.examples)
             self.store.write_status(record, durable=True)
             self.close(replica)
             if not self.under_way():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from ablate.metrics.metric import Metric, classes
+from ablate.metrics.metric import MeanMetric, Metric, classes, scores
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         costs="Changes in steps of 1/n and ignores confidence; less sensitive than the loss.",
     ),
 )
-class Accuracy(Metric):
+class Accuracy(MeanMetric):
     """From 0 to 1, over all samples with a class (not −100).
 
     Predictions are (n, classes, …), or (n, 1, …) scores of class 1 against 0; targets are class indices (n, …).
@@ -35,7 +35,7 @@ class Accuracy(Metric):
     better = "higher"
     task = "classification"
 
-    def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
+    def elements(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         if prediction.dim() < 2 or target.shape != prediction.shape[:1] + prediction.shape[2:]:
             raise ValueError(
                 "metric (=accuracy) requires class indices as targets, but predictions are "
@@ -43,7 +43,7 @@ class Accuracy(Metric):
                 "rmse."
             )
         guess = prediction.argmax(dim=1) if prediction.shape[1] > 1 else (prediction[:, 0] > 0).long()
-        return (guess == target)[target >= 0].to(torch.float64).mean()
+        return guess == target, target >= 0
 
 
 @register(
@@ -56,7 +56,7 @@ class Accuracy(Metric):
         costs="Close to 1 if there are few classes.",
     ),
 )
-class TopK(Metric):
+class TopK(MeanMetric):
     """From 0 to 1; ties among outputs go to the lower class index. k = 1 is accuracy."""
 
     better = "higher"
@@ -71,13 +71,13 @@ class TopK(Metric):
         if self.k >= spec.outputs:
             raise ValueError(f"{name}.k (={self.k}) must be less than the number of classes ({spec.outputs}).")
 
-    def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
-        logits, truth = classes("top_k", prediction, target)
-        own = logits.gather(1, truth.unsqueeze(1))
-        lower = torch.arange(logits.shape[1], device=logits.device) < truth.unsqueeze(1)
+    def elements(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        logits, truth = scores("top_k", prediction, target)
+        own = logits.gather(2, truth.clamp(min=0).unsqueeze(2))
+        lower = torch.arange(logits.shape[2], device=logits.device) < truth.unsqueeze(2)
         # number of classes ranked before the true one; NaN is never ranked
-        before = ((logits > own) | ((logits == own) & lower)).sum(dim=1)
-        return ((before < self.k) & ~own.squeeze(1).isnan()).to(torch.float64).mean()
+        before = ((logits > own) | ((logits == own) & lower)).sum(dim=2)
+        return (before < self.k) & ~own.squeeze(2).isnan(), truth >= 0
 
 
 @register(
@@ -92,15 +92,15 @@ class TopK(Metric):
         costs="Changes in steps of 1/n; less sensitive than the loss.",
     ),
 )
-class Error(Metric):
+class Error(MeanMetric):
     """From 0 to 1; ties among outputs go to the first class."""
 
     better = "lower"
     task = "classification"
 
-    def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
-        logits, truth = classes("error", prediction, target)
-        return (logits.argmax(dim=1) != truth).to(torch.float64).mean()
+    def elements(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        logits, truth = scores("error", prediction, target)
+        return logits.argmax(dim=2) != truth, truth >= 0
 
 
 @register(

@@ -43,6 +43,34 @@ class Metric(Named):
         Raises ValueError if the data do not match.
         """
 
+    def each(self, prediction: Tensor, target: Tensor, spec: Spec) -> tuple[Tensor, Tensor] | None:
+        """The metric of each sample and its weight, both (n,), float64, if the metric of a set is the weighted mean of
+        those of its samples; None if it is not, as a root or a ratio.
+        """
+        return None
+
+
+class MeanMetric(Metric):
+    """A metric that is a mean over all samples, positions or outputs whose target is known."""
+
+    @abstractmethod
+    def elements(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """What is averaged, and whether the target is known, both (n, …).
+
+        Raises ValueError if the data do not match.
+        """
+
+    def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
+        elements, known = self.elements(prediction, target)
+        return elements[known].to(torch.float64).mean()
+
+    def each(self, prediction: Tensor, target: Tensor, spec: Spec) -> tuple[Tensor, Tensor] | None:
+        elements, known = self.elements(prediction, target)
+        n = len(known)
+        sums = torch.where(known, elements.to(torch.float64), 0.0).reshape(n, -1).sum(dim=1)
+        weights = known.reshape(n, -1).sum(dim=1)
+        return sums / weights.clamp(min=1), weights.to(torch.float64)
+
 
 def numbers(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Predictions and targets (n, outputs) in float64, missing targets NaN.
@@ -65,8 +93,18 @@ def numbers(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tens
 def classes(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Logits (m, classes) and class indices (m,) of all m samples or positions with a class (not −100).
 
-    From predictions (n, classes, …) and targets (n, …). A single score (n, 1, …) is expanded to two classes, with
-    scores 0 and it. Raises ValueError if targets are not class indices.
+    From predictions (n, classes, …) and targets (n, …); see `scores`.
+    """
+    logits, truth = (values.flatten(0, 1) for values in scores(name, prediction, target))
+    known = truth >= 0
+    return logits[known], truth[known]
+
+
+def scores(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits (n, positions, classes) and targets (n, positions) from predictions (n, classes, …) and targets (n, …).
+
+    A single score (n, 1, …) is expanded to two classes, with scores 0 and it. Raises ValueError if targets are not
+    class indices.
     """
     fits = prediction.dim() > 1 and target.shape == prediction.shape[:1] + prediction.shape[2:]
     if not fits or target.is_floating_point():
@@ -75,12 +113,10 @@ def classes(name: str, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tens
             f"metric (={name}) requires predictions (n, classes, …) and class indices (n, …), but predictions have "
             f"shape {tuple(prediction.shape)}, and targets are {kind} of shape {tuple(target.shape)}."
         )
-    flat = target.flatten()
-    logits = prediction.movedim(1, -1).flatten(0, -2)
-    if logits.shape[1] == 1:
-        logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
-    known = flat >= 0
-    return logits[known], flat[known]
+    logits = prediction.movedim(1, -1).reshape(len(target), -1, prediction.shape[1])
+    if logits.shape[2] == 1:
+        logits = torch.cat([torch.zeros_like(logits), logits], dim=2)
+    return logits, target.reshape(len(target), -1)
 
 
 def errors(name: str, prediction: Tensor, target: Tensor) -> Tensor:

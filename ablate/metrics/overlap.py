@@ -83,6 +83,14 @@ class Overlap(Metric):
         both, either = counted(type(self).__name__.lower(), prediction, target, self.per, self.background)
         return self.share(both, either).nanmean(dim=-1).nanmean()
 
+    def each(self, prediction: Tensor, target: Tensor, spec: Spec) -> tuple[Tensor, Tensor] | None:
+        """Of an average over images, the overlap of each image; those without a class to count have no weight."""
+        if self.per == "set":
+            return None
+        both, either = counted(type(self).__name__.lower(), prediction, target, self.per, self.background)
+        found = self.share(both, either).nanmean(dim=-1)
+        return found.nan_to_num(0.0), (~found.isnan()).to(torch.float64)
+
     @abstractmethod
     def share(self, both: Tensor, either: Tensor) -> Tensor:
         """The overlap from |P∩T| and |P| + |T|, elementwise."""

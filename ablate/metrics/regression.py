@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from ablate.metrics.metric import Metric, errors, numbers
+from ablate.metrics.metric import MeanMetric, Metric, errors, numbers
 from ablate.registry import Card, register
 from ablate.registry.lazy import torch
 
@@ -44,14 +44,15 @@ class Rmse(Metric):
         helps="For regression with outliers: errors count linearly.",
     ),
 )
-class Mae(Metric):
+class Mae(MeanMetric):
     """Σ |prediction − target|/n over the n known targets of all outputs; NaN if none is known."""
 
     better = "lower"
     task = "regression"
 
-    def measure(self, prediction: Tensor, target: Tensor, spec: Spec) -> Tensor:
-        return errors("mae", prediction, target).abs().mean()
+    def elements(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        prediction, target = numbers("mae", prediction, target)
+        return (prediction - target).abs(), ~target.isnan()
 
 
 @register(
@@ -94,10 +95,10 @@ def explained(prediction: Tensor, target: Tensor) -> Tensor:
     return 1 - left / (target - target.mean()).square().sum()
 
 
-Measure = Callable[["Tensor", "Tensor"], "Tensor"]
+Value = TypeVar("Value")
 
 
-def in_original_unit(measure: Measure, spec: Spec) -> Measure:
+def in_original_unit(measure: Callable[[Tensor, Tensor], Value], spec: Spec) -> Callable[[Tensor, Tensor], Value]:
     """A metric that gets predictions and targets (n, outputs) in the unit before `Spec.target_scaling`; ``measure``
     itself without scaling.
 
@@ -108,7 +109,7 @@ def in_original_unit(measure: Measure, spec: Spec) -> Measure:
     if scaling is None:
         return measure
 
-    def undone(prediction: Tensor, target: Tensor) -> Tensor:
+    def undone(prediction: Tensor, target: Tensor) -> Value:
         # a single target may be (n,) or (n, 1)
         flat = target.unsqueeze(-1) if target.dim() == 1 else target
         return measure(scaling.original(prediction.double()), scaling.original(flat.double()).view(target.shape))

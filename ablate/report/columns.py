@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ablate.evidence.seeds import reach_keys
-from ablate.evidence.table import Table
+from ablate.evidence.table import Row, Table
 from ablate.recipe.measured import LOSSES
 from ablate.recipe.variant import MeanOfLast
 from ablate.registry import suggestion
@@ -26,7 +26,7 @@ from ablate.report.column import (
     words,
 )
 from ablate.report.notes import joined, values_text
-from ablate.report.numbers import count, deviation, duration, fixed_column, memory, percent, probability, tenths
+from ablate.report.numbers import count, deviation, duration, fixed_column, memory, percent, probability, share, tenths
 from ablate.report.wording import grouped, plain, signed, status_text, titled, verdict_text
 
 MOST_METRICS = 2
@@ -52,6 +52,7 @@ def available(table: Table) -> dict[str, Column]:
     for readers.
     """
     metric, axis = table.compare.metric, table.axis
+    new = new_samples(table)
     fixed = [
         words("variant", "Name", lambda row: row.variant),
         words("from", "Parent", lambda row: row.parent),
@@ -99,6 +100,16 @@ def available(table: Table) -> dict[str, Column]:
         ),
         delta("baseline_ci_low", "Δ baseline CI low", lambda row: row.baseline_ci_low),
         delta("baseline_ci_high", "Δ baseline CI high", lambda row: row.baseline_ci_high),
+        delta(
+            "delta_new_samples",
+            "Δ on new samples",
+            new["delta_new_samples"],
+            new["new_samples_low"],
+            new["new_samples_high"],
+        ),
+        delta("new_samples_low", "Δ on new samples CI low", new["new_samples_low"]),
+        delta("new_samples_high", "Δ on new samples CI high", new["new_samples_high"]),
+        numbers("new_samples_share", "Share of the samples", new["new_samples_share"], each(share)),
         numbers("compared_last", f"{titled(metric)} (last)", lambda row: row.compared_last, fixed_column),
         numbers("compared_best", f"{titled(metric)} (best)", lambda row: row.compared_best, fixed_column),
         numbers("delta_percent", "Δ %", lambda row: row.delta_percent, lambda values: [percent(v) for v in values]),
@@ -167,6 +178,16 @@ def available(table: Table) -> dict[str, Column]:
     if isinstance(table.compare.at, MeanOfLast) and key in known:
         known[key] = replace(known[key], title=f"{known[key].title} ({table.compare.at.words})")
     return known
+
+
+def new_samples(table: Table) -> dict[str, Callable[[Row], float | None]]:
+    """The values that are computed from single samples when they are asked for, by key."""
+
+    def of(name: str) -> Callable[[Row], float | None]:
+        return lambda row: getattr(table.new_samples(row.variant), name, None)
+
+    keys = {"delta_new_samples": "delta", "new_samples_low": "low", "new_samples_high": "high"}
+    return {key: of(name) for key, name in (keys | {"new_samples_share": "sample_share"}).items()}
 
 
 def came(key: str, title: str) -> Column:

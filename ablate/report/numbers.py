@@ -145,6 +145,11 @@ def percent(value: float | None) -> str:
     return "" if value is None else fixed(value, 1, "+")
 
 
+def share(value: float | None) -> str:
+    """A fraction in percent, as an integer; empty if it is not known."""
+    return "" if value is None else f"{100 * value:.0f}%"
+
+
 def count(value: float | None) -> str:
     """An integer, or the nearest one."""
     return UNKNOWN if value is None else f"{round(value)}"

@@ -10,6 +10,7 @@ from ablate.notes.note import Kind, Note
 from ablate.recipe.measured import LOSSES
 from ablate.report.column import FOUND, PARTIAL, UNLIKE, alike
 from ablate.report.columns import default_keys, published_metric
+from ablate.report.new_samples import new_samples_lines
 from ablate.report.notes import counted, joined, short_line
 from ablate.report.wording import cover, plain
 
@@ -42,7 +43,7 @@ def summary(table: Table, keys: Collection[str] | None = None, *, details: bool 
     legend and every note of each variant.
     """
     shown = set(default_keys(table) if keys is None else keys)
-    legend, others = main_legend(table, shown), column_legend(table, shown)
+    legend, others = main_legend(table, shown), [*new_samples_lines(table, shown), *column_legend(table, shown)]
     if details:
         lines = [*legend, *marks(table, shown), *pooling_legend(table, shown), *others, *variant_lines(table)]
         return [plain(line) for line in lines]

@@ -8,6 +8,7 @@ Layout of the folder (by default ``runs``)::
                         metrics.jsonl      a line per epoch
                         status.json        replaced atomically
                         best.pt, last.pt   weights
+                        examples.npz       losses and metrics of single validation samples (`store.examples`)
                         checkpoint.pt      during training; checkpoint.old.pt: the previous one
                         log.txt            output of the job
                         lock.1             names the process that writes to the folder (`store.locks`)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePosixPath
 
+from ablate.evidence.crossed import NoNewSamples
 from ablate.evidence.gather import Table, table_of
 from ablate.store.records import StudyRecord
 from ablate.store.store import Store
@@ -53,6 +54,10 @@ class Rendering:
 def rendering(study: StudyRecord, store: Store, table: Table | None = None) -> Rendering:
     """The artifacts of a study, rendered only if MLflow lacks them."""
     known = table or table_of(study, store)
+    without = replace(known, new_samples=NoNewSamples(), looked=())
+    known = known if known.new_samples.is_quick() else replace(known, new_samples=NoNewSamples())
+    values = asdict(without)
+    del values["new_samples"]
 
     def render() -> Artifacts:
         from ablate.report.formats import FORMATS, PRINTED, render
@@ -72,7 +77,7 @@ def rendering(study: StudyRecord, store: Store, table: Table | None = None) -> R
         drawn = pictures(study, store, known) if finished else {}
         return Artifacts(study.recipe.text, tables, render(known, "md"), drawn, columns)
 
-    return Rendering(digest([__version__, study.recipe.text, asdict(known)]), render)
+    return Rendering(digest([__version__, study.recipe.text, values]), render)
 
 
 def views(study: StudyRecord, columns: Iterable[str]) -> dict[str, str]:

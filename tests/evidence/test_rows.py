@@ -264,6 +264,10 @@ def test_notes_name_their_seeds_unless_all_have_them(make_study, make_run):
     assert rows(make_study({"a": (None, runs)}))["a"].notes == (Note("missing_targets"), replace(slow, seeds=(0,)))
 
 
+NEW_SAMPLES = ["delta_new_samples", "new_samples_low", "new_samples_high", "new_samples_share"]
+"""Keys that are computed from the stored values of single samples."""
+
+
 def test_dump_has_the_keys_that_are_promised(make_study, make_run):
     runs = [make_run(0, results={"selected": {"valid_loss": 0.5, "acc": 0.9, "status": 3.0}})]
     table = gather(make_study({"a": (None, runs), "b": ("a", [make_run(0, None, "queued")])}, metrics=["acc"]))
@@ -278,7 +282,7 @@ def test_dump_has_the_keys_that_are_promised(make_study, make_run):
         "failed": None,
     }
     for row in tree["rows"]:
-        assert list(row) == [*KEYS, "acc", "acc_sd", "metric_status", "status_sd"]
+        assert list(row) == [*KEYS, *NEW_SAMPLES, "acc", "acc_sd", "metric_status", "status_sd"]
     assert tree["rows"][1]["from"] == "a"
     assert tree["rows"][1]["published"] is None
     assert tree["rows"][0]["metric_status"] == 3.0

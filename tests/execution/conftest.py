@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from ablate.data.examples import Examples
 from ablate.data.faces import FRAME, POINTS
 from ablate.engine.contract import Facts, Outcome
 from ablate.execution.events import Event, ProcessExited, decode, encode
@@ -175,6 +177,11 @@ class FaultyDisk(Disk):
         pass
 
 
+def samples(seed: int) -> Examples:
+    """Values of single samples, which differ between seeds."""
+    return Examples(np.arange(3), {"valid_loss": np.float32([seed, 1, 2])})
+
+
 class Stub:
     """A trainer that is instant and deterministic: a seed's numbers depend on nothing but the seed and the epoch. Says
     every kind of thing to its report.
@@ -213,7 +220,8 @@ class Stub:
             report.weights(replica, "best", {"weight": values[replica] / 2})
             numbers = {"train_loss": value, "valid_loss": value / 3}
             results = {"selected": numbers, "last": numbers, "best": numbers}
-            report.ended(replica, Outcome(seeds[replica], "finished", settings.epochs, "", 1, settings.epochs, results))
+            outcome = Outcome(seeds[replica], "finished", settings.epochs, "", 1, settings.epochs, results)
+            report.ended(replica, replace(outcome, examples=samples(seeds[replica])))
 
 
 class InProcess:

@@ -66,7 +66,17 @@ def test_nothing_of_it_is_trained_again(old, study, capsys):
     correct_over_all_planned(expected["rows"])
     assert (table["study"], table["compare"]) == (expected["study"], expected["compare"])
     for ours, theirs in zip(table["rows"], expected["rows"], strict=True):
-        added = {"detectable", "detectable_seeds", "judged_seeds", "look", "level", "top_ups", "delta_all", "failed", "median"}
+        added = {
+            "detectable",
+            "detectable_seeds",
+            "judged_seeds",
+            "look",
+            "level",
+            "top_ups",
+            "delta_all",
+            "failed",
+            "median",
+        }
         assert ours.keys() - theirs.keys() == added
         assert theirs.keys() - ours.keys() == {"more_seeds"}
         assert len(ours["unlike"]) == len(theirs["unlike"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,9 @@ from ablate.report.document import Document, Format
 
 if TYPE_CHECKING:
     from ablate.evidence.table import Row, Table
+
+
+NONE: Mapping[str, Any] = {}
 
 
 def render(document: Document) -> str:
@@ -29,23 +33,30 @@ def as_json(value: Any) -> str:
 
 def table_tree(table: Table) -> dict[str, Any]:
     """``study``, ``compare``, ``axis``, ``prior``, ``pairing``, ``rows``, and ``tricks`` if the design has them."""
+    from ablate.report.columns import new_samples
+
     compare = {key: getattr(table.compare, key) for key in ("metric", "better", "at", "scale", "smallest_effect")}
     if isinstance(table.compare.at, MeanOfLast):
         compare["at"] = {"mean_of_last": table.compare.at.count}
     compare["failed"] = None if table.compare.failed is None else str(table.compare.failed)
+    new = new_samples(table)
+    if not table.new_samples.is_quick():
+        new = {key: lambda row: None for key in new}
+    rows = [row_tree(row, {key: value(row) for key, value in new.items()}) for row in table.rows]
     tree = {
         "study": table.study,
         "compare": compare,
         "axis": table.axis,
         "prior": list(table.prior),
         "pairing": table.family.pairing,
-        "rows": [row_tree(row) for row in table.rows],
+        "rows": rows,
     }
     return tree if table.tricks is None else tree | {"tricks": asdict(table.tricks)}
 
 
-def row_tree(row: Row) -> dict[str, Any]:
-    """A row's values, None if they are not known or too large for a number, then its metrics under their own names.
+def row_tree(row: Row, more: Mapping[str, Any] = NONE) -> dict[str, Any]:
+    """A row's values and ``more``, None if they are not known or too large for a number, then its metrics under their
+    own names.
 
     A metric that is called like one of the row's own keys appears as ``metric_<name>``.
     """
@@ -59,7 +70,7 @@ def row_tree(row: Row) -> dict[str, Any]:
     tree["chosen"] = None if row.chosen is None else dict(row.chosen)
     tree["tied"] = [dict(one) for one in row.tied]
     tree["unlike"] = [sentence(note, row.tally.unit) for note in row.unlike]
-    tree |= row.reached
+    tree |= {**row.reached, **more}
     tree |= {(f"metric_{name}" if name in tree else name): value for name, value in row.metrics.items()}
     return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in tree.items()}
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from ablate.data.dataset import Part, Parts
 from ablate.engine.contract import Assignment, Facts, Outcome, Report, State
 from ablate.engine.data_checks import has_gaps
+from ablate.engine.example_values import examples_of, of_each_example
 from ablate.engine.measures import make_loss, make_metric
 from ablate.engine.predicting import Trained, predict
 from ablate.trainers.shared.leakage import same_rows
@@ -29,14 +30,16 @@ def judge(assignment: Assignment, data: Parts, report: Report, resume: State | N
     for row, below in settings.sources.items():
         if not same_rows(settings, below):
             raise ValueError(f"joined (={row}) must be trained on the data of this variant ({settings.data.label}).")
-    loss, _ = make_loss(settings.loss, spec, folder, missing=has_gaps(data), targets=data.train.targets)
+    loss, weight = make_loss(settings.loss, spec, folder, missing=has_gaps(data), targets=data.train.targets)
     measures = {"loss": loss} | {choice.label: make_metric(choice, spec, folder) for choice in settings.metrics}
+    each = of_each_example(settings, spec, data.valid, loss, weight)
     runs = [joined_run(assignment, seed) for seed in assignment.seeds]
     report.started(Facts(parameters=parameters(runs[0]), data=data.notes, joined=settings.joined))
     outcomes = []
     for replica, (seed, run) in enumerate(zip(assignment.seeds, runs, strict=True)):
         began = time.monotonic()
         values: dict[str, float] = {}
+        examples = None
         for prefix, part in (("valid_", data.valid), ("test_", data.test)):
             if part is None:
                 continue
@@ -44,11 +47,13 @@ def judge(assignment: Assignment, data: Parts, report: Report, resume: State | N
             for name, measure in measures.items():
                 key = f"{prefix}{name}" if name == "loss" or prefix == "test_" else name
                 values[key] = float(measure(prediction, targets_of(part)))
+            if part is data.valid:
+                examples = examples_of(each, prediction, targets_of(part), values, settings.precision)
         known = {key: value if math.isfinite(value) else None for key, value in values.items()}
         line = {"epoch": 1, "time": time.time(), "seconds": round(time.monotonic() - began, 4), **known}
         report.epoch(replica, line)
         results = dict.fromkeys(("selected", "last", "best"), values)
-        outcomes.append(Outcome(seed, "finished", 1, "", 1, 1, results))
+        outcomes.append(Outcome(seed, "finished", 1, "", 1, 1, results, examples=examples))
         report.ended(replica, outcomes[-1])
     return outcomes
 

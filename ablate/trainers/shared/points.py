@@ -58,6 +58,11 @@ class Points:
     _at: tuple[float | None, int | None] | None = None
     _clock: float = field(default_factory=time.monotonic)
 
+    @property
+    def current(self) -> int:
+        """The number of the point that was recorded last, whether its line is complete or not."""
+        return self.count + (self._at is not None)
+
     def add(self, values: Mapping[str, object], epoch: float | None = None, step: int | None = None) -> None:
         """Record metrics at an epoch and step. Raises `Diverged`, and TypeError or ValueError with one line."""
         checked = {name: number(name, value) for name, value in values.items()}

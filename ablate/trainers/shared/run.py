@@ -5,14 +5,17 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.engine.contract import Assignment, Outcome, Report
 from ablate.registry.lazy import torch
+from ablate.trainers.shared.own_examples import ExamplesByPoint
 from ablate.trainers.shared.points import Points
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
     from torch import nn
 
 PLAIN = (int, float, bool, str, bytes, type(None))
@@ -37,8 +40,10 @@ class Run:
         self._checkpoints = False
         self._points = Points(assignment.settings, lambda line: report.epoch(replica, line))
         self.seed_everything()
+        self._examples = ExamplesByPoint()
         if state is not None:
             self._points.restore(state["points"])
+            self._examples.restore(state.get("examples", {}))
 
     @property
     def folder(self) -> Path:
@@ -70,6 +75,20 @@ class Run:
         if not self._checkpoints:
             self._report.end_if_asked()
 
+    def examples(
+        self, ids: ArrayLike, losses: ArrayLike, *, metric: str = "valid_loss", groups: ArrayLike | None = None
+    ) -> None:
+        """Record the loss of each validation sample, for `Δ on new samples` and ``ablate examples``. Call it after
+        `log` of the same epoch, which must have their mean; those of the selected epoch are kept.
+
+        ``ids`` (n,) are different integers that mean the same samples in all runs, such as positions in the data;
+        ``losses`` (n,) are numbers; ``groups`` (n,) are integers. Lists, arrays or tensors. ``metric`` is the name of
+        the mean in `log`. More than a million samples, and values that are not finite, are not kept. Raises ValueError
+        for other shapes and types.
+        """
+        self._examples.add(self._points.current, metric, ids, losses, groups)
+        self._examples.keep_only({self._points.current, self._points.best_point})
+
     def checkpoint(self, state: Mapping[str, Any] | Callable[[], Mapping[str, Any]]) -> None:
         """Save a state from which `resume` continues, if a checkpoint is due: every 30 seconds, or as the recipe's
         ``checkpoint`` says. Call it after every epoch.
@@ -86,7 +105,7 @@ class Run:
         check_plain(own, "state")
         points = self._points.state()
         whole = {"epoch": self._points.count, "points": points, "own": own, "generators": generators(self.device)}
-        self._report.checkpoint(whole)
+        self._report.checkpoint(whole | {"examples": self._examples.state()})
 
     def resume(self) -> Any | None:
         """The state of the last `checkpoint` of this run, with tensors on the run's device; None at the first start.
@@ -119,7 +138,8 @@ class Run:
 
     def outcome(self) -> Outcome:
         """The result of the run, after its function has returned."""
-        return self._points.outcome(self.seed)
+        outcome = self._points.outcome(self.seed)
+        return replace(outcome, examples=self._examples.of(outcome.selected_epoch))
 
 
 def check_plain(value: object, path: str) -> None:

@@ -18,6 +18,7 @@ from ablate.evidence.table import ALL_LOSSES
 from ablate.recipe.recipe import Recipe
 from ablate.recipe.variant import Compare
 from ablate.store.checked import EarlierScatter, Look, Prior, StudyRow
+from ablate.store.descriptors import LinkError
 from ablate.store.disk import DiskError
 from ablate.store.records import RunRecord, VariantRecord
 from ablate.store.store import Store
@@ -59,7 +60,10 @@ def earlier_scatter(
         return ()
     runs = {run.fingerprint: run for record in family for run in record.runs if run.status != "queued"}
     data = own_data(family, compare, store)
-    chosen = choose(Own(recipe.study, compare, runs, data), store)
+    try:
+        chosen = choose(Own(recipe.study, compare, runs, data), store)
+    except LinkError:  # a link in the place of another study, whose runs are unknown
+        return ()
     line = Prior(metric=compare.metric, at=at, data=data or "", comparisons=chosen)
     try:
         store.add_prior(recipe.study, line)

@@ -40,6 +40,7 @@ def test_what_a_run_leaves_behind(own, ablate, tmp_path):
     [folder] = (tmp_path / "runs" / "store").iterdir()
     assert {path.name for path in folder.iterdir()} == {
         "settings.yaml", "identity.json", "provenance.json", "metrics.jsonl", "status.json", "best.pt", "last.pt", "log.txt", "lock.1",
+        "examples.npz",
     }  # fmt: skip
     settings = YAML(typ="safe").load(folder / "settings.yaml")
     assert settings["model"] == {"target": "model:Net"}

@@ -9,7 +9,6 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from ablate.printable import UNSEEN
-from ablate.recipe.variant import MeanOfLast
 from ablate.report.document import Document, Format
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ def as_json(value: Any) -> str:
 
 def table_tree(table: Table) -> dict[str, Any]:
     """``study``, ``compare``, ``axis``, ``prior``, ``pairing``, ``rows``, and ``tricks`` if the design has them."""
+    from ablate.recipe.variant import MeanOfLast
     from ablate.report.columns import new_samples
 
     compare = {key: getattr(table.compare, key) for key in ("metric", "better", "at", "scale", "smallest_effect")}

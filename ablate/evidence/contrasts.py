@@ -17,6 +17,7 @@ from ablate.evidence.paired import (
     effect,
     fold_spread,
     own_spread,
+    scatter,
     unit_of,
 )
 from ablate.evidence.seeds import Seeds, Unit
@@ -151,6 +152,7 @@ def examine(
     spreads = estimate(samples, pairs, seeds)
     effects = {name: effect(d, spread, level) for (name, d), spread in zip(taken.items(), spreads, strict=True)}
     outliers = dict(zip(taken, far_out(samples), strict=True))
+    wide = dict(zip(taken, scatter_ratios(samples), strict=True))
     effects |= {name: effect_apart(d, contrasts[name].folds, level) for name, d in apart.items()}
     asked = {name for name, each in contrasts.items() if name in effects and each.comparable and each.final}
     final = [effects[name] if name in asked else None for name in contrasts]
@@ -160,6 +162,8 @@ def examine(
         notes = list(each.notes)
         if far := tuple(each.seeds[place] for place in outliers.get(name, ())):
             notes.append(Note("outlier", seeds=far))
+        if not far and (ratio := wide.get(name, 0.0)) >= WIDE and each.final:
+            notes.append(Note("scatters_more", values={"ratio": round(ratio)}))
         if name in effects and effects[name].n > 1 and effects[name].spread is None:
             notes.append(Note("same_difference"))
         judgement = judged[name]
@@ -174,6 +178,27 @@ def effect_apart(sample: Differences, folds: int | None, level: float = LEVEL) -
     unit = unit_of(sample)
     sample = sample / unit
     return effect(sample, own_spread(sample) if folds is None else fold_spread(sample, folds), level).times(unit)
+
+
+WIDE = 5.0
+"""How many times the median standard deviation of a study's differences is much: with fewer than `MANY` seeds, a t-test
+of such a comparison is unreliable if its differences are skewed.
+"""
+
+MANY = 10
+
+
+def scatter_ratios(samples: Sequence[Differences]) -> list[float]:
+    """The standard deviation of each comparison's differences, divided by the median of the others'; 0 if there are
+    fewer than two others, with `MANY` seeds or more, and where that is 0.
+    """
+    sizes = [scatter(sample) if len(sample) > 1 else 0.0 for sample in samples]
+    ratios = []
+    for i, (size, sample) in enumerate(zip(sizes, samples, strict=True)):
+        others = [other for j, other in enumerate(sizes) if j != i and other > 0]
+        middle = float(np.median(others)) if len(others) > 1 and len(sample) < MANY else 0.0
+        ratios.append(size / middle if middle > 0 else 0.0)
+    return ratios
 
 
 FAR = 5.0

@@ -59,6 +59,7 @@ Kind = Literal[
     "same_metric",
     "paired_on_some",
     "outlier",
+    "scatters_more",
     "same_difference",
     "init_not_paired",
     "start_not_paired",

@@ -74,6 +74,8 @@ SENTENCES: dict[Kind, str] = {
     "same_metric": "same {metric} as the parent for {seeds}",
     "paired_on_some": "compared with the parent for {seeds} only",
     "outlier": "the difference from the parent is an outlier for {seeds}",
+    "scatters_more": "its differences vary {ratio} times as much as those of the others: if they are skewed, false "
+    "positives are more likely",
     "same_difference": "no verdict: all {unit}s differ from the parent by the same amount, so the variance is unknown",
     "init_not_paired": "initial weights are not paired with the parent's, so differences vary more",
     "start_not_paired": "the loss before training is not the parent's with the same seed: differences vary more",

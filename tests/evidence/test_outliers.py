@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ablate.evidence.contrasts import far_out
+from ablate.evidence.contrasts import Contrast, examine, far_out
 
 CALM = np.array([0.01, -0.02, 0.0, 0.02, -0.01, 0.015])
 
@@ -28,3 +28,17 @@ def test_most_normal_rows_have_none():
     draw = np.random.default_rng(0)
     studies = [far_out(list(draw.standard_normal((6, 10)))) for _ in range(200)]
     assert np.mean([bool(row) for study in studies for row in study]) < 0.03
+
+
+def test_a_comparison_that_varies_much_more_than_the_others_is_noted():
+    draw = np.random.default_rng(0)
+    sizes = {"a": 1.0, "b": 1.0, "c": 12.0, "d": 1.0}
+    for count, noted in ((5, ["c"]), (12, [])):
+        known = {
+            name: Contrast(sd * draw.standard_normal(count), seeds=tuple(range(count)), reference="base")
+            for name, sd in sizes.items()
+        }
+        found = examine(known, "lower")
+        assert [n for n, one in found.items() if any(note.kind == "scatters_more" for note in one.notes)] == noted
+    two = {name: known[name] for name in ("a", "c")}
+    assert not any(one.notes for one in examine(two, "lower").values())

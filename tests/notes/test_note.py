@@ -13,7 +13,7 @@ VALUES = {
     "at": "last", "status": "out_of_memory", "names": ["1", "2"], "finished": 3, "planned": 5, "parent": "net1", "own": 1000,
     "keys": ["size"], "before": 3, "now": 5, "unit": "seed", "place": "params.seed", "texts": "a is 3", "differences": [{"what": "unknown"}], "metrics": ["auc"],
     "tricks": ["flip", "rotate"], "column": "column area", "low": 0.0, "high": 255.0, "train_low": 0.0, "train_high": 1.0,
-    "columns": ["Unnamed: 0"], "skipped": 2, "effect": [-0.5, -0.75, -0.25], "cover": 97.5, "verdict": "helps", "whose": "its", "settings": "optimizer.lr = 0.1",
+    "columns": ["Unnamed: 0"], "skipped": 2, "ratio": 12, "effect": [-0.5, -0.75, -0.25], "cover": 97.5, "verdict": "helps", "whose": "its", "settings": "optimizer.lr = 0.1",
     "paths": ["optimizer.lr"], "tied": " (tied with 0.2)",
 }  # fmt: skip
 

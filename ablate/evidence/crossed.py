@@ -52,7 +52,7 @@ class VarianceParts:
         return max(self.sample - self.residual, 0.0)
 
     def error(self, *, seeds: float = 1.0, samples: float = 1.0) -> float:
-        """The standard error with so many times the seeds and the samples."""
+        """The standard error if the numbers of seeds and of samples are multiplied by these factors."""
         both = self.residual / (seeds * samples)
         return math.sqrt(self.of_seeds / seeds + self.of_samples / samples + both)
 

@@ -46,7 +46,8 @@ def earlier_scatter(
     """The comparisons of earlier studies that the verdicts of this one use.
 
     Those that were recorded with its first verdict; with ``showing``, they are chosen and recorded now if no verdict on
-    this metric has been shown. None if ``compare.prior`` is off, and for cross-validation.
+    this metric has been shown. None if ``compare.prior`` is off, and for cross-validation, means of the last epochs,
+    logarithms and declared failures, for which earlier studies were not measured.
     """
     compare = recipe.compare
     at = compare.at

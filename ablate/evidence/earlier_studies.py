@@ -74,9 +74,10 @@ def earlier_scatter(
 
 
 def own_data(family: Sequence[VariantRecord], compare: Compare, store: Store) -> str | None:
-    """What identifies the data of the first variant with a run that has been trained."""
-    trained = (run.fingerprint for record in family for run in record.runs if run.status == "finished")
-    return next((data for name in trained if (data := data_of(name, compare, store)) is not None), None)
+    """What identifies the data of the first variant with a run that has been trained; of each, one run is read."""
+    trained = (next((run.fingerprint for run in one.runs if run.status == "finished"), None) for one in family)
+    each = (data_of(name, compare, store) for name in trained if name is not None)
+    return next((data for data in each if data is not None), None)
 
 
 def data_of(fingerprint: str, compare: Compare, store: Store) -> str | None:

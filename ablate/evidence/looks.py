@@ -68,7 +68,8 @@ def _same_metric(line: Look, compare: Compare) -> bool:
 
 def with_pending(history: History, seeds: Seeds) -> History:
     """The history with the seeds that have been added since, once all of them have finished."""
-    new = tuple(seed for seed in seeds.finished if seed not in history.all)
+    shown = set(history.all)
+    new = tuple(seed for seed in seeds.finished if seed not in shown)
     if not history.first or not new or len(seeds.finished) < len(seeds.runs):
         return history
     return History(history.first, (*history.added, new))

@@ -205,6 +205,18 @@ def test_nothing_is_read_of_other_studies_without_a_first_verdict(runs, monkeypa
     runs.shown(waiting)
 
 
+def test_one_run_of_each_variant_is_read_if_the_data_are_unknown(runs, monkeypatch):
+    now = runs.train(runs.recipe("now", 0.2, seeds=9), 2000)
+    names = [run.fingerprint for run in make_plan(now, runs.store).runs]
+    for name in names:
+        (runs.store.run_folder(name) / "identity.json").unlink()  # as a version before it was written
+    read = []
+    identity = Store.identity
+    monkeypatch.setattr(Store, "identity", lambda self, name: read.append(name) or identity(self, name))
+    assert runs.prior(now) == []
+    assert set(read) <= set(names) and len(read) == 3
+
+
 def test_looks_use_the_same_list(runs):
     runs.train(runs.recipe("before", 0.1), 1000)
     now = runs.train(runs.recipe("now", 0.2, seeds="{looks: [5, 10], until: decided}"), 2000)

@@ -2,15 +2,22 @@
 
 A command ends by SIGHUP (closed terminal) and SIGTERM (batch systems) as by Ctrl-C.
 
-Signals can arrive at any time. Files are written completely: nothing is raised inside `Ending.shield`.
+Signals can arrive at any time. Files are written completely: nothing is raised inside `Ending.shield`. Where Python
+ignores what is raised (in ``__del__``, in callbacks of C libraries), it is raised again.
 """
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
+
+SOON = 0.05
+"""Seconds until an exception that Python had to ignore is raised again."""
 
 GRACE = 4.0
 """Seconds for a job to reach the end of its epoch; less than the server waits."""
@@ -43,6 +50,7 @@ class Ending:
         """End on SIGTERM and after ``timeout`` seconds. Call it in the main thread."""
         signal.signal(signal.SIGTERM, lambda *_: self.ask("interrupted"))
         signal.signal(signal.SIGALRM, lambda *_: self._alarm())
+        sys.unraisablehook = retrying(EndAsked, lambda: signal.setitimer(signal.ITIMER_REAL, SOON))
         if timeout is not None:
             signal.setitimer(signal.ITIMER_REAL, timeout)
 
@@ -92,9 +100,34 @@ class Ending:
         raise EndAsked(self.asked)
 
 
+Hook = Callable[["sys.UnraisableHookArgs"], object]
+
+
+def retrying(kind: type[BaseException], again: Callable[[], object]) -> Hook:
+    """A ``sys.unraisablehook`` that calls ``again`` for exceptions of this kind; others are printed as before."""
+    before = sys.unraisablehook
+
+    def hook(ignored: sys.UnraisableHookArgs) -> None:
+        if issubclass(ignored.exc_type, kind):
+            again()
+        else:
+            before(ignored)
+
+    return hook
+
+
+def interrupt_soon() -> None:
+    """Send SIGINT to this process, from another thread."""
+    timer = threading.Timer(SOON, os.kill, (os.getpid(), signal.SIGINT))
+    timer.daemon = True
+    timer.start()
+
+
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
     """Inside, SIGTERM and SIGHUP raise KeyboardInterrupt, unless ignored (``nohup``). Use it in the main thread."""
+    hook = sys.unraisablehook
+    sys.unraisablehook = retrying(KeyboardInterrupt, interrupt_soon)
 
     def interrupt(number: int, frame: Any) -> None:
         raise KeyboardInterrupt
@@ -105,5 +138,6 @@ def ended_by_signals() -> Iterator[None]:
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -31,6 +31,7 @@ COMMANDS = (
     "predict",
     "diff",
     "examples",
+    "explain",
     "status",
     "cancel",
     "logs",

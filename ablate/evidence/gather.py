@@ -15,6 +15,7 @@ from ablate.evidence.confounds import (
 )
 from ablate.evidence.contrasts import Finding, contrast, examine
 from ablate.evidence.crossed import NoNewSamples
+from ablate.evidence.diagnosis import Diagnosis, NoDiagnosis
 from ablate.evidence.earlier_studies import earlier_scatter
 from ablate.evidence.factorial import trick_table
 from ablate.evidence.interactions import with_interactions
@@ -132,6 +133,7 @@ def gather(
         rows = [replace(row, interaction_p=None) for row in rows]
     rows = with_best(rows, known, compare, estimate)
     pooled = any(one.effect and one.effect.spread and one.effect.spread.pooled for one in to_parent.values())
+    new_samples = NoNewSamples() if examples is None else OnNewSamples(known, compare, examples)
     table = Table(
         study.recipe.study,
         compare,
@@ -151,7 +153,8 @@ def gather(
         ),
         axis,
         tricks=trick_table(study.recipe, known),
-        new_samples=NoNewSamples() if examples is None else OnNewSamples(known, compare, examples),
+        new_samples=new_samples,
+        diagnosis=NoDiagnosis() if curves is None else Diagnosis(shown, curves, axis, new_samples),
     )
     looked = (
         verdict_lines(table, known, earlier)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ablate.evidence.crossed import NoNewSamples
+from ablate.evidence.diagnosis import NoDiagnosis
 from ablate.evidence.paired import LEVEL
 from ablate.evidence.seeds import Tally, Unit
 from ablate.evidence.trick_table import TrickTable
@@ -182,7 +183,7 @@ class Table:
     ``looked`` are the verdicts that it is the first to show, ``prior`` the comparisons of earlier studies whose scatter
     they use. ``tricks`` has the effects of tricks that a design estimates from several variants.
     ``new_samples("net2")`` is a variant's difference from its parent on new samples, which is computed when it is asked
-    for.
+    for, and ``diagnosis("net2")`` what its curves say about its training.
 
     ``print(table)`` shows it with one line per row.
     """
@@ -200,6 +201,7 @@ class Table:
     tricks: TrickTable | None = None
     prior: tuple[EarlierScatter, ...] = ()
     new_samples: NoNewSamples = field(default_factory=NoNewSamples, compare=False, repr=False)
+    diagnosis: NoDiagnosis = field(default_factory=NoDiagnosis, compare=False, repr=False)
 
     def __str__(self) -> str:
         return plain_text(self)

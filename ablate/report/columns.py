@@ -25,6 +25,7 @@ from ablate.report.column import (
     timed,
     words,
 )
+from ablate.report.diagnosis import short
 from ablate.report.notes import joined, values_text
 from ablate.report.numbers import count, deviation, duration, fixed_column, memory, percent, probability, share, tenths
 from ablate.report.wording import grouped, plain, signed, status_text, titled, verdict_text
@@ -161,6 +162,7 @@ def available(table: Table) -> dict[str, Column]:
         spread(table),
         published("published", published_title(table), published_metric(table)),
         words("notes", "Notes", lambda row: joined(row.notes, row.tally.unit)),
+        words("diagnosis", "Diagnosis", lambda row: short(table.diagnosis(row.variant))),
     ]
     quoted = dict.fromkeys(name for row in table.rows for name in row.published or {})
     taken = {column.key for column in (*fixed, *readers)}
@@ -196,8 +198,8 @@ def came(key: str, title: str) -> Column:
 
 
 def data_keys(table: Table) -> list[str]:
-    """The columns of a data file: all but those that repeat others for readers."""
-    return [key for key in available(table) if key not in ("spread", "published")]
+    """The columns of a data file: all but those that repeat others, and the diagnosis, which reads all curves."""
+    return [key for key in available(table) if key not in ("spread", "published", "diagnosis")]
 
 
 def default_keys(table: Table) -> list[str]:

@@ -99,6 +99,22 @@ SENTENCES: dict[Kind, str] = {
     "other_device": "trained on {own} (parent: {parent})",
     "other_python": "Python {own} (parent: {parent})",
     "other_ablate": "ablate {own} (parent: {parent})",
+    "diverged_at": "diverged at {axis} {last_at}",
+    "diverging": "the training loss ended at {last}, {ratio} times its minimum ({best} at {axis} {best_at})",
+    "learned_nothing": "learned nothing: the training loss ({train}) is still about that of the first step ({start})",
+    "oscillates": "the validation loss changes by {percent}% from one {axis} to the next",
+    "overfits": "overfits: the validation loss was lowest at {axis} {best_at} of {last_at} ({best}), then rose to "
+    "{last}, while the training loss fell to {train}",
+    "not_converged": "has not converged: the validation loss still fell by {percent}% in the last fifth of {last_at} "
+    "{axis}s",
+    "gap": "generalizes poorly: the validation loss ({last}) is {ratio} times the training loss ({train})",
+    "underfits": "underfits: the training loss ({train}; {start} at the first step) no longer falls, and the "
+    "validation loss ({last}) is hardly higher",
+    "flat": "has hardly improved since {axis} {best_at} of {last_at}",
+    "dead_units": "{percent}% of the ReLU units are zero for every sample",
+    "large_updates": "the updates are {size} times the size of the weights in each step: 0.001 is usual",
+    "small_updates": "the updates are only {size} times the size of the weights in each step: 0.001 is usual",
+    "few_samples": "the validation set ({count} samples) is too small for this effect: {total} would be enough",
     "new": "new variant",
     "changed": "settings or code have changed since the last attempt: will be trained again",
     "more_runs": "{count} additional {unit}",
@@ -276,5 +292,8 @@ FORMS: dict[str, Callable[[Any], str]] = {
     ),
     "column": lambda value: f"values of {value}" if value else "inputs",
     **dict.fromkeys(("low", "high", "train_low", "train_high"), lambda value: f"{value:.4g}"),
+    **dict.fromkeys(("last", "best", "train", "start", "ratio", "size"), lambda value: f"{value:.3g}"),
+    **dict.fromkeys(("best_at", "last_at"), lambda value: f"{value:,.10g}"),
+    "percent": lambda value: f"{value:.0f}",
 }
 """Values that are shown differently from how they are stored."""

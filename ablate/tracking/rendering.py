@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePosixPath
 
 from ablate.evidence.crossed import NoNewSamples
+from ablate.evidence.diagnosis import NoDiagnosis
 from ablate.evidence.gather import Table, table_of
 from ablate.store.records import StudyRecord
 from ablate.store.store import Store
@@ -54,10 +55,10 @@ class Rendering:
 def rendering(study: StudyRecord, store: Store, table: Table | None = None) -> Rendering:
     """The artifacts of a study, rendered only if MLflow lacks them."""
     known = table or table_of(study, store)
-    without = replace(known, new_samples=NoNewSamples(), looked=())
+    without = replace(known, new_samples=NoNewSamples(), diagnosis=NoDiagnosis(), looked=())
     known = known if known.new_samples.is_quick() else replace(known, new_samples=NoNewSamples())
     values = asdict(without)
-    del values["new_samples"]
+    del values["new_samples"], values["diagnosis"]
 
     def render() -> Artifacts:
         from ablate.report.formats import FORMATS, PRINTED, render

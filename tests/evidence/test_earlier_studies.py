@@ -214,7 +214,8 @@ def test_one_run_of_each_variant_is_read_if_the_data_are_unknown(runs, monkeypat
     identity = Store.identity
     monkeypatch.setattr(Store, "identity", lambda self, name: read.append(name) or identity(self, name))
     assert runs.prior(now) == []
-    assert set(read) <= set(names) and len(read) == 3
+    assert set(read) <= set(names)
+    assert len(read) == 3
 
 
 def test_looks_use_the_same_list(runs):

@@ -14,7 +14,8 @@ VALUES = {
     "keys": ["size"], "before": 3, "now": 5, "unit": "seed", "place": "params.seed", "texts": "a is 3", "differences": [{"what": "unknown"}], "metrics": ["auc"],
     "tricks": ["flip", "rotate"], "column": "column area", "low": 0.0, "high": 255.0, "train_low": 0.0, "train_high": 1.0,
     "columns": ["Unnamed: 0"], "skipped": 2, "ratio": 12, "effect": [-0.5, -0.75, -0.25], "cover": 97.5, "verdict": "helps", "whose": "its", "settings": "optimizer.lr = 0.1",
-    "paths": ["optimizer.lr"], "tied": " (tied with 0.2)",
+    "paths": ["optimizer.lr"], "tied": " (tied with 0.2)", "axis": "epoch", "best_at": 12.0, "last_at": 50.0, "best": 0.25, "last": 0.5,
+    "train": 0.01, "start": 2.3, "percent": 12.5, "size": 1e-6,
 }  # fmt: skip
 
 

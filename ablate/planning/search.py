@@ -15,6 +15,7 @@ from ablate.planning.planned_run import PlannedRun, planned_runs
 from ablate.recipe import Recipe, Variant, identity
 from ablate.recipe.node import Problems
 from ablate.recipe.tuning import Grid, Tuning, Values
+from ablate.recipe.variant import Compare
 from ablate.store.records import ENDED_BADLY, Tuned
 from ablate.store.store import Store
 
@@ -55,25 +56,40 @@ class Trial:
 
 @dataclass(frozen=True)
 class Search:
-    """How far the search has come.
+    """How far the choice of variants or settings on reserved seeds has come.
 
-    ``recipe`` has the chosen settings once it is ``complete``, for all selected variants. ``needed`` are the runs of
-    candidates that are needed for them so far, ``widened`` the number of times that the grid was widened. ``tuned``
-    says for each variant of the recipe what was tried and chosen.
+    ``recipe`` has what was chosen once it is ``complete``. ``needed`` are the runs of candidates that are needed for it
+    so far, ``trials`` all candidates.
     """
 
     recipe: Recipe
     complete: bool
     needed: tuple[PlannedRun, ...]
     trials: tuple[Trial, ...]
-    tuned: Mapping[str, Tuned]
-    grid: Grid
-    widened: int = 0
+
+    def is_chosen(self, trial: Trial) -> bool:
+        """Whether the candidate was chosen."""
+        raise NotImplementedError
 
     def missing(self, *, retry_failed: bool = False) -> list[PlannedRun]:
         """The runs of candidates to train now, each once."""
         done = ("finished",) if retry_failed else ("finished", *ENDED_BADLY)
         return list({run.fingerprint: run for run in self.needed if run.record.status not in done}.values())
+
+
+@dataclass(frozen=True)
+class TuningSearch(Search):
+    """How far the search for settings has come: for all selected variants.
+
+    ``tuned`` says for each variant of the recipe what was tried and chosen, ``widened`` how often the grid was widened.
+    """
+
+    tuned: Mapping[str, Tuned]
+    grid: Grid
+    widened: int = 0
+
+    def is_chosen(self, trial: Trial) -> bool:
+        return self.tuned[trial.variant].values == trial.values
 
 
 Known = dict[tuple[str, tuple[tuple[str, float], ...]], Trial]
@@ -83,7 +99,7 @@ Reader = Callable[[Variant, Sequence[int]], list[PlannedRun]]
 """The runs of a variant on some seeds, with their records."""
 
 
-def search_of(recipe: Recipe, store: Store, gone: Mapping[Path, str] | None = None) -> Search:
+def search_of(recipe: Recipe, store: Store, gone: Mapping[Path, str] | None = None) -> TuningSearch:
     """The state of the search in the store. Reads the code and data of the user for fingerprints, as a plan does;
     ``gone`` has the `content_hash` of files that no longer exist.
     """
@@ -120,7 +136,7 @@ def search_of(recipe: Recipe, store: Store, gone: Mapping[Path, str] | None = No
         )
         recipe = replace(recipe, variants=variants, needed=needed, family=family)
     runs = tuple(run for trial in asked for run in trial.runs)
-    return Search(recipe, complete, runs, tuple(t for each in trials.values() for t in each), tuned, grid, widened)
+    return TuningSearch(recipe, complete, runs, tuple(t for each in trials.values() for t in each), tuned, grid, widened)
 
 
 def _trials(tuning: Tuning, grid: Grid, known: Known, read: Reader) -> dict[str, list[Trial]]:
@@ -141,11 +157,12 @@ def _trial(variant: Variant, point: Values, values: Values, tuning: Tuning, read
     """A candidate with its runs. They bear its name, because a variant has one run for each seed."""
     words = [f"{path.rpartition('.')[2]}={value:g}" for path, value in values.items()]
     runs = tuple(read(replace(variant, name=f"{variant.name} ({', '.join(words)})"), tuning.seeds))
-    return Trial(variant.name, point, values, runs, _scores(runs, tuning))
+    return Trial(variant.name, point, values, runs, scores_of(runs, tuning.compare))
 
 
-def _scores(runs: Sequence[PlannedRun], tuning: Tuning) -> tuple[float, ...]:
-    metric, at = tuning.compare.metric, tuning.compare.at
+def scores_of(runs: Sequence[PlannedRun], compare: Compare) -> tuple[float, ...]:
+    """The compared metric by seed (by fold of a single seed); empty unless all runs finished with a finite value."""
+    metric, at = compare.metric, compare.at
     if not isinstance(at, str):  # candidates are compared at the last of the epochs that are averaged
         at = "last"
     values: dict[int, list[float]] = {}

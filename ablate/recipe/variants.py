@@ -14,7 +14,7 @@ from ablate.recipe.node import Problems, one_line, show
 from ablate.recipe.own_training import own_training
 from ablate.recipe.problems import Position, Problem
 from ablate.recipe.replay import Tree, assign, replay, trick_of_path
-from ablate.recipe.rows import Row
+from ablate.recipe.rows import Arrangement, Row
 from ablate.recipe.selection import Selection
 from ablate.recipe.settings import Settings, differences
 from ablate.recipe.settings_builder import Builder
@@ -24,8 +24,8 @@ from ablate.recipe.variant import Change, Variant
 
 @dataclass(frozen=True)
 class Written:
-    """A parsed recipe: the baseline's settings, the variants (baseline first), the bundles, and the design with its
-    tricks, if any.
+    """A parsed recipe: the baseline's settings, the variants (baseline first), the bundles, and the design with what it
+    combines, if any.
     """
 
     study: str
@@ -33,7 +33,12 @@ class Written:
     rows: tuple[Row, ...]
     bundles: Mapping[str, Bundle]
     design: str | None = None
-    tricks: tuple[str, ...] = ()
+    arrangement: Arrangement | None = None
+
+    @property
+    def tricks(self) -> tuple[str, ...]:
+        """The tricks of the design, in order."""
+        return tuple(rung.name for rung in self.arrangement.rungs) if self.arrangement else ()
 
     @property
     def crossed(self) -> bool:
@@ -182,10 +187,10 @@ def _key(settings: Settings) -> str:
 
 
 def _changes(row: Row) -> tuple[Change, ...]:
-    """A variant's changes, in order; those of all of its tricks if it adds several to the baseline."""
+    """A variant's changes, in order; those of all of its tricks if it adds several to its parent."""
     if row.joined:
         return (Change(row.name, "set", "joined", list(row.joined)),)
-    together = row.stack and not row.own.remove
+    together = row.stack and not row.own.remove and row.own not in row.stack
     changes: list[Change] = []
     for own in row.stack if together else (row.own,):
         changes += [change for change in own.changes(row.name) if change not in changes]

@@ -28,8 +28,9 @@ def tune_study(
     """Train the candidates that have not finished, and return the plan with the chosen settings or variants.
 
     Candidates are trained in rounds: those of the recipe, then those of each wider grid; or those of each step of a
-    greedy selection. ``begun`` receives the plan of each round, whose variants are the candidates. A plan that still waits is returned as it is if candidates could not
-    be trained. The plan of a recipe that chooses nothing is returned unchanged. Raises what `run_study` raises.
+    greedy selection. ``begun`` receives the plan of each round, whose variants are the candidates. A plan that still
+    waits is returned as it is if candidates could not be trained. The plan of a recipe that chooses nothing is returned
+    unchanged. Raises what `run_study` raises.
     """
     tried: set[str] = set()
     while (search := plan.search) is not None:

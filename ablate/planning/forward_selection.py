@@ -36,7 +36,9 @@ class ForwardSelection(Search):
     def record(self) -> ChosenPath:
         """What was tried and kept, with its runs."""
         runs = tuple(run.record for run in self.needed)
-        return ChosenPath(self.greedy.seeds, self.greedy.compare.metric, self.steps, self.complete, len(self.trials), runs)
+        return ChosenPath(
+            self.greedy.seeds, self.greedy.compare.metric, self.steps, self.complete, len(self.trials), runs
+        )
 
     @property
     def now(self) -> tuple[PlannedRun, ...]:
@@ -78,9 +80,7 @@ def scaled(values: Sequence[float], compare: Compare) -> list[float]:
     return [math.log(value) for value in values] if all(value > 0 for value in values) else []
 
 
-def forward_selection(
-    recipe: Recipe, store: Store, gone: Mapping[Path, str] | None = None
-) -> ForwardSelection:
+def forward_selection(recipe: Recipe, store: Store, gone: Mapping[Path, str] | None = None) -> ForwardSelection:
     """The state of the selection in the store. Raises `RecipeError` if tricks cannot be combined.
 
     ``gone`` has the `content_hash` of files that no longer exist.

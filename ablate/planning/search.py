@@ -136,7 +136,9 @@ def search_of(recipe: Recipe, store: Store, gone: Mapping[Path, str] | None = No
         )
         recipe = replace(recipe, variants=variants, needed=needed, family=family)
     runs = tuple(run for trial in asked for run in trial.runs)
-    return TuningSearch(recipe, complete, runs, tuple(t for each in trials.values() for t in each), tuned, grid, widened)
+    return TuningSearch(
+        recipe, complete, runs, tuple(t for each in trials.values() for t in each), tuned, grid, widened
+    )
 
 
 def _trials(tuning: Tuning, grid: Grid, known: Known, read: Reader) -> dict[str, list[Trial]]:

@@ -14,14 +14,11 @@ from ablate.recipe.changes import Bundle, Own
 from ablate.recipe.entries import read_item
 from ablate.recipe.node import Node, Problems, one_line, show
 from ablate.recipe.problems import Position
-from ablate.recipe.rows import MOST_ROWS, SEEDS, Arrangement, Row, Rows
+from ablate.recipe.rows import MOST_ROWS, MOST_SEEDS, SEEDS, Arrangement, Row, Rows
 from ablate.recipe.shape import Shape, did_you_mean
 
 FULL = "full"
 """The name of the leave-one-out variant that has all tricks."""
-
-MOST_SEEDS = 100
-"""The most seeds on which a design selects."""
 
 
 @dataclass(frozen=True)
@@ -152,9 +149,7 @@ DESIGNS: dict[str, Design] = {
     "screen-foldover": Design(
         screen_foldover, screening.FEWEST, screening.foldover_runs, screening.MOST + 1, "one-at-a-time", crossed=True
     ),
-    "greedy": Design(
-        greedy, 2, lambda n: 2 + n + (n > 2) * n * (n - 1) // 2 + (n > 3) * n, 20, "screen", crossed=True
-    ),
+    "greedy": Design(greedy, 2, lambda n: 2 + n + (n > 2) * n * (n - 1) // 2 + (n > 3) * n, 20, "screen", crossed=True),
 }
 """The designs for ``design: {ladder: [a, b]}`` in a recipe and for ``--design``."""
 

@@ -1,4 +1,4 @@
-"""The design ``greedy``: tricks are selected one after another on reserved seeds, and their path is judged on others."""
+"""The design ``greedy``: tricks are selected one by one on reserved seeds, and their path is judged on other seeds."""
 
 from __future__ import annotations
 

@@ -137,9 +137,7 @@ class Recipe:
         folds, reach = read_folds(top, problems), read_reach(top, variants, compare, problems)
         judging_by = read_compare(top, variants, Problems())
         read = read_tuning if written.design != GREEDY else read_greedy
-        chosen = read(
-            top, written, variants, selection, folder, judging_by, numbers, problems, need_files=need_files
-        )
+        chosen = read(top, written, variants, selection, folder, judging_by, numbers, problems, need_files=need_files)
         problems.check()
         if isinstance(chosen, Greedy):
             variants = [variant for variant in variants if len(variant.tricks) <= 1]

@@ -156,8 +156,8 @@ class Row:
     """False with ``tune: off``: its settings are not tuned."""
 
 
-SEEDS = 3
-"""The default number of seeds on which a design selects."""
+SEEDS, MOST_SEEDS = 3, 100
+"""The default and the largest number of seeds on which a design selects tricks."""
 
 
 @dataclass(frozen=True)

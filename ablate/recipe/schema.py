@@ -14,6 +14,8 @@ from ablate.recipe.comparison import EPOCHS, FAILED
 from ablate.recipe.designs import DESIGNS
 from ablate.recipe.folds import MOST as MOST_FOLDS
 from ablate.recipe.looks import FEWEST, MOST_SEEDS
+from ablate.recipe.rows import MOST_SEEDS as MOST_SELECTING
+from ablate.recipe.rows import SEEDS
 from ablate.recipe.settings import Settings, Training
 from ablate.recipe.shape import LONGEST
 from ablate.recipe.tuning import MOST_NUMBERS, TUNABLE
@@ -211,12 +213,22 @@ def _top() -> Schema:
         "design": {
             "type": "object",
             "properties": {
-                name: {"type": "array", "items": {"$ref": "#/$defs/trick_item"}, "minItems": design.least}
-                for name, design in DESIGNS.items()
+                **{
+                    name: {"type": "array", "items": {"$ref": "#/$defs/trick_item"}, "minItems": design.least}
+                    for name, design in DESIGNS.items()
+                },
+                "seeds": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": MOST_SELECTING,
+                    "default": SEEDS,
+                    "description": "the number of reserved seeds on which greedy selects tricks",
+                },
             },
             "additionalProperties": False,
             "minProperties": 1,
-            "maxProperties": 1,
+            "maxProperties": 2,
+            "dependentRequired": {"seeds": ["greedy"]},
             "description": "instead of variants: a rule that generates them from a list of tricks",
         },
     }

@@ -61,8 +61,8 @@ def summary(table: Table, keys: Collection[str] | None = None, *, details: bool 
 
 
 def main_legend(table: Table, shown: Set[str]) -> list[str]:
-    """What the differences and verdicts are, in at most two lines; how a path was chosen; and one on the earlier studies
-    that verdicts use.
+    """What the differences and verdicts are, in at most two lines; how a path was chosen; which earlier studies verdicts
+    use.
     """
     rows, metric = table.rows, table.compare.metric
     several, parent, baseline = len(rows) > 1, "delta_parent" in shown, "delta_baseline" in shown

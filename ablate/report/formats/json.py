@@ -31,7 +31,7 @@ def as_json(value: Any) -> str:
 
 
 def table_tree(table: Table) -> dict[str, Any]:
-    """``study``, ``compare``, ``axis``, ``prior``, ``pairing``, ``rows``; ``tricks`` and ``path`` if the design has them."""
+    """``study``, ``compare``, ``axis``, ``prior``, ``pairing``, ``rows``; ``tricks`` or ``path`` if there are any."""
     from ablate.recipe.variant import MeanOfLast
     from ablate.report.columns import new_samples
 

@@ -282,7 +282,8 @@ def arranged(arrangement: Arrangement, planned: Sequence[DesignRow]) -> list[Row
         row = _row(one, on[one.parent], known, arrangement.full)
         name, parent = renamed.get(one.name, one.name), renamed.get(one.parent, one.parent)
         if (same := ends.get(one.tricks)) is not None:
-            row = replace(row, description=same.description, published=same.published)
+            text = row.description if one.name == f"+ {row.name}" else same.description
+            row = replace(row, description=text, published=same.published)
         parts = [known[trick] for trick in one.tricks]
         rows.append(
             replace(

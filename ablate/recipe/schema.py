@@ -229,6 +229,7 @@ def _top() -> Schema:
             "minProperties": 1,
             "maxProperties": 2,
             "dependentRequired": {"seeds": ["greedy"]},
+            "anyOf": [{"maxProperties": 1}, {"required": ["seeds"]}],
             "description": "instead of variants: a rule that generates them from a list of tricks",
         },
     }

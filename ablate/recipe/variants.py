@@ -90,6 +90,7 @@ class _Build:
     asked: dict[tuple[str | None, str], str] = field(default_factory=dict)  # (parent, settings) → variant
     places: Places = field(default_factory=Places)
     combined: dict[str, Row] = field(default_factory=dict)  # settings as JSON → first variant of a crossed design
+    clashes: list[set[str]] = field(default_factory=list)  # tricks for which equal combinations have been reported
 
     def row(self, row: Row, problems: Problems) -> Variant | None:
         """The next variant; None if it is invalid, or skipped in its design."""
@@ -154,12 +155,18 @@ class _Build:
         return None if twin == row.name else twin
 
     def _distinct(self, row: Row, settings: Settings | None, problems: Problems) -> bool:
-        """Whether no other combination of tricks has these settings; otherwise, a problem is added."""
+        """Whether no other combination of tricks has these settings; otherwise, a problem is added, once for the tricks that
+        are to blame.
+        """
         if settings is None:
             return True
         same = self.combined.setdefault(_key(settings), row)
         if set(same.tricks) == set(row.tricks):
             return True
+        tricks = {*same.tricks, *row.tricks}
+        if any(clash <= tricks for clash in self.clashes):
+            return False
+        self.clashes.append(tricks)
         what = f"{row.where} (={show(row.name)}) has the same settings as {show(same.name)}"
         rule = f"Design {self.written.design} requires tricks that change different settings, in every combination."
         problems.add(row.position, f"{what}. {rule}")

@@ -61,9 +61,7 @@ def summary(table: Table, keys: Collection[str] | None = None, *, details: bool 
 
 
 def main_legend(table: Table, shown: Set[str]) -> list[str]:
-    """What the differences and verdicts are, in at most two lines; how a path was chosen; which earlier studies verdicts
-    use.
-    """
+    """What differences and verdicts are, in at most two lines; how a path was chosen; which earlier studies are used."""
     rows, metric = table.rows, table.compare.metric
     several, parent, baseline = len(rows) > 1, "delta_parent" in shown, "delta_baseline" in shown
     values = {

@@ -155,8 +155,8 @@ class _Build:
         return None if twin == row.name else twin
 
     def _distinct(self, row: Row, settings: Settings | None, problems: Problems) -> bool:
-        """Whether no other combination of tricks has these settings; otherwise, a problem is added, once for the tricks that
-        are to blame.
+        """Whether no other combination of tricks has these settings; otherwise, a problem is added, once for the same
+        tricks.
         """
         if settings is None:
             return True

@@ -61,7 +61,7 @@ def summary(table: Table, keys: Collection[str] | None = None, *, details: bool 
 
 
 def main_legend(table: Table, shown: Set[str]) -> list[str]:
-    """What differences and verdicts are, in at most two lines; how a path was chosen; which earlier studies are used."""
+    """What differences and verdicts are, in two lines at most; on a path, and on the earlier studies that are used."""
     rows, metric = table.rows, table.compare.metric
     several, parent, baseline = len(rows) > 1, "delta_parent" in shown, "delta_baseline" in shown
     values = {

@@ -14,7 +14,8 @@ from pathlib import Path
 from ablate.planning.planned_run import PlannedRun, planned_runs
 from ablate.recipe import Recipe, Variant, identity
 from ablate.recipe.node import Problems
-from ablate.recipe.tuning import Grid, Tuning, Values
+from ablate.recipe.search_space import Grid, Values
+from ablate.recipe.tuning import Tuning
 from ablate.recipe.variant import Compare
 from ablate.store.records import ENDED_BADLY, Tuned
 from ablate.store.store import Store

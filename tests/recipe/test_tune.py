@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ablate.recipe.node import Problems
-from ablate.recipe.tuning import RESERVED, Candidates
+from ablate.recipe.search_space import Candidates
+from ablate.recipe.tuning import RESERVED
 
 LR = "tune: {optimizer.lr: {times: [1/4, 1, 4]}}\n"
 SMOOTH = "tune: {optimizer.lr: {times: [1/4, 1, 4]}, tricks.label_smoothing.epsilon: {values: [0.05, 0.2]}}\n"

@@ -24,10 +24,16 @@ def tuning_text(plan: Plan, options: RunOptions | None = None) -> str:
     missing = list(search.needed) if fresh else search.missing(retry_failed=retry)
     if not missing:
         return ""
-    paths, sizes = ", ".join(search.grid), {len(tuning.points(name, search.grid)) for name in tuning.own}
+    paths, sizes = ", ".join(search.grid), {tuning.count(name, search.grid) for name in tuning.own}
     each = f"{max(sizes)}" if len(sizes) == 1 else f"{min(sizes)} to {max(sizes)}"
     then = len({run.fingerprint for run in plan.runs})
     what = f"{each} candidates for each variant × {number(len(tuning.seeds), 'seed')}"
+    if tuning.trials:
+        seeds = len(tuning.seeds) * (plan.recipe.folds.k if plan.recipe.folds else 1)
+        tuned = {variant.name for variant in (*plan.recipe.variants, *plan.recipe.needed)} & tuning.own.keys()
+        still = tuning.trials * len(tuned) * seeds - len(search.needed) + len(missing)
+        text = f"Tuning {paths} (Optuna, {tuning.sampler}): {number(still, 'run')} to tune ({what})"
+        return f"{text}, {len(missing):,} of them now, then {then:,}."
     wider = "" if search.widened else ", more if the best value lies at an edge"
     return f"Tuning {paths}: {number(len(missing), 'run')} to tune ({what}{wider}), then {then:,}."
 
@@ -41,6 +47,8 @@ def round_text(plan: Plan, rounds: int) -> str:
         return "\n".join(steps_text(plan.search, 0 if rounds == 1 else done - 1))
     if rounds == 1 or plan.search is None:
         return ""
+    if plan.recipe.tuning is not None and plan.recipe.tuning.trials:
+        return f"Next candidates: {number(len(plan.runs), 'run')}."
     return f"A best value lies at an edge. Trying more values for all variants: {number(len(plan.runs), 'more run')}."
 
 

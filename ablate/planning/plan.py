@@ -115,14 +115,15 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
     """
     check_fit(recipe)
     gone = last_contents(recipe, store)
+    flags = settings_flags(recipe.selection)
     search: Search | None = None
     if recipe.tuning is not None:
-        search = search_of(recipe, store, gone)
+        trials = store.study(recipe.study).get("trials", [])
+        search = search_of(recipe, store, gone, [row for row in trials if row.get("flags", []) == flags])
     elif recipe.greedy is not None:
         search = forward_selection(recipe, store, gone)
     if search is not None:
         recipe = search.recipe
-    flags = settings_flags(recipe.selection)
     rows = {row["variant"]: row for row in store.study(recipe.study)["rows"] if row.get("flags", []) == flags}
     runs = []
     selected = (*recipe.variants, *recipe.needed)

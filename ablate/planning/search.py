@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ablate.planning.planned_run import PlannedRun, planned_runs
+from ablate.planning.sampling import BATCH, Told, asked
 from ablate.recipe import Recipe, Variant, identity
 from ablate.recipe.node import Problems
 from ablate.recipe.search_space import Grid, Values
 from ablate.recipe.tuning import Tuning
 from ablate.recipe.variant import Compare
+from ablate.store.checked import TrialRow
 from ablate.store.records import ENDED_BADLY, Tuned
 from ablate.store.store import Store
 
@@ -41,6 +43,11 @@ class Trial:
     def ended(self) -> bool:
         """Whether all of its runs have ended, well or not."""
         return all(run.record.status == "finished" or run.record.status in ENDED_BADLY for run in self.runs)
+
+    @property
+    def begun(self) -> bool:
+        """Whether all of its runs have begun."""
+        return all(run.record.status != "queued" for run in self.runs)
 
     @property
     def mean(self) -> float:
@@ -100,9 +107,11 @@ Reader = Callable[[Variant, Sequence[int]], list[PlannedRun]]
 """The runs of a variant on some seeds, with their records."""
 
 
-def search_of(recipe: Recipe, store: Store, gone: Mapping[Path, str] | None = None) -> TuningSearch:
+def search_of(
+    recipe: Recipe, store: Store, gone: Mapping[Path, str] | None = None, listed: Sequence[TrialRow] = ()
+) -> TuningSearch:
     """The state of the search in the store. Reads the code and data of the user for fingerprints, as a plan does;
-    ``gone`` has the `content_hash` of files that no longer exist.
+    ``gone`` has the `content_hash` of files that no longer exist. ``listed`` are the candidates in the study's file.
     """
     tuning = recipe.tuning
     assert tuning is not None
@@ -115,12 +124,12 @@ def search_of(recipe: Recipe, store: Store, gone: Mapping[Path, str] | None = No
 
     grid, widened = tuning.grid, 0
     while True:
-        trials = _trials(tuning, grid, known, reading)
+        trials = _sampled(tuning, listed, reading) if tuning.trials else _trials(tuning, grid, known, reading)
         asked = [trial for name in tuning.own if name in chosen_names for trial in trials[name]]
         ended = {name: each for name, each in trials.items() if all(trial.ended for trial in each)}
         best = {name: found for name, each in ended.items() if (found := _best(each, tuning)) is not None}
         complete = all(trial.ended for trial in asked)
-        wider = _wider(tuning, grid, best) if complete and widened < WIDENINGS else grid
+        wider = _wider(tuning, grid, best) if complete and widened < WIDENINGS and not tuning.trials else grid
         if wider == grid:
             break
         grid, widened = wider, widened + 1
@@ -153,6 +162,57 @@ def _trials(tuning: Tuning, grid: Grid, known: Known, read: Reader) -> dict[str,
                 built = built or tuning.built({other: each for other, (_, each) in layer.items()}, Problems())
                 known[key] = _trial(built[name], point, values, tuning, read)
             found[name].append(replace(known[key], point=point))
+    return found
+
+
+def _sampled(tuning: Tuning, listed: Sequence[TrialRow], read: Reader) -> dict[str, list[Trial]]:
+    """The candidates of each variant that a sampler takes, a batch at a time, up to one that has not ended.
+
+    A batch that is ``listed`` and whose runs have begun is not asked for again: another version of Optuna could choose
+    another one. Raises ValueError if Optuna is not installed, `RecipeError` if a candidate is invalid.
+    """
+    found: dict[str, list[Trial]] = {name: [] for name in tuning.own}
+    before = {name: _listed(tuning, name, listed) for name in tuning.own}
+    going = list(tuning.own)
+    while going:
+        known = {name: before[name][len(found[name]) :][:BATCH] for name in going}
+        batches = _built(tuning, {name: batch for name, batch in known.items() if batch}, read)
+        begun = {name: each for name, each in batches.items() if all(trial.begun for trial in each)}
+        told = {name: [Told(one.values, one.mean if one.scores else None) for one in found[name]] for name in going}
+        new = {name: asked(tuning, name, told[name]) for name in going if name not in begun}
+        for name, batch in (begun | _built(tuning, new, read)).items():
+            found[name] += batch
+        going = [
+            name
+            for name in going
+            if all(trial.ended for trial in found[name]) and len(found[name]) < (tuning.trials or 0)
+        ]
+    return found
+
+
+def _listed(tuning: Tuning, name: str, listed: Sequence[TrialRow]) -> list[Values]:
+    """The candidates of a variant in the study's file, as far as this sampler could have taken them."""
+    own, grid = tuning.own[name], tuning.grid
+    found: list[Values] = []
+    for row in listed:
+        if row["variant"] == name and row.get("sampler") == tuning.sampler:
+            values = row["values"]
+            if values.keys() != own.keys() or not all(grid[path].has(value) for path, value in values.items()):
+                break
+            found.append({path: grid[path].of(values[path], own[path]) for path in own})
+    return found[: tuning.trials]
+
+
+def _built(tuning: Tuning, batches: Mapping[str, Sequence[Values]], read: Reader) -> dict[str, list[Trial]]:
+    """The trials of some candidates of each variant."""
+    found: dict[str, list[Trial]] = {name: [] for name in batches}
+    for i in range(max(map(len, batches.values()), default=0)):
+        layer = {name: batch[i] for name, batch in batches.items() if i < len(batch)}
+        problems = Problems()
+        built = tuning.built(layer, problems)
+        problems.check()
+        for name, values in layer.items():
+            found[name].append(_trial(built[name], values, values, tuning, read))
     return found
 
 

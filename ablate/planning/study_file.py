@@ -116,4 +116,7 @@ def _trials(plan: Plan, flags: list[str], earlier: list[TrialRow]) -> list[Trial
         for trial in plan.search.trials
         if any(run.record.status != "queued" or not plan.search.complete for run in trial.runs)
     ]
+    if (tuning := plan.recipe.tuning) is not None and tuning.trials:
+        for row in found:
+            row["sampler"] = tuning.sampler
     return [*(row for row in earlier if row.get("flags", []) != flags), *found]

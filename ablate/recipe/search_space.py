@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -181,6 +182,6 @@ def _number(node: Node) -> float | None:
     if node.text is not None and (found := FRACTION.fullmatch(node.text)) and float(found[2]):
         return float(found[1]) / float(found[2])
     value = node.value
-    return (
-        value if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf") else None
-    )
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return value

@@ -53,8 +53,14 @@ class Tuning:
         return len(self.points(variant, grid)) if self.trials is None else self.trials
 
     def points(self, variant: str, grid: Grid) -> list[Values]:
-        """The points of the grid for a variant: a number for each path that it searches; the corners of ranges."""
+        """The points of the grid for a variant: a number for each path that it searches. With a sampler, a few points
+        that have each number of a path (the ends of a range).
+        """
         paths = list(self.own.get(variant, {}))
+        if self.trials is not None:
+            lists = {path: grid[path].numbers for path in paths}
+            most = max(map(len, lists.values()), default=0)
+            return [{path: numbers[min(i, len(numbers) - 1)] for path, numbers in lists.items()} for i in range(most)]
         return [dict(zip(paths, numbers, strict=True)) for numbers in product(*(grid[path].numbers for path in paths))]
 
     def values(self, variant: str, point: Values, grid: Grid) -> dict[str, float]:

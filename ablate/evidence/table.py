@@ -176,7 +176,7 @@ class Family:
 
 
 @dataclass(frozen=True)
-class Path:
+class SelectedPath:
     """How the design greedy chose the variants: on reserved ``seeds``, which took ``device_seconds``; so far, unless
     ``complete``. Each step has the mean gain in ``metric`` of every trick that it tried, and the one that was kept.
     """
@@ -212,7 +212,7 @@ class Table:
     axis: Axis = "epoch"
     looked: tuple[Look, ...] = field(default=(), compare=False, repr=False)
     tricks: TrickTable | None = None
-    path: Path | None = None
+    path: SelectedPath | None = None
     prior: tuple[EarlierScatter, ...] = ()
     new_samples: NoNewSamples = field(default_factory=NoNewSamples, compare=False, repr=False)
 

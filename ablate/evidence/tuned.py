@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from ablate.evidence.table import Path, Row
+from ablate.evidence.table import Row, SelectedPath
 from ablate.notes.note import Note
 from ablate.store.records import RunRecord, StudyRecord, Tuned, VariantRecord
 
@@ -38,12 +38,12 @@ def with_search(row: Row, record: VariantRecord, parent: VariantRecord | None) -
     )
 
 
-def path_of(study: StudyRecord) -> Path | None:
+def path_of(study: StudyRecord) -> SelectedPath | None:
     """How the design greedy chose the variants; None for other studies."""
     path = study.path
     if path is None:
         return None
-    return Path(path.seeds, path.metric, path.steps, path.candidates, cost(path.runs), path.complete)
+    return SelectedPath(path.seeds, path.metric, path.steps, path.candidates, cost(path.runs), path.complete)
 
 
 def cost(runs: Iterable[RunRecord]) -> float | None:

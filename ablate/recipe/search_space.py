@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -178,10 +177,7 @@ def _range(node: Node, path: str, problems: Problems) -> Candidates | None:
 
 
 def _number(node: Node) -> float | None:
-    """A finite number, or a fraction such as ``1/3``."""
+    """A number, or a fraction such as ``1/3``."""
     if node.text is not None and (found := FRACTION.fullmatch(node.text)) and float(found[2]):
         return float(found[1]) / float(found[2])
-    value = node.value
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
-    return value
+    return node.value if isinstance(node.value, (int, float)) and not isinstance(node.value, bool) else None

@@ -98,6 +98,9 @@ def read_greedy(
         if name is not None:
             rule = f"cannot be set for one variant with {subject}. Set it for all variants: {line.path}=…"
             problems.add(line.position, f"{show(name)}.{line.path} {rule}")
+    if arrangement.baseline in (f"+ {trick}" for trick in written.tricks):
+        rule = f"is the name of another variant with {subject}. Choose another name."
+        problems.add(written.rows[0].position, f"baseline.name (={show(arrangement.baseline)}) {rule}")
     seeds = tuple(range(RESERVED, RESERVED + arrangement.seeds))
     if taken := sorted(set(seeds) & set(judging)):
         rule = f"is reserved for selecting tricks ({seeds[0]} to {seeds[-1]}). Use other seeds."

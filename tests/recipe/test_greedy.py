@@ -109,6 +109,11 @@ def test_a_trick_that_starts_from_another_variant_cannot_be_selected(problems):
     assert "is based on plain, so design (=greedy) cannot select it." in line
 
 
+def test_the_baseline_has_a_name_of_its_own(problems):
+    [line] = problems(TRICKS.replace("name: plain", "name: + flip"))
+    assert line.startswith("r.yaml:1:18: baseline.name (=+ flip) is the name of another variant with design (=greedy).")
+
+
 def test_seeds_are_an_integer_and_for_greedy_only(problems):
     assert problems(TRICKS.replace(" 0.2}]}", " 0.2}], seeds: 0}")) == ["r.yaml:3:57: design.seeds (=0) must be … 100."]
     assert problems(TRICKS.replace(" 0.2}]}", " 0.2}], seeds: true}")) == [

@@ -91,7 +91,7 @@ class Selection:
         option(
             "DESIGN",
             "Generate the variants from the tricks with a design: ladder, leave-one-out, one-at-a-time, pairs, "
-            "both-ends, factorial, screen or screen-foldover.",
+            "both-ends, factorial, screen, screen-foldover or greedy.",
             autocompletion=designs,
         ),
     ] = None

@@ -33,6 +33,7 @@ def plan(
     from ablate.cli.show_plan import design_outlooks, looks_text, show_designs, show_plan, warn_of
     from ablate.cli.show_tuning import tuned_text, tuning_text
     from ablate.evidence.stages import stage_of
+    from ablate.execution.tune_study import step_of
     from ablate.notes.note import Note
     from ablate.planning.plan import make_plan
     from ablate.planning.plan_summary import outlook
@@ -49,7 +50,7 @@ def plan(
     stage = stage_of(make_plan(study, store), store)
     made = stage.plan
     study = made.recipe
-    view = outlook(made, store, networks=not quick)
+    view = outlook(step_of(made) or made, store, networks=not quick)
     show_plan(view, as_json=as_json)
     if not as_json and (text := tuning_text(made) or tuned_text(made)):
         say(text)

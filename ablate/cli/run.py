@@ -183,7 +183,7 @@ def run(
         with progress, ended_by_signals():
             plan = tune_study(plan, store, options, begun=begun, listen=listen, own=written(tracking_uri))
             progress.stop()
-            if text := tuned_text(plan):
+            if text := tuned_text(plan, begun_rounds):
                 say(text)
             if not plan.waiting:
                 rows = announce(stage_of(plan, store), store, options)

@@ -11,6 +11,7 @@ from ablate.cli.console import grid_of, number, output, print_json, say
 from ablate.cli.options import Selection
 from ablate.evidence.stages import Stage, planned_now
 from ablate.execution.run_options import RunOptions
+from ablate.planning.forward_selection import ForwardSelection
 from ablate.planning.plan import Plan, make_plan
 from ablate.planning.plan_summary import Outlook, RowOutlook
 from ablate.recipe import RecipeError
@@ -92,7 +93,7 @@ def duration(seconds: float) -> str:
 @dataclass(frozen=True)
 class DesignOutlook:
     """A design: the number of its variants, of its distinct runs, and of those to be trained; or the first problem with
-    it.
+    it. ``at_most``: the numbers depend on results that are missing.
     """
 
     design: str
@@ -100,11 +101,12 @@ class DesignOutlook:
     runs: int | None = None
     to_train: int | None = None
     problem: str | None = None
+    at_most: bool = False
 
 
 def design_outlooks(path: Path, selection: Selection, store: Store) -> list[DesignOutlook]:
-    """One for each design, and one for all that are possible; runs that they share count once. Raises RecipeError if no
-    design is to blame.
+    """One for each design, and one for all that are possible, except a greedy selection that is not complete; runs that
+    they share count once. Raises RecipeError if no design is to blame.
     """
     from ablate.recipe.designs import DESIGNS
 
@@ -120,10 +122,22 @@ def design_outlooks(path: Path, selection: Selection, store: Store) -> list[Desi
             found.append(DesignOutlook(design, problem=str(error.problems[0])))
             continue
         plan = planned_now(make_plan(recipe, store), store)
+        if plan.waiting and isinstance(plan.search, ForwardSelection):
+            found.append(greedy_outlook(plan, plan.search))
+            continue
         own, to_do = {run.fingerprint for run in plan.runs}, {run.fingerprint for run in plan.to_do()}
         found.append(DesignOutlook(design, len(recipe.variants), len(own), len(to_do)))
         runs, missing, rows = runs | own, missing | to_do, rows + len(recipe.variants)
     return [*found, DesignOutlook("together", rows, len(runs), len(missing))]
+
+
+def greedy_outlook(plan: Plan, search: ForwardSelection) -> DesignOutlook:
+    """The most runs that a greedy selection can need, if it keeps every trick, with those that are judged."""
+    folds = plan.recipe.folds.k if plan.recipe.folds else 1
+    variants = 1 + len(search.greedy.tricks)
+    runs = folds * (search.greedy.most_candidates * len(search.greedy.seeds) + variants * len(plan.recipe.seeds))
+    done = len(search.needed) - len(search.missing())
+    return DesignOutlook("greedy", variants, runs, runs - done, at_most=True)
 
 
 def show_designs(outlooks: list[DesignOutlook], *, as_json: bool) -> None:
@@ -137,6 +151,7 @@ def show_designs(outlooks: list[DesignOutlook], *, as_json: bool) -> None:
     for one in outlooks:
         if one.problem is None:
             name = "total (shared runs counted once)" if one.design == "together" else one.design
+            name += " (at most, not in the total)" if one.at_most else ""
             grid.add_row(name, f"{one.rows:,}", f"{one.runs:,}", f"{one.to_train:,}")
     output().print(grid)
     for one in outlooks:

@@ -36,7 +36,7 @@ from ablate.evidence.rows import at_look, beside_baseline, beside_parent, descri
 from ablate.evidence.seeds import Curves, Seeds, Source, reaching
 from ablate.evidence.sequential import Standing, contrasts_of, finished_with, follow
 from ablate.evidence.table import Family, Row, Table
-from ablate.evidence.tuned import with_search
+from ablate.evidence.tuned import path_of, with_search
 from ablate.evidence.variance_pooling import beside, shared_spreads
 from ablate.recipe.measured import LOSSES, metrics_of
 from ablate.recipe.variant import Variant
@@ -153,6 +153,7 @@ def gather(
         ),
         axis,
         tricks=trick_table(study.recipe, known),
+        path=path_of(study),
         new_samples=new_samples,
         diagnosis=NoDiagnosis() if curves is None else Diagnosis(shown, curves, axis, new_samples),
     )

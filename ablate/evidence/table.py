@@ -17,7 +17,7 @@ from ablate.recipe.measured import LOSSES, TEST_LOSS, Reach
 from ablate.recipe.variant import Compare
 from ablate.store.checked import EarlierScatter, Look
 from ablate.store.places import Axis
-from ablate.store.records import Status
+from ablate.store.records import Status, Step
 
 ALL_LOSSES = (*LOSSES, TEST_LOSS)
 """Metrics in the unit of a variant's loss."""
@@ -177,13 +177,28 @@ class Family:
 
 
 @dataclass(frozen=True)
+class SelectedPath:
+    """How the design greedy chose the variants: on reserved ``seeds``, which took ``device_seconds``; so far, unless
+    ``complete``. Each step has the mean gain in ``metric`` of every trick that it tried, and the one that was kept.
+    """
+
+    seeds: tuple[int, ...]
+    metric: str
+    steps: tuple[Step, ...]
+    candidates: int
+    device_seconds: float | None
+    complete: bool
+
+
+@dataclass(frozen=True)
 class Table:
     """A study's rows, in the recipe's order. ``metrics`` names all metrics besides the losses, ``recipe_metrics`` those
     that the recipe asks for. Epochs are counted on ``axis``: the user's own training may count steps, or neither.
     ``looked`` are the verdicts that it is the first to show, ``prior`` the comparisons of earlier studies whose scatter
     they use. ``tricks`` has the effects of tricks that a design estimates from several variants.
     ``new_samples("net2")`` is a variant's difference from its parent on new samples, which is computed when it is asked
-    for, and ``diagnosis("net2")`` what its curves say about its training.
+    for, and ``diagnosis("net2")`` what its curves say about its training. ``path`` says how the design greedy chose
+    the variants.
 
     ``print(table)`` shows it with one line per row.
     """
@@ -199,6 +214,7 @@ class Table:
     axis: Axis = "epoch"
     looked: tuple[Look, ...] = field(default=(), compare=False, repr=False)
     tricks: TrickTable | None = None
+    path: SelectedPath | None = None
     prior: tuple[EarlierScatter, ...] = ()
     new_samples: NoNewSamples = field(default_factory=NoNewSamples, compare=False, repr=False)
     diagnosis: NoDiagnosis = field(default_factory=NoDiagnosis, compare=False, repr=False)

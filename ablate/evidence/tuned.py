@@ -1,4 +1,4 @@
-"""What tuning adds to a row of the table: the number of candidates, the chosen settings, and what it cost."""
+"""What choices on reserved seeds add to the table: the number of candidates, what was chosen, and what it cost."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from ablate.evidence.table import Row
+from ablate.evidence.table import Row, SelectedPath
 from ablate.notes.note import Note
-from ablate.store.records import RunRecord, Tuned, VariantRecord
+from ablate.store.records import RunRecord, StudyRecord, Tuned, VariantRecord
 
 
 def with_search(row: Row, record: VariantRecord, parent: VariantRecord | None) -> Row:
@@ -36,6 +36,14 @@ def with_search(row: Row, record: VariantRecord, parent: VariantRecord | None) -
         unlike=tuple(unlike),
         notes=(*row.notes, *search_notes(mine)),
     )
+
+
+def path_of(study: StudyRecord) -> SelectedPath | None:
+    """How the design greedy chose the variants; None for other studies."""
+    path = study.path
+    if path is None:
+        return None
+    return SelectedPath(path.seeds, path.metric, path.steps, path.candidates, cost(path.runs), path.complete)
 
 
 def cost(runs: Iterable[RunRecord]) -> float | None:

@@ -1,4 +1,4 @@
-"""Trains the candidates of a study that tunes settings, round by round, before any run that is judged."""
+"""Trains the candidates of a study that tunes settings or selects tricks, before any run that is judged."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from ablate.execution.events import Listener
 from ablate.execution.run_options import RunOptions
 from ablate.execution.run_study import run_stage
+from ablate.planning.forward_selection import ForwardSelection
 from ablate.planning.plan import Plan, make_plan
 from ablate.planning.planned_run import PlannedRun
 from ablate.store.records import ENDED_BADLY
@@ -24,11 +25,12 @@ def tune_study(
     listen: Listener | None = None,
     own: Sequence[Path] = (),
 ) -> Plan:
-    """Train the candidates that have not finished, and return the plan with the chosen settings.
+    """Train the candidates that have not finished, and return the plan with the chosen settings or variants.
 
-    Candidates are trained in rounds: those of the recipe, then those of each wider grid. ``begun`` receives the plan of
-    each round, whose variants are the candidates. A plan that still waits is returned as it is if candidates could not
-    be trained. The plan of a recipe that tunes nothing is returned unchanged. Raises what `run_study` raises.
+    Candidates are trained in rounds: those of the recipe, then those of each wider grid; or those of each step of a
+    greedy selection. ``begun`` receives the plan of each round, whose variants are the candidates. A plan that still
+    waits is returned as it is if candidates could not be trained. The plan of a recipe that chooses nothing is returned
+    unchanged. Raises what `run_study` raises.
     """
     tried: set[str] = set()
     while (search := plan.search) is not None:
@@ -45,6 +47,13 @@ def tune_study(
         if failed and options.fail_fast:
             break
     return plan
+
+
+def step_of(plan: Plan) -> Plan | None:
+    """The plan of the present step of a greedy selection; None if there is none, or it is complete."""
+    if not isinstance(plan.search, ForwardSelection) or plan.search.complete:
+        return None
+    return round_of(plan, plan.search.now)
 
 
 def round_of(plan: Plan, runs: tuple[PlannedRun, ...]) -> Plan:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ablate.planning.compatibility import check_fit
+from ablate.planning.forward_selection import ForwardSelection, forward_selection
 from ablate.planning.kept_output import reading_changed
 from ablate.planning.missing_data import last_contents
 from ablate.planning.planned_run import STALE, PlannedRun, planned_runs, run_key
-from ablate.planning.search import Search, search_of
+from ablate.planning.search import Search, TuningSearch, search_of
 from ablate.recipe import Recipe, identity
 from ablate.recipe.selection import COMPARED
 from ablate.store.records import ENDED_BADLY, RunRecord, Status, StudyRecord, VariantRecord
@@ -26,8 +27,8 @@ class Plan:
 
     ``rows_before`` are the variants of the study when last recorded. ``needed`` are the runs of variants that were not
     selected, but that selected ones require; ``others`` those of the remaining variants of the recipe, which are
-    neither trained nor shown, but count in verdicts. ``search`` is what the recipe tunes: until it is complete, the
-    settings of the runs are not known, and they wait.
+    neither trained nor shown, but count in verdicts. ``search`` is what the recipe tunes, or the tricks that it
+    selects: until it is complete, the settings of the runs are not known, and they wait.
     """
 
     recipe: Recipe
@@ -79,7 +80,8 @@ class Plan:
 
     def record(self) -> StudyRecord:
         """The state of the study in the store."""
-        tuned = self.search.tuned if self.search is not None else {}
+        tuned = self.search.tuned if isinstance(self.search, TuningSearch) else {}
+        path = self.search.record() if isinstance(self.search, ForwardSelection) else None
         rows, family = (
             tuple(
                 VariantRecord(one, tuple(run.record for run in self.runs_of(one.name)), tuned.get(one.name))
@@ -87,7 +89,7 @@ class Plan:
             )
             for variants in (self.recipe.variants, self.recipe.family)
         )
-        return StudyRecord(self.recipe, rows, family)
+        return StudyRecord(self.recipe, rows, family, path=path)
 
     def renewed(self, store: Store) -> Plan:
         """The same runs with their current records, ignoring later changes of data and code."""
@@ -109,14 +111,19 @@ def make_plan(recipe: Recipe, store: Store) -> Plan:
     """Compute the fingerprint of every run of a recipe and look it up in the store. Raises `RecipeError`.
 
     A missing run is `stale` if the variant was trained with this seed before: its settings, data or code have changed.
-    With ``tune``, the settings are those that the candidates in the store chose.
+    With ``tune``, the settings are those that the candidates in the store chose; with the design greedy, the variants.
     """
     check_fit(recipe)
     gone = last_contents(recipe, store)
-    search = search_of(recipe, store, gone) if recipe.tuning is not None else None
+    flags = settings_flags(recipe.selection)
+    search: Search | None = None
+    if recipe.tuning is not None:
+        trials = store.study(recipe.study).get("trials", [])
+        search = search_of(recipe, store, gone, [row for row in trials if row.get("flags", []) == flags])
+    elif recipe.greedy is not None:
+        search = forward_selection(recipe, store, gone)
     if search is not None:
         recipe = search.recipe
-    flags = settings_flags(recipe.selection)
     rows = {row["variant"]: row for row in store.study(recipe.study)["rows"] if row.get("flags", []) == flags}
     runs = []
     selected = (*recipe.variants, *recipe.needed)

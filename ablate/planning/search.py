@@ -12,9 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ablate.planning.planned_run import PlannedRun, planned_runs
+from ablate.planning.sampling import BATCH, Told, asked
 from ablate.recipe import Recipe, Variant, identity
 from ablate.recipe.node import Problems
-from ablate.recipe.tuning import Grid, Tuning, Values
+from ablate.recipe.search_space import Grid, Values
+from ablate.recipe.tuning import Tuning
+from ablate.recipe.variant import Compare
+from ablate.store.checked import TrialRow
 from ablate.store.records import ENDED_BADLY, Tuned
 from ablate.store.store import Store
 
@@ -41,6 +45,11 @@ class Trial:
         return all(run.record.status == "finished" or run.record.status in ENDED_BADLY for run in self.runs)
 
     @property
+    def begun(self) -> bool:
+        """Whether all of its runs have begun."""
+        return all(run.record.status != "queued" for run in self.runs)
+
+    @property
     def mean(self) -> float:
         """The mean score."""
         return math.fsum(self.scores) / len(self.scores)
@@ -55,25 +64,40 @@ class Trial:
 
 @dataclass(frozen=True)
 class Search:
-    """How far the search has come.
+    """How far the choice of variants or settings on reserved seeds has come.
 
-    ``recipe`` has the chosen settings once it is ``complete``, for all selected variants. ``needed`` are the runs of
-    candidates that are needed for them so far, ``widened`` the number of times that the grid was widened. ``tuned``
-    says for each variant of the recipe what was tried and chosen.
+    ``recipe`` has what was chosen once it is ``complete``. ``needed`` are the runs of candidates that are needed for it
+    so far, ``trials`` all candidates.
     """
 
     recipe: Recipe
     complete: bool
     needed: tuple[PlannedRun, ...]
     trials: tuple[Trial, ...]
-    tuned: Mapping[str, Tuned]
-    grid: Grid
-    widened: int = 0
+
+    def is_chosen(self, trial: Trial) -> bool:
+        """Whether the candidate was chosen."""
+        raise NotImplementedError
 
     def missing(self, *, retry_failed: bool = False) -> list[PlannedRun]:
         """The runs of candidates to train now, each once."""
         done = ("finished",) if retry_failed else ("finished", *ENDED_BADLY)
         return list({run.fingerprint: run for run in self.needed if run.record.status not in done}.values())
+
+
+@dataclass(frozen=True)
+class TuningSearch(Search):
+    """How far the search for settings has come: for all selected variants.
+
+    ``tuned`` says for each variant of the recipe what was tried and chosen, ``widened`` how often the grid was widened.
+    """
+
+    tuned: Mapping[str, Tuned]
+    grid: Grid
+    widened: int = 0
+
+    def is_chosen(self, trial: Trial) -> bool:
+        return self.tuned[trial.variant].values == trial.values
 
 
 Known = dict[tuple[str, tuple[tuple[str, float], ...]], Trial]
@@ -83,9 +107,11 @@ Reader = Callable[[Variant, Sequence[int]], list[PlannedRun]]
 """The runs of a variant on some seeds, with their records."""
 
 
-def search_of(recipe: Recipe, store: Store, gone: Mapping[Path, str] | None = None) -> Search:
+def search_of(
+    recipe: Recipe, store: Store, gone: Mapping[Path, str] | None = None, listed: Sequence[TrialRow] = ()
+) -> TuningSearch:
     """The state of the search in the store. Reads the code and data of the user for fingerprints, as a plan does;
-    ``gone`` has the `content_hash` of files that no longer exist.
+    ``gone`` has the `content_hash` of files that no longer exist. ``listed`` are the candidates in the study's file.
     """
     tuning = recipe.tuning
     assert tuning is not None
@@ -98,12 +124,12 @@ def search_of(recipe: Recipe, store: Store, gone: Mapping[Path, str] | None = No
 
     grid, widened = tuning.grid, 0
     while True:
-        trials = _trials(tuning, grid, known, reading)
+        trials = _sampled(tuning, listed, reading) if tuning.trials else _trials(tuning, grid, known, reading)
         asked = [trial for name in tuning.own if name in chosen_names for trial in trials[name]]
         ended = {name: each for name, each in trials.items() if all(trial.ended for trial in each)}
         best = {name: found for name, each in ended.items() if (found := _best(each, tuning)) is not None}
         complete = all(trial.ended for trial in asked)
-        wider = _wider(tuning, grid, best) if complete and widened < WIDENINGS else grid
+        wider = _wider(tuning, grid, best) if complete and widened < WIDENINGS and not tuning.trials else grid
         if wider == grid:
             break
         grid, widened = wider, widened + 1
@@ -120,7 +146,9 @@ def search_of(recipe: Recipe, store: Store, gone: Mapping[Path, str] | None = No
         )
         recipe = replace(recipe, variants=variants, needed=needed, family=family)
     runs = tuple(run for trial in asked for run in trial.runs)
-    return Search(recipe, complete, runs, tuple(t for each in trials.values() for t in each), tuned, grid, widened)
+    return TuningSearch(
+        recipe, complete, runs, tuple(t for each in trials.values() for t in each), tuned, grid, widened
+    )
 
 
 def _trials(tuning: Tuning, grid: Grid, known: Known, read: Reader) -> dict[str, list[Trial]]:
@@ -137,15 +165,67 @@ def _trials(tuning: Tuning, grid: Grid, known: Known, read: Reader) -> dict[str,
     return found
 
 
+def _sampled(tuning: Tuning, listed: Sequence[TrialRow], read: Reader) -> dict[str, list[Trial]]:
+    """The candidates of each variant that a sampler takes, a batch at a time, up to one that has not ended.
+
+    A batch that is ``listed`` and whose runs have begun is not asked for again: another version of Optuna could choose
+    another one. Raises ValueError if Optuna is not installed, `RecipeError` if a candidate is invalid.
+    """
+    found: dict[str, list[Trial]] = {name: [] for name in tuning.own}
+    before = {name: _listed(tuning, name, listed) for name in tuning.own}
+    going = list(tuning.own)
+    while going:
+        known = {name: before[name][len(found[name]) :][:BATCH] for name in going}
+        batches = _built(tuning, {name: batch for name, batch in known.items() if batch}, read)
+        begun = {name: each for name, each in batches.items() if all(trial.begun for trial in each)}
+        told = {name: [Told(one.values, one.mean if one.scores else None) for one in found[name]] for name in going}
+        new = {name: asked(tuning, name, told[name]) for name in going if name not in begun}
+        for name, batch in (begun | _built(tuning, new, read)).items():
+            found[name] += batch
+        going = [
+            name
+            for name in going
+            if all(trial.ended for trial in found[name]) and len(found[name]) < (tuning.trials or 0)
+        ]
+    return found
+
+
+def _listed(tuning: Tuning, name: str, listed: Sequence[TrialRow]) -> list[Values]:
+    """The candidates of a variant in the study's file, as far as this sampler could have taken them."""
+    own, grid = tuning.own[name], tuning.grid
+    found: list[Values] = []
+    for row in listed:
+        if row["variant"] == name and row.get("sampler") == tuning.sampler:
+            values = row["values"]
+            if values.keys() != own.keys() or not all(grid[path].has(value) for path, value in values.items()):
+                break
+            found.append({path: grid[path].of(values[path], own[path]) for path in own})
+    return found[: tuning.trials]
+
+
+def _built(tuning: Tuning, batches: Mapping[str, Sequence[Values]], read: Reader) -> dict[str, list[Trial]]:
+    """The trials of some candidates of each variant."""
+    found: dict[str, list[Trial]] = {name: [] for name in batches}
+    for i in range(max(map(len, batches.values()), default=0)):
+        layer = {name: batch[i] for name, batch in batches.items() if i < len(batch)}
+        problems = Problems()
+        built = tuning.built(layer, problems)
+        problems.check()
+        for name, values in layer.items():
+            found[name].append(_trial(built[name], values, values, tuning, read))
+    return found
+
+
 def _trial(variant: Variant, point: Values, values: Values, tuning: Tuning, read: Reader) -> Trial:
     """A candidate with its runs. They bear its name, because a variant has one run for each seed."""
     words = [f"{path.rpartition('.')[2]}={value:g}" for path, value in values.items()]
     runs = tuple(read(replace(variant, name=f"{variant.name} ({', '.join(words)})"), tuning.seeds))
-    return Trial(variant.name, point, values, runs, _scores(runs, tuning))
+    return Trial(variant.name, point, values, runs, scores_of(runs, tuning.compare))
 
 
-def _scores(runs: Sequence[PlannedRun], tuning: Tuning) -> tuple[float, ...]:
-    metric, at = tuning.compare.metric, tuning.compare.at
+def scores_of(runs: Sequence[PlannedRun], compare: Compare) -> tuple[float, ...]:
+    """The compared metric by seed (by fold of a single seed); empty unless all runs finished with a finite value."""
+    metric, at = compare.metric, compare.at
     if not isinstance(at, str):  # candidates are compared at the last of the epochs that are averaged
         at = "last"
     values: dict[int, list[float]] = {}

@@ -32,14 +32,19 @@ def named_runs(study: StudyFile) -> dict[str, str | None]:
 
 def kept_rows(recipe: Recipe, study: StudyFile) -> list[StudyRow]:
     """The entries of a study's file whose variants are still in the recipe as written."""
-    names = {variant.name for variant in recipe.variants}
+    names = _names(recipe)
     return [row for row in study["rows"] if row["variant"] in names and not row.get("flags")]
 
 
 def kept_trials(recipe: Recipe, study: StudyFile) -> list[TrialRow]:
-    """The candidates in a study's file whose variants are still in the recipe as written, and are tuned."""
-    names = {variant.name for variant in recipe.variants} if recipe.tuning is not None else set()
+    """The candidates in a study's file whose variants are still in the recipe as written, and are tuned or selected."""
+    names = _names(recipe) if recipe.tuning is not None or recipe.greedy is not None else set()
     return [row for row in study.get("trials", ()) if row["variant"] in names and not row.get("flags")]
+
+
+def _names(recipe: Recipe) -> set[str]:
+    """The names of the recipe's variants, whatever a greedy selection chooses."""
+    return recipe.greedy.names if recipe.greedy is not None else {variant.name for variant in recipe.variants}
 
 
 def kept_entries(recipe: Recipe, study: StudyFile) -> StudyFile:
@@ -105,10 +110,13 @@ def _trials(plan: Plan, flags: list[str], earlier: list[TrialRow]) -> list[Trial
             "flags": flags,
             "identity": trial.runs[0].identity,
             "values": dict(trial.values),
-            "chosen": plan.search.tuned[trial.variant].values == trial.values,
+            "chosen": plan.search.is_chosen(trial),
             "runs": {run_key(run.seed, run.record.fold): run.fingerprint for run in trial.runs},
         }
         for trial in plan.search.trials
         if any(run.record.status != "queued" or not plan.search.complete for run in trial.runs)
     ]
+    if (tuning := plan.recipe.tuning) is not None and tuning.trials:
+        for row in found:
+            row["sampler"] = tuning.sampler
     return [*(row for row in earlier if row.get("flags", []) != flags), *found]

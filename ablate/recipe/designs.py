@@ -14,7 +14,7 @@ from ablate.recipe.changes import Bundle, Own
 from ablate.recipe.entries import read_item
 from ablate.recipe.node import Node, Problems, one_line, show
 from ablate.recipe.problems import Position
-from ablate.recipe.rows import MOST_ROWS, Row, Rows
+from ablate.recipe.rows import MOST_ROWS, MOST_SEEDS, SEEDS, Arrangement, Row, Rows
 from ablate.recipe.shape import Shape, did_you_mean
 
 FULL = "full"
@@ -109,6 +109,25 @@ def screen_foldover(tricks: Sequence[str], baseline: str) -> list[DesignRow]:
     return _screened(tricks, baseline, screening.foldover(len(tricks)), "foldover")
 
 
+def greedy(tricks: Sequence[str], baseline: str) -> list[DesignRow]:
+    """The first candidates of a forward selection, each trick alone; and what else must be possible: each pair, all of
+    them together, and all but one of them. Only the former are variants.
+    """
+    rows = pairs(tricks, baseline) if len(tricks) > 2 else one_at_a_time(tricks, baseline)
+    return [*rows, *leave_one_out(tricks, baseline)[: None if len(tricks) > 3 else 1]]
+
+
+def greedy_path(tricks: Sequence[str], baseline: str, chosen: Sequence[str]) -> list[DesignRow]:
+    """Each chosen trick added to the ones before it. A variant's tricks are in the order of ``tricks``, so that each
+    combination has the same settings as in other designs.
+    """
+    rows: list[DesignRow] = []
+    for i, trick in enumerate(chosen, start=1):
+        among = tuple(one for one in tricks if one in chosen[:i])
+        rows.append(DesignRow(f"+ {trick}", rows[-1].name if rows else baseline, among))
+    return rows
+
+
 def _screened(tricks: Sequence[str], baseline: str, matrix: screening.Matrix, word: str) -> list[DesignRow]:
     """The runs of a screening design after the first, which is the baseline."""
     rows = []
@@ -130,6 +149,7 @@ DESIGNS: dict[str, Design] = {
     "screen-foldover": Design(
         screen_foldover, screening.FEWEST, screening.foldover_runs, screening.MOST + 1, "one-at-a-time", crossed=True
     ),
+    "greedy": Design(greedy, 2, lambda n: 2 + n + (n > 2) * n * (n - 1) // 2 + (n > 3) * n, 20, "screen", crossed=True),
 }
 """The designs for ``design: {ladder: [a, b]}`` in a recipe and for ``--design``."""
 
@@ -157,8 +177,8 @@ def read_design(rows: Rows, shape: Shape, bundles: Mapping[str, Bundle], chosen:
 
     Returns the name of the design, or None.
     """
-    pairs = shape.pairs("design", "{ladder: [flip, dropout]}")
     problems = rows.problems
+    pairs = [one for one in shape.pairs("design", "{ladder: [flip, dropout]}") if one[0] != "seeds"]
     if (node := shape.get("design")) is not None and node.mapping is not None and len(pairs) != 1:
         problems.wrong(node, "design", "must name one design, such as {ladder: [flip, dropout]}.")
         return None
@@ -168,6 +188,7 @@ def read_design(rows: Rows, shape: Shape, bundles: Mapping[str, Bundle], chosen:
         if rule is not None:
             problems.add(place, f"design (={show(name)}) {rule}{did_you_mean(name, DESIGNS)}")
         rungs = _listed_tricks(listed, path, bundles, problems)
+        seeds = _seeds(shape, name, problems)
         if rule is not None or rungs is None:
             return None
         design = chosen or name
@@ -176,9 +197,26 @@ def read_design(rows: Rows, shape: Shape, bundles: Mapping[str, Bundle], chosen:
             place = Position("") if chosen else listed.position
             problems.add(place, f"{flag if chosen else f'{path} (={show(listed)})'} {rule}")
             return None
-        _arrange(rows, rungs, design, Row("", path, place, None, "", Own(path)))
+        arrangement = Arrangement(
+            rows.rows[0].name, tuple(rungs), Row("", path, place, None, "", Own(path)), seeds=seeds
+        )
+        _arrange(rows, arrangement, design)
         return design
     return None
+
+
+def _seeds(shape: Shape, design: str, problems: Problems) -> int:
+    """``design.seeds``: the number of seeds on which `greedy` selects."""
+    node = (shape.get("design") or shape.node).mapping or {}
+    if (seeds := node.get("seeds")) is None:
+        return SEEDS
+    if design != "greedy":
+        problems.wrong(seeds, "design.seeds", "requires the design greedy, which selects tricks on these seeds.")
+    elif isinstance(seeds.value, bool) or not isinstance(seeds.value, int) or not 1 <= seeds.value <= MOST_SEEDS:
+        problems.wrong(seeds, "design.seeds", f"must be an integer between 1 and {MOST_SEEDS}.")
+    else:
+        return seeds.value
+    return SEEDS
 
 
 def _listed_tricks(listed: Node, path: str, bundles: Mapping[str, Bundle], problems: Problems) -> list[Row] | None:
@@ -219,27 +257,35 @@ def rearrange(rows: Rows, design: str) -> None:
         rows.problems.add(Position(""), f"--design (={one_line(design)}) {rule}")
         return
     rows.rows = [baseline]
-    _arrange(rows, written, design, Row("", f"design.{design}", flag, None, "", Own("")), written=True)
+    full = Row("", f"design.{design}", flag, None, "", Own(""))
+    _arrange(rows, Arrangement(baseline.name, tuple(written), full, written=True), design)
 
 
-def _arrange(rows: Rows, rungs: Sequence[Row], design: str, full: Row, *, written: bool = False) -> None:
-    """Append the variants of a design; ``full`` is the template of a variant that has no trick of its own."""
+def _arrange(rows: Rows, arrangement: Arrangement, design: str) -> None:
+    """Append the variants of a design."""
+    rows.arrangement = arrangement
+    tricks = [rung.name for rung in arrangement.rungs]
+    rows.rows += arranged(arrangement, DESIGNS[design].rows(tricks, arrangement.baseline))
+
+
+def arranged(arrangement: Arrangement, planned: Sequence[DesignRow]) -> list[Row]:
+    """The variants that a design plans, with their changes."""
+    baseline, rungs, written = arrangement.baseline, arrangement.rungs, arrangement.written
     known = {rung.name: rung for rung in rungs}
-    rows.tricks = tuple(known)
-    baseline = rows.rows[0].name
     lines = _lines(rungs, baseline) if written else {}
     ends = {tricks: known[name] for name, tricks in reversed(lines.items())}
-    planned = DESIGNS[design].rows([rung.name for rung in rungs], baseline)
     # a name used in the recipe keeps its meaning, so that its runs do not become outdated
     renamed = {p.name: f"+ {p.name}" for p in planned if p.name in lines and lines[p.name] != p.tricks}
     on = {baseline: (), **{one.name: one.tricks for one in planned}}
+    rows = []
     for one in planned:
-        row = _row(one, on[one.parent], known, full)
+        row = _row(one, on[one.parent], known, arrangement.full)
         name, parent = renamed.get(one.name, one.name), renamed.get(one.parent, one.parent)
         if (same := ends.get(one.tricks)) is not None:
-            row = replace(row, description=same.description, published=same.published)
+            text = row.description if one.name == f"+ {row.name}" else same.description
+            row = replace(row, description=text, published=same.published)
         parts = [known[trick] for trick in one.tricks]
-        rows.rows.append(
+        rows.append(
             replace(
                 row,
                 name=name,
@@ -251,6 +297,7 @@ def _arrange(rows: Rows, rungs: Sequence[Row], design: str, full: Row, *, writte
                 sound=all(part.sound for part in parts),
             )
         )
+    return rows
 
 
 def _row(planned: DesignRow, on: tuple[str, ...], known: Mapping[str, Row], full: Row) -> Row:
@@ -266,10 +313,13 @@ def _row(planned: DesignRow, on: tuple[str, ...], known: Mapping[str, Row], full
         return replace(gone, own=own, stack=stack, description=description, published=None)
     if len(added) == 1:
         [one] = added
-        # a variant that is named after its last trick, as in a ladder, keeps the trick's description
-        words = [known[trick].description for trick in (planned.tricks if planned.name != one.name else [one.name])]
+        # a variant that is named after the trick that it adds, as in a ladder, keeps the trick's description
+        named = planned.name in (one.name, f"+ {one.name}")
+        words = [known[trick].description for trick in ([one.name] if named else planned.tricks)]
         description = " + ".join(words) if all(words) else ""
-        return replace(one, description=description, published=None)
+        # a trick that comes before one of the parent's needs all changes again, in order
+        stack = () if planned.tricks[-1] == one.name else tuple(known[trick].own for trick in planned.tricks)
+        return replace(one, description=description, published=None, stack=stack)
     description = f"all {len(added)} together" if len(added) == len(known) else ", ".join(planned.tricks)
     own = Own(
         full.where,

@@ -66,7 +66,7 @@ def read_written(top: Shape, path: Path, design: str | None, problems: Problems)
             rearrange(rows, known)
             followed = known
     rows.check_names()
-    return Written(study, start, tuple(rows.rows), bundles, followed, rows.tricks)
+    return Written(study, start, tuple(rows.rows), bundles, followed, rows.arrangement)
 
 
 def _read_baseline(top: Shape, problems: Problems) -> tuple[Row, Tree]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.recipe.folds import Folds, read_folds
+from ablate.recipe.greedy import GREEDY, Greedy, read_greedy
 from ablate.recipe.looks import Looks
 from ablate.recipe.measured import Reach, read_compare, read_reach
 from ablate.recipe.node import Problems, show
@@ -66,6 +67,8 @@ class Recipe:
     """Files in the settings that do not exist; empty unless loaded with ``need_files=False``."""
     tricks: tuple[str, ...] = ()
     """The tricks of the design, in order."""
+    greedy: Greedy | None = None
+    """What the design greedy selects from; the variants are the first candidates until a path is chosen."""
 
     @classmethod
     def load(
@@ -125,25 +128,19 @@ class Recipe:
             check_equal_rows(variants, problems)
         compare = read_compare(top, variants, problems, selection.compare)
         numbers, looks = declared_seeds(top.get("seeds"), selection, problems)
-        if looks is not None and written.crossed:
+        contrasts = written.crossed and written.design != GREEDY
+        if looks is not None and contrasts:
             rule = "requires a fixed number of seeds: its effects need all variants with the same seeds."
             problems.add(Position(""), f"design (={written.design}) {rule}")
-        if compare.log and written.crossed:
+        if compare.log and contrasts:
             problems.add(Position(""), f"design (={written.design}) cannot be combined with compare.scale (=log).")
         folds, reach = read_folds(top, problems), read_reach(top, variants, compare, problems)
         judging_by = read_compare(top, variants, Problems())
-        tuning = read_tuning(
-            top,
-            written,
-            variants,
-            selection,
-            folder,
-            judging_by,
-            numbers,
-            problems,
-            need_files=need_files,
-        )
+        read = read_tuning if written.design != GREEDY else read_greedy
+        chosen = read(top, written, variants, selection, folder, judging_by, numbers, problems, need_files=need_files)
         problems.check()
+        if isinstance(chosen, Greedy):
+            variants = [variant for variant in variants if len(variant.tricks) <= 1]
         kept = [variant for variant in variants if selection.only is None or variant.name in selection.only]
         return cls(
             study=written.study,
@@ -162,7 +159,8 @@ class Recipe:
             family=tuple(variants),
             needed=needed_rows(variants, kept),
             looks=looks,
-            tuning=tuning,
+            tuning=chosen if isinstance(chosen, Tuning) else None,
+            greedy=chosen if isinstance(chosen, Greedy) else None,
             gone=tuple(gone),
             tricks=written.tricks,
         )

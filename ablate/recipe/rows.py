@@ -156,13 +156,31 @@ class Row:
     """False with ``tune: off``: its settings are not tuned."""
 
 
+SEEDS, MOST_SEEDS = 3, 100
+"""The default and the largest number of seeds on which a design selects tricks."""
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """What a design combines: a variant with the changes of each trick, the template of a variant that has no trick of
+    its own, and whether the tricks are the ``written`` variants of the recipe. ``seeds``: how many a design that
+    selects tricks uses for it.
+    """
+
+    baseline: str
+    rungs: tuple[Row, ...]
+    full: Row
+    written: bool = False
+    seeds: int = SEEDS
+
+
 class Rows:
     """Collects variants and checks their names."""
 
     def __init__(self, baseline: Row, problems: Problems) -> None:
         self.rows, self.problems = [baseline], problems
-        self.tricks: tuple[str, ...] = ()
-        """In a design: its tricks, in order."""
+        self.arrangement: Arrangement | None = None
+        """In a design: what it combines."""
 
     def check_names(self) -> None:
         """Names must be valid folder names, and not look like another one."""

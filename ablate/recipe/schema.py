@@ -14,10 +14,12 @@ from ablate.recipe.comparison import EPOCHS, FAILED
 from ablate.recipe.designs import DESIGNS
 from ablate.recipe.folds import MOST as MOST_FOLDS
 from ablate.recipe.looks import FEWEST, MOST_SEEDS
+from ablate.recipe.rows import MOST_SEEDS as MOST_SELECTING
+from ablate.recipe.rows import SEEDS
+from ablate.recipe.search_space import MOST_CANDIDATES, MOST_NUMBERS, SAMPLERS, TRIALS, TUNABLE
+from ablate.recipe.search_space import MOST_SEEDS as MOST_TUNING_SEEDS
 from ablate.recipe.settings import Settings, Training
 from ablate.recipe.shape import LONGEST
-from ablate.recipe.tuning import MOST_NUMBERS, TUNABLE
-from ablate.recipe.tuning import MOST_SEEDS as MOST_TUNING_SEEDS
 from ablate.registry import KINDS, Entry, entries
 
 Schema = dict[str, Any]
@@ -123,10 +125,18 @@ def _tune() -> Schema:
     number: Schema = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^[\d.]+/[\d.]+$"}]}
     listed: Schema = {"type": "array", "items": number, "minItems": 2, "maxItems": MOST_NUMBERS, "uniqueItems": True}
     values = _mapping({"times": listed, "values": listed}, "multiples of each variant's own value, or values")
+    ends: Schema = {"low": {"type": "number"}, "high": {"type": "number"}, "log": {"type": "boolean"}}
+    between = _mapping(ends, "a range, from which a sampler takes values; log: on a logarithmic scale")
+    candidates = [{**values, "minProperties": 1, "maxProperties": 1}, {**between, "required": ["low", "high"]}]
+    trials: Schema = {"type": "integer", "minimum": 2, "maximum": MOST_CANDIDATES, "default": TRIALS}
     return {
         "type": "object",
-        "properties": {"seeds": {"type": "integer", "minimum": 1, "maximum": MOST_TUNING_SEEDS}},
-        "patternProperties": {rf"^({'|'.join(TUNABLE)})": {**values, "minProperties": 1, "maxProperties": 1}},
+        "properties": {
+            "seeds": {"type": "integer", "minimum": 1, "maximum": MOST_TUNING_SEEDS},
+            "trials": {**trials, "description": "the number of candidates that the sampler takes for each variant"},
+            "sampler": {"enum": list(SAMPLERS), "description": "the sampler of Optuna that takes them"},
+        },
+        "patternProperties": {rf"^({'|'.join(TUNABLE)})": {"anyOf": candidates}},
         "additionalProperties": False,
         "description": "settings that are chosen for every variant, from the same candidates, before seeds are judged",
     }
@@ -211,12 +221,23 @@ def _top() -> Schema:
         "design": {
             "type": "object",
             "properties": {
-                name: {"type": "array", "items": {"$ref": "#/$defs/trick_item"}, "minItems": design.least}
-                for name, design in DESIGNS.items()
+                **{
+                    name: {"type": "array", "items": {"$ref": "#/$defs/trick_item"}, "minItems": design.least}
+                    for name, design in DESIGNS.items()
+                },
+                "seeds": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": MOST_SELECTING,
+                    "default": SEEDS,
+                    "description": "the number of reserved seeds on which greedy selects tricks",
+                },
             },
             "additionalProperties": False,
             "minProperties": 1,
-            "maxProperties": 1,
+            "maxProperties": 2,
+            "dependentRequired": {"seeds": ["greedy"]},
+            "anyOf": [{"maxProperties": 1}, {"required": ["seeds"]}],
             "description": "instead of variants: a rule that generates them from a list of tricks",
         },
     }

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ablate.recipe.changes import Assignment, Bundle, Own
 from ablate.recipe.node import Node, Problems, show
 from ablate.recipe.problems import Position
 from ablate.recipe.replay import trick_of_path
+from ablate.recipe.search_space import MOST_CANDIDATES, SAMPLERS, Grid, Values, read_space
 from ablate.recipe.selection import Selection
 from ablate.recipe.settings import Settings
 from ablate.recipe.shape import Shape, available
@@ -24,61 +24,6 @@ from ablate.registry.fields import Epochs
 RESERVED = 1_000_000
 """The first seed of candidates. Runs that are judged must not have these seeds."""
 
-SEEDS, MOST_SEEDS = 2, 100
-"""The default and the largest number of seeds of a candidate."""
-
-MOST_NUMBERS, MOST_CANDIDATES = 20, 100
-"""The most numbers of a setting, and the most candidates of a variant before the grid is widened."""
-
-TUNABLE = ("args", "model", "init", "optimizer", "batch_size", "tricks")
-"""Settings that can be tuned: those that change neither what is measured, nor on what, nor how long is trained."""
-
-FRACTION = re.compile(r"(\d+(?:\.\d+)?)/(\d+(?:\.\d+)?)")
-
-DIGITS = 4
-"""Significant digits of a computed value, so that it can be written by hand."""
-
-Values = Mapping[str, float]
-"""A number for each tuned path: a value, or a multiple of a variant's own value."""
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """Increasing numbers: multiples of each variant's own value (``times``), or ``values``."""
-
-    kind: Literal["times", "values"]
-    numbers: tuple[float, ...]
-
-    def of(self, number: float, own: float) -> float:
-        """The value of a setting; a multiple of an integer stays one if it can."""
-        if self.kind == "values":
-            return number
-        value = own if number == 1 else rounded(own * number)
-        return int(value) if isinstance(own, int) and value == int(value) else value
-
-    def beyond(self, side: Literal["low", "high"]) -> float | None:
-        """The next number at one end, in the same ratio; None if there is none."""
-        edge, inner = self.numbers[:2] if side == "low" else self.numbers[:-3:-1]
-        if not edge or not inner or edge * inner < 0:
-            return None
-        number = edge * edge / inner
-        if self.kind == "times":
-            return number
-        return round(number) if all(isinstance(one, int) for one in self.numbers) else rounded(number)
-
-    def with_number(self, number: float) -> Candidates:
-        """The same with one more number."""
-        return Candidates(self.kind, tuple(sorted({*self.numbers, number})))
-
-
-Grid = Mapping[str, Candidates]
-"""The candidates of each tuned path."""
-
-
-def rounded(value: float) -> float:
-    """A number to `DIGITS` significant digits."""
-    return float(f"{value:.{DIGITS}g}")
-
 
 @dataclass(frozen=True)
 class Tuning:
@@ -86,7 +31,8 @@ class Tuning:
 
     ``own``: of each variant that is tuned, its value of each path that it searches. ``off``: variants with ``tune:
     off``, each with the paths whose value they share with their parent. ``compare`` is the metric by which candidates
-    are chosen: that of the recipe, whatever the flags.
+    are chosen: that of the recipe, whatever the flags. With ``trials``, that many candidates of each variant are taken
+    from the grid by Optuna's ``sampler``; otherwise, all are tried.
     """
 
     grid: Grid
@@ -99,10 +45,22 @@ class Tuning:
     folder: Path
     need_files: bool = True
     positions: Mapping[str, Position] = field(default_factory=dict)
+    trials: int | None = None
+    sampler: str = SAMPLERS[0]
+
+    def count(self, variant: str, grid: Grid) -> int:
+        """The number of candidates of a variant."""
+        return len(self.points(variant, grid)) if self.trials is None else self.trials
 
     def points(self, variant: str, grid: Grid) -> list[Values]:
-        """The candidates of a variant: a number for each path that it searches."""
+        """The points of the grid for a variant: a number for each path that it searches. With a sampler, a few points
+        that have each number of a path (the ends of a range).
+        """
         paths = list(self.own.get(variant, {}))
+        if self.trials is not None:
+            lists = {path: grid[path].numbers for path in paths}
+            most = max(map(len, lists.values()), default=0)
+            return [{path: numbers[min(i, len(numbers) - 1)] for path, numbers in lists.items()} for i in range(most)]
         return [dict(zip(paths, numbers, strict=True)) for numbers in product(*(grid[path].numbers for path in paths))]
 
     def values(self, variant: str, point: Values, grid: Grid) -> dict[str, float]:
@@ -162,10 +120,11 @@ def read_tuning(
                 problems.add(row.position, f"{row.where}.tune requires 'tune' in the recipe, which says what is tuned.")
         return None
     before = len(problems)
-    grid, positions, count = _read_grid(top, problems)
-    if grid is None:
+    space = read_space(top, problems)
+    if space is None:
         return None
-    seeds = tuple(range(RESERVED, RESERVED + count))
+    grid, positions = space.grid, space.positions
+    seeds = tuple(range(RESERVED, RESERVED + space.seeds))
     if taken := sorted(set(seeds) & set(judging)):
         rule = f"is reserved for tuning ({seeds[0]} to {seeds[-1]}). Use other seeds."
         problems.add(positions["seeds"], f"seed (={taken[0]}) {rule}")
@@ -176,7 +135,9 @@ def read_tuning(
     if len(problems) > before:
         return None
     own, off = _searched(grid, written, variants, positions, problems)
-    tuning = Tuning(grid, seeds, compare, own, off, written, selection, folder, need_files, positions)
+    tuning = Tuning(
+        grid, seeds, compare, own, off, written, selection, folder, need_files, positions, space.trials, space.sampler
+    )
     if len(problems) > before:
         return None
     for name in own:
@@ -187,50 +148,6 @@ def read_tuning(
     for layer in tuning.layers(grid):
         tuning.built({name: values for name, (_, values) in layer.items()}, problems)
     return tuning if len(problems) == before else None
-
-
-def _read_grid(top: Shape, problems: Problems) -> tuple[Grid | None, dict[str, Position], int]:
-    """The candidates of each path, the positions of the keys, and the number of seeds."""
-    before = len(problems)
-    grid: dict[str, Candidates] = {}
-    node, count = top.entries["tune"], SEEDS
-    positions = {"seeds": node.position}
-    for path, below, place in top.pairs("tune", "{optimizer.lr: {times: [1/3, 1, 3]}}"):
-        positions[path] = place
-        if path == "seeds":
-            count = below.value if isinstance(below.value, int) and not isinstance(below.value, bool) else 0
-            if not 1 <= count <= MOST_SEEDS:
-                problems.wrong(below, "tune.seeds", f"must be an integer between 1 and {MOST_SEEDS}.")
-        elif path.partition(".")[0] not in TUNABLE:
-            hint = available(path.partition(".")[0], TUNABLE)
-            problems.add(place, f"tune.{show(path)} cannot be tuned.{hint}")
-        elif (read := _candidates(below, f"tune.{show(path)}", problems)) is not None:
-            grid[path] = read
-    if node.mapping is not None and not grid and len(problems) == before:
-        problems.add(node.position, "tune must name a setting, such as {optimizer.lr: {times: [1/3, 1, 3]}}.")
-    return (grid if len(problems) == before else None), positions, count
-
-
-def _candidates(node: Node, path: str, problems: Problems) -> Candidates | None:
-    example = "such as {times: [1/3, 1, 3]} or {values: [0.01, 0.03, 0.1]}."
-    if node.mapping is None or len(node.mapping) != 1 or not node.mapping.keys() <= {"times", "values"}:
-        problems.wrong(node, path, f"must have 'times' or 'values', {example}")
-        return None
-    [(kind, below)] = node.mapping.items()
-    numbers = [_number(item) for item in below.items or ()]
-    sound = [one for one in numbers if one is not None and (kind == "values" or one > 0)]
-    if not (len(sound) == len(numbers) == len(set(sound)) and 2 <= len(sound) <= MOST_NUMBERS):
-        which = "different numbers greater than 0" if kind == "times" else "different numbers"
-        problems.wrong(below, f"{path}.{kind}", f"must list 2 to {MOST_NUMBERS} {which}, {example}")
-        return None
-    return Candidates("times" if kind == "times" else "values", tuple(sorted(sound)))
-
-
-def _number(node: Node) -> float | None:
-    """A number, or a fraction such as ``1/3``."""
-    if node.text is not None and (found := FRACTION.fullmatch(node.text)) and float(found[2]):
-        return float(found[1]) / float(found[2])
-    return node.value if isinstance(node.value, (int, float)) and not isinstance(node.value, bool) else None
 
 
 MISSING = object()

@@ -14,7 +14,7 @@ from ablate.recipe.node import Problems, one_line, show
 from ablate.recipe.own_training import own_training
 from ablate.recipe.problems import Position, Problem
 from ablate.recipe.replay import Tree, assign, replay, trick_of_path
-from ablate.recipe.rows import Row
+from ablate.recipe.rows import Arrangement, Row
 from ablate.recipe.selection import Selection
 from ablate.recipe.settings import Settings, differences
 from ablate.recipe.settings_builder import Builder
@@ -24,8 +24,8 @@ from ablate.recipe.variant import Change, Variant
 
 @dataclass(frozen=True)
 class Written:
-    """A parsed recipe: the baseline's settings, the variants (baseline first), the bundles, and the design with its
-    tricks, if any.
+    """A parsed recipe: the baseline's settings, the variants (baseline first), the bundles, and the design with what it
+    combines, if any.
     """
 
     study: str
@@ -33,7 +33,12 @@ class Written:
     rows: tuple[Row, ...]
     bundles: Mapping[str, Bundle]
     design: str | None = None
-    tricks: tuple[str, ...] = ()
+    arrangement: Arrangement | None = None
+
+    @property
+    def tricks(self) -> tuple[str, ...]:
+        """The tricks of the design, in order."""
+        return tuple(rung.name for rung in self.arrangement.rungs) if self.arrangement else ()
 
     @property
     def crossed(self) -> bool:
@@ -85,6 +90,7 @@ class _Build:
     asked: dict[tuple[str | None, str], str] = field(default_factory=dict)  # (parent, settings) → variant
     places: Places = field(default_factory=Places)
     combined: dict[str, Row] = field(default_factory=dict)  # settings as JSON → first variant of a crossed design
+    clashes: list[set[str]] = field(default_factory=list)  # tricks for which equal combinations have been reported
 
     def row(self, row: Row, problems: Problems) -> Variant | None:
         """The next variant; None if it is invalid, or skipped in its design."""
@@ -149,12 +155,18 @@ class _Build:
         return None if twin == row.name else twin
 
     def _distinct(self, row: Row, settings: Settings | None, problems: Problems) -> bool:
-        """Whether no other combination of tricks has these settings; otherwise, a problem is added."""
+        """Whether no other combination of tricks has these settings; otherwise, a problem is added, once for the same
+        tricks.
+        """
         if settings is None:
             return True
         same = self.combined.setdefault(_key(settings), row)
         if set(same.tricks) == set(row.tricks):
             return True
+        tricks = {*same.tricks, *row.tricks}
+        if any(clash <= tricks for clash in self.clashes):
+            return False
+        self.clashes.append(tricks)
         what = f"{row.where} (={show(row.name)}) has the same settings as {show(same.name)}"
         rule = f"Design {self.written.design} requires tricks that change different settings, in every combination."
         problems.add(row.position, f"{what}. {rule}")
@@ -182,10 +194,10 @@ def _key(settings: Settings) -> str:
 
 
 def _changes(row: Row) -> tuple[Change, ...]:
-    """A variant's changes, in order; those of all of its tricks if it adds several to the baseline."""
+    """A variant's changes, in order; those of all of its tricks if it adds several to its parent."""
     if row.joined:
         return (Change(row.name, "set", "joined", list(row.joined)),)
-    together = row.stack and not row.own.remove
+    together = row.stack and not row.own.remove and row.own not in row.stack
     changes: list[Change] = []
     for own in row.stack if together else (row.own,):
         changes += [change for change in own.changes(row.name) if change not in changes]

@@ -12,6 +12,7 @@ from ablate.report.column import FOUND, PARTIAL, UNLIKE, alike
 from ablate.report.columns import default_keys, published_metric
 from ablate.report.new_samples import new_samples_lines
 from ablate.report.notes import counted, joined, short_line
+from ablate.report.selected_path import path_line, step_lines
 from ablate.report.wording import cover, plain
 
 MOST = 4
@@ -45,7 +46,8 @@ def summary(table: Table, keys: Collection[str] | None = None, *, details: bool 
     shown = set(default_keys(table) if keys is None else keys)
     legend, others = main_legend(table, shown), [*new_samples_lines(table, shown), *column_legend(table, shown)]
     if details:
-        lines = [*legend, *marks(table, shown), *pooling_legend(table, shown), *others, *variant_lines(table)]
+        more = [*pooling_legend(table, shown), *others, *step_lines(table)]
+        lines = [*legend, *marks(table, shown), *more, *variant_lines(table)]
         return [plain(line) for line in lines]
     kinds = by_kind((row, row.notes) for row in table.rows)
     first = [kind for kind in kinds if kind in FIRST]
@@ -59,7 +61,7 @@ def summary(table: Table, keys: Collection[str] | None = None, *, details: bool 
 
 
 def main_legend(table: Table, shown: Set[str]) -> list[str]:
-    """What the differences and verdicts are, in at most two lines, and one on the earlier studies that these use."""
+    """What differences and verdicts are, in two lines at most; on a path, and on the earlier studies that are used."""
     rows, metric = table.rows, table.compare.metric
     several, parent, baseline = len(rows) > 1, "delta_parent" in shown, "delta_baseline" in shown
     values = {
@@ -82,8 +84,9 @@ def main_legend(table: Table, shown: Set[str]) -> list[str]:
         f"Verdicts are based on {metric}. Selecting variants on the test set biases the results: "
         "compare a validation metric instead.": metric.startswith("test_"),
     }
+    chosen = {path_line(table): table.path}
     prior = {earlier_studies(table): table.prior and shown & {"delta_parent", "verdict", "p", "p_adjusted"}}
-    return [" ".join(line) for line in (told(values), told(tests), told(prior)) if line]
+    return [" ".join(line) for line in (told(values), told(chosen), told(tests), told(prior)) if line]
 
 
 def earlier_studies(table: Table) -> str:

@@ -58,12 +58,15 @@ StudyRow = TypedDict(
 
 
 class TrialRow(TypedDict):
-    """A candidate of a variant that is tuned, in a ``study.json``: its settings, and its runs on the reserved seeds."""
+    """A candidate of a variant that is tuned or selected, in a ``study.json``: its settings, its runs on the reserved
+    seeds, and the sampler that took it, if one did.
+    """
 
     variant: str
     flags: NotRequired[list[str]]
     identity: str
     values: dict[str, float]
+    sampler: NotRequired[str]
     chosen: bool
     runs: dict[str, Fingerprint]
 

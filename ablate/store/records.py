@@ -133,6 +133,30 @@ class Tuned:
 
 
 @dataclass(frozen=True)
+class Step:
+    """A step of a greedy selection: the mean gain of each remaining trick, by name, over the variant before (None: its
+    candidate has no result), and the trick that was ``kept``; None if none improves the compared metric.
+    """
+
+    gains: Mapping[str, float | None]
+    kept: str | None = None
+
+
+@dataclass(frozen=True)
+class ChosenPath:
+    """How a greedy selection chose the variants of a study: on the reserved ``seeds``, among ``candidates`` (the
+    baseline is one) with these ``runs``; so far, unless ``complete``.
+    """
+
+    seeds: tuple[int, ...]
+    metric: str
+    steps: tuple[Step, ...]
+    complete: bool
+    candidates: int = 0
+    runs: tuple[RunRecord, ...] = ()
+
+
+@dataclass(frozen=True)
 class VariantRecord:
     """One row: a variant and its runs, one for each seed (and fold), in that order; with ``tune``, the search."""
 
@@ -146,10 +170,11 @@ class StudyRecord:
     """A study as far as it has come.
 
     ``rows`` are the selected variants, ``family`` all of the recipe, in its order; empty: the same. ``rounded``: others
-    logged the runs, and may have rounded the values.
+    logged the runs, and may have rounded the values. ``path``: how the design greedy chose the variants.
     """
 
     recipe: Recipe
     rows: tuple[VariantRecord, ...]
     family: tuple[VariantRecord, ...] = ()
     rounded: bool = False
+    path: ChosenPath | None = None

@@ -90,7 +90,7 @@ def test_the_plan_says_what_each_design_adds(trained, ablate):
     said = {one["design"]: one for one in json.loads(ablate("plan", "r.yaml", "--designs", "--json").stdout)}
     assert {name: one["to_train"] for name, one in said.items()} == {
         "ladder": 0, "leave-one-out": 0, "one-at-a-time": 0, "pairs": 10, "both-ends": 0,
-        "factorial": 10, "screen": 10, "screen-foldover": 10, "together": 10,
+        "factorial": 10, "screen": 10, "screen-foldover": 10, "greedy": 11 * 3 + 5 * 2, "together": 10,
     }  # fmt: skip
     assert (said["together"]["rows"], said["together"]["runs"]) == (5 + 6 + 5 + 11 + 10 + 16 + 8 + 8, 2 * (11 + 5))
     shown = ablate("plan", "r.yaml", "--designs")

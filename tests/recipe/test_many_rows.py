@@ -116,7 +116,9 @@ def test_a_ladder(load):
     assert recipe.variant("dropout").settings.tricks[-1].options.hidden == 0.2
 
 
-UNKNOWN = "… Available: ladder, leave-one-out, one-at-a-time, pairs, both-ends, factorial, screen, screen-foldover."
+UNKNOWN = (
+    "… Available: ladder, leave-one-out, one-at-a-time, pairs, both-ends, factorial, screen, screen-foldover, greedy."
+)
 
 
 @pytest.mark.parametrize(

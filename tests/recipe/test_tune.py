@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ablate.recipe.node import Problems
-from ablate.recipe.tuning import RESERVED, Candidates
+from ablate.recipe.search_space import Candidates
+from ablate.recipe.tuning import RESERVED
 
 LR = "tune: {optimizer.lr: {times: [1/4, 1, 4]}}\n"
 SMOOTH = "tune: {optimizer.lr: {times: [1/4, 1, 4]}, tricks.label_smoothing.epsilon: {values: [0.05, 0.2]}}\n"
@@ -70,6 +71,18 @@ SMOOTHED = "{name: net2, add: [{label_smoothing: 0.1}]}"
         ("{optimizer.lr: {values: [a, b]}}", "tune.optimizer.lr.values (=[a, b]) must list 2 to 20 different numbers,"),
         ("{optimizer.lr: [1, 2]}", "tune.optimizer.lr (=[1, 2]) must have 'times' or 'values', such as"),
         ("{optimizer.lr: {times: [1, 2]}, seeds: 0}", "tune.seeds (=0) must be an integer between 1 and 100."),
+        ("{optimizer.lr: {low: 1, high: 1}}", "tune.optimizer.lr (={low: 1, high: 1}) must have a 'low' that is less"),
+        ("{optimizer.lr: {low: 0, high: 1, log: true}}", "must have a 'low' greater than 0 with 'log: true'."),
+        ("{optimizer.lr: {low: 0.1}}", "tune.optimizer.lr (={low: 0.1}) must have numbers 'low' and 'high', and may"),
+        ("{optimizer.lr: {low: 0.1, high: 1, log: 2}}", "must have numbers 'low' and 'high', and may have 'log: true'"),
+        ("{optimizer.lr: {low: 0.1, high: 1, values: [1]}}", "must have numbers 'low' and 'high', and may have"),
+        ("{optimizer.lr: {low: -1, high: 1}}", "optimizer.lr (=-1.0) must be greater than"),
+        ("{optimizer.lr: {low: 0.1, high: 1}, trials: 1}", "tune.trials (=1) must be an integer between 2 and 100."),
+        ("{optimizer.lr: {low: 0.1, high: 1}, sampler: gp}", "tune.sampler (=gp) must be tpe or random."),
+        (
+            "{optimizer.lr: {times: [1, 2]}, trials: 4}",
+            "tune.optimizer.lr: 'times' are for a grid. With a sampler, use",
+        ),
         ("{seeds: 2}", "tune must name a setting, such as {optimizer.lr: {times: [1/3, 1, 3]}}."),
         ("[optimizer.lr]", "tune (=[optimizer.lr]) must be a mapping"),
         ("{optimizer.momentum: {times: [1, 2]}}", "optimizer.momentum (=1.8) must be less than 1."),
@@ -105,3 +118,15 @@ def test_multiples_of_zero(wrong_rows):
     zero = "{name: net2, set: {optimizer: {name: sgd, lr: 0.1, momentum: 0}}}"
     [problem] = wrong_rows(zero, more="tune: {optimizer.momentum: {times: [0.5, 1]}}\n")
     assert "tune.optimizer.momentum.times: net2 has 0, whose multiples are all 0. Use 'values'." in problem
+
+
+def test_trials_of_a_sampler(rows):
+    lr = "tune: {optimizer.lr: {low: 0.001, high: 1, log: true}"
+    tuning = rows(SMOOTHED, more=f"{lr}, batch_size: {{values: [16, 32, 64]}}}}\n").tuning
+    assert (tuning.trials, tuning.sampler, tuning.count("net1", tuning.grid)) == (12, "tpe", 12)
+    assert tuning.grid["optimizer.lr"] == Candidates("range", (0.001, 1), log=True)
+    tuning = rows(SMOOTHED, more=f"{lr}, trials: 30, sampler: random}}\n").tuning
+    assert (tuning.trials, tuning.sampler) == (30, "random")
+    assert rows(SMOOTHED, more=LR).tuning.trials is None
+    listed = rows(SMOOTHED, more="tune: {optimizer.lr: {values: [0.1, 0.2]}, trials: 5}\n").tuning
+    assert (listed.trials, listed.sampler) == (5, "tpe")

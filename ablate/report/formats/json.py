@@ -31,7 +31,7 @@ def as_json(value: Any) -> str:
 
 
 def table_tree(table: Table) -> dict[str, Any]:
-    """``study``, ``compare``, ``axis``, ``prior``, ``pairing``, ``rows``, and ``tricks`` if the design has them."""
+    """``study``, ``compare``, ``axis``, ``prior``, ``pairing``, ``rows``; ``tricks`` or ``path`` if there are any."""
     from ablate.recipe.variant import MeanOfLast
     from ablate.report.columns import new_samples
 
@@ -51,7 +51,8 @@ def table_tree(table: Table) -> dict[str, Any]:
         "pairing": table.family.pairing,
         "rows": rows,
     }
-    return tree if table.tricks is None else tree | {"tricks": asdict(table.tricks)}
+    more = {"tricks": table.tricks, "path": table.path}
+    return tree | {key: asdict(value) for key, value in more.items() if value is not None}
 
 
 def row_tree(row: Row, more: Mapping[str, Any] = NONE) -> dict[str, Any]:

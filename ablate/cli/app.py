@@ -35,6 +35,7 @@ COMMANDS = (
     "status",
     "cancel",
     "logs",
+    "lr",
     "catalog",
     "ui",
     "sync",

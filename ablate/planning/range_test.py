@@ -2,8 +2,8 @@
 
 Smith 2017, Cyclical Learning Rates for Training Neural Networks, section 3.3: the loss over a learning rate that grows
 exponentially. The usual suggestions are read off this curve, but which of them is right depends on the optimizer and
-the network. So rates around and below the lowest loss, each half of the one before, are tried in a short training each. Short
-trainings favor high learning rates: of those that are about as good, the geometric mean is suggested.
+the network. So rates around and below the lowest loss, each half of the one before, are tried in a short training
+each. Short trainings favor high learning rates: of those that are about as good, the geometric mean is suggested.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from ablate.planning.helper_process import asked
 from ablate.recipe.folds import Folds
 from ablate.recipe.settings import Choice, Settings
 from ablate.recipe.tuning import RESERVED
+from ablate.recipe.variant import Variant
+from ablate.trainers.trainer import OwnTrainer, trainer_of
 
 if TYPE_CHECKING:
     from ablate.data.dataset import Parts
@@ -69,6 +71,15 @@ class Found:
     suggested: float | None
     seeds: int
     noise_scale: float | None = None
+
+
+def check(variant: Variant) -> None:
+    """Raises ValueError (one line) for a variant whose training has no learning rate to find."""
+    where, settings = f"VARIANT (={variant.name})", variant.settings
+    if isinstance(trainer_of(settings), OwnTrainer) or settings.joined:
+        raise ValueError(f"{where} must be trained by the built-in loop, which sets the learning rate.")
+    if settings.source_rows:
+        raise ValueError(f"{where} must not start from the weights of other variants. Use one that does not.")
 
 
 def find_rate(settings: Settings, folder: Path, folds: Folds | None, count: int) -> Found:
@@ -124,7 +135,7 @@ def noise_scale(assignment: Assignment, data: Parts, rate: float) -> float | Non
 
 
 def smoothed(rates: Floats, losses: Floats) -> tuple[Floats, Floats]:
-    """The median over the seeds of losses (R, steps), smoothed, up to where it has grown to `STOP` times its minimum."""
+    """The median over the seeds of losses (R, steps), smoothed, up to where it is `STOP` times its minimum."""
     finite = np.isfinite(losses).all(axis=0)
     n = len(finite) if finite.all() else int(np.argmin(finite))
     if n <= WIDTH:
@@ -164,7 +175,7 @@ def valley(curve: Floats) -> int:
 
 
 def choose(tried: Mapping[float, float], start: float) -> float | None:
-    """The geometric mean of the rates whose loss is within `CLOSE` of the lowest; None if no loss is below ``start``."""
+    """The geometric mean of the rates whose loss is close to the lowest; None if no loss is below ``start``."""
     best = min(tried.values())
     if not best < start:
         return None

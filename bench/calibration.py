@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from unittest.mock import patch
 
 import numpy as np
@@ -108,6 +109,11 @@ def again(cell: Cell) -> Cell:
     return replace(cell, studies=AGAIN, again=True)
 
 
+def alarm_rate(cell: Cell) -> float:
+    """The fraction of studies with a false alarm."""
+    return float(studied(cell, values_of(cell, cell.generator()))[1].any(-1).mean())
+
+
 def rates(cell: Cell) -> list[str]:
     """A cell's false alarms with each test, the coverage of intervals on average, and of the comparison where it is
     smallest.
@@ -117,13 +123,9 @@ def rates(cell: Cell) -> list[str]:
     rows = differences(values, cell.pairs)
     rivals = [percent(holm_rejects(test(rows, cell.pairs)).any(-1).mean()) for test in TESTS.values()]
 
-    def once_more() -> float:
-        other = again(cell)
-        return float(studied(other, values_of(other, other.generator()))[1].any(-1).mean())
-
-    wrong = rate_text(float(found.any(-1).mean()), cell.studies, once_more)
+    text = rate_text(float(found.any(-1).mean()), cell.studies, partial(alarm_rate, again(cell)))
     covered = (p >= LEVEL).mean(0)
-    return [f"{cell.studies:,}", *rivals, wrong, percent(covered.mean()), percent(covered.min())]
+    return [f"{cell.studies:,}", *rivals, text, percent(covered.mean()), percent(covered.min())]
 
 
 def false_alarms(title: str) -> list[str]:
@@ -213,22 +215,23 @@ def partial_studies() -> list[str]:
         *head("design, noise, scatter, seeds", *SHOWN, "most promising, uncorrected t-test"),
     ]
     for cell in PARTIAL:
-        values = values_of(replace(cell, n=2 * cell.n), cell.generator("partial"))
-        cells = []
-        for shown in SHOWN.values():
-
-            def once_more(cell: Cell = again(cell), shown: Shown = shown) -> float:
-                return shown_wrong(shown, cell, values_of(replace(cell, n=2 * cell.n), cell.generator("partial")))
-
-            cells.append(rate_text(shown_wrong(shown, cell, values), cell.studies, once_more))
+        values, more = twice_the_seeds(cell), again(cell)
+        cells = [
+            rate_text(wrong(cell, shown, values), cell.studies, partial(wrong, more, shown)) for shown in SHOWN.values()
+        ]
         lines.append(line(f"{cell}, {cell.n}", *cells, percent(uncorrected(cell, values).mean())))
     return lines
 
 
-def shown_wrong(shown: Shown, cell: Cell, values: Floats) -> float:
+def twice_the_seeds(cell: Cell) -> Floats:
+    """Results (studies, R, 2n)."""
+    return values_of(replace(cell, n=2 * cell.n), cell.generator("partial"))
+
+
+def wrong(cell: Cell, shown: Shown, values: Floats | None = None) -> float:
     """The fraction of studies with a false alarm."""
     with verdicts_alone():
-        return float(np.mean([shown(cell, one) for one in values]))
+        return float(np.mean([shown(cell, one) for one in (twice_the_seeds(cell) if values is None else values)]))
 
 
 def as_if_equal() -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -112,7 +113,9 @@ class FamilyCell:
         return f"{self.kind}, {self.noise}{', one variant 100 times' if self.noisy else ''}, {self.n}"
 
 
-CELLS = [FamilyCell(kind, noise, n) for kind in KINDS for noise in ("normal", "heavy tails", "skewed") for n in (3, 5, 10)]
+CELLS = [
+    FamilyCell(kind, noise, n) for kind in KINDS for noise in ("normal", "heavy tails", "skewed") for n in (3, 5, 10)
+]
 BREAKING = [FamilyCell(kind, "skewed", n, noisy=True) for kind in KINDS for n in (3, 5, 10)]
 """Known to break any t-test, like those of `bench.null_studies.BREAKING`."""
 
@@ -124,7 +127,9 @@ def judged(cell: FamilyCell) -> tuple[Bools, Bools]:
     kind = KINDS[cell.kind]
     variants = kind.variants
     place = {chosen: i for i, chosen in enumerate(variants)}
-    weights = {key: {place[v]: w for v, w in each.items() if w} for key, each in kind.contrasts(kind.tricks, variants).items()}
+    weights = {
+        key: {place[v]: w for v, w in each.items() if w} for key, each in kind.contrasts(kind.tricks, variants).items()
+    }
     draw = np.random.default_rng([int(cell.again), *str(cell).encode()])
     values = NOISE[cell.noise](draw, (cell.studies, len(variants), cell.n))
     values[:, -1] *= 10.0 if cell.noisy else 1.0
@@ -135,9 +140,16 @@ def judged(cell: FamilyCell) -> tuple[Bools, Bools]:
 
 def study(weights: Mapping[str, Mapping[int, float]], values: Floats) -> tuple[list[bool], list[bool]]:
     """Of one study, (variants, n)."""
-    samples = {key: Sample(combined(list(each.values()), values[list(each)]), True, True) for key, each in weights.items()}
+    samples = {
+        key: Sample(combined(list(each.values()), values[list(each)]), True, True) for key, each in weights.items()
+    }
     effects = [one for one in estimates(samples)[0].values() if one.low is not None and one.high is not None]
     return [one.significant for one in effects], [one.low <= 0 <= one.high for one in effects]
+
+
+def alarm_rate(cell: FamilyCell) -> float:
+    """The fraction of studies with a false alarm."""
+    return float(judged(cell)[0].any(-1).mean())
 
 
 def false_alarms(title: str, cells: Sequence[FamilyCell]) -> list[str]:
@@ -151,11 +163,8 @@ def false_alarms(title: str, cells: Sequence[FamilyCell]) -> list[str]:
     ]
     for cell in cells:
         found, covered = judged(cell)
-
-        def once_more(cell: FamilyCell = cell) -> float:
-            return float(judged(replace(cell, studies=AGAIN, again=True))[0].any(-1).mean())
-
-        wrong = rate_text(float(found.any(-1).mean()), cell.studies, once_more)
+        again = partial(alarm_rate, replace(cell, studies=AGAIN, again=True))
+        wrong = rate_text(float(found.any(-1).mean()), cell.studies, again)
         by_effect = covered.mean(0)
         lines.append(line(cell, found.shape[1], wrong, percent(by_effect.mean()), percent(by_effect.min())))
     return lines

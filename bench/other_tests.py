@@ -9,6 +9,7 @@ from scipy.special import digamma, fdtrc, polygamma, stdtr
 
 from ablate.evidence.overlaps import overlap
 from ablate.evidence.paired import LEVEL
+from ablate.evidence.verdicts import holm
 from bench.null_studies import Bools, Floats, Pairs
 
 Test = Callable[[Floats, Pairs], Floats]
@@ -102,13 +103,8 @@ def independent(pairs: Pairs) -> float:
 
 
 def holm_rejects(p_values: Floats) -> Bools:
-    """Which of (…, G) p-values are below the level after Holm's correction, as `ablate.evidence.verdicts.holm` has it."""
-    order = np.argsort(p_values, -1)
-    count = p_values.shape[-1]
-    adjusted = np.maximum.accumulate(np.take_along_axis(p_values, order, -1) * (count - np.arange(count)), -1)
-    found = np.empty_like(p_values, dtype=bool)
-    np.put_along_axis(found, order, adjusted < LEVEL, -1)
-    return found
+    """Which of (B, G) p-values are below the level after Holm's correction."""
+    return np.array([[q is not None and q < LEVEL for q in holm(p.tolist())] for p in p_values])
 
 
 TESTS: dict[str, Test] = {

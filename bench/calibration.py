@@ -3,8 +3,8 @@ simulated and from 1,200 real runs.
 
 The cells were fixed in `NULL`, `PARTIAL` and `POWER` (and in bench/calibration_families.py) before any was computed. One
 with more false alarms than 5 % and two standard errors is run once more with 10,000 other studies, and both figures are
-shown. ``python -m bench.calibration`` writes bench/RESULTS-calibration.md; docs/evidence.md discusses it. One core, about
-20 minutes, the first time two more for the pool.
+shown. ``python -m bench.calibration`` writes bench/RESULTS-calibration.md; docs/evidence.md discusses it. One idle core,
+about 25 minutes, the first time two more for the pool.
 """
 
 from __future__ import annotations

@@ -8,33 +8,33 @@ bench/RESULTS-prior.md; one core, about ten minutes.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from ablate.evidence.overlaps import overlap
-from ablate.evidence.paired import Pair, two_sided
-from ablate.evidence.variance_pooling import OWN, STEPS, belief, moderated
-from bench.calibration import (
-    BATCH,
+from ablate.evidence.contrasts import examine
+from ablate.evidence.variance_pooling import beside, shared_spreads
+from ablate.store.checked import EarlierScatter
+from bench.null_studies import (
+    AGAIN,
     DESIGNS,
     NOISE,
     ROWS,
+    Bools,
     Floats,
-    averaged,
+    Pairs,
+    alarms,
     contrasts,
+    differences,
     head,
-    holm_rejects,
     limit,
-    own,
+    line,
     percent,
-    planted,
+    rate_text,
+    verdicts_alone,
+    write,
 )
-from bench.measure import machine
 
-STUDIES, AGAIN = 2_500, 10_000
-
+STUDIES, BATCH, SEEDS = 2_500, 250, 5
 EARLIER = 2
 """Earlier studies, each with as many comparisons, five seeds, and the same design."""
 
@@ -48,40 +48,35 @@ PRIORS: dict[str, list[float]] = {
 """Standard deviations of the rows of earlier studies; those of the present one are 1."""
 
 
-def with_earlier(differences: Floats, pairs: Sequence[Pair], earlier: Floats) -> Floats:
-    """p-values (B, G) of differences (B, G, n) as `ablate.evidence.variance_pooling.beside` has them, given those of
-    earlier studies, (B, E, G, m), with the same pairs.
-    """
-    n = differences.shape[-1]
-    variances, older = differences.var(-1, ddof=1), earlier.var(-1, ddof=1)
-    degrees = np.append(np.full(len(pairs), n - 1.0), np.full(older[0].size, earlier.shape[-1] - 1.0))
-    share = np.broadcast_to(overlap(pairs, differences)[:, None], variances.shape)
-    every = np.concatenate([variances, older.reshape(len(older), -1)], -1)
-    shares = np.concatenate([share, np.full((len(older), older[0].size), overlap(pairs))], -1)
-    weights, common = belief(every, degrees, shares)
-    found, worth = moderated(variances, np.full(variances.shape, n - 1.0), common[:, None, :])
-    flat = (*variances.shape, -1)
-    weight = np.broadcast_to(weights[:, None], found.shape).reshape(flat)
-    errors = np.sqrt(found / n).reshape(flat)
-    p = two_sided(np.abs(differences.mean(-1)), errors, np.repeat(worth, STEPS, axis=-1), weight)
-    prior = OWN * own(differences, pairs) + (1 - OWN) * p
-    return (averaged(differences, pairs) + prior) / 2
+def scatter_of(studies: Floats, pairs: Pairs) -> list[EarlierScatter]:
+    """What a store records of earlier studies (E, R, n)."""
+    return [
+        {"study": str(i), "variant": name, "from": parent, "variance": float(row.var(ddof=1)), "degrees": SEEDS - 1}
+        for i, study in enumerate(studies)
+        for row, (name, parent) in zip(differences(study, pairs), pairs.items(), strict=True)
+    ]
 
 
 def rejected(
-    draw: np.random.Generator, noise: str, prior: str, pairs: Sequence[Pair], studies: int, truth: Floats, n: int = 5
-) -> tuple[Floats, Floats]:
+    draw: np.random.Generator, noise: str, prior: str, pairs: Pairs, studies: int, truth: Floats
+) -> tuple[Bools, Bools]:
     """Which verdicts are significant, (studies, G), without and with the scatter of earlier studies."""
-    found = [], []
-    for start in range(0, studies, BATCH // 2):
-        count = min(BATCH // 2, studies - start)
-        values = NOISE[noise](draw, (count, ROWS, n)) + truth[:, None]
-        older = NOISE[noise](draw, (count * EARLIER, ROWS, 5)) * np.array(PRIORS[prior])[:, None]
-        differences = contrasts(values, pairs)
-        earlier = contrasts(older, pairs).reshape(count, EARLIER, len(pairs), 5)
-        found[0].append(holm_rejects(averaged(differences, pairs)))
-        found[1].append(holm_rejects(with_earlier(differences, pairs, earlier)))
-    return np.concatenate(found[0]), np.concatenate(found[1])
+    found: tuple[list[Bools], list[Bools]] = [], []
+    for start in range(0, studies, BATCH):
+        count = min(BATCH, studies - start)
+        values = NOISE[noise](draw, (count, ROWS, SEEDS)) + truth[:, None]
+        older = NOISE[noise](draw, (count * EARLIER, ROWS, SEEDS)) * np.array(PRIORS[prior])[:, None]
+        for study, earlier in zip(values, older.reshape(count, EARLIER, ROWS, SEEDS), strict=True):
+            known = contrasts(study, pairs, range(SEEDS))
+            for way, estimate in zip(found, (shared_spreads, beside(scatter_of(earlier, pairs))), strict=True):
+                way.append(alarms(examine(known, "lower", None, estimate, planned=len(pairs))))
+    return np.array(found[0]), np.array(found[1])
+
+
+def rates(draw: np.random.Generator, noise: str, prior: str, pairs: Pairs, studies: int) -> tuple[float, float]:
+    """The fractions of null studies with a false alarm, without and with the scatter of earlier studies."""
+    alone, ours = rejected(draw, noise, prior, pairs, studies, np.zeros(ROWS))
+    return float(alone.any(-1).mean()), float(ours.any(-1).mean())
 
 
 def false_alarms(draw: np.random.Generator) -> list[str]:
@@ -92,17 +87,15 @@ def false_alarms(draw: np.random.Generator) -> list[str]:
         f"{percent(limit(STUDIES))} is 5 % and two standard errors. A cell above it is drawn once more with {AGAIN:,} studies (limit "
         f"{percent(limit(AGAIN))}).",
         "",
-        *head("design, noise, earlier studies", "present alone", "half and half (ours)", "drawn again"),
+        *head("design, noise, earlier studies", "present alone", "half and half (ours)"),
     ]
-    for design, pairs in DESIGNS.items():
+    for design, pairs in reversed(DESIGNS.items()):
         for noise in ("normal", "heavy tails"):
             for prior in PRIORS:
-                alone, ours = (f.any(-1).mean() for f in rejected(draw, noise, prior, pairs, STUDIES, np.zeros(ROWS)))
-                again = ""
-                if ours > limit(STUDIES):
-                    again = percent(rejected(draw, noise, prior, pairs, AGAIN, np.zeros(ROWS))[1].any(-1).mean())
-                lines.append(f"| {design}, {noise}, {prior} | {percent(alone)} | {percent(ours)} | {again} |")
-                print(lines[-1], flush=True)
+                case = draw, noise, prior, pairs
+                alone, ours = rates(*case, STUDIES)
+                text = rate_text(ours, STUDIES, lambda case=case: rates(*case, AGAIN)[1])
+                lines.append(line(f"{design}, {noise}, {prior}", percent(alone), text))
     return lines
 
 
@@ -114,24 +107,19 @@ def power(draw: np.random.Generator) -> list[str]:
         "",
         *head("design, earlier studies", "present alone", "half and half (ours)"),
     ]
-    truth = planted("equal", 2.0)
-    for design, pairs in DESIGNS.items():
+    truth = np.array([0.0] * 5 + [-2.0] * 2)
+    for design, pairs in reversed(DESIGNS.items()):
         for prior in PRIORS:
             alone, ours = (f[:, 4].mean() for f in rejected(draw, "normal", prior, pairs, STUDIES, truth))
-            lines.append(f"| {design}, {prior} | {percent(alone)} | {percent(ours)} |")
-            print(lines[-1], flush=True)
+            lines.append(line(f"{design}, {prior}", percent(alone), percent(ours)))
     return lines
 
 
 def main() -> str:
     began = time.perf_counter()
-    sections = [part(np.random.default_rng(seed)) for seed, part in enumerate((power, false_alarms))]
-    lines = ["## Verdicts with the scatter of earlier studies", "", f"{machine()}. {{}} s.", ""]
-    for section in sections:
-        lines += [*section, ""]
-    text = "\n".join(lines).replace("{}", f"{time.perf_counter() - began:.0f}", 1)
-    (Path(__file__).parent / "RESULTS-prior.md").write_text(text, encoding="utf-8")
-    return text
+    with verdicts_alone():
+        sections = [part(np.random.default_rng(seed)) for seed, part in enumerate((power, false_alarms))]
+    return write("RESULTS-prior.md", "Verdicts with the scatter of earlier studies", sections, began)
 
 
 if __name__ == "__main__":

@@ -185,7 +185,7 @@ WIDE = 5.0
 of such a comparison is unreliable if its differences are skewed.
 """
 
-MANY = 10
+MANY = 20
 
 
 def scatter_ratios(samples: Sequence[Differences]) -> list[float]:

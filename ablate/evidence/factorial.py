@@ -125,14 +125,19 @@ def sample(weights: Weights, sides: Mapping[Tricks, Seeds], compare: Compare) ->
         return Sample(None, planned, final, folds)
     known = [sides[chosen].compared(compare) for chosen in used]
     seeds = sorted(set(known[0]).intersection(*known[1:]))
-    results = np.array([[values[seed] for seed in seeds] for values in known], dtype=np.float64)
-    # differences from one variant first: equal results give exactly 0
-    with np.errstate(over="ignore", invalid="ignore"):
-        values = np.array(list(used.values())) @ (results - results[0])
+    values = combined(list(used.values()), np.array([[values[seed] for seed in seeds] for values in known]))
     if not seeds or not np.isfinite(values).all():
         return Sample(None, planned, final, folds)
-    values[np.abs(values) <= ROUNDING * np.abs(results).max(axis=0)] = 0.0
     return Sample(values, planned, final, folds)
+
+
+def combined(weights: Sequence[float], results: Floats) -> Floats:
+    """A contrast by seed, (n,), of results (V, n)."""
+    # differences from one variant first: equal results give exactly 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        values: Floats = np.array(weights) @ (results - results[0])
+    values[np.abs(values) <= ROUNDING * np.abs(results).max(axis=0)] = 0.0
+    return values
 
 
 def family(
@@ -143,7 +148,11 @@ def family(
 
     Contrasts with variants whose seeds have not all finished have no p-value, and count as 1 in the correction.
     """
-    samples = {key: sample(weights, sides, compare) for key, weights in contrasts.items()}
+    return estimates({key: sample(weights, sides, compare) for key, weights in contrasts.items()})
+
+
+def estimates(samples: Mapping[Key, Sample]) -> tuple[dict[Key, Estimate], int]:
+    """`family`, given the contrasts by seed."""
     planned = sum(one.planned for one in samples.values())
     effects = {key: effect_apart(one.values, one.folds) for key, one in samples.items() if one.values is not None}
     asked = [key for key in effects if samples[key].planned and samples[key].final]

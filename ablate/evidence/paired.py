@@ -136,9 +136,10 @@ def own_spreads(
 
 def own_spread(sample: Differences) -> Spread | None:
     """A comparison's own standard deviation with n − 1 degrees of freedom, or None."""
-    if len(sample) < 2 or (scatter(sample) == 0 and sample.any()):
+    if len(sample) < 2:
         return None
-    return Spread.single(scatter(sample), len(sample) - 1)
+    sd = scatter(sample)
+    return None if sd == 0 and sample.any() else Spread.single(sd, len(sample) - 1)
 
 
 def fold_spread(sample: Differences, folds: int) -> Spread | None:

@@ -19,7 +19,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from ablate.evidence.overlaps import by_seed, overlap
-from ablate.evidence.paired import Differences, Estimator, Floats, Pair, Spread, own_spread, scatter
+from ablate.evidence.paired import Differences, Estimator, Floats, Pair, Spread, own_spread
 from ablate.store.checked import EarlierScatter
 
 ALIKE = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0])
@@ -53,15 +53,15 @@ def shared_spreads(
     coarse metric), its variance comes from the others.
     """
     own = [own_spread(sample) for sample in samples]
-    sizes = [scatter(sample) if len(sample) > 1 else 0.0 for sample in samples]
+    variances = [0.0 if one is None else float(one.variances[0]) for one in own]
     # Two variants with the same runs, as designs may have them, count once.
-    informative = list({samples[i].tobytes(): i for i, size in enumerate(sizes) if size > 0}.values())
+    informative = list({samples[i].tobytes(): i for i, variance in enumerate(variances) if variance > 0}.values())
     if not informative:
         return own
     beside = by_seed([samples[i] for i in informative], [seeds[i] for i in informative] if seeds else ())
     share = np.full(len(informative), overlap([pairs[i] for i in informative], beside))
     weights, common = belief(
-        np.append(np.square([sizes[i] for i in informative]), [one["variance"] for one in earlier]),
+        np.append([variances[i] for i in informative], [one["variance"] for one in earlier]),
         np.array([len(samples[i]) - 1.0 for i in informative] + [one["degrees"] for one in earlier]),
         np.append(share, earlier_shares(earlier)),
     )
@@ -69,11 +69,11 @@ def shared_spreads(
         # Without other comparisons, the average is the paired t-test: computed directly, not on the grid.
         lends = earlier or any(samples[other].tobytes() != sample.tobytes() for other in informative)
         if lends and len(sample) > 1 and sample.any():
-            found, worth = moderated(np.array(sizes[i] ** 2), np.array(len(sample) - 1.0), common)
+            found, worth = moderated(np.array(variances[i]), np.array(len(sample) - 1.0), common)
             shared = Spread(found.ravel(), np.repeat(worth, STEPS), weights.ravel())
             alone = own[i]
             # All pairs differ by the same amount: its own variance of 0 gets no weight.
-            own[i] = shared if alone is None or not sizes[i] else mixed(alone, shared)
+            own[i] = shared if alone is None or not variances[i] else mixed(alone, shared)
     return own
 
 

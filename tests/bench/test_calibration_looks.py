@@ -34,6 +34,9 @@ def test_cells_draw_other_studies_when_they_are_run_again():
     assert deltas[0] == deltas[1] != deltas[2]
 
 
-def test_a_top_up_has_a_false_alarm_only_if_a_look_has(monkeypatch):
-    monkeypatch.setattr(bench, "values_of", lambda cell, draw: np.tile(np.arange(20.0), (7, 1)))
-    assert not bench.topped_up(bench.TOP_UPS[0], np.random.default_rng(0))
+def test_a_top_up_has_a_false_alarm_only_if_a_look_has():
+    assert not bench.topped_up(bench.TOP_UPS[0], np.tile(np.arange(20.0), (7, 1)))
+    added = np.random.default_rng(0).standard_normal((7, 20))
+    assert not bench.topped_up(bench.TOP_UPS[0], added)
+    added[1:, 5:10] += 50
+    assert bench.topped_up(bench.TOP_UPS[0], added)

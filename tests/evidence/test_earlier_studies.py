@@ -273,25 +273,3 @@ def test_mixed_p_values_against_a_sum_written_out():
     prior = OWN * alone + (1 - OWN) * found / total
     spread = beside(earlier)([sample], [("a", "base")], [range(5)])[0]
     assert effect(sample, spread).p == pytest.approx((alone + prior) / 2, rel=1e-9)
-
-
-def test_the_bench_measures_the_scatter_of_earlier_studies_by_the_same_statistics(monkeypatch):
-    from pathlib import Path
-
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
-    from bench import calibration, calibration_prior
-
-    draw = np.random.default_rng(2)
-    for design in calibration.DESIGNS.values():
-        present = calibration.contrasts(draw.standard_normal((3, 7, 5)), design)
-        older = calibration.contrasts(2 * draw.standard_normal((6, 7, 5)), design).reshape(3, 2, 6, 5)
-        p_values = calibration_prior.with_earlier(present, design, older)
-        for study, before, expected in zip(present, older, p_values, strict=True):
-            earlier = [
-                {"study": str(i), "variant": one, "from": other, "variance": sample.var(ddof=1), "degrees": 4}
-                for i, samples in enumerate(before)
-                for (one, other), sample in zip(design, samples, strict=True)
-            ]
-            spreads = beside(earlier)(list(study), design, [range(5)] * len(study))
-            found = [effect(d, spread).p for d, spread in zip(study, spreads, strict=True)]
-            assert found == pytest.approx(list(expected), rel=1e-9)

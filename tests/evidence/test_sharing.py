@@ -168,22 +168,3 @@ def test_one_pair_has_nothing_to_borrow_for():
     samples = [np.array([0.5]), *draws(6, [1.0, 1.0], n=4)]
     assert shared_spreads(samples, LADDER)[0] is None
     assert shared_spreads([], []) == []
-
-
-def test_the_bench_measures_these_very_statistics(monkeypatch):
-    from pathlib import Path
-
-    from ablate.evidence.verdicts import holm
-
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
-    from bench import calibration
-
-    values = calibration.simulated(np.random.default_rng(0), "heavy tails", "variances 1 to 10", 4, 5)
-    for design in calibration.DESIGNS.values():
-        differences = calibration.contrasts(values, design)
-        p_values = calibration.averaged(differences, design)
-        for study, expected in zip(differences, p_values, strict=True):
-            found = [effect(d, s).p for d, s in zip(study, shared_spreads(list(study), design), strict=True)]
-            assert found == pytest.approx(list(expected), rel=1e-9)
-        rejected = calibration.holm_rejects(p_values / 20)
-        assert [[q < 0.05 for q in holm(list(p / 20))] for p in p_values] == rejected.tolist()

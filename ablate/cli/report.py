@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +12,7 @@ from ablate.cli.console import say
 from ablate.cli.options import Layout, RecipePath, Selection, Without, check_output, option
 
 if TYPE_CHECKING:
-    from ablate.evidence.table import Table
-    from ablate.report.document import Document
-    from ablate.store.records import StudyRecord
+    from ablate.recipe import Recipe
     from ablate.store.store import Store
 
 
@@ -44,35 +43,43 @@ def report(
 
     Example: ablate report digits.yaml -o report.html
     """
-    from ablate.cli.show_table import document_of, flags_named
-    from ablate.evidence.gather import table_of
-    from ablate.report.page import page_format
-
-    with flags_named():
-        format = page_format(output, format)
-    check_output(output)
-    plan, store = selection.plan(recipe, metric=layout.metric, need_files=False), selection.store
-    record = plan.record()
-    if not began(record):
-        raise ValueError(f"{plan.recipe.study} has no results: no run has started. Use 'ablate run'.")
-    table = table_of(record, store)
-    with flags_named():
-        document = document_of([table], "html", layout)
-    write(record, store, table, document, output, format)
-    say(f"Wrote {output}.")
-    selection.mention_last(plan.recipe, "report")
+    format = checked_output(output, format)
+    study, store = selection.read(recipe, metric=layout.metric, need_files=False), selection.store
+    write(study, store, layout, output, format)
+    selection.mention_last(study, "report")
     return 0
 
 
-def began(study: StudyRecord) -> bool:
-    """Whether any run has started."""
-    return any(run.status not in ("queued", "stale") for row in study.rows for run in row.runs)
+def checked_output(output: Path, format: str | None = None, flag: str = "--output") -> str:
+    """The format of the report. Raises ValueError if it is unknown, or the file cannot be written."""
+    from ablate.report.columns import ArgumentError
+    from ablate.report.page import page_format
+
+    try:
+        format = page_format(output, format)
+    except ArgumentError as error:
+        raise ValueError(f"--{error}".replace("--output", flag, 1)) from None
+    check_output(output, flag=flag)
+    return format
 
 
-def write(study: StudyRecord, store: Store, table: Table, document: Document, output: Path, format: str) -> None:
-    """Write a report, its main file last. Each file is replaced atomically."""
+def write(study: Recipe, store: Store, layout: Layout, output: Path, format: str) -> None:
+    """Write the report of a study as it is now. Each file is replaced atomically, the main one last. Raises ValueError
+    if no run has started.
+    """
+    from ablate.cli.show_table import document_of, flags_named
+    from ablate.evidence.gather import table_of
+    from ablate.evidence.stages import planned_now
+    from ablate.planning.plan import make_plan
     from ablate.report.page import Page, contents
 
-    page = Page(study=study, store=store, table=table, document=document)
+    record = planned_now(make_plan(study, store), store).record()
+    if all(run.status in ("queued", "stale") for row in record.rows for run in row.runs):
+        raise ValueError(f"{study.study} has no results: no run has started. Use 'ablate run'.")
+    table = table_of(record, store)
+    with flags_named():
+        document = document_of([table], "html", replace(layout, notes=True))
+    page = Page(study=record, store=store, table=table, document=document)
     for name, data in contents(page, format, output.name).items():
         store.disk.deliver(output.parent / name, data)
+    say(f"Wrote {output}.")

@@ -175,14 +175,14 @@ def _outline(places: Values, values: Values, stretch: int) -> Values:
     """The smallest and the largest value of each stretch of points, and the first and last that are known, in order:
     places and values, (m, 2).
     """
-    table = np.full(-(-len(values) // stretch) * stretch, np.nan)
-    table[: len(values)] = values
-    table = table.reshape(-1, stretch)
+    padded = np.full(-(-len(values) // stretch) * stretch, np.nan)
+    padded[: len(values)] = values
+    table: Values = padded.reshape(-1, stretch)
     known = np.isfinite(table)
     ends = [np.where(known, table, np.inf).argmin(axis=1), np.where(known, table, -np.inf).argmax(axis=1)]
     inside = (np.column_stack(ends) + stretch * np.arange(len(table))[:, None])[known.any(axis=1)]
-    kept = np.unique([*inside.ravel(), *np.flatnonzero(np.isfinite(values))[[0, -1]]]) if inside.size else []
-    return np.column_stack([places[kept], values[kept]]) if len(kept) else np.empty((0, 2))
+    kept = np.unique([*inside.ravel(), *np.flatnonzero(known.ravel())[[0, -1] if known.any() else []]]).astype(int)
+    return np.column_stack([places[kept], values[kept]])
 
 
 def _curve(lines: Sequence[Line], stretch: int) -> Curve:

@@ -165,7 +165,7 @@ def _draw(axes: Axes, curve: Curve, colour: str, limits: tuple[float, float], or
     looks: dict[str, Any] = {"linewidths": 0.7, "alpha": 0.8}
     outlines = [line.outline for line in curve.lines if line.outline is not None]
     if 1 < len(outlines) <= MOST_LINES:
-        own, looks = outlines, {"linewidths": 0.5, "alpha": 0.45 if together else 0.8}
+        own, looks = outlines, {"linewidths": 0.6, "alpha": 0.6 if together else 0.8}
     # one artist for all of them: hundreds of seeds take hundreds of megabytes as artists of their own
     if own:
         axes.add_collection(LineCollection(own, colors=colour, zorder=order + 1, **looks, **ROUND))

@@ -54,12 +54,12 @@ def draw_effects(study: StudyRecord, table: Table, curves: Curves | None = None)
     for i, row in enumerate(rows):
         if row.delta_parent is not None:
             with marked(axes, row.variant):
-                _effect(axes, row, i, single.get(row.variant, ()), limits)
+                _effect(axes, row, row.delta_parent, i, single.get(row.variant, ()), limits)
     return figure
 
 
-def _effect(axes: Axes, row: Row, i: int, each: Sequence[float], limits: tuple[float, float]) -> None:
-    """The difference of row i with its interval, its single seeds and its interaction."""
+def _effect(axes: Axes, row: Row, delta: float, i: int, each: Sequence[float], limits: tuple[float, float]) -> None:
+    """The difference ``delta`` of row i with its interval, its single seeds and its interaction."""
     colour = verdict_colour(row)
     if len(each) > 1:
         axes.plot(each, [i + 0.24] * len(each), "o", color=FAINT, markersize=3, zorder=2)
@@ -68,7 +68,7 @@ def _effect(axes: Axes, row: Row, i: int, each: Sequence[float], limits: tuple[f
         axes.plot((low, high), (i, i), color=colour, linewidth=1.8, zorder=3, solid_capstyle="butt")
         for end, inside, arrow in ((low, row.ci_low >= limits[0], "<"), (high, row.ci_high <= limits[1], ">")):
             axes.plot(end, i, "|" if inside else arrow, color=colour, markersize=6, zorder=3, clip_on=False)
-    axes.plot(row.delta_parent, i, "s", color=colour, markersize=6, zorder=4)
+    axes.plot(delta, i, "s", color=colour, markersize=6, zorder=4)
     if row.interaction is not None:
         if row.interaction_low is not None and row.interaction_high is not None:
             ends = (max(row.interaction_low, limits[0]), min(row.interaction_high, limits[1]))

@@ -62,7 +62,7 @@ def figures(study: StudyRecord, store: Store, table: Table, curves: Curves) -> I
     A study that compares a metric has its curves as ``metric``, beside the losses' in ``curves``.
     """
     compared = table.compare.metric
-    wanted = {"curves": ("curves", "valid_loss"), "ladder": ("ladder", None), "effects": ("effects", None)}
+    wanted = {"ladder": ("ladder", None), "effects": ("effects", None), "curves": ("curves", "valid_loss")}
     if compared not in LOSSES:
         wanted["metric"] = ("curves", compared)
     for name, (kind, metric) in wanted.items():

@@ -107,7 +107,14 @@ class Page:
         from ablate.report.pictures import figures
 
         points = min(max(POINTS // max(len(self.runs), 1), LEAST_POINTS), MOST_POINTS)
-        yield from figures(self.study, self.store, self.table, Curves(self.study, self.store, points=points, peaks=True))
+        yield from figures(
+            self.study, self.store, self.table, Curves(self.study, self.store, points=points, peaks=True)
+        )
+
+    def heading(self, figure: str) -> str:
+        """The title of a figure's section."""
+        names = {"ladder": "Ladder", "effects": "Effects", "curves": "Learning curves"}
+        return names.get(figure) or f"Learning curves: {titled(self.table.compare.metric, inside=True)}"
 
     def caption(self, figure: str) -> str:
         """What a figure shows, for readers who do not see it."""

@@ -21,8 +21,6 @@ from ablate.report.page.sentences import sentences
 MANY = 12
 """Notes from which on they are folded."""
 
-TITLES = {"ladder": "Ladder", "effects": "Effects", "curves": "Learning curves", "metric": "Learning curves: metric"}
-
 TYPES = {"csv": "text/csv", "tex": "application/x-tex", "json": "application/json", "yaml": "application/yaml"}
 
 
@@ -34,7 +32,7 @@ def render(page: Page) -> str:
     sections: list[tuple[str, Callable[[Page], str]]] = [
         ("Verdicts", verdicts),
         ("Table", table),
-        *((TITLES[name], lambda page, svg=svg: svg) for name, svg in pictures(page)),
+        *((page.heading(name), lambda page, svg=svg: svg) for name, svg in pictures(page)),
         ("Settings that differ", settings),
         ("Diagnosis", diagnosis),
         ("Cost", cost),

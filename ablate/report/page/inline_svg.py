@@ -43,7 +43,11 @@ def inline(svg: bytes, name: str, label: str, tips: Mapping[str, str]) -> str:
     width = float(root.attrib.pop("width").removesuffix("pt"))
     for key in ("height", "version"):
         root.attrib.pop(key, None)
-    root.attrib |= {"role": "img", "aria-label": label, "style": f"max-width:{width:.0f}pt;min-width:{width * 0.7:.0f}pt"}
+    root.attrib |= {
+        "role": "img",
+        "aria-label": label,
+        "style": f"max-width:{width:.0f}pt;min-width:{width * 0.7:.0f}pt",
+    }
     return ElementTree.tostring(root, encoding="unicode")
 
 

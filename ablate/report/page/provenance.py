@@ -22,7 +22,7 @@ def provenance(page: Page) -> list[tuple[str, str]]:
     known = list(page.store.provenances([run.fingerprint for run in runs]))
     recipe = study.recipe
     rows = {
-        "Recipe": [recipe.path.name],
+        "Recipe": [None if recipe.path is None else recipe.path.name],
         "Options": [shlex.join(recipe.selection)],
         "Command": (None if one.command is None else shlex.join(one.command) for one in known),
         "Commit": map(commit, known),

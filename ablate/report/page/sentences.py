@@ -59,7 +59,9 @@ def sentence(table: Table, row: Row, mean: str, decimals: int) -> Sentence:
         return made(row, "has no verdict yet", status_text(row))
     over = seeds_between([row.seeds])
     if row.parent is None:
-        return made(row, "is the baseline", f"{measured}, {over}" if row.value(table.compare.metric) is not None else "")
+        return made(
+            row, "is the baseline", f"{measured}, {over}" if row.value(table.compare.metric) is not None else ""
+        )
     few = "; verdicts require at least three seeds" if row.tally.unit == "seed" and row.tally.planned < 3 else ""
     return made(row, "has no verdict", (effect or measured) + few)
 

@@ -67,7 +67,7 @@ def write(study: Recipe, store: Store, layout: Layout, output: Path, format: str
     """Write the report of a study as it is now. Each file is replaced atomically, the main one last. Raises ValueError
     if no run has started.
     """
-    from ablate.cli.show_table import document_of, flags_named
+    from ablate.cli.show_table import document_of, filled, flags_named
     from ablate.evidence.gather import table_of
     from ablate.evidence.stages import planned_now
     from ablate.planning.plan import make_plan
@@ -78,7 +78,7 @@ def write(study: Recipe, store: Store, layout: Layout, output: Path, format: str
         raise ValueError(f"{study.study} has no results: no run has started. Use 'ablate run'.")
     table = table_of(record, store)
     with flags_named():
-        document = document_of([table], "html", replace(layout, notes=True))
+        document = document_of([table], "html", replace(filled(table, layout), notes=True))
     page = Page(study=record, store=store, table=table, document=document)
     for name, data in contents(page, format, output.name).items():
         store.disk.deliver(output.parent / name, data)

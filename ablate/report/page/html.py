@@ -77,19 +77,10 @@ def verdicts(page: Page) -> str:
     for row, one in zip(page.table.rows, sentences(page.table), strict=True):
         kind = {"helps": "good", "hurts": "bad", "unstable": "bad"}.get(one.verdict or "", "plain")
         about = f" ({escape(one.about)})" if one.about else ""
-        rest = f": {escape(signs(one.rest))}" if one.rest else ""
+        rest = f": {escape(one.rest)}" if one.rest else ""
         head = f'<b>{escape(one.variant)}</b>{about} <strong class="{kind}">{escape(one.predicate)}</strong>'
         lines.append(f'<li data-variant="{mark(row.variant)}">{head}{rest}.</li>\n')
     return f'<ul class="verdicts">\n{"".join(lines)}</ul>\n'
-
-
-def signs(text: str) -> str:
-    """Text with minus signs before numbers."""
-    words = text.split(" ")
-    return " ".join(
-        word.replace("-", "−", 1) if word.lstrip("(")[:1] == "-" and any(c.isdigit() for c in word[:3]) else word
-        for word in words
-    )
 
 
 def table(page: Page) -> str:

@@ -143,7 +143,7 @@ def render(page: Page) -> bytes:
             sheets.text(line, weight="bold")
         sheets.heading("Verdicts")
         for one in sentences(page.table):
-            sheets.text(str(one).replace(" -", f" {MINUS}"))
+            sheets.text(str(one))
         sheets.heading("Table")
         sheets.cells(page.document.narrow(coarse=False).cells())
         for line in page.document.lines():

@@ -21,7 +21,7 @@ def provenance(page: Page) -> list[tuple[str, str]]:
     study, runs = page.study, [run for run in page.runs if run.started is not None]
     known = list(page.store.provenances([run.fingerprint for run in runs]))
     recipe = study.recipe
-    rows = {
+    rows: dict[str, Iterable[str | None]] = {
         "Recipe": [None if recipe.path is None else recipe.path.name],
         "Options": [shlex.join(recipe.selection)],
         "Command": (None if one.command is None else shlex.join(one.command) for one in known),

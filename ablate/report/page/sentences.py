@@ -8,6 +8,7 @@ from ablate.evidence.contrasts import UNDER_WAY
 from ablate.evidence.table import Row, Table
 from ablate.report.column import delta_places
 from ablate.report.columns import available, metric_key
+from ablate.report.figure import MINUS
 from ablate.report.notes import joined
 from ablate.report.numbers import deviation, fixed, probability, ratio_places, times, within
 from ablate.report.paper import with_spread
@@ -89,6 +90,7 @@ def effect_text(table: Table, row: Row, decimals: int) -> str:
         texts = [fixed(abs(size), decimals) for size in sizes]
     else:
         verb, texts = "changes", [fixed(end, decimals, "+") for end in ends]
+    texts = [text.replace("-", MINUS) for text in texts]
     interval = f" ({cover([row])} CI {texts[1]} to {texts[2]})" if len(texts) == 3 else ""
     p = probability(row.p_adjusted)
     tail = f", p {p if p.startswith('<') else f'= {p}'}" if p else ""

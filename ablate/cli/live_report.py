@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 EVERY = 5.0
 """The fewest seconds between the end of a report and the start of the next one."""
 
+TICK = 0.25
+"""Seconds after which it is looked again: runs may train for hours without an event."""
+
 SHARE = 5.0
 """How many times longer than it took to write a report the next one waits, so that training is not slowed down."""
 
@@ -36,6 +40,8 @@ class LiveReport:
     ) -> None:
         self.command, self.last, self.clock = command, last, clock
         self.due = False
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
         self.next = float("-inf")
         self.began = 0.0
         self.said = ""
@@ -43,11 +49,20 @@ class LiveReport:
         self.errors: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
+        self.thread.start()
         return self
 
     def event(self, event: Event) -> None:
-        """Take an event of a job, and start a report if a run has ended since the last one and it is time."""
-        self.due = self.due or isinstance(event, RunEnded)
+        """Take an event of a job."""
+        if isinstance(event, RunEnded):
+            self.due = True
+
+    def _watch(self) -> None:
+        while not self.over.wait(TICK):
+            self.tick()
+
+    def tick(self) -> None:
+        """Start a report if a run has ended since the last one began, and it is time."""
         try:
             self._look()
             if self.due and self.process is None and self.clock() >= self.next:
@@ -90,6 +105,8 @@ class LiveReport:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.over.set()
+        self.thread.join()
         if self.process is not None:
             self.process.kill()
             self.process.wait()

@@ -2,15 +2,22 @@
 {
   const all = (query, root = document) => [...root.querySelectorAll(query)];
 
-  // numbers by value, text by the reader's alphabet; unknown values come last
+  // numbers by value, also those in names (lr-0.02 before lr-0.1); text by the alphabet; unknown values come last
   const key = cell => {
     const text = cell.textContent.trim();
     if (cell.dataset.value !== undefined) return Number(cell.dataset.value);
     return text === "" || text === "–" ? null : text;
   };
-  const compare = (a, b) => typeof a === "number" && typeof b === "number"
-    ? a - b
-    : String(a).localeCompare(String(b), undefined, { numeric: true });
+  const pieces = value => String(value).match(/\d+(?:\.\d+)?|\D+/g) ?? [];
+  const compare = (a, b) => {
+    if (typeof a === "number" && typeof b === "number") return a - b;
+    const [left, right] = [pieces(a), pieces(b)];
+    for (let i = 0; i < Math.min(left.length, right.length); i++) {
+      const order = left[i] - right[i] || left[i].localeCompare(right[i], "en");
+      if (order) return order;
+    }
+    return left.length - right.length;
+  };
 
   for (const table of all("table.sortable")) {
     const heads = [...table.tHead.rows[0].cells];

@@ -165,7 +165,8 @@ def _draw(axes: Axes, curve: Curve, colour: str, limits: tuple[float, float], or
     looks: dict[str, Any] = {"linewidths": 0.7, "alpha": 0.8}
     outlines = [line.outline for line in curve.lines if line.outline is not None]
     if 1 < len(outlines) <= MOST_LINES:
-        own, looks = outlines, {"linewidths": 0.6, "alpha": 0.6 if together else 0.8}
+        faint = min(max(12 / len(outlines) ** 2, 0.12), 0.6)  # the mean stays visible
+        own, looks = outlines, {"linewidths": 0.5, "alpha": faint if together else 0.8}
     # one artist for all of them: hundreds of seeds take hundreds of megabytes as artists of their own
     if own:
         axes.add_collection(LineCollection(own, colors=colour, zorder=order + 1, **looks, **ROUND))

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from ablate.addresses import safe_words
 from ablate.evidence.earlier_studies import own_data
 from ablate.report.notes import cut
 from ablate.report.page.contents import Page
@@ -23,7 +24,7 @@ def provenance(page: Page) -> list[tuple[str, str]]:
     recipe = study.recipe
     rows: dict[str, Iterable[str | None]] = {
         "Recipe": [None if recipe.path is None else recipe.path.name],
-        "Options": [shlex.join(recipe.selection)],
+        "Options": [shlex.join(safe_words(recipe.selection))],
         "Command": (None if one.command is None else shlex.join(one.command) for one in known),
         "Commit": map(commit, known),
         "ablate": (one.ablate for one in known),

@@ -118,7 +118,7 @@ def test_what_else_differs_from_the_parent_is_said(keypoints):
     table = keypoints()
     rows = list(table.rows)
     rows[2] = replace(rows[2], unlike=(Note("text", values={"text": "epochs differ"}),))
-    assert said(replace(table, rows=tuple(rows)))[2].endswith("p = 0.400. epochs differ.")
+    assert said(replace(table, rows=tuple(rows)))[2].endswith("p = 0.400. Other differences: epochs differ.")
 
 
 # the page

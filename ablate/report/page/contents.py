@@ -104,9 +104,11 @@ class Page:
     def figures(self) -> Iterator[tuple[str, Figure]]:
         """The figures by name. Call it under `drawing`."""
         from ablate.report.curves import Curves
+        from ablate.report.draw_curves import MOST_PANELS
         from ablate.report.pictures import figures
 
-        points = min(max(POINTS // max(len(self.runs), 1), LEAST_POINTS), MOST_POINTS)
+        drawn = sum(len(row.runs) for row in self.study.rows[:MOST_PANELS])
+        points = min(max(POINTS // max(drawn, 1), LEAST_POINTS), MOST_POINTS)
         yield from figures(
             self.study, self.store, self.table, Curves(self.study, self.store, points=points, peaks=True)
         )

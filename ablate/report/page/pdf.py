@@ -81,13 +81,15 @@ class Sheets:
             [text.replace("-", MINUS) if a == "right" else text for text, a in zip(row, cells.alignments, strict=True)]
             for row in cells.rows
         ]
-        natural = [
-            max(text_width(title, 10.0, bold=True), *(text_width(row[i], 10.0) for row in rows), 0.0)
-            for i, title in enumerate(cells.titles)
-        ]
-        between = GAP * (len(natural) - 1)
-        size = max(min(SMALL, 10.0 * (ROOM - between) / max(sum(natural), 0.1)), SMALLEST)
-        widths = [width * size / 10.0 for width in natural]
+
+        def measured(size: float) -> list[float]:
+            heads = (text_width(title, size, bold=True) for title in cells.titles)
+            columns = [max((text_width(row[i], size) for row in rows), default=0.0) for i in range(len(cells.titles))]
+            return [max(one) for one in zip(heads, columns, strict=True)]
+
+        between = GAP * (len(cells.titles) - 1)
+        size = max(min(SMALL, SMALL * (ROOM - between) / max(sum(measured(SMALL)), 0.1)), SMALLEST)
+        widths = measured(size)
         over = sum(widths) + between - ROOM
         widest = max(range(len(widths)), key=widths.__getitem__)
         widths[widest] -= max(over, 0.0)

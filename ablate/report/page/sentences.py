@@ -69,7 +69,11 @@ def sentence(table: Table, row: Row, mean: str, decimals: int) -> Sentence:
 
 def made(row: Row, predicate: str, rest: str) -> Sentence:
     """The sentence, with what else differs from the parent."""
-    more = f". {joined(row.unlike, row.tally.unit)}" if row.unlike and row.delta_parent is not None else ""
+    more = (
+        f". Other differences: {joined(row.unlike, row.tally.unit)}"
+        if row.unlike and row.delta_parent is not None
+        else ""
+    )
     rest = plain(rest + more).rstrip(".")
     return Sentence(plain(row.variant), plain(row.description), predicate, rest, row.verdict)
 

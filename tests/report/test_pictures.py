@@ -339,7 +339,7 @@ def test_the_same_numbers_give_the_same_bytes(lab, tmp_path):
         assert pictures(lab.study, lab.store, lab.table, format) == first
         hashes |= {name: hashlib.blake2b(content).hexdigest() for name, content in first.items()}
     code = (
-        "import sys, pathlib, hashlib; sys.path.insert(0, sys.argv[1]); from test_pictures import MAGIC, Lab, pictures\n"
+        "import sys, pathlib, hashlib; sys.path.insert(0, sys.argv[1]); from conftest import Lab; from test_pictures import MAGIC, pictures\n"
         "lab = Lab(pathlib.Path(sys.argv[2])).ladder(3, 3)\n"
         "for format in MAGIC:\n"
         "    for name, data in pictures(lab.study, lab.store, lab.table, format).items():\n"

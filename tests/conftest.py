@@ -25,6 +25,14 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 from ablate.engine.contract import Facts
 
+CHROMIUM = "/usr/bin/chromium"
+QUIETLY = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 WARM = Path(__file__).parent / "warm.py"
 FACES = Path(__file__).parents[2] / "shared" / "data" / "faces96.npz"
 
@@ -186,3 +194,30 @@ def ablate_alone(tmp_path: Path) -> Callable[..., Done]:
         return Done(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def required() -> Callable[[str], None]:
+    """Skips a test for want of a program, or fails it where ABLATE_REQUIRE_SERVICES says that all of them are there."""
+
+    def missing(what: str) -> None:
+        if os.environ.get("ABLATE_REQUIRE_SERVICES"):
+            pytest.fail(f"{what} is not there, although ABLATE_REQUIRE_SERVICES is set")
+        pytest.skip(f"needs {what}")
+
+    return missing
+
+
+@pytest.fixture(scope="session")
+def browser(required: Any) -> Iterator[Any]:
+    """Chromium, without services of its own that would use the network."""
+    if not Path(CHROMIUM).exists():
+        required("Chromium (Debian's package chromium)")
+    if importlib.util.find_spec("playwright") is None:
+        required("Playwright (the package's extra 'dev')")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIETLY)
+        yield browser
+        browser.close()

@@ -125,6 +125,14 @@ def test_the_wheel_is_marked_as_typed():
     assert (ROOT / "ablate" / "py.typed").exists()
 
 
+def test_the_wheel_has_every_file_of_the_package():
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]["ablate"]
+    others = [path.relative_to(ROOT / "ablate") for path in (ROOT / "ablate").rglob("*.*") if path.is_file()]
+    others = [path for path in others if path.suffix not in (".py", ".pyc")]
+    assert others
+    assert [path for path in others if not any(path.match(pattern) for pattern in patterns)] == []
+
+
 @pytest.mark.parametrize(
     "form", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")), ids=lambda path: path.stem
 )

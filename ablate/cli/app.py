@@ -28,6 +28,7 @@ COMMANDS = (
     "ensemble",
     "export",
     "plot",
+    "report",
     "predict",
     "diff",
     "examples",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from ablate.cli.console import grid_of, output, print_json
 from ablate.cli.options import Json, RecipePath, Selection, Without, argument
@@ -21,6 +21,7 @@ def diff(
     """
     from ablate.recipe.settings import differences
     from ablate.recipe.shape import listed
+    from ablate.report.wording import setting_text
 
     study = selection.read(recipe, need_files=False)
     names = [variant.name for variant in study.variants]
@@ -35,13 +36,6 @@ def diff(
     else:
         grid = grid_of("Setting", a, b, overflow="fold")
         for path, first, second in found:
-            grid.add_row(path, shown(first), shown(second))
+            grid.add_row(path, setting_text(first), setting_text(second))
         output().print(grid)
     return 0
-
-
-def shown(value: Any) -> str:
-    """A value as a recipe would write it on one line; a dash if there is none."""
-    from ablate.recipe.node import show
-
-    return "–" if value is None else show(value, limit=1000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
@@ -276,11 +277,17 @@ def without_credentials(words: Sequence[str]) -> str:
     return shlex.join(safe_words(kept)) + how
 
 
-def check_output(output: Path, *suffixes: str) -> None:
-    """Raises ValueError for a file with another suffix, or in a folder that does not exist."""
+def check_output(output: Path, *suffixes: str, flag: str = "--output") -> None:
+    """Raises ValueError for a file with another suffix, a folder, and a file in a folder that does not exist or cannot
+    be written.
+    """
     if suffixes and output.suffix.lower() not in suffixes:
-        raise ValueError(f"--output (={output}) must end in {' or '.join(suffixes)}.")
+        raise ValueError(f"{flag} (={output}) must end in {' or '.join(suffixes)}.")
+    if output.is_dir():
+        raise ValueError(f"{flag} (={output}) must be a file, not a folder.")
     if not output.absolute().parent.is_dir():
         raise ValueError(
-            f"--output (={output}) must be in an existing folder. Create the folder '{output.parent}' first."
+            f"{flag} (={output}) must be in an existing folder. Create the folder '{output.parent}' first."
         )
+    if not output.exists() and not os.access(output.absolute().parent, os.W_OK):
+        raise ValueError(f"{flag} (={output}) must be in a folder that you can write to. Choose another folder.")

@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -113,11 +114,16 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Train nothing: list the runs to be trained, and their command lines.")
     ] = False,
+    report: Annotated[
+        Path | None,
+        option("FILE", "Also write a report (.html, .md or .pdf) when runs end, and at the end. See 'ablate report'."),
+    ] = None,
 ) -> int:
     """Train all runs that have not finished and print the table. Rerun the command to resume an interrupted study.
 
     Example: ablate run digits.yaml --seeds 5 --metric accuracy
     """
+    from ablate.cli.live_report import reporting
     from ablate.cli.progress import Progress
     from ablate.cli.show_plan import announce, look_text, rows_to_train
     from ablate.cli.show_table import flags_named, show
@@ -140,6 +146,7 @@ def run(
     options = training.options()
     study, store = selection.read(recipe, metric=layout.metric), selection.store
     slots(options)  # reports a missing device before anything is written
+    live = None if report is None else reporting(report, study, layout, selection.runs)
     plan = make_plan(study, store)
     if dry_run:
         rounds = [round_of(plan, tuple(plan.search.missing()))] if plan.search is not None else []
@@ -167,6 +174,8 @@ def run(
         progress.event(event)
         if publisher is not None:
             publisher.event(event)
+        if live is not None:
+            live.event(event)
 
     looks = 0
 
@@ -180,7 +189,7 @@ def run(
         return now.plan
 
     try:
-        with progress, ended_by_signals():
+        with live or nullcontext(), progress, ended_by_signals():
             plan = tune_study(plan, store, options, begun=begun, listen=listen, own=written(tracking_uri))
             progress.stop()
             if text := tuned_text(plan, begun_rounds):

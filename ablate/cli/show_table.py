@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ablate.cli.console import output
 from ablate.evidence.gather import Table
 from ablate.report.column import Cells
-from ablate.report.columns import ArgumentError, data_keys, select_columns
+from ablate.report.columns import ArgumentError, available, data_keys, default_keys, select_columns
 from ablate.report.document import Document
 from ablate.report.formats import FORMATS, checked, rendered
 
@@ -53,6 +54,15 @@ def document_of(tables: Sequence[Table], format: str, layout: Layout) -> Documen
     names = layout.names or (data_keys(tables[0]) if data else None)
     table, chosen = select_columns(tables[0], names, layout.sort)
     return Document(table=table, columns=chosen, notes=layout.notes, style=style)
+
+
+def filled(table: Table, layout: Layout) -> Layout:
+    """The layout with the default columns that have a value in this table, unless columns are chosen."""
+    if layout.columns is not None:
+        return layout
+    known = available(table)
+    keys = [key for key in default_keys(table) if any(known[key].value(row) not in (None, "") for row in table.rows)]
+    return replace(layout, columns=",".join(keys))
 
 
 def show_table(document: Document, console: Console) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -83,7 +83,7 @@ def table(
 
     Example: ablate table digits.yaml --columns variant,accuracy,verdict --sort -accuracy
     """
-    from ablate.cli.show_table import flags_named, show
+    from ablate.cli.show_table import filled, flags_named, show
     from ablate.report.formats import checked
 
     with flags_named():
@@ -96,8 +96,7 @@ def table(
             f"cannot be combined with {source}. Remove one of them.",
         )
         found = _read(source, logged, layout.metric, tracking_uri)
-        shown = layout if layout.columns is not None else replace(layout, columns=",".join(_filled(found)))
-        show([found], format, shown)
+        show([found], format, filled(found, layout))
         return 0
     about_runs = {"by": logged.by, "seed": logged.seed, "better": logged.better, "baseline": logged.baseline}
     _refuse(about_runs, "requires --from-mlflow EXPERIMENT or --from-csv FILE.")
@@ -142,11 +141,3 @@ def _read(source: str, given: Logged, metric: str | None, tracking_uri: str | No
     for line in lines_by_variant(logged.notes):
         say(line)
     return logged.table()
-
-
-def _filled(table: Table) -> list[str]:
-    """The default columns that have a value here: other tools log other things."""
-    from ablate.report.columns import available, default_keys
-
-    columns = available(table)
-    return [key for key in default_keys(table) if any(columns[key].value(row) not in (None, "") for row in table.rows)]

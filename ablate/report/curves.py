@@ -27,6 +27,9 @@ MOST_POINTS = 400
 class Line:
     """One metric of one seed: ``values`` at ``epochs``, both (n,), NaN if nothing was measured; folds of a seed are
     averaged. ``last`` is its last epoch. Epochs are places on the study's axis.
+
+    With peaks, ``low`` and ``high`` (n,) are the smallest and the largest value of each point's stretch, otherwise
+    ``values``; ``outline`` (m, 2) has the places and values of these, in order.
     """
 
     seed: int
@@ -34,12 +37,15 @@ class Line:
     last: float
     epochs: Values
     values: Values
+    low: Values
+    high: Values
+    outline: Values | None = None
 
 
 @dataclass(frozen=True)
 class Curve:
     """One metric of a variant. ``mean``, ``low`` and ``high`` (n,) are over all seeds, as long as they have the same
-    epochs; empty if one diverged. Up to ``stretch`` values make one point.
+    epochs; empty if one diverged. Up to ``stretch`` values make one point, which has their mean.
     """
 
     lines: tuple[Line, ...]
@@ -66,10 +72,11 @@ class Seed(NamedTuple):
 
 class Curves:
     """The curves of a study in the store. A variant's are read when they are asked for: a study may have more runs than
-    fit in memory.
+    fit in memory. ``points``: the most of a curve. ``peaks``: thinned curves keep their smallest and largest values.
     """
 
-    def __init__(self, study: StudyRecord, store: Store) -> None:
+    def __init__(self, study: StudyRecord, store: Store, *, points: int = MOST_POINTS, peaks: bool = False) -> None:
+        self._points, self._peaks = points, peaks
         self._rows = {row.variant.name: row for row in study.rows}
         self._store = store
         self.axis: Axis = axis_of([run for row in study.rows for run in row.runs])
@@ -80,7 +87,7 @@ class Curves:
         if variant is None or variant not in self._rows:
             return {}
         if variant not in self._read:
-            self._read[variant] = _curves(list(self._seeds(variant)))
+            self._read[variant] = _curves(list(self._seeds(variant)), self._points, self._peaks)
         return self._read[variant]
 
     def has(self, variant: str | None, metrics: Collection[str] = ()) -> bool:
@@ -113,11 +120,11 @@ class Curves:
             yield Seed(seed, status, places, {name: _mean([values[name] for _, _, values in parts]) for name in shared})
 
 
-def _curves(seeds: Sequence[Seed]) -> dict[str, Curve]:
+def _curves(seeds: Sequence[Seed], points: int, peaks: bool) -> dict[str, Curve]:
     """The curves of a variant by metric."""
-    stretch = -(-max((len(seed.places) for seed in seeds), default=0) // MOST_POINTS) or 1
+    stretch = -(-max((len(seed.places) for seed in seeds), default=0) // points) or 1
     return {
-        name: _curve([_thinned(seed, name, stretch) for seed in seeds if name in seed.metrics], stretch)
+        name: _curve([_thinned(seed, name, stretch, peaks) for seed in seeds if name in seed.metrics], stretch)
         for name in dict.fromkeys(name for seed in seeds for name in seed.metrics)
     }
 
@@ -145,7 +152,7 @@ def _mean(values: Sequence[Values]) -> Values:
     return np.asarray(np.mean([one[:shortest] for one in values], axis=0))
 
 
-def _thinned(seed: Seed, name: str, stretch: int) -> Line:
+def _thinned(seed: Seed, name: str, stretch: int, peaks: bool) -> Line:
     """A seed's line with a point for each stretch of points: the means of what was measured there."""
     values = seed.metrics[name]
     starts = np.arange(0, len(values), stretch)
@@ -156,7 +163,26 @@ def _thinned(seed: Seed, name: str, stretch: int) -> Line:
         means = total / np.where(count > 0, count, np.nan)
     lengths = np.minimum(starts + stretch, len(values)) - starts
     places = np.add.reduceat(seed.places, starts) / lengths
-    return Line(seed.seed, seed.status, float(seed.places.max()), places, means)
+    last = float(seed.places.max())
+    if not peaks:
+        return Line(seed.seed, seed.status, last, places, means, means, means)
+    low = np.where(count > 0, np.minimum.reduceat(np.where(known, values, np.inf), starts), np.nan)
+    high = np.where(count > 0, np.maximum.reduceat(np.where(known, values, -np.inf), starts), np.nan)
+    return Line(seed.seed, seed.status, last, places, means, low, high, _outline(seed.places, values, stretch))
+
+
+def _outline(places: Values, values: Values, stretch: int) -> Values:
+    """The smallest and the largest value of each stretch of points, and the first and last that are known, in order:
+    places and values, (m, 2).
+    """
+    padded = np.full(-(-len(values) // stretch) * stretch, np.nan)
+    padded[: len(values)] = values
+    table: Values = padded.reshape(-1, stretch)
+    known = np.isfinite(table)
+    ends = [np.where(known, table, np.inf).argmin(axis=1), np.where(known, table, -np.inf).argmax(axis=1)]
+    inside = (np.column_stack(ends) + stretch * np.arange(len(table))[:, None])[known.any(axis=1)]
+    kept = np.unique([*inside.ravel(), *np.flatnonzero(known.ravel())[[0, -1] if known.any() else []]]).astype(int)
+    return np.column_stack([places[kept], values[kept]])
 
 
 def _curve(lines: Sequence[Line], stretch: int) -> Curve:
@@ -166,6 +192,7 @@ def _curve(lines: Sequence[Line], stretch: int) -> Curve:
     else:
         # a last stretch that is incomplete for one seed differs between seeds, and so may places
         shortest = next((i for i in range(shortest) if len({line.epochs[i] for line in lines}) > 1), shortest)
-    together = np.array([line.values[:shortest] for line in lines])
-    epochs = lines[0].epochs[:shortest]
-    return Curve(tuple(lines), epochs, together.mean(axis=0), together.min(axis=0), together.max(axis=0), stretch)
+    mean = np.mean([line.values[:shortest] for line in lines], axis=0)
+    low = np.min([line.low[:shortest] for line in lines], axis=0)
+    high = np.max([line.high[:shortest] for line in lines], axis=0)
+    return Curve(tuple(lines), lines[0].epochs[:shortest], mean, low, high, stretch)

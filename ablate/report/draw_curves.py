@@ -26,6 +26,7 @@ from ablate.report.figure import (
     VERMILION,
     drawable,
     fitted,
+    mark,
     new_figure,
     set_ticks,
     titled_study,
@@ -38,6 +39,9 @@ LOSSES = {"train_loss": ("train", ORANGE), "valid_loss": ("valid", BLUE)}
 """The curves of a loss: their names and colors."""
 
 MOST_PANELS = 30
+
+MOST_LINES = 20
+"""Seeds of a variant up to which each has a line, if the curves keep their peaks."""
 
 ROUND: dict[str, Any] = {"capstyle": "projecting", "joinstyle": "round"}
 """How a line's ends and corners are drawn, as `Axes.plot` does by default."""
@@ -83,6 +87,7 @@ def draw_curves(study: StudyRecord, curves: Curves, metric: str = "valid_loss", 
         height = PANEL_HEIGHT - 0.72
         place = (left / total_width, bottom / total_height, (panel - 0.5) / total_width, height / total_height)
         axes = figure.add_axes(place)
+        axes.set_gid(mark(variant.name))
         parent = curves.of(variant.parent)
         drawn += [curve for metric, curve in parent.items() if metric in shown]
         _panel(axes, curves.of(variant.name), parent, shown, (low, high), log)
@@ -95,9 +100,23 @@ def draw_curves(study: StudyRecord, curves: Curves, metric: str = "valid_loss", 
             axes.set_xlabel(curves.axis)
     seeds = _seed_counts(study, [v.name for v in rows])
     parents = any(curves.has(row.variant.parent) for row in study.rows)
-    stretch = max(curve.stretch for curve in drawn)
-    _head(figure, study, parents=parents, stretch=stretch, rows_left_out=max(left_out, 0), shown=shown, n=seeds)
+    remarks = _remarks(drawn, seeds) + ([f"variants not shown: {left_out}"] if left_out > 0 else [])
+    _head(figure, study, parents=parents, shown=shown, n=seeds, remarks=remarks)
     return figure
+
+
+def _remarks(curves: Sequence[Curve], n: str) -> list[str]:
+    """What lines, bands and points are."""
+    stretch = max(curve.stretch for curve in curves)
+    lines = any(
+        line.outline is not None and 1 < len(curve.lines) <= MOST_LINES for curve in curves for line in curve.lines
+    )
+    remarks = ["lines: mean over seeds, bands: their range"] if " seeds" in n else []
+    remarks += ["thin lines: single seeds"] if lines else []
+    if stretch > 1:
+        kept = "; bands and single seeds keep extremes" if lines else ""
+        remarks += [f"a point averages up to {stretch} values{kept}"]
+    return remarks
 
 
 def _panel(
@@ -143,9 +162,14 @@ def _draw(axes: Axes, curve: Curve, colour: str, limits: tuple[float, float], or
     own = [
         np.column_stack([line.epochs[rest], line.values[rest]]) for line in curve.lines if len(line.values) > together
     ]
+    looks: dict[str, Any] = {"linewidths": 0.7, "alpha": 0.8}
+    outlines = [line.outline for line in curve.lines if line.outline is not None]
+    if 1 < len(outlines) <= MOST_LINES:
+        faint = min(max(12 / len(outlines) ** 2, 0.12), 0.6)  # the mean stays visible
+        own, looks = outlines, {"linewidths": 0.5, "alpha": faint if together else 0.8}
     # one artist for all of them: hundreds of seeds take hundreds of megabytes as artists of their own
     if own:
-        axes.add_collection(LineCollection(own, colors=colour, linewidths=0.7, alpha=0.8, zorder=order + 1, **ROUND))
+        axes.add_collection(LineCollection(own, colors=colour, zorder=order + 1, **looks, **ROUND))
     for line in curve.lines:
         known = np.flatnonzero(np.isfinite(line.values))
         if line.status == "diverged" and len(known):
@@ -169,10 +193,9 @@ def _head(
     study: StudyRecord,
     *,
     parents: bool,
-    stretch: int,
-    rows_left_out: int,
     shown: Mapping[str, tuple[str, str]],
     n: str,
+    remarks: Sequence[str],
 ) -> None:
     """Title, legend, and number of seeds."""
     width, height = (float(side) for side in figure.get_size_inches())
@@ -186,9 +209,6 @@ def _head(
         figure.add_artist(Line2D([left / width, (left + 0.25) / width], [level, level], color=colour, linewidth=1.8))
         text = figure.text((left + 0.31) / width, level, label, size=SMALL, va="center", color=GREY)
         left += 0.31 + float(text.get_window_extent().width) / figure.dpi + 0.2
-    remarks = ["lines: mean over seeds, bands: their range"] if " seeds" in n else []
-    remarks += [f"a point averages up to {stretch} values"] if stretch > 1 else []
-    remarks += [f"variants not shown: {rows_left_out}"] if rows_left_out else []
     if remarks:
         said = wrapped("; ".join(remarks), width - left - 0.1, SMALL)
         figure.text(left / width, level, said, size=SMALL, va="center", color=GREY)
@@ -196,8 +216,9 @@ def _head(
 
 def _limits(curves: Sequence[Curve]) -> tuple[float, float]:
     """The smallest and the largest value of seeds that did not diverge, or of the first epoch if all did."""
-    sound: list[Values] = [line.values for curve in curves for line in curve.lines if line.status != "diverged"]
-    sound = sound or [line.values[:1] for curve in curves for line in curve.lines]
+    lines = [line for curve in curves for line in curve.lines]
+    sound: list[Values] = [each for line in lines if line.status != "diverged" for each in (line.low, line.high)]
+    sound = sound or [line.values[:1] for line in lines]
     values = np.concatenate(sound)
     values = values[np.isfinite(values)]
     return (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from ablate.evidence.gather import Row, Table
 from ablate.evidence.seeds import Curves, Seeds
 from ablate.recipe.variant import MeanOfLast
-from ablate.report.figure import FAINT, GREY, INK, linear_ticks, log_ticks
+from ablate.report.figure import FAINT, GREY, INK, linear_ticks, log_ticks, marked
 from ablate.report.numbers import factor, probability
 from ablate.report.row_chart import Texts, differences, interactions, row_chart, seeds_text, verdict_colour, verdicts
 from ablate.report.wording import cover, titled
@@ -52,24 +52,28 @@ def draw_effects(study: StudyRecord, table: Table, curves: Curves | None = None)
     if near is not None:
         axes.axvspan(-near, near, color=FAINT, alpha=0.3, linewidth=0, zorder=0)
     for i, row in enumerate(rows):
-        if row.delta_parent is None:
-            continue
-        colour = verdict_colour(row)
-        each = single.get(row.variant, ())
-        if len(each) > 1:
-            axes.plot(each, [i + 0.24] * len(each), "o", color=FAINT, markersize=3, zorder=2)
-        if row.ci_low is not None and row.ci_high is not None:
-            low, high = max(row.ci_low, limits[0]), min(row.ci_high, limits[1])
-            axes.plot((low, high), (i, i), color=colour, linewidth=1.8, zorder=3, solid_capstyle="butt")
-            for end, inside, arrow in ((low, row.ci_low >= limits[0], "<"), (high, row.ci_high <= limits[1], ">")):
-                axes.plot(end, i, "|" if inside else arrow, color=colour, markersize=6, zorder=3, clip_on=False)
-        axes.plot(row.delta_parent, i, "s", color=colour, markersize=6, zorder=4)
-        if row.interaction is not None:
-            if row.interaction_low is not None and row.interaction_high is not None:
-                ends = (max(row.interaction_low, limits[0]), min(row.interaction_high, limits[1]))
-                axes.plot(ends, (i - 0.27, i - 0.27), color=INK, linewidth=0.9, zorder=3)
-            axes.plot(row.interaction, i - 0.27, "D", markerfacecolor="white", color=INK, markersize=4.5, zorder=4)
+        if row.delta_parent is not None:
+            with marked(axes, row.variant):
+                _effect(axes, row, row.delta_parent, i, single.get(row.variant, ()), limits)
     return figure
+
+
+def _effect(axes: Axes, row: Row, delta: float, i: int, each: Sequence[float], limits: tuple[float, float]) -> None:
+    """The difference ``delta`` of row i with its interval, its single seeds and its interaction."""
+    colour = verdict_colour(row)
+    if len(each) > 1:
+        axes.plot(each, [i + 0.24] * len(each), "o", color=FAINT, markersize=3, zorder=2)
+    if row.ci_low is not None and row.ci_high is not None:
+        low, high = max(row.ci_low, limits[0]), min(row.ci_high, limits[1])
+        axes.plot((low, high), (i, i), color=colour, linewidth=1.8, zorder=3, solid_capstyle="butt")
+        for end, inside, arrow in ((low, row.ci_low >= limits[0], "<"), (high, row.ci_high <= limits[1], ">")):
+            axes.plot(end, i, "|" if inside else arrow, color=colour, markersize=6, zorder=3, clip_on=False)
+    axes.plot(delta, i, "s", color=colour, markersize=6, zorder=4)
+    if row.interaction is not None:
+        if row.interaction_low is not None and row.interaction_high is not None:
+            ends = (max(row.interaction_low, limits[0]), min(row.interaction_high, limits[1]))
+            axes.plot(ends, (i - 0.27, i - 0.27), color=INK, linewidth=0.9, zorder=3)
+        axes.plot(row.interaction, i - 0.27, "D", markerfacecolor="white", color=INK, markersize=4.5, zorder=4)
 
 
 def _ratio_ticks(axes: Axes, limits: tuple[float, float]) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ablate.evidence.gather import Row, Table
 from ablate.recipe.variant import MeanOfLast
-from ablate.report.figure import FAINT, GREY, INK
+from ablate.report.figure import FAINT, GREY, INK, marked
 from ablate.report.numbers import column_places, factor, fixed
 from ablate.report.row_chart import Texts, differences, row_chart, seeds_text, verdict_colour, verdicts
 from ablate.report.wording import cover, titled
@@ -35,21 +36,24 @@ def draw_ladder(table: Table) -> Figure:
     places_of = {row.variant: i for i, row in enumerate(rows)}
     for i, row in enumerate(rows):
         value, start = values.get(row.variant), starts.get(row.variant)
-        mark = published[row.variant]
-        if mark is not None:
-            axes.plot(mark, i, "D", markerfacecolor="white", markeredgecolor=GREY, markersize=5, zorder=4)
-        if value is None:
-            continue
-        if start is not None and row.parent in places_of:
-            above = places_of[row.parent]
-            axes.plot([start, start], [above, i], color=FAINT, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
-            axes.barh(i, value - start, left=start, height=0.5, color=verdict_colour(row), alpha=0.55, zorder=2)
-            if row.ci_low is not None and row.ci_high is not None:
-                ends = (_moved(start, row.ci_low, log=log), _moved(start, row.ci_high, log=log))
-                axes.plot(ends, (i, i), color=INK, linewidth=1.1, zorder=3)
-                axes.plot(ends, (i, i), "|", color=INK, markersize=5, zorder=3)
-        axes.plot(value, i, "o", color=INK, markersize=5, zorder=5)
+        with marked(axes, row.variant):
+            if (quoted := published[row.variant]) is not None:
+                axes.plot(quoted, i, "D", markerfacecolor="white", markeredgecolor=GREY, markersize=5, zorder=4)
+            if value is not None and start is not None and row.parent in places_of:
+                _step(axes, row, i, places_of[row.parent], start, value, log=log)
+            if value is not None:
+                axes.plot(value, i, "o", color=INK, markersize=5, zorder=5)
     return figure
+
+
+def _step(axes: Axes, row: Row, i: int, above: int, start: float, value: float, *, log: bool) -> None:
+    """The step of row i from its parent's, which is at ``above``."""
+    axes.plot([start, start], [above, i], color=FAINT, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
+    axes.barh(i, value - start, left=start, height=0.5, color=verdict_colour(row), alpha=0.55, zorder=2)
+    if row.ci_low is not None and row.ci_high is not None:
+        ends = (_moved(start, row.ci_low, log=log), _moved(start, row.ci_high, log=log))
+        axes.plot(ends, (i, i), color=INK, linewidth=1.1, zorder=3)
+        axes.plot(ends, (i, i), "|", color=INK, markersize=5, zorder=3)
 
 
 def _start(row: Row, values: dict[str, float], *, log: bool) -> float | None:

@@ -4,6 +4,7 @@ not sent again.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import warnings
@@ -18,6 +19,7 @@ from ablate.report.columns import ArgumentError
 from ablate.report.wording import plain
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
@@ -116,13 +118,8 @@ def picture_bytes(figure: Figure, format: str) -> bytes:
     """The file's contents, without dates and versions. Call it under `drawing`. Raises ValueError for an unknown
     format.
     """
-    from matplotlib.text import Text
-
     check_picture(format)
-    for text in figure.findobj(Text):
-        assert isinstance(text, Text)
-        if (said := text.get_text()) != (shown := readable(said)):
-            text.set_text(shown)
+    make_readable(figure)
     metadata: dict[str, dict[str, str | None]] = {
         "png": {"Software": None},
         "svg": {"Date": None, "Creator": None},
@@ -131,6 +128,30 @@ def picture_bytes(figure: Figure, format: str) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format=format, metadata=metadata[format], dpi=200)
     return buffer.getvalue()
+
+
+def make_readable(figure: Figure) -> None:
+    """Replace characters that no installed font has (see `readable`). Call it under `drawing`."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        if (said := text.get_text()) != (shown := readable(said)):
+            text.set_text(shown)
+
+
+def mark(variant: str) -> str:
+    """What the ids of a variant's elements in an SVG begin with: names may contain anything, ids may not."""
+    return f"variant-{hashlib.sha256(variant.encode()).hexdigest()[:12]}"
+
+
+@contextmanager
+def marked(axes: Axes, variant: str) -> Iterator[None]:
+    """Context in which what is added to the axes gets the `mark` of the variant in an SVG."""
+    before = set(axes.get_children())
+    yield
+    for i, artist in enumerate(one for one in axes.get_children() if one not in before):
+        artist.set_gid(f"{mark(variant)}-{i}")
 
 
 def check_picture(format: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ablate.evidence.gather import Table
@@ -22,7 +23,7 @@ KINDS = ("curves", "ladder", "effects", "predictions")
 """Learning curves; steps from parents; differences with intervals; keypoints on images of the last variant."""
 
 MOST_ROWS = 60
-"""The most variants of a figure for MLflow, so that it stays readable."""
+"""The most variants of a ladder or forest plot for MLflow and in reports, so that it stays readable."""
 
 
 def picture(
@@ -48,27 +49,27 @@ def picture(
 
 
 def pictures(study: StudyRecord, store: Store, table: Table, format: str = "svg") -> dict[str, bytes]:
-    """All figures that are not empty: file name → contents, which are equal for equal numbers.
-
-    A study that compares a metric has its curves as ``metric.svg``, beside the losses' in ``curves.svg``.
-    """
+    """All figures that are not empty: file name → contents, which are equal for equal numbers."""
     check_picture(format)
-    found: dict[str, bytes] = {}
+    with drawing():
+        found = figures(study, store, table, Curves(study, store))
+        return {f"{name}.{format}": picture_bytes(figure, format) for name, figure in found}
+
+
+def figures(study: StudyRecord, store: Store, table: Table, curves: Curves) -> Iterator[tuple[str, Figure]]:
+    """The figures that are not empty, by name. Call it under `drawing`.
+
+    A study that compares a metric has its curves as ``metric``, beside the losses' in ``curves``.
+    """
     compared = table.compare.metric
-    wanted = {"curves": ("curves", "valid_loss"), "ladder": ("ladder", None), "effects": ("effects", None)}
+    wanted = {"ladder": ("ladder", None), "effects": ("effects", None), "curves": ("curves", "valid_loss")}
     if compared not in LOSSES:
         wanted["metric"] = ("curves", compared)
-    curves = Curves(study, store)
-    with drawing():
-        for name, (kind, metric) in wanted.items():
-            if kind != "curves" and len(table.rows) > MOST_ROWS:
-                continue
-            try:
-                figure = _figure(kind, study, store, table=lambda: table, curves=curves, metric=metric)
-            except ValueError:  # nothing to draw yet
-                continue
-            found[f"{name}.{format}"] = picture_bytes(figure, format)
-    return found
+    for name, (kind, metric) in wanted.items():
+        if kind != "curves" and len(table.rows) > MOST_ROWS:
+            continue
+        with suppress(ValueError):  # nothing to draw yet
+            yield name, _figure(kind, study, store, table=lambda: table, curves=curves, metric=metric)
 
 
 def check_kind(kind: str) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import Any
 
 from ablate.evidence.table import Row
 from ablate.printable import visible
+from ablate.recipe.node import show
 from ablate.report.numbers import count, deviation, within
 from ablate.store.places import progress
 
@@ -97,3 +99,8 @@ def signed(value: float | None) -> str:
 def grouped(value: float | None) -> str:
     """A count with separated thousands."""
     return count(value) if value is None else f"{round(value):,}"
+
+
+def setting_text(value: Any) -> str:
+    """A value as a recipe would write it on one line; a dash if there is none."""
+    return "–" if value is None else show(value, limit=1000)

@@ -1,16 +1,25 @@
-"""Tables made by hand."""
+"""Tables made by hand, and studies in a store made by rule."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from ablate.evidence.gather import Row, Table
+from ablate.evidence.gather import Row, Table, gather
 from ablate.evidence.seeds import Tally
 from ablate.evidence.table import Family
 from ablate.notes.note import Note
-from ablate.recipe.variant import Compare
+from ablate.recipe.recipe import Recipe
+from ablate.recipe.settings import Choice, Settings
+from ablate.recipe.variant import Change, Compare, Variant
+from ablate.store.records import RunRecord, StudyRecord, VariantRecord
+from ablate.store.store import Store
 
 HOSTILE = [
     "a|b",
@@ -75,3 +84,68 @@ def hostile() -> Table:
         for name in HOSTILE
     )
     return Table("<b>50%_</b> & \\co|\n", Compare(), rows, (), "")
+
+
+class Lab:
+    """A study in a store, made by rule: each row is 10 % better than its parent, and seeds scatter by 1 %."""
+
+    def __init__(self, root: Path) -> None:
+        self.store = Store(root)
+        self.rows: list[VariantRecord] = []
+        self.compare = Compare()
+        self.name = "faces"
+
+    def row(self, name: str, seeds: int = 3, epochs: int = 6, parent: str | None = None, **options: Any) -> None:
+        statuses = options.get("statuses", {})
+        runs = []
+        for seed in range(seeds):
+            status = statuses.get(seed, "finished")
+            print_ = hashlib.blake2b(f"{name}{seed}".encode(), digest_size=16).hexdigest()
+            level = 0.9 ** len(self.rows) * (1 + 0.01 * ((seed * 7 + len(self.rows) * 3) % 5))
+            lasts = options.get("lasts", {}).get(seed, epochs)
+            lines = [self.line(epoch, level, epochs) for epoch in range(1, lasts + 1)]
+            text = "".join(json.dumps(line) + "\n" for line in lines)
+            self.store.write_text(self.store.run_folder(print_) / "metrics.jsonl", text)
+            values = {key: value for key, value in lines[-1].items() if key not in ("epoch", "time", "seconds")}
+            results = {at: values for at in ("selected", "last", "best")} if status == "finished" else {}
+            runs.append(
+                RunRecord(print_, seed, options.get("fold"), status, epoch=lasts, epochs=epochs, results=results)
+            )
+        kinds = {kind: Choice(kind, None, f"m:{kind}", {}) for kind in Settings.CHOICES}
+        changes = (Change(name, "add", "flip"),) if parent else ()
+        about = options.get("description", f"what {name} is")
+        variant = Variant(name, parent, about, changes, Settings(**kinds, epochs=epochs), options.get("published", {}))
+        self.rows.append(VariantRecord(variant, tuple(runs)))
+
+    @staticmethod
+    def line(epoch: int, level: float, epochs: int) -> dict[str, Any]:
+        loss = level * (1 + 9 * np.exp(-5 * epoch / epochs))
+        return {
+            "epoch": epoch,
+            "time": 1.0,
+            "seconds": 1.0,
+            "train_loss": loss / 2,
+            "valid_loss": loss,
+            "accuracy": 1 - loss / 11,
+        }
+
+    @property
+    def study(self) -> StudyRecord:
+        variants = tuple(row.variant for row in self.rows)
+        seeds = tuple(range(max(len(row.runs) for row in self.rows)))
+        recipe = Recipe(self.name, "", variants, seeds, self.compare, None, Path("."), "")
+        return StudyRecord(recipe, tuple(self.rows))
+
+    @property
+    def table(self):
+        return gather(self.study)
+
+    def ladder(self, count: int, seeds: int, **options: Any) -> Lab:
+        for i in range(count):
+            self.row(f"net{i + 1}", seeds, parent=f"net{i}" if i else None, **options)
+        return self
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)

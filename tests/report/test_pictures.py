@@ -5,7 +5,6 @@ bytes.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -14,17 +13,14 @@ from collections import Counter
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from ablate.evidence.gather import gather
 from ablate.evidence.verdicts import Verdict
-from ablate.recipe.recipe import Recipe
-from ablate.recipe.settings import Choice, Settings
-from ablate.recipe.variant import Change, Compare, Variant
+from ablate.recipe.variant import Compare
 from ablate.report import figure
 from ablate.report.curves import MOST_POINTS, Curves
 from ablate.report.draw_curves import MOST_PANELS, draw_curves
@@ -42,7 +38,7 @@ from ablate.report.figure import (
     wrapped,
 )
 from ablate.report.pictures import picture, pictures
-from ablate.store.records import RunRecord, StudyRecord, VariantRecord
+from ablate.store.records import RunRecord, VariantRecord
 from ablate.store.store import Store
 
 LONG = "a name that goes on and on until all of the hundred characters that a name may have are taken up: 001"
@@ -55,71 +51,6 @@ HOSTILE = [
     LONG,
     "_em_ **b** #^~{}",
 ]
-
-
-class Lab:
-    """A study in a store, made by rule: each row is 10 % better than its parent, and seeds scatter by 1 %."""
-
-    def __init__(self, root: Path) -> None:
-        self.store = Store(root)
-        self.rows: list[VariantRecord] = []
-        self.compare = Compare()
-        self.name = "faces"
-
-    def row(self, name: str, seeds: int = 3, epochs: int = 6, parent: str | None = None, **options: Any) -> None:
-        statuses = options.get("statuses", {})
-        runs = []
-        for seed in range(seeds):
-            status = statuses.get(seed, "finished")
-            print_ = hashlib.blake2b(f"{name}{seed}".encode(), digest_size=16).hexdigest()
-            level = 0.9 ** len(self.rows) * (1 + 0.01 * ((seed * 7 + len(self.rows) * 3) % 5))
-            lasts = options.get("lasts", {}).get(seed, epochs)
-            lines = [self.line(epoch, level, epochs) for epoch in range(1, lasts + 1)]
-            text = "".join(json.dumps(line) + "\n" for line in lines)
-            self.store.write_text(self.store.run_folder(print_) / "metrics.jsonl", text)
-            values = {key: value for key, value in lines[-1].items() if key not in ("epoch", "time", "seconds")}
-            results = {at: values for at in ("selected", "last", "best")} if status == "finished" else {}
-            runs.append(
-                RunRecord(print_, seed, options.get("fold"), status, epoch=lasts, epochs=epochs, results=results)
-            )
-        kinds = {kind: Choice(kind, None, f"m:{kind}", {}) for kind in Settings.CHOICES}
-        changes = (Change(name, "add", "flip"),) if parent else ()
-        about = options.get("description", f"what {name} is")
-        variant = Variant(name, parent, about, changes, Settings(**kinds, epochs=epochs), options.get("published", {}))
-        self.rows.append(VariantRecord(variant, tuple(runs)))
-
-    @staticmethod
-    def line(epoch: int, level: float, epochs: int) -> dict[str, Any]:
-        loss = level * (1 + 9 * np.exp(-5 * epoch / epochs))
-        return {
-            "epoch": epoch,
-            "time": 1.0,
-            "seconds": 1.0,
-            "train_loss": loss / 2,
-            "valid_loss": loss,
-            "accuracy": 1 - loss / 11,
-        }
-
-    @property
-    def study(self) -> StudyRecord:
-        variants = tuple(row.variant for row in self.rows)
-        seeds = tuple(range(max(len(row.runs) for row in self.rows)))
-        recipe = Recipe(self.name, "", variants, seeds, self.compare, None, Path("."), "")
-        return StudyRecord(recipe, tuple(self.rows))
-
-    @property
-    def table(self):
-        return gather(self.study)
-
-    def ladder(self, count: int, seeds: int, **options: Any) -> Lab:
-        for i in range(count):
-            self.row(f"net{i + 1}", seeds, parent=f"net{i}" if i else None, **options)
-        return self
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    return Lab(tmp_path)
 
 
 # numbers
@@ -325,7 +256,7 @@ def test_what_is_not_there_is_said(lab):
         with pytest.raises(ValueError, match=r"metric \(=acuracy\) has no curve in faces. Did you mean 'accuracy'\?"):
             draw_curves(lab.study, Curves(lab.study, lab.store), "acuracy")
     assert set(pictures(lab.study, lab.store, lab.table)) == {"curves.svg"}
-    empty = Lab(lab.store.root / "elsewhere").ladder(2, 1)
+    empty = type(lab)(lab.store.root / "elsewhere").ladder(2, 1)
     bare = Store(lab.store.root / "nowhere")
     with pytest.raises(ValueError, match="faces has no curves"):
         picture("curves", empty.study, bare, lambda: empty.table, "svg")
@@ -408,7 +339,7 @@ def test_the_same_numbers_give_the_same_bytes(lab, tmp_path):
         assert pictures(lab.study, lab.store, lab.table, format) == first
         hashes |= {name: hashlib.blake2b(content).hexdigest() for name, content in first.items()}
     code = (
-        "import sys, pathlib, hashlib; sys.path.insert(0, sys.argv[1]); from test_pictures import MAGIC, Lab, pictures\n"
+        "import sys, pathlib, hashlib; sys.path.insert(0, sys.argv[1]); from conftest import Lab; from test_pictures import MAGIC, pictures\n"
         "lab = Lab(pathlib.Path(sys.argv[2])).ladder(3, 3)\n"
         "for format in MAGIC:\n"
         "    for name, data in pictures(lab.study, lab.store, lab.table, format).items():\n"

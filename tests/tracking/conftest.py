@@ -351,18 +351,6 @@ def running_server(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> 
 
 
 @pytest.fixture(scope="session")
-def required() -> Callable[[str], None]:
-    """Skips a test for want of a program, or fails it where ABLATE_REQUIRE_SERVICES says that all of them are there."""
-
-    def missing(what: str) -> None:
-        if os.environ.get("ABLATE_REQUIRE_SERVICES"):
-            pytest.fail(f"{what} is not there, although ABLATE_REQUIRE_SERVICES is set")
-        pytest.skip(f"needs {what}")
-
-    return missing
-
-
-@pytest.fixture(scope="session")
 def give(warm: Any) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Gives a command in a folder."""
     return lambda folder, *words: Desk(folder, warm).give(*words)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
@@ -16,8 +15,6 @@ from ablate.tracking.ui import page
 
 pytestmark = pytest.mark.slow
 
-CHROMIUM = "/usr/bin/chromium"
-QUIETLY = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 PATIENCE = 60_000  # milliseconds until a missing element fails the test; nothing waits so long otherwise
 POINTS = """() => Object.fromEntries([...document.querySelectorAll(".js-plotly-plot")].map(
     plot => [plot.data[0].metricKey ?? plot.data[0].name, [...plot.data[0].x]]))"""
@@ -25,20 +22,6 @@ POINTS = """() => Object.fromEntries([...document.querySelectorAll(".js-plotly-p
 MEANS = """() => { const found = {}; for (const plot of document.querySelectorAll(".js-plotly-plot"))
     for (const curve of plot.data) if (curve.metricKey) (found[curve.metricKey] ??= []).push([...curve.x]);
     return found; }"""
-
-
-@pytest.fixture(scope="module")
-def browser(required: Any) -> Iterator[Any]:
-    if not Path(CHROMIUM).exists():
-        required("Chromium (Debian's package chromium)")
-    if importlib.util.find_spec("playwright") is None:
-        required("Playwright (the package's extra 'dev')")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIETLY, "--disable-sync"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

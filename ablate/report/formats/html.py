@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from ablate.report.document import Document, Format
 
 if TYPE_CHECKING:
-    from ablate.report.column import Alignment, Cells
+    from ablate.report.column import Alignment, Cells, Value
 
 STYLE = """
 body { font: 15px/1.4 system-ui, sans-serif; margin: 2em; color: #222; background: #fff }
@@ -34,25 +35,47 @@ def render(document: Document) -> str:
 
 def block(cells: Cells, notes: Sequence[str]) -> str:
     """A table and its notes."""
-    head = "".join(cell("th", name, a) for name, a in zip(cells.titles, cells.alignments, strict=True))
-    rows = [
-        "".join(
-            cell("td", minus(t) if a == "right" else t, a, bold=(i, j) in cells.bold)
-            for j, (t, a) in enumerate(zip(row, cells.alignments, strict=True))
-        )
-        for i, row in enumerate(cells.rows)
-    ]
-    body = "".join("</tbody>\n<tbody>\n" * (i in cells.breaks) + f"<tr>{row}</tr>\n" for i, row in enumerate(rows))
-    items = "".join(f"<li>{escape(line)}</li>\n" for line in notes)
-    table = f"<table>\n<thead>\n<tr>{head}</tr>\n</thead>\n<tbody>\n{body}</tbody>\n</table>\n"
-    return table + (f"<ul>\n{items}</ul>\n" if items else "")
+    return grid(cells) + items(notes)
 
 
-def cell(tag: str, text: str, alignment: Alignment, *, bold: bool = False) -> str:
-    """One cell."""
+def items(lines: Sequence[str]) -> str:
+    """The lines as a list; nothing if there are none."""
+    listed = "".join(f"<li>{escape(line)}</li>\n" for line in lines)
+    return f"<ul>\n{listed}</ul>\n" if listed else ""
+
+
+def grid(
+    cells: Cells,
+    *,
+    caption: str = "",
+    heads: bool = False,
+    attributes: Sequence[str] = (),
+    values: Sequence[Sequence[Value]] = (),
+) -> str:
+    """A table. ``heads``: the first cell of a row is its header. ``attributes`` are those of each row, ``values`` the
+    numbers of its cells, for sorting.
+    """
+    head = "".join(cell("th", name, a, ' scope="col"') for name, a in zip(cells.titles, cells.alignments, strict=True))
+    body = ""
+    for i, row in enumerate(cells.rows):
+        parts = []
+        for j, (text, a) in enumerate(zip(row, cells.alignments, strict=True)):
+            tag, more = ("th", ' scope="row"') if heads and j == 0 else ("td", "")
+            number = values[i][j] if values else None
+            if isinstance(number, int | float) and math.isfinite(number):
+                more += f' data-value="{number!r}"'
+            parts.append(cell(tag, minus(text) if a == "right" else text, a, more, bold=(i, j) in cells.bold))
+        line = f"<tr{' ' + attributes[i] if attributes else ''}>{''.join(parts)}</tr>\n"
+        body += "</tbody>\n<tbody>\n" * (i in cells.breaks) + line
+    titled = f"<caption>{escape(caption)}</caption>\n" if caption else ""
+    return f"<table>\n{titled}<thead>\n<tr>{head}</tr>\n</thead>\n<tbody>\n{body}</tbody>\n</table>\n"
+
+
+def cell(tag: str, text: str, alignment: Alignment, more: str = "", *, bold: bool = False) -> str:
+    """One cell; ``more`` are further attributes."""
     style = ' style="text-align: right"' if alignment == "right" else ""
     content = f"<b>{escape(text)}</b>" if bold else escape(text)
-    return f"<{tag}{style}>{content}</{tag}>"
+    return f"<{tag}{more}{style}>{content}</{tag}>"
 
 
 def minus(number: str) -> str:

@@ -23,7 +23,7 @@ def explain(
     """
     from ablate.evidence.gather import table_of
     from ablate.recipe.shape import available
-    from ablate.report.diagnosis import as_tree, explained
+    from ablate.report.explained import as_tree, explained
 
     plan = selection.plan(recipe, metric=metric, need_files=False)
     table = table_of(plan.record(), selection.store)

@@ -71,6 +71,7 @@ def write(study: Recipe, store: Store, layout: Layout, output: Path, format: str
     from ablate.evidence.gather import table_of
     from ablate.evidence.stages import planned_now
     from ablate.planning.plan import make_plan
+    from ablate.report.explained import diagnosis
     from ablate.report.page import Page, contents
 
     record = planned_now(make_plan(study, store), store).record()
@@ -79,7 +80,7 @@ def write(study: Recipe, store: Store, layout: Layout, output: Path, format: str
     table = table_of(record, store)
     with flags_named():
         document = document_of([table], "html", replace(filled(table, layout), notes=True))
-    page = Page(study=record, store=store, table=table, document=document)
+    page = Page(study=record, store=store, table=table, document=document, diagnosis=diagnosis(table))
     for name, data in contents(page, format, output.name).items():
         store.disk.deliver(output.parent / name, data)
     say(f"Wrote {output}.")

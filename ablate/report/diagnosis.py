@@ -1,15 +1,8 @@
-"""What to try against each finding about a variant's training, and the text of ``ablate explain``."""
+"""What each finding about a variant's training is called, and what to try."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from ablate.evidence.table import Row, Table
 from ablate.notes.note import Kind, Note
-from ablate.report.notes import sentence
-from ablate.report.numbers import difference, places
-from ablate.report.wording import plain, status_text, titled, verdict_text
 
 REGULARIZATION = (
     "more data; augmentation (`flip`, `shift`, `crop`, `mixup`, `cutout`); `dropout`; `weight_decay`; `label_smoothing`"
@@ -53,66 +46,7 @@ SHORT: dict[Kind, str] = {
 }
 """The findings in a column of the table."""
 
-FINE = "Its curves show no problem."
-
 
 def short(notes: tuple[Note, ...]) -> str:
     """``overfits, oscillates``."""
     return ", ".join(SHORT[note.kind] for note in notes)
-
-
-def sentences(notes: tuple[Note, ...], unit: str = "seed") -> list[str]:
-    """The findings as sentences, each with what to try."""
-    return [f"{started(sentence(note, unit))}. Try {ADVICE[note.kind]}." for note in notes]
-
-
-def result(row: Row, table: Table) -> str:
-    """The compared metric, and the difference from the parent with its interval and verdict, in one line."""
-    metric = table.compare.metric
-    value, decimals = row.value(metric), places([row.delta_parent, row.ci_low, row.ci_high], 2)
-    if value is None:
-        return plain(f"{started(status_text(row))}.")
-    text = f"{titled(metric)} {value:.4g}"
-    if row.sd(metric) is not None:
-        text += f" ± {row.sd(metric):.2g} ({row.repeats} {row.tally.unit}s)"
-    if row.delta_parent is not None and not table.compare.log:
-        text += f"; Δ {difference(row.delta_parent, row.ci_low, row.ci_high, decimals)} from {row.parent}"
-    verdict = verdict_text(row, log=table.compare.log)
-    return plain(f"{text}: {verdict}." if verdict else f"{text}.")
-
-
-def explained(table: Table, rows: Sequence[Row]) -> list[str]:
-    """The variants' results and the findings about their training, as lines; what to try comes once, at the end."""
-    lines, found = list[str](), dict[Kind, None]()
-    for row in rows:
-        notes = table.diagnosis(row.variant)
-        found |= dict.fromkeys(note.kind for note in notes)
-        changes = f": {plain('; '.join(row.changes))}" if row.changes else ""
-        texts = [f"- {started(sentence(note, row.tally.unit))}." for note in notes]
-        if row.tally.trained and not texts:
-            texts = [FINE]
-        lines += [f"{plain(row.variant)}{changes}", *(f"  {text}" for text in (result(row, table), *texts))]
-    if found:
-        lines += ["", "What to try:", *(f"  {SHORT[kind]}: {ADVICE[kind]}." for kind in ADVICE if kind in found)]
-    return lines
-
-
-def started(text: str) -> str:
-    """A text as the beginning of a sentence."""
-    return text[:1].upper() + text[1:]
-
-
-def as_tree(table: Table, row: Row) -> Mapping[str, Any]:
-    """The same in plain JSON values."""
-    notes = table.diagnosis(row.variant)
-    findings = [
-        {
-            "kind": note.kind,
-            "seeds": list(note.seeds),
-            "values": dict(note.values),
-            "text": sentence(note, row.tally.unit),
-            "try": ADVICE[note.kind],
-        }
-        for note in notes
-    ]
-    return {"variant": row.variant, "changes": list(row.changes), "verdict": row.verdict, "findings": findings}

@@ -96,7 +96,7 @@ def test_the_rates_are_used_and_groups_keep_their_ratio(tmp_path):
 
 
 def test_schedules_and_warmup_do_not_hide_the_rates(tmp_path):
-    warm = "{name: sgd, lr: {warmup: {over: 5 steps, then: 0.1}}, momentum: {linear: [0.5, 0.9]}}"
+    warm = "{name: sgd, lr: {warmup: 1, then: 0.1}, momentum: {linear: [0.5, 0.9]}}"
     assembly = assemble(*assigned(tmp_path, optimizer=warm))
     set_rates(assembly, np.array([0.5]))
     for setter in assembly.setters:
@@ -204,7 +204,7 @@ study: own
 trainer: {target: "mine:main"}
 metrics: [valid_loss]
 compare: {metric: valid_loss}
-baseline: {name: base, epochs: 1, args: {lr: 0.1}}
+baseline: {name: base, args: {lr: 0.1}}
 """
 
 

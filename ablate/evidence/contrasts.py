@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 
 import numpy as np
 
@@ -132,13 +131,11 @@ def examine(
     estimate: Estimator = shared_spreads,
     planned: int = 0,
     level: float = LEVEL,
-    shown: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, Finding]:
     """Effects of all contrasts, by the variant's name, and verdicts of those that are final, corrected over all
     ``planned`` ones.
 
-    Intervals cover 1 − ``level``, and p-values below it are significant. ``shown`` are p-values that stand: they were
-    shown before variants were trained that share their variances. A variant whose seeds are still running gets
+    Intervals cover 1 − ``level``, and p-values below it are significant. A variant whose seeds are still running gets
     an interval but no p-value: repeated looks at incomplete results increase the false positive rate. Nor does a
     variant with other validation data, whose variance is estimated from its own differences alone. So are those of the
     folds of one seed, corrected for the training samples that folds share, and of differences of extreme size.
@@ -157,7 +154,6 @@ def examine(
     outliers = dict(zip(taken, far_out(samples), strict=True))
     wide = dict(zip(taken, scatter_ratios(samples), strict=True))
     effects |= {name: effect_apart(d, contrasts[name].folds, level) for name, d in apart.items()}
-    effects |= {name: replace(effects[name], p=p) for name, p in shown.items() if name in effects}
     asked = {name for name, each in contrasts.items() if name in effects and each.comparable and each.final}
     final = [effects[name] if name in asked else None for name in contrasts]
     judged = dict(zip(contrasts, judge(final, better, smallest, planned, level), strict=True))

@@ -25,7 +25,6 @@ from ablate.evidence.looks import (
     frozen,
     histories,
     look_lines,
-    shown_before,
     top_ups,
     verdict_lines,
     with_pending,
@@ -82,7 +81,6 @@ def gather(
     pairs = compared([seeds.variant for seeds in known.values()], compare.metric)
     key, looks = family_key(compare, pairs, study.recipe.looks), study.recipe.looks
     past = {name: with_pending(one, known[name]) for name, one in histories(known, compare, earlier).items()}
-    stands = shown_before(known, past, compare, earlier, key)
     standings: dict[str, Standing] = {}
     if looks is not None:
         past = {}
@@ -99,7 +97,7 @@ def gather(
             if (other := reference[name]) in known and other is not None
         }
         wide = level if planned else LEVEL
-        return examine(contrasts, compare.better, compare.margin, estimate, planned, wide, stands if planned else {})
+        return examine(contrasts, compare.better, compare.margin, estimate, planned, wide)
 
     level = LEVEL if looks is None else LEVEL * looks.weights[0]
     planned = len(pairs)

@@ -130,21 +130,6 @@ def frozen(known: Mapping[str, Seeds], compare: Compare, lines: Iterable[Look], 
     }
 
 
-def shown_before(
-    known: Mapping[str, Seeds], past: Mapping[str, History], compare: Compare, lines: Iterable[Look], key: str
-) -> dict[str, float]:
-    """The p-values of the first verdicts without declared looks, of runs that are still those of the variant. They
-    stand, although the variances of variants that are trained later would change them.
-    """
-    runs = {name: _runs(known[name], one.first) for name, one in past.items() if one.first}
-    found: dict[str, float] = {}
-    for line in lines:
-        same = _same_metric(line, compare) and line.get("family") == key and "look" not in line
-        if same and "p" in line and line["runs"] == runs.get(line["variant"]):
-            found.setdefault(line["variant"], line["p"])
-    return found
-
-
 def look_lines(
     standings: Mapping[str, Standing],
     known: Mapping[str, Seeds],
@@ -171,25 +156,15 @@ def verdict_lines(table: Table, known: Mapping[str, Seeds], earlier: Sequence[Lo
         if row.p_adjusted is None:
             continue
         seeds = row.judged_seeds or known[row.variant].finished
-        line = _line(row.variant, known[row.variant], seeds, table.compare, table.family.key)
-        lines.append(line if row.p is None else {**line, "p": row.p})
+        lines.append(_line(row.variant, known[row.variant], seeds, table.compare, table.family.key))
         for one in row.top_ups:
             seeds += one.seeds
             if one.p_adjusted is not None:
                 lines.append(_line(row.variant, known[row.variant], seeds, table.compare, table.family.key))
-    shown = [_question(line) for line in earlier]
-    return [line for line in lines if _question(line) not in shown]
-
-
-def _question(line: Look) -> list[object]:
-    """What a line is about, without its answer."""
-    return [value for key, value in line.items() if key not in ("family", "p")]
+    shown = [{**line, "family": None} for line in earlier]
+    return [line for line in lines if {**line, "family": None} not in shown]
 
 
 def _line(name: str, seeds: Seeds, used: Sequence[int], compare: Compare, key: str) -> Look:
-    runs = _runs(seeds, used)
+    runs = sorted(run.fingerprint for seed in used for run in seeds.runs.get(seed, ()))
     return {"variant": name, "metric": compare.metric, "at": compare.value_key, "runs": runs, "family": key}
-
-
-def _runs(seeds: Seeds, used: Iterable[int]) -> list[str]:
-    return sorted(run.fingerprint for seed in used for run in seeds.runs.get(seed, ()))

@@ -95,28 +95,6 @@ def test_a_verdict_that_was_shown_stands_and_new_seeds_are_judged_alone(stored):
     assert (more.top_ups[1].seeds, more.top_ups[1].level) == ((9, 10, 11), 0.0125)
 
 
-def test_p_values_that_were_shown_stand_when_other_variants_are_trained(stored):
-    """The variances of variants that are trained later must not turn a verdict."""
-    path, store, train = stored
-    train(5, "base,a")
-    before = {row.variant: row for row in table(Recipe.load(path, seeds=5), root=store.root).rows}
-    train(5)
-    after = {row.variant: row for row in table(Recipe.load(path, seeds=5), root=store.root).rows}
-    assert after["a"].p == before["a"].p
-    assert after["b"].p is not None
-    assert [line.get("p") for line in store.looks("looks")] == [after["a"].p, after["b"].p]
-    (store.study_folder("looks") / "looks.jsonl").unlink()
-    fresh = {row.variant: row for row in table(Recipe.load(path, seeds=5), root=store.root).rows}
-    assert fresh["a"].p != before["a"].p  # without the record, b's variance counts
-    assert fresh["b"].p == after["b"].p
-    # of other runs, or another family, nothing stands
-    lines = [{**line, "p": 0.5} for line in store.looks("looks")]
-    for change in ({"family": "other"}, {"runs": ["0" * 32]}, {"metric": "accuracy"}):
-        text = "".join(f"{json.dumps({**line, **change})}\n" for line in lines)
-        (store.study_folder("looks") / "looks.jsonl").write_text(text)
-        assert [row.p for row in table(Recipe.load(path, seeds=5), root=store.root).rows[1:]] != [0.5, 0.5]
-
-
 def test_too_few_new_seeds_wait_for_others(stored):
     path, store, train = stored
     train(3)

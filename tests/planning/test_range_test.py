@@ -186,13 +186,13 @@ def run(*words):
 def test_the_command_stores_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     settings(tmp_path, more="variants:\n  - {name: adam, set: {optimizer: {name: adam, lr: 0.01}}}\n")
-    assert run("lr", "r.yaml", "adam", "--tries", 1, "-o", "lr.png") == 0
+    assert run("lr", "r.yaml", "adam", "--seeds", 1, "-o", "lr.png") == 0
     out, err = capsys.readouterr()
     assert "Suggested: --set adam.optimizer.lr=" in out
     assert "From the curve alone: steepest " in out
     assert err == "Wrote lr.png.\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lr.png", "r.yaml"]
-    assert run("lr", "r.yaml", "--tries", 1, "--json") == 0
+    assert run("lr", "r.yaml", "--seeds", 1, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["variant"] == "plain"
     assert found["suggested"] is not None
@@ -237,5 +237,5 @@ def test_a_network_that_learns_nothing_is_sent_to_check(tmp_path, monkeypatch, c
     settings(tmp_path)
     text = Path("r.yaml").read_text().replace("{name: mlp, hidden: [16]}", '{target: "net:Deaf"}')
     Path("r.yaml").write_text(text)
-    assert run("lr", "r.yaml", "--tries", 1) == 0
+    assert run("lr", "r.yaml", "--seeds", 1) == 0
     assert "No learning rate reduces the loss. Run 'ablate check'" in capsys.readouterr().out

@@ -30,7 +30,8 @@ def what_to_try(table: Table, rows: Sequence[Row]) -> list[str]:
 def diagnosis(table: Table) -> dict[str, list[str]]:
     """The findings by variant, and then what to try, for a report."""
     found = {row.variant: findings(table, row) for row in table.rows}
-    return found | {TRY: advice} if (advice := what_to_try(table, table.rows)) else found
+    advice = [line.replace("`", "") for line in what_to_try(table, table.rows)]
+    return found | ({TRY: advice} if advice else {})
 
 
 def explained(table: Table, rows: Sequence[Row]) -> list[str]:

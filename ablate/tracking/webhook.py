@@ -96,7 +96,7 @@ class Webhook:
             reason, again = self._attempt(message, patience)
             if not again:
                 return reason
-        return f"{reason} ({patience.attempts} attempts)"
+        return f"{reason} ({patience.attempts} attempts)" if patience.attempts > 1 else reason
 
     def _attempt(self, message: Mapping[str, Any], patience: Patience) -> tuple[str | None, bool]:
         """Why the message was not sent, None if it was, and whether to try again."""

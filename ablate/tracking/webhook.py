@@ -26,8 +26,8 @@ LATER = (408, 425, 429)
 
 @dataclass(frozen=True)
 class Patience:
-    """The number of attempts, and seconds: to wait for a server's next byte, between attempts (doubled each time), and for
-    all of it.
+    """The number of attempts, and limits in seconds: of the wait for an answer, of the pause before the second attempt
+    (doubled for each other), and of all together.
     """
 
     attempts: int = 3
@@ -63,8 +63,8 @@ class Webhook:
             valid = False
         if not valid:
             raise ValueError(
-                f"{what} must have a valid host and port. In user name and password, write @ / : ? # as %40 %2F %3A %3F "
-                "%23; after the host, write @ as %40."
+                f"{what} must have a valid host and port. In user name and password, write @ / : ? # as %40 %2F %3A "
+                "%3F %23; after the host, write @ as %40."
             )
         host = parts.netloc.rpartition("@")[2]
         headers = {"Content-Type": "application/json", "User-Agent": f"ablate/{__version__}"}

@@ -75,7 +75,7 @@ def in_place() -> Iterator[Show]:
     from rich.live import Live
     from rich.text import Text
 
-    from ablate.cli.status import grid
+    from ablate.cli.show_status import grid
 
     last: list[RowNow] = []
     console = output()
@@ -98,7 +98,7 @@ def in_place() -> Iterator[Show]:
 @contextmanager
 def block_by_block(study: str, *, as_json: bool) -> Iterator[Show]:
     """Prints all rows again if anything but the time since an update has changed."""
-    from ablate.cli.status import grid, json_of
+    from ablate.cli.show_status import grid, json_of
 
     before: list[RowNow] = []
 

@@ -15,6 +15,7 @@ import time
 import pytest
 
 from ablate.cli.app import run_command
+from ablate.execution.executors.executor import ExecutorError
 from ablate.tracking import webhook
 from ablate.tracking.webhook import Patience
 
@@ -141,6 +142,7 @@ def given_up(monkeypatch, error):
     ("error", "code", "status"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), 2, "given up"),
+        (ExecutorError("The server died three times."), 2, "given up"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )

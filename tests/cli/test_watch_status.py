@@ -41,7 +41,8 @@ def study(tmp_path, monkeypatch):
     def become(**statuses):
         for run in make_plan(recipe, store).runs:
             if status := statuses.get(run.variant.name):
-                store.write_status(replace(run.record, status=status, epoch=1, reason="why" * (status == "failed")))
+                reason = "why" * (status == "failed")
+                store.write_status(replace(run.record, status=status, epoch=1, reason=reason, heartbeat=1.0))
 
     return recipe, store, become
 

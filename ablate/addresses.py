@@ -19,6 +19,10 @@ OPEN = {
 """Names in a query whose values are shown; all others may be secrets."""
 
 
+WHOLE = ("--notify",)
+"""Flags whose URL is a secret as a whole: its path lets anyone post."""
+
+
 def safe(url: str) -> str:
     """The URL without user name and password, and without the values in its query that are not in `OPEN`."""
     start, _, place, query = _parts(url)
@@ -26,7 +30,7 @@ def safe(url: str) -> str:
 
 
 def safe_words(words: Sequence[str]) -> list[str]:
-    """The words of a command line with `safe` URLs, also in ``--flag=URL``."""
+    """The words of a command line with `safe` URLs, also in ``--flag=URL``; nothing is left of those of `WHOLE`."""
     before = ["", *words]
     return [_safe_word(word, after=before[i]) for i, word in enumerate(words)]
 
@@ -82,6 +86,10 @@ def _shown(found: re.Match[str]) -> str:
 
 
 def _safe_word(word: str, after: str) -> str:
+    if after in WHOLE:
+        return HIDDEN
+    if word.startswith(tuple(f"{flag}=" for flag in WHOLE)):
+        return word[: word.index("=") + 1] + HIDDEN
     scheme = re.search(r"[A-Za-z][\w+.-]*://", word)
     if scheme is not None:
         return word[: scheme.start()] + safe(word[scheme.start() :])

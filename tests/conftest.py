@@ -13,8 +13,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -221,3 +223,60 @@ def browser(required: Any) -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIETLY)
         yield browser
         browser.close()
+
+
+class Inbox(ThreadingHTTPServer):
+    """A server that keeps the requests that it gets, as (method, path, headers, body), and gives these ``answers`` in turn, the last one again and again:
+    a status, a status with the address of a redirect, or ``silent`` (none until the test is over).
+    """
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answering)
+        self.answers: list[Any] = [200]
+        self.seen: list[tuple[str, str, Mapping[str, str], bytes]] = []
+        self.over = threading.Event()
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.server_port}"
+
+    @property
+    def messages(self) -> list[Any]:
+        return [json.loads(body) for _, _, _, body in self.seen]
+
+
+class _Answering(BaseHTTPRequestHandler):
+    server: Inbox
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.seen.append((self.command, self.path, dict(self.headers), body))
+        answer = self.server.answers[0] if len(self.server.answers) == 1 else self.server.answers.pop(0)
+        if answer == "silent":
+            self.server.over.wait()
+            return
+        status, location = answer if isinstance(answer, tuple) else (answer, "")
+        self.send_response(status)
+        if location:
+            self.send_header("Location", location)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_POST
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def inbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
+    """A server on this machine that is asked without a proxy."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("no_proxy", "*")
+    with Inbox() as inbox:
+        thread = threading.Thread(target=inbox.serve_forever, args=(0.01,))
+        thread.start()
+        yield inbox
+        inbox.over.set()
+        inbox.shutdown()
+        thread.join()

@@ -82,3 +82,19 @@ def test_a_suggested_command_works_without_the_credentials(flag):
     assert said.startswith("ablate run 'my recipe.yaml' --seeds 2 (set MLFLOW_TRACKING_URI ")
     assert "hunter2" not in said
     assert suggested("sync", flags=["--tracking-uri", "http://h"]) == "ablate sync --tracking-uri http://h"
+
+
+@pytest.mark.parametrize("url", [*SECRET, *PLAIN])
+def test_nothing_is_left_of_a_webhook(url):
+    words = ["ablate", "run", "r.yaml", "--notify", url, f"--notify={url}", "--bell"]
+    assert safe_words(words) == ["ablate", "run", "r.yaml", "--notify", "***", "--notify=***", "--bell"]
+    assert safe_words(safe_words(words)) == safe_words(words)
+
+
+def test_a_suggested_command_says_how_to_pass_all_that_is_hidden():
+    uri = ["--tracking-uri", "http://u:hunter2@h"]
+    said = suggested("run", "r.yaml", flags=["--notify", "https://h/hunter2", *uri, "--bell", "--notify=x"])
+    assert said == (
+        "ablate run r.yaml --bell (set ABLATE_NOTIFY to the URL of --notify first: it is not shown; set "
+        "MLFLOW_TRACKING_URI to the tracking URI first: its credentials are not shown)"
+    )

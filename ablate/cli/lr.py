@@ -16,7 +16,9 @@ def lr(
     recipe: RecipePath,
     selection: Annotated[Selection, Without("only", "seeds", "until", "runs")],
     variant: Annotated[str | None, argument("VARIANT", "A variant. Defaults to the baseline.")] = None,
-    count: Annotated[int, typer.Option("--seeds", metavar="NUMBER", help="Number of seeds to try.", min=1, max=100)] = 3,
+    count: Annotated[
+        int, typer.Option("--seeds", metavar="NUMBER", help="Number of seeds to try.", min=1, max=100)
+    ] = 3,
     output: Annotated[
         Path | None, option("FILE", "Draw the curve into a .png, .svg or .pdf file.", "--output", "-o")
     ] = None,

@@ -263,18 +263,27 @@ def flag_of(runs: Path) -> list[str]:
     return [] if runs.absolute() == DEFAULT_RUNS.absolute() else ["--runs", str(runs)]
 
 
+SECRETS = {
+    "--tracking-uri": "set MLFLOW_TRACKING_URI to the tracking URI first: its credentials are not shown",
+    "--notify": "set ABLATE_NOTIFY to the URL of --notify first: it is not shown",
+}
+"""Flags whose values can be secrets, and how to pass them otherwise."""
+
+
 def without_credentials(words: Sequence[str]) -> str:
-    """A command line to print. It does not contain a tracking URI with credentials, but says how to pass it."""
+    """A command line to print. It does not contain a tracking URI with credentials or the URL of ``--notify``, but says
+    how to pass them.
+    """
     kept: list[str] = []
-    flag, hidden = "--tracking-uri", False
+    hidden: dict[str, None] = {}
     for before, word in zip(["", *words], words, strict=False):
-        if safe_words([before, word])[1] != word and (before == flag or word.startswith(f"{flag}=")):
-            hidden = True
+        flag = before if before in SECRETS else word.partition("=")[0]
+        if flag in SECRETS and word != flag and safe_words([before, word])[1] != word:
+            hidden[SECRETS[flag]] = None
             kept = kept[:-1] if before == flag else kept
         else:
             kept.append(word)
-    how = " (set MLFLOW_TRACKING_URI to the tracking URI first: its credentials are not shown)" if hidden else ""
-    return shlex.join(safe_words(kept)) + how
+    return shlex.join(safe_words(kept)) + (f" ({'; '.join(hidden)})" if hidden else "")
 
 
 def check_output(output: Path, *suffixes: str, flag: str = "--output") -> None:

@@ -7,7 +7,6 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,8 +25,11 @@ from ablate.cli.options import (
     suggested,
     without_credentials,
 )
+from ablate.cli.training_options import Training
 
 if TYPE_CHECKING:
+    from ablate.cli.live_report import LiveReport
+    from ablate.cli.study_end import StudyEnd
     from ablate.execution.events import Event
     from ablate.execution.run_options import RunOptions
     from ablate.execution.run_study import Detached
@@ -38,71 +40,6 @@ if TYPE_CHECKING:
     from ablate.tracking.rendering import Rendering
 
 
-CLUSTERS = ("slurm", "ray")
-"""Executors with an option for their resources."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """The options that say how to train."""
-
-    jobs: Annotated[
-        str,
-        typer.Option(
-            metavar="N",
-            help="Number of parallel processes, or auto (one per core or GPU). On a cluster, number of jobs that are "
-            "queued or running at once (auto: 100).",
-        ),
-    ] = "auto"
-    threads: Annotated[int, typer.Option(metavar="N", help="Number of CPU threads per process.")] = 1
-    device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")] = "auto"
-    executor: Annotated[
-        str, typer.Option(metavar="EXECUTOR", help="Where to train: local (this machine), slurm or ray.")
-    ] = "local"
-    slurm: Annotated[
-        list[str] | None,
-        option(
-            "OPTIONS", "Options of sbatch without --, such as partition=gpu,time=4:00:00,gres=gpu:1. Can be repeated."
-        ),
-    ] = None
-    ray: Annotated[
-        list[str] | None,
-        option("OPTIONS", "Options of Ray's tasks, such as num_gpus=0.5,address=10.0.0.1:6379. Can be repeated."),
-    ] = None
-    runs_per_job: Annotated[
-        int, typer.Option(metavar="N", help="Number of jobs that one job of the cluster runs one after another.")
-    ] = 1
-    jobs_per_gpu: Annotated[int, typer.Option(metavar="N", help="Number of parallel processes per GPU.")] = 1
-    detach: Annotated[
-        bool, typer.Option("--detach", help="Submit all jobs to Slurm and exit without waiting for them.")
-    ] = False
-    timeout: Annotated[float | None, option("SECONDS", "Time limit of a job in seconds.")] = None
-    retries: Annotated[
-        int, typer.Option(metavar="N", help="Number of times that a job is restarted after its process was killed.")
-    ] = 1
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Retrain failed, diverged and timed-out runs.")
-    ] = False
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Start no further jobs after the first failure.")] = (
-        False
-    )
-    fresh: Annotated[bool, typer.Option("--fresh", help="Retrain all selected variants from scratch.")] = False
-
-    def options(self) -> RunOptions:
-        """What these options ask for. Raises ValueError."""
-        from ablate.execution.executors.find import checked_name, resources_of
-        from ablate.execution.run_options import RunOptions
-
-        values = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in CLUSTERS}
-        given: dict[str, list[str]] = {name: getattr(self, name) or [] for name in CLUSTERS}
-        for name in CLUSTERS:
-            if given[name] and name != self.executor:
-                raise ValueError(f"--{name} (={given[name][0]}) requires --executor {name}.")
-        name = checked_name(self.executor)
-        resources = {} if name == "local" else resources_of(name, given.get(name, []))
-        return RunOptions(**{**values, "jobs": number_of(self.jobs), "resources": resources})
-
-
 def run(
     recipe: RecipePath,
     selection: Selection,
@@ -111,6 +48,14 @@ def run(
     format: Format = "text",
     tracking_uri: Uri = None,
     no_mlflow: Annotated[bool, typer.Option("--no-mlflow", help="Do not upload results to MLflow.")] = False,
+    notify: Annotated[
+        str | None,
+        option(
+            "URL",
+            "Webhook (http or https) to which a JSON summary is sent when the study ends. Defaults to $ABLATE_NOTIFY.",
+        ),
+    ] = None,
+    bell: Annotated[bool, typer.Option("--bell", help="Ring the terminal's bell when the study ends.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Train nothing: list the runs to be trained, and their command lines.")
     ] = False,
@@ -124,26 +69,19 @@ def run(
     Example: ablate run digits.yaml --seeds 5 --metric accuracy
     """
     from ablate.cli.live_report import reporting
-    from ablate.cli.progress import Progress
-    from ablate.cli.show_plan import announce, look_text, rows_to_train
-    from ablate.cli.show_table import flags_named, show
-    from ablate.cli.show_tuning import round_text, tuned_text, tuning_text
-    from ablate.evidence.gather import table_of
+    from ablate.cli.show_table import flags_named
+    from ablate.cli.show_tuning import tuning_text
+    from ablate.cli.study_end import StudyEnd, webhook_of
     from ablate.evidence.stages import stage_of
-    from ablate.execution.executors.executor import ExecutorError
-    from ablate.execution.run_options import LASTING, slots
-    from ablate.execution.run_study import Detached, run_study
+    from ablate.execution.run_options import slots
     from ablate.execution.shutdown import ended_by_signals
-    from ablate.execution.tune_study import round_of, tune_study
-    from ablate.planning.plan import make_plan, settings_flags
+    from ablate.execution.tune_study import round_of
+    from ablate.planning.plan import make_plan
     from ablate.report.formats import checked
-    from ablate.tracking.address import written
-    from ablate.tracking.publisher import Publisher
-    from ablate.tracking.rendering import rendering
 
     with flags_named():
         checked(format)
-    options = training.options()
+    options, webhook = training.options(), webhook_of(notify)
     study, store = selection.read(recipe, metric=layout.metric), selection.store
     slots(options)  # reports a missing device before anything is written
     live = None if report is None else reporting(report, study, layout, selection.runs)
@@ -158,6 +96,40 @@ def run(
         say(sentence)
     if text := tuning_text(plan, options):
         say(text)
+    with ended_by_signals(), StudyEnd(plan, store, webhook, bell) as end:
+        end.code = train(end, options, selection.runs, layout, format, tracking_uri, mlflow=not no_mlflow, live=live)
+    return end.code
+
+
+def train(
+    end: StudyEnd,
+    options: RunOptions,
+    runs: Path,
+    layout: Layout,
+    format: str,
+    tracking_uri: str | None,
+    *,
+    mlflow: bool,
+    live: LiveReport | None,
+) -> int:
+    """Train the runs of ``end.plan``, upload them and print the table. Returns the exit code."""
+    from ablate.cli.progress import Progress
+    from ablate.cli.show_plan import announce, look_text, rows_to_train
+    from ablate.cli.show_table import show
+    from ablate.cli.show_tuning import round_text, tuned_text
+    from ablate.evidence.gather import table_of
+    from ablate.evidence.stages import stage_of
+    from ablate.execution.executors.executor import ExecutorError
+    from ablate.execution.run_options import LASTING
+    from ablate.execution.run_study import Detached, run_study
+    from ablate.execution.shutdown import ended_by_signals
+    from ablate.execution.tune_study import tune_study
+    from ablate.planning.plan import settings_flags
+    from ablate.tracking.address import written
+    from ablate.tracking.publisher import Publisher
+    from ablate.tracking.rendering import rendering
+
+    plan, store, study = end.plan, end.store, end.plan.recipe
     publisher: Publisher | None = None
     progress = Progress()
     begun_rounds = 0
@@ -186,46 +158,48 @@ def run(
             looks = now.look
             say(look_text(now))
             progress.add(rows_to_train(now.plan))
+        end.plan = now.plan
         return now.plan
 
     try:
         with live or nullcontext(), progress, ended_by_signals():
-            plan = tune_study(plan, store, options, begun=begun, listen=listen, own=written(tracking_uri))
+            end.plan = plan = tune_study(plan, store, options, begun=begun, listen=listen, own=written(tracking_uri))
             progress.stop()
             if text := tuned_text(plan, begun_rounds):
                 say(text)
             if not plan.waiting:
                 rows = announce(stage_of(plan, store), store, options)
-                publisher = None if no_mlflow else Publisher(plan, store, tracking_uri, rendering)
+                publisher = Publisher(plan, store, tracking_uri, rendering) if mlflow else None
                 if rows:
                     progress.start(rows)
-            plan = run_study(plan, store, options, stage=stage, listen=listen, own=written(tracking_uri))
+            end.plan = plan = run_study(plan, store, options, stage=stage, listen=listen, own=written(tracking_uri))
     except KeyboardInterrupt:
         if publisher is not None:
             publisher.interrupted()
         again = without_credentials(["ablate", *sys.argv[1:]])
         if options.executor in LASTING:
-            end = suggested("cancel", study.path, flags=[*settings_flags(study.selection), *flag_of(selection.runs)])
-            say(f"Interrupted. Submitted jobs continue. To wait for them again: {again}. To cancel them: {end}")
+            cancel = suggested("cancel", study.path, flags=[*settings_flags(study.selection), *flag_of(runs)])
+            say(f"Interrupted. Submitted jobs continue. To wait for them again: {again}. To cancel them: {cancel}")
         else:
             say(f"Interrupted. Finished runs are kept. Resume with: {again}")
         return 130
     except Detached as detached:
         if publisher is not None:
             publisher.interrupted()
-        say(submitted(detached, study, selection.runs))
+        end.detached = True
+        say(submitted(detached, study, runs))
         return 0
     except ExecutorError as error:
         if publisher is not None:
             publisher.interrupted()
         warn(str(error))
         return 2
-    table = table_of(plan.record(), store)
+    end.table = table = table_of(plan.record(), store)
     published = publisher is None or publish_rest(
-        publisher, rendering(plan.record(), store, table), study, runs=selection.runs, tracking_uri=tracking_uri
+        publisher, rendering(plan.record(), store, table), study, runs=runs, tracking_uri=tracking_uri
     )
     show([table], format, layout)
-    for sentence in ended_badly(plan, selection.runs):
+    for sentence in ended_badly(plan, runs):
         say(sentence)
     if not published:
         return 130
@@ -298,15 +272,6 @@ def ended_badly(plan: Plan, runs: Path) -> list[str]:
     flags = [*settings_flags(plan.recipe.selection), *flag_of(runs)]
     logs = suggested("logs", plan.recipe.path, logged, flags=flags)
     return [f"Not finished: {named}. To retrain, add --retry-failed. To see the log of {logged}, run: {logs}"]
-
-
-def number_of(jobs: str) -> int | None:
-    """The number in ``--jobs``, None for auto. Raises ValueError for anything else."""
-    if jobs == "auto":
-        return None
-    if not jobs.isdecimal() or int(jobs) < 1:
-        raise ValueError(f"--jobs (={jobs}) must be auto or an integer greater than 0.")
-    return int(jobs)
 
 
 def publish_rest(

@@ -2,57 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-from ablate.cli.console import grid_of, output, print_json
+import typer
+
+from ablate.cli.console import output, print_json
 from ablate.cli.options import Json, RecipePath, Selection
 
-if TYPE_CHECKING:
-    from ablate.planning.run_status import RowNow, RunNow
 
-
-def status(recipe: RecipePath, selection: Selection, as_json: Json = False) -> int:
+def status(
+    recipe: RecipePath,
+    selection: Selection,
+    as_json: Json = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Update it until all runs have ended; without a terminal, whenever it changes."),
+    ] = False,
+) -> int:
     """Show the status of each variant's runs: seed, epoch and time of the last update.
 
     Example: ablate status digits.yaml
     """
-    from ablate.planning.run_status import watch
+    from ablate.cli.show_status import grid, json_of
+    from ablate.cli.watch_status import follow, state_now
 
-    plan = selection.plan(recipe, need_files=False)
-    rows = watch(plan, selection.store)
-    if as_json:
-        print_json({"study": plan.recipe.study, "rows": [asdict(row) for row in rows]})
-    else:
-        show(rows)
-    selection.mention_last(plan.recipe, "status")
+    study, store = selection.read(recipe, need_files=False), selection.store
+    if not watch:
+        rows = state_now(study, store).rows
+        if as_json:
+            print_json(json_of(study.study, rows))
+        else:
+            output().print(grid(rows))
+    selection.mention_last(study, "status")
+    if watch:
+        follow(study, store, as_json=as_json)
     return 0
-
-
-def show(rows: list[RowNow]) -> None:
-    """Print the rows as a table, and the reasons of what went wrong below it."""
-    from ablate.report.wording import WORDS, plain
-
-    grid = grid_of("Name", "Status", "Seed", "Epoch >", "Validation loss >", "Last update >", "PID")
-    for row in rows:
-        states = ", ".join(f"{count} {WORDS.get(state, state)}" for state, count in row.runs.items())
-        columns = zip(*(cells(run) for run in row.running), strict=True) if row.running else ([""],) * 5
-        grid.add_row(plain(row.variant), states, *("\n".join(column) for column in columns))
-    output().print(grid)
-    for row in rows:
-        for reason in row.reasons:
-            output().print(plain(f"{row.variant}, {reason}"))
-
-
-def cells(run: RunNow) -> tuple[str, ...]:
-    """A run under way: seed, epoch, loss, time since its last update, process."""
-    from ablate.cli.progress_state import spoken
-    from ablate.store.places import progress
-
-    return (
-        run.name,
-        progress(run.epoch, run.epochs, run.axis),
-        "" if run.valid_loss is None else f"{run.valid_loss:.4g}",
-        "" if run.silent is None else f"{spoken(run.silent)} ago",
-        "" if run.pid is None else f"{run.host}:{run.pid}",
-    )

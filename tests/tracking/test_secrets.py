@@ -91,6 +91,20 @@ def test_training_stores_no_credentials_and_mlflow_gets_none(fresh_desk):
     assert b"hunter2" not in written(fresh_desk.folder)
 
 
+def test_training_stores_nothing_of_a_webhook_and_mlflow_gets_nothing(fresh_desk, inbox):
+    url = f"http://user:hunter2@{inbox.host}/hunter2?hunter2"
+    done = fresh_desk.give("run", "recipe.yaml", "--seeds", "1", "--notify", url)
+    assert done.returncode == 0
+    [message] = inbox.messages
+    assert (message["status"], message["runs"]) == ("finished", {"finished": 2})
+    with sqlite3.connect(fresh_desk.folder / "mlflow.db") as database:
+        tags = dict(database.execute("SELECT key, value FROM tags WHERE key LIKE 'ablate.provenance.command'"))
+    assert json.loads(tags["ablate.provenance.command"])[-2:] == ["--notify", "***"]
+    assert "hunter2" not in done.stdout + done.stderr
+    assert b"hunter2" not in written(fresh_desk.folder)
+    assert inbox.host.encode() not in written(fresh_desk.folder)
+
+
 @pytest.mark.parametrize(
     ("uri", "old"),
     [

@@ -94,7 +94,8 @@ def exploded(losses: Floats) -> NDArray[np.bool_]:
     ones.
     """
     first = np.abs(losses[:, :BEGINNING]).max(axis=1)
-    return ~(np.abs(losses[:, -1]) <= STOP * first)
+    small: NDArray[np.bool_] = np.abs(losses[:, -1]) <= STOP * first
+    return ~small
 
 
 def _steps(assembly: Assembly) -> Iterator[list[Batch]]:

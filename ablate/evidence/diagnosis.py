@@ -6,6 +6,7 @@ an epoch is that which is recorded: the training loss is in training mode.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -229,7 +230,7 @@ def overfits(known: Losses, noise: float) -> bool:
 
 def error(count: int, noise: float) -> float:
     """Three standard errors of a difference between means over a fifth of a curve."""
-    return 3 * noise * (2 / max(count // 5, 1)) ** 0.5
+    return 3 * noise * math.sqrt(2 / max(count // 5, 1))
 
 
 class NoDiagnosis:

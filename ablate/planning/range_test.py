@@ -136,7 +136,7 @@ def noise_scale(assignment: Assignment, data: Parts, rate: float) -> float | Non
 
 def smoothed(rates: Floats, losses: Floats) -> tuple[Floats, Floats]:
     """The median over the seeds of losses (R, steps), smoothed, up to where it is `STOP` times its minimum."""
-    finite = np.isfinite(losses).all(axis=0)
+    finite = np.logical_and.reduce(np.isfinite(losses), axis=0)
     n = len(finite) if finite.all() else int(np.argmin(finite))
     if n <= WIDTH:
         raise ValueError("the loss is not finite in the first steps, whatever the learning rate is.")

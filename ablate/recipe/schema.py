@@ -45,7 +45,7 @@ def recipe_schema() -> Schema:
     shapes, shared = _shapes()
     kinds: Schema = {}
     for kind in KINDS:
-        if kind != "schedule":
+        if kind not in ("schedule", "check"):
             kinds |= {kind: _named(kind, shapes), f"{kind}_item": _item(kind, shapes)}
     changed = "|".join(["trainer", "args", *Settings.CHOICES, *Settings.LISTS, "monitor", "checkpoint", "batch"])
     definitions = {

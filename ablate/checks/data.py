@@ -1,0 +1,356 @@
+"""Checks of the data as the network gets them: scales, constant and invalid columns, leaks, classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from ablate.checks.check import Check, Finding
+from ablate.registry import Card, register
+from ablate.registry.fields import Range
+from ablate.registry.lazy import torch
+from ablate.trees import tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ablate.checks.shared.probe import Probe
+
+NAMED = 3
+"""Number of columns or classes that a finding lists."""
+
+FEW = 4096
+"""Number of samples that statistics use, at most."""
+
+
+def some_of(values: Tensor) -> Tensor:
+    """At most `FEW` samples, evenly spaced."""
+    return values[torch.linspace(0, len(values) - 1, min(FEW, len(values))).long()]
+
+
+def inputs_of(probe: Probe) -> Tensor | None:
+    """Training inputs as the network gets them, float (n, …); None if they are several tensors, or integers."""
+    inputs = probe.samples(FEW).inputs
+    return inputs if isinstance(inputs, torch.Tensor) and inputs.is_floating_point() and len(inputs) > 1 else None
+
+
+def column_names(probe: Probe, columns: list[int]) -> str:
+    """The names of columns of a table, or their numbers."""
+    names = probe.spec.input_names
+    shown = [names[i] if i < len(names) else str(i) for i in columns[:NAMED]]
+    more = len(columns) - NAMED
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+
+
+@register(
+    "check",
+    "input_scale",
+    card=Card(
+        "Checks the range of the inputs, and looks for constant and invalid columns.",
+        source="Zhang et al. 2021, DLCheck (|mean| > 10, standard deviation > 100); LeCun et al. 1998, Efficient "
+        "BackProp, section 4.3",
+        helps="To find pixels from 0 to 255 with a learning rate for 0 to 1, unscaled columns, and NaN.",
+        interacts="Inputs are looked at after standardise and other tricks. Integers (tokens) are left out; constant "
+        "columns count for tables only, because many pixels are constant.",
+    ),
+)
+class InputScale(Check):
+    """Mean and standard deviation over all values, of a table also over each column."""
+
+    quick = True
+    needs_weights = False
+
+    mean: Annotated[float, Range(gt=0)] = Field(default=10.0, description="largest |mean|")
+    low: Annotated[float, Range(ge=0)] = Field(default=0.01, description="smallest standard deviation")
+    high: Annotated[float, Range(gt=0)] = Field(default=100.0, description="largest standard deviation")
+
+    def look(self, probe: Probe) -> Iterator[Finding]:
+        inputs = inputs_of(probe)
+        if inputs is None:
+            return
+        flat = inputs.flatten(1).double()
+        bad = (~flat.isfinite()).any(dim=0)
+        table = inputs.dim() == 2
+        scaling = "Scale the inputs, for example with the trick standardise, or divide pixels by 255."
+        if bool(bad.any()):
+            where = f"columns {column_names(probe, bad.nonzero().flatten().tolist())}" if table else "some inputs"
+            share = float((~flat.isfinite()).any(dim=1).double().mean())
+            yield Finding(
+                "warning",
+                "Inputs are NaN or infinite.",
+                f"{where}, in {share:.1%} of the samples",
+                "finite numbers",
+                "Remove these samples or columns, or fill in their values.",
+            )
+            return
+        mean, sd = float(flat.mean()), float(flat.std())
+        if abs(mean) > self.mean or not self.low <= sd <= self.high:
+            yield Finding(
+                "warning",
+                "The inputs are constant." if sd == 0 else "The inputs are badly scaled.",
+                f"mean {mean:.3g}, standard deviation {sd:.3g}",
+                f"|mean| at most {self.mean:g}, standard deviation from {self.low:g} to {self.high:g}",
+                "Check how the inputs are read." if sd == 0 else scaling,
+            )
+        elif table:
+            yield from self._columns(probe, flat, scaling)
+
+    def _columns(self, probe: Probe, flat: Tensor, scaling: str) -> Iterator[Finding]:
+        means, sds = flat.mean(dim=0), flat.std(dim=0)
+        wide = ((means.abs() > self.mean) | (sds > self.high)).nonzero().flatten().tolist()
+        if wide:
+            i = max(wide, key=lambda one: float(means[one].abs() + sds[one]))
+            yield Finding(
+                "warning",
+                "Some columns of the inputs are badly scaled.",
+                f"{column_names(probe, wide)}; {column_names(probe, [i])} has mean {float(means[i]):.3g}, standard "
+                f"deviation {float(sds[i]):.3g}",
+                f"|mean| at most {self.mean:g}, standard deviation at most {self.high:g}",
+                scaling,
+            )
+        constant = (flat == flat[:1]).all(dim=0).nonzero().flatten().tolist()
+        if constant and flat.shape[1] > len(constant) and not picture_like(flat):
+            yield Finding(
+                "warning",
+                "Some columns of the inputs are constant.",
+                f"columns {column_names(probe, constant)}",
+                "values that differ between samples",
+                "Remove these columns, or check how they are read.",
+            )
+
+
+def picture_like(flat: Tensor) -> bool:
+    """Whether the columns of a table may be pixels: many, all in the same range."""
+    return flat.shape[1] >= 49 and bool((flat.amin() == flat[:, ::2].amin()) | (flat.amax() == flat[:, ::2].amax()))
+
+
+@register(
+    "check",
+    "target_scale",
+    card=Card(
+        "Checks the standard deviation of continuous targets.",
+        source="A target of 10,000 gives a squared error of 1e8, and gradients to match",
+        helps="To find targets in large or tiny units: the loss starts huge, or has no gradient to speak of.",
+        interacts="For mse, l1, smooth_l1 and huber; l1 depends on the scale less. Targets are looked at after "
+        "normalise_targets.",
+    ),
+)
+class TargetScale(Check):
+    """The standard deviation over all known targets of the training set."""
+
+    quick = True
+    needs_weights = False
+
+    low: Annotated[float, Range(ge=0)] = Field(default=0.01, description="smallest standard deviation")
+    high: Annotated[float, Range(gt=0)] = Field(default=20.0, description="largest standard deviation")
+
+    def look(self, probe: Probe) -> Iterator[Finding]:
+        targets = probe.samples(FEW).targets
+        if probe.loss_name not in ("mse", "l1", "smooth_l1", "huber") or not isinstance(targets, torch.Tensor):
+            return
+        known = targets[targets.isfinite()].double()
+        if len(known) < 2:
+            return
+        sd = float(known.std())
+        if not self.low <= sd <= self.high:
+            yield Finding(
+                "warning",
+                "The targets are badly scaled.",
+                f"standard deviation {sd:.3g}, mean {float(known.mean()):.3g}",
+                f"a standard deviation from {self.low:g} to {self.high:g}",
+                "Add the trick normalise_targets (metrics stay in the original unit), or use another unit.",
+            )
+
+
+@register(
+    "check",
+    "classes",
+    card=Card(
+        "Checks whether all classes occur in both splits, and how unequal they are.",
+        source="SageMaker Debugger, rule ClassImbalance (ratio above 10)",
+        helps="To find classes that a split lacks, and imbalance that makes accuracy misleading.",
+        interacts="For class indices, one per sample. class_weights, balanced_sampling or the metrics f1 and "
+        "balanced_accuracy are for imbalance.",
+    ),
+)
+class Classes(Check):
+    """Counts the classes of the training and validation set. A missing class counts only if the split is large enough
+    to have it by chance.
+    """
+
+    quick = True
+    needs_weights = False
+
+    ratio: Annotated[float, Range(gt=1)] = Field(
+        default=10.0, description="largest ratio of the most to the least frequent class in the training set"
+    )
+
+    def look(self, probe: Probe) -> Iterator[Finding]:
+        if probe.spec.task != "classification" or probe.spec.places or probe.spec.outputs < 2:
+            return
+        counts = {}
+        for split in ("train", "valid"):
+            part = probe.data.train if split == "train" else probe.data.valid
+            targets = part.targets
+            if not isinstance(targets, torch.Tensor) or targets.is_floating_point() or targets.dim() != 1:
+                return
+            counts[split] = torch.bincount(targets[targets >= 0], minlength=probe.spec.outputs)
+        names = probe.spec.classes or tuple(map(str, range(probe.spec.outputs)))
+        train, valid = counts["train"], counts["valid"]
+        present = int((train > 0).sum())
+        if present == 1:
+            yield Finding(
+                "error",
+                "All training samples have the same class.",
+                f"class {names[int(train.argmax())]}",
+                "at least two classes",
+                "Check how the targets are read and how the data are split.",
+            )
+            return
+        for split, own, other in (("training", train, valid), ("validation", valid, train)):
+            few = int(own.sum()) < 5 * present
+            missing = ((own == 0) & ((other > 0) | (split == "training"))).nonzero().flatten().tolist()
+            if missing and not few:
+                shown = ", ".join(names[i] for i in missing[:NAMED])
+                yield Finding(
+                    "warning",
+                    f"Some classes do not occur in the {split} set.",
+                    f"{shown} ({len(missing)} of {len(own)})",
+                    "samples of every class",
+                    "Check whether class indices start at 0, and shuffle or stratify the split.",
+                )
+        occurring = train[train > 0]
+        ratio = float(occurring.max() / occurring.min())
+        if ratio > self.ratio:
+            yield Finding(
+                "warning",
+                "The classes are imbalanced.",
+                f"{names[int(train.argmax())]} is {ratio:.3g} times as frequent as the rarest class",
+                f"a ratio of at most {self.ratio:g}",
+                "Compare with class_weights or balanced_sampling, and report f1 or balanced_accuracy.",
+            )
+
+
+@register(
+    "check",
+    "duplicates",
+    card=Card(
+        "Looks for validation samples that are also in the training set, and for groups on both sides.",
+        source="Kapoor and Narayanan 2023, Leakage and the Reproducibility Crisis in Machine-Learning-Based Science",
+        helps="To find a split that lets the network memorize validation samples.",
+        interacts="Exact copies only, in memory. Use data.group if samples of one person or object belong together.",
+    ),
+)
+class Duplicates(Check):
+    """The share of validation samples whose inputs are equal to those of a training sample, bit by bit. Data that
+    consist of few different values are left out: their samples are equal by chance.
+    """
+
+    quick = True
+    needs_weights = False
+
+    share: Annotated[float, Range(ge=0)] = Field(
+        default=0.001, description="largest share of validation samples that are also in the training set"
+    )
+    by_chance: Annotated[float, Range(ge=0)] = Field(
+        default=0.05, description="share of duplicates within the training set above which data are left out"
+    )
+
+    def look(self, probe: Probe) -> Iterator[Finding]:
+        train, valid = probe.part("train"), probe.part("valid")
+        if train is None or valid is None:
+            return
+        if train.groups is not None and valid.groups is not None:
+            both = set(train.groups.tolist()) & set(valid.groups.tolist())
+            if both:
+                yield Finding(
+                    "warning",
+                    "Some groups are in the training and in the validation set.",
+                    f"{len(both)} of {len(set(valid.groups.tolist()))} groups of the validation set",
+                    "each group on one side",
+                    "Split by whole groups (data.group).",
+                )
+        known = rows_of(train.inputs)
+        if known is None or len(set(known)) < (1 - self.by_chance) * len(known):
+            return
+        twice = set(known).intersection(rows_of(valid.inputs) or ())
+        count = sum(row in twice for row in rows_of(valid.inputs) or ())
+        if count > self.share * len(valid):
+            yield Finding(
+                "warning",
+                "Some validation samples are also in the training set.",
+                f"{count} of {len(valid)} ({count / len(valid):.1%})",
+                f"at most {self.share:.1%}",
+                "Remove duplicates before the split, or split by groups (data.group).",
+            )
+
+
+def rows_of(inputs: object) -> list[bytes] | None:
+    """Each sample's inputs as bytes, or their hash."""
+    import hashlib
+
+    parts = list(tensors(inputs))
+    if not parts or any(part.numel() == 0 for part in parts):
+        return None
+    arrays = [part.contiguous().reshape(len(part), -1).cpu().numpy() for part in parts]
+    return [
+        hashlib.blake2b(b"".join(array[i].tobytes() for array in arrays), digest_size=12).digest()
+        for i in range(len(arrays[0]))
+    ]
+
+
+@register(
+    "check",
+    "leaking_column",
+    card=Card(
+        "Looks for a column of the inputs that determines the target.",
+        source="Kaufman et al. 2012, Leakage in Data Mining",
+        helps="To find a copy of the target among the inputs, such as an identifier that was made from it.",
+        interacts="Only for tables with at least 50 samples. A feature that really is this good is a finding, too.",
+    ),
+)
+class LeakingColumn(Check):
+    """The share of a column's variance that the target explains: r² for continuous targets, η² for classes."""
+
+    quick = True
+    needs_weights = False
+
+    share: Annotated[float, Range(gt=0, lt=1)] = Field(default=0.999, description="largest share of explained variance")
+
+    def look(self, probe: Probe) -> Iterator[Finding]:
+        batch = probe.samples(FEW)
+        inputs, targets = batch.inputs, batch.targets
+        if not (isinstance(inputs, torch.Tensor) and isinstance(targets, torch.Tensor)):
+            return
+        if inputs.dim() != 2 or not inputs.is_floating_point() or len(inputs) < 50 or inputs.shape[1] < 2:
+            return
+        columns = inputs.double().nan_to_num()
+        if targets.is_floating_point():
+            values = targets.double().reshape(len(targets), -1).nan_to_num()
+            explained = torch.corrcoef(torch.cat([columns, values], dim=1).T)[: columns.shape[1], columns.shape[1] :]
+            shares = explained.square().nan_to_num().amax(dim=1)
+        elif targets.dim() == 1 and probe.spec.outputs < len(targets) / 5:
+            shares = between_classes(columns, targets)
+        else:
+            return
+        leaks = (shares > self.share).nonzero().flatten().tolist()
+        if leaks:
+            yield Finding(
+                "warning",
+                "A column of the inputs determines the target.",
+                f"column {column_names(probe, leaks)}: {float(shares[leaks[0]]):.4f} of its variance is explained",
+                f"at most {self.share:g}",
+                "Remove the column if it would not be known for new samples.",
+            )
+
+
+def between_classes(columns: Tensor, classes: Tensor) -> Tensor:
+    """η² of each column: its variance between classes, as a share of all."""
+    total = (columns - columns.mean(dim=0)).square().sum(dim=0)
+    within = torch.zeros_like(total)
+    for one in classes.unique():
+        own = columns[classes == one]
+        within += (own - own.mean(dim=0)).square().sum(dim=0)
+    return torch.where(total > 1e-12, 1 - within / total.clamp(min=1e-12), 0.0)

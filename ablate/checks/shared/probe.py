@@ -1,0 +1,186 @@
+"""What checks look at: the training of one seed, as a job builds it, and fixed samples of its data."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+from ablate.checks.check import NotJudged
+from ablate.data.dataset import Batch, Part, Parts, Spec
+from ablate.data.iterable import Stream
+from ablate.data.streamed import Generators
+from ablate.engine.assembly import Assembly, assemble
+from ablate.engine.contract import Assignment
+from ablate.engine.dry_run import without_dropout
+from ablate.engine.rehearsal import spread
+from ablate.losses.from_model import prediction_of
+from ablate.losses.loss import Loss
+from ablate.recipe.settings import Settings
+from ablate.registry.lazy import torch
+from ablate.trees import Tree, length
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+FEW = 64
+"""Number of samples of a pass, at most."""
+
+MOST_SAMPLES = 4096
+"""Number of samples of a split that are read for statistics, evenly spaced."""
+
+SECONDS = 6.0
+"""Longest time of a short training."""
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A pass over fixed samples: the whole output, the prediction in it, and the loss."""
+
+    output: Tree
+    prediction: Tree
+    loss: Tensor
+
+
+class Probe:
+    """A training for checks to look at; ``data`` are as they are loaded, before tricks change them."""
+
+    def __init__(self, assignment: Assignment, data: Parts, seconds: float = SECONDS) -> None:
+        self.assignment, self.data, self.seconds = assignment, data, seconds
+        self.assembly = assemble(assignment, data)
+        if not assignment.settings.source_rows:
+            self.assembly.between_epochs(0)
+            self.assembly.begin_epoch(1)
+
+    def fresh(self) -> Assembly:
+        """The same training, built again: its tricks and optimizer may be used up."""
+        made = assemble(self.assignment, self.data)
+        made.between_epochs(0)
+        made.begin_epoch(1)
+        return made
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the variant."""
+        return self.assignment.settings
+
+    @property
+    def spec(self) -> Spec:
+        """The facts of the data as the network gets them."""
+        return self.assembly.spec
+
+    @property
+    def network(self) -> nn.Module:
+        """The network, with its initial values."""
+        return self.assembly.network
+
+    @property
+    def loss_name(self) -> str:
+        """The name of a built-in loss, empty for others."""
+        return self.settings.loss.name or ""
+
+    @property
+    def trained(self) -> Mapping[str, Tensor]:
+        """The parameters that are not frozen, by name."""
+        return {name: one for name, one in self.assembly.replicas.parameters.items() if one.requires_grad}
+
+    @cached_property
+    def batch(self) -> Batch:
+        """Fixed training samples, evenly spaced over the training set."""
+        return self.samples(FEW)
+
+    def samples(self, count: int, split: Literal["train", "valid"] = "train") -> Batch:
+        """Fixed samples of a split, at most ``count``, as the network gets them, without augmentation."""
+        loader = getattr(self.assembly, split).with_batch_size(min(count, len(getattr(self.assembly, split))))
+        inputs, targets = next(iter(loader.batches(spread(loader, count))))
+        return Batch(inputs, targets, targets, self.spec)
+
+    def part(self, split: Literal["train", "valid"]) -> Part | None:
+        """A split in memory as it was loaded; None if it is streamed."""
+        part = getattr(self.data, split)
+        return None if part.inputs is None or isinstance(part.dataset, Stream) else part
+
+    def run(self, batch: Batch, *, train: bool, assembly: Assembly | None = None) -> Passed:
+        """A pass without dropout and augmentation, in training or evaluation mode; the loss without penalties."""
+        made = assembly or self.assembly
+        made.network.train(train)
+        with without_dropout([made.network]):
+            output = made.replicas.forward(made.given(batch.inputs, batch.targets))
+        return Passed(output, prediction_of(output), made.whole_loss(made.loss(output, batch.targets)))
+
+    @cached_property
+    def first(self) -> Passed:
+        """The pass over `batch` in training mode at the initial weights; its graph is kept."""
+        with self.restored():
+            return self.run(self.batch, train=True)
+
+    @cached_property
+    def gradients(self) -> dict[str, Tensor | None]:
+        """The gradient of the loss of `batch` for each parameter that is not frozen; None: it does not depend on it."""
+        names, values = list(self.trained), list(self.trained.values())
+        if not values:
+            return {}
+        with self.restored():
+            loss = self.run(self.batch, train=True).loss
+            found = torch.autograd.grad(loss, values, allow_unused=True)
+        return dict(zip(names, found, strict=True))
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Inside, the network may be trained. Afterwards its values, mode and gradients, and all generators, are those
+        from before.
+        """
+        network, others = self.network, Generators()
+        kept = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+        modes = {layer: layer.training for layer in network.modules()}
+        streams = [generator for noise in self.assembly.streams.values() for generator in noise.generators]
+        states = [generator.get_state() for generator in streams]
+        try:
+            yield
+        finally:
+            network.load_state_dict(kept)
+            for layer, training in modes.items():
+                layer.training = training
+            for parameter in network.parameters():
+                parameter.grad = None
+            for generator, state in zip(streams, states, strict=True):
+                generator.set_state(state)
+            others.restore()
+
+    def learned(self, batch: Batch, *, rate: float, steps: int, until: float = -math.inf) -> list[float]:
+        """Train on the same samples with Adam, without dropout, augmentation and penalties; the loss before each step,
+        and at the end. Ends early below ``until``, and if the loss is not finite.
+
+        To be called inside `restored`. Raises `NotJudged` if it takes too long.
+        """
+        optimizer = torch.optim.Adam(list(self.trained.values()), lr=rate)
+        begun, losses = time.monotonic(), []
+        for step in range(steps + 1):
+            loss = self.run(batch, train=True).loss
+            losses.append(float(loss.detach()))
+            if step == steps or not math.isfinite(losses[-1]) or losses[-1] < until:
+                break
+            if time.monotonic() - begun > self.seconds:
+                raise NotJudged(f"{step} of {steps} steps took {self.seconds:g} s")
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        return losses
+
+    @property
+    def loss_floor_is_zero(self) -> bool:
+        """Whether the smallest possible loss is known to be 0: for built-in losses that are not the network's own."""
+        return isinstance(self.settings.loss.options, Loss) and not self.assembly.computes_loss
+
+
+def as_floats(tree: Tree) -> Tensor | None:
+    """Inputs that are one tensor of numbers, as float32 (n, …), evenly spaced samples; None if they are not."""
+    if not isinstance(tree, torch.Tensor) or not (tree.is_floating_point() or tree.dtype == torch.uint8):
+        return None
+    index = torch.linspace(0, length(tree) - 1, min(MOST_SAMPLES, length(tree))).long()
+    chosen = tree[index]
+    return chosen.float() / 255 if chosen.dtype == torch.uint8 else chosen.float()

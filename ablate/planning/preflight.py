@@ -1,0 +1,168 @@
+"""Checks the variants of a plan before they are trained, in a helper process, and stores nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ablate.checks.check import Check, Finding, NotJudged
+from ablate.data.dataset import Parts
+from ablate.planning.failure_reason import diagnosis
+from ablate.planning.helper_process import asked
+from ablate.recipe import Recipe, Settings, Variant
+from ablate.recipe.folds import Folds
+from ablate.registry import entries, lookup
+from ablate.trainers.trainer import OwnTrainer, trainer_of
+
+FIRST = "first_step"
+"""The check that reports what the training itself raises."""
+
+BROKEN = "Look at the check's code, or report it."
+
+
+@dataclass(frozen=True)
+class Found:
+    """A finding of the check of this name."""
+
+    check: str
+    finding: Finding
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What the checks say of one variant. ``not_judged`` are the checks that were not completed, and why."""
+
+    found: tuple[Found, ...] = ()
+    not_judged: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Findings that differ only in what was seen, with the variants that have them and what was seen in each."""
+
+    check: str
+    finding: Finding
+    seen: dict[str, str]
+
+    @property
+    def source(self) -> str:
+        """Where the check comes from."""
+        return lookup("check", self.check).card.source
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """The outcome for a recipe. ``own`` are the variants trained by the user's code, of which only the arguments are
+    checked; ``not_judged`` are (variant, check, reason).
+    """
+
+    variants: tuple[str, ...]
+    checks: tuple[str, ...]
+    problems: tuple[Problem, ...]
+    not_judged: tuple[tuple[str, str, str], ...] = ()
+    own: tuple[str, ...] = ()
+
+    @property
+    def errors(self) -> int:
+        """The number of problems that are errors."""
+        return sum(problem.finding.severity == "error" for problem in self.problems)
+
+
+def names_of_checks(*, quick: bool = False) -> list[str]:
+    """The names of all checks, or of the quick ones."""
+    return [
+        one.name for one in entries("check") if issubclass(one.settings, Check) and (one.settings.quick or not quick)
+    ]
+
+
+def preflight(recipe: Recipe, variants: Sequence[Variant], *, seconds: float) -> Preflight:
+    """Run all checks on some variants of a recipe. ``seconds``: the longest time of a short training."""
+    different = {key_of(one.settings): one.settings for one in variants}
+    loaded: dict[str, Parts] = {}
+    questions = [(one, recipe.folder, recipe.folds, loaded, False, seconds) for one in different.values()]
+    answers = dict(zip(different, asked(examine, questions, raised), strict=True))
+    return gathered(variants, [answers[key_of(one.settings)] for one in variants])
+
+
+def key_of(settings: Settings) -> str:
+    """Equal for equal settings."""
+    sources = {name: one.dump() for name, one in settings.sources.items()}
+    return json.dumps([settings.dump(), sources], sort_keys=True)
+
+
+def gathered(variants: Sequence[Variant], answers: Sequence[Examined], *, quick: bool = False) -> Preflight:
+    """The answers of several variants as problems, errors first."""
+    kinds: dict[tuple[str, ...], Problem] = {}
+    for variant, answer in zip(variants, answers, strict=True):
+        for found in answer.found:
+            one = found.finding
+            key = (found.check, one.severity, one.problem, one.expected, one.fix)
+            kinds.setdefault(key, Problem(found.check, one, {})).seen[variant.name] = one.seen
+    ordered = sorted(kinds.values(), key=lambda one: one.finding.severity != "error")
+    return Preflight(
+        tuple(one.name for one in variants),
+        tuple(names_of_checks(quick=quick)),
+        tuple(ordered),
+        tuple((one.name, *pair) for one, answer in zip(variants, answers, strict=True) for pair in answer.not_judged),
+        tuple(one.name for one in variants if isinstance(trainer_of(one.settings), OwnTrainer)),
+    )
+
+
+def raised(reason: str) -> Examined:
+    """What the training itself raises, as a finding."""
+    fix = "Fix this first: the other checks need a training that can be built."
+    finding = Finding("error", "The first step fails.", reason, "a step and an evaluation without an exception", fix)
+    return Examined((Found(FIRST, finding),))
+
+
+def examine(
+    settings: Settings, folder: Path, folds: Folds | None, loaded: dict[str, Parts], quick: bool, seconds: float
+) -> Examined:
+    """Run the checks on one variant; ``loaded`` keeps the last dataset by its settings. Raises what a job would raise,
+    unless only the quick checks run.
+    """
+    trainer = trainer_of(settings)
+    if isinstance(trainer, OwnTrainer):
+        if not quick:
+            trainer.check(settings, folder)
+        return Examined()
+    if settings.joined:
+        return Examined()
+    from ablate.checks.shared.probe import Probe
+    from ablate.data.load import load_parts
+    from ablate.engine.contract import Assignment
+    from ablate.engine.rehearsal import rehearse
+
+    precision = settings.precision if settings.precision == "float64" else "float32"
+    settings = settings.replace(workers=0, compile=False, loader="auto", precision=precision, watch=())
+    key = json.dumps([settings.data.dump(), settings.batch.model_dump(mode="json"), precision])
+    if key not in loaded:
+        loaded.clear()  # one dataset at a time
+        double = precision == "float64"
+        loaded[key] = load_parts(settings.data, folder, folds, 0, double=double, form=settings.batch)
+    assignment = Assignment(settings, (0,), folder, fold=0, folds=folds)
+    if not quick:
+        rehearse(assignment, loaded[key])
+    return looked(Probe(assignment, loaded[key], seconds), quick=quick)
+
+
+def looked(probe: Any, *, quick: bool) -> Examined:
+    """What the checks find in a training."""
+    found: list[Found] = []
+    not_judged: list[tuple[str, str]] = []
+    for name in names_of_checks(quick=quick):
+        check = lookup("check", name).settings()
+        assert isinstance(check, Check)
+        if probe.settings.source_rows and check.needs_weights:
+            continue
+        try:
+            found += [Found(name, one) for one in check.look(probe)]
+        except NotJudged as reason:
+            not_judged.append((name, str(reason)))
+        except Exception as error:
+            finding = Finding("warning", "The check itself fails.", diagnosis(error)[1], "a check that runs", BROKEN)
+            found.append(Found(name, finding))
+    return Examined(tuple(found), tuple(not_judged))

@@ -118,6 +118,8 @@ class LossAtStart(Check):
 
 def uninformed(probe: Probe) -> float | None:
     """The loss of the best constant prediction for the fixed samples, or None if it is not known."""
+    from ablate.checks.shared.trainings import constant_loss
+
     name, targets, prediction = probe.loss_name, probe.batch.targets, probe.first.prediction
     if not isinstance(targets, torch.Tensor) or not isinstance(prediction, torch.Tensor):
         return None
@@ -125,10 +127,8 @@ def uninformed(probe: Probe) -> float | None:
         return math.log(prediction.shape[1]) if prediction.shape[1] > 1 else None
     if name == "bce" and getattr(probe.settings.loss.options, "positive", 1.0) == 1.0:
         return math.log(2)
-    if name in SQUARED and targets.is_floating_point() and targets.shape == prediction.shape:
-        mean = torch.nanmean(targets, dim=0, keepdim=True).expand_as(targets)
-        made = probe.assembly
-        return float(made.whole_loss(made.loss(mean.contiguous(), targets)))
+    if name in SQUARED and targets.shape == prediction.shape:
+        return constant_loss(probe, probe.batch)
     return None
 
 

@@ -22,7 +22,7 @@ TITLES = {
     "data": ("Data", "`data: {name: …}`."),
     "check": (
         "Checks",
-        "`ablate check RECIPE` runs all of them ([check.md](check.md)); their settings are thresholds.",
+        "`ablate check RECIPE` runs all of them ([check.md](check.md)). Settings are thresholds.",
     ),
 }
 """Kind → heading, and how a recipe names one."""

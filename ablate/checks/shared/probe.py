@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from ablate.checks.check import NotJudged
+from ablate.checks.shared.trainings import Drill, Memory, drilled, labels, memorize, without_inputs
 from ablate.data.dataset import Batch, Part, Parts, Spec
 from ablate.data.iterable import Stream
 from ablate.data.streamed import Generators
@@ -151,25 +152,47 @@ class Probe:
                 generator.set_state(state)
             others.restore()
 
-    def learned(self, batch: Batch, *, rate: float, steps: int, until: float = -math.inf) -> list[float]:
+    def learned(
+        self, batch: Batch, *, rate: float, steps: int, share: float = 0.0, reference: float = math.inf
+    ) -> list[float]:
         """Train on the same samples with Adam, without dropout, augmentation and penalties; the loss before each step,
-        and at the end. Ends early below ``until``, and if the loss is not finite.
+        and at the end. Ends early below a ``share`` of the loss at the start or of ``reference``, and if the loss is not finite.
 
         To be called inside `restored`. Raises `NotJudged` if it takes too long.
         """
         optimizer = torch.optim.Adam(list(self.trained.values()), lr=rate)
-        begun, losses = time.monotonic(), []
+        begun, losses = time.process_time(), []
         for step in range(steps + 1):
             loss = self.run(batch, train=True).loss
             losses.append(float(loss.detach()))
-            if step == steps or not math.isfinite(losses[-1]) or losses[-1] < until:
+            if step == steps or not math.isfinite(losses[-1]) or losses[-1] < share * min(losses[0], reference):
                 break
-            if time.monotonic() - begun > self.seconds:
+            if time.process_time() - begun > self.seconds:
                 raise NotJudged(f"{step} of {steps} steps took {self.seconds:g} s")
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         return losses
+
+    def memory(self, rates: Sequence[float] = (1e-2, 1e-3), steps: int = 300, share: float = 0.05) -> Memory | None:
+        """The training on a few samples; done once, with the arguments of the first call."""
+        if not hasattr(self, "_memory"):
+            self._memory = memorize(self, rates, steps, share)
+        return self._memory
+
+    def blind(self, memory: Memory) -> float | None:
+        """The loss of the same training with zeroed inputs."""
+        return without_inputs(self, memory)
+
+    def with_labels(self) -> tuple[float, float] | None:
+        """The validation losses of trainings with the labels, and with shuffled ones."""
+        return labels(self)
+
+    def drill(self, steps: int = 100) -> Drill | None:
+        """Steps as the recipe says; done once."""
+        if not hasattr(self, "_drill"):
+            self._drill = drilled(self, steps)
+        return self._drill
 
     @property
     def loss_floor_is_zero(self) -> bool:

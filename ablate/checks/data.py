@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ablate.checks.shared.probe import Probe
+    from ablate.data.dataset import Batch
+    from ablate.trees import Tree
 
 NAMED = 3
 """Number of columns or classes that a finding lists."""
@@ -24,15 +26,19 @@ NAMED = 3
 FEW = 4096
 """Number of samples that statistics use, at most."""
 
+VALUES = 2**21
+"""Number of input values that statistics use, at most, if there are at least 64 samples."""
 
-def some_of(values: Tensor) -> Tensor:
-    """At most `FEW` samples, evenly spaced."""
-    return values[torch.linspace(0, len(values) - 1, min(FEW, len(values))).long()]
+
+def many(probe: Probe) -> Batch:
+    """Fixed training samples for statistics."""
+    size = sum(one[:1].numel() for one in tensors(probe.batch.inputs))
+    return probe.samples(min(FEW, max(64, VALUES // max(size, 1))))
 
 
 def inputs_of(probe: Probe) -> Tensor | None:
     """Training inputs as the network gets them, float (n, …); None if they are several tensors, or integers."""
-    inputs = probe.samples(FEW).inputs
+    inputs = many(probe).inputs
     return inputs if isinstance(inputs, torch.Tensor) and inputs.is_floating_point() and len(inputs) > 1 else None
 
 
@@ -147,7 +153,7 @@ class TargetScale(Check):
     high: Annotated[float, Range(gt=0)] = Field(default=20.0, description="largest standard deviation")
 
     def look(self, probe: Probe) -> Iterator[Finding]:
-        targets = probe.samples(FEW).targets
+        targets = many(probe).targets
         if probe.loss_name not in ("mse", "l1", "smooth_l1", "huber") or not isinstance(targets, torch.Tensor):
             return
         known = targets[targets.isfinite()].double()
@@ -272,11 +278,13 @@ class Duplicates(Check):
                     "each group on one side",
                     "Split by whole groups (data.group).",
                 )
-        known = rows_of(train.inputs)
-        if known is None or len(set(known)) < (1 - self.by_chance) * len(known):
+        own, other = flat_rows(train.inputs), flat_rows(valid.inputs)
+        known = keys_of(own)
+        places = {key: i for i, key in enumerate(known)}
+        if len(places) < (1 - self.by_chance) * len(known):
             return
-        twice = set(known).intersection(rows_of(valid.inputs) or ())
-        count = sum(row in twice for row in rows_of(valid.inputs) or ())
+        pairs = [(places[key], i) for i, key in enumerate(keys_of(other)) if key in places]
+        count = sum(all(torch.equal(a[i], b[j]) for a, b in zip(own, other, strict=True)) for i, j in pairs)
         if count > self.share * len(valid):
             yield Finding(
                 "warning",
@@ -287,18 +295,16 @@ class Duplicates(Check):
             )
 
 
-def rows_of(inputs: object) -> list[bytes] | None:
-    """Each sample's inputs as bytes, or their hash."""
-    import hashlib
+def flat_rows(inputs: Tree) -> list[Tensor]:
+    """The tensors of a split's inputs, each (n, values)."""
+    return [one.reshape(len(one), -1) for one in tensors(inputs)]
 
-    parts = list(tensors(inputs))
-    if not parts or any(part.numel() == 0 for part in parts):
-        return None
-    arrays = [part.contiguous().reshape(len(part), -1).cpu().numpy() for part in parts]
-    return [
-        hashlib.blake2b(b"".join(array[i].tobytes() for array in arrays), digest_size=12).digest()
-        for i in range(len(arrays[0]))
-    ]
+
+def keys_of(parts: list[Tensor]) -> list[bytes]:
+    """A key of each sample from up to 64 of its values: equal samples have equal keys."""
+    few = [part[:, torch.linspace(0, part.shape[1] - 1, min(64, part.shape[1])).long()] for part in parts]
+    arrays = [part.contiguous().numpy() for part in few]
+    return [b"".join(array[i].tobytes() for array in arrays) for i in range(len(arrays[0]))] if arrays else []
 
 
 @register(
@@ -320,7 +326,7 @@ class LeakingColumn(Check):
     share: Annotated[float, Range(gt=0, lt=1)] = Field(default=0.999, description="largest share of explained variance")
 
     def look(self, probe: Probe) -> Iterator[Finding]:
-        batch = probe.samples(FEW)
+        batch = many(probe)
         inputs, targets = batch.inputs, batch.targets
         if not (isinstance(inputs, torch.Tensor) and isinstance(targets, torch.Tensor)):
             return

@@ -162,7 +162,7 @@ class OutputAndLoss(Check):
                 yield Finding(
                     "warning" if harmless else "error",
                     f"The network ends in {function}, but the loss {probe.loss_name} expects logits.",
-                    f"outputs from {float(prediction.min()):.3g} to {float(prediction.max()):.3g}",
+                    f"outputs from {float(prediction.detach().min()):.3g} to {float(prediction.detach().max()):.3g}",
                     "outputs without an activation",
                     f"Remove the {function} from the network."
                     + (" It has no effect before this loss." if harmless else ""),

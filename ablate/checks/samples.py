@@ -53,10 +53,14 @@ class IndependentSamples(Check):
         half = len(first) // 2
         changed = tree_map(lambda one: torch.cat([one[:half], one[:half].flip(0)]), batch.inputs)
         with probe.restored(), torch.no_grad():
-            network, made = probe.network.eval(), probe.assembly
+            made = probe.assembly
             made.network.train(False)
-            one, other = (made.replicas.predict(made.given(given, batch.targets)) for given in (batch.inputs, changed))
-        del network
+            one, again, other = (
+                made.replicas.predict(made.given(given, batch.targets))
+                for given in (batch.inputs, batch.inputs, changed)
+            )
+        if not equal(one, again):
+            return
         far = 0.0
         for a, b in zip(tensors(prediction(one)), tensors(prediction(other)), strict=True):
             if a.dim() == 0 or len(a) != len(first):
@@ -97,6 +101,8 @@ class EvaluationRepeats(Check):
     quick = True
 
     def look(self, probe: Probe) -> Iterator[Finding]:
+        from ablate.engine.rehearsal import spread
+
         valid = probe.assembly.valid
         batch = probe.samples(16, "valid")
         with probe.restored(), torch.no_grad():
@@ -112,10 +118,10 @@ class EvaluationRepeats(Check):
                     "no difference",
                     "Use nn.Dropout, or F.dropout(…, training=self.training), and no other noise in evaluation mode.",
                 )
-            readings = []
+            loader, readings = valid.with_batch_size(8), []
             for epoch in (1, 2):
-                valid.begin((0,), epoch)
-                readings.append(probe.samples(8, "valid").inputs)
+                loader.begin((0,), epoch)
+                readings.append(next(iter(loader.batches(spread(loader, 8))))[0])
             if not equal(*readings):
                 yield Finding(
                     "warning",

@@ -50,7 +50,8 @@ class Overfits(Check):
         yield Finding(
             "warning",
             "The network cannot memorize a few samples.",
-            f"loss {memory.best:.3g} after {memory.steps} steps, {memory.best / memory.reference:.0%} of that without learning",
+            f"loss {memory.best:.3g} after {memory.steps} steps, {memory.best / memory.reference:.0%} of that without "
+            "learning",
             f"at most {share:.0%}",
             "Check the targets, the output and the loss, that all layers are trained, and that the network is large "
             "enough.",

@@ -15,7 +15,7 @@ def check(
     selection: Selection,
     seconds: Annotated[
         float, typer.Option(metavar="SECONDS", help="Time limit of each short training that a check needs.")
-    ] = 6.0,
+    ] = 3.0,
     as_json: Json = False,
 ) -> int:
     """Look for common mistakes before training: about a second per small network; nothing is stored. Exits with code 2

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ablate.execution.run_options import RunOptions
     from ablate.execution.run_study import Detached
     from ablate.planning.plan import Plan
+    from ablate.planning.preflight import Preflight
     from ablate.recipe import Recipe
     from ablate.store.store import Store
     from ablate.tracking.publisher import Publisher
@@ -110,6 +111,7 @@ def run(
     format: Format = "text",
     tracking_uri: Uri = None,
     no_mlflow: Annotated[bool, typer.Option("--no-mlflow", help="Do not upload results to MLflow.")] = False,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Skip the quick checks of new variants.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Train nothing: list the runs to be trained, and their command lines.")
     ] = False,
@@ -125,6 +127,7 @@ def run(
     from ablate.evidence.gather import table_of
     from ablate.evidence.stages import stage_of
     from ablate.execution.executors.executor import ExecutorError
+    from ablate.execution.quick_checks import ChecksFailed
     from ablate.execution.run_options import LASTING, slots
     from ablate.execution.run_study import Detached, run_study
     from ablate.execution.shutdown import ended_by_signals
@@ -190,7 +193,15 @@ def run(
                 publisher = None if no_mlflow else Publisher(plan, store, tracking_uri, rendering)
                 if rows:
                     progress.start(rows)
-            plan = run_study(plan, store, options, stage=stage, listen=listen, own=written(tracking_uri))
+            plan = run_study(
+                plan,
+                store,
+                options,
+                stage=stage,
+                listen=listen,
+                inspect=None if no_check else report_problems,
+                own=written(tracking_uri),
+            )
     except KeyboardInterrupt:
         if publisher is not None:
             publisher.interrupted()
@@ -206,7 +217,7 @@ def run(
             publisher.interrupted()
         say(submitted(detached, study, selection.runs))
         return 0
-    except ExecutorError as error:
+    except (ExecutorError, ChecksFailed) as error:
         if publisher is not None:
             publisher.interrupted()
         warn(str(error))
@@ -221,6 +232,17 @@ def run(
     if not published:
         return 130
     return 0 if all(row.status == "finished" for row in table.rows) else 1
+
+
+def report_problems(found: Preflight) -> None:
+    """Print what the quick checks found. Raises `ChecksFailed` if there is an error."""
+    from ablate.execution.quick_checks import ChecksFailed
+    from ablate.report.checks import line_of
+
+    for problem in found.problems:
+        say(line_of(problem))
+    if found.errors:
+        raise ChecksFailed("Nothing was trained because of errors in the checks. Fix them, or add --no-check.")
 
 
 def submitted(detached: Detached, recipe: Recipe, runs: Path) -> str:

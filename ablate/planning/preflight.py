@@ -15,6 +15,7 @@ from ablate.planning.helper_process import asked
 from ablate.recipe import Recipe, Settings, Variant
 from ablate.recipe.folds import Folds
 from ablate.registry import entries, lookup
+from ablate.registry.lazy import torch
 from ablate.trainers.trainer import OwnTrainer, trainer_of
 
 FIRST = "first_step"
@@ -80,17 +81,32 @@ def names_of_checks(*, quick: bool = False) -> list[str]:
 
 def preflight(recipe: Recipe, variants: Sequence[Variant], *, seconds: float) -> Preflight:
     """Run all checks on some variants of a recipe. ``seconds``: the longest time of a short training."""
-    different = {key_of(one.settings): one.settings for one in variants}
+    keys, settings = distinct(variants)
     loaded: dict[str, Parts] = {}
-    questions = [(one, recipe.folder, recipe.folds, loaded, False, seconds) for one in different.values()]
-    answers = dict(zip(different, asked(examine, questions, raised), strict=True))
-    return gathered(variants, [answers[key_of(one.settings)] for one in variants])
+    answers = asked(examine, [question(one, recipe, loaded, seconds=seconds) for one in settings], raised)
+    return gathered(variants, [answers[key] for key in keys])
 
 
-def key_of(settings: Settings) -> str:
-    """Equal for equal settings."""
-    sources = {name: one.dump() for name, one in settings.sources.items()}
-    return json.dumps([settings.dump(), sources], sort_keys=True)
+def distinct(variants: Sequence[Variant]) -> tuple[list[int], list[Settings]]:
+    """The different settings of variants, and for each variant the number of its own."""
+    numbers: dict[str, int] = {}
+    different: list[Settings] = []
+    keys = []
+    for one in variants:
+        sources = {name: source.dump() for name, source in one.settings.sources.items()}
+        key = json.dumps([one.settings.dump(), sources], sort_keys=True)
+        if key not in numbers:
+            numbers[key] = len(different)
+            different.append(one.settings)
+        keys.append(numbers[key])
+    return keys, different
+
+
+def question(
+    settings: Settings, recipe: Recipe, loaded: dict[str, Any], *, quick: bool = False, seconds: float = 0.0
+) -> tuple[Any, ...]:
+    """The arguments of `examine`. ``loaded`` is a dict that all questions share."""
+    return settings, recipe.folder, recipe.folds, loaded, quick, seconds
 
 
 def gathered(variants: Sequence[Variant], answers: Sequence[Examined], *, quick: bool = False) -> Preflight:
@@ -136,6 +152,7 @@ def examine(
     from ablate.engine.contract import Assignment
     from ablate.engine.rehearsal import rehearse
 
+    torch.set_num_threads(1)  # faster for small networks, and does not disturb others
     precision = settings.precision if settings.precision == "float64" else "float32"
     settings = settings.replace(workers=0, compile=False, loader="auto", precision=precision, watch=())
     key = json.dumps([settings.data.dump(), settings.batch.model_dump(mode="json"), precision])
@@ -153,9 +170,11 @@ def looked(probe: Any, *, quick: bool) -> Examined:
     """What the checks find in a training."""
     found: list[Found] = []
     not_judged: list[tuple[str, str]] = []
-    for name in names_of_checks(quick=quick):
-        check = lookup("check", name).settings()
+    checks = {name: lookup("check", name).settings() for name in names_of_checks(quick=quick)}
+    for name, check in sorted(checks.items(), key=lambda pair: not getattr(pair[1], "quick", True)):
         assert isinstance(check, Check)
+        if not check.quick and any(one.finding.severity == "error" for one in found):
+            break  # the short trainings would only show its consequences
         if probe.settings.source_rows and check.needs_weights:
             continue
         try:

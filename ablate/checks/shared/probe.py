@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ablate.checks.check import NotJudged
 from ablate.checks.shared.trainings import Drill, Memory, drilled, labels, memorize, without_inputs
@@ -23,18 +23,17 @@ from ablate.losses.from_model import prediction_of
 from ablate.losses.loss import Loss
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
-from ablate.trees import Tree, length
+from ablate.trees import Tree
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+Done = TypeVar("Done")
+
 FEW = 64
 """Number of samples of a pass, at most."""
 
-MOST_SAMPLES = 4096
-"""Number of samples of a split that are read for statistics, evenly spaced."""
-
-SECONDS = 6.0
+SECONDS = 3.0
 """Longest time of a short training."""
 
 
@@ -52,6 +51,7 @@ class Probe:
 
     def __init__(self, assignment: Assignment, data: Parts, seconds: float = SECONDS) -> None:
         self.assignment, self.data, self.seconds = assignment, data, seconds
+        self._done: dict[str, Any] = {}
         self.assembly = assemble(assignment, data)
         if not assignment.settings.source_rows:
             self.assembly.between_epochs(0)
@@ -156,7 +156,8 @@ class Probe:
         self, batch: Batch, *, rate: float, steps: int, share: float = 0.0, reference: float = math.inf
     ) -> list[float]:
         """Train on the same samples with Adam, without dropout, augmentation and penalties; the loss before each step,
-        and at the end. Ends early below a ``share`` of the loss at the start or of ``reference``, and if the loss is not finite.
+        and at the end. Ends early below a ``share`` of the loss at the start or of ``reference``, and if the loss is
+        not finite.
 
         To be called inside `restored`. Raises `NotJudged` if it takes too long.
         """
@@ -176,9 +177,7 @@ class Probe:
 
     def memory(self, rates: Sequence[float] = (1e-2, 1e-3), steps: int = 300, share: float = 0.05) -> Memory | None:
         """The training on a few samples; done once, with the arguments of the first call."""
-        if not hasattr(self, "_memory"):
-            self._memory = memorize(self, rates, steps, share)
-        return self._memory
+        return self._once("memory", lambda: memorize(self, rates, steps, share))
 
     def blind(self, memory: Memory) -> float | None:
         """The loss of the same training with zeroed inputs."""
@@ -190,20 +189,20 @@ class Probe:
 
     def drill(self, steps: int = 100) -> Drill | None:
         """Steps as the recipe says; done once."""
-        if not hasattr(self, "_drill"):
-            self._drill = drilled(self, steps)
-        return self._drill
+        return self._once("drill", lambda: drilled(self, steps))
+
+    def _once(self, name: str, work: Callable[[], Done]) -> Done:
+        """What ``work`` returned or raised when it was asked for the first time."""
+        if name not in self._done:
+            try:
+                self._done[name] = work()
+            except NotJudged as reason:
+                self._done[name] = reason
+        if isinstance(found := self._done[name], NotJudged):
+            raise found
+        return found  # type: ignore[no-any-return]
 
     @property
     def loss_floor_is_zero(self) -> bool:
         """Whether the smallest possible loss is known to be 0: for built-in losses that are not the network's own."""
         return isinstance(self.settings.loss.options, Loss) and not self.assembly.computes_loss
-
-
-def as_floats(tree: Tree) -> Tensor | None:
-    """Inputs that are one tensor of numbers, as float32 (n, …), evenly spaced samples; None if they are not."""
-    if not isinstance(tree, torch.Tensor) or not (tree.is_floating_point() or tree.dtype == torch.uint8):
-        return None
-    index = torch.linspace(0, length(tree) - 1, min(MOST_SAMPLES, length(tree))).long()
-    chosen = tree[index]
-    return chosen.float() / 255 if chosen.dtype == torch.uint8 else chosen.float()

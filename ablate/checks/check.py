@@ -36,10 +36,6 @@ class Finding:
     fix: str
 
 
-class NotJudged(Exception):
-    """A check could not be completed, such as within its time; the message says why, in one line."""
-
-
 class Check(Named):
     """Base of all checks: frozen settings, which are its thresholds, and one method."""
 
@@ -51,4 +47,5 @@ class Check(Named):
 
     @abstractmethod
     def look(self, probe: Probe) -> Iterable[Finding]:
-        """The findings in a training; none if there is nothing to say. Raises `NotJudged`."""
+        """The findings in a training; none if there is nothing to say. Raises `NotJudged`
+        (`ablate.checks.shared.probe`) if it cannot be completed."""

@@ -246,7 +246,8 @@ class Classes(Check):
         "Looks for validation samples that are also in the training set, and for groups on both sides.",
         source="Kapoor and Narayanan 2023, Leakage and the Reproducibility Crisis in Machine-Learning-Based Science",
         helps="To find a split that lets the network memorize validation samples.",
-        interacts="Exact copies only, in memory. Use data.group if samples of one person or object belong together.",
+        interacts="Exact copies only, in memory; texts are left out. Use data.group if samples of one person or object "
+        "belong together.",
     ),
 )
 class Duplicates(Check):
@@ -266,7 +267,7 @@ class Duplicates(Check):
 
     def look(self, probe: Probe) -> Iterator[Finding]:
         train, valid = probe.part("train"), probe.part("valid")
-        if train is None or valid is None:
+        if train is None or valid is None or probe.spec.vocabulary:
             return
         if train.groups is not None and valid.groups is not None:
             both = set(train.groups.tolist()) & set(valid.groups.tolist())
@@ -356,7 +357,7 @@ def between_classes(columns: Tensor, classes: Tensor) -> Tensor:
     """η² of each column: its variance between classes, as a share of all."""
     total = (columns - columns.mean(dim=0)).square().sum(dim=0)
     within = torch.zeros_like(total)
-    for one in classes.unique():
+    for one in torch.unique(classes):
         own = columns[classes == one]
         within += (own - own.mean(dim=0)).square().sum(dim=0)
     return torch.where(total > 1e-12, 1 - within / total.clamp(min=1e-12), 0.0)

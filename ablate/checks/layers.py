@@ -34,7 +34,7 @@ class Activations(Check):
     quick = True
 
     share: Annotated[float, Range(gt=0, lt=1)] = Field(
-        default=0.5, description="largest share of dead units, or of saturated values, in a layer"
+        default=0.75, description="largest share of dead units, or of saturated values, in a layer"
     )
 
     def look(self, probe: Probe) -> Iterator[Finding]:

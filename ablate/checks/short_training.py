@@ -27,31 +27,33 @@ if TYPE_CHECKING:
         "activation before the loss, dead units.",
         costs="Up to 300 steps with each of two learning rates, without dropout, augmentation and penalties.",
         interacts="Networks with fewer trained parameters than there are targets are left out. The floor of a custom "
-        "loss is unknown, so it only has to halve.",
+        "loss is unknown, so it only has to halve; so do losses of several classes per sample.",
     ),
 )
 class Overfits(Check):
     """Adam with each learning rate in turn; fails if no loss falls below a share of the loss at the start."""
 
-    rates: tuple[float, ...] = Field(default=(1e-2, 1e-3), description="learning rates of Adam")
+    rates: tuple[float, ...] = Field(default=(3e-3, 1e-4), description="learning rates of Adam")
     steps: int = Field(default=300, ge=1, description="number of steps with each rate")
     share: Annotated[float, Range(gt=0, lt=1)] = Field(
         default=0.05, description="largest loss at the end, as a share of that at the start"
     )
-    share_custom: Annotated[float, Range(gt=0, lt=1)] = Field(
-        default=0.5, description="the same for custom losses, whose smallest value is unknown"
+    share_others: Annotated[float, Range(gt=0, lt=1)] = Field(
+        default=0.5,
+        description="the same for custom losses, whose smallest value is unknown, and for several classes per sample",
     )
 
     def look(self, probe: Probe) -> Iterator[Finding]:
-        memory = probe.memory(self.rates, self.steps, self.share)
-        share = self.share if probe.loss_floor_is_zero else self.share_custom
-        if memory is None or memory.best <= share * memory.reference:
+        from ablate.checks.shared.trainings import memory_of
+
+        share = self.share if probe.loss_floor_is_zero and not probe.spec.places else self.share_others
+        memory = memory_of(probe, self.rates, self.steps, share)
+        if memory is None or memory.best <= share * memory.start:
             return
         yield Finding(
             "warning",
             "The network cannot memorize a few samples.",
-            f"loss {memory.best:.3g} after {memory.steps} steps, {memory.best / memory.reference:.0%} of that without "
-            "learning",
+            f"loss {memory.best:.3g} after {memory.steps} steps, {memory.best / memory.start:.0%} of the start",
             f"at most {share:.0%}",
             "Check the targets, the output and the loss, that all layers are trained, and that the network is large "
             "enough.",
@@ -77,16 +79,18 @@ class EvaluationGap(Check):
     )
 
     def look(self, probe: Probe) -> Iterator[Finding]:
-        memory = probe.memory()
+        from ablate.checks.shared.trainings import memory_of
+
+        memory = memory_of(probe)
         if memory is None or not math.isfinite(memory.evaluated):
             return
         gap = abs(memory.evaluated - memory.settled)
-        if gap > self.share * memory.reference:
+        if gap > self.share * memory.start:
             yield Finding(
                 "warning",
                 "The loss in evaluation mode differs from that in training mode on the same samples.",
                 f"{memory.evaluated:.3g} in evaluation mode, {memory.settled:.3g} in training mode",
-                f"a difference of at most {self.share:.0%} of the loss at the start ({memory.reference:.3g})",
+                f"a difference of at most {self.share:.0%} of the loss at the start ({memory.start:.3g})",
                 "Check the momentum of batch norm, track_running_stats, and what the network does if not "
                 "self.training.",
             )
@@ -110,10 +114,12 @@ class UsesInputs(Check):
     )
 
     def look(self, probe: Probe) -> Iterator[Finding]:
-        memory = probe.memory()
+        from ablate.checks.shared.trainings import memory_of, without_inputs
+
+        memory = memory_of(probe)
         if memory is None:
             return
-        blind = probe.blind(memory)
+        blind = without_inputs(probe, memory)
         if blind is not None and blind > 0 and memory.best > self.share * blind:
             yield Finding(
                 "warning",
@@ -145,7 +151,9 @@ class Labels(Check):
     )
 
     def look(self, probe: Probe) -> Iterator[Finding]:
-        found = probe.with_labels()
+        from ablate.checks.shared.trainings import labels
+
+        found = labels(probe)
         if found is None:
             return
         true, shuffled = found
@@ -178,17 +186,19 @@ class LearningRate(Check):
 
     steps: int = Field(default=100, ge=1, description="number of steps")
     fall: Annotated[float, Range(gt=0, lt=1)] = Field(
-        default=0.05, description="smallest fall of the loss, as a share of the loss at the start"
+        default=0.01, description="smallest fall of the loss, as a share of the loss at the start"
     )
 
     def look(self, probe: Probe) -> Iterator[Finding]:
-        drill = probe.drill(self.steps)
+        from ablate.checks.shared.trainings import drill_of
+
+        drill = drill_of(probe, self.steps)
         if drill is None:
             return
         start, end = drill.losses[0], drill.losses[-1]
         rate = f"learning rate {drill.rate:.3g}, " if drill.rate is not None else ""
         seen = f"{rate}loss {start:.3g} before and {end:.3g} after {drill.steps} steps"
-        if not math.isfinite(end) or end > start * (1 + self.fall):
+        if not math.isfinite(end) or end > start * 1.05:
             yield Finding(
                 "warning",
                 "The loss rises or is not a number at the recipe's learning rate.",
@@ -223,7 +233,9 @@ class UpdateSize(Check):
     high: Annotated[float, Range(gt=0)] = Field(default=0.3, description="largest ratio")
 
     def look(self, probe: Probe) -> Iterator[Finding]:
-        drill = probe.drill()
+        from ablate.checks.shared.trainings import drill_of
+
+        drill = drill_of(probe)
         if drill is None or drill.ratio is None or not math.isfinite(drill.ratio):
             return
         if not self.low <= drill.ratio <= self.high:

@@ -27,7 +27,7 @@ def check(
     """
     from ablate.planning.plan import make_plan
     from ablate.planning.preflight import preflight
-    from ablate.report.checks import as_values, line_of, summary_of
+    from ablate.report.checks import as_values, incomplete, line_of, summary_of
 
     if seconds <= 0:
         raise ValueError(f"--seconds (={seconds:g}) must be greater than 0.")
@@ -39,8 +39,8 @@ def check(
         for problem in outcome.problems:
             output().print(line_of(problem), soft_wrap=True)
         output().print(summary_of(outcome), soft_wrap=True)
-    for name, one, reason in outcome.not_judged:
-        say(f"{name}: {one} was not completed: {reason}. Use a larger --seconds to complete it.")
+    for line in incomplete(outcome):
+        say(line)
     if outcome.own:
         say(f"{', '.join(outcome.own)}: trained by your own code, so only its arguments were checked.")
     return 2 if outcome.errors else 0

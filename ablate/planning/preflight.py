@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ablate.checks.check import Check, Finding, NotJudged
+from ablate.checks.check import Check, Finding
 from ablate.data.dataset import Parts
 from ablate.planning.failure_reason import diagnosis
 from ablate.planning.helper_process import asked
@@ -17,6 +17,9 @@ from ablate.recipe.folds import Folds
 from ablate.registry import entries, lookup
 from ablate.registry.lazy import torch
 from ablate.trainers.trainer import OwnTrainer, trainer_of
+
+if TYPE_CHECKING:
+    from ablate.checks.shared.probe import Probe
 
 FIRST = "first_step"
 """The check that reports what the training itself raises."""
@@ -166,8 +169,10 @@ def examine(
     return looked(Probe(assignment, loaded[key], seconds), quick=quick)
 
 
-def looked(probe: Any, *, quick: bool) -> Examined:
+def looked(probe: Probe, *, quick: bool) -> Examined:
     """What the checks find in a training."""
+    from ablate.checks.shared.probe import NotJudged
+
     found: list[Found] = []
     not_judged: list[tuple[str, str]] = []
     checks = {name: lookup("check", name).settings() for name in names_of_checks(quick=quick)}

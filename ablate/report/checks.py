@@ -27,6 +27,17 @@ def seen_in(problem: Problem) -> str:
     return "; ".join(pairs[:SHOWN]) + (f"; and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else "")
 
 
+def incomplete(outcome: Preflight) -> list[str]:
+    """One line for the checks of a variant that were not completed for the same reason."""
+    checks: dict[tuple[str, str], list[str]] = {}
+    for name, check, reason in outcome.not_judged:
+        checks.setdefault((name, reason), []).append(check)
+    return [
+        f"{name}: not completed: {', '.join(names)} ({reason}). To complete them, use a larger --seconds."
+        for (name, reason), names in checks.items()
+    ]
+
+
 def summary_of(outcome: Preflight) -> str:
     """The last line."""
     warnings, variants = len(outcome.problems) - outcome.errors, counted(len(outcome.variants), "variant")

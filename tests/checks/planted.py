@@ -233,3 +233,20 @@ class Headless(torch.optim.SGD):
         params = list(params)
         groups = params if isinstance(params[0], dict) else [{"params": params}]
         super().__init__([{**groups[0], "params": list(groups[0]["params"])[:-2]}], lr=lr)
+
+
+# healthy
+
+
+class Attention(nn.Module):
+    """Rows of an image as tokens, one layer of attention."""
+
+    def __init__(self):
+        super().__init__()
+        self.place = nn.Parameter(torch.randn(8, 32) * 0.02)
+        self.into = nn.Linear(8, 32)
+        self.layer = nn.TransformerEncoderLayer(32, 4, 64, dropout=0.1, batch_first=True, norm_first=True)
+        self.out = nn.Linear(32, 10)
+
+    def forward(self, x):
+        return self.out(self.layer(self.into(x[:, 0]) + self.place).mean(dim=1))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from ablate.checks.check import NotJudged
-from ablate.checks.shared.trainings import Drill, Memory, drilled, labels, memorize, without_inputs
 from ablate.data.dataset import Batch, Part, Parts, Spec
 from ablate.data.iterable import Stream
 from ablate.data.streamed import Generators
@@ -35,6 +33,10 @@ FEW = 64
 
 SECONDS = 3.0
 """Longest time of a short training."""
+
+
+class NotJudged(Exception):
+    """A check could not be completed, such as within its time; the message says why, in one line."""
 
 
 @dataclass(frozen=True)
@@ -153,11 +155,11 @@ class Probe:
             others.restore()
 
     def learned(
-        self, batch: Batch, *, rate: float, steps: int, share: float = 0.0, reference: float = math.inf
+        self, batch: Batch, *, rate: float, steps: int, share: float = 0.0, below: float = math.inf
     ) -> list[float]:
         """Train on the same samples with Adam, without dropout, augmentation and penalties; the loss before each step,
-        and at the end. Ends early below a ``share`` of the loss at the start or of ``reference``, and if the loss is
-        not finite.
+        and at the end. Ends early if the loss is less than ``below`` and a ``share`` of that at the start, and if it
+        is not finite.
 
         To be called inside `restored`. Raises `NotJudged` if it takes too long.
         """
@@ -166,7 +168,7 @@ class Probe:
         for step in range(steps + 1):
             loss = self.run(batch, train=True).loss
             losses.append(float(loss.detach()))
-            if step == steps or not math.isfinite(losses[-1]) or losses[-1] < share * min(losses[0], reference):
+            if step == steps or not math.isfinite(losses[-1]) or losses[-1] < min(share * losses[0], below):
                 break
             if time.process_time() - begun > self.seconds:
                 raise NotJudged(f"{step} of {steps} steps took {self.seconds:g} s")
@@ -175,23 +177,7 @@ class Probe:
             optimizer.step()
         return losses
 
-    def memory(self, rates: Sequence[float] = (1e-2, 1e-3), steps: int = 300, share: float = 0.05) -> Memory | None:
-        """The training on a few samples; done once, with the arguments of the first call."""
-        return self._once("memory", lambda: memorize(self, rates, steps, share))
-
-    def blind(self, memory: Memory) -> float | None:
-        """The loss of the same training with zeroed inputs."""
-        return without_inputs(self, memory)
-
-    def with_labels(self) -> tuple[float, float] | None:
-        """The validation losses of trainings with the labels, and with shuffled ones."""
-        return labels(self)
-
-    def drill(self, steps: int = 100) -> Drill | None:
-        """Steps as the recipe says; done once."""
-        return self._once("drill", lambda: drilled(self, steps))
-
-    def _once(self, name: str, work: Callable[[], Done]) -> Done:
+    def once(self, name: str, work: Callable[[], Done]) -> Done:
         """What ``work`` returned or raised when it was asked for the first time."""
         if name not in self._done:
             try:

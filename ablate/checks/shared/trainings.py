@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ablate.checks.check import NotJudged
+from ablate.checks.shared.probe import NotJudged
 from ablate.data.dataset import Batch
 from ablate.engine.step_closure import StepClosure
 from ablate.engine.training_state import applied_rates
@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 SMALL = 32
 """Number of samples to memorize."""
 
-HUNDRED = 100
+KNOWS = 0.5
+"""Share of the best constant prediction's loss below which a network must have used its inputs."""
 
-STEPS = 60
-"""Number of steps of each of them."""
+LEARNED = 0.8
+"""Share of that loss (or of the loss at the start) that the training samples must reach to judge the labels."""
+
+STEPS = 400
+"""Largest number of steps of each of them."""
 
 LABELLED = 128
 """Number of training and of validation samples of the trainings with labels and with shuffled labels."""
@@ -35,16 +39,14 @@ LABELLED = 128
 
 @dataclass(frozen=True)
 class Memory:
-    """A training on a few samples: the loss at the start, or that of the best constant prediction if this is smaller;
-    the best one, that after 100 steps, and, after batch norm's statistics have settled, those in training and in
-    evaluation mode.
+    """A training on a few samples: the loss at the start, the best one, and, after batch norm's statistics have
+    settled, those in training and in evaluation mode.
     """
 
     batch: Batch
     rate: float
-    reference: float
+    start: float
     best: float
-    at_hundred: float
     steps: int
     settled: float
     evaluated: float
@@ -58,6 +60,18 @@ class Drill:
     steps: int
     rate: float | None
     ratio: float | None
+
+
+def memory_of(
+    probe: Probe, rates: Sequence[float] = (3e-3, 1e-4), steps: int = 300, share: float = 0.05
+) -> Memory | None:
+    """The training on a few samples; done once per probe, with the arguments of the first call."""
+    return probe.once("memory", lambda: memorize(probe, rates, steps, share))
+
+
+def drill_of(probe: Probe, steps: int = 100) -> Drill | None:
+    """Steps as the recipe says; done once per probe."""
+    return probe.once("drill", lambda: drilled(probe, steps))
 
 
 def memorize(probe: Probe, rates: Sequence[float], steps: int, share: float) -> Memory | None:
@@ -76,16 +90,15 @@ def memorize(probe: Probe, rates: Sequence[float], steps: int, share: float) -> 
     constant = constant_loss(probe, batch) or math.inf
     for rate in rates:
         with probe.restored():
-            losses = probe.learned(batch, rate=rate, steps=steps, share=share, reference=constant)
+            losses = probe.learned(batch, rate=rate, steps=steps, share=share, below=KNOWS * constant)
             start, best = losses[0], min((one for one in losses if math.isfinite(one)), default=math.inf)
             if not math.isfinite(start) or start <= 0 or best < 0:
                 return None
-            at_hundred = losses[min(HUNDRED, len(losses) - 1)]
             settled, evaluated = settle(probe, batch)
-            memory = Memory(batch, rate, min(start, constant), best, at_hundred, len(losses) - 1, settled, evaluated)
+            memory = Memory(batch, rate, start, best, len(losses) - 1, settled, evaluated)
         if found is None or memory.best < found.best:
             found = memory
-        if best <= share * found.reference:
+        if best <= share * start and best < constant:
             break
     return found
 
@@ -102,11 +115,11 @@ def settle(probe: Probe, batch: Batch) -> tuple[float, float]:
     with torch.no_grad():
         for _ in range(40 if any(True for _ in batch_norms(probe.network)) else 0):
             probe.run(batch, train=True)
-        return float(probe.run(batch, train=True).loss), float(probe.run(batch, train=False).loss)
+    return loss_of(probe, batch), loss_of(probe, batch, train=False)
 
 
 def without_inputs(probe: Probe, memory: Memory) -> float | None:
-    """The loss after as many steps as `Memory.at_hundred` had, with zeroed inputs, or that of the best constant
+    """The loss after as many steps as the other training had, with zeroed inputs, or that of the best constant
     prediction if it is known; None for integer inputs.
     """
     if (constant := constant_loss(probe, memory.batch)) is not None:
@@ -117,29 +130,68 @@ def without_inputs(probe: Probe, memory: Memory) -> float | None:
         tree_map(torch.zeros_like, memory.batch.inputs), memory.batch.targets, memory.batch.targets, probe.spec
     )
     with probe.restored():
-        losses = probe.learned(zeros, rate=memory.rate, steps=min(HUNDRED, memory.steps))
+        losses = probe.learned(zeros, rate=memory.rate, steps=memory.steps)
     return losses[-1] if math.isfinite(losses[-1]) else None
 
 
 def labels(probe: Probe) -> tuple[float, float] | None:
-    """The smallest validation losses with the labels and with shuffled ones; None if they cannot be judged."""
+    """The smallest validation losses with the labels and with shuffled ones; None if they cannot be judged, or the
+    first one is clearly better than any prediction that knows nothing.
+    """
+    memory = memory_of(probe)
     train, valid = probe.samples(LABELLED), probe.samples(LABELLED, "valid")
     targets = train.targets
-    if not isinstance(targets, torch.Tensor) or probe.assembly.computes_loss or not probe.trained:
+    if memory is None or not isinstance(targets, torch.Tensor) or probe.assembly.computes_loss:
         return None
     if len(targets) < 32 or bool((targets == targets[:1]).all()):
         return None
-    order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))
     constant = constant_loss(probe, valid)
-    found: list[float] = []
-    for given in (targets, targets[order]):
-        with probe.restored():
-            enough = -math.inf if constant is None else 0.9 * constant
-            found.append(best_validation(probe, Batch(train.inputs, given, given, probe.spec), valid, enough=enough))
-        if found[0] < enough:
-            return None  # clearly better than any prediction that knows nothing
-    true, shuffled = found
-    return (true, shuffled) if min(found) > 0 and math.isfinite(true) and math.isfinite(shuffled) else None
+    enough = -math.inf if constant is None else 0.9 * constant
+    true, steps = best_validation(probe, train, valid, steps=STEPS, enough=enough, rate=memory.rate)
+    if true < enough or steps == STEPS or not 0 < true < math.inf:
+        return None
+    order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(0))
+    shuffled = Batch(train.inputs, targets[order], targets[order], probe.spec)
+    other, _ = best_validation(probe, shuffled, valid, steps=steps, enough=-math.inf, rate=memory.rate, whole=True)
+    return (true, other) if 0 < other < math.inf else None
+
+
+def best_validation(
+    probe: Probe, train: Batch, valid: Batch, *, steps: int, enough: float, rate: float, whole: bool = False
+) -> tuple[float, int]:
+    """The smallest validation loss during a training on batches of 32, and the number of steps.
+
+    Ends early below ``enough`` and, unless it is to do the ``whole`` of its steps, once the training samples are
+    learned. ``steps``: they were not.
+    """
+    generator, n = torch.Generator().manual_seed(1), len(train.targets)
+    begun, best, step = time.process_time(), math.inf, 0
+    with probe.restored():
+        optimizer = torch.optim.Adam(list(probe.trained.values()), lr=rate)
+        first = constant_loss(probe, train) or loss_of(probe, train)
+        while step < steps:
+            index = torch.randint(n, (min(32, n),), generator=generator)
+            inputs, targets = tree_map(lambda one, index=index: one[index], (train.inputs, train.targets))
+            loss = probe.run(Batch(inputs, targets, targets, probe.spec), train=True).loss
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            step += 1
+            if step % 10 == 0:
+                best = min(best, loss_of(probe, valid))
+                if best < enough:
+                    break
+            if step % 20 == 0 and not whole and loss_of(probe, train) < LEARNED * first:
+                break
+            if time.process_time() - begun > probe.seconds:
+                raise NotJudged(f"{step} of {steps} steps took {probe.seconds:g} s")
+    return best, step
+
+
+def loss_of(probe: Probe, batch: Batch, *, train: bool = True) -> float:
+    """The loss of a batch; in training mode, in which batch norm needs no running statistics."""
+    with torch.no_grad():
+        return float(probe.run(batch, train=train).loss)
 
 
 def constant_loss(probe: Probe, batch: Batch) -> float | None:
@@ -147,7 +199,7 @@ def constant_loss(probe: Probe, batch: Batch) -> float | None:
     targets, made = batch.targets, probe.assembly
     if not isinstance(targets, torch.Tensor) or not isinstance(probe.first.prediction, torch.Tensor):
         return None
-    if probe.loss_name == "cross_entropy" and targets.dim() == 1 and not targets.is_floating_point():
+    if probe.loss_name == "cross_entropy" and not targets.is_floating_point():
         shares = torch.bincount(targets[targets >= 0], minlength=probe.spec.outputs).double()
         shares = shares / shares.sum()
         return float(-(shares * shares.clamp(min=1e-12).log()).sum())
@@ -155,33 +207,6 @@ def constant_loss(probe: Probe, batch: Batch) -> float | None:
         mean = torch.nanmean(targets, dim=0, keepdim=True).expand_as(targets).contiguous()
         return float(made.whole_loss(made.loss(mean, targets)))
     return None
-
-
-def best_validation(probe: Probe, train: Batch, valid: Batch, *, enough: float, rate: float = 3e-3) -> float:
-    """The smallest loss of the validation samples during some steps on batches of 32. Ends early below ``enough``."""
-    optimizer = torch.optim.Adam(list(probe.trained.values()), lr=rate)
-    begun, best, n = time.process_time(), math.inf, len(train.targets)
-    generator = torch.Generator().manual_seed(1)
-    for step in range(STEPS + 1):
-        if step and step % 10 == 0:
-            with torch.no_grad():
-                best = min(best, float(probe.run(valid, train=False).loss))
-            if best < enough or step == STEPS:
-                break
-        if time.process_time() - begun > probe.seconds:
-            raise NotJudged(f"{step} of {STEPS} steps took {probe.seconds:g} s")
-        index = torch.randint(n, (min(32, n),), generator=generator)
-        given = Batch(
-            tree_map(lambda one, index=index: one[index], train.inputs),
-            train.targets[index],
-            train.targets[index],
-            probe.spec,
-        )
-        loss = probe.run(given, train=True).loss
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    return best
 
 
 def drilled(probe: Probe, steps: int) -> Drill | None:

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pydantic import Field
+
 from ablate.registry import Named
 
 if TYPE_CHECKING:
@@ -38,6 +40,10 @@ class Finding:
 
 class Check(Named):
     """Base of all checks: frozen settings, which are its thresholds, and one method."""
+
+    shorthand = "enabled"
+
+    enabled: bool = Field(default=True, description="run this check")
 
     quick: ClassVar[bool] = False
     """Whether it only needs passes over a few samples; these checks are also part of ``ablate run``."""

@@ -30,4 +30,4 @@ def check_new(plan: Plan, missing: Sequence[PlannedRun], executor: LocalExecutor
     loaded: dict[str, object] = {}
     questions = [question(one, plan.recipe, loaded, quick=True) for one in settings]
     answers = executor.ask(questions, PATIENCE + len(questions))
-    return gathered(variants, [answers.get(key, Examined()) for key in keys], quick=True)
+    return gathered(plan.recipe, variants, [answers.get(key, Examined()) for key in keys], quick=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from ablate.planning.failure_reason import diagnosis
 from ablate.planning.helper_process import asked
 from ablate.recipe import Recipe, Settings, Variant
 from ablate.recipe.folds import Folds
+from ablate.recipe.settings import Choice
 from ablate.registry import entries, lookup
 from ablate.registry.lazy import torch
 from ablate.trainers.trainer import OwnTrainer, trainer_of
@@ -53,8 +54,8 @@ class Problem:
 
     @property
     def source(self) -> str:
-        """Where the check comes from."""
-        return lookup("check", self.check).card.source
+        """Where a built-in check comes from."""
+        return next((one.card.source for one in entries("check") if one.name == self.check), "")
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def preflight(recipe: Recipe, variants: Sequence[Variant], *, seconds: float) ->
     keys, settings = distinct(variants)
     loaded: dict[str, Parts] = {}
     answers = asked(examine, [question(one, recipe, loaded, seconds=seconds) for one in settings], raised)
-    return gathered(variants, [answers[key] for key in keys])
+    return gathered(recipe, variants, [answers[key] for key in keys])
 
 
 def distinct(variants: Sequence[Variant]) -> tuple[list[int], list[Settings]]:
@@ -109,10 +110,12 @@ def question(
     settings: Settings, recipe: Recipe, loaded: dict[str, Any], *, quick: bool = False, seconds: float = 0.0
 ) -> tuple[Any, ...]:
     """The arguments of `examine`. ``loaded`` is a dict that all questions share."""
-    return settings, recipe.folder, recipe.folds, loaded, quick, seconds
+    return settings, recipe.folder, recipe.folds, recipe.checks, loaded, quick, seconds
 
 
-def gathered(variants: Sequence[Variant], answers: Sequence[Examined], *, quick: bool = False) -> Preflight:
+def gathered(
+    recipe: Recipe, variants: Sequence[Variant], answers: Sequence[Examined], *, quick: bool = False
+) -> Preflight:
     """The answers of several variants as problems, errors first."""
     kinds: dict[tuple[str, ...], Problem] = {}
     for variant, answer in zip(variants, answers, strict=True):
@@ -120,10 +123,13 @@ def gathered(variants: Sequence[Variant], answers: Sequence[Examined], *, quick:
             one = found.finding
             key = (found.check, one.severity, one.problem, one.expected, one.fix)
             kinds.setdefault(key, Problem(found.check, one, {})).seen[variant.name] = one.seen
+    off = {one.label for one in recipe.checks if getattr(one.options, "enabled", True) is False}
+    own = [one.label for one in recipe.checks if one.target is not None]
+    names = tuple(name for name in (*names_of_checks(quick=quick), *own) if name not in off)
     ordered = sorted(kinds.values(), key=lambda one: one.finding.severity != "error")
     return Preflight(
         tuple(one.name for one in variants),
-        tuple(names_of_checks(quick=quick)),
+        names,
         tuple(ordered),
         tuple((one.name, *pair) for one, answer in zip(variants, answers, strict=True) for pair in answer.not_judged),
         tuple(one.name for one in variants if isinstance(trainer_of(one.settings), OwnTrainer)),
@@ -138,7 +144,13 @@ def raised(reason: str) -> Examined:
 
 
 def examine(
-    settings: Settings, folder: Path, folds: Folds | None, loaded: dict[str, Parts], quick: bool, seconds: float
+    settings: Settings,
+    folder: Path,
+    folds: Folds | None,
+    chosen: tuple[Choice, ...],
+    loaded: dict[str, Parts],
+    quick: bool,
+    seconds: float,
 ) -> Examined:
     """Run the checks on one variant; ``loaded`` keeps the last dataset by its settings. Raises what a job would raise,
     unless only the quick checks run.
@@ -166,18 +178,29 @@ def examine(
     assignment = Assignment(settings, (0,), folder, fold=0, folds=folds)
     if not quick:
         rehearse(assignment, loaded[key])
-    return looked(Probe(assignment, loaded[key], seconds), quick=quick)
+    checks = {name: one for name, one in checks_of(chosen, folder).items() if one.quick or not quick}
+    return looked(Probe(assignment, loaded[key], seconds), checks)
 
 
-def looked(probe: Probe, *, quick: bool) -> Examined:
+def checks_of(chosen: Sequence[Choice], folder: Path) -> dict[str, Check]:
+    """All checks by name, with the settings of the recipe, the quick ones first. Imports the user's own checks."""
+    made = {name: lookup("check", name).settings() for name in names_of_checks()}
+    for choice in chosen:
+        kind = choice.resolve(folder) if choice.target is not None else None
+        if kind is not None and not (isinstance(kind, type) and issubclass(kind, Check)):
+            raise ValueError(f"checks.target (={choice.target}) must be a subclass of ablate.checks.check.Check.")
+        made[choice.label] = kind.model_validate(dict(choice.options)) if kind is not None else choice.built_in(Check)
+    enabled = {name: one for name, one in made.items() if isinstance(one, Check) and one.enabled}
+    return dict(sorted(enabled.items(), key=lambda pair: not pair[1].quick))
+
+
+def looked(probe: Probe, checks: Mapping[str, Check]) -> Examined:
     """What the checks find in a training."""
     from ablate.checks.shared.probe import NotJudged
 
     found: list[Found] = []
     not_judged: list[tuple[str, str]] = []
-    checks = {name: lookup("check", name).settings() for name in names_of_checks(quick=quick)}
-    for name, check in sorted(checks.items(), key=lambda pair: not getattr(pair[1], "quick", True)):
-        assert isinstance(check, Check)
+    for name, check in checks.items():
         if not check.quick and any(one.finding.severity == "error" for one in found):
             break  # the short trainings would only show its consequences
         if probe.settings.source_rows and check.needs_weights:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablate.recipe.checks import CheckBuilder
 from ablate.recipe.folds import Folds, read_folds
 from ablate.recipe.looks import Looks
 from ablate.recipe.measured import Reach, read_compare, read_reach
@@ -15,7 +16,7 @@ from ablate.recipe.reading import read_text, read_written
 from ablate.recipe.redundant import check_equal_rows, check_repeated_tricks, check_unused_bundles
 from ablate.recipe.replay import SECTIONS
 from ablate.recipe.selection import declared_seeds, read_selection
-from ablate.recipe.settings import differences
+from ablate.recipe.settings import Choice, differences
 from ablate.recipe.shape import Shape
 from ablate.recipe.sources import needed_rows
 from ablate.recipe.tuning import Tuning, read_tuning
@@ -27,7 +28,7 @@ from ablate.schedules.schedule import advice_on
 
 KEYS = (
     "study", "description", "trainer", "data", "metrics", "watch", "seeds", "folds", "compare", "reach", "tune",
-    "baseline", "tricks", "variants", "design",
+    "checks", "baseline", "tricks", "variants", "design",
 )  # fmt: skip
 
 
@@ -66,6 +67,8 @@ class Recipe:
     """Files in the settings that do not exist; empty unless loaded with ``need_files=False``."""
     tricks: tuple[str, ...] = ()
     """The tricks of the design, in order."""
+    checks: tuple[Choice, ...] = ()
+    """Checks before training with other settings, and the user's own."""
 
     @classmethod
     def load(
@@ -131,6 +134,7 @@ class Recipe:
         if compare.log and written.crossed:
             problems.add(Position(""), f"design (={written.design}) cannot be combined with compare.scale (=log).")
         folds, reach = read_folds(top, problems), read_reach(top, variants, compare, problems)
+        checks = CheckBuilder(folder, 1.0, Path.cwd(), problems).checks(top.get("checks"))
         judging_by = read_compare(top, variants, Problems())
         tuning = read_tuning(
             top,
@@ -165,6 +169,7 @@ class Recipe:
             tuning=tuning,
             gone=tuple(gone),
             tricks=written.tricks,
+            checks=checks,
         )
 
     def variant(self, name: str) -> Variant:

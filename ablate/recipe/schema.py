@@ -45,7 +45,7 @@ def recipe_schema() -> Schema:
     shapes, shared = _shapes()
     kinds: Schema = {}
     for kind in KINDS:
-        if kind not in ("schedule", "check"):
+        if kind != "schedule":
             kinds |= {kind: _named(kind, shapes), f"{kind}_item": _item(kind, shapes)}
     changed = "|".join(["trainer", "args", *Settings.CHOICES, *Settings.LISTS, "monitor", "checkpoint", "batch"])
     definitions = {
@@ -205,6 +205,11 @@ def _top() -> Schema:
             "description": "metric → target value; the table shows the epochs and seconds until it is reached",
         },
         "tune": _tune(),
+        "checks": {
+            "type": "array",
+            "items": {"$ref": "#/$defs/check_item"},
+            "description": "checks before training: other settings, false to leave one out, or custom ones",
+        },
         "baseline": {"$ref": "#/$defs/baseline"},
         "tricks": {"type": "object", "additionalProperties": {"$ref": "#/$defs/bundle"}},
         "variants": {"type": "array", "items": {"$ref": "#/$defs/variant"}},

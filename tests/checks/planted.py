@@ -79,6 +79,22 @@ def rare():
     return (x[keep], y[keep]), valid
 
 
+def noisy_labels():
+    (x, y), valid = digits()
+    return (x, torch.where(torch.arange(len(y)) % 5 == 0, (y + 3) % 10, y)), valid
+
+
+def near_copies():
+    (x, y), (vx, vy) = digits()
+    noise = 0.01 * torch.rand(vx[:50].shape, generator=torch.Generator().manual_seed(0))
+    return (torch.cat([x, vx[:50] + noise]), torch.cat([y, vy[:50]])), (vx, vy)
+
+
+def mirrored():
+    train, (vx, vy) = digits()
+    return train, (vx.flip(-1), vy)
+
+
 def table(fault: str = ""):
     """Four columns, of which a nonlinear function is the target."""
     generator = torch.Generator().manual_seed(0)

@@ -251,6 +251,84 @@ class Headless(torch.optim.SGD):
         super().__init__([{**groups[0], "params": list(groups[0]["params"])[:-2]}], lr=lr)
 
 
+# healthy, in other forms
+
+
+class Pairs(torch.utils.data.Dataset):
+    """Samples that are dicts."""
+
+    def __init__(self, pair):
+        self.pair = pair
+
+    def __len__(self):
+        return len(self.pair[1])
+
+    def __getitem__(self, i):
+        image = self.pair[0][i]
+        return {"left": image[..., :4], "right": image[..., 4:], "label": self.pair[1][i]}
+
+
+def dicts():
+    train, valid = digits()
+    return Pairs(train), Pairs(valid)
+
+
+class TwoInputs(nn.Module):
+    """Called with the parts of a sample; returns a dict, with the loss if it gets the label."""
+
+    def __init__(self):
+        super().__init__()
+        self.left, self.right, self.out = nn.Linear(32, 32), nn.Linear(32, 32), nn.Linear(32, 10)
+
+    def forward(self, left, right, label=None):
+        logits = self.out((self.left(left.flatten(1)) + self.right(right.flatten(1))).relu())
+        return {"logits": logits} if label is None else {"loss": F.cross_entropy(logits, label), "logits": logits}
+
+
+class Stream(torch.utils.data.IterableDataset):
+    """Samples without positions."""
+
+    def __iter__(self):
+        (x, y), _ = digits()
+        return ((x[i], y[i]) for i in range(len(y)))
+
+
+def stream():
+    return {"train": Stream(), "valid": digits()[1], "outputs": 10}
+
+
+def ids():
+    """Integers (n, 6) and whether the first one is large."""
+    x = torch.randint(0, 20, (600, 6), generator=torch.Generator().manual_seed(0))
+    y = (x[:, 0] > 9).long()
+    return {"train": (x[:400], y[:400]), "valid": (x[400:], y[400:]), "outputs": 2}
+
+
+class Bag(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.out = nn.Embedding(20, 16), nn.Linear(96, 2)
+
+    def forward(self, x):
+        return self.out(self.table(x).flatten(1))
+
+
+def two_heads(prediction, target):
+    return F.cross_entropy(prediction["a"], target) + F.cross_entropy(prediction["b"], target)
+
+
+class Heads(nn.Module):
+    """Two predictions in a dict."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.a, self.b = mlp(width=32, outputs=32), nn.Linear(32, 10), nn.Linear(32, 10)
+
+    def forward(self, x):
+        x = self.body(x).relu()
+        return {"a": self.a(x), "b": self.b(x)}
+
+
 # healthy
 
 

@@ -65,11 +65,12 @@ def test_findings_are_one_line_each_for_all_variants_and_nothing_is_stored(ablat
     before = files(tmp_path)
     done = ablate("check", "recipe.yaml")
     assert done.code == 2
-    error, warning, summary = done.out.splitlines()
+    error, warning, other, summary = done.out.splitlines()
     assert error.startswith("error: output_and_loss (soft): The network ends in softmax, but the loss cross_entropy")
     assert warning.startswith("warning: gradients (cut, cut wide): Some parameters get no gradient")
     assert "Seen: one.weight, one.bias (2 of 4). Expected: a gradient for every parameter. Fix: " in warning
-    assert summary == "1 error and 1 warning in 4 variants (23 checks)."
+    assert other.startswith("warning: overfits (cut, cut wide): ")
+    assert summary == "1 error and 2 warnings in 4 variants (23 checks)."
     assert files(tmp_path) == before
 
 
@@ -113,7 +114,7 @@ def test_recipes_change_leave_out_and_add_checks(ablate, recipe, tmp_path):
 @pytest.mark.parametrize(
     ("own", "rule"),
     [
-        ("checks: {labels: false}", "checks (={'labels': False}) must be a list"),
+        ("checks: {labels: false}", "checks (={labels: false}) must be a list"),
         ("checks: [label]", "checks[0] (=label) is not a known check. Did you mean 'labels'?"),
         ("checks: [{labels: {share: -1}}]", "checks[0].share (=-1) must be greater than 0."),
         ("checks: [labels, {labels: false}]", "checks[1] (=labels) is listed twice. Remove one of them."),

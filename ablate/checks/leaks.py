@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     "check",
     "duplicates",
     card=Card(
-        "Looks for validation samples that are also in the training set, and for groups on both sides.",
+        "Looks for validation samples, and groups, that are also in the training set.",
         source="Kapoor and Narayanan 2023, Leakage and the Reproducibility Crisis in Machine-Learning-Based Science",
         helps="To find a split that lets the network memorize validation samples.",
         interacts="Exact copies only, in memory; texts are left out. Use data.group if samples of one person or object "

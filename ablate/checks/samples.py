@@ -28,7 +28,7 @@ def equal(one: Tree, other: Tree) -> bool:
     "check",
     "independent_samples",
     card=Card(
-        "Checks that a sample's prediction in evaluation mode does not depend on the other samples of its batch.",
+        "Checks that a sample's prediction does not depend on other samples of its batch.",
         source="Karpathy 2019, A Recipe for Training Neural Networks: use backprop to chart dependencies",
         helps="To find a view or transpose that mixes the batch axis with others.",
         interacts="A norm without running statistics mixes samples on purpose.",

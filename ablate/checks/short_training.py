@@ -64,7 +64,7 @@ class Overfits(Check):
     "check",
     "evaluation_gap",
     card=Card(
-        "Compares the loss in training and in evaluation mode on the samples that the network was trained on.",
+        "Compares the losses in training and in evaluation mode on samples that were memorized.",
         source="TheDeepChecker (gap of at most 50%)",
         helps="To find a batch norm whose running statistics do not follow the data, and layers that act differently "
         "in evaluation mode.",
@@ -100,7 +100,7 @@ class EvaluationGap(Check):
     "check",
     "uses_inputs",
     card=Card(
-        "Trains on 32 samples and on the same samples with zeroed inputs: the first must be better.",
+        "Trains on 32 samples, with and without their inputs: the first must be better.",
         source="Karpathy 2019, A Recipe for Training Neural Networks: input-independent baseline; TheDeepChecker",
         helps="To find a network that ignores its inputs, a broadcast of (N, 1) and (N,), or inputs without content.",
         costs="Up to 100 steps.",

@@ -15,6 +15,9 @@ from ablate.registry.fields import Range
 if TYPE_CHECKING:
     from ablate.checks.shared.probe import Probe
 
+LARGE = 0.3
+"""A step of this share of the weights is large: if the loss does not fall, the learning rate is too high."""
+
 
 @register(
     "check",
@@ -140,7 +143,7 @@ class UsesInputs(Check):
         "Requires Rethinking Generalization",
         helps="To find labels that do not belong to their inputs, also in one of the two splits only.",
         costs="Up to twice 60 steps on up to 128 samples.",
-        interacts="A finding may also mean that the effect is too small for so few samples.",
+        interacts="For one target per sample. A finding may also mean that the effect is too small to see here.",
     ),
 )
 class Labels(Check):
@@ -198,10 +201,11 @@ class LearningRate(Check):
         start, end = drill.losses[0], drill.losses[-1]
         rate = f"learning rate {drill.rate:.3g}, " if drill.rate is not None else ""
         seen = f"{rate}loss {start:.3g} before and {end:.3g} after {drill.steps} steps"
-        if not math.isfinite(end) or end > start * 1.05:
+        large = drill.ratio is not None and drill.ratio > LARGE
+        if not math.isfinite(end) or end > start * (1.005 if not large else 1 - self.fall):
             yield Finding(
                 "warning",
-                "The loss rises or is not a number at the recipe's learning rate.",
+                "The loss does not fall at the recipe's learning rate, which is too high.",
                 seen,
                 "a smaller loss than at the start",
                 "Use a smaller learning rate (a tenth), a warmup, or clip_norm.",
@@ -227,10 +231,10 @@ class LearningRate(Check):
     ),
 )
 class UpdateSize(Check):
-    """The median of ‖change‖/‖weights‖ over steps and over the layers with weights."""
+    """The largest ‖change‖/‖weights‖ in the first 20 steps, the median over the layers with weights."""
 
     low: Annotated[float, Range(ge=0)] = Field(default=1e-6, description="smallest ratio")
-    high: Annotated[float, Range(gt=0)] = Field(default=0.3, description="largest ratio")
+    high: Annotated[float, Range(gt=0)] = Field(default=1.0, description="largest ratio")
 
     def look(self, probe: Probe) -> Iterator[Finding]:
         from ablate.checks.shared.trainings import drill_of

@@ -117,7 +117,7 @@ class Probe:
 
     @cached_property
     def first(self) -> Passed:
-        """The pass over `batch` in training mode at the initial weights. It has a graph, but no values for gradients."""
+        """The pass over `batch` in training mode at the initial weights; not for gradients."""
         with self.restored():
             return self.run(self.batch, train=True)
 
@@ -134,8 +134,8 @@ class Probe:
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """Inside, the network may be trained. Afterwards its values and mode, and all generators, are those from before,
-        and it has no gradients.
+        """Inside, the network may be trained. Afterwards its values and mode, and all generators, are those from
+        before, and it has no gradients.
         """
         network, others = self.network, Generators()
         kept = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}

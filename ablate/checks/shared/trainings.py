@@ -54,7 +54,9 @@ class Memory:
 
 @dataclass(frozen=True)
 class Drill:
-    """Steps as the recipe says: losses of the fixed samples, the largest learning rate, and ‖change‖/‖weights‖."""
+    """Steps as the recipe says: losses of the fixed samples, the largest learning rate, and ‖change‖/‖weights‖: the
+    median over layers of the largest of the first 20 steps.
+    """
 
     losses: Sequence[float]
     steps: int
@@ -138,6 +140,8 @@ def labels(probe: Probe) -> tuple[float, float] | None:
     """The smallest validation losses with the labels and with shuffled ones; None if they cannot be judged, or the
     first one is clearly better than any prediction that knows nothing.
     """
+    if probe.spec.places:
+        return None
     memory = memory_of(probe)
     train, valid = probe.samples(LABELLED), probe.samples(LABELLED, "valid")
     targets = train.targets
@@ -225,7 +229,7 @@ def drilled(probe: Probe, steps: int) -> Drill | None:
     total = made.points.steps
     steps = min(steps, total) if total > 1 else steps
     losses = [float(probe.run(fixed, train=True, assembly=made).loss.detach())]
-    ratios: list[float] = []
+    ratios: dict[str, float] = {}
     rate: float | None = None
     begun, step = time.process_time(), 0
     while step < steps:
@@ -236,7 +240,8 @@ def drilled(probe: Probe, steps: int) -> Drill | None:
             closure.take([batch] * made.batches_per_step, at)
             present = applied_rates(made.optimizer, 0).get("lr")
             rate = max(rate or 0.0, present) if present is not None else rate
-            ratios += [float((now - was).norm() / was.norm()) for was, now in changes(before, made.network)]
+            for name, change in changes(before, made.network).items():
+                ratios[name] = max(ratios.get(name, 0.0), change)
             step += 1
             if step >= steps or step % len(order) == 0:
                 break
@@ -247,7 +252,7 @@ def drilled(probe: Probe, steps: int) -> Drill | None:
             if losses[-1] < 0.95 * losses[0]:
                 break
             raise NotJudged(f"{step} of {steps} steps took {probe.seconds:g} s")
-    return Drill(losses, step, rate, statistics.median(ratios) if ratios else None)
+    return Drill(losses, step, rate, statistics.median(ratios.values()) if ratios else None)
 
 
 def weights_of(network: torch.nn.Module) -> dict[str, Tensor]:
@@ -257,7 +262,8 @@ def weights_of(network: torch.nn.Module) -> dict[str, Tensor]:
     }
 
 
-def changes(before: dict[str, Tensor], network: torch.nn.Module) -> list[tuple[Tensor, Tensor]]:
-    """Weights before and after a step, without those that were 0."""
+def changes(before: dict[str, Tensor], network: torch.nn.Module) -> dict[str, float]:
+    """‖change‖/‖weights‖ of each layer in a step, without weights that were 0."""
     now = dict(network.named_parameters())
-    return [(was, now[name].detach()) for name, was in before.items() if bool(was.any())]
+    used = {name: was for name, was in before.items() if bool(was.any())}
+    return {name: float((now[name].detach() - was).norm() / was.norm()) for name, was in used.items()}

@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-HELPERS = {"run": 2} | dict.fromkeys(("plan", "sync", "ui", "ensemble", "predict", "plot"), 1)
+HELPERS = {"run": 2} | dict.fromkeys(("plan", "check", "sync", "ui", "ensemble", "predict", "plot"), 1)
 """How many processes wait to be a helper of a command. When they are used up, helpers are started as always."""
 
 PYTHON = {"PYTHONHASHSEED", "PYTHONIOENCODING", "PYTHONPATH", "PYTHONUTF8"}

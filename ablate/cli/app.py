@@ -24,6 +24,7 @@ from ablate.store.disk import StoreWarning
 COMMANDS = (
     "run",
     "plan",
+    "check",
     "table",
     "ensemble",
     "export",

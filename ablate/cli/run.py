@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ablate.execution.run_options import RunOptions
     from ablate.execution.run_study import Detached
     from ablate.planning.plan import Plan
+    from ablate.planning.preflight import Preflight
     from ablate.recipe import Recipe
     from ablate.store.store import Store
     from ablate.tracking.publisher import Publisher
@@ -48,6 +49,7 @@ def run(
     format: Format = "text",
     tracking_uri: Uri = None,
     no_mlflow: Annotated[bool, typer.Option("--no-mlflow", help="Do not upload results to MLflow.")] = False,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Skip the quick checks of new variants.")] = False,
     notify: Annotated[
         str | None,
         option(
@@ -97,7 +99,8 @@ def run(
     if text := tuning_text(plan, options):
         say(text)
     with ended_by_signals(), StudyEnd(plan, store, webhook, bell) as end:
-        end.code = train(end, options, selection.runs, layout, format, tracking_uri, mlflow=not no_mlflow, live=live)
+        how = {"mlflow": not no_mlflow, "check": not no_check}
+        end.code = train(end, options, selection.runs, layout, format, tracking_uri, **how, live=live)
     return end.code
 
 
@@ -110,6 +113,7 @@ def train(
     tracking_uri: str | None,
     *,
     mlflow: bool,
+    check: bool,
     live: LiveReport | None,
 ) -> int:
     """Train the runs of ``end.plan``, upload them and print the table. Returns the exit code."""
@@ -120,6 +124,7 @@ def train(
     from ablate.evidence.gather import table_of
     from ablate.evidence.stages import stage_of
     from ablate.execution.executors.executor import ExecutorError
+    from ablate.execution.quick_checks import ChecksFailed
     from ablate.execution.run_options import LASTING
     from ablate.execution.run_study import Detached, run_study
     from ablate.execution.shutdown import ended_by_signals
@@ -172,7 +177,15 @@ def train(
                 publisher = Publisher(plan, store, tracking_uri, rendering) if mlflow else None
                 if rows:
                     progress.start(rows)
-            end.plan = plan = run_study(plan, store, options, stage=stage, listen=listen, own=written(tracking_uri))
+            end.plan = plan = run_study(
+                plan,
+                store,
+                options,
+                stage=stage,
+                listen=listen,
+                inspect=report_problems if check else None,
+                own=written(tracking_uri),
+            )
     except KeyboardInterrupt:
         if publisher is not None:
             publisher.interrupted()
@@ -189,7 +202,7 @@ def train(
         end.detached = True
         say(submitted(detached, study, runs))
         return 0
-    except ExecutorError as error:
+    except (ExecutorError, ChecksFailed) as error:
         if publisher is not None:
             publisher.interrupted()
         warn(str(error))
@@ -204,6 +217,17 @@ def train(
     if not published:
         return 130
     return 0 if all(row.status == "finished" for row in table.rows) else 1
+
+
+def report_problems(found: Preflight) -> None:
+    """Print what the quick checks found. Raises `ChecksFailed` if there is an error."""
+    from ablate.execution.quick_checks import ChecksFailed
+    from ablate.report.checks import line_of
+
+    for problem in found.problems:
+        say(line_of(problem))
+    if found.errors:
+        raise ChecksFailed("Nothing was trained because of errors in the checks. Fix them, or add --no-check.")
 
 
 def submitted(detached: Detached, recipe: Recipe, runs: Path) -> str:

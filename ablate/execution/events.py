@@ -166,6 +166,14 @@ class ExecutorReady(Event):
     """The fork server takes jobs from now on."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answered(Event):
+    """The quick checks of one variant have ended: the base64 of a pickled `ablate.planning.preflight.Examined`."""
+
+    number: int
+    answer: str
+
+
 Listener = Callable[[Event], None]
 """Gets every event."""
 
@@ -173,7 +181,7 @@ _KINDS: dict[str, Callable[..., Event]] = {
     kind.__name__: kind
     for kind in (
         *(RunStarted, EpochEnded, RunEnded, CheckpointDamaged, StackFailed, JobRetried, WaitingForOthers),
-        *(JobBusy, StoreFailed, NotStarted, ProcessStarted, ProcessExited, ExecutorReady),
+        *(JobBusy, StoreFailed, NotStarted, ProcessStarted, ProcessExited, ExecutorReady, Answered),
     )
 }
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from ablate.execution.events import Listener
 from ablate.execution.executors.find import executor_of
+from ablate.execution.executors.local import LocalExecutor
 from ablate.execution.jobs import make_jobs, stack_rule
+from ablate.execution.quick_checks import Inspect, check_new
 from ablate.execution.reading_again import read_again
 from ablate.execution.run_options import RunOptions, slots
 from ablate.execution.scheduler import Scheduler
@@ -38,12 +40,14 @@ def run_study(
     *,
     stage: Callable[[Plan], Plan] = lambda plan: plan,
     listen: Listener | None = None,
+    inspect: Inspect | None = None,
     own: Sequence[Path] = (),
 ) -> Plan:
     """Train the runs of a plan that have not finished, and read the metrics again of those whose ``read`` has changed.
 
     ``stage`` leaves those runs of the plan that are needed now; it is asked again when they have ended, until it adds
-    none. Returns the last stage with the results, and a plan whose candidates have not been trained (`tune_study`)
+    none. ``inspect`` gets what the quick checks find in variants that are trained for the first time on this machine.
+    Returns the last stage with the results, and a plan whose candidates have not been trained (`tune_study`)
     unchanged; ``listen`` receives every event. ``own``: files that the caller
     writes besides the store, which do not make a repository dirty.
 
@@ -56,7 +60,7 @@ def run_study(
     if plan.waiting:
         return plan
     while True:
-        now = run_stage(stage(plan), store, options, listen=listen, own=own)
+        now = run_stage(stage(plan), store, options, listen=listen, inspect=inspect, own=own)
         if plan.recipe.looks is None:
             return now
         plan = plan.renewed(store)
@@ -67,7 +71,13 @@ def run_study(
 
 
 def run_stage(
-    plan: Plan, store: Store, options: RunOptions, *, listen: Listener | None = None, own: Sequence[Path] = ()
+    plan: Plan,
+    store: Store,
+    options: RunOptions,
+    *,
+    listen: Listener | None = None,
+    inspect: Inspect | None = None,
+    own: Sequence[Path] = (),
 ) -> Plan:
     """Train the runs of one stage, as `run_study` does."""
     places = slots(options)
@@ -78,6 +88,13 @@ def run_stage(
     if not missing:
         return plan
     executor = executor_of(store, plan.recipe.study, options)
+    if inspect is not None and isinstance(executor, LocalExecutor):
+        try:
+            if (found := check_new(plan, missing, executor)) is not None:
+                inspect(found)
+        except BaseException:
+            executor.close()
+            raise
     if options.executor != "local":
         # each variant may be one job: a cluster's queue takes longer than other seeds in the same stack
         places = places[: len({(run.identity, run.record.fold) for run in missing})]

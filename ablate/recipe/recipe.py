@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablate.recipe.checks import CheckBuilder
 from ablate.recipe.folds import Folds, read_folds
 from ablate.recipe.greedy import GREEDY, Greedy, read_greedy
 from ablate.recipe.looks import Looks
@@ -16,7 +17,7 @@ from ablate.recipe.reading import read_text, read_written
 from ablate.recipe.redundant import check_equal_rows, check_repeated_tricks, check_unused_bundles
 from ablate.recipe.replay import SECTIONS
 from ablate.recipe.selection import declared_seeds, read_selection
-from ablate.recipe.settings import differences
+from ablate.recipe.settings import Choice, differences
 from ablate.recipe.shape import Shape
 from ablate.recipe.sources import needed_rows
 from ablate.recipe.tuning import Tuning, read_tuning
@@ -28,7 +29,7 @@ from ablate.schedules.schedule import advice_on
 
 KEYS = (
     "study", "description", "trainer", "data", "metrics", "watch", "seeds", "folds", "compare", "reach", "tune",
-    "baseline", "tricks", "variants", "design",
+    "checks", "baseline", "tricks", "variants", "design",
 )  # fmt: skip
 
 
@@ -69,6 +70,8 @@ class Recipe:
     """The tricks of the design, in order."""
     greedy: Greedy | None = None
     """What the design greedy selects from; the variants are the first candidates until a path is chosen."""
+    checks: tuple[Choice, ...] = ()
+    """Checks before training with other settings, and the user's own."""
 
     @classmethod
     def load(
@@ -135,6 +138,7 @@ class Recipe:
         if compare.log and contrasts:
             problems.add(Position(""), f"design (={written.design}) cannot be combined with compare.scale (=log).")
         folds, reach = read_folds(top, problems), read_reach(top, variants, compare, problems)
+        checks = CheckBuilder(folder, 1.0, Path.cwd(), problems).checks(top.get("checks"))
         judging_by = read_compare(top, variants, Problems())
         read = read_tuning if written.design != GREEDY else read_greedy
         chosen = read(top, written, variants, selection, folder, judging_by, numbers, problems, need_files=need_files)
@@ -163,6 +167,7 @@ class Recipe:
             greedy=chosen if isinstance(chosen, Greedy) else None,
             gone=tuple(gone),
             tricks=written.tricks,
+            checks=checks,
         )
 
     def variant(self, name: str) -> Variant:

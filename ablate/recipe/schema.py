@@ -215,6 +215,11 @@ def _top() -> Schema:
             "description": "metric → target value; the table shows the epochs and seconds until it is reached",
         },
         "tune": _tune(),
+        "checks": {
+            "type": "array",
+            "items": {"$ref": "#/$defs/check_item"},
+            "description": "checks before training: other settings, false to leave one out, or custom ones",
+        },
         "baseline": {"$ref": "#/$defs/baseline"},
         "tricks": {"type": "object", "additionalProperties": {"$ref": "#/$defs/bundle"}},
         "variants": {"type": "array", "items": {"$ref": "#/$defs/variant"}},

@@ -33,6 +33,7 @@ KINDS = {
     "watch": "ablate.tracked",
     "data": "ablate.data",
     "trainer": "ablate.trainers",
+    "check": "ablate.checks",
 }
 """The kinds of entries, each with the package of the built-in ones."""
 

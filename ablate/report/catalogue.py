@@ -20,6 +20,10 @@ TITLES = {
     "metric": ("Metrics", "`metrics: [name]`: computed on the validation set after every epoch."),
     "watch": ("Tracked metrics", "`watch: [name]`: recorded alongside the metrics, without affecting training."),
     "data": ("Data", "`data: {name: …}`."),
+    "check": (
+        "Checks",
+        "`ablate check RECIPE` runs all of them ([check.md](check.md)). Settings are thresholds.",
+    ),
 }
 """Kind → heading, and how a recipe names one."""
 

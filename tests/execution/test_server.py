@@ -41,7 +41,7 @@ import signal
 from ablate.execution.executors.forkserver import become
 alive, end = os.pipe()
 if (pid := os.fork()) == 0:
-    become("no job", os.dup(1), alive, os.pipe())
+    become(lambda: "no job".assignment, alive, os.pipe())
 raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -27,7 +27,7 @@ def now() -> dict[str, dict]:
     known = {
         f"{entry.kind}/{entry.name}": {"version": entry.version, "defaults": defaults(entry.settings.model_fields)}
         for entry in entries()
-        if entry.provider == "ablate" and entry.kind != "watch"  # what is watched is no part of a fingerprint
+        if entry.provider == "ablate" and entry.kind not in ("watch", "check")  # these are no part of a fingerprint
     }
     return {"engine": {"version": ENGINE_VERSION, "defaults": defaults(Training.model_fields)}, **known}
 

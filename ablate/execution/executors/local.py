@@ -12,11 +12,13 @@ import sys
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from typing import Any
 
-from ablate.execution.events import Event, NotStarted, ProcessExited, ProcessStarted, decode
+from ablate.execution.events import Answered, Event, NotStarted, ProcessExited, ProcessStarted, decode
 from ablate.execution.executors.executor import ExecutorError
 from ablate.execution.executors.forkserver import PATIENCE
 from ablate.execution.jobs import Job
+from ablate.planning.preflight import Examined
 
 FAREWELL = 3 * PATIENCE
 """Seconds that the server has to end itself and its jobs, before it is killed; it waits twice for its jobs."""
@@ -38,11 +40,31 @@ class LocalExecutor:
 
     def submit(self, job: Job) -> None:
         """Start a job in a process of its own."""
-        if self._server is None:
-            self._server = self._serve()
-            self._ready, self._buffer = False, b""
+        self._start()
         self._jobs[job.number] = None
         self._order(b"run " + base64.b64encode(pickle.dumps(job)))
+
+    def ask(self, questions: Sequence[tuple[Any, ...]], seconds: float) -> dict[int, Examined]:
+        """What the quick checks find in variants, by number, as far as it is known after ``seconds``.
+
+        To be called before any job is submitted.
+        """
+        self._start()
+        self._jobs[0] = None
+        self._order(b"ask " + base64.b64encode(pickle.dumps(list(questions))))
+        answers: dict[int, Examined] = {}
+        until = None
+        while True:
+            for event in self.poll(None if until is None else max(until - time.monotonic(), 0.0)):
+                if isinstance(event, Answered):
+                    answers[event.number] = pickle.loads(base64.b64decode(event.answer))
+                elif isinstance(event, ProcessExited | NotStarted):
+                    return answers
+                elif isinstance(event, ProcessStarted):
+                    until = time.monotonic() + seconds
+            if until is not None and time.monotonic() >= until:
+                self.cancel(0)
+                until = None
 
     def cancel(self, number: int) -> None:
         """Kill a job's process."""
@@ -122,6 +144,12 @@ class LocalExecutor:
             if not os.read(server.stdout.fileno(), 1 << 16):
                 return True
         return False
+
+    def _start(self) -> None:
+        """Start the server, unless it runs."""
+        if self._server is None:
+            self._server = self._serve()
+            self._ready, self._buffer = False, b""
 
     def _serve(self) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}

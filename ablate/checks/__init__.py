@@ -1,0 +1,1 @@
+"""Checks of a training before it is started (kind ``check``)."""

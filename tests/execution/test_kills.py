@@ -93,7 +93,7 @@ def epochs(runs):
     """How many epochs all runs of a folder have come to."""
     count = 0
     for path in runs.glob("store/*/metrics.jsonl"):
-        with suppress(FileNotFoundError):  # a job that has no checkpoint begins again without it
+        with contextlib.suppress(FileNotFoundError):  # a job that has no checkpoint begins again without it
             count += path.read_bytes().count(b"\n")
     return count
 

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from ablate.cli.app import COMMANDS
+
 SCRIPT = "import sys\nfrom ablate.cli import main\nsys.exit(main())\n"
 """What an installed `ablate` is."""
 
@@ -62,12 +64,32 @@ RUNS_NO_USER_CODE = [
     "export study/mine.yaml -o table.html",
     "plot study/mine.yaml -o curves.svg",
     "plot study/mine.yaml --kind effects -o effects.png",
-    "status study/mine.yaml",
+    "report study/mine.yaml -o report.html",
+    "explain study/mine.yaml",
+    "status study/mine.yaml --watch",
     "logs study/mine.yaml one",
     "sync study/mine.yaml",
     "clean study/mine.yaml",
 ]
-RUNS_USER_CODE = ["plan study/mine.yaml", "run study/mine.yaml", "ensemble study/mine.yaml"]
+RUNS_USER_CODE = [
+    "plan study/mine.yaml",
+    "check study/mine.yaml",
+    "lr study/mine.yaml --seeds 1",
+    "run study/mine.yaml",
+    "ensemble study/mine.yaml",
+]
+
+
+def test_every_command_is_tried():
+    tried = {line.split()[0] for line in (*RUNS_NO_USER_CODE, *RUNS_USER_CODE)}
+    assert {*COMMANDS} - tried == {
+        "ui",
+        "cancel",
+        "examples",
+        "predict",
+    }  # tried below; like `status`, `table`, `ensemble`
+
+
 STARTED_FOR_IT = ("ablate.execution.executors.forkserver", "ablate.planning.helper_process")
 """The modules of the processes that import the code of targets."""
 

@@ -43,6 +43,9 @@ READING = (
     ["diff", "{recipe}", "one", "two"],
     ["export", "{recipe}", "-o", "{folder}/table.csv"],
     ["plot", "{recipe}", "--kind", "curves", "-o", "{folder}/curves.svg"],
+    ["report", "{recipe}", "-o", "{folder}/report.html"],
+    ["explain", "{recipe}"],
+    ["examples", "{recipe}", "one", "two"],
     ["ensemble", "{recipe}"],
     ["predict", "{recipe}", "one", "--data", "{folder}/new.npz", "-o", "{folder}/out.csv"],
 )

@@ -63,7 +63,7 @@ def run(
     ] = False,
     report: Annotated[
         Path | None,
-        option("FILE", "Also write a report (.html, .md or .pdf) when runs end, and at the end. See 'ablate report'."),
+        option("FILE", "Also write a report (.html, .md or .pdf) when runs and the study end. See 'ablate report'."),
     ] = None,
 ) -> int:
     """Train all runs that have not finished and print the table. Rerun the command to resume an interrupted study.

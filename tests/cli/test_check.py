@@ -147,7 +147,7 @@ def test_an_error_ends_run_before_training_unless_no_check_is_given(ablate, reci
     done = ablate("run", "recipe.yaml", "--only", "base,soft")
     assert done.code == 2
     assert "error: output_and_loss (soft)" in done.err
-    assert "Nothing was trained because of errors in the checks. Fix them, or add --no-check." in done.err
+    assert "Nothing was trained, because the checks found errors. Fix them, or add --no-check." in done.err
     assert not (tmp_path / "runs" / "store").exists()
     assert ablate("run", "recipe.yaml", "--only", "base,soft", "--no-check").code == 0
 

@@ -57,8 +57,8 @@ def column_names(probe: Probe, columns: list[int]) -> str:
         source="Zhang et al. 2021, DLCheck (|mean| > 10, standard deviation > 100); LeCun et al. 1998, Efficient "
         "BackProp, section 4.3",
         helps="To find pixels from 0 to 255 with a learning rate for 0 to 1, unscaled columns, and NaN.",
-        interacts="Inputs are looked at after standardise and other tricks. Integers (tokens) are left out; constant "
-        "columns count for tables only, because many pixels are constant.",
+        interacts="Inputs are checked after standardise and other tricks. Integers (tokens) are left out; constant "
+        "columns are reported for tables only, because many pixels are constant.",
     ),
 )
 class InputScale(Check):
@@ -84,7 +84,7 @@ class InputScale(Check):
             share = float((~flat.isfinite()).any(dim=1).double().mean())
             yield Finding(
                 "warning",
-                "Inputs are NaN or infinite.",
+                "Some inputs are NaN or infinite.",
                 f"{where}, in {share:.1%} of the samples",
                 "finite numbers",
                 "Remove these samples or columns, or fill in their values.",
@@ -136,9 +136,10 @@ def picture_like(flat: Tensor) -> bool:
     "target_scale",
     card=Card(
         "Checks the standard deviation of continuous targets.",
-        source="A target of 10,000 gives a squared error of 1e8, and gradients to match",
-        helps="To find targets in large or tiny units: the loss starts huge, or has no gradient to speak of.",
-        interacts="For mse, l1, smooth_l1 and huber; l1 depends on the scale less. Targets are looked at after "
+        source="A target of 10,000 gives a squared error of 1e8, and gradients in proportion",
+        helps="To find targets in units that are too small or too large: the loss is huge at the start, or its "
+        "gradients are tiny.",
+        interacts="For mse, l1, smooth_l1 and huber; l1 depends less on the scale. Targets are checked after "
         "normalise_targets.",
     ),
 )
@@ -173,16 +174,16 @@ class TargetScale(Check):
     "check",
     "classes",
     card=Card(
-        "Checks whether all classes occur in both splits, and how unequal they are.",
+        "Checks whether all classes occur in both splits, and how imbalanced they are.",
         source="SageMaker Debugger, rule ClassImbalance (ratio above 10)",
         helps="To find classes that a split lacks, and imbalance that makes accuracy misleading.",
-        interacts="For class indices, one per sample. class_weights, balanced_sampling or the metrics f1 and "
-        "balanced_accuracy are for imbalance.",
+        interacts="For one class index per sample. If classes are imbalanced, use class_weights or balanced_sampling, "
+        "and the metrics f1 and balanced_accuracy.",
     ),
 )
 class Classes(Check):
-    """Counts the classes of the training and validation set. A missing class counts only if the split is large enough
-    to have it by chance.
+    """Counts the classes of the training and validation set. A missing class is reported only if the split is large
+    enough to contain all classes.
     """
 
     quick = True

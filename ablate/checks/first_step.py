@@ -64,7 +64,7 @@ class FirstStep(Check):
     "check",
     "loss_at_start",
     card=Card(
-        "Compares the loss before training with that of a prediction that knows nothing.",
+        "Compares the loss before training with that of an uninformed prediction.",
         source="Karpathy 2019, A Recipe for Training Neural Networks: verify loss @ init",
         helps="To find weights or inputs that are far too large, and targets that are not what the loss expects.",
         interacts="Only for cross_entropy, bce and squared or absolute errors; for one prediction per sample.",
@@ -81,7 +81,7 @@ class LossAtStart(Check):
         default=3.0, description="largest loss, as a multiple of the uninformed prediction's"
     )
     high_numbers: Annotated[float, Range(gt=1)] = Field(
-        default=100.0, description="the same for continuous targets, whose mean the network does not know yet"
+        default=100.0, description="the same for continuous targets, whose mean the network has not learned yet"
     )
     low: Annotated[float, Range(ge=0, lt=1)] = Field(
         default=0.5, description="smallest loss, as a multiple of the uninformed prediction's"
@@ -98,7 +98,7 @@ class LossAtStart(Check):
         if loss > high * reference:
             yield Finding(
                 "warning",
-                "The loss before training is much larger than that of a prediction that knows nothing.",
+                "The loss before training is much larger than that of an uninformed prediction.",
                 seen,
                 f"at most {high:g} times the uninformed loss",
                 "Scale the targets, for example with normalise_targets, or subtract their mean."
@@ -108,7 +108,7 @@ class LossAtStart(Check):
         elif loss < self.low * reference:
             yield Finding(
                 "warning",
-                "The loss before training is smaller than a network that has learned nothing can have.",
+                "The loss before training is too small for an untrained network.",
                 seen,
                 f"at least {self.low:g} times the uninformed loss",
                 "Check whether the inputs contain the target, whether the weights are already trained, and how the "
@@ -189,11 +189,11 @@ def last_operation(prediction: Tensor) -> str:
         "Checks whether a custom loss is a sum over the batch instead of a mean.",
         source="torch.nn.functional: reduction='mean' is the default",
         helps="To find reduction='sum': the step then depends on the batch size, and so does the reported loss.",
-        interacts="Only for losses by target that take tensors.",
+        interacts="Only for custom losses (target) of tensors.",
     ),
 )
 class LossReduction(Check):
-    """A warning if the loss of all samples twice is twice the loss, within 1%. A mean does not change."""
+    """A warning if the loss doubles, within 1%, when each sample is used twice. A mean does not change."""
 
     quick = True
 
@@ -213,7 +213,7 @@ class LossReduction(Check):
             yield Finding(
                 "warning",
                 "The loss is a sum over the batch.",
-                f"{once:.4g} for {len(targets)} samples, {twice:.4g} for all of them twice",
-                "a mean: the same for both",
+                f"{once:.4g} for {len(targets)} samples, {twice:.4g} if each is used twice",
+                "a mean, which is the same for both",
                 "Use reduction='mean', or divide by the number of samples.",
             )

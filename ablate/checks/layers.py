@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         "Looks for layers whose ReLUs are dead, or whose tanh or sigmoid units are saturated.",
         source="SageMaker Debugger, rules DeadRelu and TanhSaturation; Lu et al. 2019, Dying ReLU and Initialization",
         helps="To find biases, weights or inputs that are so large that units have no gradient.",
-        interacts="Modules and calls of functions are seen, except inside recurrent layers.",
+        interacts="Modules and functional calls are included, except inside recurrent layers.",
     ),
 )
 class Activations(Check):
@@ -43,8 +43,8 @@ class Activations(Check):
         layers = seen_activations(probe)
         for kind, problem, fix in (
             ("relu", "Most ReLUs of a layer are 0 for all samples.", "Use smaller or positive biases"),
-            ("tanh", "Most tanh units of a layer are saturated.", "Use smaller weights (xavier_normal)"),
-            ("sigmoid", "Most sigmoid units of a layer are saturated.", "Use smaller weights (xavier_normal)"),
+            ("tanh", "Most tanh units of a layer are saturated.", "Use smaller initial weights (xavier_normal)"),
+            ("sigmoid", "Most sigmoid units of a layer are saturated.", "Use smaller initial weights (xavier_normal)"),
         ):
             bad = [(i, one.share) for i, one in enumerate(layers) if one.kind == kind and one.share > self.share]
             if bad:
@@ -52,7 +52,7 @@ class Activations(Check):
                 yield Finding(
                     "warning",
                     problem,
-                    f"{share:.0%} in activation {i + 1} of {len(layers)} ({len(bad)} such layers)",
+                    f"{share:.0%} in activation {i + 1} of {len(layers)} (layers affected: {len(bad)})",
                     f"at most {self.share:.0%}",
                     f"{fix}, normalize the inputs, or add a norm before the activation.",
                 )
@@ -62,12 +62,12 @@ class Activations(Check):
     "check",
     "receptive_field",
     card=Card(
-        "Compares the receptive field of a network with global pooling to the size of the images.",
+        "Compares the receptive field with the size of the images, for networks with global pooling.",
         source="Araujo, Norris and Sim 2019, Computing Receptive Fields of Convolutional Neural Networks; Luo et al. "
         "2016, Understanding the Effective Receptive Field",
-        helps="To find a network that can only count textures, because no unit sees more than a small part.",
-        interacts="Only for one class per image, and networks that average over positions before they decide: a "
-        "fully connected layer over positions sees everything.",
+        helps="To find a network in which each unit depends on a small part of the image only.",
+        interacts="Only for one class per image and networks with global pooling: a fully connected layer over all "
+        "positions covers the whole image.",
     ),
 )
 class ReceptiveField(Check):

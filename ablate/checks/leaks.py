@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     "check",
     "duplicates",
     card=Card(
-        "Looks for validation samples, and groups, that are also in the training set.",
+        "Looks for validation samples and groups that are also in the training set.",
         source="Kapoor and Narayanan 2023, Leakage and the Reproducibility Crisis in Machine-Learning-Based Science",
         helps="To find a split that lets the network memorize validation samples.",
-        interacts="Exact copies only, in memory; texts are left out. Use data.group if samples of one person or object "
-        "belong together.",
+        interacts="Only exact copies, in data held in memory; texts are left out. Use data.group if samples of one "
+        "person or object belong together.",
     ),
 )
 class Duplicates(Check):
-    """The share of validation samples whose inputs are equal to those of a training sample, bit by bit. Data that
-    consist of few different values are left out: their samples are equal by chance.
+    """The share of validation samples whose inputs are equal to those of a training sample, bit by bit. Data with
+    few different values are left out: their samples can be equal by chance.
     """
 
     quick = True
@@ -56,9 +56,9 @@ class Duplicates(Check):
             if both:
                 yield Finding(
                     "warning",
-                    "Some groups are in the training and in the validation set.",
+                    "Some groups are in both the training set and the validation set.",
                     f"{len(both)} of {len(set(valid.groups.tolist()))} groups of the validation set",
-                    "each group on one side",
+                    "each group in one of the two only",
                     "Split by whole groups (data.group).",
                 )
         own, other = flat_rows(train.inputs), flat_rows(valid.inputs)
@@ -129,7 +129,8 @@ class LeakingColumn(Check):
             yield Finding(
                 "warning",
                 "A column of the inputs determines the target.",
-                f"column {column_names(probe, leaks)}: {float(shares[leaks[0]]):.4f} of its variance is explained",
+                f"column {column_names(probe, leaks)}: the target explains {float(shares[leaks[0]]):.4f} of its "
+                "variance",
                 f"at most {self.share:g}",
                 "Remove the column if it would not be known for new samples.",
             )

@@ -33,8 +33,8 @@ def listed(names: list[str]) -> str:
         "Checks whether every parameter gets a gradient other than 0 from 64 samples.",
         source="Schoop, Huang and Hartmann 2021, UMLAUT; SageMaker Debugger, rule UnchangedTensor",
         helps="To find layers that the forward pass does not use, detach() and .item(), and a frozen network.",
-        interacts="Frozen parameters (requires_grad=False) are left out. Embeddings have gradients for the tokens that "
-        "occur only.",
+        interacts="Frozen parameters (requires_grad=False) are left out. Embeddings have gradients only for tokens "
+        "that occur.",
     ),
 )
 class GetsGradients(Check):
@@ -53,7 +53,7 @@ class GetsGradients(Check):
                 if gradients
                 else f"all {len(probe.assembly.replicas.parameters)} parameters are frozen",
                 "a gradient for every parameter",
-                "Check requires_grad and freeze, detach() in the network, and whether all units are dead.",
+                "Check requires_grad, the trick freeze, and detach() in the network, and whether all units are dead.",
             )
         elif none:
             yield Finding(
@@ -74,7 +74,7 @@ def is_none(gradient: Tensor | None) -> bool:
     "check",
     "optimizer_parameters",
     card=Card(
-        "Checks whether the optimizer has every parameter that gets a gradient.",
+        "Checks whether the optimizer updates every parameter that gets a gradient.",
         source="torch.optim.Optimizer: parameters that it was not given are not updated",
         helps="To find a custom optimizer that leaves out a layer, and a network that replaces a layer too late.",
     ),
@@ -93,7 +93,7 @@ class OptimizerParameters(Check):
         if lacking:
             yield Finding(
                 "error" if len(lacking) == len(gradients) else "warning",
-                "The optimizer does not change some parameters that get gradients.",
+                "The optimizer does not update some parameters that get gradients.",
                 f"{listed(lacking)} ({len(lacking)} of {len(gradients)})",
                 "all parameters that are not frozen",
                 "Pass all parameters to the optimizer, or freeze these on purpose with the trick freeze.",

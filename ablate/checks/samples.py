@@ -71,7 +71,7 @@ class IndependentSamples(Check):
             yield Finding(
                 "warning",
                 "A sample's prediction depends on the other samples of its batch.",
-                f"a change of {far:.2g} of the largest prediction",
+                f"a change by {far:.2g} times the largest prediction",
                 f"at most {self.tolerance:g}",
                 "Look for view, reshape, permute or softmax over the batch axis (0) in the network, and for norms "
                 "without running statistics.",
@@ -89,10 +89,10 @@ def prediction(output: Tree) -> Tree:
     "check",
     "evaluation_repeats",
     card=Card(
-        "Evaluates twice: predictions and validation samples must be equal.",
+        "Evaluates twice: the predictions and the validation samples must be the same.",
         source="Ben Braiek and Khomh 2023, TheDeepChecker (switch between training and evaluation mode)",
         helps="To find dropout that stays on in evaluation mode, and augmentation of validation samples.",
-        interacts="Augmentation that is applied once, when the data are read, cannot be seen.",
+        interacts="Augmentation that is applied once, when the data are read, cannot be detected.",
     ),
 )
 class EvaluationRepeats(Check):
@@ -125,7 +125,7 @@ class EvaluationRepeats(Check):
             if not equal(*readings):
                 yield Finding(
                     "warning",
-                    "Two readings of the same validation samples differ.",
+                    "Validation samples differ when they are read a second time.",
                     "inputs that change from epoch to epoch",
                     "no difference",
                     "Do not augment the validation set: give it a dataset of its own, without random transforms.",
@@ -136,7 +136,7 @@ class EvaluationRepeats(Check):
     "check",
     "norm_batch_size",
     card=Card(
-        "Checks over how many values batch norm computes its statistics.",
+        "Checks from how many samples batch norm computes its statistics.",
         source="Wu and He 2018, Group Normalization, figure 1: errors grow for fewer than 16 samples per batch",
         helps="To find a batch size that is too small for batch norm.",
         interacts="group_norm and layer_norm do not depend on the batch size.",

@@ -23,14 +23,14 @@ LARGE = 0.3
     "check",
     "overfits",
     card=Card(
-        "Trains on 32 samples only: the loss must become nearly 0.",
+        "Trains on 32 samples only: the loss must fall to nearly 0.",
         source="Karpathy 2019, A Recipe for Training Neural Networks: overfit one batch; TheDeepChecker (16 samples, "
         "1,000 steps)",
         helps="To find everything that keeps a network from learning at all: wrong targets, detached layers, an "
         "activation before the loss, dead units.",
         costs="Up to 300 steps with each of two learning rates, without dropout, augmentation and penalties.",
-        interacts="Networks with fewer trained parameters than there are targets are left out. The floor of a custom "
-        "loss is unknown, so it only has to halve; so do losses of several classes per sample.",
+        interacts="Networks with fewer trained parameters than there are targets are left out. The smallest value "
+        "of a custom loss is unknown, so it only has to halve, as do losses of several classes per sample.",
     ),
 )
 class Overfits(Check):
@@ -56,7 +56,7 @@ class Overfits(Check):
         yield Finding(
             "warning",
             "The network cannot memorize a few samples.",
-            f"loss {memory.best:.3g} after {memory.steps} steps, {memory.best / memory.start:.0%} of the start",
+            f"loss {memory.best:.3g} after {memory.steps} steps, {memory.best / memory.start:.0%} of that at the start",
             f"at most {share:.0%}",
             "Check the targets, the output and the loss, that all layers are trained, and that the network is large "
             "enough.",
@@ -67,10 +67,10 @@ class Overfits(Check):
     "check",
     "evaluation_gap",
     card=Card(
-        "Compares the losses in training and in evaluation mode on samples that were memorized.",
+        "Compares the losses in training and evaluation mode on memorized samples.",
         source="TheDeepChecker (gap of at most 50%)",
-        helps="To find a batch norm whose running statistics do not follow the data, and layers that act differently "
-        "in evaluation mode.",
+        helps="To find a batch norm whose running statistics do not fit the data, and layers that behave "
+        "differently in evaluation mode.",
         costs="The training of the check overfits, and 40 passes.",
     ),
 )
@@ -94,8 +94,8 @@ class EvaluationGap(Check):
                 "The loss in evaluation mode differs from that in training mode on the same samples.",
                 f"{memory.evaluated:.3g} in evaluation mode, {memory.settled:.3g} in training mode",
                 f"a difference of at most {self.share:.0%} of the loss at the start ({memory.start:.3g})",
-                "Check the momentum of batch norm, track_running_stats, and what the network does if not "
-                "self.training.",
+                "Check the momentum of batch norm, track_running_stats, and what the network does differently in "
+                "evaluation mode.",
             )
 
 
@@ -103,9 +103,10 @@ class EvaluationGap(Check):
     "check",
     "uses_inputs",
     card=Card(
-        "Trains on 32 samples, with and without their inputs: the first must be better.",
+        "Trains on 32 samples with and without their inputs: the loss must be lower with them.",
         source="Karpathy 2019, A Recipe for Training Neural Networks: input-independent baseline; TheDeepChecker",
-        helps="To find a network that ignores its inputs, a broadcast of (N, 1) and (N,), or inputs without content.",
+        helps="To find a network that ignores its inputs, a broadcast of (N, 1) and (N,), or inputs without "
+        "information.",
         costs="Up to 100 steps.",
     ),
 )
@@ -138,12 +139,12 @@ class UsesInputs(Check):
     "check",
     "labels",
     card=Card(
-        "Trains with the labels and with shuffled labels: the first must predict validation samples better.",
+        "Trains with true and with shuffled labels: the validation loss must be lower with the true ones.",
         source="Karpathy 2019, A Recipe for Training Neural Networks; Zhang et al. 2017, Understanding Deep Learning "
         "Requires Rethinking Generalization",
-        helps="To find labels that do not belong to their inputs, also in one of the two splits only.",
+        helps="To find labels that do not belong to their inputs, in one split or in both.",
         costs="Up to twice 60 steps on up to 128 samples.",
-        interacts="For one target per sample. A finding may also mean that the effect is too small to see here.",
+        interacts="For one target per sample. A finding may also mean that the labels are hard to predict.",
     ),
 )
 class Labels(Check):
@@ -166,8 +167,8 @@ class Labels(Check):
                 "The labels do not help to predict validation samples.",
                 f"validation loss {true:.3g}, with shuffled labels {shuffled:.3g}",
                 f"at most {self.share:.0%} of the loss with shuffled labels",
-                "Check that inputs and labels have the same order in both splits, and that classes have the same "
-                "numbers.",
+                "Check that inputs and labels have the same order in both splits, and that both number the classes "
+                "in the same way.",
             )
 
 
@@ -175,11 +176,11 @@ class Labels(Check):
     "check",
     "learning_rate",
     card=Card(
-        "Trains 100 steps as the recipe says: the loss on these samples must fall.",
+        "Trains for 100 steps with the settings of the recipe: the loss must fall.",
         source="TheDeepChecker; Smith 2017, Cyclical Learning Rates",
         helps="To find a learning rate that is far too high or far too low.",
         costs="Up to 100 steps on at least 64 samples, with the tricks of the recipe.",
-        interacts="The learning rate's schedule is run through in these steps, warmup included.",
+        interacts="The whole schedule of the learning rate, including warmup, is compressed into these steps.",
     ),
 )
 class LearningRate(Check):
@@ -205,15 +206,15 @@ class LearningRate(Check):
         if not math.isfinite(end) or end > start * (1.005 if not large else 1 - self.fall):
             yield Finding(
                 "warning",
-                "The loss does not fall at the recipe's learning rate, which is too high.",
+                "The loss does not fall: the learning rate of the recipe is too high.",
                 seen,
-                "a smaller loss than at the start",
+                "a lower loss than at the start",
                 "Use a smaller learning rate (a tenth), a warmup, or clip_norm.",
             )
         elif end > (1 - self.fall) * start:
             yield Finding(
                 "warning",
-                "The loss hardly falls at the recipe's learning rate.",
+                "The loss hardly falls with the learning rate of the recipe.",
                 seen,
                 f"a fall of at least {self.fall:.0%}",
                 "Use a larger learning rate (ten times), and check that the network is trained.",
@@ -226,7 +227,7 @@ class LearningRate(Check):
     card=Card(
         "Compares the size of a step with the size of the weights.",
         source="CS231n, Neural Networks 3: the ratio should be around 1e-3; TheDeepChecker (1e-4 to 1e-1)",
-        helps="To find a learning rate that is far too high or far too low, also if the loss does not show it yet.",
+        helps="To find a learning rate that is far too high or far too low, even if the loss does not show it yet.",
         costs="The steps of the check learning_rate.",
     ),
 )
@@ -246,8 +247,8 @@ class UpdateSize(Check):
             large = drill.ratio > self.high
             yield Finding(
                 "warning",
-                "Steps are too large for the weights." if large else "Steps are too small for the weights.",
-                f"ratio of step to weights {drill.ratio:.2g}",
+                f"The steps are too {'large' if large else 'small'} relative to the weights.",
+                f"ratio of step to weights: {drill.ratio:.2g}",
                 f"{self.low:g} to {self.high:g}",
                 f"Use a {'smaller' if large else 'larger'} learning rate.",
             )

@@ -14,12 +14,12 @@ def check(
     recipe: RecipePath,
     selection: Selection,
     seconds: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Time limit of each short training that a check needs.")
+        float, typer.Option(metavar="SECONDS", help="CPU time that each short training may take.")
     ] = 3.0,
     as_json: Json = False,
 ) -> int:
-    """Look for common mistakes before training: about a second per small network; nothing is stored. Exits with code 2
-    if there is an error, with 0 if there are warnings.
+    """Look for common mistakes before training, in about a second per small network. Nothing is stored. Exits with
+    code 2 if there is an error, with 0 if there are only warnings.
 
     Imports and tries the code that the recipe names with target. 'ablate catalog check' lists the checks.
 
@@ -42,5 +42,5 @@ def check(
     for line in incomplete(outcome):
         say(line)
     if outcome.own:
-        say(f"{', '.join(outcome.own)}: trained by your own code, so only its arguments were checked.")
+        say(f"{', '.join(outcome.own)}: trained by your own code, so only the arguments were checked.")
     return 2 if outcome.errors else 0

@@ -17,7 +17,7 @@ def explain(
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Explain why a variant is good or bad: whether it has converged, overfits or diverged, and what to try.
+    """Explain what is wrong with a variant's training, such as overfitting or divergence, and what to try.
 
     Example: ablate explain digits.yaml net2
     """

@@ -17,16 +17,16 @@ def lr(
     selection: Annotated[Selection, Without("only", "seeds", "until", "runs")],
     variant: Annotated[str | None, argument("VARIANT", "A variant. Defaults to the baseline.")] = None,
     count: Annotated[
-        int, typer.Option("--seeds", metavar="NUMBER", help="Number of seeds to try.", min=1, max=100)
+        int, typer.Option("--seeds", metavar="NUMBER", help="Number of seeds to train.", min=1, max=100)
     ] = 3,
     output: Annotated[
-        Path | None, option("FILE", "Draw the curve into a .png, .svg or .pdf file.", "--output", "-o")
+        Path | None, option("FILE", "Plot the curve to a .png, .svg or .pdf file.", "--output", "-o")
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Suggest a learning rate, by a range test and short trainings of about 1,000 steps in all. Nothing is stored.
+    """Suggest a learning rate from a range test and short trainings, about 1,000 steps in all. Nothing is stored.
 
-    Its seeds are not those of the study, so verdicts remain valid.
+    Uses other seeds than the study, so verdicts remain valid.
 
     Example: ablate lr digits.yaml net1 -o lr.png
     """

@@ -63,7 +63,9 @@ def run(
     ] = False,
     report: Annotated[
         Path | None,
-        option("FILE", "Also write a report (.html, .md or .pdf) when runs end, and at the end. See 'ablate report'."),
+        option(
+            "FILE", "Also write a report (.html, .md or .pdf), during training and at the end. See 'ablate report'."
+        ),
     ] = None,
 ) -> int:
     """Train all runs that have not finished and print the table. Rerun the command to resume an interrupted study.
@@ -227,7 +229,7 @@ def report_problems(found: Preflight) -> None:
     for problem in found.problems:
         say(line_of(problem))
     if found.errors:
-        raise ChecksFailed("Nothing was trained because of errors in the checks. Fix them, or add --no-check.")
+        raise ChecksFailed("Nothing was trained, because the checks found errors. Fix them, or add --no-check.")
 
 
 def submitted(detached: Detached, recipe: Recipe, runs: Path) -> str:

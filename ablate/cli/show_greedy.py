@@ -42,6 +42,6 @@ def path_text(plan: Plan, search: ForwardSelection) -> str:
     from ablate.report.selected_path import stop_text
 
     if plan.waiting:
-        return "The greedy selection is not finished, so the other runs wait. To go on, run ablate run."
+        return "The greedy selection is not finished, so the other runs cannot start yet. Continue with: ablate run"
     path = " → ".join(variant.name for variant in search.recipe.variants)
     return f"Path: {path}. {stop_text(search.steps, search.greedy.compare.metric)}".rstrip()

@@ -66,6 +66,6 @@ def tuned_text(plan: Plan, rounds: int | None = None) -> str:
     if not isinstance(search, TuningSearch):
         return ""
     if plan.waiting:
-        return "Tuning is not finished, so the other runs wait. To see what failed, run ablate status."
+        return "Tuning is not finished, so the other runs cannot start yet. To see what failed, run ablate status."
     chosen = [f"{name} ({values_text(one.values)})" for name, one in search.tuned.items() if one.values and one.tried]
     return f"Chosen by tuning: {cut(chosen, MOST_NAMES)}." if chosen else ""

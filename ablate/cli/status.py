@@ -16,7 +16,9 @@ def status(
     as_json: Json = False,
     watch: Annotated[
         bool,
-        typer.Option("--watch", help="Update it until all runs have ended; without a terminal, whenever it changes."),
+        typer.Option(
+            "--watch", help="Update the status until all runs have ended. Without a terminal, print each change."
+        ),
     ] = False,
 ) -> int:
     """Show the status of each variant's runs: seed, epoch and time of the last update.

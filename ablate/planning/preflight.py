@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FIRST = "first_step"
 """The check that reports what the training itself raises."""
 
-BROKEN = "Look at the check's code, or report it."
+BROKEN = "Fix the code of the check if it is your own; otherwise, report the error."
 
 
 @dataclass(frozen=True)
@@ -210,6 +210,6 @@ def looked(probe: Probe, checks: Mapping[str, Check]) -> Examined:
         except NotJudged as reason:
             not_judged.append((name, str(reason)))
         except Exception as error:
-            finding = Finding("warning", "The check itself fails.", diagnosis(error)[1], "a check that runs", BROKEN)
+            finding = Finding("warning", "The check itself failed.", diagnosis(error)[1], "a check that runs", BROKEN)
             found.append(Found(name, finding))
     return Examined(tuple(found), tuple(not_judged))

@@ -139,7 +139,7 @@ def smoothed(rates: Floats, losses: Floats) -> tuple[Floats, Floats]:
     finite = np.logical_and.reduce(np.isfinite(losses), axis=0)
     n = len(finite) if finite.all() else int(np.argmin(finite))
     if n <= WIDTH:
-        raise ValueError("the loss is not finite in the first steps, whatever the learning rate is.")
+        raise ValueError("The loss is not finite even at the lowest learning rates. 'ablate check' looks for bugs.")
     weights = np.hanning(WIDTH + 2)[1:-1]
     padded = np.pad(np.median(losses[:, :n], axis=0), WIDTH // 2, mode="edge")
     curve = np.convolve(padded, weights / weights.sum(), "valid")

@@ -93,7 +93,7 @@ def read_greedy(
     if (tune := top.get("tune")) is not None:
         problems.add(tune.position, f"tune cannot be combined with {subject}: both use the reserved seeds.")
     if selection.only is not None:
-        problems.add(Position(""), f"--only cannot be combined with {subject}: each variant is chosen after the last.")
+        problems.add(Position(""), f"--only cannot be combined with {subject}: each variant depends on the others.")
     for name, line in selection.sets:
         if name is not None:
             rule = f"cannot be set for one variant with {subject}. Set it for all variants: {line.path}=…"

@@ -33,7 +33,7 @@ def incomplete(outcome: Preflight) -> list[str]:
     for name, check, reason in outcome.not_judged:
         checks.setdefault((name, reason), []).append(check)
     return [
-        f"{name}: not completed: {', '.join(names)} ({reason}). To complete them, use a larger --seconds."
+        f"{name}: {', '.join(names)} not completed ({reason}). Use a larger --seconds to complete them."
         for (name, reason), names in checks.items()
     ]
 

@@ -26,7 +26,7 @@ LARGER, SMALLER = 4.0, 0.25
 
 def as_text(variant: str, path: str, settings: Settings, found: Found) -> str:
     """The curve, the short trainings, and the suggestion, ready to paste."""
-    head = f"{plain(variant)}: training loss of {found.seeds} seeds (median) over the learning rate, one step each"
+    head = f"{plain(variant)}: training loss (median of {found.seeds} seeds) by learning rate, one step for each"
     rows = [[f"{rate:.2g}", f"{loss:.4g}" if math.isfinite(loss) else "diverged"] for rate, loss in found.tried.items()]
     table = tabulate(rows, ["Learning rate", f"Validation loss after {TRIAL} steps"], stralign="right")
     usual = ", ".join(f"{name} {rate:.2g}" for name, rate in found.usual.items())
@@ -48,7 +48,7 @@ def batch_advice(settings: Settings, found: Found) -> list[str]:
     size, scale = settings.batch_size, found.noise_scale
     text = f"Gradient noise scale: about {scale:,.2g} samples (batch_size: {size:,})"
     if size > LARGER * scale:
-        return [f"{text}: a smaller batch would learn about as much in each step."]
+        return [f"{text}: a smaller batch would make about the same progress in each step."]
     if size < SMALLER * scale:
         return [f"{text}: a larger batch, with a higher learning rate, would need fewer steps."]
     return [f"{text}."]

@@ -54,7 +54,7 @@ FAULTS = [
     Fault("an optimizer without the last layer", DIGITS | {"optimizer": {"target": "planted:Headless"}}, "optimizer_parameters"),
     Fault("training targets off by one class", DIGITS | data("off_by_one"), "labels"),
     Fault("classes counted from 1", DIGITS | data("from_one"), "first_step"),
-    Fault("pixels from 0 to 255 with a rate for 0 to 1", DIGITS | data("pixels"), "input_scale"),
+    Fault("pixels from 0 to 255 with a learning rate for 0 to 1", DIGITS | data("pixels"), "input_scale"),
     Fault("a view that mixes the batch axis", own("view"), "independent_samples"),
     Fault("dropout that stays on in evaluation", own("dropout"), "evaluation_repeats"),
     Fault("augmentation of the validation set", DIGITS | data("augmented_validation"), "evaluation_repeats"),
@@ -189,7 +189,7 @@ def test_a_planted_fault_is_found_by_the_check_that_is_for_it(fault, tmp_path):
     names = [one.check for one in found]
     assert fault.check in names
     if fault.check != "first_step":
-        assert "The check itself fails." not in [one.finding.problem for one in found]
+        assert "The check itself failed." not in [one.finding.problem for one in found]
     assert all(one.finding.fix and one.finding.seen and one.finding.expected for one in found)
 
 

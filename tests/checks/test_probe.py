@@ -129,7 +129,7 @@ def test_a_schedule_is_run_through_in_the_steps(tmp_path):
 def test_a_training_ends_when_its_time_is_over(tmp_path):
     made = probe(tmp_path, seconds=1e-9)
     for _ in range(2):
-        with pytest.raises(NotJudged, match="of 300 steps took 1e-09 s"):
+        with pytest.raises(NotJudged, match="of 300 steps in 1e-09 s"):
             memory_of(made)
 
 

@@ -108,7 +108,7 @@ def test_recipes_change_leave_out_and_add_checks(ablate, recipe, tmp_path):
     assert done.code == 0
     assert "gradients" not in done.out
     assert "warning: Wide (cut): The network is small. Seen: 1210 parameters. Expected: at least 5000." in done.out
-    assert "warning: Broken (cut): The check itself fails. Seen: KeyError: 'lost' (net.py, line" in done.out
+    assert "warning: Broken (cut): The check itself failed. Seen: KeyError: 'lost' (net.py, line" in done.out
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_an_error_ends_run_before_training_unless_no_check_is_given(ablate, reci
     done = ablate("run", "recipe.yaml", "--only", "base,soft")
     assert done.code == 2
     assert "error: output_and_loss (soft)" in done.err
-    assert "Nothing was trained because of errors in the checks. Fix them, or add --no-check." in done.err
+    assert "Nothing was trained, because the checks found errors. Fix them, or add --no-check." in done.err
     assert not (tmp_path / "runs" / "store").exists()
     assert ablate("run", "recipe.yaml", "--only", "base,soft", "--no-check").code == 0
 
@@ -164,7 +164,7 @@ def test_of_own_training_only_the_arguments_are_checked(ablate, tmp_path):
     (tmp_path / "own.yaml").write_text('trainer: {target: "train:main"}\nbaseline: {name: base, args: {lr: 0.1}}\n')
     done = ablate("check", "own.yaml")
     assert (done.code, done.out) == (0, "No problems found in 1 variant (23 checks).\n")
-    assert "base: trained by your own code, so only its arguments were checked." in done.err
+    assert "base: trained by your own code, so only the arguments were checked." in done.err
     (tmp_path / "own.yaml").write_text('trainer: {target: "train:main"}\nbaseline: {name: base, args: {rate: 0.1}}\n')
     done = ablate("check", "own.yaml")
     assert done.code == 2
@@ -175,4 +175,4 @@ def test_a_check_without_time_is_listed_as_not_completed(ablate, recipe):
     done = ablate("check", "recipe.yaml", "--only", "base", "--seconds", "1e-9", "--json")
     assert done.code == 0
     assert {one["check"] for one in json.loads(done.out)["not_judged"]} >= {"overfits", "uses_inputs"}
-    assert "base: not completed: " in done.err
+    assert "overfits, uses_inputs not completed (" in done.err

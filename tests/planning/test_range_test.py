@@ -152,7 +152,7 @@ def test_the_curve_is_smoothed_without_a_shift_and_cut():
     assert curve[-1] > 4 > curve[-2]
     lost = np.where(np.arange(100) < 60, 1.0, np.nan)
     assert len(smoothed(rates, np.stack([np.ones(100), lost]))[0]) == 60
-    with pytest.raises(ValueError, match="not finite in the first steps"):
+    with pytest.raises(ValueError, match="not finite even at the lowest"):
         smoothed(rates, np.full((1, 100), np.nan))
 
 

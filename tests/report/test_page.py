@@ -98,7 +98,7 @@ def test_other_states_are_sentences_too(keypoints):
     assert rows[1] == "b did not finish: 2/5 failed: CUDA error."
     assert rows[2] == "c is unstable: 2/5 diverged."
     assert rows[3].startswith("d makes no difference: it changes validation loss by 0.000000 (95% CI ")
-    assert rows[3].endswith("compared with net1, p = 1.000; all seeds give its results.")
+    assert rows[3].endswith("compared with net1, p = 1.000; all seeds give the same results.")
     assert re.match(
         r"e has no verdict: it changes validation loss by −0\.00125\d compared with net1; verdicts require", rows[4]
     )

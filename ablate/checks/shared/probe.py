@@ -171,7 +171,7 @@ class Probe:
             if step == steps or not math.isfinite(losses[-1]) or losses[-1] < min(share * losses[0], below):
                 break
             if time.process_time() - begun > self.seconds:
-                raise NotJudged(f"{step} of {steps} steps took {self.seconds:g} s")
+                raise NotJudged(f"{step} of {steps} steps in {self.seconds:g} s")
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()

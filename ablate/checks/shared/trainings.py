@@ -188,7 +188,7 @@ def best_validation(
             if step % 20 == 0 and not whole and loss_of(probe, train) < LEARNED * first:
                 break
             if time.process_time() - begun > probe.seconds:
-                raise NotJudged(f"{step} of {steps} steps took {probe.seconds:g} s")
+                raise NotJudged(f"{step} of {steps} steps in {probe.seconds:g} s")
     return best, step
 
 
@@ -251,7 +251,7 @@ def drilled(probe: Probe, steps: int) -> Drill | None:
         if time.process_time() - begun > probe.seconds:
             if losses[-1] < 0.95 * losses[0]:
                 break
-            raise NotJudged(f"{step} of {steps} steps took {probe.seconds:g} s")
+            raise NotJudged(f"{step} of {steps} steps in {probe.seconds:g} s")
     return Drill(losses, step, rate, statistics.median(ratios.values()) if ratios else None)
 
 

@@ -109,7 +109,7 @@ def outlook(table: Table, row: Row) -> str:
     if row.verdict == "no difference":
         smallest = table.compare.smallest_effect
         around = "a factor of " if log else "±"
-        parts.append("all seeds give its results" if smallest is None else f"within {around}{smallest:g}")
+        parts.append("all seeds give the same results" if smallest is None else f"within {around}{smallest:g}")
     if row.verdict == "unclear" and row.detectable is not None:
         size = f"a factor of {within(row.detectable)}" if log else deviation(row.detectable)
         parts.append(f"{row.detectable_seeds} seeds would show an effect of {size}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ablate.data.dataset import Spec
@@ -77,7 +78,7 @@ class Pieces:
         # as even as possible, because a network may not accept a single sample
         number = -(-count // self.size)
         ends = [i * count // number for i in range(number + 1)]
-        parts = [forward(part(inputs, start, end)) for start, end in zip(ends, ends[1:], strict=False)]
+        parts = [forward(part(inputs, start, end)) for start, end in pairwise(ends)]
         return joined(parts, self.lead)
 
     def _measure(self, forward: Callable[[Tree], Tree], inputs: Tree) -> int:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.data.examples import Examples
 from ablate.engine.contract import LARGEST_LOSS, Outcome, Report, State
 from ablate.engine.evaluation import evaluate, evaluate_examples, evaluation_weights, validate
 from ablate.engine.pieces import WHOLE

@@ -25,6 +25,7 @@ from ablate.engine.each_seed import EachSeed, one_by_one, weight_of_each
 from ablate.engine.example_values import EachExample
 from ablate.engine.last_batch import batches_for_norms, try_one_sample
 from ablate.engine.measures import Measure, Measures, make_measures
+from ablate.engine.pieces import WHOLE, Pieces, wide_batch
 from ablate.engine.points import Points
 from ablate.engine.replicas import CannotStack, OneNetwork, Replicas, Stack
 from ablate.engine.scheduled import optimizer_and_setters
@@ -45,7 +46,7 @@ from ablate.recipe.settings import Settings
 from ablate.registry import entries
 from ablate.registry.lazy import torch
 from ablate.rng.noise import Noise
-from ablate.trees import Tree, leaves
+from ablate.trees import Tree
 from ablate.tricks.trick import Trick
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Assembly:
     computes_loss: bool
     tracked: TrackedMetrics
     facts: Facts
+    pieces: Pieces
     targets: Tensor | None = None
     first_loss: Tensor | None = None
     skipped_steps: int = 0
@@ -135,7 +137,7 @@ class Assembly:
 
     def predict(self, inputs: Tensor, batch: int) -> Tensor:
         """Predictions in evaluation mode, (N, …), in a stack (R, N, …), for batch number ``batch``."""
-        predict = self.replicas.predict
+        predict: Callable[[Tensor], Tensor] = partial(self.pieces.predict, self.replicas.predict)
         for hook in self.hooks("on_predict"):
             predict = partial(hook, self.replicas.template, predict, batch=batch)
         return predict(inputs)
@@ -286,7 +288,11 @@ def assemble(assignment: Assignment, data: Parts) -> Assembly:
         targets=data.train.targets,
         tracked=TrackedMetrics(settings, context, replicas, train_clean),
         facts=facts_of(settings, data, replicas, steps, surgery, notes),
+        pieces=Pieces(settings.batch_size, device, replicas.lead),
     )
+    if assembly.computes_loss or settings.compile or assembly.hooks("on_predict"):
+        # a loss of the batch, compiled for its size, or random numbers drawn for it
+        assembly.pieces.size = WHOLE
     if settings.precision == "fp16" and (assembly.wants_closure or assembly.hooks("on_pass")):
         raise ValueError(
             "precision (=fp16) cannot be combined with what computes gradients several times in a step, such as sam, "
@@ -357,10 +363,3 @@ def facts_of(
         surgery=surgery,
         notes=notes,
     )
-
-
-def wide_batch(batch_size: int, spec: Spec) -> int:
-    """Batch size without gradients: larger than in training, if the inputs stay below about 16 MB."""
-    shapes = [spec.input_shape] if spec.input_form is None else leaves(spec.input_form)
-    size = sum(math.prod(shape) for shape in shapes)
-    return max(batch_size, min(1024, 2**22 // max(size, 1)))

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from ablate.data.dataset import Part, Parts, Spec
 from ablate.data.load import known_spec, load_parts
 from ablate.data.loaders import loader_for
-from ablate.engine.assembly import assemble, wide_batch
+from ablate.engine.assembly import assemble
 from ablate.engine.construction import build_network, make_tricks
 from ablate.engine.contract import Assignment
 from ablate.engine.device import autocast, dtype_of, place, prepare
+from ablate.engine.pieces import Pieces, wide_batch
 from ablate.engine.stacked_tricks import changed_data
 from ablate.recipe.folds import Folds
 from ablate.recipe.node import show
@@ -124,8 +125,9 @@ def _outputs(run: Trained, network: nn.Module, part: Part, spec: Spec) -> Tensor
         dtype=dtype_of(settings.precision),
         workers=0,
     )
+    pieces = Pieces(settings.batch_size, run.device)
     with torch.no_grad(), autocast(run.device, settings.precision):
-        outputs = [network(batch) for batch, _ in loader.batches(None)]
+        outputs = [pieces.predict(network, batch) for batch, _ in loader.batches(None)]
     if not isinstance(outputs[0], torch.Tensor):
         raise ValueError(
             f"predictions must be one tensor, but the network returns {described(outputs[0])}. Set batch.output."

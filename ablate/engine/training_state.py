@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.data.examples import Examples
 from ablate.engine.contract import LARGEST_LOSS, Outcome, Report, State
 from ablate.engine.evaluation import evaluate, evaluate_examples, evaluation_weights, validate
+from ablate.engine.pieces import WHOLE
 from ablate.engine.replicas import keep
 from ablate.engine.stacked_tricks import has_hook
 from ablate.notes.note import Note
@@ -150,11 +150,14 @@ class TrainingState:
             earlier = [int(i) for i in np.flatnonzero(self.last_epoch < self.point)]
             keep(last_weights, self.stopped_weights, earlier, replicas)
         whole = [i for i in range(replicas.count) if i not in self.diverged]
-        last = dict(zip(whole, self._measured(self.last, last_weights, whole), strict=True))
         # without a best epoch, because a metric is always NaN or all epochs are ignored: use the last one
         other = [i for i in whole if self.best_epoch[i] not in (0, self.last_epoch[i])]
-        best = last | dict(zip(other, self._measured(self.best, self.best_weights, other), strict=True))
-        examples = self._examples(last_weights, best if self.assembly.settings.select == "best" else last)
+        last = self._tested(self.last, last_weights, whole)
+        best = last | self._tested(self.best, self.best_weights, other)
+        selected = best if self.assembly.settings.select == "best" else last
+        self._load_selected(last_weights, whole)
+        self._add_clean(selected)
+        examples = evaluate_examples(self.assembly, selected)
         outcomes = []
         for i, seed in enumerate(self.seeds):
             outcome = replace(self._outcome(i, seed, last.get(i, {}), best.get(i, {})), examples=examples.get(i))
@@ -169,18 +172,15 @@ class TrainingState:
             outcomes.append(outcome)
         return outcomes
 
-    def _examples(
-        self, last_weights: dict[str, Tensor], selected: Mapping[int, Mapping[str, float]]
-    ) -> dict[int, Examples]:
-        """The values of single validation samples at the selected epoch, whose values are ``selected``."""
+    def _load_selected(self, last_weights: dict[str, Tensor], whole: list[int]) -> None:
+        """Load the weights of the selected epoch of every seed."""
         replicas, weights = self.assembly.replicas, last_weights
         if self.assembly.settings.select == "best":
             weights = {}
             keep(weights, last_weights, range(replicas.count), replicas)
             keep(weights, self.best_weights, [int(i) for i in np.flatnonzero(self.best_epoch)], replicas)
-        if selected:
+        if whole:
             replicas.load(weights)
-        return evaluate_examples(self.assembly, selected)
 
     def _outcome(self, i: int, seed: int, last: dict[str, float], best: dict[str, float]) -> Outcome:
         best_epoch, epoch = int(self.best_epoch[i]) or None, int(self.last_epoch[i])
@@ -196,20 +196,25 @@ class TrainingState:
         selected = best_epoch if select_best else epoch
         return Outcome(seed, "finished", epoch, "", best_epoch, selected, results, **known)
 
-    def _measured(
+    def _tested(
         self, values: list[dict[str, float]], weights: dict[str, Tensor], which: list[int]
-    ) -> list[dict[str, float]]:
-        """The seeds' values with those only computed at the end: ``train_loss_clean`` and the test set."""
+    ) -> dict[int, dict[str, float]]:
+        """Some seeds' values with those on the test set, which are only computed at the end."""
         assembly = self.assembly
-        extra: dict[str, Tensor] = {}
-        if which:
+        test: dict[str, Tensor] = {}
+        if which and assembly.test is not None:
             assembly.replicas.load(weights)
-            if any("train_loss_clean" not in values[i] for i in which):
-                extra["train_loss_clean"] = evaluate(assembly, assembly.train_clean, metrics=False)["loss"]
-            if assembly.test is not None:
-                test = evaluate(assembly, assembly.test, metrics=True)
-                extra |= {f"test_{name}": value for name, value in test.items()}
-        return [values[i] | {name: float(value[i]) for name, value in extra.items()} for i in which]
+            test = evaluate(assembly, assembly.test, metrics=True)
+        return {i: values[i] | {f"test_{name}": float(value[i]) for name, value in test.items()} for i in which}
+
+    def _add_clean(self, selected: Mapping[int, dict[str, float]]) -> None:
+        """Add ``train_loss_clean`` to the values of the selected epoch, whose weights are loaded, unless every epoch
+        has it. A seed whose best epoch is the last has the same values for both.
+        """
+        if any("train_loss_clean" not in values for values in selected.values()):
+            loss = evaluate(self.assembly, self.assembly.train_clean, metrics=False)["loss"]
+            for i, values in selected.items():
+                values["train_loss_clean"] = float(loss[i])
 
     def state(self) -> State:
         """The state for a checkpoint, in tensors and plain values. Random streams are keyed by epoch and have none."""
@@ -233,6 +238,7 @@ class TrainingState:
             "best": self.best,
             "best_weights": self.best_weights,
             "stopped_weights": self.stopped_weights,
+            "piece": self.assembly.pieces.size,
         }
 
     def restore(self, state: State) -> None:
@@ -246,6 +252,7 @@ class TrainingState:
         if state.get("scaler"):
             self.assembly.scaler.load_state_dict(state["scaler"])
         self.assembly.skipped_steps = state.get("skipped_steps", 0)
+        self.assembly.pieces.size = state.get("piece", WHOLE)  # before 0.2, batches were not divided
         self.point, self.seconds = state["epoch"], state["seconds"]
         self.stopped = np.array(state["stopped"], dtype=bool)
         self.diverged = {int(i): reason for i, reason in state["diverged"].items()}

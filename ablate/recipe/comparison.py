@@ -25,6 +25,8 @@ def read_at(shape: Shape, metric: str, variants: Sequence[Variant]) -> At | None
         return None
     if node.mapping is None:
         if node.value in EPOCHS:
+            if (rule := at_rule(node.value, metric, variants)) is not None:  # type: ignore[arg-type]
+                shape.wrong("at", rule)
             return node.value  # type: ignore[return-value]  # one of them
         hint = did_you_mean(node.text, EPOCHS) if node.text else ""
         shape.wrong("at", f"must be one of {', '.join(EPOCHS)}, or {{mean_of_last: 5}}.{hint}")
@@ -36,7 +38,7 @@ def read_at(shape: Shape, metric: str, variants: Sequence[Variant]) -> At | None
         shape.wrong("at", f"must be one of {', '.join(EPOCHS)}, or {{mean_of_last: 5}}.")
     elif type(count.value) is not int or count.value < 1:
         below.wrong("mean_of_last", "must be an integer of at least 1: the number of epochs to average over.")
-    elif (rule := averaged_rule(count.value, metric, variants)) is not None:
+    elif (rule := at_rule(MeanOfLast(count.value), metric, variants)) is not None:
         below.wrong("mean_of_last", rule)
     else:
         within = any(one.settings.evaluate.every or own_training(one.settings.trainer) for one in variants)
@@ -44,7 +46,23 @@ def read_at(shape: Shape, metric: str, variants: Sequence[Variant]) -> At | None
     return None
 
 
-def averaged_rule(count: int, metric: str, variants: Sequence[Variant]) -> str | None:
+def at_rule(at: At, metric: str, variants: Sequence[Variant]) -> str | None:
+    """The rule that comparing the metric at these epochs breaks, as the end of a sentence."""
+    if isinstance(at, MeanOfLast):
+        return _averaged_rule(at.count, metric, variants)
+    if metric != "train_loss_clean" or at == "selected":
+        return None
+    for one in variants:
+        settings = one.settings
+        if own_training(settings.trainer) is None and settings.clean_train_loss != "every" and settings.select != at:
+            return (
+                f"requires {metric} of every epoch, but {show(one.name)} computes it only at its selected epoch "
+                f"(={settings.select}). Set clean_train_loss: every, or compare.at: selected."
+            )
+    return None
+
+
+def _averaged_rule(count: int, metric: str, variants: Sequence[Variant]) -> str | None:
     """The rule that a mean of the metric over the last ``count`` epochs breaks, as the end of a sentence."""
     for one in variants:
         settings, name = one.settings, show(one.name)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ablate.recipe.changes import Assignment
-from ablate.recipe.comparison import averaged_rule, read_at, read_failed, read_smallest_effect, read_word
+from ablate.recipe.comparison import at_rule, read_at, read_failed, read_smallest_effect, read_word
 from ablate.recipe.node import Node, Problems, show
 from ablate.recipe.own_training import own_training
 from ablate.recipe.rows import Row
 from ablate.recipe.settings import Choice, Monitor, Settings
 from ablate.recipe.shape import Shape, available, did_you_mean
-from ablate.recipe.variant import Compare, MeanOfLast, Variant
+from ablate.recipe.variant import Compare, Variant
 from ablate.registry import Named, entries
 
 LOSSES = ("train_loss", "train_loss_clean", "valid_loss")
@@ -193,7 +193,7 @@ def comparing(variants: Sequence[Variant], compare: Compare, metric: str) -> Com
         if metric not in known:
             rule = f"must be a metric of all variants, but {show(variant.name)} only has {', '.join(known)}."
             raise ValueError(f"metric (={show(metric)}) {rule}{did_you_mean(metric, known)}")
-    if isinstance(compare.at, MeanOfLast) and (broken := averaged_rule(compare.at.count, metric, asked)) is not None:
+    if (broken := at_rule(compare.at, metric, asked)) is not None:
         raise ValueError(f"metric (={show(metric)}) cannot be compared: compare.at (={compare.at}) {broken}")
     directions = {better(metrics_of(variant.settings)[metric]) for variant in asked}
     if directions == {"lower"}:

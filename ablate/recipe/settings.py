@@ -167,8 +167,8 @@ class Training(BaseModel):
     monitor: Monitor = Field(default=Monitor(), description="the loss or metric that defines the best epoch")
     clean_train_loss: Literal["ends", "every"] = Field(
         default="ends",
-        description="compute the training loss in evaluation mode for the reported and last epoch (ends), or every "
-        "epoch (takes 13-18 % longer)",
+        description="compute the training loss in evaluation mode for the reported epoch (ends), or every epoch "
+        "(takes 13-18 % longer)",
     )
     precision: Literal["tf32", "float32", "bf16", "fp16", "float64"] = Field(
         default="tf32",

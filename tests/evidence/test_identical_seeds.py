@@ -62,6 +62,16 @@ def test_a_coarse_metric_may_repeat(make_study, make_run):
     assert gather(study, curves=lambda name: curves("0")).rows[0].notes == (Note("same_result"),)
 
 
+def test_a_loss_that_earlier_versions_computed_at_more_epochs_makes_no_other_seed(make_study, make_run):
+    values = {"valid_loss": 0.25, "train_loss_clean": 0.2}
+    now = {"selected": values, "last": values, "best": {"valid_loss": 0.24}}
+    before = {**now, "best": {"valid_loss": 0.24, "train_loss_clean": 0.19}}
+    runs = [make_run(seed, results=results) for seed, results in enumerate((now, before))]
+    assert gather(make_study({"a": (None, runs)})).rows[0].notes == (Note("same_result"),)
+    runs[1] = make_run(1, results={**now, "selected": {**values, "train_loss_clean": 0.3}})
+    assert gather(make_study({"a": (None, runs)})).rows[0].notes == ()
+
+
 def test_equal_scores_alone_are_no_identity(make_study, make_run):
     """As logged by other tools, without a loss: nobody can tell."""
     runs = [make_run(seed, results={"selected": {"accuracy": 0.975}}) for seed in range(3)]

@@ -6,6 +6,7 @@ import pytest
 
 from ablate.planning.plan import make_plan, settings_flags
 from ablate.recipe import Recipe, RecipeError
+from ablate.recipe.measured import comparing
 from ablate.recipe.variant import Compare, Failed, MeanOfLast
 from ablate.store.store import Store
 
@@ -57,6 +58,24 @@ def test_means_scales_and_failures_can_be_set(load):
     assert found == Compare(at=MeanOfLast(1), scale="log", failed=Failed(">", 1.5))
     with pytest.raises(RecipeError, match="must be a ratio greater than 1"):
         load("compare.scale=log", compare="smallest_effect: 0.98")
+
+
+def test_the_training_loss_in_evaluation_mode_is_compared_at_the_selected_epoch(load):
+    metric = "compare.metric=train_loss_clean"
+    rule = (
+        r"compare.at \(=best\) requires train_loss_clean of every epoch, but baseline computes it only at its selected"
+    )
+    with pytest.raises(RecipeError, match=rule):
+        load(metric, "compare.at=best")
+    for more in (
+        ["compare.at=last"],
+        ["compare.at=best", "select=best"],
+        ["compare.at=best", "clean_train_loss=every"],
+    ):
+        assert load(metric, *more).compare.metric == "train_loss_clean"
+    recipe = load(compare="at: best")
+    with pytest.raises(ValueError, match=r"train_loss_clean\) cannot be compared: compare.at \(=best\) requires"):
+        comparing(recipe.variants, recipe.compare, "train_loss_clean")
 
 
 def test_runs_stay_the_same_and_count_as_those_of_the_recipe(load, tmp_path):

@@ -76,7 +76,7 @@ def answer() -> None:
     for question in questions:
         try:
             found.append((function(*question), None))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             status, reason = diagnosis(error)
             found.append((None, f"no effect: {reason}" if status == "no_effect" else reason))
     sys.stdout.flush()

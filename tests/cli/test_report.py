@@ -210,7 +210,8 @@ def test_a_report_that_breaks_stops_no_run(ablate, slow):
 
 
 @pytest.mark.parametrize(
-    ("output", "hint"), [("x.docx", "--report (=x.docx) must end in one of"), ("no/x.md", "--report (=no/x.md)")]
+    ("output", "hint"),
+    [("x.docx", "--report (=x.docx) must end in one of .html, .md, .pdf.\n"), ("no/x.md", "--report (=no/x.md)")],
 )
 def test_run_checks_the_report_before_it_trains(ablate, slow, output, hint):
     done = ablate("run", "slow.yaml", "--report", output)

@@ -189,6 +189,12 @@ def test_of_own_training_only_the_arguments_are_checked(ablate, tmp_path):
     assert "rate" in done.out
 
 
+@pytest.mark.parametrize("seconds", ["0", "nan"])
+def test_the_time_of_a_check_must_be_a_number_greater_than_0(ablate, recipe, seconds):
+    done = ablate("check", "recipe.yaml", "--seconds", seconds)
+    assert (done.code, done.err) == (2, f"--seconds (={seconds}) must be greater than 0.\n")
+
+
 def test_a_check_without_time_is_listed_as_not_completed(ablate, recipe):
     done = ablate("check", "recipe.yaml", "--only", "base", "--seconds", "1e-9", "--json")
     assert done.code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ def suggestion(path: str, found: Found) -> list[str]:
     """What to try first."""
     if found.suggested is None:
         return ["No learning rate reduces the loss. Run 'ablate check' to look for bugs."]
-    return [f"Suggested: --set {path}={found.suggested:g}"]
+    return [f"Suggested: --set {shlex.quote(f'{path}={found.suggested:g}')}"]
 
 
 def batch_advice(settings: Settings, found: Found) -> list[str]:

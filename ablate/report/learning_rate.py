@@ -47,7 +47,9 @@ def batch_advice(settings: Settings, found: Found) -> list[str]:
     if found.noise_scale is None:
         return []
     size, scale = settings.batch_size, found.noise_scale
-    text = f"Gradient noise scale: about {scale:,.2g} samples (batch_size: {size:,})"
+    about = float(f"{scale:.2g}")
+    shown = f"{about:,.0f}" if about >= 10 else f"{about:g}"
+    text = f"Gradient noise scale: about {shown} samples (batch_size: {size:,})"
     if size > LARGER * scale:
         return [f"{text}: a smaller batch would learn about as much in each step."]
     if size < SMALLER * scale:

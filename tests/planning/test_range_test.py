@@ -17,7 +17,7 @@ from ablate.engine.range_test import exploded, set_rates, take_steps
 from ablate.engine.training import train
 from ablate.planning.range_test import Found, choose, search, smoothed, usual
 from ablate.recipe import Recipe
-from ablate.report.learning_rate import suggestion
+from ablate.report.learning_rate import batch_advice, suggestion
 
 RECIPE = """
 study: digits
@@ -247,3 +247,10 @@ def test_the_suggestion_can_be_pasted_into_a_shell():
     found = Found(rates=(), losses=(), usual={}, tried={}, suggested=0.02, seeds=1)
     [line] = suggestion("wide net.optimizer.lr", found)
     assert shlex.split(line.removeprefix("Suggested: ")) == ["--set", "wide net.optimizer.lr=0.02"]
+
+
+@pytest.mark.parametrize(("scale", "shown"), [(0.523, "0.52"), (7.04, "7"), (153.2, "150"), (1234567.0, "1,200,000")])
+def test_the_noise_scale_has_two_digits_without_an_exponent(tmp_path, scale, shown):
+    found = Found(rates=(), losses=(), usual={}, tried={}, suggested=0.02, seeds=1, noise_scale=scale)
+    [line] = batch_advice(settings(tmp_path), found)
+    assert line.startswith(f"Gradient noise scale: about {shown} samples (batch_size: 16)")

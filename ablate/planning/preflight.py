@@ -152,8 +152,7 @@ def examine(
     quick: bool,
     seconds: float,
 ) -> Examined:
-    """Run the checks on one variant; ``loaded`` keeps the last dataset by its settings. Raises what a job would raise.
-    """
+    """Run the checks on one variant; ``loaded`` keeps the last dataset. Raises what a job would raise."""
     trainer = trainer_of(settings)
     if isinstance(trainer, OwnTrainer):
         if not quick:

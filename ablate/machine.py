@@ -1,13 +1,19 @@
-"""Which machine and process this is, as written into locks that other machines read."""
+"""Which machine and process this is, as locks tell other machines, and how a process ends with its parent."""
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+PR_SET_PDEATHSIG = 1
+"""From ``linux/prctl.h``."""
 
 
 @dataclass(frozen=True)
@@ -64,3 +70,17 @@ def line(path: str) -> str:
         return Path(path).read_text(errors="replace").strip()
     except OSError:
         return ""
+
+
+@cache
+def libc() -> Any:
+    """The C library on Linux, else None. Load it before a process is forked that calls `end_with_parent`."""
+    import ctypes
+
+    return ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def end_with_parent() -> None:
+    """On Linux, kill this process when the one that started it ends."""
+    if (library := libc()) is not None:
+        library.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -29,7 +29,7 @@ def check(
     from ablate.planning.preflight import preflight
     from ablate.report.checks import as_values, incomplete, line_of, summary_of
 
-    if seconds <= 0:
+    if not seconds > 0:
         raise ValueError(f"--seconds (={seconds:g}) must be greater than 0.")
     study = make_plan(selection.read(recipe), selection.store).recipe
     outcome = preflight(study, study.variants, seconds=seconds)

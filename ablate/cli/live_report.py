@@ -96,11 +96,10 @@ class LiveReport:
         self.process = self.errors = None
 
     def _say(self, reason: str) -> None:
-        """An error, unless it was said before."""
-        reason = " ".join(reason.split())
-        if reason != self.said:
-            self.said = reason
-            warn(safe_text(f"The report could not be written: {reason}"))
+        """The first error: later ones usually have the same cause."""
+        if not self.said:
+            self.said = " ".join(reason.split())
+            warn(safe_text(f"The report could not be written: {self.said}"))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -58,7 +58,10 @@ def checked_output(output: Path, format: str | None = None, flag: str = "--outpu
     try:
         format = page_format(output, format)
     except ArgumentError as error:
-        raise ValueError(f"--{error}".replace("--output", flag, 1)) from None
+        reason = f"--{error}"
+        if flag != "--output":  # there, --format is that of the table
+            reason = reason.replace("--output", flag, 1).replace(", or pass --format", "")
+        raise ValueError(reason) from None
     check_output(output, flag=flag)
     return format
 

@@ -170,7 +170,9 @@ def train(
 
     try:
         with live or nullcontext(), progress, ended_by_signals():
-            end.plan = plan = tune_study(plan, store, options, begun=begun, listen=listen, own=written(tracking_uri))
+            end.plan = plan = tune_study(
+                plan, store, options, begun=begun, listen=progress.event, own=written(tracking_uri)
+            )
             progress.stop()
             if text := tuned_text(plan, begun_rounds):
                 say(text)

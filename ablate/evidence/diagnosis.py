@@ -25,6 +25,9 @@ from ablate.store.records import RunRecord
 FEWEST = 10
 """The fewest points of a curve whose shape is judged."""
 
+FEW = 3
+"""The fewest points from which it is said that nothing was learned."""
+
 LEARNED = 0.95
 """A training loss above this fraction of the loss of the first step: the network has learned nothing."""
 
@@ -162,8 +165,9 @@ def of_training(known: Losses) -> Found:
         least = int(np.argmin(train))
         ends = {"last": float(train[-1]), "best": float(train[least]), "best_at": float(known.places[least])}
         return {"diverging": {**ends, "ratio": ends["last"] / ends["best"]}}
-    if known.start is not None and known.start > 0 and median(train[-(len(train) // 5 + 1) :]) > LEARNED * known.start:
-        return {"learned_nothing": {"train": float(train[-1]), "start": known.start}}
+    start, late = known.start, median(train[-(len(train) // 5 + 1) :])
+    if len(train) >= FEW and start is not None and late > LEARNED * start > 0:
+        return {"learned_nothing": {"train": float(train[-1]), "start": start}}
     return {}
 
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from subprocess import PIPE, Popen
 from typing import Any, TypeVar
 
+from ablate.machine import end_with_parent
 from ablate.planning.failure_reason import diagnosis
 
 Answer = TypeVar("Answer")
@@ -71,12 +72,13 @@ def helper(
 
 def answer() -> None:
     """In the helper process: answer each question, or give its error."""
+    end_with_parent()
     function, questions = pickle.loads(sys.stdin.buffer.read())
     found: list[tuple[object, str | None]] = []
     for question in questions:
         try:
             found.append((function(*question), None))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             status, reason = diagnosis(error)
             found.append((None, f"no effect: {reason}" if status == "no_effect" else reason))
     sys.stdout.flush()

@@ -152,9 +152,7 @@ def examine(
     quick: bool,
     seconds: float,
 ) -> Examined:
-    """Run the checks on one variant; ``loaded`` keeps the last dataset by its settings. Raises what a job would raise,
-    unless only the quick checks run.
-    """
+    """Run the checks on one variant; ``loaded`` keeps the last dataset. Raises what a job would raise."""
     trainer = trainer_of(settings)
     if isinstance(trainer, OwnTrainer):
         if not quick:
@@ -179,7 +177,10 @@ def examine(
     if not quick:
         rehearse(assignment, loaded[key])
     checks = {name: one for name, one in checks_of(chosen, folder).items() if one.quick or not quick}
-    return looked(Probe(assignment, loaded[key], seconds), checks)
+    probe = Probe(assignment, loaded[key], seconds)
+    if quick and not settings.source_rows:
+        _ = probe.first, probe.gradients  # what user code raises here would be raised in most checks
+    return looked(probe, checks)
 
 
 def checks_of(chosen: Sequence[Choice], folder: Path) -> dict[str, Check]:

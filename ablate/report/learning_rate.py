@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ def suggestion(path: str, found: Found) -> list[str]:
     """What to try first."""
     if found.suggested is None:
         return ["No learning rate reduces the loss. Run 'ablate check' to look for bugs."]
-    return [f"Suggested: --set {path}={found.suggested:g}"]
+    return [f"Suggested: --set {shlex.quote(f'{path}={found.suggested:g}')}"]
 
 
 def batch_advice(settings: Settings, found: Found) -> list[str]:
@@ -46,7 +47,9 @@ def batch_advice(settings: Settings, found: Found) -> list[str]:
     if found.noise_scale is None:
         return []
     size, scale = settings.batch_size, found.noise_scale
-    text = f"Gradient noise scale: about {scale:,.2g} samples (batch_size: {size:,})"
+    about = float(f"{scale:.2g}")
+    shown = f"{about:,.0f}" if about >= 10 else f"{about:g}"
+    text = f"Gradient noise scale: about {shown} samples (batch_size: {size:,})"
     if size > LARGER * scale:
         return [f"{text}: a smaller batch would make about the same progress in each step."]
     if size < SMALLER * scale:

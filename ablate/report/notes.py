@@ -101,7 +101,8 @@ SENTENCES: dict[Kind, str] = {
     "other_ablate": "ablate {own} (parent: {parent})",
     "diverged_at": "diverged at {axis} {last_at}",
     "diverging": "the training loss ended at {last}, {ratio} times its minimum ({best} at {axis} {best_at})",
-    "learned_nothing": "learned nothing: the training loss ({train}) is about the same as at the first step ({start})",
+    "learned_nothing": "learned nothing: the training loss ({train}) is not clearly lower than that of the first step "
+    "({start})",
     "oscillates": "the validation loss changes by {percent}% from one {axis} to the next",
     "overfits": "overfits: the validation loss was lowest at {axis} {best_at} of {last_at} ({best}), then rose to "
     "{last}, while the training loss fell to {train}",

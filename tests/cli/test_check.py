@@ -159,6 +159,24 @@ def test_run_leaves_errors_of_user_code_to_the_job(ablate, recipe, tmp_path):
     assert {name: row["status"] for name, row in done.rows().items()} == {"base": "finished", "soft": "failed"}
 
 
+def test_what_a_pass_raises_is_no_finding_of_the_quick_checks(ablate, recipe, tmp_path):
+    loss = "def loss(prediction, target):\n    raise KeyError('lost')\n"
+    (tmp_path / "net.py").write_text(NET + loss)
+    done = ablate("run", "recipe.yaml", "--only", "base", "--set", 'loss={"target": "net:loss"}')
+    assert done.code == 1
+    assert "failed: KeyError: 'lost'" in done.err
+    assert "warning: " not in done.err, "the checks themselves do not fail"
+
+
+def test_a_network_that_exits_is_an_error_of_its_own_variant_only(ablate, recipe, tmp_path):
+    (tmp_path / "net.py").write_text(NET.replace("super()", "softmax and exit(7)\n        super()"))
+    done = ablate("check", "recipe.yaml", "--only", "soft,cut", "--json")
+    seen = {one["check"]: one["seen"] for one in done.json()["findings"]}
+    assert seen["first_step"] == {"soft": "SystemExit: 7 (net.py, line 8, in __init__)"}
+    assert list(seen["gradients"]) == ["cut"]
+    assert "warning: gradients (cut): " in ablate("run", "recipe.yaml", "--only", "soft,cut").err
+
+
 def test_of_own_training_only_the_arguments_are_checked(ablate, tmp_path):
     (tmp_path / "train.py").write_text("def main(run, lr=0.1):\n    run.log(epoch=1, train_loss=1.0, valid_loss=1.0)\n")
     (tmp_path / "own.yaml").write_text('trainer: {target: "train:main"}\nbaseline: {name: base, args: {lr: 0.1}}\n')
@@ -169,6 +187,12 @@ def test_of_own_training_only_the_arguments_are_checked(ablate, tmp_path):
     done = ablate("check", "own.yaml")
     assert done.code == 2
     assert "rate" in done.out
+
+
+@pytest.mark.parametrize("seconds", ["0", "nan"])
+def test_the_time_of_a_check_must_be_a_number_greater_than_0(ablate, recipe, seconds):
+    done = ablate("check", "recipe.yaml", "--seconds", seconds)
+    assert (done.code, done.err) == (2, f"--seconds (={seconds}) must be greater than 0.\n")
 
 
 def test_a_check_without_time_is_listed_as_not_completed(ablate, recipe):

@@ -209,8 +209,22 @@ def test_a_report_that_breaks_stops_no_run(ablate, slow):
     assert line.startswith("The report could not be written: ")
 
 
+def test_the_runs_of_a_search_start_no_report(tmp_path, monkeypatch):
+    from ablate.cli.app import run_command
+    from ablate.cli.live_report import LiveReport
+
+    seen = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(LiveReport, "event", lambda self, event: seen.append(type(event).__name__))
+    tuned = RECIPE.partition("variants:")[0].replace("seeds: 3", "seeds: 1")
+    (tmp_path / "t.yaml").write_text(f"{tuned}tune: {{optimizer.lr: {{values: [0.1, 0.2]}}, seeds: 1}}\n")
+    assert run_command(["run", "t.yaml", "--report", "r.md", "--jobs", "1", "--no-mlflow"]) == 0
+    assert seen.count("RunEnded") == 1, "not those of the candidates: a report would have no results yet"
+
+
 @pytest.mark.parametrize(
-    ("output", "hint"), [("x.docx", "--report (=x.docx) must end in one of"), ("no/x.md", "--report (=no/x.md)")]
+    ("output", "hint"),
+    [("x.docx", "--report (=x.docx) must end in one of .html, .md, .pdf.\n"), ("no/x.md", "--report (=no/x.md)")],
 )
 def test_run_checks_the_report_before_it_trains(ablate, slow, output, hint):
     done = ablate("run", "slow.yaml", "--report", output)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import sys
 from dataclasses import replace
 
 import pytest
@@ -119,6 +120,7 @@ def test_several_processes_answer_in_order_and_fail_alone(monkeypatch):
     wrong = asked(math.isqrt, [(4,), (-1,), (9,)], lambda error: f"failed: {error}")
     assert [wrong[0], wrong[2]] == [2, 3]
     assert "failed: isqrt() argument must be nonnegative" in wrong[1]
+    assert asked(sys.exit, [("gone",)] * 4, str) == ["SystemExit: gone"] * 4
     dead = asked(os._exit, [(5,)] * 4, str)
     assert dead == ["exit code 5"] * 4
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from ablate.engine.assembly import assemble
 from ablate.engine.contract import Assignment
 from ablate.engine.range_test import exploded, set_rates, take_steps
 from ablate.engine.training import train
-from ablate.planning.range_test import choose, search, smoothed, usual
+from ablate.planning.range_test import Found, choose, search, smoothed, usual
 from ablate.recipe import Recipe
+from ablate.report.learning_rate import batch_advice, suggestion
 
 RECIPE = """
 study: digits
@@ -239,3 +241,16 @@ def test_a_network_that_learns_nothing_is_sent_to_check(tmp_path, monkeypatch, c
     Path("r.yaml").write_text(text)
     assert run("lr", "r.yaml", "--seeds", 1) == 0
     assert "No learning rate reduces the loss. Run 'ablate check'" in capsys.readouterr().out
+
+
+def test_the_suggestion_can_be_pasted_into_a_shell():
+    found = Found(rates=(), losses=(), usual={}, tried={}, suggested=0.02, seeds=1)
+    [line] = suggestion("wide net.optimizer.lr", found)
+    assert shlex.split(line.removeprefix("Suggested: ")) == ["--set", "wide net.optimizer.lr=0.02"]
+
+
+@pytest.mark.parametrize(("scale", "shown"), [(0.523, "0.52"), (7.04, "7"), (153.2, "150"), (1234567.0, "1,200,000")])
+def test_the_noise_scale_has_two_digits_without_an_exponent(tmp_path, scale, shown):
+    found = Found(rates=(), losses=(), usual={}, tried={}, suggested=0.02, seeds=1, noise_scale=scale)
+    [line] = batch_advice(settings(tmp_path), found)
+    assert line.startswith(f"Gradient noise scale: about {shown} samples (batch_size: 16)")

@@ -194,7 +194,7 @@ def answer(questions: list[Question], channel: int) -> None:
     for number, question in enumerate(questions):
         try:
             found = examine(*question)
-        except Exception:
+        except (Exception, SystemExit):
             found = Examined()
         send(channel, Answered(number=number, answer=base64.b64encode(pickle.dumps(found)).decode()))
 

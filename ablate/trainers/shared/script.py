@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 import os
 import re
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ablate.engine.contract import Assignment, Facts, Outcome, Report, State
+from ablate.machine import end_with_parent, libc
 from ablate.notes.note import Note
 from ablate.recipe.settings import Settings
 from ablate.registry.lazy import torch
@@ -39,8 +39,6 @@ TAIL = 2000
 """Number of bytes of the output that are kept for the reason of a failure."""
 
 LINE_END = re.compile(rb"[\r\n]")
-
-PR_SET_PDEATHSIG = 1
 
 
 class Command(Protocol):
@@ -213,12 +211,7 @@ def search_path() -> str:
 
 def start(words: Sequence[str], where: Path, known: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start the script. Raises ValueError with one line if that is impossible."""
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-    def end_with_the_job() -> None:
-        if libc is not None:
-            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
+    libc()
     try:
         program = shutil.which(words[0], path=known["PATH"]) if os.sep not in words[0] else words[0]
         return subprocess.Popen(
@@ -228,7 +221,7 @@ def start(words: Sequence[str], where: Path, known: Mapping[str, str]) -> subpro
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            preexec_fn=end_with_the_job,  # the job has one other thread, which waits in a read
+            preexec_fn=end_with_parent,  # the job has one other thread, which waits in a read
         )
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)

@@ -28,14 +28,20 @@ def seen_in(problem: Problem) -> str:
 
 
 def incomplete(outcome: Preflight) -> list[str]:
-    """One line for the checks of a variant that were not completed for the same reason."""
-    checks: dict[tuple[str, str], list[str]] = {}
+    """One line for the checks that were not completed for the same variants, with the reasons of the first one."""
+    unfinished: dict[str, dict[str, str]] = {}
     for name, check, reason in outcome.not_judged:
-        checks.setdefault((name, reason), []).append(check)
-    return [
-        f"{name}: {', '.join(names)} not completed ({reason}). Use a larger --seconds to complete them."
-        for (name, reason), names in checks.items()
-    ]
+        unfinished.setdefault(name, {})[check] = reason
+    variants: dict[tuple[str, ...], list[str]] = {}
+    for name, checks in unfinished.items():
+        variants.setdefault(tuple(checks), []).append(name)
+    lines = []
+    for listed, names in variants.items():
+        reasons = "; ".join(dict.fromkeys(unfinished[names[0]].values()))
+        of = f"{names[0]}: " if len(names) > 1 else ""
+        what = f"{', '.join(names)}: {', '.join(listed)} not completed ({of}{reasons})."
+        lines.append(f"{what} Use a larger --seconds to complete them.")
+    return lines
 
 
 def summary_of(outcome: Preflight) -> str:

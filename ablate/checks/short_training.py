@@ -139,7 +139,7 @@ class UsesInputs(Check):
     "check",
     "labels",
     card=Card(
-        "Trains with true and with shuffled labels: the validation loss must be lower with the true ones.",
+        "Trains with true and with shuffled labels: the true ones must give the lower validation loss.",
         source="Karpathy 2019, A Recipe for Training Neural Networks; Zhang et al. 2017, Understanding Deep Learning "
         "Requires Rethinking Generalization",
         helps="To find labels that do not belong to their inputs, in one split or in both.",

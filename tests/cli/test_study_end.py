@@ -121,7 +121,8 @@ def test_an_interrupted_study(number, tmp_path, warm, inbox):
     assert process.returncode == 130
     [message] = inbox.messages
     assert (message["status"], message["exit_code"], message["table"]) == ("interrupted", 130, None)
-    assert message["runs"] == {"interrupted": 2}
+    # the second run may not have begun
+    assert message["runs"] in ({"interrupted": 2}, {"interrupted": 1, "queued": 1})
     assert message["text"] == "s: interrupted, 0 of 2 runs finished, 2 interrupted."
     resume = "ablate run r.yaml --no-mlflow --only plain --set epochs=1000000"
     assert err.splitlines()[-1] == (

@@ -161,6 +161,8 @@ def wait_to_help() -> tuple[int, socket.socket]:
 
 def begin(given: dict[str, Any], files: Sequence[int]) -> None:
     """Be the command or a helper, as is ordered; never returns."""
+    if given["module"] == "ablate.execution.executors.forkserver":
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # as its parent does
     take(files, given["alone"])
     os.chdir(given["folder"])
     if (module := given["module"]).startswith(FORK):

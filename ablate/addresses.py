@@ -20,7 +20,7 @@ OPEN = {
 
 
 WHOLE = ("--notify",)
-"""Flags whose URL is a secret as a whole: its path lets anyone post."""
+"""Flags whose whole URL is a secret: anyone who knows its path can post."""
 
 
 def safe(url: str) -> str:

@@ -61,7 +61,7 @@ def follow(study: Recipe, store: Store, *, as_json: bool, wait: Callable[[float]
 
 
 def pause(took: float) -> float:
-    """Seconds to wait after a look that took so many."""
+    """The seconds to wait after a look that took ``took`` seconds."""
     return max(EVERY, took * (1 / SHARE - 1))
 
 

@@ -44,7 +44,7 @@ def wide_batch(batch_size: int, spec: Spec) -> int:
 
 
 def piece_size(bytes_per_sample: int, batch_size: int, device: str = "cpu") -> int:
-    """The samples of a piece whose largest activation takes so many bytes for each sample; in a stack, for all seeds.
+    """The number of samples of a piece, from the bytes per sample of the largest activation (of all seeds of a stack).
 
     On a GPU, at least as many as in training, which needs more memory.
     """

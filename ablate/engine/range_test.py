@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 STOP, BEGINNING = 4.0, 10
-"""A loss of this many times the largest one of so many first steps has exploded."""
+"""A loss has exploded if it is more than `STOP` times the largest of the first `BEGINNING` losses."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ is stored besides the runs: the same runs always choose the same settings.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,7 +64,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Search:
+class Search(ABC):
     """How far the choice of variants or settings on reserved seeds has come.
 
     ``recipe`` has what was chosen once it is ``complete``. ``needed`` are the runs of candidates that are needed for it
@@ -75,9 +76,9 @@ class Search:
     needed: tuple[PlannedRun, ...]
     trials: tuple[Trial, ...]
 
+    @abstractmethod
     def is_chosen(self, trial: Trial) -> bool:
         """Whether the candidate was chosen."""
-        raise NotImplementedError
 
     def missing(self, *, retry_failed: bool = False) -> list[PlannedRun]:
         """The runs of candidates to train now, each once."""

@@ -1,5 +1,5 @@
-"""Posts JSON to a webhook. Its URL is a secret as a whole, because whoever knows the path can post: only its scheme and
-host are shown, and nothing of it is stored.
+"""Posts JSON to a webhook. The whole URL is a secret, because anyone who knows it can post. Only its scheme and host
+are shown, and no part of it is stored.
 """
 
 from __future__ import annotations

@@ -138,7 +138,7 @@ def without_inputs(probe: Probe, memory: Memory) -> float | None:
 
 def labels(probe: Probe) -> tuple[float, float] | None:
     """The smallest validation losses with the labels and with shuffled ones; None if they cannot be judged, or the
-    first one is clearly better than any prediction that knows nothing.
+    first one is clearly better than any uninformed prediction.
     """
     if probe.spec.places:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -111,8 +112,9 @@ def test_some_variants_alone_and_more_seeds_keep_the_choice(tuned):
     assert not alone.waiting
 
 
-def test_an_unequal_search_is_marked(tuned):
-    path, root, _ = tuned
+def test_an_unequal_search_is_marked(tuned, tmp_path):
+    path, stored, _ = tuned
+    root = shutil.copytree(stored, tmp_path / "runs")  # the other tests count the runs of theirs, in any order
     fixed = path.with_name("fixed.yaml")
     fixed.write_text(path.read_text() + "  - {name: big, from: sgd, tune: off, set: {batch_size: 128}}\n")
     rows = {row.variant: row for row in api.run(fixed, root=root).rows}

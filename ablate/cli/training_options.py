@@ -28,7 +28,10 @@ class Training:
             "queued or running at once (auto: 100).",
         ),
     ] = "auto"
-    threads: Annotated[int, typer.Option(metavar="N", help="Number of CPU threads per process.")] = 1
+    threads: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Number of CPU threads per process (default: 1, more if cores would be idle)."),
+    ] = None
     device: Annotated[str, typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")] = "auto"
     executor: Annotated[
         str, typer.Option(metavar="EXECUTOR", help="Where to train: local (this machine), slurm or ray.")

@@ -53,6 +53,12 @@ def mixtures(origins: Origins) -> list[Note]:
     return [Note(mixed, values={"names": found[key]}) for key, (mixed, _) in ORIGINS.items() if len(found[key]) > 1]
 
 
+def thread_notes(runs: Iterable[RunRecord]) -> list[Note]:
+    """A note if runs of a variant and its parent had different numbers of CPU threads."""
+    numbers = {run.threads for run in runs if run.threads and run.status == "finished"}
+    return [Note("mixed_threads", values={"names": [str(n) for n in sorted(numbers)]})] if len(numbers) > 1 else []
+
+
 def different_origins(row: Origins, parent: Origins) -> list[Note]:
     """Notes about keys that differ between a variant and its parent."""
     mine, theirs = row.values, parent.values

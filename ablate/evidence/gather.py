@@ -12,6 +12,7 @@ from ablate.evidence.confounds import (
     Origins,
     judged,
     mixtures,
+    thread_notes,
 )
 from ablate.evidence.contrasts import Finding, contrast, examine
 from ablate.evidence.crossed import NoNewSamples
@@ -125,7 +126,9 @@ def gather(
                 top_ups=added.get(name, ()),
                 delta_all=None if over_all is None else average(over_all.tolist()),
             )
-        row = replace(row, notes=(*row.notes, *seed_notes(row, log=compare.log)))
+        related = [records[one] for one in (name, row.parent) if one in records]
+        threads = thread_notes(run for record in related for run in record.runs)
+        row = replace(row, notes=(*row.notes, *threads, *seed_notes(row, log=compare.log)))
         row = with_search(row, records[name], records.get(row.parent or ""))
         rows.append(beside_baseline(row, to_baseline.get(name), compare))
     rows, interactions = with_interactions(rows, known, compare)

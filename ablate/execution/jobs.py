@@ -10,13 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ablate.data.load import known_spec
-from ablate.engine.compute_cost import work_of_settings
 from ablate.engine.contract import Assignment
 from ablate.engine.stack_width import stack_width
 from ablate.execution.events import RunKey
 from ablate.execution.shutdown import GRACE
-from ablate.planning.estimates import Estimates
+from ablate.planning.estimates import Estimates, work_of
 from ablate.planning.networks import Network
 from ablate.planning.plan import Plan
 from ablate.planning.planned_run import PlannedRun
@@ -80,6 +78,10 @@ class Job:
     must have finished before, each with its row. ``name``: the one under which the runs are claimed, if the job begins
     later on another machine; ``observed``: what the command has seen of the runs' locks (`store.locks`). ``grace``:
     seconds that it has to reach the end of an epoch when it is asked to end.
+
+    ``bound``: its number of threads is that of an earlier start. ``cost``: its duration with one thread, in a unit of
+    all jobs of a study; ``work``: millions of multiplications in a forward pass of all of its seeds over a batch, None
+    if unknown; ``gain``: the share of its duration that its threads save.
     """
 
     number: int
@@ -98,6 +100,10 @@ class Job:
     needs: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     name: str = ""
     grace: float = GRACE
+    bound: bool = False
+    cost: float = 1.0
+    work: float | None = None
+    gain: float = 0.0
     observed: Mapping[Path, tuple[object, float]] = field(default_factory=dict)
 
     @property
@@ -149,7 +155,7 @@ def make_jobs(
     """
     estimates = Estimates(plan, store)
     records = {run.fingerprint: run.record for run in runs}
-    jobs: list[tuple[float, Job]] = []
+    jobs: list[Job] = []
     known = {}
     for seeds, run in _grouped(runs, store, stack, fresh):
         if run.identity not in known:
@@ -158,6 +164,8 @@ def make_jobs(
         from_scratch = fresh or run.record.status in FROM_NOTHING or run.kept is False
         resumes = not from_scratch and bool(run.record.stack)
         names = tuple(run_fingerprint(run.identity, seed, run.record.fold) for seed in seeds)
+        bound = run.record.threads if resumes else None
+        work = estimates.work(run)
         job = Job(
             number=0,
             variant=run.variant.name,
@@ -171,7 +179,10 @@ def make_jobs(
             ),
             fingerprints=names,
             root=store.root,
-            threads=(resumes and run.record.threads) or threads,
+            threads=bound or threads,
+            bound=bound is not None,
+            cost=estimates.cost(run) * len(seeds),
+            work=None if work is None else work * len(seeds),
             attempts=tuple(_attempt(records.get(name), from_scratch) for name in names),
             fresh=from_scratch,
             together=resumes and len(seeds) > 1,
@@ -180,9 +191,9 @@ def make_jobs(
             identity=known[run.identity],
             needs=needs,
         )
-        jobs.append((estimates.cost(run) * len(seeds), job))
-    jobs.sort(key=lambda pair: -pair[0])
-    return [replace(job, number=number) for number, (_, job) in enumerate(jobs)]
+        jobs.append(job)
+    jobs.sort(key=lambda job: -job.cost)
+    return [replace(job, number=number) for number, job in enumerate(jobs)]
 
 
 def _attempt(record: RunRecord | None, from_scratch: bool) -> int:
@@ -273,11 +284,7 @@ def stack_rule(
         settings, facts = run.variant.settings, known.get(run.identity, Network())
         if facts.stack_reason or not trainer_of(settings).stacks:
             return 1
-        spec = known_spec(settings.data)
-        shape, work = spec.input_shape if spec else None, facts.work
-        most = -(-seeds // jobs_each)
-        if work is None and shape is not None:
-            work = work_of_settings(settings, shape)
+        work, most = work_of(settings, facts), -(-seeds // jobs_each)
         if work is None and settings.stack == "auto" and not slots[0].startswith("cuda"):
             return max(1, min(seeds, most, len(runs) // (JOBS_EACH * len(slots))))
         chosen = stack_width(settings, seeds, slots[0], work=work, parameters=facts.parameters)

@@ -25,7 +25,7 @@ class RunOptions:
     """How to train. No option changes a result. Raises ValueError for a number that is out of range.
 
     ``jobs``: number of parallel processes, None for one per core or GPU (or ``jobs_per_gpu``). ``threads``: CPU threads
-    per process. ``device``: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``. ``timeout``: seconds after which a job ends,
+    per process, None for one, or more for the last jobs if cores would be idle (`schedule`). ``device``: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``. ``timeout``: seconds after which a job ends,
     with status ``timeout``. ``retries``: number of times that a job is resumed after its process was killed.
 
     ``executor``: what runs the jobs, and ``resources`` what it is asked for. On a cluster, ``jobs`` is the number of
@@ -34,7 +34,7 @@ class RunOptions:
     """
 
     jobs: int | None = None
-    threads: int = 1
+    threads: int | None = None
     device: str = "auto"
     retry_failed: bool = False
     fail_fast: bool = False
@@ -96,7 +96,13 @@ def slots(options: RunOptions) -> list[str]:
     if kind == "cuda" or (kind == "auto" and gpus):
         count = options.jobs or gpus * options.jobs_per_gpu
         return [f"cuda:{i % gpus}" for i in range(count)]
-    return ["cpu"] * (options.jobs or max(cores() // options.threads, 1))
+    return ["cpu"] * (options.jobs or max(cores() // (options.threads or 1), 1))
+
+
+def chooses_threads(options: RunOptions) -> bool:
+    """Whether slots are cores, which jobs share by their numbers of threads."""
+    given = (options.jobs, options.threads)
+    return given == (None, None) and options.executor == "local" and slots(options)[0] == "cpu"
 
 
 def wants_gpu(resources: Mapping[str, str]) -> bool:

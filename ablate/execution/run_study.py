@@ -12,7 +12,8 @@ from ablate.execution.executors.local import LocalExecutor
 from ablate.execution.jobs import make_jobs, stack_rule
 from ablate.execution.quick_checks import Inspect, check_new
 from ablate.execution.reading_again import read_again
-from ablate.execution.run_options import RunOptions, slots
+from ablate.execution.run_options import RunOptions, chooses_threads, slots
+from ablate.execution.schedule import schedule
 from ablate.execution.scheduler import Scheduler
 from ablate.planning.networks import known_networks
 from ablate.planning.plan import Plan
@@ -98,17 +99,20 @@ def run_stage(
     if options.executor != "local":
         # each variant may be one job: a cluster's queue takes longer than other seeds in the same stack
         places = places[: len({(run.identity, run.record.fold) for run in missing})]
+    by_core = chooses_threads(options)
     jobs = make_jobs(
         missing,
         plan,
         store,
         of_command(plan.recipe.folder, [*store.own(), *own]),
-        threads=options.threads,
+        threads=options.threads or 1,
         fresh=options.fresh,
         timeout=options.timeout,
         stack=stack_rule(missing, places, known_networks(plan, store)),
     )
-    scheduler = Scheduler(slots(options), store, retries=options.retries, executor=executor)
+    if by_core:
+        jobs = schedule(jobs, plan, store, len(places))
+    scheduler = Scheduler(slots(options), store, retries=options.retries, executor=executor, by_core=by_core)
     if options.detach:
         submitted = scheduler.detach(jobs)
         raise Detached(executor.title, *submitted)

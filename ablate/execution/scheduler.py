@@ -51,14 +51,15 @@ FOLLOW = 1.0
 
 @dataclass
 class Running:
-    """A running job: its slot, its deadline (monotonic seconds), the seeds that have ended.
+    """A running job: its slots, its deadline and when it was submitted (monotonic seconds), the seeds that have ended.
 
     ``fate`` decides what happens when its process exits, ``reason`` says why; ``started``: whether its training began.
     """
 
     job: Job
-    slot: str
+    slots: list[str]
     deadline: float
+    submitted: float
     ended: set[int] = field(default_factory=set)
     fate: str = ""
     reason: str = ""
@@ -72,18 +73,25 @@ class Running:
 class Scheduler:
     """Runs jobs in slots. A slot is a CPU core (device ``cpu``) or a GPU (``cuda:0`` …).
 
-    ``retries``: how often a job is retried whose process was killed by a signal.
+    ``retries``: how often a job is retried whose process was killed by a signal. ``by_core``: a job takes as many slots
+    as it has threads. If it has waited for them for longer than its threads save, it begins with the free ones.
     """
 
     def __init__(
-        self, slots: Sequence[str], store: Store, *, retries: int = 1, executor: Executor | None = None
+        self,
+        slots: Sequence[str],
+        store: Store,
+        *,
+        retries: int = 1,
+        executor: Executor | None = None,
+        by_core: bool = False,
     ) -> None:
         if executor is None:
             from ablate.execution.executors.local import LocalExecutor
 
             executor = LocalExecutor()
         self.executor, self.store, self.retries = executor, store, retries
-        self.free = list(slots)
+        self.free, self.count_of_slots, self.by_core = list(slots), len(slots), by_core
         self.waiting: deque[Job] = deque()
         self.elsewhere: list[Job] = []
         self.running: dict[int, Running] = {}
@@ -95,6 +103,8 @@ class Scheduler:
         self.said_waiting = False
         self.ordered = False
         self.stopped = False
+        self.pace = 0.0
+        self.idle_since = float("inf")
 
     def run(self, jobs: Sequence[Job], *, fail_fast: bool = False) -> Iterator[Event]:
         """Run all jobs; yields events as they come. Closing the iterator ends all jobs.
@@ -149,6 +159,8 @@ class Scheduler:
                 (self.elsewhere if whole else self.waiting).append(job)
         while self.free and (ready := self._next()) is not None:
             yield from self._open(ready)
+        if not (self.free and self.waiting):
+            self.idle_since = float("inf")
         if self.elsewhere and not self.running and not self.said_waiting:
             self.said_waiting = True
             yield WaitingForOthers(runs=sum(len(job.fingerprints) for job in self.elsewhere))
@@ -182,13 +194,35 @@ class Scheduler:
         return "" if owner.machine == this_machine() and is_alive(owner.pid, owner.born) else owner.job
 
     def _next(self) -> Job | None:
-        """Take the first waiting job whose sources have all ended."""
+        """Take the first waiting job whose sources have all ended and that fits in the free slots."""
         unsettled = self._unsettled()
         for i, job in enumerate(self.waiting):
-            if unsettled.isdisjoint(job.needed()):
+            if not unsettled.isdisjoint(job.needed()):
+                continue
+            if (fitting := self._fitting(job)) is not None:
                 del self.waiting[i]
-                return job
+                return fitting
         return None
+
+    def _fitting(self, job: Job) -> Job | None:
+        """The job as it can begin now, with fewer threads if it has waited for too long; None if it has to wait."""
+        if self._width(job) <= len(self.free):
+            self.idle_since = float("inf")
+            return job
+        self.idle_since = min(self.idle_since, time.monotonic())
+        if job.bound or time.monotonic() < self._patience(job):
+            return None
+        return replace(job, threads=len(self.free))
+
+    def _width(self, job: Job) -> int:
+        """The number of slots that a job takes."""
+        return min(job.threads, self.count_of_slots) if self.by_core else 1
+
+    def _patience(self, job: Job) -> float:
+        """Until when a job waits for more slots (monotonic seconds): for as long as its threads save, which is known
+        once another job has ended.
+        """
+        return self.idle_since + job.gain * job.cost * self.pace if self.pace else float("inf")
 
     def _unsettled(self) -> set[str]:
         """The runs that have not ended; empty if no job is to wait for others."""
@@ -225,11 +259,11 @@ class Scheduler:
 
     def _start(self, job: Job) -> None:
         self.count += 1
-        slot = self.free.pop(0)
-        job = replace(job, number=self.count, assignment=replace(job.assignment, device=slot))
+        slots = [self.free.pop(0) for _ in range(self._width(job))]
+        job = replace(job, number=self.count, assignment=replace(job.assignment, device=slots[0]))
         if self.store.disk.observed:
             job = replace(job, observed=self.store.observed(job.fingerprints))
-        self.running[job.number] = Running(job, slot, float("inf"))
+        self.running[job.number] = Running(job, slots, float("inf"), time.monotonic())
         self.executor.submit(job)
 
     # what has happened
@@ -241,6 +275,8 @@ class Scheduler:
                 time.sleep(POLL)
             return
         wait = self._overdue()
+        if self.idle_since < float("inf"):
+            wait = min(wait, POLL)
         if self.elsewhere:
             wait = min(wait, POLL if self.free else FOLLOW)
         events = self.executor.poll(None if wait == float("inf") else wait)
@@ -273,10 +309,12 @@ class Scheduler:
         match event:
             case ProcessExited():
                 del self.running[event.job]
-                self.free.append(running.slot)
+                self.free += running.slots
+                self._note_pace(running)
                 yield from self._after(running, event)
             case NotStarted(reason=reason):
-                del self.running[event.job]  # its slot stays taken: fewer jobs run at once from now on
+                del self.running[event.job]  # its slots stay taken: fewer jobs run at once from now on
+                self.count_of_slots -= len(running.slots)
                 if not self.running:
                     raise ExecutorError(f"No process can be started for a job: {reason}. Rerun the command later.")
                 self._again([running.job], self.waiting)
@@ -305,6 +343,12 @@ class Scheduler:
             if settled or (event.epoch or 0) > self.furthest.get(name, 0):
                 self.furthest[name] = event.epoch or 0
                 self.losses = 0
+
+    def _note_pace(self, running: Running) -> None:
+        """The time of a job that has ended, in seconds per unit of cost, with one thread."""
+        if not running.left():
+            seconds = time.monotonic() - running.submitted
+            self.pace = max(self.pace, seconds / (running.job.cost * (1 - running.job.gain)))
 
     def _after(self, running: Running, exited: ProcessExited) -> Iterator[Event]:
         """Handle a job whose process has ended."""

@@ -43,6 +43,7 @@ Kind = Literal[
     "mixed_device",
     "mixed_python",
     "mixed_ablate",
+    "mixed_threads",
     "unfinished",
     # of a variant beside its parent
     "parent_missing",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from statistics import median
 
-from ablate.planning.networks import known_networks
+from ablate.data.load import known_spec
+from ablate.engine.compute_cost import work_of_settings
+from ablate.planning.networks import Network, known_networks
 from ablate.planning.plan import Plan
 from ablate.planning.planned_run import PlannedRun
+from ablate.recipe import Settings
 from ablate.store.places import epochs_of
 from ablate.store.store import Store
 
@@ -25,7 +28,8 @@ class Estimates:
         self.epochs = {run.identity: run.record.epochs for run in plan.runs if run.record.epochs}
         self.paces = {identity: median(values) for identity, values in paces.items()}
         self.typical = median(self.paces.values()) if self.paces else None
-        self.sizes = {} if self.paces else known_sizes(plan, store)
+        self.networks = known_networks(plan, store)
+        self.sizes = {} if self.paces else known_sizes(plan, self.networks)
 
     def knows(self, run: PlannedRun) -> bool:
         """Whether a run of the same settings was measured."""
@@ -40,15 +44,27 @@ class Estimates:
         size = self.sizes.get(run.fingerprint, 1.0)
         return self.epochs_left(run) * (self.paces.get(run.identity) or self.typical or size)
 
+    def work(self, run: PlannedRun) -> float | None:
+        """Millions of multiplications in a forward pass over a batch, None if unknown."""
+        return work_of(run.variant.settings, self.networks.get(run.identity, Network()))
+
     def epochs_left(self, run: PlannedRun) -> float:
         """Number of remaining epochs: all of them unless the run was interrupted."""
         done = epochs_of(run.record) if run.record.status in ("interrupted", "running", "timeout") else 0
         return max((run.variant.settings.planned_epochs or self.epochs.get(run.identity, 0)) - done, 1)
 
 
-def known_sizes(plan: Plan, store: Store) -> dict[str, float]:
+def work_of(settings: Settings, network: Network) -> float | None:
+    """Millions of multiplications in one seed's forward pass over a batch: from an earlier plan, or from the settings;
+    None if unknown.
+    """
+    if network.work is not None or (spec := known_spec(settings.data)) is None:
+        return network.work
+    return work_of_settings(settings, spec.input_shape)
+
+
+def known_sizes(plan: Plan, networks: Mapping[str, Network]) -> dict[str, float]:
     """Number of parameters of each run's network, from an earlier plan; empty unless all are known."""
-    networks = known_networks(plan, store)
     sizes = {run.fingerprint: networks[run.identity].parameters for run in plan.runs if run.identity in networks}
     known = {name: float(size) for name, size in sizes.items() if size is not None}
     return known if len(known) == len({run.fingerprint for run in plan.runs}) else {}

@@ -91,7 +91,7 @@ def _slurm(store: Store, label: str, options: RunOptions) -> Executor:
     from ablate.execution.executors.cluster import ClusterExecutor
     from ablate.execution.executors.slurm import Slurm
 
-    cluster = Slurm(options.resources, options.threads)
+    cluster = Slurm(options.resources, options.threads or 1)
     return ClusterExecutor(cluster, store, label, per_job=options.runs_per_job, every=options.look_every)
 
 
@@ -99,7 +99,7 @@ def _ray(store: Store, label: str, options: RunOptions) -> Executor:
     from ablate.execution.executors.cluster import ClusterExecutor
     from ablate.execution.executors.ray import Ray
 
-    cluster = Ray(options.resources, store.root.absolute(), options.threads)
+    cluster = Ray(options.resources, store.root.absolute(), options.threads or 1)
     return ClusterExecutor(cluster, store, label, per_job=options.runs_per_job, every=RAY_LOOKS)
 
 

@@ -25,8 +25,9 @@ class RunOptions:
     """How to train. No option changes a result. Raises ValueError for a number that is out of range.
 
     ``jobs``: number of parallel processes, None for one per core or GPU (or ``jobs_per_gpu``). ``threads``: CPU threads
-    per process, None for one, or more for the last jobs if cores would be idle (`schedule`). ``device``: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``. ``timeout``: seconds after which a job ends,
-    with status ``timeout``. ``retries``: number of times that a job is resumed after its process was killed.
+    per process, None for one, or more for the last jobs if cores would be idle (`ablate.execution.schedule`).
+    ``device``: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``. ``timeout``: seconds after which a job ends, with status
+    ``timeout``. ``retries``: number of times that a job is resumed after its process was killed.
 
     ``executor``: what runs the jobs, and ``resources`` what it is asked for. On a cluster, ``jobs`` is the number of
     jobs that are queued or running at once, ``runs_per_job`` how many share a job of the cluster, and ``look_every``

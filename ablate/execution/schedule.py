@@ -22,7 +22,7 @@ from ablate.store.store import Store
 
 Threads = Annotated[int, Field(ge=1, le=MOST_THREADS)]
 
-SPEEDUPS = ((4.0, 1.0), (20.0, 1.15), (60.0, 1.35), (360.0, 1.5))
+SPEEDUPS = ((2.0, 1.0), (8.0, 1.1), (20.0, 1.3), (45.0, 1.45), (100.0, 1.75), (360.0, 1.9))
 """Millions of multiplications in a step's forward pass → speedup by a second thread. Measured with
 ``python -m bench.threads``.
 """

@@ -29,7 +29,7 @@ OF_RUN = (
 
 OF_STUDY = (
     *("study.json", "recipe.yaml", "study.lock.1", "looks.jsonl", "prior.jsonl", "published.json", "published.lock.1"),
-    *("networks.json", "ensembles.json"),
+    *("networks.json", "ensembles.json", "threads.json"),
 )
 KINDS = ("link to a file", "pipe", "hard link", "link to a folder", "dangling link", "link to a device", "folder")
 SOME = [*KINDS[:2], *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[2:])]

@@ -28,8 +28,18 @@ def equal(count, cost=10.0, work=LARGE):
 
 @pytest.mark.parametrize(
     ("jobs", "cores", "threads"),
-    [(1, 2, [2]), (2, 2, [1, 1]), (3, 2, [1, 1, 2]), (5, 2, [1, 1, 1, 1, 2]), (2, 4, [2, 2]), (3, 4, [1, 1, 1])]
-    + [(5, 4, [1, 1, 1, 1, 4]), (6, 4, [1, 1, 1, 1, 2, 2]), (1, 1, [1]), (17, 2, [1] * 17)],
+    [
+        (1, 2, [2]),
+        (2, 2, [1, 1]),
+        (3, 2, [1, 1, 2]),
+        (5, 2, [1, 1, 1, 1, 2]),
+        (17, 2, [1] * 17),
+        (2, 4, [2, 2]),
+        (3, 4, [4, 4, 4]),
+        (5, 4, [1, 1, 1, 1, 4]),
+        (6, 4, [1, 1, 1, 1, 2, 2]),
+        (1, 1, [1]),
+    ],
 )
 def test_the_last_jobs_get_the_cores_that_would_be_idle(jobs, cores, threads):
     assert choose_threads(equal(jobs), cores) == threads

@@ -59,7 +59,7 @@ SENTENCES: dict[Kind, str] = {
     "mixed_device": "runs on {count} devices ({names})",
     "mixed_python": "runs with {count} Python versions ({names})",
     "mixed_ablate": "runs with {count} ablate versions ({names})",
-    "mixed_threads": "its or its parent's runs had different numbers of CPU threads ({names}): the last digits may differ",
+    "mixed_threads": "CPU threads differ between its runs or from the parent's ({names}): the last digits may differ",
     "unfinished": "no verdict yet: {finished}/{planned} {unit}s finished",
     "parent_missing": "the parent ({parent}) is not in the table",
     "parent_diverged": "not compared, because the parent diverged for {seeds}",

@@ -10,7 +10,7 @@ from ablate.execution.events import Listener
 from ablate.execution.executors.find import executor_of
 from ablate.execution.executors.local import LocalExecutor
 from ablate.execution.jobs import make_jobs, stack_rule
-from ablate.execution.quick_checks import Inspect, check_new
+from ablate.execution.quick_checks import Inspect, prepare
 from ablate.execution.reading_again import read_again
 from ablate.execution.run_options import RunOptions, slots
 from ablate.execution.scheduler import Scheduler
@@ -88,9 +88,10 @@ def run_stage(
     if not missing:
         return plan
     executor = executor_of(store, plan.recipe.study, options)
-    if inspect is not None and isinstance(executor, LocalExecutor):
+    if isinstance(executor, LocalExecutor):
         try:
-            if (found := check_new(plan, missing, executor)) is not None:
+            found = prepare(plan, missing, executor, store, options, check=inspect is not None, listen=listen)
+            if found is not None and inspect is not None:
                 inspect(found)
         except BaseException:
             executor.close()

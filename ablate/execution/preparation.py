@@ -77,6 +77,11 @@ class Patience:
         self.loading = False
         self.since = inf
 
+    def begin(self) -> None:
+        """The process has begun; it may have said more before."""
+        if self.since == inf:
+            self.since = time.monotonic()
+
     def turn(self, *, loading: bool) -> None:
         """The process begins to load, or to do something else."""
         now = time.monotonic()

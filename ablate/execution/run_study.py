@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ablate.execution.before_training import Inspect, prepare
 from ablate.execution.events import Listener
 from ablate.execution.executors.find import executor_of
 from ablate.execution.executors.local import LocalExecutor
 from ablate.execution.jobs import make_jobs, stack_rule
-from ablate.execution.quick_checks import Inspect, prepare
 from ablate.execution.reading_again import read_again
 from ablate.execution.run_options import RunOptions, slots
 from ablate.execution.scheduler import Scheduler

@@ -57,7 +57,12 @@ class LocalExecutor:
         self._order(b"run " + base64.b64encode(pickle.dumps(job)))
 
     def prepare(
-        self, tasks: Sequence[Preparation], *, at_once: int, loading: float | None = None, listen: Listener | None = None
+        self,
+        tasks: Sequence[Preparation],
+        *,
+        at_once: int,
+        loading: float | None = None,
+        listen: Listener | None = None,
     ) -> Answers:
         """Do what is to be done before any job is submitted, in a process for each task; returns the answers, as far as
         they are known in time.
@@ -80,8 +85,10 @@ class LocalExecutor:
             for event in self.poll(None if min(until, slow) == inf else max(min(until, slow) - time.monotonic(), 0.0)):
                 if isinstance(event, Answered):
                     answers.take(event)
-                elif isinstance(event, ProcessStarted | Loading):
-                    running[event.job].turn(loading=isinstance(event, Loading) and event.begun)
+                elif isinstance(event, Loading):
+                    running[event.job].turn(loading=event.begun)
+                elif isinstance(event, ProcessStarted):
+                    running[event.job].begin()
                 elif isinstance(event, ProcessExited | NotStarted):
                     running.pop(event.job, None)
             now = time.monotonic()

@@ -77,7 +77,9 @@ def prepare(
         dataset_of(one).describe[number] = one
     tasks = [task_of(one, plan.recipe, options) for one in datasets.values() if one.check or one.runs > 1]
     answers = executor.prepare(tasks, at_once=len(places), loading=options.timeout, listen=listen)
-    described = {name: network for number, network in answers.networks.items() for name in unknown[number - len(settings)][1]}
+    described = {
+        name: network for number, network in answers.networks.items() for name in unknown[number - len(settings)][1]
+    }
     if described:
         write(plan, store, {**cached(plan, store), **described})
     if not variants:
@@ -128,9 +130,7 @@ def task_of(one: Dataset, recipe: Recipe, options: RunOptions) -> Preparation:
         folder=recipe.folder,
         folds=recipe.folds,
         shares=recipe.folds is None or one.settings.data.target is not None,
-        questions={
-            number: question(settings, recipe, loaded, quick=True) for number, settings in one.check.items()
-        },
+        questions={number: question(settings, recipe, loaded, quick=True) for number, settings in one.check.items()},
         networks=one.describe,
         loaded=loaded,
         threads=options.threads,

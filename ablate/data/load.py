@@ -43,10 +43,10 @@ def load_parts(
     if choice.target is not None:
         where = f"data.target (={choice.target})"
         with steady_generators():
+            choice.resolve(folder)  # importing the module may be part of what other custom code needs
             if (ready := taken(choice, folder, double=double, form=form)) is None:
                 parts = from_target(choice, folder, fold, double=double, form=form)
             else:
-                choice.resolve(folder)  # importing the module may be part of what other custom code needs
                 parts = ready if fold is None else in_fold(ready, fold, SHARED_OUT, where)
         check_targets(parts, where)
         return parts

@@ -67,7 +67,7 @@ class Surroundings:
 
 def _of_process() -> tuple[Any, ...]:
     return (
-        dict(os.environ),
+        {name: value for name, value in os.environ.items() if not name.startswith("KMP_")},  # set by importing sklearn
         list(sys.path),
         Path.cwd(),
         torch.get_default_dtype(),

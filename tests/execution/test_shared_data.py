@@ -371,6 +371,19 @@ def test_who_writes_to_shared_data_changes_nothing_for_others(nothing_shared):
         os.pwrite(file, b"x", 0)
 
 
+def test_samples_of_an_own_class_are_shared(nothing_shared, module, tmp_path):
+    text = "from dataclasses import dataclass\n@dataclass\nclass Pair:\n    a: object\nload = None\n"
+    theirs = module(text)
+    key = shared.key_of(CHOICE, tmp_path, double=False, form=None)
+    shared.offer([key])
+    assert shared.share(key, Parts(Part(theirs.Pair(torch.ones(4, 2)), torch.ones(4, 1)), own_parts().valid, SPEC))
+    del sys.modules["theirs"]
+    sys.path.remove(str(tmp_path))  # where a job finds it only once it has looked for the function
+    taken = load_parts(CHOICE, tmp_path)
+    assert type(taken.train.inputs) is sys.modules["theirs"].Pair
+    assert torch.equal(taken.train.inputs.a, torch.ones(4, 2))
+
+
 @pytest.mark.parametrize(
     "parts",
     [

@@ -181,6 +181,16 @@ def test_a_data_function_is_called_once_for_all_jobs(write, calls, ablate, tmp_p
     assert all(text.count("96 samples, as always") == text.count("PID") for text in logs), "as if each had called it"
 
 
+def test_each_dataset_is_loaded_once(write, calls, ablate):
+    path = write(
+        seeds=2,
+        more=VARIANTS + "  - {name: more, set: {data.n: 128}}\n  - {name: wide more, from: wide, set: {data.n: 128}}\n",
+    )
+    done = ablate("run", path)
+    assert done.code == 0, done.err
+    assert calls() == 2
+
+
 def test_it_is_called_once_again_for_what_is_left_to_train(write, calls, ablate):
     path = write(more=VARIANTS)
     assert ablate("run", path, "--seeds", "2").code == 0

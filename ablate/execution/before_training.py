@@ -133,5 +133,5 @@ def task_of(one: Dataset, recipe: Recipe, options: RunOptions) -> Preparation:
         questions={number: question(settings, recipe, loaded, quick=True) for number, settings in one.check.items()},
         networks=one.describe,
         loaded=loaded,
-        threads=options.threads,
+        threads=options.threads or 1,
     )

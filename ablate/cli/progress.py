@@ -15,6 +15,7 @@ from ablate.execution.events import (
     EpochEnded,
     Event,
     JobRetried,
+    Loading,
     RunEvent,
     StackFailed,
     WaitingForOthers,
@@ -176,6 +177,8 @@ def troubles(row: RowState) -> str:
 def job_text(event: Event) -> str | None:
     """What a user should know about a job; None for events that concern the scheduler only."""
     match event:
+        case Loading():
+            return "Loading the data, once for all runs …"
         case WaitingForOthers(runs=runs):
             return f"Waiting for {number(runs, 'run')} that other processes train."
         case StackFailed(variant=variant, reason=reason):

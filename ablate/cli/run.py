@@ -125,8 +125,8 @@ def train(
     from ablate.cli.show_tuning import round_text, tuned_text
     from ablate.evidence.gather import table_of
     from ablate.evidence.stages import stage_of
+    from ablate.execution.before_training import ChecksFailed
     from ablate.execution.executors.executor import ExecutorError
-    from ablate.execution.quick_checks import ChecksFailed
     from ablate.execution.run_options import LASTING
     from ablate.execution.run_study import Detached, run_study
     from ablate.execution.shutdown import ended_by_signals
@@ -225,7 +225,7 @@ def train(
 
 def report_problems(found: Preflight) -> None:
     """Print what the quick checks found. Raises `ChecksFailed` if there is an error."""
-    from ablate.execution.quick_checks import ChecksFailed
+    from ablate.execution.before_training import ChecksFailed
     from ablate.report.checks import line_of
 
     for problem in found.problems:

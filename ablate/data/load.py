@@ -10,10 +10,12 @@ from pathlib import Path
 from ablate.data.data import Data
 from ablate.data.dataset import Parts, Spec
 from ablate.data.reconstruction import reconstructed, reconstructed_spec
-from ablate.data.split import Fold
-from ablate.data.user import from_target
+from ablate.data.shared import key_of, taken
+from ablate.data.side_effects import Surroundings
+from ablate.data.split import Fold, in_fold
+from ablate.data.user import SHARED_OUT, from_target, knows_folds
 from ablate.recipe.folds import Folds
-from ablate.recipe.settings import BatchForm, Choice
+from ablate.recipe.settings import BatchForm, Choice, Settings
 from ablate.registry.lazy import torch
 
 STEADY = 42
@@ -32,16 +34,24 @@ def load_parts(
     """Read and split; with ``folds``, fold ``number`` is the validation set. ``double``: floats in float64.
     ``form``: the parts of the samples of custom data.
 
-    A target is imported from the recipe's ``folder`` and called; only jobs do this.
+    A target is imported from the recipe's ``folder`` and called, unless another process has called it and shares what
+    it returned (`ablate.data.shared`); only jobs do this.
 
     ``notes`` of the result include the number of samples per split. Raises ValueError (one line).
     """
     fold = None if folds is None or number is None else Fold(folds, number)
     if choice.target is not None:
+        where = f"data.target (={choice.target})"
         with steady_generators():
-            parts = from_target(choice, folder, fold, double=double, form=form)
-        check_targets(parts, f"data.target (={choice.target})")
+            choice.resolve(folder)  # importing the module may be part of what other custom code needs
+            if (ready := taken(choice, folder, double=double, form=form)) is None:
+                parts = from_target(choice, folder, fold, double=double, form=form)
+            else:
+                parts = ready if fold is None else in_fold(ready, fold, SHARED_OUT, where)
+        check_targets(parts, where)
         return parts
+    if fold is None and (ready := taken(choice, folder, double=double, form=form)) is not None:
+        return ready
     data = choice.built_in(Data).of_precision(double=double)
     parts = (data if fold is None else data.of_fold(fold)).load()
     if data.reconstruct:
@@ -49,6 +59,34 @@ def load_parts(
     check_targets(parts, f"data (={choice.name})")
     counts = {name: len(part) for name in ("train", "valid", "test") if (part := getattr(parts, name)) is not None}
     return replace(parts, notes={**counts, **parts.notes})
+
+
+def load_whole(
+    choice: Choice, folder: Path | None, folds: Folds | None, *, double: bool, form: BatchForm | None
+) -> tuple[Parts | None, bool]:
+    """The data before they are split into ``folds``, and whether they are all that loading left behind.
+
+    None if each fold has data of its own. Custom data are not checked. Raises as `load_parts`.
+    """
+    if choice.target is None:
+        return load_parts(choice, folder, double=double, form=form), True
+    with steady_generators():
+        function = choice.resolve(folder)
+        if folds is not None and knows_folds(function):
+            return None, False
+        before = Surroundings()
+        parts = from_target(choice, folder, double=double, form=form)
+        return parts, before.are_as_now()
+
+
+def data_of(settings: Settings, folder: Path | None, folds: Folds | None, loaded: dict[str, Parts]) -> Parts:
+    """The data of some settings (of the first fold); ``loaded`` keeps the last dataset. Raises as `load_parts`."""
+    double = settings.precision == "float64"
+    key = key_of(settings.data, folder, double=double, form=settings.batch)
+    if key not in loaded:
+        loaded.clear()  # one dataset at a time
+        loaded[key] = load_parts(settings.data, folder, folds, 0, double=double, form=settings.batch)
+    return loaded[key]
 
 
 def check_targets(parts: Parts, where: str) -> None:

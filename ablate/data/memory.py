@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from ablate.registry.lazy import torch
+
+GROUP = Path("/sys/fs/cgroup")
+"""What the control group (version 2) of this process may use."""
 
 
 def free_bytes(device: str) -> int:
@@ -33,11 +37,20 @@ def _available() -> int:
 
 def _container() -> int:
     """The free memory of a control group (version 2); its file cache counts as free, because the kernel reclaims it."""
-    folder = Path("/sys/fs/cgroup")
     try:
-        limit = int((folder / "memory.max").read_text())
-        used = int((folder / "memory.current").read_text())
-        cache = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        limit = int((GROUP / "memory.max").read_text())
+        used = int((GROUP / "memory.current").read_text())
+        cache = dict(line.split() for line in (GROUP / "memory.stat").read_text().splitlines())
     except (OSError, ValueError):
         return 2**63
     return max(limit - used + int(cache.get("inactive_file", 0)), 0)
+
+
+def most_to_share() -> int:
+    """Bytes that all datasets may have which processes share: a quarter of the memory of the machine, or of the
+    container, if it has a limit.
+    """
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(OSError, ValueError):
+        total = min(total, int((GROUP / "memory.max").read_text()))
+    return total // 4

@@ -59,8 +59,8 @@ def from_target(
     arguments = dict(cast("Mapping[str, Any]", choice.options))
     if not callable(function):
         raise ValueError(f"{where} must be a function that returns {EXPECTED}, but it is {type_of(function)}.")
-    knows_folds = fold is not None and takes(function, "fold") and takes(function, "folds")
-    if knows_folds and fold is not None:
+    own_folds = knows_folds(function)
+    if own_folds and fold is not None:
         arguments |= {"fold": fold.number, "folds": fold.folds.k}
     try:
         inspect.signature(function).bind(**arguments)
@@ -87,13 +87,13 @@ def from_target(
     if streamed := [name for name, part in parts.items() if part.inputs is None]:
         notes["streamed"] = streamed
     made = Parts(parts["train"], parts["valid"], spec, parts.get("test"), notes=notes)
-    return made if fold is None or knows_folds else in_fold(made, fold, SHARED_OUT, where)
+    return made if fold is None or own_folds else in_fold(made, fold, SHARED_OUT, where)
 
 
-def takes(function: Any, name: str) -> bool:
-    """Whether a callable has a parameter of that name."""
+def knows_folds(function: Any) -> bool:
+    """Whether a data function is called for each fold: it has the parameters ``fold`` and ``folds``."""
     try:
-        return name in inspect.signature(function).parameters
+        return {"fold", "folds"} <= inspect.signature(function).parameters.keys()
     except (TypeError, ValueError):
         return False
 

@@ -167,11 +167,21 @@ class ExecutorReady(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Loading(Event):
+    """A process has ``begun`` to load data for all jobs, or has loaded them."""
+
+    begun: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Answered(Event):
-    """The quick checks of one variant have ended: the base64 of a pickled `ablate.planning.preflight.Examined`."""
+    """A part of the base64 of an answer (`ablate.execution.preparation.Answers`); the next one follows if it is not the
+    ``last``.
+    """
 
     number: int
     answer: str
+    last: bool
 
 
 Listener = Callable[[Event], None]
@@ -181,7 +191,7 @@ _KINDS: dict[str, Callable[..., Event]] = {
     kind.__name__: kind
     for kind in (
         *(RunStarted, EpochEnded, RunEnded, CheckpointDamaged, StackFailed, JobRetried, WaitingForOthers),
-        *(JobBusy, StoreFailed, NotStarted, ProcessStarted, ProcessExited, ExecutorReady, Answered),
+        *(JobBusy, StoreFailed, NotStarted, ProcessStarted, ProcessExited, ExecutorReady, Loading, Answered),
     )
 }
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ablate.execution.before_training import Inspect, prepare
 from ablate.execution.events import Listener
 from ablate.execution.executors.find import executor_of
 from ablate.execution.executors.local import LocalExecutor
 from ablate.execution.jobs import make_jobs, stack_rule
-from ablate.execution.quick_checks import Inspect, check_new
 from ablate.execution.reading_again import read_again
 from ablate.execution.run_options import RunOptions, chooses_threads, slots
 from ablate.execution.schedule import schedule
@@ -89,9 +89,10 @@ def run_stage(
     if not missing:
         return plan
     executor = executor_of(store, plan.recipe.study, options)
-    if inspect is not None and isinstance(executor, LocalExecutor):
+    if isinstance(executor, LocalExecutor):
         try:
-            if (found := check_new(plan, missing, executor)) is not None:
+            found = prepare(plan, missing, executor, store, options, check=inspect is not None, listen=listen)
+            if found is not None and inspect is not None:
                 inspect(found)
         except BaseException:
             executor.close()

@@ -7,7 +7,7 @@ facts are cached in the study's folder by fingerprint.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -68,8 +68,13 @@ def network_facts(plan: Plan, store: Store) -> dict[str, Network]:
         current = {run.fingerprint for run in first.values()}
         known = {name: network for name, network in known.items() if name in current}
         known |= zip(missing, ask(plan.recipe, list(missing.values())), strict=True)
-        store.write_json(cache_file(plan, store), {name: network.to_json() for name, network in known.items()})
+        write(plan, store, known)
     return {name: known[run.fingerprint] for name, run in first.items()}
+
+
+def write(plan: Plan, store: Store, known: Mapping[str, Network]) -> None:
+    """Cache networks, by the fingerprint of the first run of their variant in ``plan.runs``."""
+    store.write_json(cache_file(plan, store), {name: network.to_json() for name, network in known.items()})
 
 
 def known_networks(plan: Plan, store: Store) -> dict[str, Network]:
@@ -154,7 +159,7 @@ def build(settings: Settings, folder: Path, folds: Folds | None, loaded: dict[st
     """The network of one seed, and what it is trained on: from a rehearsal if there is custom code, or if the data have
     to be read anyway.
     """
-    from ablate.data.load import known_spec, load_parts
+    from ablate.data.load import data_of, known_spec
     from ablate.engine.compute_cost import known_size
     from ablate.engine.contract import Assignment
     from ablate.engine.rehearsal import rehearse
@@ -162,14 +167,11 @@ def build(settings: Settings, folder: Path, folds: Folds | None, loaded: dict[st
     reads = settings.custom(*CUSTOM) or settings.evaluate.every is not None  # whose steps must be fewer than an epoch's
     spec = None if reads else known_spec(settings.data)
     if spec is None:
-        key = json.dumps([settings.data.dump(), settings.batch.model_dump(mode="json")])
-        if key not in loaded:
-            loaded.clear()  # one dataset at a time
-            loaded[key] = load_parts(settings.data, folder, folds, 0, form=settings.batch)
-        spec = loaded[key].spec
+        data = data_of(settings, folder, folds, loaded)
+        spec = data.spec
         if (known_size(settings, spec, folder)[1] or 0) <= REHEARSED:
             quick = settings.replace(workers=0, compile=False, loader="auto")
-            assembly = rehearse(Assignment(quick, (0,), folder, fold=0, folds=folds), loaded[key])
+            assembly = rehearse(Assignment(quick, (0,), folder, fold=0, folds=folds), data)
             return assembly.network, assembly.spec
     return sketch(settings, spec, folder), spec
 

@@ -161,23 +161,19 @@ def examine(
     if settings.joined:
         return Examined()
     from ablate.checks.shared.probe import Probe
-    from ablate.data.load import load_parts
+    from ablate.data.load import data_of
     from ablate.engine.contract import Assignment
     from ablate.engine.rehearsal import rehearse
 
     torch.set_num_threads(1)  # faster for small networks, and does not disturb others
     precision = settings.precision if settings.precision == "float64" else "float32"
     settings = settings.replace(workers=0, compile=False, loader="auto", precision=precision, watch=())
-    key = json.dumps([settings.data.dump(), settings.batch.model_dump(mode="json"), precision])
-    if key not in loaded:
-        loaded.clear()  # one dataset at a time
-        double = precision == "float64"
-        loaded[key] = load_parts(settings.data, folder, folds, 0, double=double, form=settings.batch)
+    data = data_of(settings, folder, folds, loaded)
     assignment = Assignment(settings, (0,), folder, fold=0, folds=folds)
     if not quick:
-        rehearse(assignment, loaded[key])
+        rehearse(assignment, data)
     checks = {name: one for name, one in checks_of(chosen, folder).items() if one.quick or not quick}
-    probe = Probe(assignment, loaded[key], seconds)
+    probe = Probe(assignment, data, seconds)
     if quick and not settings.source_rows:
         _ = probe.first, probe.gradients  # what user code raises here would be raised in most checks
     return looked(probe, checks)

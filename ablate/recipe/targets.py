@@ -77,7 +77,7 @@ def find_module(name: str, folder: Path) -> Module | None:
     if spec is None:
         return None
     path = Path(spec.origin) if spec.has_location and spec.origin else None
-    local = path is not None and top != "ablate" and _is_own(path)
+    local = path is not None and top != "ablate" and is_own(path)
     return Module(name, path, local, package=spec.submodule_search_locations is not None)
 
 
@@ -149,7 +149,7 @@ def _other_spec(top: str) -> ModuleSpec | None:
 
 
 @lru_cache(maxsize=4096)
-def _is_own(path: Path) -> bool:
+def is_own(path: Path) -> bool:
     """Whether a file is the user's own: neither in an installed package nor in Python's library."""
     if INSTALLED.intersection(path.parts) or not path.is_file():
         return False

@@ -1,6 +1,6 @@
 """A small server that has imported torch and forks a process for every job: 0.04 s instead of 4 s for the import.
 
-It reads lines from its standard input (``run <base64 pickle of a Job>``, ``ask <base64 pickle of variants to check>``,
+It reads lines from its standard input (``run <base64 pickle of a Job>``, ``prepare <base64 pickle of a Preparation>``,
 ``kill <job number>``), and writes events, its own and its jobs', to its standard output. It neither touches CUDA nor
 imports user code. When its input closes, because its parent ended, it ends its jobs and itself; when the server dies,
 its jobs see their pipe close and end too. Each job leads a process group, so whatever a job started ends with it.
@@ -20,19 +20,16 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
-from ablate.execution.events import Answered, Event, ExecutorReady, NotStarted, ProcessExited, ProcessStarted, encode
+from ablate.data.shared import offer
+from ablate.execution.events import Event, ExecutorReady, NotStarted, ProcessExited, ProcessStarted, encode
 from ablate.execution.jobs import Job
+from ablate.execution.preparation import Preparation, prepare
 from ablate.store.locks import BEAT
 from ablate.store.store import Store
 
 PATIENCE = 8.0
 """Seconds that a job has to end after SIGTERM, before it is killed."""
-
-
-Question = tuple[Any, ...]
-"""The arguments of `ablate.planning.preflight.examine`."""
 
 
 def serve() -> None:
@@ -64,8 +61,8 @@ def serve() -> None:
                     order, _, argument = line.partition(b" ")
                     if order == b"run":
                         processes.start(pickle.loads(base64.b64decode(argument)))
-                    elif order == b"ask":
-                        processes.ask(pickle.loads(base64.b64decode(argument)))
+                    elif order == b"prepare":
+                        processes.prepare(*pickle.loads(base64.b64decode(argument)))
                     elif order == b"kill":
                         processes.kill(int(argument))
             processes.beat()
@@ -98,9 +95,10 @@ class Processes:
         if pid := self._fork(job.number, body):
             self._known[pid] = job
 
-    def ask(self, questions: list[Question]) -> None:
-        """Fork the process that checks variants, as job 0."""
-        self._fork(0, lambda: answer(questions, self.channel))
+    def prepare(self, number: int, task: Preparation, keys: list[str]) -> None:
+        """Fork a process that prepares jobs. ``keys`` are the datasets of all such processes."""
+        offer(keys)
+        self._fork(number, lambda: prepare(task, number, lambda event: send(self.channel, event)))
 
     def _fork(self, number: int, body: Callable[[], None]) -> int:
         """Fork a process that does what ``body`` says; returns its number, 0 if the system refuses it."""
@@ -182,21 +180,6 @@ def become(body: Callable[[], None], alive: int, others: tuple[int, int]) -> Non
         if os.getppid() != server:
             kill_group(os.getpid())  # the server is gone and cannot end what user code started
         os._exit(code)
-
-
-def answer(questions: list[Question], channel: int) -> None:
-    """Run the quick checks on variants. What user code prints is lost; what it raises, its job will raise, too."""
-    from ablate.planning.preflight import Examined, examine
-
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    os.dup2(null, 2)
-    for number, question in enumerate(questions):
-        try:
-            found = examine(*question)
-        except (Exception, SystemExit):
-            found = Examined()
-        send(channel, Answered(number=number, answer=base64.b64encode(pickle.dumps(found)).decode()))
 
 
 def reap(jobs: dict[int, int], channel: int | None, *, infrastructure: bool = False) -> None:

@@ -12,16 +12,28 @@ import sys
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from typing import Any
+from math import inf
 
-from ablate.execution.events import Answered, Event, NotStarted, ProcessExited, ProcessStarted, decode
+from ablate.execution.events import (
+    Answered,
+    Event,
+    Listener,
+    Loading,
+    NotStarted,
+    ProcessExited,
+    ProcessStarted,
+    decode,
+)
 from ablate.execution.executors.executor import ExecutorError
 from ablate.execution.executors.forkserver import PATIENCE
 from ablate.execution.jobs import Job
-from ablate.planning.preflight import Examined
+from ablate.execution.preparation import Answers, Patience, Preparation
 
 FAREWELL = 3 * PATIENCE
 """Seconds that the server has to end itself and its jobs, before it is killed; it waits twice for its jobs."""
+
+SLOW = 2.0
+"""Seconds of loading after which the user is told what is going on."""
 
 
 class LocalExecutor:
@@ -44,27 +56,50 @@ class LocalExecutor:
         self._jobs[job.number] = None
         self._order(b"run " + base64.b64encode(pickle.dumps(job)))
 
-    def ask(self, questions: Sequence[tuple[Any, ...]], seconds: float) -> dict[int, Examined]:
-        """What the quick checks find in variants, by number, as far as it is known after ``seconds``.
+    def prepare(
+        self,
+        tasks: Sequence[Preparation],
+        *,
+        at_once: int,
+        loading: float | None = None,
+        listen: Listener | None = None,
+    ) -> Answers:
+        """Do what is to be done before any job is submitted, in a process for each task; returns the answers, as far as
+        they are known in time.
 
-        To be called before any job is submitted.
+        ``loading``: seconds that a process may load, None for no limit. ``listen`` hears of it if it takes long.
         """
-        self._start()
-        self._jobs[0] = None
-        self._order(b"ask " + base64.b64encode(pickle.dumps(list(questions))))
-        answers: dict[int, Examined] = {}
-        until = None
-        while True:
-            for event in self.poll(None if until is None else max(until - time.monotonic(), 0.0)):
+        keys = [task.key for task in tasks if task.shares]
+        waiting = dict(enumerate(tasks))
+        running: dict[int, Patience] = {}
+        answers, told = Answers(tasks), listen is None
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                task = waiting.pop(number := min(waiting))
+                running[number] = Patience(task.patience, inf if loading is None else loading)
+                self._start()
+                self._jobs[number] = None
+                self._order(b"prepare " + base64.b64encode(pickle.dumps((number, task, keys))))
+            until = min(one.until for one in running.values())
+            slow = min((one.since + SLOW for one in running.values() if one.loading and not told), default=inf)
+            for event in self.poll(None if min(until, slow) == inf else max(min(until, slow) - time.monotonic(), 0.0)):
                 if isinstance(event, Answered):
-                    answers[event.number] = pickle.loads(base64.b64decode(event.answer))
-                elif isinstance(event, ProcessExited | NotStarted):
-                    return answers
+                    answers.take(event)
+                elif isinstance(event, Loading):
+                    running[event.job].turn(loading=event.begun)
                 elif isinstance(event, ProcessStarted):
-                    until = time.monotonic() + seconds
-            if until is not None and time.monotonic() >= until:
-                self.cancel(0)
-                until = None
+                    running[event.job].begin()
+                elif isinstance(event, ProcessExited | NotStarted):
+                    running.pop(event.job, None)
+            now = time.monotonic()
+            if listen is not None and not told and now >= slow:
+                told = True
+                listen(Loading(begun=True))
+            for number, one in running.items():
+                if now >= one.until:
+                    self.cancel(number)
+                    one.since = inf
+        return answers
 
     def cancel(self, number: int) -> None:
         """Kill a job's process."""

@@ -125,8 +125,9 @@ class StepClosure:
         assembly = self.assembly
         weights = [self._weight(batch) for batch in batches]
         whole = weights[0] if len(weights) == 1 else _not_zero(sum(weights[1:], weights[0]))
-        total: Tensor | float = 0.0
-        assembly.optimizer.zero_grad()
+        losses: list[Tensor] = []
+        for parameter in self.replicas.parameters.values():
+            parameter.grad = None  # zero_grad() would tell torch's profiler, which takes 10% of a small network's step
         for batch, weight in zip(batches, weights, strict=True):
             with self.mixed:
                 output = self.replicas.forward(assembly.given(batch.inputs, batch.targets))
@@ -136,8 +137,8 @@ class StepClosure:
             if len(batches) > 1:
                 terms = terms * weight / whole  # weight / whole alone would be float32
             self.replicas.backward(assembly.scaler.scale(assembly.whole_loss(terms)))
-            total = total + terms.detach()
-        return total, whole  # type: ignore[return-value]
+            losses.append(terms.detach())
+        return sum(losses[1:], losses[0]), whole
 
     def _weight(self, batch: Batch) -> Tensor | int:
         """What the loss of a batch is divided by, 0-d or (R,); of its terms, (K,) or (R, K)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench import ladder, loop, overhead, publish, seeds, start, store, streaming
+from bench import ladder, loop, overhead, own, publish, seeds, start, store, streaming
 
 TITLE = (
     "# Measurements\n\nWritten by `make bench`. These machines are shared and noisy: read the ratios, not the seconds. "
@@ -13,7 +13,10 @@ TITLE = (
 
 
 def run() -> None:
-    sections = [TITLE, *(module.main() for module in (start, loop, streaming, ladder, seeds, store, overhead, publish))]
+    sections = [
+        TITLE,
+        *(module.main() for module in (start, loop, own, streaming, ladder, seeds, store, overhead, publish)),
+    ]
     path = Path(__file__).parent / "RESULTS.md"
     path.write_text("\n".join(sections), encoding="utf-8")
     print(path.read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from ablate.optimizers.build import fused
+from ablate.optimizers.build import alike_on_cpu, fused
 from ablate.optimizers.optimizer import Decay, Optimizer, Rate, Share
 from ablate.registry import Card, register
 from ablate.registry.fields import Range
@@ -51,6 +51,10 @@ class Adam(Moments):
     """m ← β₁m + (1−β₁)g, s ← β₂s + (1−β₂)g², p ← p − lr·m̂/(√ŝ + ε), with bias correction (hats)."""
 
     def build(self, groups: list[dict[str, Any]]) -> TorchOptimizer:
+        if alike_on_cpu(groups):
+            from ablate.optimizers.steps.fused import FusedAdam
+
+            return FusedAdam(groups)
         return torch.optim.Adam(groups, fused=fused(groups))
 
 
@@ -81,6 +85,10 @@ class AdamW(Moments):
     )
 
     def build(self, groups: list[dict[str, Any]]) -> TorchOptimizer:
+        if alike_on_cpu(groups):
+            from ablate.optimizers.steps.fused import FusedAdamW
+
+            return FusedAdamW(groups)
         return torch.optim.AdamW(groups, fused=fused(groups))
 
 

@@ -133,6 +133,13 @@ def fused(groups: Iterable[dict[str, Any]]) -> bool | None:
     return True if fits else None
 
 
+def alike_on_cpu(groups: Iterable[dict[str, Any]]) -> bool:
+    """Whether all parameters are floats of one dtype on the CPU: see `ablate.optimizers.steps.fused`."""
+    parameters = [parameter for group in groups for parameter in group["params"]]
+    kinds = {(p.device.type, p.dtype) for p in parameters}
+    return len(kinds) == 1 and kinds.pop()[0] == "cpu" and parameters[0].is_floating_point()
+
+
 def shapes_of(named: Mapping[str, Tensor], *, stacked: bool) -> dict[str, tuple[int, ...]]:
     """The shapes of one network's parameters."""
     return {name: tuple(parameter.shape[stacked:]) for name, parameter in named.items()}

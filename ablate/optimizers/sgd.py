@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from ablate.optimizers.build import fused
+from ablate.optimizers.build import alike_on_cpu, fused
 from ablate.optimizers.decay import DecayForm, decay_values, shrink_before_steps
 from ablate.optimizers.optimizer import Decay, Optimizer, Share
 from ablate.registry import Card, register
@@ -91,6 +91,10 @@ class Sgd(Optimizer):
             from ablate.optimizers.steps.velocity_sgd import VelocitySGD
 
             return VelocitySGD(groups)
+        if alike_on_cpu(groups):
+            from ablate.optimizers.steps.fused import FusedSGD
+
+            return FusedSGD(groups)
         optimizer = torch.optim.SGD(groups, fused=fused(groups))
         if self.momentum != 0:
             # torch's fused step fails if some parameters have a velocity and others, unfrozen later, have none yet

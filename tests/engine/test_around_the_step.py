@@ -463,7 +463,7 @@ def test_noise_scale_finds_the_noise_and_the_gradient_of_a_known_distribution(ma
 
 def test_a_plateau_moves_the_rate_inside_the_velocity(assembled, make_choice):
     optimizer = make_choice("optimizer", "sgd", lr=0.05, momentum=0.9, rate_in_velocity=True)
-    assert type(assembled(optimizer=optimizer).optimizer) is torch.optim.SGD
+    assert isinstance(assembled(optimizer=optimizer).optimizer, torch.optim.SGD)
     assert type(assembled(("plateau", {}), optimizer=optimizer).optimizer) is VelocitySGD
 
 

@@ -19,7 +19,7 @@ def test_a_constant_rate_takes_torchs_optimizer_with_the_same_steps(nesterov):
     values = settings.group_values({"lr": 0.05, "momentum": 0.9, "weight_decay": 0.01})
     ours = settings.build([{"params": [weights[0]], **values}])
     formula = VelocitySGD([weights[1]], nesterov=nesterov, **values)
-    assert type(ours) is torch.optim.SGD
+    assert isinstance(ours, torch.optim.SGD)
     for step in range(100):
         for weight, optimizer in zip(weights, (ours, formula), strict=True):
             optimizer.param_groups[0]["momentum"] = 0.5 + 0.4 * step / 99
@@ -41,4 +41,4 @@ def test_a_rate_that_tricks_move_takes_the_formula():
     weight = torch.nn.Parameter(torch.ones(2))
     groups = [{"params": [weight], "lr": 0.1, "momentum": 0.9}]
     assert type(Sgd(rate_in_velocity=True).under_tricks().build(groups)) is VelocitySGD
-    assert type(Sgd().under_tricks().build([dict(groups[0])])) is torch.optim.SGD
+    assert isinstance(Sgd().under_tricks().build([dict(groups[0])]), torch.optim.SGD)

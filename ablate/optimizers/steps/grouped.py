@@ -38,7 +38,8 @@ class GroupedOptimizer(torch.optim.Optimizer):
 
     def buffers(self, name: str, parameters: list[Tensor]) -> list[Tensor]:
         """The tensors of that name in the state, one per parameter; 0 at first."""
-        for parameter in parameters:
-            if name not in self.state[parameter]:
-                self.state[parameter][name] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
-        return [self.state[parameter][name] for parameter in parameters]
+        states = [self.state[parameter] for parameter in parameters]
+        for parameter, state in zip(parameters, states, strict=True):
+            if name not in state:
+                state[name] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
+        return [state[name] for state in states]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from statistics import median
 
 from ablate.data.load import known_spec
@@ -28,8 +29,13 @@ class Estimates:
         self.epochs = {run.identity: run.record.epochs for run in plan.runs if run.record.epochs}
         self.paces = {identity: median(values) for identity, values in paces.items()}
         self.typical = median(self.paces.values()) if self.paces else None
-        self.networks = known_networks(plan, store)
+        self.plan, self.store = plan, store
         self.sizes = {} if self.paces else known_sizes(plan, self.networks)
+
+    @cached_property
+    def networks(self) -> dict[str, Network]:
+        """What an earlier plan, or the process that prepares the data, has found out, by identity."""
+        return known_networks(self.plan, self.store)
 
     def knows(self, run: PlannedRun) -> bool:
         """Whether a run of the same settings was measured."""

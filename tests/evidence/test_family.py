@@ -9,7 +9,7 @@ from itertools import combinations, product
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 from ablate.api import table
 from ablate.evidence.contrasts import Contrast, examine
@@ -140,8 +140,18 @@ def moderated_p(samples, parents):
             for i, d0 in enumerate(grid)
             for j, s in enumerate(scales)
         )
-        found[name] = 0.925 * pooled + 0.075 * own
+        found[name] = weighted(pooled, own)
     return found
+
+
+def weighted(pooled, own):
+    """p = (1 − w) pooled + w own, where w = 9 p is at least 0.075 and at most 0.45."""
+
+    def over(p):
+        weight = np.clip(9 * p, 0.075, 0.45)
+        return p - (1 - weight) * pooled - weight * own
+
+    return optimize.brentq(over, 0.0, 1.0, xtol=1e-15, rtol=1e-13)
 
 
 def holm(p_values):

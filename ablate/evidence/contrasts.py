@@ -124,6 +124,17 @@ def under_way(side: Seeds, among: Collection[int] | None) -> bool:
     return any(side.statuses.get(seed, "queued") in UNDER_WAY for seed in among)
 
 
+def counted(contrasts: Mapping[str, Contrast], planned: Collection[str]) -> int:
+    """The number of comparisons that p-values are corrected over: the ``planned`` ones, each counted twice until all of
+    them have finished.
+
+    Every variant that finishes changes the variances of the others, so each table shown before is another chance
+    of a false positive (docs/evidence.md).
+    """
+    finished = all(name in contrasts and contrasts[name].final for name in planned)
+    return len(planned) * (1 if finished else 2)
+
+
 def examine(
     contrasts: Mapping[str, Contrast],
     better: Better,

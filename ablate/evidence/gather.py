@@ -14,7 +14,7 @@ from ablate.evidence.confounds import (
     mixtures,
     thread_notes,
 )
-from ablate.evidence.contrasts import Finding, contrast, examine
+from ablate.evidence.contrasts import Contrast, Finding, contrast, counted, examine
 from ablate.evidence.crossed import NoNewSamples
 from ablate.evidence.diagnosis import Diagnosis, NoDiagnosis
 from ablate.evidence.earlier_studies import earlier_scatter
@@ -89,23 +89,26 @@ def gather(
         read = contrasts_of(known, compare)
         standings = follow(pairs, compare, looks, study.recipe.seeds, read, estimate=estimate, frozen=shown_p)
 
-    def findings(reference: Mapping[str, str | None], planned: int = 0) -> dict[str, Finding]:
-        """With ``planned`` comparisons, verdicts that were shown stand: they are on the seeds of then."""
-        first = {name: one.first for name, one in past.items()} if planned else {}
-        contrasts = {
+    def differences(reference: Mapping[str, str | None], *, standing: bool = False) -> dict[str, Contrast]:
+        """With ``standing``, verdicts that were shown stand: they are on the seeds of then."""
+        first = {name: one.first for name, one in past.items()} if standing else {}
+        return {
             name: contrast(seeds, known[other], compare, first.get(name) or None)
             for name, seeds in known.items()
             if (other := reference[name]) in known and other is not None
         }
-        wide = level if planned else LEVEL
-        return examine(contrasts, compare.better, compare.margin, estimate, planned, wide)
+
+    def findings(contrasts: Mapping[str, Contrast], *, planned: int = 0, level: float = LEVEL) -> dict[str, Finding]:
+        return examine(contrasts, compare.better, compare.margin, estimate, planned, level)
 
     level = LEVEL if looks is None else LEVEL * looks.weights[0]
     planned = len(pairs)
     baselines = {name: baseline if name != baseline else None for name in known}
-    to_parent = findings(parents, planned)
+    from_parent = differences(parents, standing=True)
+    corrected = counted(from_parent, pairs) if looks is None else planned
+    to_parent = findings(from_parent, planned=corrected, level=level)
     same = baselines == parents and looks is None and not any(one.first for one in past.values())
-    to_baseline = to_parent if same else findings(baselines)
+    to_baseline = to_parent if same else findings(differences(baselines))
     to_parent |= {name: found for name, one in standings.items() if (found := finished_with(one, planned))}
     added = top_ups(known, parents, compare, past, planned)
     axis = axis_of([run for record in study.rows for run in record.runs])
@@ -153,6 +156,7 @@ def gather(
             key,
             changed_since(earlier, compare, key),
             pairing_factor(known, compare),
+            corrected > planned,
         ),
         axis,
         tricks=trick_table(study.recipe, known),

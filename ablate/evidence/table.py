@@ -164,7 +164,8 @@ class Family:
 
     ``pooled``: whether the variances of comparisons are estimated together. ``looks`` are the declared ones. ``key``
     identifies all of it; ``changed``: verdicts have been shown for another one. ``pairing``: how many times more the
-    differences would vary if seeds were not paired (`pairing_factor`); None if it is not known.
+    differences would vary if seeds were not paired (`pairing_factor`); None if it is not known. ``unfinished``: results
+    are still to come, and each comparison counts twice (`counted`).
     """
 
     comparisons: int = 0
@@ -174,6 +175,7 @@ class Family:
     key: str = ""
     changed: bool = False
     pairing: float | None = None
+    unfinished: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ so the variance of each comparison is modeled by a scaled inverse chi-squared di
 (Smyth 2004, Linear models and empirical Bayes methods, equations 1 to 5; known as limma). That method *estimates* the
 similarity of the variances, for which six of them are too few. This one averages over all similarities, from 0.5 prior
 degrees of freedom (a variant's own variance decides) to 64 (all are equal), weighted by their likelihood and by
-`TRUST`. A variance that is far from the others makes low similarity likely, and so is kept. A fixed fraction of each
-p-value (`OWN`) is that of the paired t-test on the variant's own differences: without it, three seeds of variants whose
-standard deviations differ by a factor of a hundred give too many false positives. Reasons and measurements:
-docs/evidence.md.
+`TRUST`. A variance that is far from the others makes low similarity likely, and so is kept. A part of each p-value is
+that of the paired t-test on the variant's own differences (`ablate.evidence.paired.combined`): without it, three seeds
+of variants whose standard deviations differ by a factor of a hundred give too many false positives, and intervals of
+the noisiest ones are too narrow. Reasons and measurements: docs/evidence.md.
 """
 
 from __future__ import annotations
@@ -27,12 +27,6 @@ ALIKE = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0])
 
 TRUST = np.array([4.0, 4.0, 3.0, 2.0, 1.0, 1.0, 1.0]) / 16
 """Prior probabilities of `ALIKE`, chosen by measured false positives: equal ones pool too much if variances differ."""
-
-OWN = 0.075
-"""Fraction of a p-value that a variant's own variance alone determines, as few data cannot show which variances are
-similar. The smallest one tried that kept false positives clearly below 5% plus two standard errors in every setting. It
-costs a sixth of the power at three seeds, a fifteenth at five.
-"""
 
 STEPS, MARGIN = 40, 3.0
 """The grid of common variances: the number of values, evenly spaced in the logarithm, and how far it extends beyond the
@@ -70,10 +64,9 @@ def shared_spreads(
         lends = earlier or any(samples[other].tobytes() != sample.tobytes() for other in informative)
         if lends and len(sample) > 1 and sample.any():
             found, worth = moderated(np.array(variances[i]), np.array(len(sample) - 1.0), common)
-            shared = Spread(found.ravel(), np.repeat(worth, STEPS), weights.ravel())
-            alone = own[i]
-            # All pairs differ by the same amount: its own variance of 0 gets no weight.
-            own[i] = shared if alone is None or not variances[i] else mixed(alone, shared)
+            # If all pairs differ by the same amount, its own variance of 0 gets no weight.
+            alone = own[i] if variances[i] else None
+            own[i] = Spread(found.ravel(), np.repeat(worth, STEPS), weights.ravel(), alone)
     return own
 
 
@@ -90,7 +83,7 @@ def beside(earlier: Sequence[EarlierScatter]) -> Estimator:
     ) -> list[Spread | None]:
         present, prior = (shared_spreads(samples, pairs, seeds, more) for more in ((), earlier))
         return [
-            mixed(one, other, 0.5) if one is not None and other is not None and other.pooled else one
+            halves(one, other) if one is not None and other is not None and other.pooled else one
             for one, other in zip(present, prior, strict=True)
         ]
 
@@ -106,14 +99,14 @@ def earlier_shares(earlier: Sequence[EarlierScatter]) -> Floats:
     return np.array([shares[one["study"]] for one in earlier], dtype=np.float64)
 
 
-def mixed(own: Spread, shared: Spread, fraction: float = OWN) -> Spread:
-    """A spread that mixes p-values: this ``fraction`` from the first, such as the own variance, the rest from the
-    second.
-    """
+def halves(present: Spread, prior: Spread) -> Spread:
+    """The mean of p-values of pooled variances. Where there are no other comparisons, the present one is the own."""
+    alone = present.own if present.pooled else present
     return Spread(
-        np.append(own.variances, shared.variances),
-        np.append(own.degrees, shared.degrees),
-        np.append(fraction * own.weights, (1 - fraction) * shared.weights),
+        np.append(present.variances, prior.variances),
+        np.append(present.degrees, prior.degrees),
+        np.append(present.weights, prior.weights) / 2,
+        alone,
     )
 
 

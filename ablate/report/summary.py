@@ -156,6 +156,7 @@ def verdicts(table: Table) -> str:
     if table.unit == "fold":
         test = "corrected resampled t-test (Nadeau and Bengio 2003)"
     over = f", Holm-corrected over {planned} planned comparisons" if planned > 1 else ""
+    over += " (each counted twice until all have finished)" if planned > 1 and table.family.unfinished else ""
     found = {row.verdict for row in rows}
     around = "a factor of " if table.compare.log else "±"
     within = f"interval within {around}{smallest:g}" if smallest is not None else "same results as the parent"

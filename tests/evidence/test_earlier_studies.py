@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 from ablate.api import table
 from ablate.evidence.paired import effect
@@ -248,9 +248,9 @@ def test_a_damaged_list_counts_as_missing(runs):
 
 def test_mixed_p_values_against_a_sum_written_out():
     """One comparison and two earlier ones, which share a variant, from scipy.stats' F and t distributions."""
-    from ablate.evidence.variance_pooling import ALIKE, MARGIN, OWN, STEPS, TRUST
+    from ablate.evidence.variance_pooling import ALIKE, MARGIN, STEPS, TRUST
 
-    sample = 0.5 + np.random.default_rng(1).standard_normal(5)
+    sample = 1 + np.random.default_rng(1).standard_normal(5)
     earlier = [
         {"study": "x", "variant": "a", "from": "base", "variance": 0.8, "degrees": 4},
         {"study": "x", "variant": "b", "from": "base", "variance": 2.0, "degrees": 7},
@@ -270,6 +270,8 @@ def test_mixed_p_values_against_a_sum_written_out():
             total += weight
             found += weight * 2 * stats.t.sf(abs(sample.mean()) / np.sqrt(mixed / 5), alike + 4)
     alone = stats.ttest_1samp(sample, 0).pvalue
-    prior = OWN * alone + (1 - OWN) * found / total
+    shared = (alone + found / total) / 2
+    weight = 9 * optimize.brentq(lambda p: 9 * p * alone + (1 - 9 * p) * shared - p, 0.0, 0.05)
+    assert 0.075 < weight < 0.45
     spread = beside(earlier)([sample], [("a", "base")], [range(5)])[0]
-    assert effect(sample, spread).p == pytest.approx((alone + prior) / 2, rel=1e-9)
+    assert effect(sample, spread).p == pytest.approx(weight * alone + (1 - weight) * shared, rel=1e-9)

@@ -9,7 +9,7 @@ from itertools import combinations, product
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 from ablate.api import table
 from ablate.evidence.contrasts import Contrast, examine
@@ -82,7 +82,8 @@ def test_p_values_are_those_of_an_independent_computation(study, losses, waiting
             known[name] = n == 5
     p_values = moderated_p(samples, PARENTS)
     rows = {row.variant: row for row in gather(study(waiting)).rows}
-    expected = holm({name: p if known[name] else 1.0 for name, p in p_values.items()})
+    twice = {f"{name} again": 1.0 for name in p_values if waiting}  # each counts twice until all have finished
+    expected = holm({name: p if known[name] else 1.0 for name, p in p_values.items()} | twice)
     for name in samples:
         if known[name]:
             assert rows[name].p == pytest.approx(p_values[name], rel=1e-9)
@@ -140,8 +141,18 @@ def moderated_p(samples, parents):
             for i, d0 in enumerate(grid)
             for j, s in enumerate(scales)
         )
-        found[name] = 0.925 * pooled + 0.075 * own
+        found[name] = weighted(pooled, own)
     return found
+
+
+def weighted(pooled, own):
+    """p = (1 − w) pooled + w own, where w = 9 p is at least 0.075 and at most 0.45."""
+
+    def over(p):
+        weight = np.clip(9 * p, 0.075, 0.45)
+        return p - (1 - weight) * pooled - weight * own
+
+    return optimize.brentq(over, 0.0, 1.0, xtol=1e-15, rtol=1e-13)
 
 
 def holm(p_values):
@@ -153,10 +164,23 @@ def holm(p_values):
     }
 
 
+def test_a_comparison_that_failed_has_finished(study, make_run):
+    """Only results that are still to come make the others count twice."""
+    whole, failed = study(), make_run(4, None, "failed")
+    *others, last = whole.rows
+    for status, factor in (("failed", 1), ("queued", 2)):
+        runs = (*last.runs[:-1], replace(failed, status=status))
+        table = gather(replace(whole, rows=(*others, replace(last, runs=runs))))
+        assert table.family.unfinished == (factor == 2)
+        smallest = min((row for row in table.rows if row.p is not None), key=lambda row: row.p)
+        assert smallest.p_adjusted == pytest.approx(min(1.0, 6 * factor * smallest.p), rel=1e-12)
+
+
 def test_the_legend_counts_what_is_planned(study):
     shown = gather(selected(study(("a", "c")), ("base", "tuned")))
     assert "moderated paired t-test, Holm-corrected over 6 planned comparisons" in "\n".join(summary(shown))
-    assert "6 planned comparisons" in render(shown, "md")
+    assert "6 planned comparisons (each counted twice until all have finished)" in render(shown, "md")
+    assert "twice" not in "\n".join(summary(gather(study())))
 
 
 def test_a_hidden_parent_is_compared_with(study):

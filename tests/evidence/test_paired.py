@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ablate.evidence.paired import Spread, differences, effect, own_spreads
+from ablate.evidence.paired import Spread, combined, differences, effect, own_spreads
 from ablate.evidence.verdicts import holm
 
 
@@ -75,6 +75,23 @@ def test_several_variances_average_their_p_values():
     half = found.high - found.delta
     at_the_end = 2 * stats.t.sf(half / np.sqrt(variances / 4), degrees)
     assert float(at_the_end @ weights) == pytest.approx(0.05, rel=1e-9)
+
+
+@pytest.mark.parametrize("own", [1e-9, 1e-4, 0.02, 0.06, 0.2, 0.9])
+@pytest.mark.parametrize("shared", [1e-12, 1e-4, 0.004, 0.03, 0.06, 0.7])
+def test_the_own_variance_counts_more_in_larger_p_values(shared, own):
+    from scipy import optimize
+
+    def excess(p):
+        weight = min(max(0.075, 9 * p), 0.45)
+        return p - (1 - weight) * shared - weight * own
+
+    found = combined(shared, own)
+    assert found == pytest.approx(optimize.brentq(excess, 0, 1, xtol=1e-18, rtol=1e-14), rel=1e-9)
+    small = 0.925 * shared + 0.075 * own
+    assert (found == pytest.approx(small, rel=1e-12)) == (small <= 0.05 / 6 or shared == own)
+    assert combined(shared * 1.01, own) > found
+    assert combined(shared, own * 1.01) > found
 
 
 def test_misaligned_pairs_are_refused():

@@ -1,4 +1,5 @@
-"""A store written by version 0.1.0: nothing is trained again, and its table has the same numbers under the same keys.
+"""A store written by version 0.1.0: nothing is trained again, and its table has the same numbers under the same keys,
+with the weight that a variant's own variance had then.
 
 ``store_0_1.tar.gz`` holds two recipes with the user's code beside them, their runs, and the tables that 0.1.0 printed
 as JSON. In it are runs that finished, diverged, failed and had no effect, a stack, a joined variant, weights of another
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from ablate.cli.app import run_command
+from ablate.evidence import paired
 from ablate.planning.plan import make_plan
 from ablate.recipe import Recipe
 from ablate.store.store import Store
@@ -54,7 +56,13 @@ def test_runs_with_custom_code_are_outdated_and_all_others_are_kept(old, study, 
     assert {run.variant.name for run in plan.to_do()} == outdated
 
 
-@pytest.mark.usefixtures("before_the_mends")
+@pytest.fixture
+def weight_of_then(monkeypatch):
+    """The own variance has the same weight in all p-values, as in 0.1.0."""
+    monkeypatch.setattr(paired, "RISE", 0.0)
+
+
+@pytest.mark.usefixtures("before_the_mends", "weight_of_then")
 @pytest.mark.parametrize("study", ["old", "old_folds"])
 def test_nothing_of_it_is_trained_again(old, study, capsys):
     before = {path: path.read_bytes() for path in old.glob("runs/store/*/*")}

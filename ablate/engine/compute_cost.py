@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -15,6 +16,11 @@ from ablate.registry.lazy import torch
 
 if TYPE_CHECKING:
     from torch import nn
+
+SMALL = 2**23
+"""The most parameters of a network whose compute cost is counted with values: on torch's meta device, batch norm would
+import torch's compiler, which takes a second.
+"""
 
 
 def work_of_settings(settings: Settings, input_shape: tuple[int, ...]) -> float | None:
@@ -43,24 +49,29 @@ def work_of_settings(settings: Settings, input_shape: tuple[int, ...]) -> float 
 
 
 def work_of_network(network: nn.Module, spec: Spec, batch_size: int) -> float | None:
-    """The same for any network, counted in a forward pass on torch's meta device; None if that fails.
+    """The same for any network, counted in a forward pass of two samples; None if that fails.
 
-    ``network`` is not changed.
+    ``network`` is not changed. A large network takes the pass on torch's meta device, without values.
     """
     from torch.func import functional_call
-    from torch.utils.flop_counter import FlopCounterMode
+
+    from ablate.engine.allocations import Multiplications
 
     if spec.input_form is not None:
         return None
     shape = (2, *spec.input_shape)
-    values = {n: t.detach().to("meta") for n, t in (*network.named_parameters(), *network.named_buffers())}
-    for inputs in (torch.empty(shape, device="meta"), torch.empty(shape, device="meta", dtype=torch.long)):
+    tensors = dict((*network.named_parameters(), *network.named_buffers()))
+    small = sum(tensor.numel() for tensor in tensors.values()) <= SMALL
+    device = "cpu" if small and all(tensor.device.type == "cpu" for tensor in tensors.values()) else "meta"
+    values = {name: tensor.detach().to(device, copy=True) for name, tensor in tensors.items()}
+    kind = next((one.dtype for one in tensors.values() if one.is_floating_point()), torch.float32)
+    for inputs in (torch.zeros(shape, device=device, dtype=kind), torch.zeros(shape, device=device, dtype=torch.long)):
         try:
-            with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            with torch.no_grad(), Multiplications() as counter:
                 functional_call(network.eval(), values, (inputs,))
         except Exception:
             continue
-        return float(counter.get_total_flops()) / 2 / len(inputs) * batch_size / 1e6
+        return float(counter.count) / len(inputs) * batch_size / 1e6
     return None
 
 
@@ -74,12 +85,23 @@ def size_of(network: nn.Module, settings: Settings, spec: Spec) -> tuple[float |
 
 def known_size(settings: Settings, spec: Spec, folder: Path) -> tuple[float | None, int | None]:
     """The same from building the network on the meta device; None if unknown."""
-    from ablate.engine.construction import build_network, make_tricks
-
     try:
-        tricks, _ = make_tricks(settings, spec, folder)
-        with torch.device("meta"):
-            network, _ = build_network(settings, spec, folder, tricks, None)
+        return size_of(_sketched(settings, spec, folder), settings, spec)
     except Exception:  # the job reports the error
         return work_of_settings(settings, spec.input_shape), None
-    return size_of(network, settings, spec)
+
+
+def known_parameters(settings: Settings, spec: Spec, folder: Path) -> int | None:
+    """The number of parameters alone."""
+    with suppress(Exception):
+        return sum(parameter.numel() for parameter in _sketched(settings, spec, folder).parameters())
+    return None
+
+
+def _sketched(settings: Settings, spec: Spec, folder: Path) -> nn.Module:
+    """The network without values."""
+    from ablate.engine.construction import build_network, make_tricks
+
+    tricks, _ = make_tricks(settings, spec, folder)
+    with torch.device("meta"):
+        return build_network(settings, spec, folder, tricks, None)[0]

@@ -160,7 +160,7 @@ def build(settings: Settings, folder: Path, folds: Folds | None, loaded: dict[st
     to be read anyway.
     """
     from ablate.data.load import data_of, known_spec
-    from ablate.engine.compute_cost import known_size
+    from ablate.engine.compute_cost import known_parameters
     from ablate.engine.contract import Assignment
     from ablate.engine.rehearsal import rehearse
 
@@ -169,7 +169,7 @@ def build(settings: Settings, folder: Path, folds: Folds | None, loaded: dict[st
     if spec is None:
         data = data_of(settings, folder, folds, loaded)
         spec = data.spec
-        if (known_size(settings, spec, folder)[1] or 0) <= REHEARSED:
+        if (known_parameters(settings, spec, folder) or 0) <= REHEARSED:
             quick = settings.replace(workers=0, compile=False, loader="auto")
             assembly = rehearse(Assignment(quick, (0,), folder, fold=0, folds=folds), data)
             return assembly.network, assembly.spec

@@ -97,7 +97,7 @@ def _refuse(error: str) -> None:
 def search(settings: Settings, folder: Path, folds: Folds | None, count: int) -> Found:
     """`find_rate`, in this process."""
     from ablate.data.load import load_parts
-    from ablate.engine.compute_cost import known_size
+    from ablate.engine.compute_cost import known_parameters
     from ablate.engine.contract import Assignment
     from ablate.engine.range_test import take_steps
     from ablate.registry.lazy import torch
@@ -106,7 +106,7 @@ def search(settings: Settings, folder: Path, folds: Folds | None, count: int) ->
     data = load_parts(settings.data, folder, folds, fold, form=settings.batch)
     seeds = tuple(range(RESERVED, RESERVED + count))
     quick = settings.replace(workers=0, compile=False)
-    if (known_size(settings, data.spec, folder)[1] or 0) < SMALL:  # several threads would only wait for each other
+    if (known_parameters(settings, data.spec, folder) or 0) < SMALL:  # several threads would only wait for each other
         torch.set_num_threads(1)
     assignment = Assignment(quick, seeds, folder, fold=fold, folds=folds)
     rates = np.geomspace(LOW, HIGH, STEPS)

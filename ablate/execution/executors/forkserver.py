@@ -23,6 +23,7 @@ from contextlib import suppress
 
 from ablate.data.shared import offer
 from ablate.execution.events import Event, ExecutorReady, NotStarted, ProcessExited, ProcessStarted, encode
+from ablate.execution.executors.compiler import import_compiler, put_off, uses_compiler
 from ablate.execution.jobs import Job
 from ablate.execution.preparation import Preparation, prepare
 from ablate.store.locks import BEAT
@@ -86,6 +87,8 @@ class Processes:
 
     def start(self, job: Job) -> None:
         """Fork the process of a job."""
+        if uses_compiler(job.assignment.settings):
+            import_compiler()
 
         def body() -> None:
             from ablate.execution.worker import main
@@ -134,7 +137,7 @@ class Processes:
 
 
 def warm_up() -> None:
-    """Import what every job needs, torch's lazy imports too. Starts no thread, so forking is safe.
+    """Import what every job needs, torch's lazy imports too, but not its compiler. Starts no thread, so forking is safe.
 
     What is imported is frozen: a garbage collection in a job would otherwise write to, and so copy, all of its pages.
     """
@@ -145,6 +148,7 @@ def warm_up() -> None:
 
     torch.set_num_threads(1)
     entries()
+    put_off()
     torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
     gc.collect()
     gc.freeze()

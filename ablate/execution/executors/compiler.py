@@ -22,8 +22,10 @@ MARK = "__dynamo_disable"
 
 
 def uses_compiler(settings: Settings) -> bool:
-    """Whether a training of these settings would import the compiler."""
-    return settings.compile or settings.optimizer.name not in WITHOUT or isinstance(trainer_of(settings), OwnTrainer)
+    """Whether a training of these settings would import the compiler in its job."""
+    if isinstance(trainer := trainer_of(settings), OwnTrainer):
+        return trainer.reading is None  # a command has processes of its own
+    return settings.compile or settings.optimizer.name not in WITHOUT
 
 
 def put_off() -> None:

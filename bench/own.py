@@ -1,8 +1,8 @@
 """A user's own network and data: the whole command against the scripts that a user would write instead.
 
 All are whole processes with start-up; ours is ``ablate run`` with an empty store. The scripts have two threads and
-train the seeds one after another (`bench/own_study`). Ways take turns. ``python -m bench.own`` takes about a quarter
-of an hour on two cores; ``python -m bench.own convnet idle`` measures only these (`SECTIONS`).
+train the seeds one after another (`bench/own_study`). Ways take turns. ``python -m bench.own`` takes about half an
+hour on two cores; ``python -m bench.own convnet idle`` measures only these (`SECTIONS`).
 """
 
 from __future__ import annotations

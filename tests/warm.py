@@ -37,7 +37,15 @@ FORK = "# fork"
 READERS = ("mlflow.server", "mlflow.server.fastapi_app")
 """Modules that read the environment when they are imported: each process imports them anew."""
 
-IMPORTS = ("torch._dynamo", "ablate.api", "ablate.cli.app", "ablate.report.pictures", "matplotlib.figure", "pandas", "scipy.stats")
+IMPORTS = (
+    "torch._dynamo",
+    "ablate.api",
+    "ablate.cli.app",
+    "ablate.report.pictures",
+    "matplotlib.figure",
+    "pandas",
+    "scipy.stats",
+)
 
 
 class Forked(subprocess.Popen[Any], ABC):

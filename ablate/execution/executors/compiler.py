@@ -1,11 +1,12 @@
 """torch's compiler, which `torch.optim` imports as soon as an optimizer is made: 1.5 s, as long as importing torch.
 
-The optimizers of most jobs never use it (`optimizers/steps/fused.py`), so it is imported before the first job that does.
+Most jobs never use it (`optimizers/steps/fused.py`), so it is imported before the first job that does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 from ablate.recipe import Settings
@@ -36,7 +37,7 @@ def put_off() -> None:
 
 def import_compiler() -> None:
     """Import the compiler, if it is not there, and let optimizers be excluded from compilation again."""
-    import torch._dynamo
+    import_module("torch._dynamo")
 
     for method in _methods():
         if getattr(method, MARK, None) is method:

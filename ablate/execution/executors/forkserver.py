@@ -137,7 +137,7 @@ class Processes:
 
 
 def warm_up() -> None:
-    """Import what every job needs, torch's lazy imports too, but not its compiler. Starts no thread, so forking is safe.
+    """Import what every job needs, torch's lazy imports too, but not its compiler. Starts no thread: forking is safe.
 
     What is imported is frozen: a garbage collection in a job would otherwise write to, and so copy, all of its pages.
     """

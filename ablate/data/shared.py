@@ -1,8 +1,8 @@
 """Data that one process has loaded, for processes forked later by the same parent: they map them instead of loading.
 
-The parent offers an empty file in memory for each dataset (`offer`) and forks a process that loads it and writes it
-there (`share`). Processes forked later inherit the descriptor and get the tensors copy-on-write (`taken`), so whoever
-writes to them has pages of its own. The file has no name and is gone with the last process.
+The parent makes an empty file in memory for each dataset (`offer`) and forks a process that loads the data into it
+(`share`). Processes forked later inherit the file and map it copy-on-write (`taken`): a process that writes to a tensor
+changes only its own copy. The file has no name and disappears with the last process.
 
 Format: three numbers of 8 bytes (the lengths of text and pickle, and where the values begin), what loading printed, a
 pickle of `Parts` without values, then the storages of its tensors, each at a multiple of 64 bytes. Only processes that

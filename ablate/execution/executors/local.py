@@ -33,7 +33,7 @@ FAREWELL = 3 * PATIENCE
 """Seconds that the server has to end itself and its jobs, before it is killed; it waits twice for its jobs."""
 
 SLOW = 2.0
-"""Seconds of loading after which the user is told what is going on."""
+"""Seconds after which the user sees that data are being loaded."""
 
 
 class LocalExecutor:

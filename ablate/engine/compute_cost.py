@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 SMALL = 2**23
-"""The most parameters of a network whose compute cost is counted with values: on torch's meta device, batch norm would
-import torch's compiler, which takes a second.
+"""The most parameters of a network whose compute cost is counted with values: on torch's meta device, linear layers and
+batch norm would import torch's compiler, which takes a second.
 """
 
 
@@ -51,7 +51,7 @@ def work_of_settings(settings: Settings, input_shape: tuple[int, ...]) -> float 
 def work_of_network(network: nn.Module, spec: Spec, batch_size: int) -> float | None:
     """The same for any network, counted in a forward pass of two samples; None if that fails.
 
-    ``network`` is not changed. A large network takes the pass on torch's meta device, without values.
+    ``network`` is not changed, and may be on torch's meta device, where a large one takes the pass.
     """
     from torch.func import functional_call
 
@@ -61,9 +61,11 @@ def work_of_network(network: nn.Module, spec: Spec, batch_size: int) -> float | 
         return None
     shape = (2, *spec.input_shape)
     tensors = dict((*network.named_parameters(), *network.named_buffers()))
-    small = sum(tensor.numel() for tensor in tensors.values()) <= SMALL
-    device = "cpu" if small and all(tensor.device.type == "cpu" for tensor in tensors.values()) else "meta"
-    values = {name: tensor.detach().to(device, copy=True) for name, tensor in tensors.items()}
+    device = "cpu" if sum(tensor.numel() for tensor in tensors.values()) <= SMALL else "meta"
+    values = {}
+    for name, tensor in tensors.items():  # `zeros_like` of a meta tensor would import torch's compiler
+        known = not tensor.is_meta or device == "meta"
+        values[name] = tensor.detach().to(device, copy=True) if known else torch.zeros(tensor.shape, dtype=tensor.dtype)
     kind = next((one.dtype for one in tensors.values() if one.is_floating_point()), torch.float32)
     for inputs in (torch.zeros(shape, device=device, dtype=kind), torch.zeros(shape, device=device, dtype=torch.long)):
         try:

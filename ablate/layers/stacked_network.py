@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
 
 from ablate.layers.dropout import Shapes, draw_masks, handed_in, mask_shapes, noisy_layers
 from ablate.layers.lent import gets_copies, lend_copies
+from ablate.layers.seed_axis import hidden_axis, lent_tensors, slots_of
 from ablate.layers.stacked_layers import Step, expanded, stacked_step
 from ablate.trees import cloned, tensors, unbound
 
@@ -19,8 +18,8 @@ class StackedNetwork:
     """The networks of R seeds. ``template`` is the last of them: its code and modes are used, its parameters are not.
 
     ``parameters`` maps names to leaf tensors (R, …) for the optimizer. Layers in Sequentials that
-    `ablate.layers.stacked_layers` supports run directly, all others under ``torch.func.vmap``. Raises ValueError if the
-    networks differ in more than values.
+    `ablate.layers.stacked_layers` supports run directly, all others as under ``torch.func.vmap``. Raises ValueError if
+    the networks differ in more than values.
     """
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
@@ -91,19 +90,12 @@ class StackedNetwork:
 
 
 def mapped_step(network: nn.Module, count: int, leaves: Mapping[int, Tensor]) -> Step:
-    """Any network for one seed as a step of a stack, under vmap; its dropout masks are drawn outside."""
+    """Any network for one seed as a step of a stack, as under vmap; its dropout masks are drawn outside."""
     parameters = {name: leaves[id(p)] for name, p in network.named_parameters()}
     buffers = {name: leaves[id(b)] for name, b in network.named_buffers()}
+    slots = slots_of(network, leaves)
     dropout = noisy_layers(network)
     known: dict[tuple[torch.Size, ...], Shapes] = {}
-
-    def one(
-        parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor, masks: dict[str, tuple[Tensor, ...]]
-    ) -> Any:
-        if not masks:
-            return functional_call(network, (parameters, buffers), (x,))
-        with handed_in(network, masks):
-            return functional_call(network, (parameters, buffers), (x,))
 
     def step(x: Tensor, shared: bool) -> tuple[Tensor, bool]:
         masks: dict[str, tuple[Tensor, ...]] = {}
@@ -115,7 +107,12 @@ def mapped_step(network: nn.Module, count: int, leaves: Mapping[int, Tensor]) ->
                 values = {name: t[0].detach().clone() for name, t in (*parameters.items(), *buffers.items())}
                 known[key] = mask_shapes(network, single, values=values)
             masks = draw_masks(network, known[key], _float_type(x, parameters))
-        return vmap(one, in_dims=(0, 0, None if shared else 0, 0))(parameters, buffers, x, masks), False
+        with hidden_axis(count) as axis, lent_tensors(slots, axis):
+            x = x if shared else axis.hide(x)
+            if not masks:
+                return axis.show(network(x)), False
+            with handed_in(network, axis.hide(masks)):
+                return axis.show(network(x)), False
 
     return step
 

@@ -18,5 +18,5 @@ def load():
     generator = torch.Generator().manual_seed(0)
     targets = torch.randint(10, (9000,), generator=generator)
     patterns = torch.randn(10, 784, generator=generator)
-    inputs = patterns[targets] + 4 * torch.randn(9000, 784, generator=generator)
+    inputs = (patterns[targets] + 8 * torch.randn(9000, 784, generator=generator)) / 65**0.5
     return TensorDataset(inputs[:8000], targets[:8000]), TensorDataset(inputs[8000:], targets[8000:])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ablate.data.dataset import Part, Spec
 from ablate.data.examples import MOST, Examples
+from ablate.engine.each_seed import vmapped
 from ablate.losses.from_model import FromModel
 from ablate.metrics.metric import Metric
 from ablate.metrics.regression import in_original_unit
@@ -89,13 +90,13 @@ def loss_of_each(
 ) -> tuple[Tensor, Tensor]:
     """The loss of each sample, as a batch of its own, and its weight in the mean over batches (`Loss`)."""
 
-    def one(prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        prediction, target = (tree_map(lambda values: values.unsqueeze(0), half) for half in (prediction, target))
-        value = loss(prediction, target)
-        return value, torch.as_tensor(weight(target), device=value.device)
+    alone, targets = (tree_map(lambda values: values.unsqueeze(1), half) for half in (prediction, target))
+    values = vmapped(loss)(alone, targets)
 
-    values, weights = torch.func.vmap(one)(prediction, target)
-    return values, weights
+    def weight_of(target: Tensor) -> Tensor:
+        return torch.as_tensor(weight(target), device=values.device)
+
+    return values, torch.func.vmap(weight_of)(targets)
 
 
 def tolerance_of(precision: str) -> float:

@@ -40,7 +40,7 @@ class Surroundings:
     """
 
     def __init__(self) -> None:
-        self.process = _of_process()
+        self.process = of_process()
         modules = {name: module for name, module in list(sys.modules.items()) if _is_users_module(module)}
         self.modules = modules.keys()
         # by identity, with the values themselves: an object that is kept alive shares its identity with no other
@@ -65,7 +65,8 @@ class Surroundings:
         )
 
 
-def _of_process() -> tuple[Any, ...]:
+def of_process() -> tuple[Any, ...]:
+    """Environment, module path, working folder and torch's defaults."""
     return (
         {name: value for name, value in os.environ.items() if not name.startswith("KMP_")},  # set by importing sklearn
         list(sys.path),
@@ -73,6 +74,8 @@ def _of_process() -> tuple[Any, ...]:
         torch.get_default_dtype(),
         torch.get_num_threads(),
         torch.get_float32_matmul_precision(),
+        torch.backends.cudnn.allow_tf32,
+        torch.backends.cudnn.deterministic,
         torch.are_deterministic_algorithms_enabled(),
         torch.is_grad_enabled(),
     )

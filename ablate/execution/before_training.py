@@ -75,7 +75,8 @@ def prepare(
             dataset_of(one).check[number] = one
     for number, (one, _) in enumerate(unknown, len(settings)):
         dataset_of(one).describe[number] = one
-    tasks = [task_of(one, plan.recipe, options) for one in datasets.values() if one.check or one.runs > 1]
+    prepared = [one for one in datasets.values() if one.check or one.runs > 1]
+    tasks = [task_of(one, plan.recipe, options, min(one.runs, len(places) // len(prepared))) for one in prepared]
     answers = executor.prepare(tasks, at_once=len(places), loading=options.timeout, listen=listen)
     described = {
         name: network for number, network in answers.networks.items() for name in unknown[number - len(settings)][1]
@@ -122,8 +123,10 @@ def uses_data(settings: Settings) -> bool:
     return not isinstance(trainer_of(settings), OwnTrainer)
 
 
-def task_of(one: Dataset, recipe: Recipe, options: RunOptions) -> Preparation:
-    """What the process for a dataset does. A built-in dataset is loaded for each fold on its own."""
+def task_of(one: Dataset, recipe: Recipe, options: RunOptions, jobs: int) -> Preparation:
+    """What the process for a dataset does, before ``jobs`` jobs begin at once. A built-in dataset is loaded for each
+    fold on its own.
+    """
     loaded: dict[str, object] = {}
     return Preparation(
         settings=one.settings,
@@ -134,4 +137,5 @@ def task_of(one: Dataset, recipe: Recipe, options: RunOptions) -> Preparation:
         networks=one.describe,
         loaded=loaded,
         threads=options.threads or 1,
+        jobs=jobs if one.settings.data.target is not None else 0,
     )

@@ -45,7 +45,8 @@ class Preparation:
 
     ``shares``: load it whole, and share it if possible. ``questions`` are the arguments of
     `ablate.planning.preflight.examine` by number, ``networks`` the settings whose networks are to be described.
-    ``loaded`` is the dict of these questions. ``threads``: CPU threads while loading, as in jobs.
+    ``loaded`` is the dict of these questions. ``threads``: CPU threads while loading, as in jobs. ``jobs``: the number
+    of jobs that begin at once afterwards; their processes import the data function's module meanwhile.
     """
 
     settings: Settings
@@ -56,6 +57,7 @@ class Preparation:
     networks: Mapping[int, Settings]
     loaded: dict[str, Any] = field(default_factory=dict)
     threads: int = 1
+    jobs: int = 0
 
     @property
     def key(self) -> str:

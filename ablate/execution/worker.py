@@ -239,8 +239,10 @@ def describe(job: Job, store: Store) -> None:
         store.write_json(store.run_folder(name) / "identity.json", job.identity)
 
 
-def main(job: Job, channel: int) -> None:
-    """The body of a forked process: run the job and write its events into the pipe ``channel``."""
+def main(job: Job, channel: int, printed: bytes = b"") -> None:
+    """The body of a forked process: run the job and write its events into the pipe ``channel``. ``printed`` is what
+    user code has printed before.
+    """
     ending = Ending(job.grace)
 
     def listen(event: Event) -> None:
@@ -252,6 +254,7 @@ def main(job: Job, channel: int) -> None:
     def capture(log: BinaryIO) -> None:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
+        os.write(1, printed)
 
     warnings.simplefilter("ignore", StoreWarning)  # told by the command
     with suppress(EndAsked):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ablate.recipe.intervals import Checkpoint, Evaluate
+from ablate.recipe.targets import search_also
 from ablate.registry import Entry, Named, inside, lookup
 from ablate.registry.fields import EpochCount, StepCount
 from ablate.schedules import Schedule
@@ -65,8 +65,7 @@ class Choice:
         Runs the user's code, so call it only in jobs. Raises ValueError if the module or the attribute does not exist.
         """
         module_name, _, attribute = str(self.target).partition(":")
-        if folder is not None and str(folder) not in sys.path:
-            sys.path.append(str(folder))
+        search_also(folder)
         try:
             value: Any = importlib.import_module(module_name)
         except ModuleNotFoundError as error:

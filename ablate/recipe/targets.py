@@ -114,6 +114,12 @@ def job_path() -> list[str]:
     return list(_fresh_path(os.getcwd(), os.environ.get("PYTHONPATH", "")))
 
 
+def search_also(folder: Path | None) -> None:
+    """Append the recipe's folder to this process's module path."""
+    if folder is not None and str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
 @lru_cache(maxsize=16)
 def _fresh_path(folder: str, variable: str) -> tuple[str, ...]:
     """The module path of a new process; cached, because it takes 20 ms."""

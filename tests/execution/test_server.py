@@ -13,22 +13,19 @@ import pytest
 
 from ablate.execution.events import ExecutorReady, decode
 from ablate.execution.executors.executor import ExecutorError
-from ablate.execution.executors.forkserver import reap
+from ablate.execution.executors.forkserver import ended
 from ablate.execution.executors.local import LocalExecutor
 
 
 def test_a_job_that_has_ended_is_told_without_what_only_some_systems_have(monkeypatch):
     """Python has `os.waitid` on macOS from 3.13 on only."""
     monkeypatch.delattr(os, "waitid", raising=False)
-    read, write = os.pipe()
     processes = [subprocess.Popen([sys.executable, "-c", f"raise SystemExit({code})"]) for code in (0, 3)]
     jobs = {processes[0].pid: 1, processes[1].pid: 2}
+    found = []
     while jobs:
-        reap(jobs, write)
-    events = [decode(line) for line in os.read(read, 1000).splitlines()]
-    assert sorted((event.job, event.code) for event in events) == [(1, 0), (2, 3)]
-    for descriptor in (read, write):
-        os.close(descriptor)
+        found += [(number, code) for _, number, code in ended(jobs)]
+    assert sorted(found) == [(1, 0), (2, 3)]
     for process in processes:
         process.returncode = 0  # nobody else is to wait for it
 

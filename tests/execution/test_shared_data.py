@@ -21,6 +21,7 @@ from ablate.engine.training import train
 from ablate.execution import preparation
 from ablate.execution.events import Loading, RunStarted
 from ablate.execution.executors import local
+from ablate.execution.executors.imported import UNFIT
 from ablate.execution.run_options import RunOptions
 from ablate.execution.run_study import run_study
 from ablate.planning.plan import make_plan
@@ -246,11 +247,85 @@ def test_loading_takes_no_longer_than_a_job_may(write, ablate):
     assert [row["status"] for row in done.rows().values()] == ["timeout"]
 
 
-def test_a_function_that_ends_its_process_ends_no_command(write, ablate):
+@pytest.mark.parametrize("code", [3, UNFIT])
+def test_a_function_that_ends_its_process_ends_no_command(code, write, ablate):
     path = write(seeds=1)
-    (path.parent / "mine.py").write_text(OWN.replace("    noted()\n", "    os._exit(3)\n", 1))
+    (path.parent / "mine.py").write_text(OWN.replace("    noted()\n", f"    os._exit({code})\n", 1))
     done = ablate("run", path, "--format", "json", "--retries", "0")
     assert [row["status"] for row in done.rows().values()] == ["interrupted"], "its training had not begun"
+
+
+IMPORTED = """
+import inspect
+early = "import_and_wait" in [frame.function for frame in inspect.stack()]
+with open(Path(__file__).parent / "imports", "a") as file:
+    file.write(f"{os.getpid()} {early}\\n")
+print("imported")
+"""
+
+WHEN_IMPORTED = """
+def load_when_imported():
+    while len((Path(__file__).parent / "imports").read_text().splitlines()) < 3:
+        time.sleep(0.01)
+    return load()
+"""
+
+
+@pytest.fixture
+def import_of(write, ablate, tmp_path):
+    """Train two variants at once, whose module does ``more`` when it is imported: the command, the processes that
+    imported it early, the others that did, those that trained, and their logs.
+    """
+
+    def trained(more="", data="load", *flags):
+        path = write(data=data, seeds=1, more="\nvariants: [{name: wide, set: {model.width: 12}}]\n")
+        (tmp_path / "mine.py").write_text(OWN + IMPORTED + WHEN_IMPORTED + more)
+        done = ablate("run", path, "--jobs", "2", "--format", "json", *flags)
+        lines = [line.split() for line in (tmp_path / "imports").read_text().splitlines()]
+        early, others = ({int(pid) for pid, when in lines if when == kind} for kind in ("True", "False"))
+        logs = [log.read_text() for log in tmp_path.glob("runs/store/*/log.txt")]
+        return done, early, others, {int(log.split("PID: ")[1].split(")")[0]) for log in logs}, logs
+
+    return trained
+
+
+def test_jobs_import_the_module_while_the_data_are_loaded(import_of, tmp_path, heard, module):
+    done, early, others, jobs, logs = import_of("", "load_when_imported", "--timeout", "60")
+    assert {row["status"] for row in done.rows().values()} == {"finished"}, done.err
+    assert jobs == early
+    assert len(others) == 1
+    assert all(log.splitlines().count("imported") == 1 + log.count("as always") for log in logs)
+    same_as_alone(tmp_path / "recipe.yaml", tmp_path / "runs", heard)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "torch.set_float32_matmul_precision('medium')\n",
+        "os.environ['THEIRS'] = '1'\n",
+        "if early:\n    raise OSError\n",
+    ],
+)
+def test_a_job_begins_in_no_process_whose_import_was_unlike_its_own(import_of, more):
+    done, early, others, jobs, _ = import_of(more)
+    assert {row["status"] for row in done.rows().values()} == {"finished"}, done.err
+    assert len(early) == 2
+    assert jobs < others
+
+
+def test_a_module_that_cannot_be_imported_is_the_error_of_the_runs(import_of):
+    done, *_ = import_of("raise KeyError('no such library')\n")
+    assert [row["status"] for row in done.rows().values()] == ["failed", "failed"]
+    assert "failed: KeyError: 'no such library' (mine.py, line " in done.err
+
+
+def test_processes_that_get_no_job_end(write, ablate, tmp_path):
+    path = write(seeds=2)
+    (tmp_path / "mine.py").write_text(OWN + IMPORTED)
+    assert ablate("run", path, "--jobs", "2", "--set", "stack=2").code == 0
+    for line in (tmp_path / "imports").read_text().splitlines():
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(line.split()[0]), 0)
 
 
 def test_folds_share_what_they_are_made_of(write, calls, ablate):

@@ -18,12 +18,13 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from ablate.data.shared import offer
 from ablate.execution.events import Event, ExecutorReady, NotStarted, ProcessExited, ProcessStarted, encode
 from ablate.execution.executors.compiler import import_compiler, put_off, uses_compiler
+from ablate.execution.executors.imported import UNFIT, Imported, import_and_wait, module_of
 from ablate.execution.jobs import Job
 from ablate.execution.preparation import Preparation, prepare
 from ablate.store.locks import BEAT
@@ -52,7 +53,7 @@ def serve() -> None:
             for key, _ in selector.select(BEAT):
                 data = os.read(key.fd, 1 << 20)
                 if key.fd == processes.wake:
-                    reap(processes.jobs, channel)
+                    processes.reap()
                     continue
                 if not data:
                     end_all(processes.jobs)
@@ -70,14 +71,16 @@ def serve() -> None:
 
 
 class Processes:
-    """The processes of jobs, forked from this one. ``jobs`` has the number of each by its process; ``wake`` becomes
-    readable when one has ended. Events go to ``channel``.
+    """The processes of jobs, forked from this one. ``jobs`` has the number of each by its process, None for one that
+    waits for a job; ``wake`` becomes readable when one has ended. Events go to ``channel``.
     """
 
     def __init__(self, channel: int) -> None:
         self.channel = channel
-        self.jobs: dict[int, int] = {}
+        self.jobs: dict[int, int | None] = {}
         self._known: dict[int, Job] = {}
+        self._imported: list[Imported] = []
+        self._given: set[int] = set()
         self._alive, self._mine = os.pipe()
         self.wake, self._waking = os.pipe()
         os.set_blocking(self._waking, False)
@@ -86,9 +89,15 @@ class Processes:
         self._beaten = time.monotonic()
 
     def start(self, job: Job) -> None:
-        """Fork the process of a job."""
+        """Fork the process of a job, or take one that waits."""
         if uses_compiler(job.assignment.settings):
             import_compiler()
+        elif (one := self._waiting(job)) is not None:
+            self._known[one.pid] = job
+            self._given.add(one.pid)
+            self._begun(one.pid, job.number)
+            one.give(job)
+            return
 
         def body() -> None:
             from ablate.execution.worker import main
@@ -102,22 +111,76 @@ class Processes:
         """Fork a process that prepares jobs. ``keys`` are the datasets of all such processes."""
         offer(keys)
         self._fork(number, lambda: prepare(task, number, lambda event: send(self.channel, event)))
+        if hasattr(os, "memfd_create") and not uses_compiler(task.settings):
+            for _ in range(task.jobs):
+                self._import(task)
 
-    def _fork(self, number: int, body: Callable[[], None]) -> int:
+    def _import(self, task: Preparation) -> None:
+        """Fork a process that imports what a job will need, and waits for it."""
+        choice, folder = task.settings.data, task.folder
+        try:
+            job, (tell, told) = os.memfd_create("ablate job"), os.pipe()
+        except OSError:
+            return
+
+        def body() -> None:
+            os.close(told)
+            import_and_wait(choice, folder, job, tell, self.channel)
+
+        pid = self._fork(None, body)
+        os.close(tell)
+        if pid:
+            self._imported.append(Imported(pid, module_of(choice, folder), job, told))
+        else:
+            os.close(job)
+            os.close(told)
+
+    def _waiting(self, job: Job) -> Imported | None:
+        """A process that has imported, or is importing, what the job needs."""
+        module = module_of(job.assignment.settings.data, job.assignment.folder)
+        for one in self._imported:
+            if one.module == module:
+                self._imported.remove(one)
+                return one
+        return None
+
+    def _fork(self, number: int | None, body: Callable[[], None]) -> int:
         """Fork a process that does what ``body`` says; returns its number, 0 if the system refuses it."""
         try:
             pid = os.fork()
         except OSError as error:
-            send(self.channel, NotStarted(job=number, reason=error.strerror or str(error)))
+            if number is not None:
+                send(self.channel, NotStarted(job=number, reason=error.strerror or str(error)))
             return 0
         if pid == 0:
             os.close(self._mine)
             become(body, self._alive, (self.wake, self._waking))
         with suppress(OSError):
             os.setpgid(pid, pid)  # here too, so that it is one before it may have to end
-        self.jobs[pid] = number
-        send(self.channel, ProcessStarted(job=number, pid=pid))
+        self._begun(pid, number)
         return pid
+
+    def _begun(self, pid: int, number: int | None) -> None:
+        self.jobs[pid] = number
+        if number is not None:
+            send(self.channel, ProcessStarted(job=number, pid=pid))
+
+    def reap(self, *, infrastructure: bool = False) -> None:
+        """Report which jobs have ended; ``infrastructure``: because this process has to end.
+
+        A job whose process was unfit starts again in a new one. When a job has ended, no process waits any longer.
+        """
+        for pid, number, code in ended(self.jobs):
+            job = self._known.pop(pid, None)
+            for one in [one for one in self._imported if one.pid == pid or (job is not None and code != UNFIT)]:
+                self._imported.remove(one)
+                os.close(one.job)
+                os.close(one.told)
+                kill_group(one.pid)
+            if job is not None and code == UNFIT and pid in self._given:
+                self.start(job)
+            elif number is not None:
+                send(self.channel, ProcessExited(job=number, code=code, infrastructure=infrastructure))
 
     def kill(self, number: int) -> None:
         """Kill a job with everything that it started."""
@@ -127,7 +190,6 @@ class Processes:
 
     def beat(self) -> None:
         """From time to time, show other machines that the jobs are alive."""
-        self._known = {pid: job for pid, job in self._known.items() if pid in self.jobs}
         if time.monotonic() - self._beaten < BEAT:
             return
         self._beaten = time.monotonic()
@@ -186,23 +248,17 @@ def become(body: Callable[[], None], alive: int, others: tuple[int, int]) -> Non
         os._exit(code)
 
 
-def reap(jobs: dict[int, int], channel: int | None, *, infrastructure: bool = False) -> None:
-    """Report which jobs' processes have ended, and kill what they started. ``infrastructure``: this process ended them,
-    because it has to end itself.
-    """
+def ended(jobs: dict[int, int | None]) -> Iterator[tuple[int, int | None, int]]:
+    """Take out of ``jobs`` those whose processes have ended, and kill what they started: process, job, exit code."""
     for pid in list(jobs):
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        if not ended:
-            continue
-        # at once: the group's number stays reserved only while a member of it is alive
-        kill_group(pid)
-        number = jobs.pop(pid)
-        if channel is not None:
-            code = os.waitstatus_to_exitcode(status)
-            send(channel, ProcessExited(job=number, code=code, infrastructure=infrastructure))
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            # at once: the group's number stays reserved only while a member of it is alive
+            kill_group(pid)
+            yield pid, jobs.pop(pid), os.waitstatus_to_exitcode(status)
 
 
-def end_all(jobs: dict[int, int], patience: float = PATIENCE) -> None:
+def end_all(jobs: dict[int, int | None], patience: float = PATIENCE) -> None:
     """End all jobs: SIGTERM first, SIGKILL after ``patience`` seconds."""
     for pid in jobs:
         os.kill(pid, signal.SIGTERM)
@@ -213,11 +269,12 @@ def end_all(jobs: dict[int, int], patience: float = PATIENCE) -> None:
     wait_for(jobs, patience)
 
 
-def wait_for(jobs: dict[int, int], seconds: float) -> None:
+def wait_for(jobs: dict[int, int | None], seconds: float) -> None:
     """Wait until all jobs have ended, at most ``seconds``."""
     until = time.monotonic() + seconds
     while jobs and time.monotonic() < until:
-        reap(jobs, None)
+        for _ in ended(jobs):
+            pass
         time.sleep(0.01)
 
 

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ablate.execution.events import ExecutorReady
-from ablate.execution.executors.forkserver import Processes, reap, send, warm_up
+from ablate.execution.executors.forkserver import Processes, send, warm_up
 from ablate.execution.jobs import Job
 from ablate.store.locks import BEAT
 from ablate.store.store import Store
@@ -57,7 +57,7 @@ def work(root: Path, name: str, jobs: list[Job], *, follows: bool = False) -> No
                     os._exit(1)  # what started it is gone; jobs end when they see that this process is
                 if ready:
                     os.read(processes.wake, 1 << 10)
-                reap(processes.jobs, file.fileno(), infrastructure=bool(asked))
+                processes.reap(infrastructure=bool(asked))
                 processes.beat()
 
 

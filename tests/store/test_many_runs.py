@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 import pytest
 
+from ablate.planning.cleaning import clean
 from ablate.store.disk import StoreWarning
 from ablate.store.provenance import Origin
 from ablate.store.records import RunRecord
@@ -33,6 +35,22 @@ def test_each_status_is_opened_once(store, monkeypatch):
     assert [record.seed for record in records] == list(range(50))
     assert opened.count("status.json") == 40
     assert len(opened) == 2 + 2 * 40 + 10  # the root, the folder of all runs, two of each run, one of a missing one
+
+
+def test_studies_are_opened_no_oftener_where_many_runs_are_removed(store):
+    identity = "x" * 20
+    for study, runs in {"one": NAMES[:2], "two": NAMES[1:3], "three": NAMES[3:5]}.items():
+        (store.root / study).mkdir()
+        row = {"variant": study, "identity": identity, "runs": {str(seed): name for seed, name in enumerate(runs)}}
+        (store.root / study / "study.json").write_text(json.dumps({"study": study, "rows": [row]}))
+    opened = []
+    sys.addaudithook(lambda event, given: opened.append(str(given[0])) if event == "open" else None)  # stays for ever
+    counts = []
+    for removed in ({*NAMES[5:40]}, set()):
+        opened.clear()
+        assert {one.run for one in clean(store)} == removed
+        counts.append(sum(os.path.basename(path) == "study.json" for path in opened))
+    assert counts[0] == counts[1] > 0
 
 
 def test_what_is_no_status_of_its_own_is_said(store, tmp_path):

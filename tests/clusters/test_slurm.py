@@ -288,8 +288,8 @@ def test_ctrl_c_leaves_the_jobs(study, local):
     assert process.returncode == 130, out + err
     assert "Submitted jobs continue." in err
     assert len(study.slurm.jobs()) > 0
-    study.run(*study.on_slurm(*SOME), **PAUSED)
-    assert len(study.submitted()) == 4
+    said = study.run(*study.on_slurm(*SOME), **PAUSED)
+    assert len(study.submitted()) == 4, err + said
     assert study.trained().items() <= local.items()
 
 

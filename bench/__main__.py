@@ -18,22 +18,25 @@ SECTIONS: dict[str, Callable[[], str]] = {
 
 PATH = Path(__file__).parent / "RESULTS.md"
 
+BETWEEN = "\n\n## "
 
-def placed(page: str, section: str) -> str:
-    """The page with a section in place of the one with its heading, or at the end."""
-    heading, body = section.strip("\n").removeprefix("## ").split("\n", 1)
-    first, *others = page.rstrip("\n").split("\n\n## ")
+
+def placed(page: str, measured: str) -> str:
+    """The page with each section that was measured in place of the one with its heading, or at the end."""
+    first, *others = page.rstrip("\n").split(BETWEEN)
     sections = dict(part.split("\n", 1) for part in others)
-    sections[heading] = body
-    return "\n\n## ".join([first, *(f"{name}\n{text}" for name, text in sections.items())]) + "\n"
+    for part in measured.strip("\n").removeprefix("## ").split(BETWEEN):
+        heading, body = part.split("\n", 1)
+        sections[heading] = body
+    return BETWEEN.join([first, *(f"{heading}\n{body}" for heading, body in sections.items())]) + "\n"
 
 
 def run(names: Sequence[str]) -> None:
     """Measure the sections and write them."""
     for name in names or SECTIONS:
-        section = SECTIONS[name]()
-        print(section, flush=True)
-        PATH.write_text(placed(PATH.read_text(encoding="utf-8"), section), encoding="utf-8")
+        measured = SECTIONS[name]()
+        print(measured, flush=True)
+        PATH.write_text(placed(PATH.read_text(encoding="utf-8"), measured), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,11 @@ def test_a_section_is_replaced_where_it_was(heading, old):
     assert placed(PAGE, f"## {heading}\n\nnew\n") == PAGE.replace(old, "new")
 
 
+def test_one_measurement_may_give_several_sections():
+    measured = "## Three\n\nnew\n\n## Two\n\nalso new\n"
+    assert placed(PAGE, measured) == PAGE.replace("last", "new").replace("kept", "also new")
+
+
 def test_a_new_section_comes_last():
     assert placed(PAGE, "## Four\n\nnew\n\n") == PAGE + "\n## Four\n\nnew\n"
 

@@ -304,6 +304,7 @@ def test_jobs_import_the_module_while_the_data_are_loaded(import_of, tmp_path, h
         "torch.set_float32_matmul_precision('medium')\n",
         "os.environ['THEIRS'] = '1'\n",
         "if early:\n    raise OSError\n",
+        "torch.cuda.is_initialized = lambda: True\n",
     ],
 )
 def test_a_job_begins_in_no_process_whose_import_was_unlike_its_own(import_of, more):

@@ -17,6 +17,7 @@ from ablate.execution.jobs import Job
 from ablate.execution.preparation import redirected
 from ablate.recipe.settings import Choice
 from ablate.recipe.targets import search_also
+from ablate.registry.lazy import torch
 
 UNFIT = 113
 """Exit code of a process in which no job may begin: the import failed, or changed what jobs set themselves."""
@@ -62,7 +63,7 @@ def import_and_wait(choice: Choice, folder: Path | None, file: int, tell: int, c
                 choice.resolve(folder)
         except (Exception, SystemExit):
             os._exit(UNFIT)
-        if of_process() != before:
+        if of_process() != before or torch.cuda.is_initialized():  # a job chooses its GPU before it imports
             os._exit(UNFIT)
         printed.seek(0)
         text = printed.read()

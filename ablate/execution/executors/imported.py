@@ -63,7 +63,8 @@ def import_and_wait(choice: Choice, folder: Path | None, file: int, tell: int, c
                 choice.resolve(folder)
         except (Exception, SystemExit):
             os._exit(UNFIT)
-        if of_process() != before or torch.cuda.is_initialized():  # a job chooses its GPU before it imports
+        on_gpu: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        if of_process() != before or on_gpu:  # a job chooses its GPU before it imports
             os._exit(UNFIT)
         printed.seek(0)
         text = printed.read()

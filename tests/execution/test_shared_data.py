@@ -21,7 +21,7 @@ from ablate.engine.training import train
 from ablate.execution import preparation
 from ablate.execution.events import Loading, RunStarted
 from ablate.execution.executors import local
-from ablate.execution.executors.imported import UNFIT
+from ablate.execution.executors.early_import import UNFIT
 from ablate.execution.run_options import RunOptions
 from ablate.execution.run_study import run_study
 from ablate.planning.plan import make_plan

@@ -24,7 +24,7 @@ from contextlib import suppress
 from ablate.data.shared import offer
 from ablate.execution.events import Event, ExecutorReady, NotStarted, ProcessExited, ProcessStarted, encode
 from ablate.execution.executors.compiler import import_compiler, put_off, uses_compiler
-from ablate.execution.executors.imported import UNFIT, Imported, import_and_wait, module_of
+from ablate.execution.executors.early_import import UNFIT, EarlyImport, import_and_wait, module_of
 from ablate.execution.jobs import Job
 from ablate.execution.preparation import Preparation, prepare
 from ablate.store.locks import BEAT
@@ -79,7 +79,7 @@ class Processes:
         self.channel = channel
         self.jobs: dict[int, int | None] = {}
         self._known: dict[int, Job] = {}
-        self._imported: list[Imported] = []
+        self._imported: list[EarlyImport] = []
         self._given: set[int] = set()
         self._alive, self._mine = os.pipe()
         self.wake, self._waking = os.pipe()
@@ -130,12 +130,12 @@ class Processes:
         pid = self._fork(None, body)
         os.close(tell)
         if pid:
-            self._imported.append(Imported(pid, module_of(choice, folder), job, told))
+            self._imported.append(EarlyImport(pid, module_of(choice, folder), job, told))
         else:
             os.close(job)
             os.close(told)
 
-    def _waiting(self, job: Job) -> Imported | None:
+    def _waiting(self, job: Job) -> EarlyImport | None:
         """A process that has imported, or is importing, what the job needs."""
         module = module_of(job.assignment.settings.data, job.assignment.folder)
         for one in self._imported:

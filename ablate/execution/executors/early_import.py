@@ -24,7 +24,7 @@ UNFIT = 113
 
 
 @dataclass(frozen=True)
-class Imported:
+class EarlyImport:
     """A process that imports a module, and waits. ``job`` is a file in memory for its job, ``told`` the end of a pipe
     through which it hears of it.
     """
@@ -61,10 +61,11 @@ def import_and_wait(choice: Choice, folder: Path | None, file: int, tell: int, c
         try:
             with redirected(printed, null), steady_generators():
                 choice.resolve(folder)
+            on_gpu: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+            fit = of_process() == before and not on_gpu  # a job chooses its GPU before it imports
         except (Exception, SystemExit):
-            os._exit(UNFIT)
-        on_gpu: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-        if of_process() != before or on_gpu:  # a job chooses its GPU before it imports
+            fit = False
+        if not fit:
             os._exit(UNFIT)
         printed.seek(0)
         text = printed.read()
